@@ -1,0 +1,42 @@
+"""Where files live that belong to the user, not to one project. Pure paths; nothing is created here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """`root` holds state (images, packs, the local cloud); `cache` holds only what can be fetched or built again.
+
+    The command line chooses both (`ECOMDEPLOY_HOME`, `ECOMDEPLOY_CACHE`, else the platform's user folders).
+    """
+
+    root: Path
+    cache: Path
+
+    @property
+    def images(self) -> Path:
+        """One OCI image layout that holds every image built here, blobs shared."""
+        return self.root / "images"
+
+    @property
+    def packs(self) -> Path:
+        """`<input digest>.json`: what was packed from which inputs."""
+        return self.root / "packs"
+
+    @property
+    def cloud(self) -> Path:
+        """State, logs and unpacked images of the local cloud."""
+        return self.root / "cloud"
+
+    @property
+    def downloads(self) -> Path:
+        """Debian packages, wheels and data packages, each file named by its sha256 or checked against it."""
+        return self.cache / "downloads"
+
+    @property
+    def models(self) -> Path:
+        """Trained models by input digest, prepared data."""
+        return self.cache / "models"

@@ -1,0 +1,57 @@
+"""modelpack's slice of the Spec: what to train or take, which passes, and what the gate asks for.
+
+Plain frozen dataclasses; ranges are `annotated_types`, which the loader in `stacks` enforces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSpec:
+    """How to train when no model is given. `None` means: the use case's own default."""
+
+    epochs: Annotated[int, Ge(1), Le(1000)] | None = None
+    seed: Annotated[int, Ge(0)] = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """Either `train` or `path` (a `.onnx` or `.safetensors` file, relative to the project)."""
+
+    train: TrainSpec | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSpec:
+    """Limits an optimization pass must keep. Metric in the use case's own unit, latency in ms, size in MB (1e6 bytes)."""
+
+    metric_drop: Annotated[float, Ge(0), Le(1)] = 0.005
+    p99_ms: Annotated[float, Gt(0)] | None = None
+    size_mb: Annotated[float, Gt(0)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackSpec:
+    """Passes in order; `None` means the use case's default list, `()` none but the export."""
+
+    passes: tuple[str, ...] | None = None
+    gate: GateSpec = field(default_factory=GateSpec)
+    base: str | None = None
+    """An image reference by digest to use as base instead of Debian packages ("registry/python@sha256:...")."""
+
+
+def as_data(spec: Any) -> Any:
+    """A spec as plain data, for digests and records."""
+    if hasattr(spec, "__dataclass_fields__"):
+        return {name: as_data(getattr(spec, name)) for name in spec.__dataclass_fields__}
+    if isinstance(spec, tuple | list):
+        return [as_data(item) for item in spec]
+    if isinstance(spec, dict):
+        return {key: as_data(value) for key, value in spec.items()}
+    return spec
