@@ -1,0 +1,53 @@
+# Two commands do all set-up:   make demo   (the main job)     make test   (the tests)
+# Everything lives in .venv; PYTHON chooses the interpreter that makes it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: help demo test test-fast check lint types arrows format install clean bench facts
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: pyproject.toml
+	@echo "Setting up $(VENV): the first time this downloads about 0.6 GB of packages, then it is cached"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q torch==2.13.0
+	@$(BIN)/python -m pip install -q -e '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed ## make .venv and install everything
+
+demo: $(VENV)/.installed ## the main job: train, pack, ship, break, roll back on the local cloud
+	@$(BIN)/python examples/demo.py
+
+test: $(VENV)/.installed ## the whole test suite, in parallel
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --slow
+
+test-fast: $(VENV)/.installed ## without the tests marked slow
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+check: lint types arrows ## what CI runs besides the tests
+
+lint: $(VENV)/.installed ## ruff
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.installed ## mypy, strict
+	@$(BIN)/mypy
+
+arrows: $(VENV)/.installed ## cli -> stacks -> infra -> modelpack, and whose packages these are
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -q tests/contracts -p no:cacheprovider
+
+format: $(VENV)/.installed ## let ruff format
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+facts: $(VENV)/.installed ## regenerate infra/rehearsal/aws/facts.json from cfn-lint's schemas
+	@$(BIN)/python -m infra.rehearsal.aws.facts_make
+
+bench: $(VENV)/.installed ## the benchmarks; results in benchmarks/results
+	@$(BIN)/python -m benchmarks
+
+clean: ## remove .venv and what tools left
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -1,0 +1,21 @@
+"""Room for wheels, images and unpacked layers."""
+
+from __future__ import annotations
+
+import shutil
+
+from cli.checks.base import Finding, Patient
+
+NEEDED = 4e9
+"""Bytes: packages, three releases, their unpacked images and the training data together stay below this."""
+
+
+def check(patient: Patient) -> Finding:
+    place = patient.home.root
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    message = f"{free / 1e9:.1f} GB free at {patient.home.root}"
+    if free >= NEEDED:
+        return Finding("disk", "ok", message)
+    return Finding("disk", "failure", message, "free some, or set ECOMDEPLOY_HOME to a larger disk")

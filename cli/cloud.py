@@ -1,0 +1,116 @@
+"""`ecomdeploy cloud ...`: the local cloud, one per user, loopback only."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from cli import options, progress, show, wiring
+from modelpack.errors import BadInput
+
+Port = Annotated[int | None, typer.Option(help="Port of the AWS API (default: a free one, kept from then on).")]
+
+
+def application() -> typer.Typer:
+    """The sub-commands."""
+    app = typer.Typer(no_args_is_help=True, help="The local cloud that `cloud: local` runs on.")
+    for name, command in (
+        ("start", start),
+        ("stop", stop),
+        ("status", status),
+        ("reset", reset),
+        ("env", env),
+        ("fault", fault),
+    ):
+        app.command(name)(command)
+    return app
+
+
+def start(port: Port = None, as_json: options.AsJson = False) -> None:
+    """Start it, or say where it already answers."""
+    running = wiring.local_cloud().ensure(progress.chosen(as_json), port=port)
+    if as_json:
+        show.document({"aws_url": running.aws_url, "registry_url": running.registry_url, "pid": running.pid})
+        return
+    show.say(f"The local cloud answers at {running.aws_url} (registry {running.registry_url}). Nothing leaves this machine.")
+    show.next_step("ecomdeploy cloud env", "point any AWS client at it")
+
+
+def stop(as_json: options.AsJson = False) -> None:
+    """Stop it and its model servers; its state is kept."""
+    stopped = wiring.local_cloud().stop()
+    if as_json:
+        show.document({"stopped": bool(stopped)})
+        return
+    show.say("The local cloud is stopped; its state is kept." if stopped else "The local cloud was not running.")
+    show.next_step("ecomdeploy cloud start")
+
+
+def status(as_json: options.AsJson = False) -> None:
+    """Ports, endpoints, model servers and how they are isolated."""
+    cloud = wiring.local_cloud()
+    if cloud.running() is None:
+        if as_json:
+            show.document({"running": False})
+        else:
+            show.say("The local cloud is not running.")
+            show.next_step("ecomdeploy cloud start")
+        return
+    found = cloud.status()
+    if as_json:
+        show.document({"running": True, **found})
+        return
+    for name, value in found.items():
+        show.say(f"{name:12} {value if not isinstance(value, list) else ''}".rstrip())
+        for item in value if isinstance(value, list) else ():
+            show.say(f"{'':12} {item}")
+
+
+def reset(yes: options.Yes = False, as_json: options.AsJson = False) -> None:
+    """Empty the account, the registry and all model servers."""
+    options.confirm("Empty the local cloud: all endpoints, images and buckets in it?", yes)
+    wiring.local_cloud().reset()
+    if as_json:
+        show.document({"reset": True})
+        return
+    show.say("The local cloud is empty.")
+
+
+def env(as_json: options.AsJson = False) -> None:
+    """The variables that point any AWS or OCI client at the local cloud: eval "$(ecomdeploy cloud env)"."""
+    cloud = wiring.local_cloud()
+    cloud.ensure(progress.chosen(quiet=True))
+    variables = cloud.environment()
+    if as_json:
+        show.document(variables)
+        return
+    for name, value in variables.items():
+        show.say(f"export {name}={shlex.quote(value)}")
+
+
+def fault(
+    kind: Annotated[
+        str, typer.Argument(help="wrong-answers, never-ready, crash, capacity, api-error, or `clear` to end all.")
+    ],
+    endpoint: Annotated[str | None, typer.Option(help="Only this endpoint.")] = None,
+    operation: Annotated[str | None, typer.Option(help="For api-error: the operation, e.g. CreateModel.")] = None,
+    code: Annotated[str, typer.Option(help="For api-error: the error code answered.")] = "ThrottlingException",
+    count: Annotated[int, typer.Option(min=1, help="How many times it strikes.")] = 1,
+    as_json: options.AsJson = False,
+) -> None:
+    """Plant a fault, to see what a release does with it."""
+    cloud = wiring.local_cloud()
+    cloud.ensure(progress.chosen(quiet=True))
+    if kind == "clear":
+        cloud.clear_faults()
+    else:
+        if kind == "api-error" and not operation:
+            raise BadInput("an api-error needs the operation it strikes", hint="add --operation CreateModel")
+        planted = {"kind": kind, "endpoint": endpoint, "operation": operation, "code": code, "count": count}
+        cloud.plant({name: value for name, value in planted.items() if value is not None})
+    if as_json:
+        show.document({"fault": kind, "count": count})
+        return
+    show.say("No faults are planted." if kind == "clear" else f"Planted: {kind}, {count} time(s).")

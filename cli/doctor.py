@@ -1,0 +1,27 @@
+"""`ecomdeploy doctor`: look at the machine and the project before anything is shipped."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from cli import options, show, wiring
+from cli.checks.base import Patient, examine
+
+MARKS = {"ok": "ok  ", "warning": "warn", "failure": "FAIL"}
+
+
+def doctor(folder: options.Folder = Path(), as_json: options.AsJson = False) -> None:
+    """Check this machine and this project; every finding says what to type."""
+    findings = tuple(examine(Patient(folder, wiring.home())))
+    if as_json:
+        show.document([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            show.say(f"{MARKS[finding.severity]}  {finding.name:10} {finding.message}")
+            if finding.remedy:
+                show.say(f"      {'':10} -> {finding.remedy}")
+    if any(finding.severity == "failure" for finding in findings):
+        raise typer.Exit(1)

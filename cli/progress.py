@@ -1,0 +1,137 @@
+"""Progress on stderr: rich bars and tables on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TextIO
+
+from modelpack.progress import Progress
+
+
+class Plain:
+    """For pipes and CI: one line per step, and a bar's state every tenth of the way."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stream = stream
+        self.clock = clock
+        self.began = clock()
+
+    def step(self, title: str) -> None:
+        self._line(f"[{self.clock() - self.began:6.1f}s] {title}")
+
+    def note(self, line: str) -> None:
+        self._line(f"          {line}")
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
+        self.note(title)
+        for row in [columns, *rows]:
+            self.note("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    @contextmanager
+    def track(self, title: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
+        done, told = 0.0, 0
+
+        def advance(amount: float) -> None:
+            nonlocal done, told
+            done += amount
+            tenth = int(10 * done / total) if total else 10
+            if tenth > told:
+                told = tenth
+                self.note(f"{title}: {amount_of(done, unit)} of {amount_of(total, unit)}")
+
+        yield advance
+
+    def _line(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+
+class Rich:
+    """For terminals. Rich is imported when the first line is drawn: a quick command never pays for it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+
+        self.console = Console(file=stream, highlight=False)
+
+    def step(self, title: str) -> None:
+        self.console.print(f"[bold cyan]›[/] {escaped(title)}")
+
+    def note(self, line: str) -> None:
+        self.console.print(f"  [dim]{escaped(line)}[/]")
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left", header_style="bold")
+        for column in columns:
+            table.add_column(column)
+        for row in rows:
+            table.add_row(*(escaped(cell) for cell in row))
+        self.console.print(table)
+
+    @contextmanager
+    def track(self, title: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        bars = Bars(
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[amount]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
+        with bars:
+            task = bars.add_task(escaped(title), total=total, amount="")
+
+            def advance(amount: float) -> None:
+                bars.advance(task, amount)
+                done = bars.tasks[0].completed
+                bars.update(task, amount=f"{amount_of(done, unit)} of {amount_of(total, unit)}")
+
+            yield advance
+
+
+class Quiet:
+    """Says nothing."""
+
+    def step(self, title: str) -> None:
+        pass
+
+    def note(self, line: str) -> None:
+        pass
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        pass
+
+    def track(self, title: str, total: float, unit: str) -> AbstractContextManager[Callable[[float], None]]:
+        @contextmanager
+        def nothing() -> Iterator[Callable[[float], None]]:
+            yield lambda amount: None
+
+        return nothing()
+
+
+def chosen(quiet: bool = False, stream: TextIO | None = None) -> Progress:
+    """Bars where a person looks, lines where a machine reads."""
+    stream = stream or sys.stderr
+    if quiet:
+        return Quiet()
+    return Rich(stream) if stream.isatty() else Plain(stream)
+
+
+def amount_of(value: float, unit: str) -> str:
+    """'12.5 MB' for bytes, '3 epochs' for whole things."""
+    if unit in ("B", "bytes"):
+        return f"{value / 1e6:.1f} MB"
+    return f"{value:.0f} {unit}" if float(value).is_integer() else f"{value:.1f} {unit}"
+
+
+def escaped(text: str) -> str:
+    """Text in which rich must see no markup."""
+    return text.replace("[", r"\[")
