@@ -9,7 +9,7 @@ Source of the verbs: pulumi's provider.proto (CheckConfig, Configure, Check, Dif
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -113,12 +113,19 @@ class Named:
 
 
 class Provider(Protocol):
-    """One package ("aws"). A provider instance is one configured provider resource (region, account)."""
+    """One package ("aws"). A provider instance is one configured provider resource (region, account).
+
+    The engine calls it from up to 16 threads at once. It never changes what it gets, and the engine never
+    changes what it gave: values are passed by reference in both directions.
+    """
 
     package: str
 
     def configure(self, inputs: Mapping[str, Any]) -> None:
-        """Take the provider's configuration; raise `Refused` when it may not be used (account guard)."""
+        """Take the provider's configuration; raise `Refused` when it may not be used (account guard).
+
+        The SDK sends everything but strings JSON-encoded; the engine has decoded lists, maps and booleans.
+        """
 
     def check(self, type: str, who: Named, olds: Values | None, news: Values, *, fresh_name: bool) -> Checked:
         """Validate and complete. `olds` are the old inputs (keeps an auto-name) unless `fresh_name` is set,
@@ -156,6 +163,11 @@ class Provider(Protocol):
     def supports(self, type: str) -> bool:
         """Whether the table has this resource type."""
         ...
+
+
+ProviderFactory = Callable[[str, Mapping[str, Any], Mapping[str, str]], Provider]
+"""(package, configuration, environment) -> a provider not yet configured; the engine calls `configure` next.
+Raises `Refused` for a package it does not have."""
 
 
 @dataclass
