@@ -1,0 +1,86 @@
+"""The Spec: what the user wants shipped, complete and frozen. Each layer owns its slice; this file joins them.
+
+`stacks/load.py` reads it from `ecomdeploy.yaml`; nothing here knows about files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from infra.spec import AlarmSpec, PlatformSpec, ScaleSpec, ServeSpec
+from modelpack.spec import ModelSpec, PackSpec
+
+LOCAL_ACCOUNT = "123456789012"
+"""The local cloud's account number (moto's default)."""
+
+NAME_PATTERN = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+SERVICE_LENGTH = 40
+NAMES_LENGTH = 48
+"""Service, dash and environment together: `<that>-<12 hex>` must fit SageMaker's 63 characters."""
+
+STRATEGIES_TO_COME = ("blue-green", "canary", "linear", "rolling", "shadow")
+OVERLAYS = ("model", "pack", "serve", "scale", "rollout", "platform")
+"""Top-level keys that an environment may override."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutSpec:
+    """How traffic moves to a new release, what makes it unhealthy, and how long it may take to get ready (minutes)."""
+
+    strategy: Literal["all-at-once"] = "all-at-once"
+    alarms: AlarmSpec = field(default_factory=AlarmSpec)
+    deadline_minutes: Annotated[float, Gt(0), Le(480)] = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where a spec is shipped to. `account` is 12 digits; `state` an `s3://` URL, `secrets` an `awskms://` one."""
+
+    name: str = "local"
+    cloud: Literal["local", "aws"]
+    account: str = LOCAL_ACCOUNT
+    region: str = "us-east-1"
+    state: str | None = None
+    secrets: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """One service in one environment, with every default filled in."""
+
+    version: Annotated[int, Ge(1), Le(1)]
+    service: str
+    usecase: str
+    model: ModelSpec = field(default_factory=ModelSpec)
+    pack: PackSpec = field(default_factory=PackSpec)
+    serve: ServeSpec = field(default_factory=ServeSpec)
+    scale: ScaleSpec = field(default_factory=ScaleSpec)
+    rollout: RolloutSpec = field(default_factory=RolloutSpec)
+    platform: PlatformSpec = field(default_factory=PlatformSpec)
+    environment: Environment = field(default_factory=lambda: Environment(cloud="local"))
+
+    @property
+    def name(self) -> str:
+        """`<service>-<environment>`: the name of its stacks and its endpoint."""
+        return f"{self.service}-{self.environment.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownNames:
+    """What the catalogs know, given to the loader so that it needs none of them.
+
+    `defaults` holds, per use case, a document of default values in the file's own keys
+    (`{"pack": {"passes": [...]}}`); the file overrides it key by key.
+    """
+
+    usecases: frozenset[str]
+    targets: frozenset[str]
+    passes: frozenset[str]
+    instances: frozenset[str]
+    pool_instances: frozenset[str] = frozenset()
+    """EC2 types for GPU pools; empty means: not checked."""
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
