@@ -1,8 +1,8 @@
 """Parse, validate, complete: `ecomdeploy.yaml` for one environment -> Spec, or every problem at once.
 
-The layers, lowest first: the use case's defaults, the file, `environments.<name>`. Every environment of the file
-is checked, so that a slip in `prod` is found while working in `local`. Types are checked by pydantic over the plain
-dataclasses, in strict JSON mode ("3" is not a number); rules across keys live in `stacks/rules.py`.
+The layers, lowest first: the use case's defaults, the file, `environments.<name>`. Every environment of the
+file is checked, so that a slip in `prod` is found while working in `local`. Types are checked by pydantic over
+the plain dataclasses, in strict JSON mode ("3" is not a number); rules across keys live in `stacks/rules.py`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def load(file: Path, environment: str, known: KnownNames) -> Spec:
         known: names that the catalogs know, and the use cases' defaults.
 
     Raises:
-        BadInput: with every problem found, each with `file:line`, dotted path, what was expected, the nearest key.
+        BadInput: every problem found, each with `file:line`, dotted path, what was expected, the nearest key.
     """
     document, problems = read(file)
     where = str(file)
@@ -128,10 +128,7 @@ def siblings(keys: tuple[str | int, ...]) -> tuple[str, ...]:
     schema: Any = TypeAdapter(tuple[Spec], config=CONFIG).json_schema()
     parts, here = schema["$defs"], schema["$defs"]["Spec"]
     for key in keys:
-        if isinstance(key, int):
-            here = here.get("items", {})
-        else:
-            here = here.get("properties", {}).get(key, {})
+        here = here.get("items", {}) if isinstance(key, int) else here.get("properties", {}).get(key, {})
         here = next((one for one in here.get("anyOf", ()) if "$ref" in one or "items" in one), here)
         here = parts[here["$ref"].rsplit("/", 1)[1]] if "$ref" in here else here
     names = [name for name in here.get("properties", {}) if name != "environment"]

@@ -1,4 +1,7 @@
-"""Rules that span keys, or need the catalogs. They read the plain document, so that they speak even where types are wrong."""
+"""Rules that span keys, or need the catalogs.
+
+They read the plain document, so that they speak even where types are wrong.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,7 @@ def names(document: Value, environment: str) -> Wrong:
 
 
 def catalogs(document: Value, known: KnownNames) -> Wrong:
-    """A name with a colon is a plug-in by path (`./shop.py:ShopRecs`): its catalog checks it when it loads."""
+    """A name with a colon is a plug-in by path (`./shop.py:ShopRecs`): its catalog checks it later."""
     single = (
         (document.at("usecase"), "use case", known.usecases),
         (document.at("serve", "target"), "target", known.targets),

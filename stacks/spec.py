@@ -1,4 +1,4 @@
-"""The Spec: what the user wants shipped, complete and frozen. Each layer owns its slice; this file joins them.
+"""The Spec: what the user wants shipped, complete and frozen. Each layer owns its slice; they join here.
 
 `stacks/load.py` reads it from `ecomdeploy.yaml`; nothing here knows about files.
 """
@@ -29,7 +29,7 @@ OVERLAYS = ("model", "pack", "serve", "scale", "rollout", "platform")
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutSpec:
-    """How traffic moves to a new release, what makes it unhealthy, and how long it may take to get ready (minutes)."""
+    """How traffic moves to a new release, what makes it unhealthy, and how many minutes it may take."""
 
     strategy: Literal["all-at-once"] = "all-at-once"
     alarms: AlarmSpec = field(default_factory=AlarmSpec)
@@ -38,7 +38,7 @@ class RolloutSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """Where a spec is shipped to. `account` is 12 digits; `state` an `s3://` URL, `secrets` an `awskms://` one."""
+    """Where a spec is shipped to. `account`: 12 digits; `state`: an `s3://` URL; `secrets`: `awskms://`."""
 
     name: str = "local"
     cloud: Literal["local", "aws"]
