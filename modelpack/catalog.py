@@ -1,0 +1,126 @@
+"""One-file plug-ins: a new pass, runtime or use case is one file, found without an edit elsewhere.
+
+Three places, in this order:
+
+* the catalogue's own package: every module in it, scanned at the first look-up;
+* `./file.py:Name`, relative to the user's project;
+* entry points of the group `ecomdeploy.plugins`, named `<kind>.<name>`.
+
+Plug-in modules import what is heavy (torch, onnx, pandas) inside functions, so that looking up stays cheap.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import pkgutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Generic, TypeVar, cast
+
+from modelpack.errors import BadInput
+
+T = TypeVar("T")
+GROUP = "ecomdeploy.plugins"
+SKIPPED = ("base",)
+
+
+@dataclass
+class Catalog(Generic[T]):
+    """Plug-ins of one `kind` ("pass"): the concrete subclasses of `base` in `package`, by their `name`."""
+
+    kind: str
+    package: str
+    base: type[T]
+    _found: dict[str, type[T]] | None = field(default=None, repr=False)
+
+    def names(self) -> tuple[str, ...]:
+        """All names known, without those given by path, sorted."""
+        return tuple(sorted({*self._scan(), *self._entry_points()}))
+
+    def get(self, name: str, project: Path | None = None) -> T:
+        """The plug-in called `name`, newly made.
+
+        Raises BadInput with the nearest known name when there is none, or when its file does not load.
+        """
+        if is_path(name):
+            return self._from_file(name, project or Path())()
+        if name in (own := self._scan()):
+            return own[name]()
+        if name in (points := self._entry_points()):
+            return self._checked(points[name].load(), points[name].value)()
+        near = difflib.get_close_matches(name, self.names(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.names())}"
+        raise BadInput(f"unknown {self.kind} {name!r}", hint=hint)
+
+    def _scan(self) -> dict[str, type[T]]:
+        if self._found is None:
+            package = importlib.import_module(self.package)
+            modules = [
+                importlib.import_module(f"{self.package}.{module.name}")
+                for module in pkgutil.iter_modules(package.__path__)
+                if module.name not in SKIPPED
+            ]
+            self._found = {plug_in_name(kind): kind for module in modules for kind in self._kinds(module)}
+        return self._found
+
+    def _kinds(self, module: ModuleType) -> list[type[T]]:
+        """The plug-ins a module (or a package's `__init__`) offers: defined there or right below it."""
+        return [
+            kind
+            for _, kind in inspect.getmembers(module, inspect.isclass)
+            if issubclass(kind, self.base)
+            and kind is not self.base
+            and (kind.__module__ + ".").startswith(module.__name__ + ".")
+        ]
+
+    def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
+        points = importlib.metadata.entry_points(group=GROUP)
+        prefix = f"{self.kind}."
+        return {point.name.removeprefix(prefix): point for point in points if point.name.startswith(prefix)}
+
+    def _from_file(self, name: str, project: Path) -> type[T]:
+        path, _, attribute = name.partition(":")
+        file = project / path
+        if not file.is_file():
+            raise BadInput(f"{self.kind} {name!r}: no such file", where=str(file))
+        if not attribute:
+            raise BadInput(f"{self.kind} {name!r} names no class", hint=f"write {path}:ClassName")
+        spec = importlib.util.spec_from_file_location(module_name(file), file)
+        if spec is None or spec.loader is None:
+            raise BadInput(f"{self.kind} {name!r}: not a Python file", where=str(file))
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise BadInput(f"{self.kind} {name!r} does not load: {error!r}", where=str(file)) from error
+        if not hasattr(module, attribute):
+            near = difflib.get_close_matches(attribute, dir(module), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else ""
+            raise BadInput(f"{path} has no {attribute!r}", where=str(file), hint=hint)
+        return self._checked(getattr(module, attribute), name)
+
+    def _checked(self, kind: object, name: str) -> type[T]:
+        if not (inspect.isclass(kind) and issubclass(kind, self.base)):
+            raise BadInput(f"{name} is not a {self.kind}", hint=f"subclass {self.base.__module__}.{self.base.__name__}")
+        return cast("type[T]", kind)
+
+
+def is_path(name: str) -> bool:
+    """Whether a plug-in's name is a path ("./shop.py:ShopRecs")."""
+    return name.startswith(("./", "../", "/"))
+
+
+def plug_in_name(kind: type[object]) -> str:
+    """The `name` a plug-in's class states."""
+    return str(getattr(kind, "name", kind.__name__))
+
+
+def module_name(file: Path) -> str:
+    """A module name for a plug-in's file: by content, so that two files of one name do not meet."""
+    return f"ecomdeploy_plugin_{file.stem}_{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
