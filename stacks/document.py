@@ -22,7 +22,7 @@ TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 @dataclass(frozen=True)
 class Value:
-    """A scalar, mapping or sequence of Values; `line` counts from 1 (0: not from the file), `path` is dotted."""
+    """A scalar, mapping or sequence of Values; `line` counts from 1 (0: from no file), `path` is dotted."""
 
     data: Any
     line: int

@@ -1,7 +1,7 @@
 """Parse, validate, complete: `ecomdeploy.yaml` for one environment -> Spec, or every problem at once.
 
 The layers, lowest first: the use case's defaults, the file, `environments.<name>`. Every environment of the
-file is checked, so that a slip in `prod` is found while working in `local`. Types are checked by pydantic over
+file is checked, so that a slip in `prod` is found while working in `local`. pydantic checks types over
 the plain dataclasses, in strict JSON mode ("3" is not a number); rules across keys live in `stacks/rules.py`.
 """
 

@@ -1,0 +1,39 @@
+"""Which process this is, so precisely that a reused process id is not mistaken for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Process:
+    """`started` is in clock ticks since boot (proc(5), /proc/pid/stat field 22); `boot` the kernel's boot id."""
+
+    pid: int
+    started: int
+    boot: str
+    host: str
+
+
+def this_process() -> Process:
+    """The one that asks."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return Process(os.getpid(), start_time(os.getpid()) or 0, boot, socket.gethostname())
+
+
+def alive(process: Process) -> bool:
+    """Whether that very process still runs on this machine."""
+    return start_time(process.pid) == process.started
+
+
+def start_time(pid: int) -> int | None:
+    """When it was started, or None when it is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in ("Z", "X") else int(fields[19])

@@ -1,0 +1,143 @@
+"""Small records under names, written whole or not at all: what the ledger, the lease and the memory stand on.
+
+`DirectoryShelf` is files on one machine, `S3Shelf` (s3_shelf.py) objects with conditional writes,
+`MemoryShelf` the fake. Every write is a compare-and-set, so two writers never both succeed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+class Shelf(Protocol):
+    """Names are relative, with "/" between parts."""
+
+    def read(self, name: str) -> bytes | None:
+        """The record, or None."""
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Names of the records whose name starts with this, sorted."""
+        ...
+
+    def age(self, name: str) -> float | None:
+        """Seconds since the last write, by the shelf's own clock; None when there is no such record."""
+        ...
+
+    def write(self, name: str, data: bytes, *, was: bytes | None) -> bool:
+        """Write if the record is still `was` (None: not there).
+
+        False: somebody else was faster. Durable on return.
+        """
+        ...
+
+    def remove(self, name: str, *, was: bytes) -> bool:
+        """Remove if the record is still `was`."""
+        ...
+
+
+@dataclass(frozen=True)
+class DirectoryShelf:
+    """One file per record.
+
+    New bytes are synced under another name first, so a kill leaves the old or the new.
+    """
+
+    root: Path
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self.root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        folder = (self.root / prefix).parent if not prefix.endswith("/") else self.root / prefix
+        files = (file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+        return tuple(
+            sorted(name for file in files if (name := str(file.relative_to(self.root))).startswith(prefix))
+        )
+
+    def age(self, name: str) -> float | None:
+        try:
+            return max(0.0, time.time() - (self.root / name).stat().st_mtime)
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, data: bytes, *, was: bytes | None) -> bool:
+        file = self.root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with self.guard():
+            if self.read(name) != was:
+                return False
+            fresh = file.with_name(f".{file.name}.new")
+            with fresh.open("wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            fresh.replace(file)
+            self.sync(file.parent)
+        return True
+
+    def remove(self, name: str, *, was: bytes) -> bool:
+        with self.guard():
+            if self.read(name) != was:
+                return False
+            (self.root / name).unlink()
+            self.sync((self.root / name).parent)
+        return True
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Held for the moment of one write; the kernel lets go of it when its process dies."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".guard").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def sync(self, folder: Path) -> None:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@dataclass
+class MemoryShelf:
+    """The fake. `ages` may be set to play a clock."""
+
+    records: dict[str, bytes] = field(default_factory=dict)
+    ages: dict[str, float] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def read(self, name: str) -> bytes | None:
+        return self.records.get(name)
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        return tuple(sorted(name for name in self.records if name.startswith(prefix)))
+
+    def age(self, name: str) -> float | None:
+        return self.ages.get(name, 0.0) if name in self.records else None
+
+    def write(self, name: str, data: bytes, *, was: bytes | None) -> bool:
+        with self.lock:
+            if self.records.get(name) != was:
+                return False
+            self.records[name] = data
+            self.ages.pop(name, None)
+            return True
+
+    def remove(self, name: str, *, was: bytes) -> bool:
+        with self.lock:
+            if self.records.get(name) != was:
+                return False
+            del self.records[name]
+            return True
