@@ -1,7 +1,7 @@
-"""The only thing that talks to Pulumi, seen from outside: bring a stack up, say what would change, take it away.
+"""The only thing that talks to Pulumi, from outside: bring a stack up, say what would change, take it away.
 
-Which driver an environment was first deployed with is a property of that environment: `claim` writes it down and
-refuses another, because two engines with one state would undo each other.
+Which driver an environment was first deployed with is a property of that environment: `claim` writes it down
+and refuses another, because two engines with one state would undo each other.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Change:
 
     @property
     def type(self) -> str:
-        """The resource type ("aws:sagemaker/model:Model"), from urn:pulumi:stack::project::parent$type::name."""
+        """The resource type, like "aws:ecr/repository:Repository"."""
         return self.urn.split("::")[2].rsplit("$", 1)[-1] if self.urn.count("::") >= 3 else ""
 
     @property
@@ -94,7 +94,7 @@ class Driver(Protocol):
         ...
 
     def source(self, stack: Stack) -> str:
-        """A digest of the program and what it is made of: the same digest declares the same from the same settings."""
+        """A digest of the program's sources: the same digest declares the same from the same settings."""
         ...
 
 

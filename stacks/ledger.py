@@ -57,7 +57,7 @@ class Ledger:
         raise BadInput(f"there is no release {number}", hint="ecomdeploy releases")
 
     def retained(self, count: int = RETAINED) -> tuple[Release, ...]:
-        """What stays provisioned beside the live release: the last `count` others that once were live, newest first."""
+        """What stays provisioned beside the live release: the last `count` that were live, newest first."""
         live, kept = self.live(), dict[str, Release]()
         for each in reversed(self.releases()):
             if each.state in ONCE_LIVE and each.key not in kept and not (live and each.key == live.key):
@@ -82,11 +82,10 @@ class Ledger:
         raise BadInput("there is no earlier release to go back to", hint="ecomdeploy releases")
 
     def refused(self, digest: str) -> Release | None:
-        """The release that marks this pack as not to be shipped again: its last one failed or was rolled back."""
+        """The last release with this pack, if it marks it: it failed or was rolled back."""
         for each in reversed(self.releases()):
-            states = [moment.state for moment in each.timeline if moment.state is not State.REMOVED]
             if each.pack.digest == digest:
-                return each if states and states[-1] in MARKED else None
+                return each if each.end and each.end.state in MARKED else None
         return None
 
     def begin(self, release: Release) -> Release:

@@ -38,6 +38,11 @@ class Memory:
         outputs: Mapping[str, Any] = record["outputs"]
         return outputs
 
+    def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
+        """The outputs of the last run, if it ended well in the cloud as it stands."""
+        record = self.record(stack)
+        return record["outputs"] if record and record["generation"] == self.generation() else None
+
     def settled(self, stack: Stack) -> bool:
         """Whether the last run ended well and the cloud is still that one: then a run needs no refresh."""
         record = self.record(stack)

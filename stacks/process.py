@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """`started` is in clock ticks since boot (proc(5), /proc/pid/stat field 22); `boot` the kernel's boot id."""
+    """`started`: clock ticks since boot (proc(5), /proc/pid/stat field 22); `boot`: the kernel's boot id."""
 
     pid: int
     started: int

@@ -1,4 +1,4 @@
-"""A Release: which pack serves, under which contract, put there by whom, when and why, and what became of it."""
+"""A Release: which pack serves, under which contract, by whom, when and why, and what became of it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """`image` is `repository@sha256:...`; `restores` the number of the release whose pack and contract this one has."""
+    """`image`: `repository@sha256:...`; `restores`: the number of the release it brings back."""
 
     number: int
     service: str
@@ -100,6 +100,12 @@ class Release:
     @property
     def cause(self) -> str:
         return self.timeline[-1].cause if self.timeline else ""
+
+    @property
+    def end(self) -> Moment | None:
+        """The last moment but for being taken away: how the release ended as a release."""
+        ends = [moment for moment in self.timeline if moment.state is not State.REMOVED]
+        return ends[-1] if ends else None
 
     def entered(self, state: State, at: str, cause: str = "") -> Release:
         """The same release, one state on."""

@@ -1,0 +1,70 @@
+"""How traffic moves from one release to the next: all at once.
+
+Later strategies are later files beside this one.
+
+The target makes the new servers ready, flips the route and drains the old ones; SageMaker may also go back by
+itself and call that success. So where the endpoint *ends* decides, and then the answers do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelpack.errors import Unhealthy
+from modelpack.progress import Progress
+from stacks.release import Release
+from stacks.verify import verify
+
+if TYPE_CHECKING:
+    from infra.targets.base import Traffic
+
+MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
+
+
+@dataclass(frozen=True)
+class Route:
+    """One endpoint, the configurations it may be put on (by release key), and seconds a move may take."""
+
+    endpoint: str
+    configurations: Mapping[str, str]
+    deadline: float
+    policy: Mapping[str, Any]
+
+
+def roll(traffic: Traffic, route: Route, old: Release | None, new: Release, progress: Progress) -> None:
+    """Put the traffic on `new` and verify it; on any difference put it back on `old` and verify that.
+
+    Raises:
+        Unhealthy: `new` did not verify. The message says why, and whether `old` serves.
+    """
+    progress.step(f"Shifting traffic to release {new.number}")
+    wrong = arrive(traffic, route, new, progress)
+    if not wrong:
+        return
+    cause = "; ".join(wrong)
+    if old is None:
+        raise Unhealthy(f"release {new.number} did not verify: {cause}")
+    progress.step(f"Putting traffic back on release {old.number}")
+    still = arrive(traffic, route, old, progress)
+    if still:
+        what = f"release {new.number} did not verify: {cause}. Release {old.number} does not either: "
+        raise Unhealthy(what + "; ".join(still), hint="ecomdeploy status, ecomdeploy logs")
+    raise Unhealthy(f"release {new.number} did not verify: {cause}. Release {old.number} serves")
+
+
+def arrive(traffic: Traffic, route: Route, release: Release, progress: Progress) -> tuple[str, ...]:
+    """Bring the endpoint onto a release, from wherever a killed run left it. Returns what is wrong then."""
+    configuration = route.configurations.get(release.key)
+    if configuration is None:
+        return (f"release {release.number} has no configuration",)
+    seen = traffic.observe(route.endpoint)
+    if seen is not None and seen.status in MOVING:
+        seen = traffic.wait(route.endpoint, configuration, progress, route.deadline)
+    if seen is None:
+        return ("there is no endpoint",)
+    if seen.configuration != configuration:
+        traffic.shift(route.endpoint, configuration, route.policy)
+        traffic.wait(route.endpoint, configuration, progress, route.deadline)
+    return verify(traffic, route.endpoint, configuration, release)

@@ -1,0 +1,67 @@
+"""Is this release what answers? Asked through the route, never of the server itself.
+
+Four things must hold: the endpoint is in service on the configuration asked for; the image it resolved has
+the digest asked for; every golden request is answered within tolerance; every answer carries the pack's
+content id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from stacks.release import Release
+
+if TYPE_CHECKING:
+    from infra.targets.base import Answer, Observation, Traffic
+
+MOST_TOLD = 3
+"""How many differences of the golden answers are told; one broken layer breaks them all."""
+
+
+def verify(traffic: Traffic, endpoint: str, configuration: str, release: Release) -> tuple[str, ...]:
+    """What is not as it should be, in words; empty: verified."""
+    wrong = placed(traffic.observe(endpoint), configuration, release)
+    return wrong or answers(traffic, endpoint, release)
+
+
+def placed(seen: Observation | None, configuration: str, release: Release) -> tuple[str, ...]:
+    """Whether the endpoint is where it should be, with the image it should have."""
+    if seen is None:
+        return ("there is no endpoint",)
+    why = f": {seen.failure}" if seen.failure else ""
+    if seen.status != "InService":
+        return (f"the endpoint is {seen.status}{why}",)
+    if seen.configuration != configuration:
+        return (f"the endpoint is on {seen.configuration}, not on {configuration}{why}",)
+    wanted = release.pack.digest
+    if any(image.rpartition("@")[2] != wanted for image in seen.images) or not seen.images:
+        return (f"the endpoint runs {', '.join(seen.images) or 'no image'}, not {wanted}",)
+    return ()
+
+
+def answers(traffic: Traffic, endpoint: str, release: Release) -> tuple[str, ...]:
+    """Send every golden request; stop early when enough is known to be wrong."""
+    wrong: list[str] = []
+    for number, golden in enumerate(release.pack.golden, start=1):
+        body = json.dumps(golden["request"]).encode()
+        answer = traffic.invoke(endpoint, body, "application/json")
+        wrong += [f"golden request {number}: {one}" for one in differences(golden["answer"], answer, release)]
+        if len(wrong) >= MOST_TOLD:
+            break
+    return tuple(wrong[:MOST_TOLD])
+
+
+def differences(expected: Mapping[str, Any], answer: Answer, release: Release) -> tuple[str, ...]:
+    from modelpack.golden import compare
+
+    if answer.status != 200:
+        return (f"answered {answer.status}: {answer.body[:200].decode(errors='replace')}",)
+    if answer.content_id != release.pack.content_id:
+        return (f"came from content {answer.content_id or 'unknown'}, not {release.pack.content_id}",)
+    try:
+        got = json.loads(answer.body)
+    except ValueError:
+        return ("the answer is not JSON",)
+    return tuple(compare(expected, got, release.pack.tolerance))
