@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, MinLen
 
@@ -66,4 +67,38 @@ class PlatformSpec:
 
     gpu_pools: tuple[GpuPoolSpec, ...] = ()
     cidr: str = "10.42.0.0/16"
+    zones: tuple[str, ...] = ()
+    """Two or three availability zones; empty: the region's a and b (not every region lets every account use both)."""
     kubernetes_version: str = "1.34"
+
+
+def platform_from(data: Mapping[str, Any]) -> PlatformSpec:
+    """A PlatformSpec from its data (`modelpack.spec.as_data` of one, as JSON keeps it)."""
+    pools = tuple(
+        GpuPoolSpec(**{**_known(GpuPoolSpec, pool), "instances": tuple(pool["instances"])})
+        for pool in data.get("gpu_pools", ())
+    )
+    more = {key: tuple(value) if key == "zones" else value for key, value in _known(PlatformSpec, data).items()}
+    return PlatformSpec(**{**more, "gpu_pools": pools})
+
+
+def scale_from(data: Mapping[str, Any]) -> ScaleSpec:
+    """A ScaleSpec from its data; moments are ISO 8601 text or datetimes."""
+    schedule = tuple(
+        Window(**{**_known(Window, one), "start": _moment(one["start"]), "end": _moment(one["end"])})
+        for one in data.get("schedule", ())
+    )
+    return ScaleSpec(**{**_known(ScaleSpec, data), "schedule": schedule})
+
+
+def alarms_from(data: Mapping[str, Any]) -> AlarmSpec:
+    """An AlarmSpec from its data."""
+    return AlarmSpec(**_known(AlarmSpec, data))
+
+
+def _known(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {one.name: data[one.name] for one in fields(kind) if one.name in data}
+
+
+def _moment(value: str | datetime) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)

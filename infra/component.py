@@ -1,0 +1,42 @@
+"""The base of every component: one type token pattern, the same tags on everything, children under their parent.
+
+A component checks its arguments, then creates its resources, and keeps them in a frozen dataclass called
+`<Component>Resources`. It knows nothing of the command line, and runs under the Pulumi CLI as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+
+from infra.labels import Labels
+from modelpack.errors import BadInput, Problem
+
+
+class Component(pulumi.ComponentResource):
+    """A group of resources named after it: the child "nat" of the component "network" is "network-nat"."""
+
+    def __init__(self, name: str, *, labels: Labels, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(f"ecomdeploy:infra:{type(self).__name__}", name, None, opts)
+        self.name = name
+        self.labels = labels
+
+    def child(self, suffix: str) -> str:
+        """The Pulumi name of a child; Pulumi's own identity (URN) leaves the parent's name out."""
+        return f"{self.name}-{suffix}"
+
+    def tags(self, suffix: str = "", **more: str) -> dict[str, str]:
+        """Tags of the child `suffix` (of the resource named like the component itself when empty)."""
+        return self.labels.tags(self.child(suffix) if suffix else self.name) | more
+
+    def options(self, **more: Any) -> pulumi.ResourceOptions:
+        """Options of a child."""
+        return pulumi.ResourceOptions(parent=self, **more)
+
+
+def require(component: str, problems: dict[str, bool]) -> None:
+    """Raise `BadInput` with every sentence that holds, before anything is created."""
+    found = tuple(Problem(what, where=component) for what, wrong in problems.items() if wrong)
+    if found:
+        raise BadInput(found)

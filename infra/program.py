@@ -1,0 +1,86 @@
+"""What every stack program begins with: its settings, its tags, its AWS provider.
+
+Settings are one JSON document in the Pulumi config key `<project>:settings` (docs/architecture/seams.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from infra.labels import Labels
+from modelpack.errors import BadInput
+
+if TYPE_CHECKING:
+    import pulumi_aws
+
+COMMON = ("environment", "region", "account", "cloud")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`cloud` is "aws" or "local" (the emulated one); `data` the whole document, for what each program adds."""
+
+    environment: str
+    region: str
+    account: str
+    cloud: str
+    data: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def local(self) -> bool:
+        return self.cloud == "local"
+
+    @property
+    def partition(self) -> str:
+        """AWS's partition of the region ("aws-cn" for cn-north-1)."""
+        heads = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
+        return next((name for head, name in heads.items() if self.region.startswith(f"{head}-")), "aws")
+
+    def text(self, key: str) -> str:
+        """A setting that must be there."""
+        value = self.data.get(key)
+        if not isinstance(value, str) or not value:
+            raise BadInput(f"settings: {key} is missing", hint="`ecomdeploy up` writes the settings")
+        return value
+
+
+def parse(document: str) -> Settings:
+    """The settings from their JSON text; `BadInput` names what is missing."""
+    try:
+        data = json.loads(document)
+    except ValueError as error:
+        raise BadInput(f"settings: not JSON: {error}") from None
+    missing = [key for key in COMMON if not isinstance(data, dict) or not data.get(key)]
+    if missing:
+        raise BadInput(f"settings: {', '.join(missing)} missing", hint="`ecomdeploy up` writes the settings")
+    if data["cloud"] not in ("aws", "local"):
+        raise BadInput(f'settings: cloud: expected "aws" or "local", got {data["cloud"]!r}')
+    return Settings(data=data, **{key: data[key] for key in COMMON})
+
+
+def settings() -> Settings:
+    """The running program's settings."""
+    return parse(pulumi.Config().require("settings"))
+
+
+def labels(given: Settings, project: str) -> Labels:
+    """Tags for the running stack."""
+    return Labels(
+        project=project, stack=f"{pulumi.get_project()}/{pulumi.get_stack()}", environment=given.environment
+    )
+
+
+def provider(given: Settings) -> pulumi_aws.Provider:
+    """An explicit provider that works in the one account and region of the settings, or not at all.
+
+    The local cloud's address comes from `AWS_ENDPOINT_URL`, as for every AWS client.
+    """
+    import pulumi_aws
+
+    local = {"s3_use_path_style": True, "skip_metadata_api_check": True} if given.local else {}
+    return pulumi_aws.Provider("aws", region=given.region, allowed_account_ids=[given.account], **local)

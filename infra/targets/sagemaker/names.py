@@ -1,0 +1,50 @@
+"""Names that follow from content: the same release has the same name, under every driver, before and after a kill.
+
+SageMaker's rule for models, configurations and endpoints: `[a-zA-Z0-9](-*[a-zA-Z0-9])*`, at most 63 characters
+(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpoint.html).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+from infra.targets.base import Declared
+from modelpack.errors import BadInput
+
+LENGTH = 63
+DIGITS = 12
+RULE = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+VARIANT = "AllTraffic"
+"""The one production variant's name: alarms, scaling and capacity all refer to it."""
+
+
+def digest(*parts: object) -> str:
+    """12 hex that follow from JSON-like parts."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def named(prefix: str, digits: str) -> str:
+    """`<prefix>-<digits>`, the prefix cut where the whole would be too long."""
+    room = LENGTH - len(digits) - 1
+    return f"{prefix[:room].rstrip('-')}-{digits}"
+
+
+def model_name(endpoint: str, role_arn: str, release: Declared) -> str:
+    """The Model's name: what runs (image digest), with which variables, as whom."""
+    return named(endpoint, digest("model", release.image, dict(release.environment), role_arn))
+
+
+def configuration_name(endpoint: str, role_arn: str, release: Declared) -> str:
+    """The EndpointConfiguration's name: the Model, on what, and how many to begin with."""
+    model = model_name(endpoint, role_arn, release)
+    return named(endpoint, digest("configuration", model, release.instance, release.count))
+
+
+def check(name: str) -> str:
+    """The name, or `BadInput` when SageMaker would not take it."""
+    if len(name) > LENGTH or not RULE.fullmatch(name):
+        raise BadInput(f"{name!r} is no SageMaker name: letters, digits and - between them, at most {LENGTH}")
+    return name

@@ -1,0 +1,173 @@
+"""What Pulumi owns at SageMaker: a Model and a configuration per release, one Endpoint, its scaling and alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from infra import instances
+from infra.component import Component, require
+from infra.components.alarms import Alarms, alarm_names
+from infra.components.autoscaling import Autoscaling, wanted
+from infra.labels import Labels
+from infra.targets.base import Declared, Provisioned, Service, serving
+from infra.targets.sagemaker.names import VARIANT, check, configuration_name, model_name
+
+if TYPE_CHECKING:
+    from pulumi_aws import sagemaker
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseResources:
+    """What a Release is made of."""
+
+    model: sagemaker.Model
+    configuration: sagemaker.EndpointConfiguration
+
+
+class Release(Component):
+    """One release, dark: a Model, and the configuration that an endpoint can be put on."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        labels: Labels,
+        endpoint: str,
+        role_arn: str,
+        release: Declared,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        require(
+            f"Release {release.key}",
+            {
+                f"image: must be given by digest (...@sha256:...), got {release.image}": "@sha256:" not in release.image,
+                f"count: at least 1, got {release.count}": release.count < 1,
+            },
+        )
+        instances.serving(release.instance)
+        super().__init__(name, labels=labels, opts=opts)
+        self.resources = self._create(endpoint, role_arn, release)
+        self.register_outputs({"configuration": self.resources.configuration.name})
+
+    def _create(self, endpoint: str, role_arn: str, release: Declared) -> ReleaseResources:
+        from pulumi_aws import sagemaker
+
+        model = sagemaker.Model(
+            self.child("model"),
+            name=check(model_name(endpoint, role_arn, release)),
+            execution_role_arn=role_arn,
+            primary_container=sagemaker.ModelPrimaryContainerArgs(
+                image=release.image, environment=dict(release.environment) or None
+            ),
+            tags=self.tags("model"),
+            opts=self.options(),
+        )
+        configuration = sagemaker.EndpointConfiguration(
+            self.child("configuration"),
+            name=check(configuration_name(endpoint, role_arn, release)),
+            production_variants=[
+                sagemaker.EndpointConfigurationProductionVariantArgs(
+                    variant_name=VARIANT,
+                    model_name=model.name,
+                    instance_type=release.instance,
+                    initial_instance_count=release.count,
+                    initial_variant_weight=1.0,
+                )
+            ],
+            tags=self.tags("configuration"),
+            opts=self.options(),
+        )
+        return ReleaseResources(model=model, configuration=configuration)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteResources:
+    """What a Route is made of."""
+
+    endpoint: sagemaker.Endpoint
+
+
+class Route(Component):
+    """The Endpoint. Its configuration is the rollout's: Pulumi sets the first one and never touches it again."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        labels: Labels,
+        endpoint: str,
+        configuration: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        check(endpoint)
+        super().__init__(name, labels=labels, opts=opts)
+        self.resources = self._create(endpoint, configuration)
+        self.endpoint_name: pulumi.Output[str] = self.resources.endpoint.name
+        self.register_outputs({"endpoint": self.endpoint_name})
+
+    def _create(self, endpoint: str, configuration: pulumi.Input[str]) -> RouteResources:
+        from pulumi_aws import sagemaker
+
+        return RouteResources(
+            endpoint=sagemaker.Endpoint(
+                self.name,
+                name=endpoint,
+                endpoint_config_name=configuration,
+                tags=self.tags(),
+                opts=self.options(ignore_changes=["endpointConfigName", "deploymentConfig"]),
+            )
+        )
+
+
+def provision(
+    service: Service, releases: Sequence[Declared], opts: pulumi.ResourceOptions | None = None
+) -> Provisioned:
+    """Declare all releases and, when there is one to serve, the endpoint with its scaling and alarms."""
+    first = serving(releases)
+    made: Mapping[str, Release] = {
+        release.key: Release(
+            f"release-{release.key}",
+            labels=service.labels,
+            endpoint=service.endpoint,
+            role_arn=service.role_arn,
+            release=release,
+            opts=opts,
+        )
+        for release in releases
+    }
+    if first is not None:
+        route(service, made[first.key], opts)
+    return Provisioned(
+        endpoint=service.endpoint if first else "",
+        configurations={key: one.resources.configuration.name for key, one in made.items()},
+        models={key: one.resources.model.name for key, one in made.items()},
+        alarms=alarm_names(service.endpoint, service.alarms) if first else (),
+    )
+
+
+def route(service: Service, first: Release, opts: pulumi.ResourceOptions | None) -> None:
+    """The endpoint on its first release, and what watches and scales it."""
+    made = Route(
+        "endpoint",
+        labels=service.labels,
+        endpoint=service.endpoint,
+        configuration=first.resources.configuration.name,
+        opts=opts,
+    )
+    Alarms(
+        "alarms", labels=service.labels, endpoint=service.endpoint, variant=VARIANT, alarms=service.alarms, opts=opts
+    )
+    if wanted(service.scale):
+        Autoscaling(
+            "scaling",
+            labels=service.labels,
+            endpoint=made.endpoint_name,
+            variant=VARIANT,
+            scale=service.scale,
+            now=service.now,
+            opts=opts,
+        )

@@ -1,0 +1,60 @@
+"""The `service` stack: one endpoint and the releases it can be put on.
+
+Run by `ecomdeploy up`, or by `pulumi up` in this folder: that may add dark releases, it never shifts traffic.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pulumi
+
+from infra import program
+from infra.program import Settings
+from infra.spec import alarms_from, scale_from
+from infra.targets.base import Declared, Service
+from infra.targets.catalog import TARGETS
+from modelpack.errors import BadInput
+
+
+def main() -> None:
+    settings = program.settings()
+    service = settings.text("service")
+    target = TARGETS.get(settings.text("target"))
+    provisioned = target.resources(
+        Service(
+            endpoint=f"{service}-{settings.environment}",
+            role_arn=settings.text("role_arn"),
+            labels=program.labels(settings, service),
+            now=datetime.now(UTC),
+            scale=scale_from(settings.data.get("scale", {})),
+            alarms=alarms_from(settings.data.get("alarms", {})),
+        ),
+        declared(settings),
+        pulumi.ResourceOptions(provider=program.provider(settings)),
+    )
+    pulumi.export("endpoint", provisioned.endpoint)
+    pulumi.export("configurations", provisioned.configurations)
+    pulumi.export("models", provisioned.models)
+    pulumi.export("alarms", list(provisioned.alarms))
+
+
+def declared(settings: Settings) -> list[Declared]:
+    """The retained releases; each carries its own contract, so that a later change of scale leaves them as they are."""
+    names = ("key", "image", "instance", "count")
+    found = []
+    for release in settings.data.get("releases", ()):
+        missing = [name for name in names if name not in release]
+        if missing:
+            raise BadInput(f"settings: releases: {', '.join(missing)} missing in {release}")
+        found.append(
+            Declared(
+                **{name: release[name] for name in names},
+                environment=release.get("environment", {}),
+                serving=bool(release.get("serving")),
+            )
+        )
+    return found
+
+
+main()
