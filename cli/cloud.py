@@ -70,7 +70,7 @@ def status(as_json: options.AsJson = False) -> None:
 
 def reset(yes: options.Yes = False, as_json: options.AsJson = False) -> None:
     """Empty the account, the registry and all model servers."""
-    options.confirm("Empty the local cloud: all endpoints, images and buckets in it?", yes)
+    options.confirm("Empty the local cloud: all endpoints, images and buckets in it?", yes, careful=False)
     wiring.local_cloud().reset()
     if as_json:
         show.document({"reset": True})

@@ -11,21 +11,23 @@ import typer
 from modelpack.errors import BadInput
 
 Environment = Annotated[str, typer.Argument(metavar="[ENV]", help="An environment of ecomdeploy.yaml.")]
+EnvironmentOption = Annotated[str, typer.Option("--environment", "-e", help="An environment of ecomdeploy.yaml.")]
 Folder = Annotated[Path, typer.Option("--project", "-C", help="The folder of ecomdeploy.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 
 
-def confirm(question: str, yes: bool) -> None:
-    """Ask on a terminal; without one never ask, but want `--yes`.
+def confirm(question: str, yes: bool, *, careful: bool) -> None:
+    """Ask on a terminal. Without one never ask: go on, unless it is `careful` business, which wants `--yes`.
 
     Raises:
-        BadInput: there is no terminal and `--yes` was not given.
+        BadInput: careful, no terminal, and no `--yes`.
         typer.Exit: the answer was no.
     """
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise BadInput(f"{question} needs an answer, and this is not a terminal", hint="add --yes")
-    if not typer.confirm(question, err=True):
-        raise typer.Exit(0)
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        if not typer.confirm(question, err=True):
+            raise typer.Exit(0)
+    elif careful:
+        raise BadInput(f"{question} It needs an answer, and this is not a terminal", hint="add --yes")

@@ -1,0 +1,33 @@
+"""`ecomdeploy rollback`: put an earlier release back, as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import options, progress, show, wiring
+from cli.words import verdict
+
+
+def rollback(
+    number: Annotated[int | None, typer.Argument(metavar="[N]", help="Which release; default: the one before.")] = None,
+    environment: options.EnvironmentOption = "local",
+    folder: options.Folder = Path(),
+    yes: options.Yes = False,
+    as_json: options.AsJson = False,
+    why: Annotated[str, typer.Option(help="A reason for the history.")] = "",
+) -> None:
+    """The same bytes as then: nothing is built, nothing is pushed."""
+    from stacks import ship
+
+    spec = wiring.load_spec(folder, environment)
+    if spec.environment.cloud == "aws":
+        options.confirm(f"Put the traffic of {spec.name} back on an earlier release?", yes, careful=True)
+    done = ship.rollback(wiring.shop(folder, spec, progress.chosen()), spec, number, why=why)
+    if as_json:
+        show.document({**done.document(), "record": wiring.record_of(done)})
+        return
+    show.say(verdict(done))
+    show.next_step("ecomdeploy releases", "the history")

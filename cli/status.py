@@ -1,0 +1,36 @@
+"""`ecomdeploy status`: what serves now, verified through the route."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from cli import options, progress, show, wiring
+from cli.words import verdict
+
+
+def status(
+    environment: options.Environment = "local", folder: options.Folder = Path(), as_json: options.AsJson = False
+) -> None:
+    """Ask the endpoint itself: configuration, image digest, golden requests."""
+    from stacks import ship
+
+    spec = wiring.load_spec(folder, environment)
+    found = ship.status(wiring.shop(folder, spec, progress.chosen()), spec)
+    isolation = wiring.isolation(spec)
+    if as_json:
+        show.document({**found.document(), "isolation": isolation})
+    else:
+        show.say(verdict(found))
+        if found.release:
+            show.say(f"  image      {found.release.image}")
+            show.say(f"  endpoint   {found.endpoint or 'none'} on {found.release.contract.instance}")
+            show.say(f"  driver     {found.driver}")
+        if isolation:
+            show.say(f"  isolation  {isolation} (local cloud)")
+        for problem in found.problems:
+            show.say(f"  problem    {problem}")
+        show.next_step("ecomdeploy predict" if found.verified else "ecomdeploy up")
+    if found.release is not None and found.endpoint and not found.verified:
+        raise typer.Exit(4)

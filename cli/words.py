@@ -1,0 +1,44 @@
+"""Outcomes as sentences: plain words, the same everywhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stacks.driver import Change
+    from stacks.shop import Outcome
+
+PAST = {"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "read": "read"}
+
+
+def verdict(done: Outcome) -> str:
+    """One line that says what is now."""
+    release = done.release
+    if release is None:
+        return f"{done.spec.name}: nothing is deployed."
+    proof = "verified through the route" if done.verified else "not verified"
+    restored = f" (the bytes of release {release.restores})" if release.restores else ""
+    name, number = done.spec.name, release.number
+    sentences = {
+        "live": f"{name}: release {number} is live, {proof}.",
+        "updated": f"{name}: release {number} stays live, {proof}; what stands around it was updated.",
+        "nothing to do": f"{name}: nothing to do. Release {number} is live, {proof}.",
+        "rolled back": f"{name}: release {number}{restored} is live, {proof}.",
+        "removed": f"{name}: the endpoint and all its releases are gone; the history stays.",
+    }
+    return sentences.get(done.done, f"{name}: release {number}{restored} is {release.state}, {proof}.")
+
+
+def changes_in_words(changes: Iterable[Change]) -> str:
+    """'3 created, 1 updated'."""
+    counts = Counter(PAST.get(change.op, change.op) for change in changes)
+    return ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "nothing"
+
+
+def listed(changes: Iterable[Change]) -> list[list[str]]:
+    """A row per change: operation, kind, name, and what differs."""
+    return [
+        [change.op, change.type, change.name, ", ".join(change.replaces or change.keys)] for change in changes
+    ]
