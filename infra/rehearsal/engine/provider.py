@@ -1,7 +1,7 @@
 """What the embedded engine asks of a provider: pulumi's ResourceProvider verbs as plain Python values.
 
 Values are JSON-like: None, bool, int (whole floats are folded back before they arrive), float, str,
-list, dict, plus `UNKNOWN` in previews and `Asset`. Secrets never reach a provider: the engine strips the
+list, dict, plus `UNKNOWN` in previews, `Asset` and `Archive`. Secrets never reach a provider: the engine strips the
 mark before a call and puts it back on outputs that came from marked inputs.
 
 Source of the verbs: pulumi's provider.proto (CheckConfig, Configure, Check, Diff, Create, Read, Update, Delete, Invoke).
@@ -9,7 +9,10 @@ Source of the verbs: pulumi's provider.proto (CheckConfig, Configure, Check, Dif
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -35,11 +38,20 @@ UNKNOWN: Final = Unknown()
 
 @dataclass(frozen=True)
 class Asset:
-    """A StringAsset or FileAsset; `hash` is the sha256 of the bytes."""
+    """A StringAsset or FileAsset; `hash` is the sha256 of the bytes, and all that counts in a comparison."""
 
     hash: str
-    text: str | None = None
-    path: Path | None = None
+    text: str | None = field(default=None, compare=False)
+    path: Path | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A FileArchive (`path`: a file or a folder) or an AssetArchive (`members`); `hash` is over names and contents."""
+
+    hash: str
+    path: Path | None = field(default=None, compare=False)
+    members: Mapping[str, Asset | Archive] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -147,8 +159,15 @@ class Provider(Protocol):
         ...
 
     def update(
-        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *,
-        preview: bool, timeout: float | None,
+        self,
+        type: str,
+        id: str,
+        old_inputs: Values,
+        old_outputs: Values,
+        news: Values,
+        *,
+        preview: bool,
+        timeout: float | None,
     ) -> Values:
         """Update in place and return the new outputs."""
         ...
@@ -171,10 +190,123 @@ Raises `Refused` for a package it does not have."""
 
 
 @dataclass
+class Thing:
+    """One resource of the `Fake`'s cloud."""
+
+    type: str
+    urn: str
+    inputs: Values
+
+
+@dataclass
 class Fake:
-    """An in-memory provider for tests of the engine: `things` by id, `calls` in order, `fail` names to refuse."""
+    """An in-memory cloud and its provider, for tests of the engine.
+
+    Resources are told apart by type and `name` (auto-named like pulumi's: "<name>-<7 hex>"). Outputs are the inputs
+    and a computed `arn`. `calls` has every verb with the resource's name, in order. `fail` maps "create a" to what
+    it raises, `delay` to seconds to wait before it takes effect, `immutable` the inputs that need a replacement.
+    """
 
     package: str = "fake"
-    things: dict[str, Values] = field(default_factory=dict)
+    things: dict[str, Thing] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
-    fail: Sequence[str] = ()
+    fail: dict[str, Exception] = field(default_factory=dict)
+    delay: dict[str, float] = field(default_factory=dict)
+    immutable: frozenset[str] = frozenset({"name", "kind"})
+    delete_before_replace: frozenset[str] = frozenset()
+    configured: list[Values] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    def __call__(self, package: str, inputs: Mapping[str, Any], environment: Mapping[str, str]) -> Fake:
+        """The fake is its own factory."""
+        if package != self.package:
+            raise Refused("", f"there is no provider for package {package}")
+        return self
+
+    @property
+    def mutations(self) -> list[str]:
+        """The calls that changed something, or tried to."""
+        return [call for call in self.calls if call.split()[0] in ("create", "update", "delete")]
+
+    def _called(self, verb: str, name: str) -> None:
+        call = f"{verb} {name}"
+        with self.lock:
+            self.calls.append(call)
+        time.sleep(self.delay.get(call, 0))
+        if call in self.fail and not isinstance(self.fail[call], PartialFailure):
+            raise self.fail[call]
+
+    def _partial(self, verb: str, name: str) -> None:
+        error = self.fail.get(f"{verb} {name}")
+        if error is not None:
+            raise error
+
+    def configure(self, inputs: Mapping[str, Any]) -> None:
+        with self.lock:
+            self.configured.append(dict(inputs))
+
+    def supports(self, type: str) -> bool:
+        return type.startswith(f"{self.package}:")
+
+    def check(self, type: str, who: Named, olds: Values | None, news: Values, *, fresh_name: bool) -> Checked:
+        if "unwanted" in news:
+            return Checked(news, (Failure("unwanted", "is not a property of this type"),))
+        if "name" in news:
+            return Checked(dict(news))
+        if olds and "name" in olds and not fresh_name:
+            return Checked({**news, "name": olds["name"]})
+        return Checked({**news, "name": f"{who.name}-{secrets.token_hex(4)[:7]}"})
+
+    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> Diffed:
+        changed = tuple(key for key in sorted({*old_inputs, *news}) if old_inputs.get(key) != news.get(key))
+        replaces = tuple(key for key in changed if key in self.immutable)
+        return Diffed(changed, replaces, bool(self.delete_before_replace & {*replaces}))
+
+    def create(self, type: str, who: Named, inputs: Values, *, preview: bool, timeout: float | None) -> Made:
+        if preview:
+            return Made("", {**inputs, "arn": UNKNOWN})
+        self._called("create", who.name)
+        with self.lock:
+            for identity, thing in self.things.items():
+                if (thing.type, thing.inputs["name"]) == (type, inputs["name"]):
+                    if thing.urn != who.urn:
+                        raise Refused("AlreadyExists", f"{inputs['name']} belongs to another")
+                    return Made(identity, self._outputs(identity, thing.inputs))
+            identity = f"{inputs['name']}-{len(self.calls)}"
+            self.things[identity] = Thing(type, who.urn, dict(inputs))
+        self._partial("create", who.name)
+        return Made(identity, self._outputs(identity, inputs))
+
+    def _outputs(self, identity: str, inputs: Values) -> Values:
+        return {**inputs, "arn": f"arn:{self.package}:{identity}"}
+
+    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> Found | None:
+        self._called("read", id)
+        with self.lock:
+            thing = self.things.get(id)
+            return Found(id, dict(thing.inputs), self._outputs(id, thing.inputs)) if thing else None
+
+    def update(
+        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *,
+        preview: bool, timeout: float | None,
+    ) -> Values:
+        if preview:
+            return self._outputs(id, news)
+        with self.lock:
+            name = self.things[id].urn.rpartition("::")[2]
+        self._called("update", name)
+        with self.lock:
+            self.things[id].inputs = dict(news)
+        self._partial("update", name)
+        return self._outputs(id, news)
+
+    def delete(self, type: str, id: str, inputs: Values, outputs: Values, *, timeout: float | None) -> None:
+        with self.lock:
+            thing = self.things.get(id)
+        self._called("delete", thing.urn.rpartition("::")[2] if thing else id)
+        with self.lock:
+            self.things.pop(id, None)
+
+    def invoke(self, token: str, args: Values) -> Values:
+        self._called("invoke", token)
+        return {"echo": args, "number": len(self.things)}

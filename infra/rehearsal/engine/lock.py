@@ -1,0 +1,101 @@
+"""One writer per stack. The lock of a process that is gone is taken over without a word.
+
+A process is known by boot id, pid and start time, so neither a reboot nor a reused pid looks like a live owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from infra.rehearsal.engine.resource import now
+from infra.rehearsal.engine.state import StackFiles, StateError, write_atomically
+
+START_TIME_FIELD = 19
+"""Of /proc/<pid>/stat, counted after the command's closing parenthesis (proc(5): field 22 in all)."""
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _started(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[START_TIME_FIELD]
+    except (OSError, IndexError):
+        return ""
+
+
+def user() -> str:
+    """The name of who runs this."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def alive(owner: dict[str, Any]) -> bool:
+    """Whether the process that wrote the lock still runs. A lock from another host counts as alive."""
+    if owner.get("hostname") != socket.gethostname():
+        return True
+    if owner.get("bootId") != _boot():
+        return False
+    return bool(owner.get("started")) and _started(int(owner["pid"])) == owner["started"]
+
+
+def owners(files: StackFiles) -> dict[Path, dict[str, Any]]:
+    """The locks that lie there."""
+    found = {}
+    for path in sorted(files.locks.glob("*.json")):
+        with contextlib.suppress(OSError, ValueError):
+            found[path] = json.loads(path.read_text())
+    return found
+
+
+@contextlib.contextmanager
+def held(files: StackFiles) -> Iterator[None]:
+    """Hold the stack's lock; raises `StateError` in the words that make pulumi.automation see a concurrent update."""
+    files.locks.mkdir(parents=True, exist_ok=True)
+    mine = files.locks / f"{uuid.uuid4()}.json"
+    with _guard(files):
+        live = {}
+        for path, owner in owners(files).items():
+            if alive(owner):
+                live[path] = owner
+            else:
+                path.unlink(missing_ok=True)
+        if live:
+            raise StateError(_explain(live))
+        owner = {"pid": os.getpid(), "username": user(), "hostname": socket.gethostname(), "timestamp": now()}
+        owner |= {"bootId": _boot(), "started": _started(os.getpid())}
+        write_atomically(mine, json.dumps(owner))
+    try:
+        yield
+    finally:
+        mine.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _guard(files: StackFiles) -> Iterator[None]:
+    """Makes look-then-take one step between processes; the kernel drops it with the process."""
+    with (files.locks / ".guard").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _explain(live: dict[Path, dict[str, Any]]) -> str:
+    lines = [f"the stack is currently locked by {len(live)} lock(s). Wait for the other process to end."]
+    for path, owner in live.items():
+        lines.append(
+            f"  file://{path}: created by {owner.get('username')}@{owner.get('hostname')} "
+            f"(pid {owner.get('pid')}) at {owner.get('timestamp')}"
+        )
+    return "\n".join(lines)

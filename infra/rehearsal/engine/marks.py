@@ -1,0 +1,77 @@
+"""Secret marks around providers that do not know of them: taken off before a call, put back on its answer.
+
+Two rules put a mark back: the answer's top-level key was secret in what was sent (or is named by
+`additionalSecretOutputs`), or the answer holds a secret's plaintext under another key (tagsAll is a copy of tags).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from infra.rehearsal.engine.provider import Values
+from infra.rehearsal.engine.values import BLINDED, Secret, contains, has_secret, strip, texts
+
+SHORTEST_WORD: Final = 4
+"""Secrets shorter than this are not looked for as whole values: "1" or "no" would blind half the state."""
+SHORTEST_PART: Final = 8
+"""Secrets from this length on are also looked for inside longer strings."""
+
+
+def plaintexts(value: Any) -> frozenset[str]:
+    """The strings that the secrets in `value` hide."""
+    found: set[str] = set()
+
+    def collect(node: Any) -> bool:
+        if isinstance(node, Secret):
+            found.update(text for text in texts(strip(node)) if len(text) >= SHORTEST_WORD)
+        return False
+
+    contains(value, collect)
+    return frozenset(found)
+
+
+def remark(plain: Mapping[str, Any], sent: Mapping[str, Any], additional: Iterable[str] = ()) -> Values:
+    """`plain` (a provider's answer) with the marks that `sent` and `additional` call for."""
+    hidden = plaintexts(sent)
+    named = frozenset(additional)
+    marked: Values = {}
+    for name, value in strip(dict(plain)).items():
+        was_secret = name in sent and has_secret(sent[name])
+        if was_secret and strip(sent[name]) == value:
+            marked[name] = Secret(value) if name in named else sent[name]
+        elif was_secret or name in named or _shows(value, hidden):
+            marked[name] = Secret(value)
+        else:
+            marked[name] = value
+    return marked
+
+
+def _shows(value: Any, hidden: frozenset[str]) -> bool:
+    if not hidden:
+        return False
+    return any(
+        word == text or (len(word) >= SHORTEST_PART and word in text)
+        for text in texts(value)
+        for word in hidden
+    )
+
+
+class Redactor:
+    """Takes secrets out of messages (an API's error text may quote what it was sent)."""
+
+    def __init__(self) -> None:
+        self._words: frozenset[str] = frozenset()
+
+    def learn(self, value: Any) -> None:
+        """Remember the secrets in `value`."""
+        words = plaintexts(value)
+        if not words <= self._words:
+            self._words |= words
+
+    def clean(self, text: str) -> str:
+        """`text` with every known secret as "[secret]"."""
+        for word in sorted(self._words, key=len, reverse=True):
+            if word in text:
+                text = text.replace(word, BLINDED)
+        return text

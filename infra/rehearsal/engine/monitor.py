@@ -1,0 +1,246 @@
+"""The gRPC side towards the program: ResourceMonitor and Engine.
+
+Only what is implemented is advertised; what a program asks beyond it is refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, resource_pb2, resource_pb2_grpc
+
+from infra.rehearsal.engine import values
+from infra.rehearsal.engine.effects import Stopped
+from infra.rehearsal.engine.events import Events
+from infra.rehearsal.engine.execute import Deployment
+from infra.rehearsal.engine.hosts import NoProvider
+from infra.rehearsal.engine.provider import Refused
+from infra.rehearsal.engine.resource import ENGINE_VERSION, PROVIDER_PREFIX, Resource, Timeouts, urn_of
+from infra.rehearsal.engine.steps import Goal
+
+FEATURES: Final = (resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,)
+LEGACY_FEATURES: Final = frozenset({"secrets"})
+SEVERITIES: Final = {0: "debug", 1: "info", 2: "warning", 3: "error"}
+THREADS: Final = 96
+"""More than the SDK's own 4 x parallel workers, so that a waiting registration never keeps a log message out."""
+CHANNEL: Final = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.so_reuseport", 0),
+]
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Unsupported(Exception):
+    """A request beyond this engine's width."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.what} is not available in the embedded engine: use the Pulumi CLI"
+
+
+def seconds(text: str) -> float | None:
+    """A Go duration ("1h30m", "45s") in seconds; empty is None."""
+    if not text:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+    if "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"not a duration: {text!r}")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def refuse_extras(request: Any) -> None:
+    """Raise `Unsupported` for the first resource option that the engine does not implement."""
+    extras = {
+        "the option aliases": request.aliases or request.aliasURNs,
+        "the option transforms": request.transforms,
+        "the option import": request.importId,
+        "the option deleted_with": request.deletedWith,
+        "the option replace_with": request.replace_with,
+        "the option replacement_trigger": request.HasField("replacement_trigger"),
+        "the option hooks": any(len(names) for _, names in request.hooks.ListFields()),
+        "the option state_migrations": request.state_migrations,
+        "the option env_var_mappings": request.envVarMappings,
+        "a remote component": request.remote,
+        "a parameterized package": request.packageRef,
+        "a dynamic provider": request.type.startswith("pulumi-python:"),
+        "a StackReference": request.type == "pulumi:pulumi:StackReference",
+    }
+    for what, present in extras.items():
+        if present:
+            raise Unsupported(f"{what} ({request.type} '{request.name}')")
+
+
+class Monitor(resource_pb2_grpc.ResourceMonitorServicer):  # type: ignore[misc]
+    """Translates requests to `Deployment` and back. `folder` is where relative asset paths start."""
+
+    def __init__(self, deployment: Deployment, events: Events, folder: Path) -> None:
+        self._deployment = deployment
+        self._events = events
+        self._folder = folder
+
+    def GetDeploymentInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return resource_pb2.DeploymentInfo(
+            project=self._deployment.scene.project,
+            stack=self._deployment.scene.stack,
+            organization="organization",
+            dryRun=self._deployment.preview,
+            supportedFeatures=FEATURES,
+        )
+
+    def SupportsFeature(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return resource_pb2.SupportsFeatureResponse(hasSupport=request.id in LEGACY_FEATURES)
+
+    def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._answering(context, request.type, request.name):
+            refuse_extras(request)
+            resource = self._deployment.register(self._goal(request))
+            return self._registered(resource)
+
+    def _goal(self, request: Any) -> Goal:
+        scene = self._deployment.scene
+        timeouts = request.customTimeouts
+        return Goal(
+            urn=urn_of(scene.stack, scene.project, request.parent, request.type, request.name),
+            type=request.type,
+            custom=request.custom,
+            inputs=values.from_wire(request.object, self._folder),
+            parent=request.parent,
+            provider=request.provider,
+            dependencies=tuple(sorted(request.dependencies)),
+            property_dependencies={
+                key: tuple(sorted(one.urns))
+                for key, one in sorted(request.propertyDependencies.items())
+                if one.urns
+            },
+            protect=request.protect,
+            retain_on_delete=request.retainOnDelete,
+            delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
+            ignore_changes=tuple(request.ignoreChanges),
+            replace_on_changes=tuple(request.replaceOnChanges),
+            additional_secret_outputs=tuple(request.additionalSecretOutputs),
+            timeouts=Timeouts(seconds(timeouts.create), seconds(timeouts.update), seconds(timeouts.delete)),
+            version=request.version,
+        )
+
+    def _registered(self, resource: Resource) -> Any:
+        outputs = (
+            resource.outputs if resource.custom and not resource.type.startswith(PROVIDER_PREFIX) else {}
+        )
+        return resource_pb2.RegisterResourceResponse(
+            urn=resource.urn, id=resource.id, object=values.to_wire(outputs), result=resource_pb2.SUCCESS
+        )
+
+    def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._answering(context, "outputs of", request.urn):
+            self._deployment.register_outputs(request.urn, values.from_wire(request.outputs, self._folder))
+            return empty_pb2.Empty()
+
+    def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._answering(context, "invoke", request.tok):
+            args = values.from_wire(request.args, self._folder)
+            try:
+                found = self._deployment.invoke(request.tok, args, request.provider, request.version)
+            except (Refused, NoProvider) as error:
+                failure = provider_pb2.CheckFailure(reason=self._events.redactor.clean(str(error)))
+                return resource_pb2.ResourceInvokeResponse(failures=[failure])
+            answer = resource_pb2.ResourceInvokeResponse()
+            getattr(answer, "return").CopyFrom(values.to_wire(found))
+            return answer
+
+    def Call(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._answering(context, "call", request.tok):
+            raise Unsupported(f"a resource method ({request.tok})")
+
+    def ReadResource(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._answering(context, request.type, request.name):
+            what = (
+                "a StackReference"
+                if request.type == "pulumi:pulumi:StackReference"
+                else f"get of {request.type}"
+            )
+            raise Unsupported(f"{what} ('{request.name}')")
+
+    def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return empty_pb2.Empty()
+
+    @contextmanager
+    def _answering(self, context: Any, kind: str, name: str) -> Iterator[None]:
+        """Errors in the forms the SDK understands: UNAVAILABLE ends the program without a traceback."""
+        try:
+            yield
+        except Stopped:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the operation has failed")
+        except (Unsupported, values.BadValue, ValueError) as error:
+            self._deployment.refuse(
+                f"{error}" if isinstance(error, Unsupported) else f"{kind} '{name}': {error}"
+            )
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the operation has failed")
+        except Exception as error:
+            if not isinstance(error, grpc.RpcError) and type(error) is not Exception:
+                self._deployment.refuse(f"{kind} '{name}': {type(error).__name__}: {error}")
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the operation has failed")
+            raise
+
+
+class Log(engine_pb2_grpc.EngineServicer):  # type: ignore[misc]
+    """Takes the program's log messages."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._root = ""
+
+    def Log(self, request: Any, context: Any) -> Any:  # noqa: N802
+        severity = SEVERITIES[request.severity]
+        if severity != "debug" and "Resource monitor has terminated" not in request.message:
+            self._events.diagnostic(severity, request.message, request.urn)
+        return empty_pb2.Empty()
+
+    def GetRootResource(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return engine_pb2.GetRootResourceResponse(urn=self._root)
+
+    def SetRootResource(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._root = request.urn
+        return engine_pb2.SetRootResourceResponse()
+
+    def RequirePulumiVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
+        from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+        wanted = request.pulumi_version_range
+        try:
+            fits = ENGINE_VERSION.removeprefix("v") in SpecifierSet(",".join(wanted.split()))
+        except InvalidSpecifier:
+            fits = False
+        if not fits:
+            context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION, f"engine {ENGINE_VERSION} does not satisfy {wanted!r}"
+            )
+        return engine_pb2.RequirePulumiVersionResponse()
+
+
+@contextmanager
+def serving(deployment: Deployment, events: Events, folder: Path) -> Iterator[str]:
+    """Serve one operation's program; yields the address, for both services."""
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix=f"monitor-{uuid.uuid4().hex[:6]}")
+    server = grpc.server(pool, options=CHANNEL)
+    resource_pb2_grpc.add_ResourceMonitorServicer_to_server(Monitor(deployment, events, folder), server)
+    engine_pb2_grpc.add_EngineServicer_to_server(Log(events), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(0).wait()
+        pool.shutdown()

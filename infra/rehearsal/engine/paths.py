@@ -1,0 +1,100 @@
+"""Property paths of ignore_changes and replace_on_changes: `a.b[0]["c d"]`, with `*` for every key or item.
+
+Source: https://www.pulumi.com/docs/iac/concepts/options/ignorechanges/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from infra.rehearsal.engine.values import Secret
+
+Path = tuple[str | int, ...]
+
+_PART: Final = re.compile(r"""\.?(?:\["((?:[^"\\]|\\.)*)"\]|\[(\d+|\*)\]|([^.\[\]]+))""")
+_ABSENT: Final = object()
+
+
+def parse(text: str) -> Path:
+    """Raises ValueError for what is no path."""
+    parts: list[str | int] = []
+    position = 0
+    while position < len(text):
+        match = _PART.match(text, position)
+        if match is None:
+            raise ValueError(f"not a property path: {text!r}")
+        quoted, index, word = match.groups()
+        if quoted is not None:
+            parts.append(quoted.replace('\\"', '"'))
+        elif index is not None:
+            parts.append(index if index == "*" else int(index))
+        else:
+            parts.append(word)
+        position = match.end()
+    return tuple(parts)
+
+
+def keep_old(news: dict[str, Any], olds: dict[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """`news` with the values that `olds` has at `paths`; what the old ones lack is left out."""
+    result: Any = news
+    for path in paths:
+        result = _keep(result, olds, parse(path))
+    return dict(result)
+
+
+def _keep(new: Any, old: Any, path: Path) -> Any:
+    if not path:
+        return old
+    if isinstance(new, Secret):
+        return Secret(_keep(new.value, old, path))
+    old = old.value if isinstance(old, Secret) else old
+    head, rest = path[0], path[1:]
+    if isinstance(new, dict):
+        heads = [*new, *(key for key in _keys(old) if key not in new)] if head == "*" else [str(head)]
+        return _keep_keys(new, old, heads, rest)
+    if isinstance(new, list) and isinstance(old, list):
+        heads = range(len(new)) if head == "*" else [head]
+        result = list(new)
+        for index in heads:
+            if isinstance(index, int) and index < len(new) and index < len(old):
+                result[index] = _keep(new[index], old[index], rest)
+        return result
+    return new
+
+
+def _keys(value: Any) -> list[str]:
+    return list(value) if isinstance(value, dict) else []
+
+
+def _keep_keys(new: dict[str, Any], old: Any, heads: list[str], rest: Path) -> dict[str, Any]:
+    result = dict(new)
+    for key in heads:
+        there = old.get(key, _ABSENT) if isinstance(old, dict) else _ABSENT
+        if rest:
+            if key in new and there is not _ABSENT:
+                result[key] = _keep(new[key], there, rest)
+        elif there is _ABSENT:
+            result.pop(key, None)
+        else:
+            result[key] = there
+    return result
+
+
+def find(value: Any, path: Path) -> list[Any]:
+    """Every value at `path`."""
+    if isinstance(value, Secret):
+        return find(value.value, path)
+    if not path:
+        return [value]
+    head, rest = path[0], path[1:]
+    if isinstance(value, dict):
+        if head == "*":
+            return [found for key in sorted(value) for found in find(value[key], rest)]
+        return find(value[str(head)], rest) if str(head) in value else []
+    if isinstance(value, list):
+        if head == "*":
+            return [found for item in value for found in find(item, rest)]
+        return find(value[head], rest) if isinstance(head, int) and head < len(value) else []
+    return []

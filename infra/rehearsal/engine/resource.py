@@ -1,0 +1,244 @@
+"""The nouns of the state: Resource, Operation, Snapshot, and their checkpoint v3 JSON.
+
+Source: pulumi/pulumi, sdk/go/common/apitype/core.go (CheckpointV3, DeploymentV3, ResourceV3, OperationV2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from infra.rehearsal.engine import values
+from infra.rehearsal.engine.crypt import Vault
+from infra.rehearsal.engine.provider import Named, Values
+
+STACK_TYPE: Final = "pulumi:pulumi:Stack"
+PROVIDER_PREFIX: Final = "pulumi:providers:"
+ENGINE_VERSION: Final = "v3.272.0"
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds, None for the provider's own default."""
+
+    create: float | None = None
+    update: float | None = None
+    delete: float | None = None
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource as the state holds it; also the draft of one before its first call (`id` empty)."""
+
+    urn: str
+    type: str
+    custom: bool
+    id: str = ""
+    parent: str = ""
+    provider: str = ""
+    inputs: Values = field(default_factory=dict)
+    outputs: Values = field(default_factory=dict)
+    dependencies: tuple[str, ...] = ()
+    property_dependencies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    protect: bool = False
+    retain_on_delete: bool = False
+    delete: bool = False
+    pending_replacement: bool = False
+    init_errors: tuple[str, ...] = ()
+    additional_secret_outputs: tuple[str, ...] = ()
+    ignore_changes: tuple[str, ...] = ()
+    timeouts: Timeouts = Timeouts()
+    created: str = ""
+    modified: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.urn.rpartition("::")[2]
+
+    @property
+    def package(self) -> str:
+        """The package that serves it; for a provider resource the one it configures."""
+        return package_of(self.type)
+
+    @property
+    def is_provider(self) -> bool:
+        return self.type.startswith(PROVIDER_PREFIX)
+
+    @property
+    def is_default_provider(self) -> bool:
+        """Made by the engine itself, and hidden from people."""
+        return self.is_provider and (self.name == "default" or self.name.startswith("default_"))
+
+    @property
+    def provider_urn(self) -> str:
+        return self.provider.rpartition("::")[0]
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """URNs that must be there before it and may only go after it."""
+        linked = {*self.dependencies, self.parent, self.provider_urn}
+        for urns in self.property_dependencies.values():
+            linked.update(urns)
+        return frozenset(linked - {"", self.urn})
+
+    @property
+    def who(self) -> Named:
+        _, _, stack = self.urn.split("::")[0].rpartition(":")
+        return Named(urn=self.urn, name=self.name, project=self.urn.split("::")[1], stack=stack)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A call that was begun and whose end is not recorded: creating, updating or deleting."""
+
+    type: str
+    resource: Resource
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that the state of one stack holds."""
+
+    resources: tuple[Resource, ...] = ()
+    pending: tuple[Operation, ...] = ()
+    salt: str = ""
+
+    @property
+    def by_urn(self) -> dict[str, Resource]:
+        """The live ones: what waits for deletion after a replacement is left out."""
+        return {resource.urn: resource for resource in self.resources if not resource.delete}
+
+    @property
+    def stack(self) -> Resource | None:
+        return next((resource for resource in self.resources if resource.type == STACK_TYPE), None)
+
+
+def package_of(type_token: str) -> str:
+    """ "aws:s3/bucket:Bucket" -> "aws", "pulumi:providers:aws" -> "aws"."""
+    if type_token.startswith(PROVIDER_PREFIX):
+        return type_token.removeprefix(PROVIDER_PREFIX)
+    return type_token.partition(":")[0]
+
+
+def urn_of(stack: str, project: str, parent: str, type_token: str, name: str) -> str:
+    """A URN carries the types of its parents, the stack itself left out."""
+    chain = parent.split("::")[2] if parent else STACK_TYPE
+    qualified = type_token if chain == STACK_TYPE else f"{chain}${type_token}"
+    return f"urn:pulumi:{stack}::{project}::{qualified}::{name}"
+
+
+def now() -> str:
+    """The time in the form that checkpoints and history use."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+_FLAGS: Final = {
+    "protect": "protect",
+    "retainOnDelete": "retain_on_delete",
+    "delete": "delete",
+    "pendingReplacement": "pending_replacement",
+}
+_TEXTS: Final = {
+    "id": "id",
+    "parent": "parent",
+    "provider": "provider",
+    "created": "created",
+    "modified": "modified",
+}
+_LISTS: Final = {
+    "dependencies": "dependencies",
+    "initErrors": "init_errors",
+    "additionalSecretOutputs": "additional_secret_outputs",
+    "ignoreChanges": "ignore_changes",
+}
+
+
+def resource_to_json(resource: Resource, vault: Vault, *, show_secrets: bool = False) -> dict[str, Any]:
+    """ResourceV3. With `show_secrets` (an export asked for by the user) secrets are in the clear."""
+
+    def hide(inner: Any) -> dict[str, Any]:
+        text = json.dumps(inner, separators=(",", ":"), sort_keys=True)
+        if show_secrets:
+            return values.signed(values.SECRET, plaintext=text)
+        return values.signed(values.SECRET, ciphertext=vault.seal(text))
+
+    document: dict[str, Any] = {"urn": resource.urn, "custom": resource.custom, "type": resource.type}
+    for key, attribute in (_TEXTS | _FLAGS).items():
+        if getattr(resource, attribute):
+            document[key] = getattr(resource, attribute)
+    for key, attribute in _LISTS.items():
+        if getattr(resource, attribute):
+            document[key] = list(getattr(resource, attribute))
+    if resource.inputs:
+        document["inputs"] = values.encode(resource.inputs, hide)
+    if resource.outputs:
+        document["outputs"] = values.encode(resource.outputs, hide)
+    if resource.property_dependencies:
+        document["propertyDependencies"] = {
+            key: list(urns) for key, urns in resource.property_dependencies.items()
+        }
+    if resource.timeouts != Timeouts():
+        document["customTimeouts"] = {
+            name: seconds for name, seconds in vars(resource.timeouts).items() if seconds is not None
+        }
+    return document
+
+
+def resource_from_json(document: Mapping[str, Any], vault: Vault) -> Resource:
+    """The inverse of `resource_to_json`; fields that this engine does not know are refused by their absence of use."""
+    known: dict[str, Any] = {
+        attribute: document[key] for key, attribute in (_TEXTS | _FLAGS).items() if key in document
+    }
+    known |= {attribute: tuple(document[key]) for key, attribute in _LISTS.items() if document.get(key)}
+    links = document.get("propertyDependencies") or {}
+    return Resource(
+        urn=document["urn"],
+        type=document["type"],
+        custom=bool(document.get("custom")),
+        inputs=values.decode(document.get("inputs") or {}, vault.open),
+        outputs=values.decode(document.get("outputs") or {}, vault.open),
+        property_dependencies={key: tuple(urns or ()) for key, urns in links.items()},
+        timeouts=Timeouts(**(document.get("customTimeouts") or {})),
+        **known,
+    )
+
+
+def deployment_to_json(snapshot: Snapshot, vault: Vault, *, show_secrets: bool = False) -> dict[str, Any]:
+    """DeploymentV3, as `stack export` prints it."""
+    return {
+        "manifest": manifest(),
+        "secrets_providers": {"type": "passphrase", "state": {"salt": snapshot.salt}},
+        "resources": [resource_to_json(one, vault, show_secrets=show_secrets) for one in snapshot.resources],
+        "pending_operations": [
+            {"type": one.type, "resource": resource_to_json(one.resource, vault, show_secrets=show_secrets)}
+            for one in snapshot.pending
+        ],
+        "metadata": {},
+    }
+
+
+def deployment_from_json(document: Mapping[str, Any] | None, vault: Vault) -> Snapshot:
+    """A snapshot from DeploymentV3 (None: a stack that never was deployed)."""
+    if not document:
+        return Snapshot(salt=vault.salt_text)
+    return Snapshot(
+        resources=tuple(resource_from_json(one, vault) for one in document.get("resources") or ()),
+        pending=tuple(
+            Operation(one["type"], resource_from_json(one["resource"], vault))
+            for one in document.get("pending_operations") or ()
+        ),
+        salt=vault.salt_text,
+    )
+
+
+def manifest() -> dict[str, str]:
+    """The engine checks that `magic` is the sha256 of `version` (pkg/resource/deploy/manifest.go)."""
+    return {
+        "time": now(),
+        "magic": hashlib.sha256(ENGINE_VERSION.encode()).hexdigest(),
+        "version": ENGINE_VERSION,
+    }

@@ -1,0 +1,225 @@
+"""What an operation will do, decided without doing it. No clock, no disk, no provider in here.
+
+Source of the rules: pulumi/pulumi, pkg/resource/deploy/step_generator.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from infra.rehearsal.engine import paths
+from infra.rehearsal.engine.provider import Diffed, Values
+from infra.rehearsal.engine.resource import Resource, Timeouts
+
+FIXED_PROVIDER_INPUTS: Final = ("region",)
+"""A provider whose resources would live elsewhere after a change of these."""
+
+
+class Op(StrEnum):
+    """Step names, as in Pulumi's events."""
+
+    SAME = "same"
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    REPLACE = "replace"
+    CREATE_REPLACEMENT = "create-replacement"
+    DELETE_REPLACED = "delete-replaced"
+    REFRESH = "refresh"
+    REMOVE_PENDING_REPLACE = "remove-pending-replace"
+
+
+COUNTED: Final = frozenset({Op.SAME, Op.CREATE, Op.UPDATE, Op.DELETE, Op.REPLACE})
+"""Summaries count the logical steps: a replacement is one "replace", not its create and delete (step.go Logical)."""
+
+
+class Refusal(Exception):
+    """The plan breaks a rule; the text is for the user."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the program declares for one resource."""
+
+    urn: str
+    type: str
+    custom: bool
+    inputs: Values = field(default_factory=dict)
+    parent: str = ""
+    provider: str = ""
+    dependencies: tuple[str, ...] = ()
+    property_dependencies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    protect: bool = False
+    retain_on_delete: bool = False
+    delete_before_replace: bool | None = None
+    ignore_changes: tuple[str, ...] = ()
+    replace_on_changes: tuple[str, ...] = ()
+    additional_secret_outputs: tuple[str, ...] = ()
+    timeouts: Timeouts = Timeouts()
+    version: str = ""
+
+    def draft(self, inputs: Values, provider: str = "") -> Resource:
+        """The resource that the state will hold, before any call."""
+        return Resource(
+            urn=self.urn,
+            type=self.type,
+            custom=self.custom,
+            parent=self.parent,
+            provider=provider,
+            inputs=inputs,
+            dependencies=self.dependencies,
+            property_dependencies=self.property_dependencies,
+            protect=self.protect,
+            retain_on_delete=self.retain_on_delete,
+            additional_secret_outputs=self.additional_secret_outputs,
+            ignore_changes=self.ignore_changes,
+            timeouts=self.timeouts,
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What happens to one declared resource: `op` is SAME, CREATE, UPDATE or REPLACE."""
+
+    op: Op
+    changed: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
+    delete_first: bool = False
+
+    @property
+    def steps(self) -> tuple[Op, ...]:
+        """The step names in Pulumi's order; deletions come apart, before or at the end."""
+        if self.op is not Op.REPLACE:
+            return (self.op,)
+        return (
+            (Op.REPLACE, Op.CREATE_REPLACEMENT) if self.delete_first else (Op.CREATE_REPLACEMENT, Op.REPLACE)
+        )
+
+
+def declared(goal: Goal, old: Resource | None) -> Values:
+    """The program's inputs with ignore_changes applied."""
+    if old is None or not goal.ignore_changes:
+        return goal.inputs
+    return paths.keep_old(goal.inputs, old.inputs, goal.ignore_changes)
+
+
+def decide(goal: Goal, old: Resource | None, news: Values, diffed: Diffed) -> Verdict:
+    """Choose the fate of a custom resource. `news` are the checked inputs, `diffed` the provider's comparison."""
+    if old is None:
+        return Verdict(Op.CREATE)
+    if old.pending_replacement:
+        return Verdict(Op.REPLACE, delete_first=True)
+    replaces = _unique(diffed.replaces, _forced(goal, old, news))
+    changed = _unique(diffed.changed, replaces)
+    if replaces:
+        if goal.protect and old.protect:
+            raise Refusal(
+                f'unable to replace resource "{goal.urn}"\nas it is currently marked for protection. '
+                "To unprotect the resource, remove the `protect` flag from the resource in your Pulumi program "
+                "and run `pulumi up`"
+            )
+        first = (
+            diffed.delete_before_replace if goal.delete_before_replace is None else goal.delete_before_replace
+        )
+        return Verdict(Op.REPLACE, changed, replaces, first)
+    if changed or old.init_errors:
+        return Verdict(Op.UPDATE, changed)
+    return Verdict(Op.SAME)
+
+
+def decide_plain(goal: Goal, old: Resource | None) -> Verdict:
+    """Choose the fate of a component or provider: nothing outside the state changes, so any difference is an update."""
+    if old is None:
+        return Verdict(Op.CREATE)
+    changed = differing(old.inputs, goal.inputs)
+    moved = [key for key in changed if key in FIXED_PROVIDER_INPUTS]
+    if old.is_provider and moved and not old.is_default_provider:
+        raise Refusal(
+            f"provider {old.name}: {', '.join(moved)} cannot change in place, since its resources would be looked for "
+            "elsewhere; destroy the stack first, or use the Pulumi CLI"
+        )
+    return Verdict(Op.UPDATE if changed else Op.SAME, changed)
+
+
+def differing(olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[str, ...]:
+    """Top-level keys with different values."""
+    return tuple(key for key in sorted({*olds, *news}) if olds.get(key) != news.get(key))
+
+
+def _forced(goal: Goal, old: Resource, news: Values) -> tuple[str, ...]:
+    """Keys that replace_on_changes turns into a replacement."""
+    forced = []
+    for text in goal.replace_on_changes:
+        path = paths.parse(text)
+        if path and path[0] == "*":
+            forced += differing(old.inputs, news)
+        elif paths.find(old.inputs, path) != paths.find(news, path):
+            forced.append(str(path[0]))
+    return tuple(forced)
+
+
+def _unique(*groups: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(key for group in groups for key in group))
+
+
+def cascade(
+    resources: Iterable[Resource], root: Resource, replaced_by: Callable[[Resource, frozenset[str]], bool]
+) -> tuple[Resource, ...]:
+    """What must go before `root` can be deleted and made again, in dependency order, `root` left out.
+
+    `replaced_by(dependent, keys)` asks the dependent's provider whether it is replaced when the inputs `keys`
+    become unknown. Resources that only `depends_on` it stay (calculateDependentReplacements).
+    """
+    gone = {root.urn}
+    chosen = []
+    for resource in resources:
+        if not resource.custom or resource.is_provider or resource.delete or resource.urn in gone:
+            continue
+        keys = frozenset(key for key, urns in resource.property_dependencies.items() if gone & {*urns})
+        if keys and replaced_by(resource, keys):
+            gone.add(resource.urn)
+            chosen.append(resource)
+    return tuple(chosen)
+
+
+def doomed(resources: Iterable[Resource], declared_urns: Collection[str]) -> tuple[Resource, ...]:
+    """What a finished program leaves to be deleted: not declared any more, or superseded by a replacement."""
+    return tuple(
+        resource
+        for resource in resources
+        if resource.delete or resource.urn not in declared_urns or resource.pending_replacement
+    )
+
+
+def guard_protected(resources: Iterable[Resource]) -> None:
+    """Refuse to delete protected resources, before anything is deleted."""
+    for resource in resources:
+        if resource.protect and not resource.pending_replacement:
+            raise Refusal(
+                f'unable to delete resource "{resource.urn}"\nas it is currently marked for protection. '
+                "To unprotect the resource, remove the `protect` flag from the resource in your Pulumi program "
+                "and run `pulumi up`, or use the command:\n"
+                f"`pulumi state unprotect '{resource.urn}'`"
+            )
+
+
+def blockers(resources: tuple[Resource, ...]) -> dict[int, set[int]]:
+    """For each index, the indices that must be deleted before it (its dependents among `resources`)."""
+    by_urn: dict[str, list[int]] = {}
+    for index, resource in enumerate(resources):
+        by_urn.setdefault(resource.urn, []).append(index)
+    waits: dict[int, set[int]] = {index: set() for index in range(len(resources))}
+    for index, resource in enumerate(resources):
+        for urn in resource.needs:
+            for needed in by_urn.get(urn, ()):
+                waits[needed].add(index)
+    return waits
+
+
+def refreshed(old: Resource, inputs: Values, outputs: Values, new_id: str, modified: str) -> Resource:
+    """`old` with what was read; the same object when nothing differs."""
+    new = replace(old, id=new_id or old.id, inputs=inputs, outputs=outputs, init_errors=())
+    return old if new == old else replace(new, modified=modified)
