@@ -7,6 +7,7 @@ Exit status: 0 done, 32 failed and already said why, anything else a crash.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import runpy
@@ -81,10 +82,10 @@ def main() -> int:
         log.error(f"Program failed with an unhandled exception:\n{explain(error, folder)}")
         return SAID
     finally:
-        pending = asyncio.all_tasks(loop)
-        for task in pending:
+        for task in asyncio.all_tasks(loop):
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+            with contextlib.suppress(asyncio.CancelledError):
+                loop.run_until_complete(task)
         loop.close()
     return 0
 

@@ -67,7 +67,7 @@ class EmbeddedPulumiCommand(PulumiCommand):
             self._dispatch(place, out)
         except OperationFailed as error:
             cause = error
-            err(f"error: {NAMES[OPERATIONS[parsed.words[0]]]} failed")
+            err(f"error: {'preview' if error.preview else NAMES[OPERATIONS[parsed.words[0]]]} failed")
         except (StateError, arguments.BadArguments, WrongPassphrase, BadValue) as error:
             cause = error
             err(f"error: {error}")

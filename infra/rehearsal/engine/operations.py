@@ -57,6 +57,10 @@ class Order:
 class OperationFailed(Exception):
     """The operation ended badly; its diagnostics have said why."""
 
+    def __init__(self, *, preview: bool) -> None:
+        super().__init__("preview failed" if preview else "operation failed")
+        self.preview = preview
+
 
 class Operation:
     """One run of an order. `print_line` gets the text output."""
@@ -81,7 +85,7 @@ class Operation:
                 self._record(started, failed)
         self._display.close(self._events.counts)
         if failed:
-            raise OperationFailed
+            raise OperationFailed(preview=self._order.preview)
 
     def _writer(self) -> Callable[[Snapshot, bool], None]:
         """Writes the state; the first write of an operation keeps the state before it as .bak."""
