@@ -91,9 +91,12 @@ class Ledger:
     def begin(self, release: Release) -> Release:
         """Append a release under the next number (its own `number` is not looked at)."""
         number = max((each.number for each in self.releases()), default=0) + 1
-        begun = replace(release, number=number, created=self.now(), timeline=()).entered(
-            State.BEGUN, self.now()
+        same = (
+            each for each in self.releases() if each.key == release.key and each.state is not State.REMOVED
         )
+        replicas = next((each.replicas for each in same), release.replicas)
+        numbered = replace(release, number=number, replicas=replicas, created=self.now(), timeline=())
+        begun = numbered.entered(State.BEGUN, self.now())
         self.append({"kind": "begun", "release": begun.document()})
         return begun
 

@@ -82,6 +82,8 @@ class Release:
     image: str
     contract: Contract
     policy: Policy = field(default_factory=Policy)
+    replicas: int = 1
+    """How many it starts with where nothing runs yet; every release of one key has the same."""
     restores: int | None = None
     who: str = ""
     why: str = ""

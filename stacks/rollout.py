@@ -8,19 +8,15 @@ itself and call that success. So where the endpoint *ends* decides, and then the
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
+from infra.targets.base import Observation, ShiftPolicy, Traffic
 from modelpack.errors import Unhealthy
 from modelpack.progress import Progress
 from stacks.release import Release
 from stacks.verify import verify
-
-if TYPE_CHECKING:
-    from infra.targets.base import Traffic
-
-MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,7 @@ class Route:
     endpoint: str
     configurations: Mapping[str, str]
     deadline: float
-    policy: Mapping[str, Any]
+    policy: ShiftPolicy
 
 
 def roll(traffic: Traffic, route: Route, old: Release | None, new: Release, progress: Progress) -> None:
@@ -59,12 +55,27 @@ def arrive(traffic: Traffic, route: Route, release: Release, progress: Progress)
     configuration = route.configurations.get(release.key)
     if configuration is None:
         return (f"release {release.number} has no configuration",)
-    seen = traffic.observe(route.endpoint)
-    if seen is not None and seen.status in MOVING:
-        seen = traffic.wait(route.endpoint, configuration, progress, route.deadline)
-    if seen is None:
-        return ("there is no endpoint",)
-    if seen.configuration != configuration:
-        traffic.shift(route.endpoint, configuration, route.policy)
-        traffic.wait(route.endpoint, configuration, progress, route.deadline)
+    try:
+        seen = settled(traffic, route, configuration, progress)
+        if seen is None:
+            return ("there is no endpoint",)
+        if seen.configuration != configuration:
+            if obstacles := traffic.obstacles(configuration):
+                return obstacles
+            traffic.shift(route.endpoint, configuration, route.policy)
+            traffic.wait(route.endpoint, configuration, progress, route.deadline)
+    except Unhealthy as error:
+        return (str(error),)
     return verify(traffic, route.endpoint, configuration, release)
+
+
+def settled(traffic: Traffic, route: Route, configuration: str, progress: Progress) -> Observation | None:
+    """Where the endpoint is once it no longer changes: a killed run may have left it on its way."""
+    seen = traffic.observe(route.endpoint)
+    if seen is None or not seen.changing:
+        return seen
+    with contextlib.suppress(
+        Unhealthy
+    ):  # it ended elsewhere than where we want it: that is what shift is for
+        traffic.wait(route.endpoint, configuration, progress, route.deadline)
+    return traffic.observe(route.endpoint)

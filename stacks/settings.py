@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ def common(spec: Spec) -> dict[str, Any]:
     place = spec.environment
     return {
         "environment": place.name,
+        "cloud": place.cloud,
         "region": place.region,
         "account": place.account,
         "service": spec.service,
@@ -54,20 +56,27 @@ def platform_settings(spec: Spec) -> dict[str, Any]:
     }
 
 
-def service_settings(spec: Spec, role_arn: str, releases: Iterable[Release], serving: str) -> dict[str, Any]:
-    """`serving`: the key that the endpoint is created on; afterwards the rollout moves it."""
+def service_settings(
+    spec: Spec, role_arn: str, releases: Iterable[Release], serving: str, now: datetime
+) -> dict[str, Any]:
+    """`serving`: the key that the endpoint is created on; afterwards the rollout moves it.
+
+    `now`: an aware datetime; sale days that run now are named, so that a run is due when one begins or ends.
+    """
     by_key = {release.key: release for release in sorted(releases, key=lambda each: -each.number)}
     return {
         **common(spec),
         "role_arn": role_arn,
         "target": spec.serve.target,
         "scale": msgspec.to_builtins(spec.scale),
+        "sale_days": [window.name for window in spec.scale.schedule if window.start <= now < window.end],
         "alarms": msgspec.to_builtins(spec.rollout.alarms),
         "releases": [
             {
                 "key": key,
                 "image": release.image,
                 "instance": release.contract.instance,
+                "count": release.replicas,
                 "environment": dict(release.contract.environment),
                 "serving": key == serving,
             }

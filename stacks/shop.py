@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from infra.targets.base import Traffic
 from modelpack.progress import Progress
 from stacks.driver import Deployed, Driver, Settings, Stack, claim
 from stacks.lease import Lease
@@ -18,9 +19,6 @@ from stacks.memory import Memory, provision, take_down
 from stacks.release import Packed, Release
 from stacks.shelf import Shelf
 from stacks.spec import Spec
-
-if TYPE_CHECKING:
-    from infra.targets.base import Traffic
 
 
 class Builder(Protocol):
@@ -108,8 +106,8 @@ class Shop:
         return take_down(self.driver, self.memory, stack, self.progress)
 
     def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
-        """What the stack last gave, without running anything."""
-        return self.memory.outputs(stack) or self.driver.outputs(stack)
+        """What the stack last gave, without running anything; None also when it never came that far."""
+        return self.memory.outputs(stack) or self.driver.outputs(stack) or None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The steps of `ship.py`, one function each, in the order of its page; the small questions they ask come last."""
+"""The steps of `ship.py`, one function each, in the order of its page; small questions come last."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from infra.targets.base import ShiftPolicy
 from modelpack.errors import BadInput, EcomdeployError, Unhealthy
 from stacks.driver import Change, Deployed
 from stacks.release import Packed, Release, State
@@ -48,7 +49,7 @@ def candidate(shop: Shop, spec: Spec, pack: Packed, image: str) -> Release:
     place = spec.environment.name
     return Release(
         number=0, service=spec.service, environment=place, pack=pack, image=image,
-        contract=contract_of(spec), policy=policy_of(spec), who=shop.who,
+        contract=contract_of(spec), policy=policy_of(spec), who=shop.who, replicas=spec.scale.min,
     )  # fmt: skip
 
 
@@ -56,12 +57,13 @@ def restoring(target: Release, spec: Spec, who: str, why: str) -> Release:
     """Pack and contract of then, scale and alarms of today."""
     return Release(
         number=0, service=target.service, environment=target.environment, pack=target.pack,
-        image=target.image, contract=target.contract, policy=policy_of(spec), restores=target.number, who=who, why=why,
+        image=target.image, contract=target.contract, policy=policy_of(spec),
+        restores=target.number, who=who, why=why,
     )  # fmt: skip
 
 
 def begin_or_go_on(shop: Shop, release: Release) -> Release:
-    """The release that a killed run began, if it is this one; else a new one, and the other is interrupted."""
+    """The release that a killed run began, if it is this one; else a new one."""
     unfinished = shop.ledger.unfinished()
     if unfinished and unfinished.key == release.key and unfinished.restores is None:
         shop.progress.note(f"going on with release {unfinished.number}, which an earlier run did not finish")
@@ -79,7 +81,7 @@ def provision_with(shop: Shop, spec: Spec, base: Outputs, release: Release, refr
     """
     live = shop.ledger.live()
     declared = (release, *((live,) if live else ()), *shop.ledger.retained(), *shop.ledger.leftovers())
-    settings = service_settings(spec, base["role_arn"], declared, (live or release).key)
+    settings = service_settings(spec, base["role_arn"], declared, (live or release).key, shop.ledger.clock())
     shop.progress.step(f"Provisioning release {release.number}")
     try:
         service = shop.provision(service_stack(spec), settings, refresh=refresh)
@@ -132,7 +134,7 @@ def keep(
     leftovers = shop.ledger.leftovers()
     shop.ledger.interrupt("the live release was asked for")
     declared = (live, *shop.ledger.retained(), *leftovers)
-    settings = service_settings(spec, base["role_arn"], declared, live.key)
+    settings = service_settings(spec, base["role_arn"], declared, live.key, shop.ledger.clock())
     service = shop.provision(service_stack(spec), settings, refresh=refresh)
     wrong = verify_live(shop, spec, service.outputs, live)
     changes = (*made, *service.changes)
@@ -152,7 +154,9 @@ def keep(
 def settle(shop: Shop, spec: Spec, base: Outputs, live: Release) -> tuple[Change, ...]:
     """Traffic is on `live`: take away what neither it nor a rollback needs, and publish the records."""
     leftovers = [each for each in shop.ledger.leftovers() if each.state is State.INTERRUPTED]
-    settings = service_settings(spec, base["role_arn"], (live, *shop.ledger.retained()), live.key)
+    settings = service_settings(
+        spec, base["role_arn"], (live, *shop.ledger.retained()), live.key, shop.ledger.clock()
+    )
     changes = shop.provision(service_stack(spec), settings).changes
     for each in leftovers:
         shop.ledger.record(each.number, State.REMOVED, each.cause)
@@ -208,7 +212,7 @@ def standing(shop: Shop, spec: Spec, target: Release) -> Outputs | None:
     """The service stack's outputs, if all that the target needs exists in them and in the cloud."""
     outputs = shop.memory.outputs(service_stack(spec))
     configuration = outputs["configurations"].get(target.key) if outputs else None
-    return outputs if configuration and shop.traffic.exists(configuration) else None
+    return outputs if configuration and not shop.traffic.obstacles(configuration) else None
 
 
 def verify_live(shop: Shop, spec: Spec, outputs: Outputs, live: Release) -> tuple[str, ...]:
@@ -216,8 +220,11 @@ def verify_live(shop: Shop, spec: Spec, outputs: Outputs, live: Release) -> tupl
 
 
 def route_of(spec: Spec, outputs: Outputs) -> Route:
-    rollout = policy_of(spec).rollout
-    return Route(outputs["endpoint"], outputs["configurations"], spec.rollout.deadline_minutes * 60, rollout)
+    seconds = spec.rollout.deadline_minutes * 60
+    policy = ShiftPolicy(
+        keep_capacity=spec.scale.target_rps is not None or bool(spec.scale.schedule), timeout=int(seconds)
+    )
+    return Route(outputs["endpoint"], outputs["configurations"], seconds, policy)
 
 
 def publish(shop: Shop, spec: Spec, base: Outputs) -> None:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from infra.targets.base import Answer, Observation, Traffic
 from stacks.release import Release
-
-if TYPE_CHECKING:
-    from infra.targets.base import Answer, Observation, Traffic
 
 MOST_TOLD = 3
 """How many differences of the golden answers are told; one broken layer breaks them all."""

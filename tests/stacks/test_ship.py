@@ -1,0 +1,388 @@
+"""The verbs over a small fake world: stories first, then a kill at every call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelpack.errors import BadInput, CloudRefused, Locked, Unhealthy
+from stacks import ship
+from stacks.release import State
+
+
+def states(town: Any) -> dict[int, str]:
+    return {each.number: str(each.state) for each in town.shop("any").ledger.releases()}
+
+
+def test_the_first_release_is_made_verified_and_published(town: Any, spec_of: Any) -> None:
+    outcome = ship.up(town.shop("one"), spec_of())
+    document = outcome.document()
+    assert document["state"] == "live"
+    assert document["verified"] is True
+    assert document["release"] == 1
+    assert document["restores"] is None
+    assert document["image"] == "registry.example/shop-local@sha256:one"
+    assert document["endpoint"] == "shop-local"
+    assert document["driver"] == "fake driver"
+    assert set(town.world.objects) == {"releases/shop/1.json"}
+    assert b'"live"' in town.world.objects["releases/shop/1.json"]
+
+
+def test_nothing_changed_makes_no_mutating_call_and_runs_no_program(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    town.world.mutations.clear()
+    events = len(town.world.shelf.names("events/"))
+    shop = town.shop("one")
+    outcome = ship.up(shop, spec_of())
+    assert outcome.done == "nothing to do"
+    assert outcome.verified
+    assert outcome.release.number == 1
+    assert town.world.mutations == []
+    assert shop.driver.calls == []
+    assert len(town.world.shelf.names("events/")) == events
+
+
+def test_a_second_release_takes_over_and_the_first_stays_ready(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    outcome = ship.up(town.shop("two"), spec_of())
+    assert outcome.release.number == 2
+    assert states(town) == {1: "superseded", 2: "live"}
+    assert len(town.world.configurations) == 2
+
+
+def test_a_broken_release_is_refused_and_the_old_one_serves(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    town.world.broken.add("sha256:bad")
+    with pytest.raises(Unhealthy, match=r"golden request 1: .*Release 1 serves") as error:
+        ship.up(town.shop("bad"), spec_of())
+    assert error.value.exit_code == 4
+    shop = town.shop("bad")
+    failed = shop.ledger.find(2)
+    assert failed.state is State.FAILED
+    assert "golden request 1" in failed.cause
+    assert len(town.world.configurations) == 1
+    assert ship.status(shop, spec_of()).verified
+    with pytest.raises(BadInput, match="release 2, and it failed"):
+        ship.up(town.shop("bad"), spec_of())
+    town.world.broken.clear()
+    assert ship.up(town.shop("bad"), spec_of(), again=True).release.number == 3
+
+
+def test_a_release_that_never_gets_ready_leaves_the_old_one(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    town.world.unready.add("sha256:slow")
+    with pytest.raises(Unhealthy, match=r"model server ended.*Release 1 serves"):
+        ship.up(town.shop("slow"), spec_of())
+    assert states(town) == {1: "live", 2: "failed"}
+
+
+@pytest.mark.parametrize("way", ["broken", "unready"])
+def test_a_first_release_that_fails_leaves_no_endpoint(town: Any, spec_of: Any, way: str) -> None:
+    getattr(town.world, way).add("sha256:bad")
+    with pytest.raises(Unhealthy, match="first release, so the endpoint was removed"):
+        ship.up(town.shop("bad"), spec_of())
+    assert town.world.endpoint is None
+    assert town.world.configurations == {}
+    assert states(town) == {1: "failed"}
+    assert ship.up(town.shop("good"), spec_of()).release.number == 2
+    assert len(town.world.configurations) == 1
+
+
+def test_rollback_restores_the_same_image_without_pulumi(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    ship.up(town.shop("two"), spec_of())
+    shop = town.shop("two")
+    outcome = ship.rollback(shop, spec_of())
+    assert shop.driver.calls == []
+    assert outcome.document()["restores"] == 1
+    assert outcome.release.number == 3
+    assert outcome.release.image.endswith("sha256:one")
+    assert outcome.verified
+    assert states(town) == {1: "superseded", 2: "rolled-back", 3: "live"}
+    with pytest.raises(BadInput, match="was rolled back"):
+        ship.up(town.shop("two"), spec_of())
+    assert ship.up(town.shop("one"), spec_of()).done in ("nothing to do", "updated")
+    town.world.mutations.clear()
+    assert ship.up(town.shop("one"), spec_of()).done == "nothing to do"
+    assert town.world.mutations == []
+
+
+def test_rollback_can_go_forward_again(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    ship.up(town.shop("two"), spec_of())
+    ship.rollback(town.shop("two"), spec_of())
+    assert ship.rollback(town.shop("two"), spec_of(), 2).release.restores == 2
+
+
+def test_rollback_to_what_fell_out_of_the_window_provisions_it_first(town: Any, spec_of: Any) -> None:
+    words = ["one", "two", "three", "four", "five", "six", "seven"]
+    for word in words:
+        ship.up(town.shop(word), spec_of())
+    assert len(town.world.configurations) == 6
+    shop = town.shop("seven")
+    outcome = ship.rollback(shop, spec_of(), 1)
+    assert outcome.release.restores == 1
+    assert any(call.startswith("up service") for call in shop.driver.calls)
+
+
+def test_rollback_says_beforehand_when_it_cannot_be(town: Any, spec_of: Any) -> None:
+    with pytest.raises(BadInput, match="nothing is live"):
+        ship.rollback(town.shop("one"), spec_of())
+    ship.up(town.shop("one"), spec_of())
+    with pytest.raises(BadInput, match="no earlier release"):
+        ship.rollback(town.shop("one"), spec_of())
+    with pytest.raises(BadInput, match="no release 9"):
+        ship.rollback(town.shop("one"), spec_of(), 9)
+    with pytest.raises(BadInput, match="is what serves now"):
+        ship.rollback(town.shop("one"), spec_of(), 1)
+    ship.up(town.shop("two"), spec_of())
+    town.world.configurations.pop(
+        next(name for name, image in town.world.configurations.items() if "one" in image)
+    )
+    town.world.pushed["registry.example/shop-local"].discard("sha256:one")
+    with pytest.raises(BadInput, match="image is not in the registry"):
+        ship.rollback(town.shop("two"), spec_of())
+    assert states(town) == {1: "superseded", 2: "live"}
+
+
+def test_rollback_refuses_a_release_that_never_was_live(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    town.world.broken.add("sha256:bad")
+    with pytest.raises(Unhealthy):
+        ship.up(town.shop("bad"), spec_of())
+    with pytest.raises(BadInput, match="never was live"):
+        ship.rollback(town.shop("one"), spec_of(), 2)
+
+
+def test_another_instance_is_another_release_of_the_same_pack(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    outcome = ship.up(town.shop("one"), spec_of(instance="ml.c7i.2xlarge"))
+    assert outcome.release.number == 2
+    assert outcome.pushed_bytes == 0
+
+
+def test_another_scale_is_no_release_but_is_applied(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    shop = town.shop("one")
+    outcome = ship.up(shop, spec_of(most=4))
+    assert outcome.release.number == 1
+    assert shop.driver.calls == ["up service/shop-local"]
+
+
+def test_the_cloud_refusing_is_no_mark_against_the_pack(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    shop = town.shop("two")
+    shop.driver.refuse["service/shop-local"] = CloudRefused("ResourceLimitExceeded: no more ml.c7i.xlarge")
+    with pytest.raises(CloudRefused):
+        ship.up(shop, spec_of())
+    assert states(town) == {1: "live", 2: "interrupted"}
+    assert ship.up(town.shop("two"), spec_of()).release.number == 3
+    assert states(town) == {1: "superseded", 2: "interrupted", 3: "live"}
+
+
+def test_down_leaves_base_and_can_be_repeated(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    outcome = ship.down(town.shop("one"), spec_of())
+    assert outcome.remaining == ("base/shop-local",)
+    assert town.world.endpoint is None
+    assert town.world.configurations == {}
+    assert town.world.repositories
+    assert states(town) == {1: "removed"}
+    town.world.mutations.clear()
+    ship.down(town.shop("one"), spec_of())
+    assert town.world.mutations == []
+    assert ship.status(town.shop("one"), spec_of()).document()["state"] == "removed"
+    assert ship.up(town.shop("two"), spec_of()).release.number == 2
+    assert len(town.world.configurations) == 1
+
+
+def test_down_all_sweeps_first_and_can_be_repeated(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    shop = town.shop("one")
+    outcome = ship.down(shop, spec_of(), everything=True)
+    assert shop.sweeper.swept == ["shop-local-123456789012", "registry.example/shop-local"]
+    assert outcome.remaining == ()
+    assert not town.world.repositories
+    ship.down(town.shop("one"), spec_of(), everything=True)
+
+
+def test_a_live_writer_keeps_others_out(town: Any, spec_of: Any) -> None:
+    busy = town.shop("one")
+    with busy.writing("up"), pytest.raises(Locked, match=r"ecomdeploy up.*someone") as error:
+        ship.up(town.shop("two"), spec_of())
+    assert "kill 1" in error.value.hint
+    assert ship.up(town.shop("two"), spec_of()).release.number == 1
+
+
+def test_a_reset_cloud_is_noticed_and_everything_comes_back(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    world = town.world
+    world.endpoint, world.generation = None, "2"
+    world.configurations.clear(), world.repositories.clear(), world.buckets.clear(), world.pushed.clear()
+    world.objects.clear()
+    outcome = ship.up(town.shop("one"), spec_of())
+    assert outcome.done == "updated"
+    assert world.endpoint is not None
+    assert set(world.objects) == {"releases/shop/1.json"}
+
+
+@pytest.mark.parametrize("lost", ["endpoint", "bucket", "repository", "image", "record", "moved"])
+def test_what_the_release_stands_on_is_looked_at_even_when_nothing_changed(
+    town: Any, spec_of: Any, lost: str
+) -> None:
+    """The cloud lost one thing behind our back, and says it is the same cloud."""
+    ship.up(town.shop("zero"), spec_of())
+    ship.up(town.shop("one"), spec_of())
+    world = town.world
+    before = (world.endpoint["configuration"], dict(world.objects))
+    if lost == "endpoint":
+        world.endpoint = None
+    elif lost == "bucket":
+        world.buckets.clear()
+    elif lost == "repository":
+        world.repositories.clear()
+    elif lost == "image":
+        world.pushed.clear()
+    elif lost == "record":
+        world.objects.clear()
+    else:
+        assert world.endpoint is not None
+        other = next(name for name in world.configurations if name != world.endpoint["configuration"])
+        world.endpoint = {"configuration": other, "status": "InService"}
+    outcome = ship.up(town.shop("one"), spec_of())
+    assert outcome.verified
+    assert (world.endpoint["configuration"], world.objects) == before
+    assert world.repositories
+    assert world.buckets
+    assert "sha256:one" in world.pushed["registry.example/shop-local"]
+
+
+def converged(town: Any, spec_of: Any, word: str, number_of_releases: int) -> None:
+    """What must hold after a kill and one more `up`."""
+    world = town.world
+    outcome = ship.up(town.shop(word), spec_of())
+    assert outcome.verified
+    assert outcome.release.state is State.LIVE
+    live = [number for number, state in states(town).items() if state == "live"]
+    assert live == [outcome.release.number]
+    assert world.endpoint["status"] == "InService"
+    assert world.configurations[world.endpoint["configuration"]].endswith(f"sha256:{word}")
+    assert len(world.configurations) == number_of_releases, "nothing orphaned, nothing doubled"
+    assert len(set(world.configurations.values())) == number_of_releases
+    world.mutations.clear()
+    again = ship.up(town.shop(word), spec_of())
+    assert again.done == "nothing to do"
+    assert world.mutations == []
+    ledger = town.shop(word).ledger
+    assert set(world.objects) == {f"releases/shop/{each.number}.json" for each in ledger.releases()}
+    assert not ledger.unfinished()
+
+
+def every_fuse(story: Any) -> int:
+    """Tell the story with the fuse at 1, 2, 3 ... until it no longer blows; how many kills that were."""
+    fuse = 1
+    while story(fuse):
+        fuse += 1
+    assert fuse > 15, "the fuse must have something to blow at"
+    return fuse - 1
+
+
+def test_the_first_up_survives_a_kill_at_every_call(new_town: Any, spec_of: Any) -> None:
+    def story(fuse: int) -> bool:
+        town = new_town()
+        blew = town.killed(fuse, lambda: ship.up(town.shop("one"), spec_of()))
+        converged(town, spec_of, "one", 1)
+        assert set(states(town)) == {1}, "the release is gone on with, not begun again"
+        return blew
+
+    every_fuse(story)
+
+
+def test_the_second_up_survives_a_kill_at_every_call(new_town: Any, spec_of: Any) -> None:
+    def story(fuse: int) -> bool:
+        town = new_town()
+        ship.up(town.shop("one"), spec_of())
+        shop = town.shop("two")
+        town.world.must_serve = {"sha256:one", "sha256:two"}
+        blew = town.killed(fuse, lambda: ship.up(shop, spec_of()))
+        converged(town, spec_of, "two", 2)
+        assert set(states(town)) == {1, 2}
+        return blew
+
+    every_fuse(story)
+
+
+def test_after_a_kill_the_user_may_change_their_mind(new_town: Any, spec_of: Any) -> None:
+    """Killed on the way to two, and then one again, or three."""
+
+    def story(word: str, left: int) -> Any:
+        def told(fuse: int) -> bool:
+            town = new_town()
+            ship.up(town.shop("one"), spec_of())
+            shop = town.shop("two")
+            town.world.must_serve = {"sha256:one", "sha256:two"}
+            blew = town.killed(fuse, lambda: ship.up(shop, spec_of()))
+            if states(town).get(2) != "live":
+                converged(town, spec_of, word, left)
+            return blew
+
+        return told
+
+    every_fuse(story("one", 1))
+    every_fuse(story("three", 2))
+
+
+def test_a_broken_release_survives_a_kill_at_every_call(new_town: Any, spec_of: Any) -> None:
+    """Wherever it is killed, it ends as failed and the old one serves."""
+
+    def story(fuse: int) -> bool:
+        town = new_town()
+        ship.up(town.shop("one"), spec_of())
+        town.world.broken.add("sha256:bad")
+
+        def attempt() -> None:
+            with pytest.raises((Unhealthy, BadInput)):
+                ship.up(town.shop("bad"), spec_of())
+
+        blew = town.killed(fuse, attempt)
+        attempt()
+        assert states(town) == {1: "live", 2: "failed"}
+        converged(town, spec_of, "one", 1)
+        return blew
+
+    every_fuse(story)
+
+
+def test_rollback_survives_a_kill_at_every_call(new_town: Any, spec_of: Any) -> None:
+    def story(fuse: int) -> bool:
+        town = new_town()
+        ship.up(town.shop("one"), spec_of())
+        ship.up(town.shop("two"), spec_of())
+        shop = town.shop("two")
+        town.world.must_serve = {"sha256:one", "sha256:two"}
+        blew = town.killed(fuse, lambda: ship.rollback(shop, spec_of(), 1))
+        if blew and town.shop("two").ledger.live().restores != 1:
+            ship.rollback(town.shop("two"), spec_of(), 1)
+        assert town.world.configurations[town.world.endpoint["configuration"]].endswith("one")
+        converged(town, spec_of, "one", 2)
+        return blew
+
+    every_fuse(story)
+
+
+def test_down_survives_a_kill_at_every_call(new_town: Any, spec_of: Any) -> None:
+    def story(fuse: int) -> bool:
+        town = new_town()
+        ship.up(town.shop("one"), spec_of())
+        ship.up(town.shop("two"), spec_of())
+        shop = town.shop("two")
+        blew = town.killed(fuse, lambda: ship.down(shop, spec_of(), everything=True))
+        ship.down(town.shop("two"), spec_of(), everything=True)
+        assert town.world.endpoint is None
+        assert town.world.configurations == {}
+        assert not town.world.repositories
+        assert set(states(town).values()) == {"removed"}
+        return blew
+
+    every_fuse(story)
