@@ -1,0 +1,191 @@
+"""Application Auto Scaling: scalable target, scaling policy, scheduled action."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.rehearsal.aws.kinds import flag, integer, number, text, thing, unordered
+from infra.rehearsal.aws.resource import Call, Change, Reading, Resource
+
+SERVICE = "application-autoscaling"
+SOURCE = "internal/service/appautoscaling/"
+WHERE = ("serviceNamespace", "resourceId", "scalableDimension")
+
+
+def _where() -> dict[str, Any]:
+    return {name: text(required=True) for name in WHERE}
+
+
+def _put_target(call: Call) -> str:
+    tags = {} if call.id or not call.tags else {"Tags": call.tags}
+    call.api.register_scalable_target(**call.body(), **tags)
+    return str(call.inputs["resourceId"])
+
+
+def _read_target(call: Call) -> Reading | None:
+    targets = call.api.describe_scalable_targets(
+        ServiceNamespace=call.inputs["serviceNamespace"],
+        ResourceIds=[call.inputs["resourceId"]],
+        ScalableDimension=call.inputs["scalableDimension"],
+    )["ScalableTargets"]
+    if not targets:
+        return None
+    arn = targets[0].get("ScalableTargetARN", "")
+    tags = call.api.list_tags_for_resource(ResourceARN=arn)["Tags"] if arn else {}
+    return Reading(targets[0], {"arn": arn}, tags)
+
+
+def _tag(call: Call, add: dict[str, str], drop: list[str]) -> None:
+    arn = call.outputs["arn"]
+    if add:
+        call.api.tag_resource(ResourceARN=arn, Tags=add)
+    if drop:
+        call.api.untag_resource(ResourceARN=arn, TagKeys=drop)
+
+
+TARGET = Resource(
+    type="aws:appautoscaling/target:Target",
+    service=SERVICE,
+    cloudformation="AWS::ApplicationAutoScaling::ScalableTarget",
+    properties={
+        **_where(),
+        "minCapacity": integer(required=True),
+        "maxCapacity": integer(required=True),
+        "roleArn": text(computed=True, api="RoleARN", cfn="RoleARN"),
+        "suspendedState": thing(
+            {
+                name: flag(default=False)
+                for name in (
+                    "dynamicScalingInSuspended",
+                    "dynamicScalingOutSuspended",
+                    "scheduledScalingSuspended",
+                )
+            },
+            computed=True,
+        ),
+    },
+    outputs=("arn",),
+    identity=WHERE,
+    create=_put_target,
+    read=_read_target,
+    changes=(Change(("minCapacity", "maxCapacity", "roleArn", "suspendedState"), _put_target),),
+    delete=lambda call: call.api.deregister_scalable_target(**call.body(*WHERE)),
+    tag=_tag,
+    gone=("ObjectNotFoundException",),
+)
+
+
+def _put_policy(call: Call) -> str:
+    call.api.put_scaling_policy(**call.body())
+    return str(call.inputs["name"])
+
+
+def _read_policy(call: Call) -> Reading | None:
+    policies = call.api.describe_scaling_policies(**call.body(*WHERE), PolicyNames=[call.inputs["name"]])
+    for policy in policies["ScalingPolicies"]:
+        alarms = [alarm["AlarmARN"] for alarm in policy.get("Alarms") or ()]
+        return Reading(policy, {"arn": policy["PolicyARN"], "alarmArns": alarms})
+    return None
+
+
+METRIC = {
+    "metricName": text(),
+    "namespace": text(),
+    "statistic": text(),
+    "unit": text(),
+    "dimensions": unordered({"name": text(required=True), "value": text(required=True)}),
+}
+POLICY = Resource(
+    type="aws:appautoscaling/policy:Policy",
+    service=SERVICE,
+    cloudformation="AWS::ApplicationAutoScaling::ScalingPolicy",
+    properties={
+        "name": text(api="PolicyName", cfn="PolicyName"),
+        **_where(),
+        "policyType": text(default="StepScaling"),
+        "targetTrackingScalingPolicyConfiguration": thing(
+            {
+                "targetValue": number(required=True),
+                "disableScaleIn": flag(default=False),
+                "scaleInCooldown": integer(),
+                "scaleOutCooldown": integer(),
+                "predefinedMetricSpecification": thing(
+                    {"predefinedMetricType": text(required=True), "resourceLabel": text()}
+                ),
+                "customizedMetricSpecification": thing(METRIC),
+            }
+        ),
+    },
+    outputs=("arn", "alarmArns"),
+    identity=("name", *WHERE),
+    name="name",
+    create=_put_policy,
+    read=_read_policy,
+    changes=(Change(("policyType", "targetTrackingScalingPolicyConfiguration"), _put_policy),),
+    delete=lambda call: call.api.delete_scaling_policy(**call.body("name", *WHERE)),
+    gone=("ObjectNotFoundException",),
+)
+
+TIMES = ("startTime", "endTime")
+
+
+def _put_action(call: Call) -> str:
+    body = call.body(without=TIMES)
+    body |= {name[:1].upper() + name[1:]: call.inputs[name] for name in TIMES if call.inputs.get(name)}
+    call.api.put_scheduled_action(**body)
+    return "-".join((call.inputs["name"], call.inputs["serviceNamespace"], call.inputs["resourceId"]))
+
+
+def _read_action(call: Call) -> Reading | None:
+    actions = call.api.describe_scheduled_actions(
+        **call.body(*WHERE), ScheduledActionNames=[call.inputs["name"]]
+    )["ScheduledActions"]
+    for action in actions:
+        times = {
+            name[:1].upper() + name[1:]: _as_given(
+                action.get(name[:1].upper() + name[1:]), call.inputs.get(name)
+            )
+            for name in TIMES
+        }
+        return Reading({**action, **times}, {"arn": action["ScheduledActionARN"]})
+    return None
+
+
+def _as_given(moment: Any, given: str | None) -> str | None:
+    """The API's moment in the program's words when both are the same instant, else in UTC."""
+    from datetime import UTC, datetime
+
+    if moment is None:
+        return None
+    if given and datetime.fromisoformat(given).timestamp() == moment.timestamp():
+        return given
+    return str(moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _schedule(path: str) -> Any:
+    return text(replaces=True, required=True, source=SOURCE + path)
+
+
+ACTION = Resource(
+    type="aws:appautoscaling/scheduledAction:ScheduledAction",
+    service=SERVICE,
+    properties={
+        "name": text(api="ScheduledActionName", replaces=True, source=SOURCE + "scheduled_action.go"),
+        **{name: _schedule("scheduled_action.go") for name in WHERE},
+        "schedule": text(required=True),
+        "scalableTargetAction": thing({"minCapacity": integer(), "maxCapacity": integer()}, required=True),
+        "startTime": text(),
+        "endTime": text(),
+        "timezone": text(default="UTC"),
+    },
+    outputs=("arn",),
+    identity=("name", *WHERE),
+    name="name",
+    create=_put_action,
+    read=_read_action,
+    changes=(Change(("schedule", "scalableTargetAction", "startTime", "endTime", "timezone"), _put_action),),
+    delete=lambda call: call.api.delete_scheduled_action(**call.body("name", *WHERE)),
+    gone=("ObjectNotFoundException",),
+)
+
+RESOURCES = (TARGET, POLICY, ACTION)
