@@ -37,18 +37,24 @@ class EmbeddedPulumiCommand(PulumiCommand):
 
     `providers(package, inputs, environment)` makes one provider per provider resource; the engine calls
     `configure(inputs)` on it. `environment` is what the process would have seen (default: `os.environ`);
-    the workspace's `env_vars` go on top. `parallel` bounds concurrent provider calls.
+    the workspace's `env_vars` go on top. `parallel` bounds concurrent provider calls. A shared `keyring`
+    spares several commands of one process the key derivation.
     """
 
     def __init__(
-        self, providers: ProviderFactory, *, environment: Mapping[str, str] | None = None, parallel: int = 16
+        self,
+        providers: ProviderFactory,
+        *,
+        environment: Mapping[str, str] | None = None,
+        parallel: int = 16,
+        keyring: Keyring | None = None,
     ) -> None:
         self.command = "pulumi (embedded engine)"
         self.version = VersionInfo.parse(ENGINE_VERSION.removeprefix("v"))
         self.providers = providers
         self.environment = dict(os.environ if environment is None else environment)
         self.parallel = parallel
-        self._keyring = Keyring()
+        self._keyring = keyring or Keyring()
 
     def run(
         self,

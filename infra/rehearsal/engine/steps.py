@@ -195,9 +195,9 @@ def doomed(resources: Iterable[Resource], declared_urns: Collection[str]) -> tup
 
 
 def guard_protected(resources: Iterable[Resource]) -> None:
-    """Refuse to delete protected resources, before anything is deleted."""
+    """Refuse to delete protected resources, before anything is deleted. What a replacement left was judged then."""
     for resource in resources:
-        if resource.protect and not resource.pending_replacement:
+        if resource.protect and not resource.pending_replacement and not resource.delete:
             raise Refusal(
                 f'unable to delete resource "{resource.urn}"\nas it is currently marked for protection. '
                 "To unprotect the resource, remove the `protect` flag from the resource in your Pulumi program "

@@ -1,0 +1,169 @@
+"""A laboratory for the embedded engine: the unmodified Automation API, a fake cloud, a state folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi import automation
+
+from infra.rehearsal.engine.command import EmbeddedPulumiCommand
+from infra.rehearsal.engine.crypt import Keyring
+from infra.rehearsal.engine.provider import Fake
+
+PASSPHRASE = "correct horse"
+Program = Callable[[], None]
+
+
+class Thing(pulumi.CustomResource):
+    """A resource of the fake package, inputs as given, outputs by the same names and `arn`."""
+
+    arn: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Mapping[str, Any] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+        kind: str = "Thing",
+    ) -> None:
+        super().__init__(f"fake:index:{kind}", name, {"arn": None, **(inputs or {})}, opts)
+
+
+class Group(pulumi.ComponentResource):
+    """A component."""
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("shop:index:Group", name, {}, opts)
+
+
+class FakeProvider(pulumi.ProviderResource):
+    """An explicit provider of the fake package."""
+
+    def __init__(self, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fake", name, dict(inputs), opts)
+
+
+@dataclass
+class Run:
+    """What an operation did: steps as (op, name), the summary's counts, outputs, all output text."""
+
+    steps: list[tuple[str, str]] = field(default_factory=list)
+    events: list[automation.events.EngineEvent] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    outputs: dict[str, automation.OutputValue] = field(default_factory=dict)
+    text: str = ""
+
+    def heard(self, event: automation.events.EngineEvent) -> None:
+        self.events.append(event)
+        if event.res_outputs_event:
+            metadata = event.res_outputs_event.metadata
+            self.steps.append((metadata.op.value, metadata.urn.rpartition("::")[2]))
+
+    @property
+    def changed(self) -> list[tuple[str, str]]:
+        return [step for step in self.steps if step[0] != "same"]
+
+
+@dataclass
+class Lab:
+    """One backend folder and one fake cloud."""
+
+    root: Path
+    fake: Fake = field(default_factory=Fake)
+    keyring: Keyring = field(default_factory=Keyring)
+    passphrase: str = PASSPHRASE
+    project: str = "shop"
+
+    def __post_init__(self) -> None:
+        self.command = EmbeddedPulumiCommand(self.fake, keyring=self.keyring)
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"PULUMI_BACKEND_URL": f"file://{self.root}", "PULUMI_CONFIG_PASSPHRASE": self.passphrase}
+
+    def stack(self, program: Program = lambda: None, name: str = "dev") -> automation.Stack:
+        self.work.mkdir(parents=True, exist_ok=True)
+        options = automation.LocalWorkspaceOptions(
+            work_dir=str(self.work), pulumi_command=self.command, env_vars=self.environment
+        )
+        return automation.create_or_select_stack(
+            name, project_name=self.project, program=program, opts=options
+        )
+
+    def _run(self, operate: Callable[..., Any], **options: Any) -> Run:
+        run = Run()
+        result = operate(on_event=run.heard, **options)
+        summary = getattr(result, "summary", None)
+        run.counts = dict(summary.resource_changes if summary else result.change_summary)
+        run.outputs = dict(getattr(result, "outputs", {}))
+        run.text = result.stdout
+        return run
+
+    def up(self, program: Program, **options: Any) -> Run:
+        return self._run(self.stack(program).up, **options)
+
+    def preview(self, program: Program, **options: Any) -> Run:
+        return self._run(self.stack(program).preview, **options)
+
+    def refresh(self, **options: Any) -> Run:
+        return self._run(self.stack().refresh, **options)
+
+    def destroy(self, **options: Any) -> Run:
+        return self._run(self.stack().destroy, **options)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.root / ".pulumi" / "stacks" / self.project / "dev.json"
+
+    @property
+    def deployment(self) -> dict[str, Any]:
+        return json.loads(self.checkpoint.read_text())["checkpoint"]["latest"]
+
+    @property
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """The state's live resources by name, without stack and providers."""
+        return {
+            one["urn"].rpartition("::")[2]: one
+            for one in self.deployment["resources"]
+            if one["type"].startswith(("fake:", "shop:")) and not one.get("delete")
+        }
+
+
+@pytest.fixture(scope="session")
+def keys() -> tuple[Keyring, str]:
+    """One key derivation for the whole session: it takes a good tenth of a second each."""
+    keyring = Keyring()
+    return keyring, keyring.fresh_salt(PASSPHRASE)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, keys: tuple[Keyring, str]) -> Lab:
+    lab = Lab(tmp_path, keyring=keys[0])
+    lab.work.mkdir()
+    (lab.work / "Pulumi.dev.yaml").write_text(f"encryptionsalt: {keys[1]}\n")
+    return lab
+
+
+@pytest.fixture
+def thing() -> type[Thing]:
+    return Thing
+
+
+@pytest.fixture
+def group() -> type[Group]:
+    return Group
+
+
+@pytest.fixture
+def fake_provider() -> type[FakeProvider]:
+    return FakeProvider
