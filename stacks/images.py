@@ -1,0 +1,70 @@
+"""Images from the local store to the registry of the base stack, through our own OCI client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelpack.errors import EcomdeployError
+from modelpack.home import Home
+from modelpack.progress import Progress
+
+if TYPE_CHECKING:
+    from modelpack.image.layout import Layout
+    from modelpack.image.registry import Registry
+
+
+@dataclass(frozen=True)
+class RegistryImages:
+    """`credentials(host)` gives user and password for a registry (ECR's token), or None.
+
+    `scheme`: http locally.
+    """
+
+    home: Home
+    scheme: str
+    credentials: Callable[[str], tuple[str, str] | None]
+
+    def reachable(self, repository: str) -> bool:
+        return self.registry(repository).exists()
+
+    def missing(self, repository: str, digest: str) -> int:
+        """Bytes to send; all of the image when there is no repository yet."""
+        layout = self.layout()
+        if not repository or not self.reachable(repository):
+            return layout.size(digest)
+        return self.registry(repository).missing(layout, digest)
+
+    def push(self, repository: str, digest: str, progress: Progress) -> int:
+        if self.holds(repository, digest) and not self.missing(repository, digest):
+            return 0
+        progress.step(f"Pushing to {repository}")
+        sent = self.registry(repository).push(self.layout(), digest, tag_of(digest), progress)
+        progress.note(
+            f"pushed {sent.bytes_sent / 1e6:,.1f} MB; {sent.blobs_present} layers were there already"
+        )
+        return sent.bytes_sent
+
+    def holds(self, repository: str, digest: str) -> bool:
+        try:
+            return self.registry(repository).manifest(digest) is not None
+        except EcomdeployError:
+            return False
+
+    def layout(self) -> Layout:
+        from modelpack.image.layout import Layout
+
+        return Layout(self.home.images)
+
+    def registry(self, repository: str) -> Registry:
+        """`repository`: "127.0.0.1:5001/shop-local", "123456789012.dkr.ecr.us-east-1.amazonaws.com/shop-prod"."""
+        from modelpack.image.registry import Registry
+
+        host, _, name = repository.partition("/")
+        return Registry(f"{self.scheme}://{host}", name, self.credentials(host))
+
+
+def tag_of(digest: str) -> str:
+    """A tag for people who list the registry; nothing of ours resolves it."""
+    return f"pack-{digest.removeprefix('sha256:')[:12]}"
