@@ -1,0 +1,176 @@
+"""The ASGI application: routes and error answers. No framework: it would cost more than the model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from modelpack.server import log, openinference, sagemaker
+from modelpack.server.asgi import Disconnected, Headers, Message, Receive, Request, Send
+from modelpack.server.metrics import CONTENT_TYPE, Metrics
+from modelpack.server.ready import Served
+from modelpack.server.refusal import Refusal
+from modelpack.server.runtime import InvalidInput
+
+MODELS = "/v2/models/"
+
+
+@dataclass(slots=True)
+class Answer:
+    status: int
+    body: bytes
+    content_type: bytes = b"application/json"
+    headers: Headers = field(default_factory=list)
+
+
+Handler = Callable[[Request], Awaitable[Answer]]
+
+
+class Application:
+    """Answers 503 until `serve` is called."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self._served: Served | None = None
+        self._identity: Headers = []
+        self._handlers: dict[str, Handler] = {
+            "/invocations": self._invocations,
+            "/ping": self._ping,
+            "/metrics": self._metrics,
+            "/v2": self._server,
+            "/v2/health/live": self._live,
+            "/v2/health/ready": self._health,
+        }
+        self._model_handlers: dict[str, tuple[str, Handler]] = {
+            "infer": (f"{MODELS}{{model}}/infer", self._infer),
+            "ready": (f"{MODELS}{{model}}/ready", self._model_ready),
+        }
+
+    def serve(self, served: Served) -> None:
+        """Be ready from now on. Called from another thread: the last assignment makes it visible."""
+        self._identity = [(sagemaker.CUSTOM_ATTRIBUTES, served.content_id.encode())]
+        self._served = served
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        started = time.perf_counter()
+        request = Request(scope, receive)
+        route, handler = self._find(request.path)
+        try:
+            answer = await self._answer(request, handler)
+        except Disconnected:
+            return
+        self.metrics.request(route, answer.status, time.perf_counter() - started)
+        headers = [
+            (b"content-type", answer.content_type),
+            (b"content-length", str(len(answer.body)).encode()),
+            *answer.headers,
+        ]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+
+    def _find(self, path: str) -> tuple[str, Handler]:
+        """The route's pattern (for the metrics) and what answers it."""
+        handler = self._handlers.get(path)
+        if handler is not None:
+            return path, handler
+        if path.startswith(MODELS):
+            return self._model_handlers.get(path.rpartition("/")[2], (f"{MODELS}{{model}}", self._metadata))
+        return "other", self._unknown
+
+    async def _answer(self, request: Request, handler: Handler) -> Answer:
+        try:
+            return await handler(request)
+        except Refusal as refusal:
+            return _json({"error": refusal.reason}, refusal.status)
+        except InvalidInput as problem:
+            return _json({"error": f"the model refused the input: {problem}"}, 400)
+        except Disconnected:
+            raise
+        except Exception as problem:
+            log.say("request failed", path=request.path[:200], problem=repr(problem))
+            return _json({"error": "internal error, see the server's log"}, 500)
+
+    def _ready(self) -> Served:
+        if self._served is None:
+            raise Refusal(503, "not ready yet")
+        return self._served
+
+    # ---- SageMaker ----
+
+    async def _ping(self, request: Request) -> Answer:
+        request.allow("GET", "HEAD")
+        return Answer(200 if self._served else 503, b"")
+
+    async def _invocations(self, request: Request) -> Answer:
+        served = self._ready()
+        feeds, rows = served.instances.decode(await request.json())
+        outputs = await served.batcher.infer(feeds, rows)
+        return Answer(200, sagemaker.predictions(outputs), headers=self._identity)
+
+    # ---- Open Inference Protocol v2 ----
+
+    async def _server(self, request: Request) -> Answer:
+        request.allow("GET", "HEAD")
+        return _json({"name": "ecomdeploy", "version": openinference.VERSION, "extensions": []})
+
+    async def _live(self, request: Request) -> Answer:
+        request.allow("GET", "HEAD")
+        return _json({"live": True})
+
+    async def _health(self, request: Request) -> Answer:
+        request.allow("GET", "HEAD")
+        return _json({"ready": self._served is not None}, 200 if self._served else 503)
+
+    async def _infer(self, request: Request) -> Answer:
+        served = self._ready()
+        _check_model(request.path, served.contract.model, "infer")
+        asked, feeds, rows = openinference.decode(served.contract, await request.json())
+        outputs = await served.batcher.infer(feeds, rows)
+        return Answer(200, openinference.encode(served.contract, asked, outputs), headers=self._identity)
+
+    async def _model_ready(self, request: Request) -> Answer:
+        request.allow("GET", "HEAD")
+        served = self._ready()
+        _check_model(request.path, served.contract.model, "ready")
+        return _json({"name": served.contract.model, "ready": True})
+
+    async def _metadata(self, request: Request) -> Answer:
+        request.allow("GET", "HEAD")
+        served = self._ready()
+        _check_model(request.path, served.contract.model, "")
+        return Answer(200, openinference.metadata(served.contract, served.content_id))
+
+    # ---- the rest ----
+
+    async def _metrics(self, request: Request) -> Answer:
+        request.allow("GET", "HEAD")
+        served = self._served
+        model, identity = (served.contract.model, served.content_id) if served else ("", "")
+        text = self.metrics.text(model, identity, served is not None)
+        return Answer(200, text, CONTENT_TYPE.encode())
+
+    async def _unknown(self, request: Request) -> Answer:
+        raise Refusal(404, f"no such path: {request.path[:200]}")
+
+
+def _json(document: Any, status: int = 200) -> Answer:
+    return Answer(status, msgspec.json.encode(document))
+
+
+def _check_model(path: str, model: str, action: str) -> None:
+    """Raises `Refusal` (404) unless the path is `/v2/models/<model>[/versions/<version>][/<action>]`."""
+    name, *rest = path.removeprefix(MODELS).split("/")
+    if name != model:
+        raise Refusal(404, f"unknown model {name[:200]!r}; this server has {model!r}")
+    if rest[:1] == ["versions"]:
+        if rest[1:2] != [openinference.VERSION]:
+            raise Refusal(404, f"unknown version; model {model!r} has version {openinference.VERSION!r}")
+        rest = rest[2:]
+    if rest != ([action] if action else []):
+        raise Refusal(404, f"no such path: {path[:200]}")

@@ -1,0 +1,84 @@
+"""`serving.json`: what the model takes and gives. Written by modelpack's runtimes, read here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+DTYPES: dict[str, Any] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+    "BYTES": np.object_,
+}
+"""Tensor data types of the Open Inference Protocol v2 and numpy's names for them."""
+
+
+class Unfit(Exception):
+    """This container must not serve; the text says why."""
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """One input or output. The first axis of `shape` is the rows (-1); any other -1 may vary by request.
+
+    An input with `default` may be left out or be shorter than its shape: it is padded at the end.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    default: int | float | bool | str | None = None
+
+    @property
+    def dtype(self) -> Any:
+        return DTYPES[self.datatype]
+
+
+class Golden(msgspec.Struct, frozen=True):
+    request: dict[str, Any]
+    answer: dict[str, Any]
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """The document. `threads` is per model call, `max_batch` rows."""
+
+    format: int
+    model: str
+    runtime: str
+    file: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    threads: int = 1
+    max_batch: int = 64
+    golden: tuple[Golden, ...] = ()
+    tolerance: dict[str, dict[str, Any]] = {}
+
+
+def read(path: Path) -> Contract:
+    """Raises `Unfit` when the file is missing, malformed or asks for what this server does not know."""
+    try:
+        contract = msgspec.json.decode(path.read_bytes(), type=Contract)
+    except (OSError, msgspec.MsgspecError) as problem:
+        raise Unfit(f"{path.name}: {problem}") from None
+    if contract.format != 1:
+        raise Unfit(f"{path.name}: format {contract.format} is not known here (1 is)")
+    for tensor in (*contract.inputs, *contract.outputs):
+        if tensor.datatype not in DTYPES:
+            raise Unfit(f"{path.name}: {tensor.name}: unknown datatype {tensor.datatype!r}")
+        if not tensor.shape or tensor.shape[0] != -1:
+            raise Unfit(f"{path.name}: {tensor.name}: the first axis of its shape must be -1 (rows)")
+    if not contract.inputs or not contract.outputs or contract.max_batch < 1 or contract.threads < 1:
+        raise Unfit(f"{path.name}: inputs, outputs, max_batch and threads must not be empty or zero")
+    return contract

@@ -1,0 +1,114 @@
+"""The program in the container: `python3 -m modelpack.server [serve]`.
+
+    SAGEMAKER_BIND_TO_PORT   port (8080)
+    ECOMDEPLOY_HOST          address to listen on (0.0.0.0)
+    ECOMDEPLOY_ROOT          where the image's files are (/); lets it run from an unpacked image
+
+The port opens at once and `/ping` answers 503 while files are hashed and the model loads; a container that
+must not serve ends with status 3 and the reason in its log. SIGTERM: what is in flight is answered, then 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import uvicorn
+
+from modelpack.server import log
+from modelpack.server.app import Application
+from modelpack.server.contract import Unfit
+from modelpack.server.metrics import Metrics
+
+DRAIN_SECONDS = 9
+MUST_NOT_SERVE = 3
+
+
+class Server(uvicorn.Server):
+    """uvicorn that ends with status 0 after a drain, not by the signal it was sent."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run until told to stop; returns the exit status."""
+    if list(arguments) not in ([], ["serve"]):
+        log.say("refused", reason=f"unknown arguments {list(arguments)}; the only one known is 'serve'")
+        return 2
+    port = environment.get("SAGEMAKER_BIND_TO_PORT", "8080")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        log.say("refused", reason=f"SAGEMAKER_BIND_TO_PORT={port!r} is not a port")
+        return 2
+    host = environment.get("ECOMDEPLOY_HOST", "0.0.0.0")
+    application = Application(Metrics())
+    server = Server(_configuration(application, host, int(port)))
+    preparation = Preparation(Path(environment.get("ECOMDEPLOY_ROOT", "/")), application, server)
+    preparation.start()
+    log.say("listening", host=host, port=int(port), pid=os.getpid())
+    try:
+        server.run()
+    except SystemExit:
+        log.say("refused", reason=f"cannot listen on {host}:{port}")
+        return 1
+    log.say("stopped")
+    return preparation.status
+
+
+def _configuration(application: Application, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=75,
+    )
+
+
+class Preparation(threading.Thread):
+    """Makes the model ready beside the open port; asks the server to end when it must not serve."""
+
+    def __init__(self, root: Path, application: Application, server: Server) -> None:
+        super().__init__(name="preparation", daemon=True)
+        self._root = root
+        self._application = application
+        self._server = server
+        self.status = 0
+
+    def run(self) -> None:
+        started = time.perf_counter()
+        try:
+            # numpy and the runtime are imported here, while the main thread opens the port
+            from modelpack.server.ready import prepare
+
+            served = prepare(self._root, self._application.metrics.model_call)
+        except Unfit as reason:
+            self._refuse(str(reason))
+        except Exception as problem:
+            self._refuse(f"{type(problem).__name__}: {problem}")
+        else:
+            self._application.serve(served)
+            seconds = round(time.perf_counter() - started, 3)
+            log.say("ready", model=served.contract.model, content_id=served.content_id, seconds=seconds)
+
+    def _refuse(self, reason: str) -> None:
+        self.status = MUST_NOT_SERVE
+        log.say("refused", reason=reason)
+        self._server.should_exit = True

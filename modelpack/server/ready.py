@@ -1,0 +1,62 @@
+"""From files to a server that may say it is ready: seal checked, model loaded, golden requests right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from modelpack import golden
+from modelpack.server import contract as contracts
+from modelpack.server import runtime as runtimes
+from modelpack.server import sagemaker, seal
+from modelpack.server.batch import Batcher
+from modelpack.server.contract import Contract, Unfit
+from modelpack.server.decode import Instances
+from modelpack.server.refusal import Refusal
+from modelpack.server.runtime import Runtime
+
+MODEL = "opt/ecomdeploy/model"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that has proved itself."""
+
+    contract: Contract
+    content_id: str
+    instances: Instances
+    batcher: Batcher
+
+
+def prepare(root: Path, observe: Callable[[int, float], None]) -> Served:
+    """All checks, in the order of their price. `observe` is told of model calls once it serves.
+
+    Raises `Unfit` with the reason not to serve.
+    """
+    folder = root / MODEL
+    contract = contracts.read(folder / "serving.json")
+    with ThreadPoolExecutor(1) as pool:
+        # hashing and loading are both mostly outside the interpreter lock
+        sealed = pool.submit(seal.check, root)
+        runtime = runtimes.load(contract, folder)
+        content_id = sealed.result()
+    instances = Instances(contract)
+    check_golden(contract, instances, runtime)
+    return Served(contract, content_id, instances, Batcher(runtime, contract.max_batch, observe))
+
+
+def check_golden(contract: Contract, instances: Instances, runtime: Runtime) -> None:
+    """Ask the golden requests, byte for byte as a caller would. Raises `Unfit` with the first differences."""
+    for number, item in enumerate(contract.golden):
+        try:
+            feeds, _ = instances.decode(msgspec.json.encode(item.request))
+            got = msgspec.json.decode(sagemaker.predictions(runtime.run(feeds)))
+        except (Refusal, runtimes.InvalidInput) as problem:
+            raise Unfit(f"golden request {number} was refused: {problem}") from None
+        differences = golden.compare(item.answer, got, contract.tolerance)
+        if differences:
+            raise Unfit(f"golden request {number} was answered wrong: {'; '.join(differences[:3])}")
