@@ -1,4 +1,4 @@
-"""The base of every component: one type token pattern, the same tags on everything, children under their parent.
+"""The base of every component: one type token pattern, the same tags on everything, children below.
 
 A component checks its arguments, then creates its resources, and keeps them in a frozen dataclass called
 `<Component>Resources`. It knows nothing of the command line, and runs under the Pulumi CLI as it is.

@@ -6,7 +6,7 @@ Settings are one JSON document in the Pulumi config key `<project>:settings` (do
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -84,3 +84,12 @@ def provider(given: Settings) -> pulumi_aws.Provider:
 
     local = {"s3_use_path_style": True, "skip_metadata_api_check": True} if given.local else {}
     return pulumi_aws.Provider("aws", region=given.region, allowed_account_ids=[given.account], **local)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a program's `main`; bad input ends it with its message instead of a traceback."""
+    try:
+        main()
+    except BadInput as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        raise pulumi.RunError(f"{error}{hint}") from None

@@ -78,7 +78,9 @@ def platform_from(data: Mapping[str, Any]) -> PlatformSpec:
         GpuPoolSpec(**{**_known(GpuPoolSpec, pool), "instances": tuple(pool["instances"])})
         for pool in data.get("gpu_pools", ())
     )
-    more = {key: tuple(value) if key == "zones" else value for key, value in _known(PlatformSpec, data).items()}
+    more = {
+        key: tuple(value) if key == "zones" else value for key, value in _known(PlatformSpec, data).items()
+    }
     return PlatformSpec(**{**more, "gpu_pools": pools})
 
 

@@ -53,15 +53,19 @@ class Alarms(Component):
         require(
             "Alarms",
             {
-                f"error_rate: expected a share between 0 and 1, got {alarms.error_rate}": alarms.error_rate is not None
+                f"error_rate: expected a share between 0 and 1, got {alarms.error_rate}": alarms.error_rate
+                is not None
                 and not 0 < alarms.error_rate <= 1,
-                f"p99_ms: must be more than 0, got {alarms.p99_ms}": alarms.p99_ms is not None and alarms.p99_ms <= 0,
+                f"p99_ms: must be more than 0, got {alarms.p99_ms}": alarms.p99_ms is not None
+                and alarms.p99_ms <= 0,
             },
         )
         super().__init__(name, labels=labels, opts=opts)
         dimensions = {"EndpointName": endpoint, "VariantName": variant}
         self.resources = AlarmsResources(
-            error_rate=None if alarms.error_rate is None else self._error_rate(endpoint, dimensions, alarms.error_rate),
+            error_rate=None
+            if alarms.error_rate is None
+            else self._error_rate(endpoint, dimensions, alarms.error_rate),
             p99=None if alarms.p99_ms is None else self._p99(endpoint, dimensions, alarms.p99_ms),
         )
         self.names = alarm_names(endpoint, alarms)
@@ -94,7 +98,7 @@ class Alarms(Component):
         return cloudwatch.MetricAlarm(
             self.child("p99"),
             name=f"{endpoint}-p99",
-            alarm_description=f"The slowest hundredth of {endpoint}'s answers takes more than {limit_ms:g} ms",
+            alarm_description=f"One in a hundred answers of {endpoint} takes more than {limit_ms:g} ms",
             namespace=NAMESPACE,
             metric_name="ModelLatency",
             extended_statistic="p99",

@@ -65,7 +65,9 @@ def moments(scale: ScaleSpec, now: datetime) -> tuple[Moment, ...]:
                 low = minimum(scale, at)
                 when = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
                 found.append(
-                    Moment(name=f"{window.name}-{edge}", schedule=f"at({when})", min=low, max=max(scale.max, low))
+                    Moment(
+                        name=f"{window.name}-{edge}", schedule=f"at({when})", min=low, max=max(scale.max, low)
+                    )
                 )
     return tuple(found)
 
@@ -89,7 +91,8 @@ class Autoscaling(Component):
             {
                 f"min ({scale.min}) is more than max ({scale.max})": scale.min > scale.max,
                 f"target_rps: must be more than 0, got {scale.target_rps}": (scale.target_rps or 1) <= 0,
-                "schedule: names must differ": len({one.name for one in scale.schedule}) != len(scale.schedule),
+                "schedule: names must differ": len({one.name for one in scale.schedule})
+                != len(scale.schedule),
                 **{
                     f"schedule {one.name}: ends before it begins": one.end <= one.start
                     for one in scale.schedule

@@ -48,10 +48,14 @@ class Bucket(Component):
         partition: str = "aws",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        require("Bucket", {f"bucket: not a bucket name: {bucket!r}": not NAME.fullmatch(bucket) or ".." in bucket})
+        require(
+            "Bucket", {f"bucket: not a bucket name: {bucket!r}": not NAME.fullmatch(bucket) or ".." in bucket}
+        )
         super().__init__(name, labels=labels, opts=opts)
         made = None if exists else self._bucket(bucket, empty_on_delete)
-        self.bucket_name: pulumi.Output[str] = pulumi.Output.from_input(bucket) if made is None else made.bucket
+        self.bucket_name: pulumi.Output[str] = (
+            pulumi.Output.from_input(bucket) if made is None else made.bucket
+        )
         self.resources = self._settings(made, bucket, key_arn, partition if tls_only else "")
         self.register_outputs({"bucket": self.bucket_name})
 
@@ -106,7 +110,9 @@ class Bucket(Component):
                 # S3 answers 409 when both are set at once.
                 opts=self.options(depends_on=[block]),
             )
-        return BucketResources(bucket=made, versioning=versioning, encryption=encryption, access_block=block, policy=rule)
+        return BucketResources(
+            bucket=made, versioning=versioning, encryption=encryption, access_block=block, policy=rule
+        )
 
 
 def tls_only_policy(bucket: str, partition: str) -> str:

@@ -63,12 +63,16 @@ class Cluster(Component):
                 f"cluster_name: letters, digits, - and _, at most 100, got {cluster_name!r}": not NAME.fullmatch(
                     cluster_name
                 ),
-                f'version: expected a Kubernetes version like "1.34", got {version!r}': not VERSION.fullmatch(version),
+                f'version: expected a Kubernetes version like "1.34", got {version!r}': not VERSION.fullmatch(
+                    version
+                ),
             },
         )
         super().__init__(name, labels=labels, opts=opts)
         role, node_role = self._roles(cluster_name, partition)
-        cluster = self._cluster(cluster_name, version, subnet_ids, security_group_ids, key_arn, public_cidrs, role)
+        cluster = self._cluster(
+            cluster_name, version, subnet_ids, security_group_ids, key_arn, public_cidrs, role
+        )
         self.resources = ClusterResources(cluster=cluster, role=role, node_role=node_role)
         self.cluster_name: pulumi.Output[str] = cluster.name
         self.register_outputs({"cluster": cluster.name, "endpoint": cluster.endpoint})

@@ -124,7 +124,9 @@ class GpuPool(Component):
             instance_types=list(pool.instances),
             capacity_type=CAPACITY[pool.capacity],
             scaling_config=eks.NodeGroupScalingConfigArgs(
-                min_size=pool.min, max_size=pool.max, desired_size=pool.min if pool.desired is None else pool.desired
+                min_size=pool.min,
+                max_size=pool.max,
+                desired_size=pool.min if pool.desired is None else pool.desired,
             ),
             launch_template=eks.NodeGroupLaunchTemplateArgs(
                 id=template.id, version=pulumi.Output.from_input(template.latest_version).apply(str)

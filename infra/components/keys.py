@@ -42,7 +42,8 @@ class EncryptionKey(Component):
         require(
             "EncryptionKey",
             {
-                f"alias: must be given without alias/, got {alias!r}": alias.startswith("alias/") or not alias,
+                f"alias: must be given without alias/, got {alias!r}": alias.startswith("alias/")
+                or not alias,
                 f"alias: names that begin with aws/ belong to AWS, got {alias!r}": alias.startswith("aws/"),
                 f"deletion_window_days: expected {low} to {high}, got {deletion_window_days}": not (
                     low <= deletion_window_days <= high

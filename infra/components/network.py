@@ -95,7 +95,9 @@ class Network(Component):
             opts=self.options(),
         )
         public = tuple(self._subnet(vpc, "public", *pair) for pair in zip(zones, blocks.public, strict=True))
-        private = tuple(self._subnet(vpc, "private", *pair) for pair in zip(zones, blocks.private, strict=True))
+        private = tuple(
+            self._subnet(vpc, "private", *pair) for pair in zip(zones, blocks.private, strict=True)
+        )
         nat = self._nat(public[0], internet)
         self._routes(vpc, "public", public, gateway_id=internet.id)
         table = self._routes(vpc, "private", private, nat_gateway_id=nat.id)
@@ -129,7 +131,10 @@ class Network(Component):
         from pulumi_aws import ec2
 
         address = ec2.Eip(
-            self.child("nat"), domain="vpc", tags=self.tags("nat", Name=self.child("nat")), opts=self.options()
+            self.child("nat"),
+            domain="vpc",
+            tags=self.tags("nat", Name=self.child("nat")),
+            opts=self.options(),
         )
         return ec2.NatGateway(
             self.child("nat"),
@@ -164,7 +169,10 @@ class Network(Component):
         )
         for number, subnet in enumerate(subnets, start=1):
             ec2.RouteTableAssociation(
-                self.child(f"{side}-{number}"), route_table_id=table.id, subnet_id=subnet.id, opts=self.options()
+                self.child(f"{side}-{number}"),
+                route_table_id=table.id,
+                subnet_id=subnet.id,
+                opts=self.options(),
             )
         return table
 

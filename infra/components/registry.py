@@ -67,7 +67,9 @@ class Registry(Component):
                 image_tag_mutability="IMMUTABLE",
                 image_scanning_configuration={"scan_on_push": True},
                 encryption_configurations=[
-                    {"encryption_type": "KMS", "kms_key": key_arn} if key_arn else {"encryption_type": "AES256"}
+                    {"encryption_type": "KMS", "kms_key": key_arn}
+                    if key_arn
+                    else {"encryption_type": "AES256"}
                 ],
                 force_delete=empty_on_delete,
                 tags=self.tags(),

@@ -64,13 +64,18 @@ class ServiceRole(Component):
         require(
             "ServiceRole",
             {
-                f"role_name: at most {NAME_LENGTH} characters, got {role_name!r}": len(role_name) > NAME_LENGTH,
-                f'service: expected a principal like "eks.amazonaws.com", got {service!r}': "." not in service,
+                f"role_name: at most {NAME_LENGTH} characters, got {role_name!r}": len(role_name)
+                > NAME_LENGTH,
+                f'service: expected a principal like "eks.amazonaws.com", got {service!r}': "."
+                not in service,
             },
         )
         super().__init__(name, labels=labels, opts=opts)
         self.resources = self._create(
-            role_name, trust(service, account), [f"arn:{partition}:iam::aws:policy/{one}" for one in managed], inline or {}
+            role_name,
+            trust(service, account),
+            [f"arn:{partition}:iam::aws:policy/{one}" for one in managed],
+            inline or {},
         )
         self.arn: pulumi.Output[str] = self.resources.role.arn
         self.ready: tuple[pulumi.Resource, ...] = (*self.resources.attachments, *self.resources.policies)
@@ -114,14 +119,21 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
         },
         {
             "Effect": "Allow",
-            "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            "Action": [
+                "logs:CreateLogGroup",
+                "logs:CreateLogStream",
+                "logs:DescribeLogStreams",
+                "logs:PutLogEvents",
+            ],
             "Resource": logs,
         },
         {
             "Effect": "Allow",
             "Action": "cloudwatch:PutMetricData",
             "Resource": "*",
-            "Condition": {"StringEquals": {"cloudwatch:namespace": ["/aws/sagemaker/Endpoints", "ecomdeploy"]}},
+            "Condition": {
+                "StringEquals": {"cloudwatch:namespace": ["/aws/sagemaker/Endpoints", "ecomdeploy"]}
+            },
         },
     )
 

@@ -6,14 +6,16 @@ Pulumi program; `Traffic` acts and observes, through the place's own API. Nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import abc
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from infra.labels import Labels
 from infra.spec import AlarmSpec, ScaleSpec
-from modelpack.errors import BadInput, Problem
+from modelpack.errors import BadInput, EcomdeployError, Problem, Unhealthy
 from modelpack.progress import Progress
 
 
@@ -61,7 +63,8 @@ class Observation:
 
     `status`: its own word ("InService"); `configuration`: where traffic is; `images`: the resolved digests that
     run (`...@sha256:...`); `failure`: its reason, if any; `serving`: whether requests are answered now;
-    `changing`: whether it is on its way to something else; `replicas`: running now.
+    `changing`: whether it is on its way to something else; `destination`: to which configuration, where the
+    place says so; `replicas`: running now.
     """
 
     status: str
@@ -71,6 +74,7 @@ class Observation:
     serving: bool = False
     changing: bool = False
     replicas: int = 0
+    destination: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,14 @@ class Answer:
     body: bytes
     content_id: str
     latency_ms: float
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Seconds that only grow, and waiting; tests give their own."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
 
 class Traffic(Protocol):
@@ -123,19 +135,19 @@ class Traffic(Protocol):
         ...
 
 
-class Target(Protocol):
+class Target(abc.ABC):
     """A place that runs releases. `lacks`: what it cannot do, each with the reason or the way round."""
 
-    name: str
-    lacks: Mapping[str, str]
+    name: ClassVar[str]
+    lacks: ClassVar[Mapping[str, str]] = {}
 
+    @abc.abstractmethod
     def resources(self, service: Service, releases: Sequence[Declared], opts: Any = None) -> Provisioned:
         """Declare everything the releases need, inside a running Pulumi program (`opts`: ResourceOptions)."""
-        ...
 
+    @abc.abstractmethod
     def traffic(self, environment: Mapping[str, str]) -> Traffic:
         """The acting side, for the credentials and addresses in `environment` (AWS's variable names)."""
-        ...
 
 
 def serving(releases: Sequence[Declared]) -> Declared | None:
@@ -144,9 +156,88 @@ def serving(releases: Sequence[Declared]) -> Declared | None:
     keys = [release.key for release in releases]
     problems = []
     if len(marked) > 1:
-        problems.append(Problem(f"only one release may be serving, got {', '.join(one.key for one in marked)}"))
+        problems.append(
+            Problem(f"only one release may be serving, got {', '.join(one.key for one in marked)}")
+        )
     if len(set(keys)) != len(keys):
         problems.append(Problem(f"releases must have different keys, got {', '.join(keys)}"))
     if problems:
         raise BadInput(problems)
     return next(iter(marked or releases[-1:]), None)
+
+
+@dataclass
+class FakeTraffic:
+    """The fake: endpoints in memory. Each `shift` plays the next script, or succeeds without one.
+
+    `images` maps a configuration to what runs under it. A script is the list of observations that follow a shift;
+    the last one stays. `answers` maps a configuration to its answer; `calls` is what was asked, in order.
+    """
+
+    images: dict[str, str] = field(default_factory=dict)
+    endpoints: dict[str, Observation] = field(default_factory=dict)
+    scripts: list[list[Observation]] = field(default_factory=list)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    _coming: dict[str, list[Observation]] = field(default_factory=dict)
+
+    def observe(self, endpoint: str) -> Observation | None:
+        if self._coming.get(endpoint):
+            self.endpoints[endpoint] = self._coming[endpoint].pop(0)
+        return self.endpoints.get(endpoint)
+
+    def obstacles(self, configuration: str) -> tuple[str, ...]:
+        return () if configuration in self.images else (f"there is no configuration {configuration}",)
+
+    def shift(self, endpoint: str, configuration: str, policy: ShiftPolicy) -> bool:
+        seen = self.endpoints.get(endpoint)
+        if seen is None:
+            raise EcomdeployError(f"there is no endpoint {endpoint}")
+        if seen.serving and seen.configuration == configuration:
+            return False
+        self.calls.append(f"shift {endpoint} to {configuration}")
+        self._coming[endpoint] = self.scripts.pop(0) if self.scripts else [self.settled(configuration)]
+        return True
+
+    def settled(self, configuration: str) -> Observation:
+        """In service on that configuration."""
+        images = (self.images[configuration],) if configuration in self.images else ()
+        return Observation(
+            status="InService", configuration=configuration, images=images, serving=True, replicas=1
+        )
+
+    def wait(self, endpoint: str, configuration: str, progress: Progress, deadline: float) -> Observation:
+        seen = self.observe(endpoint)
+        while seen is not None and self._coming.get(endpoint):
+            progress.note(seen.status)
+            seen = self.observe(endpoint)
+        if seen is None or not seen.serving or seen.configuration != configuration:
+            raise Unhealthy(f"endpoint {endpoint} did not reach {configuration}: {seen and seen.failure}")
+        return seen
+
+    def invoke(self, endpoint: str, body: bytes, content_type: str = "application/json") -> Answer:
+        self.calls.append(f"invoke {endpoint}")
+        seen = self.endpoints.get(endpoint)
+        if seen is None or not seen.serving:
+            raise EcomdeployError(f"endpoint {endpoint} takes no requests")
+        empty = Answer(status=200, body=b"{}", content_id="", latency_ms=0.0)
+        return self.answers.get(seen.configuration, empty)
+
+
+class FakeTarget(Target):
+    """The fake: declares nothing, acts through the FakeTraffic it was made with."""
+
+    name = "fake"
+
+    def __init__(self, traffic: FakeTraffic | None = None) -> None:
+        self.acting = traffic or FakeTraffic()
+
+    def resources(self, service: Service, releases: Sequence[Declared], opts: Any = None) -> Provisioned:
+        first = serving(releases)
+        names = {release.key: f"{service.endpoint}-{release.key}" for release in releases}
+        return Provisioned(
+            endpoint=service.endpoint if first else "", configurations=names, models=names, alarms=()
+        )
+
+    def traffic(self, environment: Mapping[str, str]) -> Traffic:
+        return self.acting

@@ -1,0 +1,3 @@
+"""Releases on Amazon SageMaker endpoints."""
+
+from infra.targets.sagemaker.target import SageMaker as SageMaker

@@ -44,7 +44,8 @@ class Release(Component):
         require(
             f"Release {release.key}",
             {
-                f"image: must be given by digest (...@sha256:...), got {release.image}": "@sha256:" not in release.image,
+                f"image: must be given by digest (...@sha256:...), got {release.image}": "@sha256:"
+                not in release.image,
                 f"count: at least 1, got {release.count}": release.count < 1,
             },
         )
@@ -159,7 +160,12 @@ def route(service: Service, first: Release, opts: pulumi.ResourceOptions | None)
         opts=opts,
     )
     Alarms(
-        "alarms", labels=service.labels, endpoint=service.endpoint, variant=VARIANT, alarms=service.alarms, opts=opts
+        "alarms",
+        labels=service.labels,
+        endpoint=service.endpoint,
+        variant=VARIANT,
+        alarms=service.alarms,
+        opts=opts,
     )
     if wanted(service.scale):
         Autoscaling(

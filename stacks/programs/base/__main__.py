@@ -20,9 +20,6 @@ def main() -> None:
     name = f"{service}-{settings.environment}"
     labels = program.labels(settings, service)
     options = pulumi.ResourceOptions(provider=program.provider(settings))
-    # `down --all` leaves nothing of the local cloud; on AWS images and ledger are not thrown away with the stack.
-    disposable = settings.local
-
     key = EncryptionKey(
         "key",
         labels=labels,
@@ -31,7 +28,7 @@ def main() -> None:
         opts=options,
     )
     registry = Registry(
-        "registry", labels=labels, repository=name, key_arn=key.arn, empty_on_delete=disposable, opts=options
+        "registry", labels=labels, repository=name, key_arn=key.arn, empty_on_delete=True, opts=options
     )
     bucket = Bucket(
         "bucket",
@@ -39,7 +36,8 @@ def main() -> None:
         bucket=settings.text("bucket"),
         key_arn=key.arn,
         exists=bool(settings.data.get("bucket_exists")),
-        empty_on_delete=disposable,
+        # On AWS the records outlive the stack: deleting a bucket that holds some is refused.
+        empty_on_delete=settings.local,
         # The emulator ignores a policy's conditions and would deny every request.
         tls_only=not settings.local,
         partition=settings.partition,
@@ -62,4 +60,4 @@ def main() -> None:
     pulumi.export("role_arn", role.arn)
 
 
-main()
+program.run(main)

@@ -80,4 +80,4 @@ def kubernetes(
     pulumi.export("node_groups", {pool: made.node_group_name for pool, made in pools.items()})
 
 
-main()
+program.run(main)

@@ -13,14 +13,14 @@ from infra import program
 from infra.program import Settings
 from infra.spec import alarms_from, scale_from
 from infra.targets.base import Declared, Service
-from infra.targets.catalog import TARGETS
+from infra.targets.catalog import targets
 from modelpack.errors import BadInput
 
 
 def main() -> None:
     settings = program.settings()
     service = settings.text("service")
-    target = TARGETS.get(settings.text("target"))
+    target = targets().get(settings.text("target"))
     provisioned = target.resources(
         Service(
             endpoint=f"{service}-{settings.environment}",
@@ -57,4 +57,4 @@ def declared(settings: Settings) -> list[Declared]:
     return found
 
 
-main()
+program.run(main)

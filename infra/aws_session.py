@@ -1,0 +1,225 @@
+"""Clients for AWS, real or emulated, from a mapping of AWS's own variables; `os.environ` is left alone.
+
+Also what AWS's refusals mean in our error tree, and the two things needed before or beside any stack: a token
+for the registry, and the bucket that Pulumi's state goes into.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from modelpack.errors import CloudRefused, EcomdeployError
+
+CREDENTIALS = frozenset(
+    {
+        *("AccessDenied", "AccessDeniedException", "AuthFailure", "ExpiredToken", "ExpiredTokenException"),
+        *(
+            "InvalidClientTokenId",
+            "SignatureDoesNotMatch",
+            "UnauthorizedOperation",
+            "UnrecognizedClientException",
+        ),
+        *("InvalidAccessKeyId", "InvalidSignatureException", "OptInRequired", "InvalidUserID.NotFound"),
+    }
+)
+QUOTA = frozenset(
+    {
+        *(
+            "ResourceLimitExceeded",
+            "LimitExceeded",
+            "LimitExceededException",
+            "ServiceQuotaExceededException",
+        ),
+        *("VcpuLimitExceeded", "InstanceLimitExceeded", "TooManyBuckets"),
+    }
+)
+CAPACITY = frozenset(
+    {"InsufficientInstanceCapacity", "InsufficientCapacityException", "CapacityError", "Unsupported"}
+)
+DEFAULT_REGION = "us-east-1"
+
+
+@dataclass
+class AwsSession:
+    """One set of credentials and addresses. Each client is made when first asked for; threads may share it.
+
+    Reads AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL (and AWS_ENDPOINT_URL_<SERVICE>),
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE, AWS_CONFIG_FILE and
+    AWS_SHARED_CREDENTIALS_FILE. Without keys there, botocore looks where it always looks (profile, role,
+    instance).
+    """
+
+    environment: Mapping[str, str]
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def region(self) -> str:
+        environment = self.environment
+        return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
+
+    def client(self, service: str, *, attempts: int = 4) -> Any:
+        """The botocore client of a service ("sagemaker"); `attempts`: calls at most, for errors that pass."""
+        key = f"{service}/{attempts}"
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._make(service, attempts)
+            return self._clients[key]
+
+    @cached_property
+    def _botocore(self) -> Any:
+        import botocore.session
+
+        given = self.environment
+        places = {
+            "profile": (None, None, given.get("AWS_PROFILE") or None, None),
+            "config_file": (None, None, given.get("AWS_CONFIG_FILE") or "~/.aws/config", None),
+            "credentials_file": (
+                None,
+                None,
+                given.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials",
+                None,
+            ),
+        }
+        return botocore.session.Session(session_vars=places)
+
+    def _make(self, service: str, attempts: int) -> Any:
+        from botocore.config import Config
+
+        given = self.environment
+        specific = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
+        endpoint = given.get(specific) or given.get("AWS_ENDPOINT_URL") or None
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            connect_timeout=10,
+            read_timeout=70,
+            ignore_configured_endpoint_urls=True,
+            # A bucket's name is no host that an emulator answers for.
+            s3={"addressing_style": "path"} if endpoint else None,
+            # Traffic to this machine must not take the way over a proxy.
+            proxies={} if endpoint and endpoint.startswith("http://") else None,
+        )
+        with refusals(f"{service} in {self.region}"):
+            return self._botocore.create_client(
+                service,
+                region_name=self.region,
+                endpoint_url=endpoint,
+                aws_access_key_id=given.get("AWS_ACCESS_KEY_ID") or None,
+                aws_secret_access_key=given.get("AWS_SECRET_ACCESS_KEY") or None,
+                aws_session_token=given.get("AWS_SESSION_TOKEN") or None,
+                config=config,
+            )
+
+
+@contextmanager
+def refusals(doing: str) -> Iterator[None]:
+    """Turn botocore's errors into ours. `doing`: what was tried, for the message ("creating bucket shop").
+
+    Raises:
+        CloudRefused: credentials, quota or capacity.
+        EcomdeployError: everything else the cloud or the network said.
+    """
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        CredentialRetrievalError,
+        HTTPClientError,
+        NoCredentialsError,
+        PartialCredentialsError,
+        ProfileNotFound,
+        TokenRetrievalError,
+    )
+
+    try:
+        yield
+    except ClientError as error:
+        raise meaning(error_code(error), f"{doing}: {error_message(error)}") from error
+    except (
+        NoCredentialsError,
+        PartialCredentialsError,
+        CredentialRetrievalError,
+        TokenRetrievalError,
+        ProfileNotFound,
+    ) as error:
+        raise CloudRefused(
+            f"{doing}: {error}", hint="log in to AWS (aws sso login), or set AWS_PROFILE"
+        ) from error
+    except HTTPClientError as error:
+        hint = "ecomdeploy doctor; for the local cloud: ecomdeploy cloud start"
+        raise EcomdeployError(f"{doing}: cannot reach the cloud: {error}", hint=hint) from error
+    except BotoCoreError as error:
+        raise EcomdeployError(f"{doing}: {error}") from error
+
+
+def meaning(code: str, what: str) -> EcomdeployError:
+    """The error of our tree for an AWS error code."""
+    if code in CREDENTIALS:
+        return CloudRefused(f"{what} ({code})", hint="check the credentials: aws sts get-caller-identity")
+    if code in QUOTA:
+        return CloudRefused(f"{what} ({code})", hint="ask for more in the console under Service Quotas")
+    if code in CAPACITY:
+        return CloudRefused(f"{what} ({code})", hint="try another instance type or zone, or later")
+    return EcomdeployError(f"{what} ({code})" if code else what)
+
+
+def error_code(error: Any) -> str:
+    """The code of a botocore ClientError."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def error_message(error: Any) -> str:
+    """The message of a botocore ClientError."""
+    return str(error.response.get("Error", {}).get("Message", "") or error)
+
+
+def account(session: AwsSession) -> str:
+    """The account that the credentials belong to."""
+    with refusals("asking whose credentials these are"):
+        return str(session.client("sts").get_caller_identity()["Account"])
+
+
+def registry_credentials(session: AwsSession) -> tuple[str, str]:
+    """User and password for ECR's registry, good for 12 hours."""
+    with refusals("asking ECR for a token"):
+        answer = session.client("ecr").get_authorization_token()
+    token = base64.b64decode(answer["authorizationData"][0]["authorizationToken"]).decode()
+    user, _, password = token.partition(":")
+    return user, password
+
+
+def ensure_bucket(session: AwsSession, bucket: str, tags: Mapping[str, str]) -> bool:
+    """Make a private, versioned bucket, or find it there and ours; True when it was made.
+
+    Every call may be repeated: a run killed in the middle is finished by the next one.
+    """
+    from botocore.exceptions import ClientError
+
+    s3 = session.client("s3")
+    try:
+        s3.head_bucket(Bucket=bucket)
+        return False
+    except ClientError as error:
+        if error_code(error) not in ("404", "NoSuchBucket", "NotFound"):
+            raise meaning(error_code(error), f"bucket {bucket}: {error_message(error)}") from error
+    with refusals(f"creating bucket {bucket}"):
+        where = {"CreateBucketConfiguration": {"LocationConstraint": session.region}}
+        s3.create_bucket(Bucket=bucket, **({} if session.region == DEFAULT_REGION else where))
+        s3.put_public_access_block(
+            Bucket=bucket,
+            PublicAccessBlockConfiguration={
+                "BlockPublicAcls": True,
+                "IgnorePublicAcls": True,
+                "BlockPublicPolicy": True,
+                "RestrictPublicBuckets": True,
+            },
+        )
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        pairs = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": pairs})
+    return True

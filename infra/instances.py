@@ -1,0 +1,121 @@
+"""Instance types: what hardware a name means and what it costs, from `instances.json`.
+
+`serving` are SageMaker's `ml.*` hosting types, `pool` EC2 types with NVIDIA GPUs for a cluster's nodes.
+Prices carry their region, date and how sure they are; see the file's own note.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from modelpack.errors import BadInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """`memory_mib`: of one GPU; `compute_capability`: NVIDIA's ("8.9"), what compiled kernels are for."""
+
+    name: str
+    count: int
+    memory_mib: int
+    compute_capability: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """`memory_mib`: main memory; `usd_hour`: on demand in `prices().region`, None where no figure is at hand."""
+
+    name: str
+    vcpus: int
+    memory_mib: int
+    gpu: Gpu | None
+    usd_hour: float | None
+    price_basis: Literal["listed", "estimated", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices:
+    """Where and when the prices hold, and what they are not."""
+
+    region: str
+    currency: str
+    unit: str
+    as_of: str
+    note: str
+    sources: tuple[str, ...]
+
+
+def serving(name: str) -> Instance:
+    """An endpoint's instance type ("ml.c7i.xlarge"); `BadInput` with the nearest name when there is none."""
+    return _look_up("endpoint", name)
+
+
+def pool(name: str) -> Instance:
+    """A GPU node's instance type ("g6.xlarge"); `BadInput` with the nearest name when there is none."""
+    return _look_up("pool", name)
+
+
+def serving_names() -> frozenset[str]:
+    """All instance types that an endpoint may have."""
+    return frozenset(_document()["endpoint"])
+
+
+def pool_names() -> frozenset[str]:
+    """All instance types that a GPU pool may have."""
+    return frozenset(_document()["pool"])
+
+
+def prices() -> Prices:
+    """What the file says of its prices."""
+    about = dict(_document()["prices"])
+    return Prices(**{**about, "sources": tuple(about["sources"])})
+
+
+@cache
+def _document() -> Mapping[str, Any]:
+    document: Mapping[str, Any] = json.loads(
+        files("infra").joinpath("instances.json").read_text(encoding="utf-8")
+    )
+    return document
+
+
+def _look_up(kind: str, name: str) -> Instance:
+    known = _document()[kind]
+    if name in known:
+        return _instance(name, known[name])
+    reason = _document()["unsupported"].get(name.rpartition(".")[0])
+    if reason:
+        raise BadInput(f"instance type {name} is not supported: {reason}")
+    if name in _document()["pool" if kind == "endpoint" else "endpoint"] or f"ml.{name}" in known:
+        other = f"ml.{name}" if kind == "endpoint" else name.removeprefix("ml.")
+        raise BadInput(f"unknown instance type {name!r}", hint=f"did you mean {other!r}?")
+    near = difflib.get_close_matches(name, known, n=1)
+    raise BadInput(
+        f"unknown instance type {name!r}",
+        hint=f"did you mean {near[0]!r}?" if near else f"for example {next(iter(known))}",
+    )
+
+
+def _instance(name: str, entry: Mapping[str, Any]) -> Instance:
+    gpu = None
+    if "gpu" in entry:
+        gpu = Gpu(
+            name=entry["gpu"],
+            count=entry["gpus"],
+            memory_mib=entry["gpu_memory_mib"],
+            compute_capability=_document()["compute_capability"][entry["gpu"]],
+        )
+    return Instance(
+        name=name,
+        vcpus=entry["vcpus"],
+        memory_mib=entry["memory_mib"],
+        gpu=gpu,
+        usd_hour=entry["usd_hour"],
+        price_basis=entry["price_basis"],
+    )

@@ -1,0 +1,149 @@
+"""What SageMaker says of an endpoint, and waiting until it says what was asked for.
+
+SageMaker rolls a failed update back by itself and ends InService, as after a success: only the configuration an
+endpoint *ends* on tells the two apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from infra.aws_session import error_code, error_message, meaning, refusals
+from infra.targets.base import Clock, Observation
+from modelpack.errors import Unhealthy
+from modelpack.progress import Progress
+
+SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
+CHANGING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
+"""https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html, EndpointStatus"""
+FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.1, 10.0, 1.4
+LOOKS_ELSEWHERE = 3
+"""How often an endpoint may look settled on another configuration, without having been seen changing, before that
+is believed: the answer to DescribeEndpoint may lag behind UpdateEndpoint."""
+
+
+def observation(answer: Mapping[str, Any]) -> Observation:
+    """From the answer of DescribeEndpoint."""
+    variants = answer.get("ProductionVariants") or ()
+    images = [image for variant in variants for image in variant.get("DeployedImages") or ()]
+    status = str(answer["EndpointStatus"])
+    return Observation(
+        status=status,
+        configuration=str(answer.get("EndpointConfigName", "")),
+        images=tuple(
+            dict.fromkeys(str(image["ResolvedImage"]) for image in images if image.get("ResolvedImage"))
+        ),
+        failure=str(answer.get("FailureReason") or ""),
+        serving=status in SERVING,
+        changing=status in CHANGING,
+        replicas=sum(int(variant.get("CurrentInstanceCount") or 0) for variant in variants),
+        destination=str((answer.get("PendingDeploymentSummary") or {}).get("EndpointConfigName") or ""),
+    )
+
+
+def observe(api: Any, endpoint: str) -> Observation | None:
+    """What is there now; None: no such endpoint."""
+    answer = described(api, "describe_endpoint", EndpointName=endpoint)
+    return None if answer is None else observation(answer)
+
+
+def described(api: Any, operation: str, **arguments: str) -> Mapping[str, Any] | None:
+    """The answer of a Describe call; None when there is no such thing, which SageMaker tells only in words."""
+    from botocore.exceptions import ClientError
+
+    with refusals(f"asking SageMaker about {', '.join(arguments.values())}"):
+        try:
+            answer: Mapping[str, Any] = getattr(api, operation)(**arguments)
+            return answer
+        except ClientError as error:
+            gone = error_code(error) in (
+                "ValidationException",
+                "ResourceNotFound",
+                "ResourceNotFoundException",
+            )
+            if gone and "could not find" in error_message(error).lower():
+                return None
+            raise
+
+
+def obstacles(api: Any, registry: Any, configuration: str) -> tuple[str, ...]:
+    """Why an endpoint cannot go to that configuration: it, its model or the model's image is gone."""
+    found = described(api, "describe_endpoint_config", EndpointConfigName=configuration)
+    if found is None:
+        return (f"there is no endpoint configuration {configuration}",)
+    wrong = []
+    for variant in found["ProductionVariants"]:
+        model = described(api, "describe_model", ModelName=variant["ModelName"])
+        if model is None:
+            wrong.append(f"there is no model {variant['ModelName']}")
+            continue
+        image = str((model.get("PrimaryContainer") or {}).get("Image", ""))
+        if not has_image(registry, image):
+            wrong.append(f"the registry has no {image}")
+    return tuple(wrong)
+
+
+def has_image(registry: Any, image: str) -> bool:
+    """Whether ECR has the image (`host/repository@sha256:...`)."""
+    from botocore.exceptions import ClientError
+
+    repository, _, digest = image.partition("/")[2].partition("@")
+    try:
+        registry.describe_images(repositoryName=repository, imageIds=[{"imageDigest": digest}])
+    except ClientError as error:
+        if error_code(error) in ("ImageNotFoundException", "RepositoryNotFoundException"):
+            return False
+        raise meaning(error_code(error), f"asking ECR about {image}: {error_message(error)}") from error
+    return True
+
+
+def wait(
+    api: Any, endpoint: str, configuration: str, progress: Progress, deadline: float, clock: Clock
+) -> Observation:
+    """Until the endpoint serves from that configuration.
+
+    Raises:
+        Unhealthy: it failed, is gone, ended on another configuration, or `deadline` seconds have passed.
+    """
+    end = clock.now() + deadline
+    changed, elsewhere, told = False, 0, ""
+    for pause in pauses():
+        seen = observe(api, endpoint)
+        if seen is None:
+            raise Unhealthy(f"endpoint {endpoint} is gone")
+        if seen.status != told:
+            told = seen.status
+            progress.note(f"{endpoint}: {seen.status}")
+        if seen.changing:
+            changed = True
+        elif seen.serving and seen.configuration == configuration:
+            return seen
+        elif not seen.serving:
+            raise Unhealthy(f"endpoint {endpoint} is {seen.status}{because(seen)}")
+        else:
+            elsewhere += 1
+            if changed or seen.failure or elsewhere >= LOOKS_ELSEWHERE:
+                raise Unhealthy(
+                    f"endpoint {endpoint} ended on {seen.configuration}, not on {configuration}{because(seen)}",
+                    hint="SageMaker rolled the update back: what served before still serves",
+                )
+        if clock.now() + pause > end:
+            raise Unhealthy(
+                f"endpoint {endpoint} is still {seen.status} after {deadline:g} s{because(seen)}",
+                hint="give it longer with rollout.deadline_minutes; `ecomdeploy up` goes on from here",
+            )
+        clock.sleep(pause)
+    raise AssertionError("pauses never end")
+
+
+def because(seen: Observation) -> str:
+    return f": {seen.failure}" if seen.failure else ""
+
+
+def pauses() -> Iterator[float]:
+    """Short at first (an emulator is quick), then what is polite to a real API."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * GROWTH, LONGEST_PAUSE)
