@@ -48,6 +48,8 @@ def listen(application: Any, port: int = 0, threads: int = 8) -> Any:
         max_request_body_size=LARGEST_BODY,
         recv_bytes=256 * 1024,
         channel_timeout=600,
+        map={},  # its own, so that several servers can run in one process
+        asyncore_loop_timeout=30,
         ident=None,
     )
     server.channel_class = PlainChannel

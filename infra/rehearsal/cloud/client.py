@@ -1,0 +1,244 @@
+"""The local cloud as the rest of ecomdeploy sees it: started when needed, spoken to over loopback. Imports are light."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any, cast
+
+from infra.rehearsal.cloud.process import LOOPBACK, REGION, Folder, Ports, choose, free
+from modelpack.errors import BadInput, EcomdeployError
+from modelpack.home import Home
+from modelpack.progress import Progress, Silent
+
+START_SECONDS = 240.0
+"""How long a start may take: it includes bringing the model servers of live endpoints back up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A local cloud that answers. `isolation`: how its model servers are kept apart."""
+
+    aws_url: str
+    registry_url: str
+    pid: int
+    isolation: str
+
+
+@dataclass(frozen=True)
+class LocalCloud:
+    """The one local cloud of a user's home. Holds nothing itself: any number of these may be used at once."""
+
+    home: Home
+    host: str = "infra.rehearsal.cloud.models:ModelHost"
+    """What runs the model servers of a daemon started from here (module:class of host.Host)."""
+
+    @property
+    def folder(self) -> Folder:
+        return Folder(self.home.cloud.absolute())
+
+    def running(self) -> Running | None:
+        """The daemon if it answers now, ready or still bringing endpoints back; never starts it."""
+        health = self._health()
+        return _running(health) if health else None
+
+    def ensure(self, progress: Progress | None = None, port: int | None = None) -> Running:
+        """Start it unless it runs, and wait until every endpoint it had answers again.
+
+        Raises:
+            BadInput: the port is in use by another program, or the daemon already runs on another port.
+            EcomdeployError: it did not start; the message carries its last words.
+        """
+        told = progress or Silent()
+        health = self._health()
+        if health is None or not health["ready"]:
+            with self.folder.locked("start.lock", wait=True):
+                if self._health() is None:
+                    self._start(told, port)
+                health = self._wait(told)
+        if port is not None and health["aws_port"] != port:
+            raise BadInput(
+                f"the local cloud already runs on port {health['aws_port']}",
+                hint=f"ecomdeploy cloud stop && ecomdeploy cloud start --port {port}",
+            )
+        return _running(health)
+
+    def stop(self) -> bool:
+        """End it and its model servers; the state is kept. False when it was not running."""
+        daemon = self.folder.daemon()
+        if daemon is None:
+            return False
+        self._ask("POST", "stop", seconds=60)
+        deadline = time.monotonic() + 60
+        while daemon.alive:
+            if time.monotonic() > deadline:
+                raise EcomdeployError(
+                    f"the local cloud (pid {daemon.pid}) does not end", hint=f"kill -9 {daemon.pid}"
+                )
+            time.sleep(0.02)
+        return True
+
+    def reset(self) -> None:
+        """Empty the account, the registry and all model servers. Starts it when it does not run."""
+        self.ensure()
+        self._ask("POST", "reset", seconds=120)
+
+    def status(self) -> dict[str, Any]:
+        """Ports, pid, endpoints with state and isolation, images, counts, age of the snapshot in seconds."""
+        return self._ask("GET", "status")
+
+    def plant(self, fault: dict[str, Any]) -> None:
+        """Plant a fault (see faults.py). Raises BadInput when it is not one."""
+        self._ask("POST", "faults", fault)
+
+    def clear_faults(self) -> None:
+        """End all planted faults; servers that already answer wrong keep doing so."""
+        self._ask("DELETE", "faults")
+
+    def counts(self) -> dict[str, int]:
+        """Calls since the daemon started: {"mutating", "reading"}; a push to the registry counts as mutating."""
+        counts = self._ask("GET", "counts")
+        return {"mutating": counts["mutating"], "reading": counts["reading"]}
+
+    def operations(self) -> dict[str, int]:
+        """The same by operation: {"sagemaker:CreateModel": 2, "registry:PUT": 9, ...}."""
+        return cast("dict[str, int]", self._ask("GET", "counts")["operations"])
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point any AWS or OCI client at it and away from any real account."""
+        ports = self._ports()
+        return {
+            "AWS_ENDPOINT_URL": ports.aws_url,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_SESSION_TOKEN": "",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_PROFILE": "default",
+            "AWS_CONFIG_FILE": str(self.folder.aws_config),
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "ECOMDEPLOY_REGISTRY": f"{LOOPBACK}:{ports.registry}",
+        }
+
+    # ---- starting ----
+
+    def _start(self, progress: Progress, port: int | None) -> None:
+        ports = self._free_ports(port)
+        self.folder.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        progress.note("Starting the local cloud; nothing leaves this machine.")
+        code = Path(__file__).resolve().parents[3]
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))
+        }
+        path = os.pathsep.join(filter(None, (str(code), inherited.get("PYTHONPATH", ""))))
+        command = [sys.executable, "-m", "infra.rehearsal.cloud", "--root", str(self.folder.root)]
+        command += ["--aws-port", str(ports.aws), "--registry-port", str(ports.registry), "--host", self.host]
+        with self.folder.log.open("ab") as log:
+            # The launcher returns when the daemon, its detached child, listens on both ports.
+            started = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env={**inherited, "PYTHONPATH": path},
+                start_new_session=True,
+                check=False,
+            )
+        if started.returncode != 0:
+            words = "\n".join(self.folder.log.read_text(errors="replace").splitlines()[-5:])
+            raise EcomdeployError(
+                f"the local cloud did not start on port {ports.aws}:\n{words}", hint=f"see {self.folder.log}"
+            )
+
+    def _free_ports(self, port: int | None) -> Ports:
+        kept = self.folder.ports()
+        chosen = kept or choose(self.folder.root, port)
+        if port is not None and chosen.aws != port:
+            registry = chosen.registry if chosen.registry != port else choose(self.folder.root, port).registry
+            chosen = Ports(aws=port, registry=registry)
+        if not free(chosen.aws):
+            other = choose(self.folder.root).aws
+            raise BadInput(
+                f"port {chosen.aws} is in use by another program",
+                hint=f"ecomdeploy cloud start --port {other}",
+            )
+        if not free(chosen.registry):
+            chosen = Ports(aws=chosen.aws, registry=choose(self.folder.root, chosen.aws).registry)
+        self.folder.keep_ports(chosen)
+        return chosen
+
+    def _wait(self, progress: Progress) -> dict[str, Any]:
+        deadline = time.monotonic() + START_SECONDS
+        said = False
+        while time.monotonic() < deadline:
+            health = self._health()
+            if health is None:
+                raise EcomdeployError("the local cloud ended while it started", hint=f"see {self.folder.log}")
+            if health["ready"]:
+                return health
+            if not said:
+                progress.note("Bringing the model servers of live endpoints back up.")
+                said = True
+            time.sleep(0.05)
+        raise EcomdeployError(
+            f"the local cloud was not ready within {START_SECONDS:g} s", hint=f"see {self.folder.log}"
+        )
+
+    # ---- talking ----
+
+    def _health(self) -> dict[str, Any] | None:
+        daemon = self.folder.daemon()
+        if daemon is None:
+            return None
+        try:
+            health = self._ask("GET", "health", seconds=10)
+        except EcomdeployError:
+            return None
+        return health if health.get("pid") == daemon.pid else None
+
+    def _ports(self) -> Ports:
+        ports = self.folder.ports()
+        if ports is None:
+            raise EcomdeployError("the local cloud was never started", hint="ecomdeploy cloud start")
+        return ports
+
+    def _ask(self, method: str, what: str, body: object = None, *, seconds: float = 30) -> dict[str, Any]:
+        connection = HTTPConnection(LOOPBACK, self._ports().aws, timeout=seconds)
+        try:
+            connection.request(
+                method,
+                f"/_ecomdeploy/{what}",
+                None if body is None else json.dumps(body),
+                {"Content-Type": "application/json"},
+            )
+            answer = connection.getresponse()
+            found = json.loads(answer.read())
+        except (OSError, HTTPException, ValueError) as error:
+            raise EcomdeployError(
+                f"the local cloud does not answer: {error}", hint="ecomdeploy cloud start"
+            ) from None
+        finally:
+            connection.close()
+        if answer.status == 400:
+            raise BadInput(found["error"], hint=found.get("hint", ""))
+        if answer.status != 200:
+            raise EcomdeployError(found.get("error", f"the local cloud answered {answer.status}"))
+        return cast("dict[str, Any]", found)
+
+
+def _running(health: dict[str, Any]) -> Running:
+    ports = Ports(aws=health["aws_port"], registry=health["registry_port"])
+    return Running(
+        aws_url=ports.aws_url,
+        registry_url=ports.registry_url,
+        pid=health["pid"],
+        isolation=health["isolation"],
+    )

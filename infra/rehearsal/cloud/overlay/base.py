@@ -1,0 +1,92 @@
+"""What every overlay file has: handlers for operations, each labelled with where its behaviour is known from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from infra.rehearsal.cloud.calls import Answer, ApiError, Call
+from infra.rehearsal.cloud.process import ACCOUNT
+
+if TYPE_CHECKING:
+    from infra.rehearsal.cloud.account import Account
+
+Handler = Callable[[Call], "Mapping[str, Any] | Answer"]
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """`documented`: after the AWS API page; `recorded`: checked against answers of the real service (`source` says which)."""
+
+    operation: str
+    label: Literal["documented", "recorded"]
+    source: str
+    about: str
+
+
+def emulates(
+    operation: str, label: Literal["documented", "recorded"], source: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Mark a method of an Overlay as the answer to an operation."""
+
+    def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+        about = (function.__doc__ or "").strip().split("\n")[0]
+        function.emulated = Emulated(operation, label, source, about)  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+class Overlay:
+    """Handlers run one at a time under the account's lock and must be quick; longer work goes to `account.background`."""
+
+    table: ClassVar[tuple[Emulated, ...]] = ()
+    _methods: ClassVar[dict[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        marked = {name: method.emulated for name, method in vars(cls).items() if hasattr(method, "emulated")}
+        cls.table = (*cls.table, *marked.values())
+        cls._methods = {**cls._methods, **{entry.operation: name for name, entry in marked.items()}}
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    def handler(self, operation: str) -> Handler | None:
+        """The method that answers an operation, or None: moto does."""
+        name = self._methods.get(operation)
+        return getattr(self, name) if name else None
+
+    def restored(self) -> None:
+        """The snapshot was loaded; bring back what runs. Called without the lock, before anything is answered."""
+
+    def close(self) -> None:
+        """The account is emptied or the daemon ends."""
+
+    def status(self) -> dict[str, Any]:
+        """What `cloud status` shows of this service."""
+        return {}
+
+    def moto(self, call: Call) -> Answer:
+        """moto's answer to the call."""
+        return self.account.forward(call)
+
+
+def document(answer: Answer) -> dict[str, Any]:
+    """The JSON body of an answer."""
+    return dict(json.loads(answer.body))
+
+
+def arn(service: str, region: str, resource: str) -> str:
+    """The ARN of a resource of the emulated account."""
+    return f"arn:aws:{service}:{region}:{ACCOUNT}:{resource}"
+
+
+def now() -> datetime:
+    """The time that answers carry."""
+    return datetime.now(UTC)
+
+
+__all__ = ["Answer", "ApiError", "Call", "Emulated", "Overlay", "arn", "document", "emulates", "now"]

@@ -1,0 +1,164 @@
+"""The daemon as a process: which folder, which ports, which pid. Standard library only; client and daemon share it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """TCP ports on 127.0.0.1."""
+
+    aws: int
+    registry: int
+
+    @property
+    def aws_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.aws}"
+
+    @property
+    def registry_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.registry}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """A process that cannot be confused with a later one of the same number: `started` is in ticks since boot."""
+
+    pid: int
+    started: int
+
+    @classmethod
+    def of(cls, pid: int) -> Identity | None:
+        """The process as it is now, or None when there is none (a zombie is none)."""
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] in "ZX" else cls(pid=pid, started=int(fields[19]))
+
+    @property
+    def alive(self) -> bool:
+        return Identity.of(self.pid) == self
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files of one local cloud."""
+
+    root: Path
+
+    @property
+    def log(self) -> Path:
+        return self.root / "daemon.log"
+
+    @property
+    def snapshot(self) -> Path:
+        return self.root / "snapshot.pickle"
+
+    @property
+    def aws_config(self) -> Path:
+        """An AWS configuration with a profile `default` and nothing in it: SDKs refuse an empty AWS_PROFILE."""
+        return self.root / "aws-config"
+
+    @property
+    def registry(self) -> Path:
+        return self.root / "registry"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    def ports(self) -> Ports | None:
+        """The ports chosen at first start."""
+        found = _read(self.root / "cloud.json")
+        return Ports(aws=found["aws_port"], registry=found["registry_port"]) if found else None
+
+    def keep_ports(self, ports: Ports) -> None:
+        _write(self.root / "cloud.json", {"aws_port": ports.aws, "registry_port": ports.registry})
+        write_atomically(self.aws_config, f"[default]\nregion = {REGION}\n".encode())
+
+    def daemon(self) -> Identity | None:
+        """The daemon that runs now; a stale file counts as none."""
+        found = _read(self.root / "daemon.json")
+        identity = Identity(**found) if found else None
+        return identity if identity and identity.alive else None
+
+    def keep_daemon(self, identity: Identity | None) -> None:
+        path = self.root / "daemon.json"
+        if identity is None:
+            path.unlink(missing_ok=True)
+        else:
+            _write(path, asdict(identity))
+
+    @contextmanager
+    def locked(self, name: str, *, wait: bool) -> Iterator[bool]:
+        """An advisory lock that dies with its holder; yields whether it was got."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+        finally:
+            os.close(descriptor)
+
+
+def free(port: int) -> bool:
+    """Whether nobody listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def choose(root: Path, aws: int | None = None) -> Ports:
+    """Free ports below the ephemeral range, the same each time for the same folder as long as they are free."""
+    seed = int.from_bytes(hashlib.sha256(os.fsencode(root)).digest()[:4], "big") % 16000
+    candidates = (port for step in range(16000) if free(port := 15000 + (seed + step) % 16000))
+    first = aws if aws is not None else next(candidates)
+    return Ports(aws=first, registry=next(port for port in candidates if port != first))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Readers see the old content or the new, also when this process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _write(path: Path, value: dict[str, int]) -> None:
+    write_atomically(path, json.dumps(value).encode())
+
+
+def _read(path: Path) -> dict[str, int] | None:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,219 @@
+"""sagemaker-runtime's InvokeEndpoint: the way from a client's request to the model server that answers it.
+
+Source: AWS API page API_runtime_InvokeEndpoint (documented); the texts of its errors are recorded (SageMaker examples #293, #4324).
+A route is replaced as a whole, so every request sees either the old servers or the new ones; old servers are
+stopped when the last request on them has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from infra.rehearsal.cloud.calls import SCOPE, Answer, Environ, body
+from infra.rehearsal.cloud.host import Server
+from infra.rehearsal.cloud.metrics import Metrics
+from infra.rehearsal.cloud.process import ACCOUNT, LOOPBACK, REGION
+
+INVOCATION = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations")
+SECONDS = 60.0
+"""A model has 60 s for an answer (API_runtime_InvokeEndpoint)."""
+PASSED_ON = {"HTTP_ACCEPT": "Accept", "CONTENT_TYPE": "Content-Type"}
+CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One variant's server and its share of the traffic. `wrong`: a planted fault spoils its answers on the way back."""
+
+    variant: str
+    weight: float
+    server: Server
+    wrong: bool = False
+
+
+Route = tuple[Way, ...]
+Key = tuple[str, str]
+"""Region and endpoint name."""
+
+
+class Unreachable(Exception):
+    """The server cannot be connected to, or ended without an answer."""
+
+
+@dataclass
+class Runtime:
+    """Thread-safe; nothing here takes the account's lock."""
+
+    metrics: Metrics = field(default_factory=Metrics)
+    lost: Callable[[Key, Server], None] = lambda key, server: None
+    """Told of a server that does not answer any more; set by the emulated SageMaker, which replaces it."""
+    _routes: dict[Key, Route] = field(default_factory=dict)
+    _busy: Counter[str] = field(default_factory=Counter)
+    _pools: dict[str, Any] = field(default_factory=dict)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def route(self, key: Key) -> Route:
+        """Where an endpoint's requests go now; empty when nowhere."""
+        return self._routes.get(key, ())
+
+    def flip(self, key: Key, route: Route) -> None:
+        """From now on requests take this route; an empty one ends the endpoint."""
+        with self._changed:
+            if route:
+                self._routes[key] = route
+            else:
+                self._routes.pop(key, None)
+
+    def drained(self, server: Server, seconds: float = SECONDS) -> bool:
+        """Wait until no request is on the server; False when some still is after `seconds`."""
+        with self._changed:
+            ended = self._changed.wait_for(lambda: not self._busy[server.id], seconds)
+            del self._busy[server.id]
+            pool = self._pools.pop(server.id, None)
+        if pool:
+            pool.close()
+        return ended
+
+    def invoke(self, endpoint: str, environ: Environ) -> Answer:
+        """Answer InvokeEndpoint."""
+        scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+        key = (scope[1] if scope else REGION, endpoint)
+        wanted = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", "")
+        with self._changed:
+            way = _choose(self._routes.get(key, ()), wanted)
+            if way:
+                self._busy[way.server.id] += 1
+        if way is None:
+            return _unknown(endpoint, wanted if self.route(key) else "")
+        began = time.perf_counter()
+        try:
+            status, headers, data = self._post(way.server, environ)
+        except Unreachable:
+            self.metrics.add((*key, way.variant), 503, time.perf_counter() - began)
+            self.lost(key, way.server)
+            return _error(503, "ServiceUnavailable", {"Message": "The service is currently unavailable."})
+        finally:
+            with self._changed:
+                self._busy[way.server.id] -= 1
+                self._changed.notify_all()
+        self.metrics.add((*key, way.variant), status, time.perf_counter() - began)
+        if status >= 400:
+            return _model_error(key, status, data)
+        return _passed_back(way, headers, spoil(data) if way.wrong else data)
+
+    def _post(self, server: Server, environ: Environ) -> tuple[int, Any, bytes]:
+        from urllib3.exceptions import HTTPError, ProtocolError, TimeoutError
+
+        headers = {name: environ[key] for key, name in PASSED_ON.items() if environ.get(key)}
+        if custom := environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"):
+            headers[CUSTOM] = custom
+        data = body(environ)
+        for last in (False, True):
+            try:
+                answer = self._pool(server).urlopen(
+                    "POST", "/invocations", data, headers, retries=False, timeout=SECONDS
+                )
+            except TimeoutError:
+                return 504, {}, b"the model did not answer within 60 s"
+            except ProtocolError as error:
+                # A kept connection that the server closed while it was idle; a fresh one tells whether it lives.
+                if last:
+                    raise Unreachable(str(error)) from None
+            except HTTPError as error:
+                raise Unreachable(str(error)) from None
+            else:
+                return answer.status, answer.headers, answer.data
+        raise AssertionError("unreachable")
+
+    def _pool(self, server: Server) -> Any:
+        pool = self._pools.get(server.id)
+        if pool is None:
+            from urllib3 import HTTPConnectionPool
+
+            pool = self._pools.setdefault(server.id, HTTPConnectionPool(LOOPBACK, server.port, maxsize=32))
+        return pool
+
+
+def _choose(route: Route, wanted: str) -> Way | None:
+    if wanted:
+        return next((way for way in route if way.variant == wanted), None)
+    if len(route) < 2:
+        return route[0] if route else None
+    weights = [way.weight for way in route]
+    return random.choices(route, weights)[0] if any(weights) else route[0]
+
+
+def _passed_back(way: Way, headers: Any, data: bytes) -> Answer:
+    answered = [
+        ("Content-Type", headers.get("Content-Type", "application/octet-stream")),
+        ("x-Amzn-Invoked-Production-Variant", way.variant),
+        ("x-amzn-RequestId", str(uuid4())),
+        ("Content-Length", str(len(data))),
+    ]
+    if custom := headers.get(CUSTOM):
+        answered.append((CUSTOM, custom))
+    return Answer("200 OK", answered, data)
+
+
+def _unknown(endpoint: str, variant: str) -> Answer:
+    text = f"Variant {variant} not found for endpoint {endpoint} of account {ACCOUNT}."
+    if not variant:
+        text = f"Endpoint {endpoint} of account {ACCOUNT} not found."
+    return _error(400, "ValidationError", {"Message": text})
+
+
+def _model_error(key: Key, status: int, data: bytes) -> Answer:
+    region, endpoint = key
+    whose = "server" if status >= 500 else "client"
+    original = data[:8192].decode("utf-8", "replace")
+    text = (
+        f'Received {whose} error ({status}) from primary with message "{original}". See the model server\'s log:'
+        " ecomdeploy logs"
+    )
+    fields = {
+        "ErrorCode": f"{whose.upper()}_ERROR_FROM_MODEL",
+        "LogStreamArn": f"arn:aws:logs:{region}:{ACCOUNT}:log-group:/aws/sagemaker/Endpoints/{endpoint}",
+        "Message": text,
+        "OriginalMessage": original,
+        "OriginalStatusCode": status,
+    }
+    return _error(424, "ModelError", fields)
+
+
+def _error(status: int, code: str, fields: dict[str, Any]) -> Answer:
+    data = json.dumps(fields).encode()
+    reasons = {400: "Bad Request", 424: "Failed Dependency", 503: "Service Unavailable"}
+    headers = [
+        ("Content-Type", "application/json"),
+        ("x-amzn-ErrorType", code),
+        ("x-amzn-RequestId", str(uuid4())),
+        ("Content-Length", str(len(data))),
+    ]
+    return Answer(f"{status} {reasons[status]}", headers, data)
+
+
+def spoil(data: bytes) -> bytes:
+    """The planted fault `wrong-answers`: every number of a JSON answer is another one; anything else is cut in half."""
+    try:
+        return json.dumps(_spoiled(json.loads(data))).encode()
+    except ValueError:
+        return data[: len(data) // 2]
+
+
+def _spoiled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _spoiled(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_spoiled(member) for member in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return value + 1 if isinstance(value, int) else value * 1.5 + 1.0

@@ -1,0 +1,79 @@
+"""A fake host whose servers answer over HTTP from threads: for tests of everything between a client and a model."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from infra.rehearsal.cloud.host import FakeHost, Server
+
+
+class SpeakingHost(FakeHost):
+    """Echoes. The variables of a server steer it: ANSWER_STATUS, ANSWER_SECONDS, READY (no: never), START_SECONDS."""
+
+    def __init__(self, folder: Path, registry: str) -> None:
+        super().__init__()
+        self._threads: dict[str, ThreadingHTTPServer] = {}
+
+    def start(self, image: str, environment: Mapping[str, str]) -> Server:
+        server = super().start(image, environment)
+        time.sleep(float(environment.get("START_SECONDS", "0")))
+        listening = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Model, server, dict(environment)))
+        listening.daemon_threads = True
+        Thread(target=listening.serve_forever, args=(0.05,), daemon=True).start()
+        server = replace(server, port=listening.server_port)
+        if environment.get("READY") == "no":
+            self.never_ready.add(image)
+        with self._lock:
+            self._running[server.id] = server
+            self._threads[server.id] = listening
+        return server
+
+    def stop(self, server: Server) -> None:
+        super().stop(server)
+        self._end(server)
+
+    def crash(self, server: Server) -> None:
+        super().crash(server)
+        self._end(server)
+
+    def _end(self, server: Server) -> None:
+        if listening := self._threads.pop(server.id, None):
+            listening.shutdown()
+            listening.server_close()
+
+
+class _Model(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, server: Server, environment: dict[str, str], *rest: Any) -> None:
+        self.model = server
+        self.environment = environment
+        super().__init__(*rest)
+
+    def do_GET(self) -> None:
+        self._say(200, b"{}")
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        time.sleep(float(self.environment.get("ANSWER_SECONDS", "0")))
+        told = {"server": self.model.id, "digest": self.model.digest, "request": body.decode(), "score": 0.5}
+        self._say(int(self.environment.get("ANSWER_STATUS", "200")), json.dumps(told).encode())
+
+    def _say(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("X-Amzn-SageMaker-Custom-Attributes", self.model.digest)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Silent."""
