@@ -58,7 +58,7 @@ class RegistryImages:
         return Layout(self.home.images)
 
     def registry(self, repository: str) -> Registry:
-        """`repository`: "127.0.0.1:5001/shop-local", "123456789012.dkr.ecr.us-east-1.amazonaws.com/shop-prod"."""
+        """`repository` is host and name, like "127.0.0.1:5001/shop-local"."""
         from modelpack.image.registry import Registry
 
         host, _, name = repository.partition("/")

@@ -1,0 +1,170 @@
+"""The driver over pulumi.automation, with the embedded engine and its in-memory provider behind it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.rehearsal.engine.provider import Fake, Refused
+from modelpack.errors import BadInput, CloudRefused, EcomdeployError
+from modelpack.progress import Silent
+from stacks.automation import AutomationDriver, explained, passphrase
+from stacks.driver import Stack
+
+PROGRAM = """
+import json
+import pulumi
+from modelpack.errors import BadInput
+
+settings = json.loads(pulumi.Config().require("settings"))
+if settings.get("bad"):
+    raise BadInput("settings: bad is bad", hint="leave it out")
+
+class Box(pulumi.ComponentResource):
+    def __init__(self, name):
+        super().__init__("test:index:Box", name)
+        for each in settings["things"]:
+            made = pulumi.CustomResource(
+                "fake:index:Thing", each, {"name": each, "size": settings["size"], "arn": None},
+                pulumi.ResourceOptions(parent=self),
+            )
+        self.register_outputs({})
+
+Box("box")
+pulumi.export("things", settings["things"])
+pulumi.export("size", settings["size"])
+"""
+
+BASE = Stack("base", "shop-local")
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    folder = tmp_path / "programs" / "base"
+    folder.mkdir(parents=True)
+    (folder / "Pulumi.yaml").write_text("name: test-base\nruntime: python\n")
+    (folder / "__main__.py").write_text(PROGRAM)
+    return tmp_path / "programs"
+
+
+@pytest.fixture
+def cloud() -> Fake:
+    return Fake()
+
+
+@pytest.fixture
+def driver(tmp_path: Path, programs: Path, cloud: Fake) -> AutomationDriver:
+    def command() -> Any:
+        from infra.rehearsal.engine.command import EmbeddedPulumiCommand
+
+        return EmbeddedPulumiCommand(cloud, environment={})
+
+    folder = tmp_path / ".ecomdeploy" / "local" / "pulumi"
+    folder.mkdir(parents=True)
+    return AutomationDriver(
+        name="embedded engine",
+        kind="embedded",
+        folder=folder,
+        backend=f"file://{folder}",
+        environment={},
+        command=command,
+        programs=programs,
+    )
+
+
+def ops(changes: Any) -> dict[str, str]:
+    return {change.name: change.op for change in changes}
+
+
+def test_a_stack_comes_up_changes_and_goes(driver: AutomationDriver, cloud: Fake) -> None:
+    path = list(sys.path)
+    assert driver.outputs(BASE) is None
+    assert driver.destroy(BASE, Silent()) == ()
+
+    told = Silent()
+    made = driver.up(BASE, {"things": ["a", "b"], "size": 1}, told, refresh=False)
+    assert ops(made.changes) == {"a": "create", "b": "create"}, "components and providers are not in the cloud"
+    assert dict(made.outputs) == {"things": ["a", "b"], "size": 1}
+    assert {"created Thing a", "created Thing b"} <= set(told.lines)
+    assert driver.outputs(BASE) == {"things": ["a", "b"], "size": 1}
+
+    assert driver.up(BASE, {"things": ["a", "b"], "size": 1}, Silent(), refresh=True).changes == ()
+
+    ahead = driver.preview(BASE, {"things": ["a", "c"], "size": 2})
+    assert ops(ahead) == {"a": "update", "b": "delete", "c": "create"}
+    assert next(change for change in ahead if change.name == "a").keys == ("size",)
+    assert {thing.inputs["size"] for thing in cloud.things.values()} == {1}, "a preview changes nothing"
+
+    assert ops(driver.destroy(BASE, Silent())) == {"a": "delete", "b": "delete"}
+    assert cloud.things == {}
+    assert driver.outputs(BASE) is None
+    assert driver.destroy(BASE, Silent()) == ()
+    assert sys.path == path, "the programs' folder is never on sys.path"
+
+
+def test_a_replacement_is_one_change(driver: AutomationDriver) -> None:
+    driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
+    text = PROGRAM.replace('"name": each,', '"name": each + "-2",')
+    (driver.programs / "base" / "__main__.py").write_text(text)
+    (change,) = driver.preview(BASE, {"things": ["a"], "size": 1})
+    assert (change.op, change.replaces) == ("replace", ("name",))
+
+
+def test_drift_is_seen_by_preview_and_mended_by_a_refresh(driver: AutomationDriver, cloud: Fake) -> None:
+    driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
+    (thing,) = cloud.things.values()
+    thing.inputs["size"] = 7
+    assert ops(driver.preview(BASE, {"things": ["a"], "size": 1})) == {"a": "update"}
+    assert ops(driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=True).changes) == {"a": "update"}
+    (thing,) = cloud.things.values()
+    assert thing.inputs["size"] == 1
+
+
+def test_what_is_gone_is_made_again_after_a_refresh(driver: AutomationDriver, cloud: Fake) -> None:
+    driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
+    cloud.things.clear()
+    assert ops(driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=True).changes) == {"a": "create"}
+
+
+def test_a_quota_is_the_cloud_refusing_in_its_own_words(driver: AutomationDriver, cloud: Fake) -> None:
+    cloud.fail["create a"] = Refused("ResourceLimitExceeded", "the account has 0 ml.g6.xlarge")
+    with pytest.raises(CloudRefused, match="the account has 0 ml.g6.xlarge") as error:
+        driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
+    assert error.value.exit_code == 5
+    cloud.fail["create a"] = Refused("ValidationException", "a is no name")
+    with pytest.raises(EcomdeployError, match="a is no name") as other:
+        driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
+    assert other.value.exit_code == 1
+    cloud.fail.clear()
+    assert ops(driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=True).changes) == {"a": "create"}
+
+
+def test_an_error_of_ours_in_a_program_comes_out_as_it_is(driver: AutomationDriver) -> None:
+    with pytest.raises(BadInput, match="bad is bad") as error:
+        driver.up(BASE, {"things": [], "size": 1, "bad": True}, Silent(), refresh=False)
+    assert error.value.hint == "leave it out"
+
+
+def test_the_source_follows_the_program(driver: AutomationDriver) -> None:
+    before = driver.source(BASE)
+    assert driver.source(BASE) == before
+    (driver.programs / "base" / "__main__.py").write_text(PROGRAM + "\n# another\n")
+    assert driver.source(BASE) != before
+
+
+def test_the_passphrase_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    file = tmp_path / "local" / "passphrase"
+    first = passphrase(file)
+    assert len(first) == 64
+    assert passphrase(file) == first
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_the_account_guard_is_a_refusal() -> None:
+    words = "AWS account ID not allowed: 999999999999"
+    assert isinstance(explained("s", [words, words], ""), CloudRefused)
+    assert str(explained("s", [words, words], "")) == f"s: {words}"
+    assert explained("s", [], "all of the output").exit_code == 1
