@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +91,30 @@ def layered(document: Value, name: str, environment: Value, known: KnownNames) -
         own["name "] = own.pop("name")
     own["name"] = Value(name, environment.line, environment.path)
     overlay = {key: value for key, value in environment.data.items() if key in OVERLAYS}
-    merged = merge(merged, Value(overlay, 1, ""))
+    merged = taken_or_trained(merge(merged, Value(overlay, 1, "")))
     merged.data["environment"] = Value(own, environment.line, environment.path)
     return merged
+
+
+def taken_or_trained(merged: Value) -> Value:
+    """A model that is given is not trained: the use case's default training goes."""
+    train, path = merged.at("model", "train"), merged.at("model", "path")
+    if train is None or path is None or path.data is None or train.line:
+        return merged
+    model = {key: value for key, value in merged.data["model"].data.items() if key != "train"}
+    return replace(merged, data={**merged.data, "model": replace(merged.data["model"], data=model)})
+
+
+@cache
+def adapter() -> TypeAdapter[tuple[Spec]]:
+    """The validator, built once. In a tuple, because only then pydantic hands CONFIG down to the dataclasses."""
+    return TypeAdapter(tuple[Spec], config=CONFIG)
 
 
 def validated(merged: Value, where: str) -> tuple[Spec | None, list[Problem]]:
     """The Spec, or what pydantic found, in the file's own words."""
     try:
-        (spec,) = TypeAdapter(tuple[Spec], config=CONFIG).validate_json(json.dumps([merged.plain()]))
+        (spec,) = adapter().validate_json(json.dumps([merged.plain()]))
     except ValidationError as error:
         return None, [told(merged, where, one) for one in error.errors(include_url=False)]
     return spec, []
@@ -125,7 +141,7 @@ def told(merged: Value, where: str, error: Mapping[str, Any]) -> Problem:
 
 def siblings(keys: tuple[str | int, ...]) -> tuple[str, ...]:
     """The keys that a mapping at this place may have."""
-    schema: Any = TypeAdapter(tuple[Spec], config=CONFIG).json_schema()
+    schema: Any = adapter().json_schema()
     parts, here = schema["$defs"], schema["$defs"]["Spec"]
     for key in keys:
         here = here.get("items", {}) if isinstance(key, int) else here.get("properties", {}).get(key, {})
@@ -151,8 +167,7 @@ def place(where: str, document: Value, *keys: str) -> str:
 
 def schema() -> dict[str, Any]:
     """JSON Schema of the file (for editors and docs); an environment may hold any overlay key as well."""
-    adapter: TypeAdapter[tuple[Spec]] = TypeAdapter(tuple[Spec], config=CONFIG)
-    described: dict[str, Any] = adapter.json_schema()
+    described: dict[str, Any] = adapter().json_schema()
     parts = described["$defs"]
     whole = parts.pop("Spec")
     environment = parts["Environment"]

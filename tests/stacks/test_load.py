@@ -1,0 +1,259 @@
+"""The spec file: what is right loads completely, what is wrong is told all at once with line and path."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from modelpack.errors import BadInput
+from stacks.load import load, schema
+from stacks.spec import KnownNames, Spec
+
+KNOWN = KnownNames(
+    usecases=frozenset({"recommendation", "fraud"}),
+    targets=frozenset({"sagemaker", "kserve"}),
+    passes=frozenset({"onnx", "int8", "embedding-int8"}),
+    instances=frozenset({"ml.c7i.xlarge", "ml.g6.xlarge"}),
+    pool_instances=frozenset({"g6.xlarge", "g5.xlarge"}),
+    defaults={
+        "recommendation": {
+            "pack": {"passes": ["onnx"], "gate": {"p99_ms": 15}},
+            "model": {"train": {"epochs": 9}},
+        }
+    },
+)
+
+GOOD = """\
+version: 1
+service: shop-recs
+usecase: recommendation
+model:
+  train: {epochs: 3}
+pack:
+  passes: [embedding-int8, onnx, int8]
+  gate: {metric_drop: 0.01}
+serve:
+  target: sagemaker
+  instance: ml.c7i.xlarge
+scale:
+  min: 1
+  max: 20
+  target_rps: 120
+  schedule:
+    - {name: double-11, from: 2026-11-10T20:00+08:00, to: 2026-11-12T02:00+08:00, min: 12}
+rollout: {strategy: all-at-once, alarms: {error_rate: 0.02}}
+platform: {gpu_pools: [{name: g6, instances: [g6.xlarge, g5.xlarge], min: 0, max: 4, capacity: spot}]}
+environments:
+  local: {cloud: local}
+  prod:
+    cloud: aws
+    account: "123456789012"
+    region: eu-central-1
+    state: s3://shop-ml-state
+    secrets: awskms://alias/ecomdeploy
+    scale: {min: 4}
+"""
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    file = folder / "ecomdeploy.yaml"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+def complaints(folder: Path, text: str | bytes, environment: str = "local") -> list[str]:
+    """Problems as "line: path: what (hint)"."""
+    with pytest.raises(BadInput) as error:
+        load(write(folder, text), environment, KNOWN)
+    assert error.value.exit_code == 2
+    assert all(problem.where.startswith(str(folder)) for problem in error.value.problems)
+    return [str(problem).removeprefix(f"{folder}/ecomdeploy.yaml:") for problem in error.value.problems]
+
+
+def test_the_design_example_loads_completely(tmp_path: Path) -> None:
+    spec = load(write(tmp_path, GOOD), "local", KNOWN)
+    assert spec.name == "shop-recs-local"
+    assert spec.pack.passes == ("embedding-int8", "onnx", "int8")
+    assert (spec.pack.gate.metric_drop, spec.pack.gate.p99_ms) == (0.01, 15)
+    assert spec.model.train is not None
+    assert spec.model.train.epochs == 3
+    assert spec.scale.schedule[0].start.isoformat() == "2026-11-10T20:00:00+08:00"
+    assert spec.platform.gpu_pools[0].capacity == "spot"
+    assert (spec.environment.cloud, spec.environment.account) == ("local", "123456789012")
+
+
+def test_an_environment_overlays_key_by_key(tmp_path: Path) -> None:
+    spec = load(write(tmp_path, GOOD), "prod", KNOWN)
+    assert (spec.scale.min, spec.scale.max, spec.scale.target_rps) == (4, 20, 120)
+    assert spec.environment.region == "eu-central-1"
+    assert spec.environment.state == "s3://shop-ml-state"
+
+
+def test_a_short_file_is_completed_with_the_use_case_defaults(tmp_path: Path) -> None:
+    spec = load(write(tmp_path, "version: 1\nservice: a\nusecase: recommendation\n"), "local", KNOWN)
+    assert spec.pack.passes == ("onnx",)
+    assert spec.model.train is not None
+    assert spec.model.train.epochs == 9
+    assert spec.serve.instance == "ml.c7i.xlarge"
+
+
+def test_a_given_model_leaves_the_default_training_unsaid(tmp_path: Path) -> None:
+    text = "version: 1\nservice: a\nusecase: recommendation\nmodel: {path: model.onnx}\n"
+    model = load(write(tmp_path, text), "local", KNOWN).model
+    assert (model.path, model.train) == ("model.onnx", None)
+
+
+def test_a_plug_in_by_path_is_left_to_its_catalog(tmp_path: Path) -> None:
+    text = "version: 1\nservice: a\nusecase: ./shop.py:ShopRecs\n"
+    assert load(write(tmp_path, text), "local", KNOWN).usecase == "./shop.py:ShopRecs"
+
+
+CASES: list[tuple[str, str, str]] = [
+    ("max: 20", "max: 0", "14: scale.max: must be at least 1, got 0"),
+    ("  min: 1\n  max: 20", "  min: 2\n  max: 0", "14: scale.max: 0 is below scale.min: 2"),
+    ("  max: 20", "  max: 5", "14: scale.max: 5 is below scale.schedule[0].min: 12"),
+    ("min: 1\n", "min: -1\n", "13: scale.min: must be at least 1, got -1"),
+    ("max: 20", 'max: "20"', "14: scale.max: expected a whole number, got '20'"),
+    ("max: 20", "max: 2.5", "14: scale.max: expected a whole number, got 2.5"),
+    ("max: 20", "max: true", "14: scale.max: expected a whole number, got true"),
+    ("max: 20", "max:", "14: scale.max: expected a whole number, got nothing"),
+    ("target_rps: 120", "target_rps: .nan", "15: scale.target_rps: expected a finite number, got nan"),
+    ("target_rps", "target_rp", "15: scale.target_rp: unknown key (did you mean target_rps?)"),
+    ("model:\n", "modle:\n", "4: modle: unknown key (did you mean model?)"),
+    ("environments:\n", "environment:\n", "20: environment: unknown key (did you mean environments?)"),
+    ("service: shop-recs\n", "", "1: service: is missing"),
+    ("shop-recs", "Shop_Recs", "2: service: expected at most 40 of a-z, 0-9 and single dashes, got 'Shop_Recs'"),
+    ("shop-recs", "9shop", "2: service: expected at most 40 of a-z, 0-9 and single dashes, got '9shop'"),
+    ("shop-recs", "sh\u043ep", "2: service: expected at most 40 of a-z, 0-9 and single dashes, got 'sh\u043ep'"),
+    ("shop-recs", "a" * 41, "2: service: expected at most 40"),
+    ("recommendation", "recomendation", "3: usecase: unknown use case 'recomendation' (did you mean recommendation?)"),
+    ("target: sagemaker", "target: sagemakr", "10: serve.target: unknown target 'sagemakr' (did you mean sagemaker?)"),
+    ("ml.c7i.xlarge", "ml.c7i.xlargee", "11: serve.instance: unknown instance type 'ml.c7i.xlargee'"),
+    ("onnx, int8]", "onnx, int9]", "7: pack.passes[2]: unknown pass 'int9' (did you mean int8?)"),
+    ("[embedding-int8, onnx, int8]", "onnx", "7: pack.passes: expected a list, like [a, b], got 'onnx'"),
+    ("{epochs: 3}", "{epochs: 3}\n  path: m.onnx", "6: model.path: is given together with model.train"),
+    ("{epochs: 3}", "3", "5: model.train: expected keys and values, like {key: value}, got 3"),
+    ("all-at-once", "canary", "18: rollout.strategy: canary is not available yet (strategy: all-at-once)"),
+    ("all-at-once", "allatonce", "18: rollout.strategy: expected 'all-at-once', got 'allatonce'"),
+    ("strategy: all-at-once", "canary: {steps: [10]}", "18: rollout.canary: canary is not available yet"),
+    ("error_rate: 0.02", "error_rte: 1", "18: rollout.alarms.error_rte: unknown key (did you mean error_rate?)"),
+    ("min: 0, max: 4", "min: 5, max: 4", "19: platform.gpu_pools[0].max: 4 is below platform.gpu_pools[0].min: 5"),
+    ("capacity: spot", "capacity: sport", "19: platform.gpu_pools[0].capacity: expected 'spot' or 'on-demand'"),
+    ("[g6.xlarge,", "[g6.xlrge,", "19: platform.gpu_pools[0].instances[0]: unknown GPU instance type 'g6.xlrge'"),
+    ("[g6.xlarge, g5.xlarge]", "[]", "19: platform.gpu_pools[0].instances: needs at least 1 entry"),
+    ("T20:00+08:00", "T20:00", "17: scale.schedule[0].from: needs its offset from UTC"),
+    ("2026-11-12T02", "2026-11-09T02", "17: scale.schedule[0].to: 2026-11-09T02:00+08:00 is not after"),
+    ("name: double-11, ", "", "17: scale.schedule[0].name: is missing"),
+    ("from: 2026-11-10T20:00+08:00", "from: soon", '17: scale.schedule[0].from: expected a date and time like'),
+    ("local: {cloud: local}", "local: {cloud: lokal}", "21: environments.local.cloud: expected 'local' or 'aws', got 'lokal'"),
+    ("local: {cloud: local}", 'local: {cloud: local, acount: "1"}', "21: environments.local.acount: unknown key (did you mean account?)"),
+    ("local: {cloud: local}", "local: {cloud: local, name: x}", "21: environments.local.name: unknown key"),
+    ("local: {cloud: local}", "local: 3", "21: environments.local: expected keys and values"),
+    ('"123456789012"', "123456789012", "24: environments.prod.account: expected text in quotes, got 123456789012"),
+    ('"123456789012"', '"12345"', "24: environments.prod.account: expected 12 digits in quotes, got '12345'"),
+    ("    region: eu-central-1\n", "", "22: environments.prod: an AWS environment needs region"),
+    ("s3://shop", "gs://shop", "26: environments.prod.state: expected s3://..., got 'gs://shop-ml-state'"),
+    ("scale: {min: 4}", "scale: {min: 21}", "14: scale.max: 20 is below environments.prod.scale.min: 21"),
+    ("scale: {min: 4}", "skale: {min: 4}", "28: environments.prod.skale: unknown key (did you mean scale?)"),
+    ("version: 1", "version: 2", "1: version: must be at most 1, got 2"),
+    ("version: 1", "version: 1\nversion: 1", "2: version: is there twice; the first is in line 1"),
+    ("{epochs: 3}", "&a {epochs: 3}\nserve: *a", "aliases (*name) are not read here"),
+    ("shop-recs", "!!python/object:os.system shop", "2: service: the tag tag:yaml.org,2002:python/object:os.system"),
+    ("usecase: recommendation", "usecase: recommendation\n3: x", "4: 3: unknown key"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "complaint"), CASES, ids=[case[2][:60] for case in CASES])
+def test_one_mistake_is_told_with_line_path_and_what_was_expected(
+    tmp_path: Path, old: str, new: str, complaint: str
+) -> None:
+    assert old in GOOD
+    told = complaints(tmp_path, GOOD.replace(old, new, 1))
+    assert any(line.startswith(complaint) or complaint in line for line in told), told
+
+
+def test_all_mistakes_come_at_once_in_the_order_of_lines(tmp_path: Path) -> None:
+    text = GOOD.replace("shop-recs", "Shop").replace("max: 20", "max: 0").replace("epochs: 3", "epocs: 3")
+    told = complaints(tmp_path, text)
+    lines = [int(line.split(":")[0]) for line in told]
+    assert lines == sorted(lines)
+    assert {2, 5, 14} <= set(lines)
+
+
+def test_an_unknown_environment_lists_the_known_ones(tmp_path: Path) -> None:
+    (told,) = complaints(tmp_path, GOOD, "prd")
+    assert told == "20: environments: no environment 'prd' (did you mean prod?)"
+
+
+def test_a_missing_file_says_what_to_type(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"there is no ecomdeploy\.yaml here") as error:
+        load(tmp_path / "ecomdeploy.yaml", "local", KNOWN)
+    assert error.value.hint == "ecomdeploy init recommendation shop"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "1: expected keys and values"),
+        ("- a\n- b\n", "1: expected keys and values"),
+        ("service: shop\n\tusecase: x\n", "2: not valid YAML"),
+        ("service: [shop\nusecase: x\n", "not valid YAML"),
+        ("service: a: b\n", "1: not valid YAML"),
+        ("a: 1\n---\nb: 2\n", "not valid YAML"),
+        (b"service: \xff\xfe\n", "1: is not UTF-8 text here"),
+        (b"service: a\x00b\n", "not valid YAML"),
+        ("a: " + "x" * 1_000_001, "spec has at most 1,000,000"),
+    ],
+)
+def test_what_is_no_yaml_is_said_without_a_traceback(
+    tmp_path: Path, text: str | bytes, complaint: str
+) -> None:
+    assert any(complaint in line for line in complaints(tmp_path, text))
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_fine(tmp_path: Path) -> None:
+    text = b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode()
+    assert load(write(tmp_path, text), "prod", KNOWN).scale.min == 4
+
+
+def test_the_schema_accepts_what_the_loader_accepts(tmp_path: Path) -> None:
+    from ruamel.yaml import YAML
+
+    document = YAML(typ="safe", pure=True).load(GOOD)
+    described = schema()
+    jsonschema.Draft202012Validator.check_schema(described)
+    jsonschema.validate(json.loads(json.dumps(document, default=str)), described)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**document, "modle": 1}, described)
+
+
+scalars = st.none() | st.booleans() | st.integers(-10, 10) | st.floats() | st.text(max_size=5)
+trees = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+)
+KEYS = re.findall(r"^(\w+):", GOOD, re.MULTILINE)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from([*KEYS, "other"]), trees, max_size=9))
+@example({"environments": {"local": None}})
+@example({"environments": []})
+@example({"scale": [], "rollout": {"alarms": []}, "platform": {"gpu_pools": {"a": 1}}})
+def test_whatever_the_file_holds_is_a_spec_or_bad_input(tmp_path: Path, document: dict[str, Any]) -> None:
+    from ruamel.yaml import YAML
+
+    file = tmp_path / "ecomdeploy.yaml"
+    with file.open("wb") as out:
+        YAML(typ="safe", pure=True).dump(document, out)
+    try:
+        assert isinstance(load(file, "local", KNOWN), Spec)
+    except BadInput as error:
+        assert error.problems
