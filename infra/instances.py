@@ -29,7 +29,7 @@ class Gpu:
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """`memory_mib`: main memory; `usd_hour`: on demand in `prices().region`, None where no figure is at hand."""
+    """`memory_mib`: main memory; `usd_hour`: on demand in `prices().region`, None: no figure at hand."""
 
     name: str
     vcpus: int

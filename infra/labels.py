@@ -10,7 +10,7 @@ TAG_VALUE_LENGTH = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """Whose a resource is. `project`: the service, or "platform"; `stack`: `<Pulumi project>/<Pulumi stack>`."""
+    """`project`: the service, or "platform"; `stack`: `<Pulumi project>/<Pulumi stack>`."""
 
     project: str
     stack: str

@@ -23,7 +23,7 @@ COMMON = ("environment", "region", "account", "cloud")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`cloud` is "aws" or "local" (the emulated one); `data` the whole document, for what each program adds."""
+    """`cloud`: "aws" or "local" (the emulated one); `data`: the whole document, for what programs add."""
 
     environment: str
     region: str
@@ -82,8 +82,15 @@ def provider(given: Settings) -> pulumi_aws.Provider:
     """
     import pulumi_aws
 
-    local = {"s3_use_path_style": True, "skip_metadata_api_check": True} if given.local else {}
-    return pulumi_aws.Provider("aws", region=given.region, allowed_account_ids=[given.account], **local)
+    local = True if given.local else None
+    made: pulumi_aws.Provider = pulumi_aws.Provider(
+        "aws",
+        region=given.region,
+        allowed_account_ids=[given.account],
+        s3_use_path_style=local,
+        skip_metadata_api_check=local,
+    )
+    return made
 
 
 def run(main: Callable[[], None]) -> None:

@@ -68,7 +68,7 @@ class PlatformSpec:
     gpu_pools: tuple[GpuPoolSpec, ...] = ()
     cidr: str = "10.42.0.0/16"
     zones: tuple[str, ...] = ()
-    """Two or three availability zones; empty: the region's a and b (not every region lets every account use both)."""
+    """Two or three availability zones; empty: the region's a and b, which not every account has."""
     kubernetes_version: str = "1.34"
 
 
@@ -78,10 +78,8 @@ def platform_from(data: Mapping[str, Any]) -> PlatformSpec:
         GpuPoolSpec(**{**_known(GpuPoolSpec, pool), "instances": tuple(pool["instances"])})
         for pool in data.get("gpu_pools", ())
     )
-    more = {
-        key: tuple(value) if key == "zones" else value for key, value in _known(PlatformSpec, data).items()
-    }
-    return PlatformSpec(**{**more, "gpu_pools": pools})
+    more: dict[str, Any] = {**_known(PlatformSpec, data), "gpu_pools": pools}
+    return PlatformSpec(**{**more, "zones": tuple(data.get("zones", ()))})
 
 
 def scale_from(data: Mapping[str, Any]) -> ScaleSpec:

@@ -57,7 +57,7 @@ def minimum(scale: ScaleSpec, now: datetime) -> int:
 
 
 def moments(scale: ScaleSpec, now: datetime) -> tuple[Moment, ...]:
-    """The changes still to come, at each sale's beginning and end; overlapping sales add to the highest minimum."""
+    """The changes still to come, at each sale's two ends; of overlapping sales the highest minimum."""
     found = []
     for window in scale.schedule:
         for edge, at in (("begin", window.start), ("end", window.end)):
@@ -73,7 +73,7 @@ def moments(scale: ScaleSpec, now: datetime) -> tuple[Moment, ...]:
 
 
 class Autoscaling(Component):
-    """Scales one variant of a SageMaker endpoint. `endpoint` must exist before: pass the resource's own output."""
+    """Scales one variant of a SageMaker endpoint. `endpoint`: the resource's own output."""
 
     def __init__(
         self,

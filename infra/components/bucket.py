@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from infra.component import Component, require
-from infra.labels import Labels
 from infra.components.role import policy
+from infra.labels import Labels
 
 if TYPE_CHECKING:
     from pulumi_aws import s3
@@ -21,7 +21,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 @dataclass(frozen=True, kw_only=True)
 class BucketResources:
-    """What a Bucket is made of. `bucket` is None when it was there before; `policy` None where none is asked for."""
+    """What a Bucket is made of. `bucket`: None when it was there before; `policy`: None if not asked for."""
 
     bucket: s3.Bucket | None
     versioning: s3.BucketVersioning
@@ -31,8 +31,8 @@ class BucketResources:
 
 
 class Bucket(Component):
-    """`exists`: the bucket was made beforehand (it holds this stack's own state); only its settings are governed,
-    and it stays when the stack goes. `tls_only` adds a policy that denies plain HTTP.
+    """`exists`: the bucket was made beforehand (it holds this stack's own state); only its settings are
+    governed, and it stays when the stack goes. `tls_only` adds a policy that denies plain HTTP.
     """
 
     def __init__(

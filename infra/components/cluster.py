@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from infra.component import Component, require
-from infra.labels import Labels
 from infra.components.role import ServiceRole
+from infra.labels import Labels
 
 if TYPE_CHECKING:
     from pulumi_aws import eks
@@ -25,7 +25,7 @@ NODE_POLICIES = (
     "AmazonEC2ContainerRegistryPullOnly",
     "AmazonSSMManagedInstanceCore",
 )
-"""https://docs.aws.amazon.com/eks/latest/userguide/create-node-role.html; the last one for sessions without SSH."""
+"""https://docs.aws.amazon.com/eks/latest/userguide/create-node-role.html; the last: sessions without SSH."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,7 @@ class Cluster(Component):
         require(
             "Cluster",
             {
-                f"cluster_name: letters, digits, - and _, at most 100, got {cluster_name!r}": not NAME.fullmatch(
-                    cluster_name
-                ),
+                f"cluster_name: letters, digits, - _, got {cluster_name!r}": not NAME.fullmatch(cluster_name),
                 f'version: expected a Kubernetes version like "1.34", got {version!r}': not VERSION.fullmatch(
                     version
                 ),

@@ -11,8 +11,8 @@ import pulumi
 
 from infra import instances
 from infra.component import Component, require
-from infra.labels import Labels
 from infra.components.role import ServiceRole
+from infra.labels import Labels
 from infra.spec import GpuPoolSpec
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A VPC for GPU nodes: public and private subnets in two or three zones, one NAT gateway, S3 without the NAT."""
+"""A VPC for GPU nodes: public and private subnets in two or three zones, one NAT gateway, S3 without NAT."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def split(cidr: str, zones: int) -> Blocks:
 class Network(Component):
     """Nodes live in the private subnets; load balancers and the NAT gateway in the public ones.
 
-    One NAT gateway for all zones: a third of the price of one per zone, and a zone's failure may take the way out.
+    One NAT gateway for all zones: cheaper than one per zone, and one zone's failure may take the way out.
     Image layers come from S3 through a gateway endpoint, which is free of charge.
     """
 
@@ -177,7 +177,7 @@ class Network(Component):
         return table
 
     def _control_plane_group(self, vpc: ec2.Vpc, cidr: str) -> ec2.SecurityGroup:
-        """Who may speak to the cluster's private endpoint: the VPC, by HTTPS. Nodes have the group EKS makes."""
+        """Who may speak to the cluster's private endpoint: the VPC, by HTTPS. Nodes get EKS's own group."""
         from pulumi_aws import ec2
 
         suffix = "control-plane"

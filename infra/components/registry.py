@@ -44,7 +44,7 @@ class Registry(Component):
         require(
             "Registry",
             {
-                f"repository: 2 to 256 lower-case letters, digits, and - _ . / between them, got {repository!r}": not (
+                f"repository: lower-case letters and digits, with - _ . / between, got {repository!r}": not (
                     2 <= len(repository) <= 256 and NAME.fullmatch(repository)
                 )
             },

@@ -1,7 +1,7 @@
 """What a place that runs releases must do. One target is one package (or file) beside this one.
 
-Two sides, so that Pulumi owns what exists and the rollout owns traffic: `Target.resources` declares, inside a
-Pulumi program; `Traffic` acts and observes, through the place's own API. Nothing here imports Pulumi or an SDK.
+Two sides, so that Pulumi owns what exists and the rollout owns traffic: `Target.resources` declares, inside
+a Pulumi program; `Traffic` acts and observes, through the place's own API. Nothing here imports either.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class Provisioned:
 class Observation:
     """What the place says of an endpoint.
 
-    `status`: its own word ("InService"); `configuration`: where traffic is; `images`: the resolved digests that
-    run (`...@sha256:...`); `failure`: its reason, if any; `serving`: whether requests are answered now;
-    `changing`: whether it is on its way to something else; `destination`: to which configuration, where the
-    place says so; `replicas`: running now.
+    `status`: its own word ("InService"); `configuration`: where traffic is; `images`: what runs, as
+    `...@sha256:...`; `failure`: its reason, if any; `serving`: whether requests are answered now; `changing`:
+    whether it is on its way to something else; `destination`: to which configuration, where the place says
+    so; `replicas`: running now.
     """
 
     status: str
@@ -81,8 +81,8 @@ class Observation:
 class ShiftPolicy:
     """How traffic moves. Seconds throughout.
 
-    `keep_capacity`: keep the replicas that run now instead of the new configuration's count (for what scales by
-    itself). `alarms`: names that turn the shift back while `bake` lasts. `timeout`: the place's own limit.
+    `keep_capacity`: keep the replicas that run now instead of the new configuration's count (for what scales
+    by itself). `alarms`: names that turn the shift back while `bake` lasts. `timeout`: the place's own limit.
     """
 
     keep_capacity: bool = False
@@ -93,7 +93,7 @@ class ShiftPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A prediction's answer through the route. `content_id`: what the server says it serves; "" if it does not."""
+    """An answer through the route. `content_id`: what the server says it serves; "" if it does not."""
 
     status: int
     body: bytes
@@ -110,7 +110,7 @@ class Clock:
 
 
 class Traffic(Protocol):
-    """Acts on endpoints. Raises `CloudRefused` (credentials, quota, capacity), `EcomdeployError` otherwise."""
+    """Acts on endpoints. Raises `CloudRefused` (credentials, quota, capacity), else `EcomdeployError`."""
 
     def observe(self, endpoint: str) -> Observation | None:
         """What is there now; None: no such endpoint."""
@@ -170,8 +170,8 @@ def serving(releases: Sequence[Declared]) -> Declared | None:
 class FakeTraffic:
     """The fake: endpoints in memory. Each `shift` plays the next script, or succeeds without one.
 
-    `images` maps a configuration to what runs under it. A script is the list of observations that follow a shift;
-    the last one stays. `answers` maps a configuration to its answer; `calls` is what was asked, in order.
+    `images` maps a configuration to what runs under it. A script is the list of observations that follow a
+    shift; the last one stays. `answers`: by configuration; `calls`: what was asked, in order.
     """
 
     images: dict[str, str] = field(default_factory=dict)

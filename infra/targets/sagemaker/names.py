@@ -1,7 +1,7 @@
-"""Names that follow from content: the same release has the same name, under every driver, before and after a kill.
+"""Names that follow from content: the same release, the same name, under every driver, after every kill.
 
-SageMaker's rule for models, configurations and endpoints: `[a-zA-Z0-9](-*[a-zA-Z0-9])*`, at most 63 characters
-(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpoint.html).
+SageMaker's rule for models, configurations and endpoints: `[a-zA-Z0-9](-*[a-zA-Z0-9])*`, at most 63
+characters (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpoint.html).
 """
 
 from __future__ import annotations

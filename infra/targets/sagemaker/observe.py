@@ -1,7 +1,7 @@
 """What SageMaker says of an endpoint, and waiting until it says what was asked for.
 
-SageMaker rolls a failed update back by itself and ends InService, as after a success: only the configuration an
-endpoint *ends* on tells the two apart.
+SageMaker rolls a failed update back by itself and ends InService, as after a success: only the configuration
+an endpoint *ends* on tells the two apart.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ CHANGING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "
 """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html, EndpointStatus"""
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.1, 10.0, 1.4
 LOOKS_ELSEWHERE = 3
-"""How often an endpoint may look settled on another configuration, without having been seen changing, before that
-is believed: the answer to DescribeEndpoint may lag behind UpdateEndpoint."""
+"""How often an endpoint may look settled on another configuration, without having been seen changing, before
+that is believed: the answer to DescribeEndpoint may lag behind UpdateEndpoint."""
 
 
 def observation(answer: Mapping[str, Any]) -> Observation:
@@ -49,7 +49,7 @@ def observe(api: Any, endpoint: str) -> Observation | None:
 
 
 def described(api: Any, operation: str, **arguments: str) -> Mapping[str, Any] | None:
-    """The answer of a Describe call; None when there is no such thing, which SageMaker tells only in words."""
+    """The answer of a Describe call; None when there is no such thing, which SageMaker tells in words."""
     from botocore.exceptions import ClientError
 
     with refusals(f"asking SageMaker about {', '.join(arguments.values())}"):
@@ -125,7 +125,7 @@ def wait(
             elsewhere += 1
             if changed or seen.failure or elsewhere >= LOOKS_ELSEWHERE:
                 raise Unhealthy(
-                    f"endpoint {endpoint} ended on {seen.configuration}, not on {configuration}{because(seen)}",
+                    f"{endpoint} ended on {seen.configuration}, not on {configuration}{because(seen)}",
                     hint="SageMaker rolled the update back: what served before still serves",
                 )
         if clock.now() + pause > end:

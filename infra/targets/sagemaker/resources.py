@@ -1,4 +1,4 @@
-"""What Pulumi owns at SageMaker: a Model and a configuration per release, one Endpoint, its scaling and alarms."""
+"""What Pulumi owns at SageMaker: a Model and a configuration per release, one Endpoint, scaling, alarms."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class RouteResources:
 
 
 class Route(Component):
-    """The Endpoint. Its configuration is the rollout's: Pulumi sets the first one and never touches it again."""
+    """The Endpoint. Its configuration is the rollout's: Pulumi sets the first, and no other."""
 
     def __init__(
         self,

@@ -41,7 +41,7 @@ def shift(api: Any, endpoint: str, configuration: str, policy: ShiftPolicy) -> b
 
 
 def request(endpoint: str, configuration: str, policy: ShiftPolicy) -> dict[str, Any]:
-    """The arguments of UpdateEndpoint: all at once behind a fleet that is ready, back again when an alarm rings."""
+    """The arguments of UpdateEndpoint: all at once onto a fleet that is ready, back when an alarm rings."""
     if len(policy.alarms) > ALARMS_AT_MOST:
         raise BadInput(f"at most {ALARMS_AT_MOST} alarms can guard a deployment, got {len(policy.alarms)}")
     low, high = TIMEOUT_RANGE

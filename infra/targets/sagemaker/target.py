@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from infra.targets.base import Declared, Provisioned, Service, Target, Traffic
 
@@ -11,12 +11,12 @@ from infra.targets.base import Declared, Provisioned, Service, Target, Traffic
 class SageMaker(Target):
     """One endpoint per service, a model and a configuration per release.
 
-    Nothing of a release runs before traffic is shifted to it, so a roll back takes as long as starting servers
-    does: minutes on AWS.
+    Nothing of a release runs before traffic is shifted to it, so a roll back takes as long as starting
+    servers does: minutes on AWS.
     """
 
     name = "sagemaker"
-    lacks: Mapping[str, str] = {
+    lacks: ClassVar[Mapping[str, str]] = {
         "scale-to-zero": "an endpoint of this kind keeps at least one instance",
         "several-models": "one endpoint serves one release",
     }

@@ -8,11 +8,11 @@ from __future__ import annotations
 import pulumi
 
 from infra import program
-from infra.labels import Labels
 from infra.components.cluster import Cluster
 from infra.components.gpu_pool import GpuPool
 from infra.components.keys import EncryptionKey
 from infra.components.network import Network
+from infra.labels import Labels
 from infra.spec import PlatformSpec, platform_from
 
 

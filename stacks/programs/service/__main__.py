@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def declared(settings: Settings) -> list[Declared]:
-    """The retained releases; each carries its own contract, so that a later change of scale leaves them as they are."""
+    """The retained releases, each with its own contract: a later change of scale leaves them as they are."""
     names = ("key", "image", "instance", "count")
     found = []
     for release in settings.data.get("releases", ()):
