@@ -6,6 +6,7 @@ LocalWorkspaceOptions(pulumi_command=command, env_vars={"PULUMI_BACKEND_URL": "f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -134,8 +135,10 @@ class EmbeddedPulumiCommand(PulumiCommand):
             expect_no_changes=given.has("--expect-no-changes"),
             as_json=given.has("--json"),
         )
-        target = given.value("--event-log")
-        Operation(order, [open_sink(target)] if target else [], say).run()
+        with contextlib.ExitStack() as stack:
+            target = given.value("--event-log")
+            sinks = [stack.enter_context(contextlib.closing(open_sink(target)))] if target else []
+            Operation(order, sinks, say).run()
 
 
 class Printer:

@@ -160,11 +160,9 @@ class Events:
             },
         )
 
-    def close(self) -> None:
-        """Ends the stream; listeners stop at the cancel event."""
+    def end(self) -> None:
+        """The last event; listeners stop here."""
         self._send("cancelEvent", {})
-        for sink in self._sinks:
-            sink.close()
 
     @property
     def changes(self) -> int:

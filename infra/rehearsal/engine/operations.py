@@ -120,7 +120,7 @@ class Operation:
             if order.verb == "up" and not effects.failed:
                 self._display.outputs(_stack_outputs(journal))
             self._events.summary(corrupt=False)
-            self._events.close()
+            self._events.end()
         return effects.failed
 
     def _steps(self, journal: Journal, hosts: Hosts, effects: Effects) -> None:

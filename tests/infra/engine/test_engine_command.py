@@ -1,0 +1,285 @@
+"""The command lines of the Automation API: stacks, configuration, outputs, history, errors in the right classes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import textwrap
+
+import pulumi
+import pytest
+from pulumi import automation
+from semver import VersionInfo
+
+
+def run(lab, *words, **environment):
+    return lab.command.run(list(words), str(lab.work), lab.environment | environment)
+
+
+def test_version_is_the_sdks(lab):
+    assert lab.command.version == VersionInfo.parse(pulumi.__version__) if hasattr(pulumi, "__version__") else True
+    assert run(lab, "version").stdout == f"v{lab.command.version}"
+    assert lab.stack().workspace.pulumi_version == str(lab.command.version)
+
+
+def test_stack_classes_of_errors(lab):
+    work = {"project_name": "shop", "program": lambda: None}
+    options = automation.LocalWorkspaceOptions(
+        work_dir=str(lab.work), pulumi_command=lab.command, env_vars=lab.environment
+    )
+    with pytest.raises(automation.StackNotFoundError):
+        automation.select_stack("dev", opts=options, **work)
+    automation.create_stack("dev", opts=options, **work)
+    with pytest.raises(automation.StackAlreadyExistsError):
+        automation.create_stack("dev", opts=options, **work)
+    assert automation.create_or_select_stack("dev", opts=options, **work).name == "dev"
+
+
+def test_list_select_remove(lab, thing):
+    stack = lab.stack(lambda: thing("first") and None)
+    other = lab.stack(name="other")
+    assert {one.name: one.current for one in stack.workspace.list_stacks()} == {"dev": False, "other": True}
+    stack.workspace.select_stack("dev")
+    assert stack.workspace.stack().name == "dev"
+    stack.up()
+    (dev,) = [one for one in stack.workspace.list_stacks() if one.name == "dev"]
+    assert dev.resource_count == 3
+    assert dev.last_update is not None
+    with pytest.raises(automation.CommandError, match="still has resources"):
+        stack.workspace.remove_stack("dev")
+    stack.destroy()
+    stack.workspace.remove_stack("dev")
+    other.workspace.remove_stack("other")
+    assert stack.workspace.list_stacks() == []
+    assert not lab.checkpoint.exists()
+    assert not (lab.work / "Pulumi.dev.yaml").exists()
+
+
+def test_config_round_trip(lab):
+    stack = lab.stack()
+    stack.set_all_config(
+        {
+            "settings": automation.ConfigValue('{"a": [1, 2], "b": "x=y"}'),
+            "aws:region": automation.ConfigValue("eu-west-1"),
+            "pw": automation.ConfigValue("open sesame = 1", secret=True),
+        }
+    )
+    found = stack.get_all_config()
+    assert found["shop:settings"].value == '{"a": [1, 2], "b": "x=y"}'
+    assert found["aws:region"].value == "eu-west-1"
+    assert (found["shop:pw"].value, found["shop:pw"].secret) == ("open sesame = 1", True)
+    assert stack.get_config("pw").value == "open sesame = 1"
+    text = (lab.work / "Pulumi.dev.yaml").read_text()
+    assert "sesame" not in text
+    stack.set_config("pw", automation.ConfigValue("open sesame = 1", secret=True))
+    assert (lab.work / "Pulumi.dev.yaml").read_text() == text
+    stack.remove_config("pw")
+    stack.remove_all_config(["settings", "aws:region"])
+    assert stack.get_all_config() == {}
+    with pytest.raises(automation.CommandError, match="configuration key 'pw' not found for stack 'dev'"):
+        stack.get_config("pw")
+
+
+def test_program_sees_its_config(lab, thing):
+    seen = {}
+
+    def program():
+        seen["settings"] = pulumi.Config().require_object("settings")
+        seen["secret"] = pulumi.Config().require_secret("pw")
+        seen["stack"] = (pulumi.get_stack(), pulumi.get_project(), pulumi.get_organization())
+
+    stack = lab.stack(program)
+    stack.set_config("settings", automation.ConfigValue('{"n": 1}'))
+    stack.set_config("pw", automation.ConfigValue("open-sesame", secret=True))
+    lab.up(program)
+    assert seen["settings"] == {"n": 1}
+    assert isinstance(seen["secret"], pulumi.Output)
+    assert seen["stack"] == ("dev", "shop", "organization")
+
+
+def test_history_has_every_operation_with_its_config(lab, thing):
+    stack = lab.stack(lambda: thing("first") and None)
+    stack.set_config("pw", automation.ConfigValue("open-sesame", secret=True))
+    stack.up(message="first try")
+    stack.refresh()
+    stack.destroy()
+    listed = stack.history()
+    assert [(one.kind, one.result, one.version) for one in listed] == [
+        ("destroy", "succeeded", 3),
+        ("refresh", "succeeded", 2),
+        ("update", "succeeded", 1),
+    ]
+    assert listed[2].message == "first try"
+    assert listed[2].config["shop:pw"].value == "open-sesame"
+    assert stack.history(show_secrets=False)[0].config["shop:pw"].value == "[secret]"
+    assert [one.version for one in stack.history(page_size=1, page=2)] == [2]
+
+
+def test_outputs_are_masked_unless_asked(lab):
+    def program():
+        pulumi.export("plain", {"a": [1, 2.5, None, True]})
+        pulumi.export("hidden", pulumi.Output.secret({"b": "open-sesame"}))
+
+    outputs = lab.up(program).outputs
+    assert outputs["plain"].value == {"a": [1, 2.5, None, True]}
+    assert (outputs["hidden"].value, outputs["hidden"].secret) == ({"b": "open-sesame"}, True)
+    assert json.loads(run(lab, "stack", "output", "--json", "--stack", "dev").stdout)["hidden"] == "[secret]"
+    assert run(lab, "stack", "output", "plain", "--json", "--stack", "dev").stdout == '{"a": [1, 2.5, null, true]}'
+
+
+def test_json_preview_is_one_document(lab, thing):
+    result = lab.stack(lambda: thing("first") and None).preview(json=True)
+    document = json.loads(result.stdout)
+    assert document["changeSummary"] == {"create": 2}
+    assert [step["op"] for step in document["steps"]] == ["create", "create"]
+
+
+def test_event_log_to_a_file(lab, thing, tmp_path):
+    lab.up(lambda: thing("first") and None)
+    log = tmp_path / "events.txt"
+    run(lab, "destroy", "--yes", "--skip-preview", "--stack", "dev", "--event-log", str(log))
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [event["sequence"] for event in events] == list(range(len(events)))
+    assert "preludeEvent" in events[0]
+    assert events[-2]["summaryEvent"]["resourceChanges"] == {"delete": 2}
+    assert "cancelEvent" in events[-1]
+
+
+def test_checkpoint_is_version_3_with_pulumis_magic(lab, thing, fake_provider):
+    def program():
+        provider = fake_provider("here", {"region": "x"})
+        first = thing("first", {}, pulumi.ResourceOptions(provider=provider))
+        thing("second", {"of": first.arn}, pulumi.ResourceOptions(protect=True, retain_on_delete=True))
+
+    lab.up(program)
+    document = json.loads(lab.checkpoint.read_text())
+    assert document["version"] == 3
+    assert document["checkpoint"]["stack"] == "organization/shop/dev"
+    latest = document["checkpoint"]["latest"]
+    manifest = latest["manifest"]
+    assert manifest["magic"] == hashlib.sha256(manifest["version"].encode()).hexdigest()
+    assert latest["secrets_providers"]["state"]["salt"].startswith("v1:")
+    seen = set()
+    for one in latest["resources"]:
+        needs = {*one.get("dependencies", ()), one.get("parent"), one.get("provider", "").rpartition("::")[0]}
+        needs.update(urn for urns in one.get("propertyDependencies", {}).values() for urn in urns)
+        assert needs - {None, ""} <= seen
+        seen.add(one["urn"])
+    second = lab.resources["second"]
+    assert second["propertyDependencies"] == {"of": [lab.resources["first"]["urn"]]}
+    assert (second["protect"], second["retainOnDelete"]) == (True, True)
+    assert {"urn", "custom", "id", "type", "inputs", "outputs", "created", "modified"} <= set(second)
+
+
+def test_backup_is_the_state_before_the_operation(lab, thing):
+    lab.up(lambda: thing("first") and None)
+    before = lab.checkpoint.read_bytes()
+    lab.up(lambda: [thing("first"), thing("second")] and None)
+    assert lab.checkpoint.with_name("dev.json.bak").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (pulumi.ResourceOptions(aliases=[pulumi.Alias(name="old")]), "the option aliases"),
+        (pulumi.ResourceOptions(import_="i-1"), "the option import"),
+        (pulumi.ResourceOptions(replacement_trigger="x"), "the option replacement_trigger"),
+    ],
+)
+def test_options_beyond_the_width_are_refused_by_name(lab, thing, options, what):
+    with pytest.raises(automation.CommandError, match=f"{what}.*use the Pulumi CLI"):
+        lab.up(lambda: thing("first", {}, options) and None)
+    assert lab.fake.mutations == []
+
+
+def test_other_things_beyond_the_width_are_refused_by_name(lab, thing):
+    for program, what in (
+        (lambda: pulumi.StackReference("organization/other/dev") and None, "a StackReference"),
+        (lambda: thing("first", {}, pulumi.ResourceOptions(id="i-1")) and None, "get of fake:index:Thing"),
+        (lambda: pulumi.CustomResource("other:index:Thing", "x", {}) and None, "no provider for package other"),
+    ):
+        with pytest.raises(automation.CommandError, match=what):
+            lab.up(program)
+    for words in (["up", "--target", "urn"], ["state", "edit"], ["import"], ["stack", "rename", "x"]):
+        with pytest.raises(automation.CommandError, match="use the Pulumi CLI"):
+            run(lab, *words, "--stack", "dev")
+
+
+def test_bad_surroundings_are_said_plainly(lab, tmp_path):
+    lab.stack()
+    with pytest.raises(automation.CommandError, match="set PULUMI_BACKEND_URL=file:///FOLDER"):
+        run(lab, "stack", "ls", PULUMI_BACKEND_URL="s3://bucket")
+    lab.up(lambda: pulumi.export("a", 1))
+    without = {key: value for key, value in lab.environment.items() if key != "PULUMI_CONFIG_PASSPHRASE"}
+    with pytest.raises(automation.CommandError, match="passphrase must be set"):
+        lab.command.run(["stack", "output", "--stack", "dev"], str(lab.work), without)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(automation.CommandError, match=r"no Pulumi\.yaml project file found"):
+        lab.command.run(["stack", "ls"], "/", lab.environment)
+    lab.checkpoint.write_text("{")
+    with pytest.raises(automation.CommandError, match="is not JSON"):
+        run(lab, "stack", "export", "--stack", "dev")
+
+
+PROGRAM = """
+import sys
+import pulumi
+print("hello from", __name__)
+class Thing(pulumi.CustomResource):
+    def __init__(self, name, inputs):
+        super().__init__("fake:index:Thing", name, {"arn": None, **inputs})
+import beside
+if pulumi.Config().get_bool("broken"):
+    raise ValueError("broken on purpose")
+Thing("first", {"asset": pulumi.FileAsset("page.html"), "size": beside.SIZE})
+pulumi.log.warn("mind the gap")
+pulumi.export("preview", pulumi.runtime.is_dry_run())
+"""
+
+
+def local_stack(lab, tmp_path):
+    folder = tmp_path / "project" / "program"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder.parent / "Pulumi.yaml").write_text("name: local\nruntime: {name: python}\nmain: program\n")
+    (folder / "__main__.py").write_text(textwrap.dedent(PROGRAM))
+    (folder / "beside.py").write_text("SIZE = 3\n")
+    (folder / "page.html").write_text("hi")
+    options = automation.LocalWorkspaceOptions(pulumi_command=lab.command, env_vars=lab.environment)
+    return automation.create_or_select_stack("dev", work_dir=str(folder.parent), opts=options)
+
+
+def test_a_program_in_a_folder_runs_in_its_own_interpreter(lab, tmp_path):
+    stack = local_stack(lab, tmp_path)
+    assert stack.preview().change_summary == {"create": 2}
+    lines = []
+    result = stack.up(on_output=lines.append)
+    assert result.outputs["preview"].value is False
+    assert "  hello from __main__" in lines
+    assert "  warning: mind the gap" in lines
+    (made,) = lab.fake.things.values()
+    assert made.inputs["size"] == 3
+    assert made.inputs["asset"].path == tmp_path / "project" / "program" / "page.html"
+    assert stack.up().summary.resource_changes == {"same": 2}
+    stack.destroy()
+
+
+def test_a_broken_program_in_a_folder_shows_its_own_frames_only(lab, tmp_path):
+    stack = local_stack(lab, tmp_path)
+    stack.set_config("broken", automation.ConfigValue("true"))
+    with pytest.raises(automation.RuntimeError) as caught:
+        stack.up()
+    text = str(caught.value)
+    assert "broken on purpose" in text
+    assert "program/__main__.py" in text
+    assert "infra/rehearsal" not in text
+
+
+def test_the_command_module_is_light():
+    code = (
+        "import sys, infra.rehearsal.engine.command as c; "
+        "print([m for m in ('torch','onnx','pandas','boto3','moto','pulumi_aws','cryptography') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,254 @@
+"""When a call fails or the process dies: what stands, what is said, how the next run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pulumi
+import pytest
+from pulumi import automation
+
+from infra.rehearsal.engine.provider import PartialFailure, Refused, Thing
+
+
+def siblings(thing):
+    def program():
+        for name in ("a", "bad", "c"):
+            thing(name)
+        late = thing("late", {}, pulumi.ResourceOptions(depends_on=[thing("bad2")]))
+        pulumi.export("late", late.arn)
+
+    return program
+
+
+def test_failed_create_leaves_its_siblings_and_says_why(lab, thing):
+    lab.fake.fail["create bad2"] = Refused("ResourceLimitExceeded", "no more")
+    lab.fake.delay["create bad2"] = 0.05
+    with pytest.raises(automation.CommandError) as caught:
+        lab.up(siblings(thing))
+    text = str(caught.value)
+    assert "fake:index:Thing (bad2): error: creating fake:index:Thing 'bad2': ResourceLimitExceeded: no more" in text
+    assert "error: update failed" in text
+    assert "Traceback" not in text
+    assert {"a", "bad", "c"} == set(lab.resources)
+    assert "create late" not in lab.fake.calls
+    assert lab.deployment["pending_operations"] == []
+    assert lab.stack().info().result == "failed"
+    lab.fake.fail.clear()
+    assert lab.up(siblings(thing)).counts == {"same": 4, "create": 2}
+
+
+def test_nothing_is_deleted_after_a_failure(lab, thing):
+    def program(names):
+        return lambda: [thing(name) for name in names] and None
+
+    lab.up(program(["old"]))
+    lab.fake.fail["create new"] = Refused("Nope", "no")
+    with pytest.raises(automation.CommandError):
+        lab.up(program(["new"]))
+    assert "delete old" not in lab.fake.calls
+
+
+def test_partial_failure_goes_to_the_state_and_is_mended(lab, thing):
+    (lab.fake.fail)["create first"] = PartialFailure("Timeout", "never ready", id="i-1", outputs={"arn": "half"})
+    with pytest.raises(automation.CommandError, match="Timeout: never ready"):
+        lab.up(lambda: thing("first") and None)
+    first = lab.resources["first"]
+    assert (first["id"], first["outputs"]) == ("i-1", {"arn": "half"})
+    assert "never ready" in first["initErrors"][0]
+    (made,) = lab.fake.things
+    lab.fake.things["i-1"] = lab.fake.things.pop(made)
+    lab.fake.fail.clear()
+    assert lab.up(lambda: thing("first") and None).changed == [("update", "first")]
+    assert "initErrors" not in lab.resources["first"]
+    assert lab.up(lambda: thing("first") and None).changed == []
+
+
+def test_check_failures_name_resource_property_and_reason(lab, thing):
+    with pytest.raises(automation.CommandError) as caught:
+        lab.up(lambda: thing("first", {"unwanted": 1}) and None)
+    assert "fake:index:Thing resource 'first' has a problem: unwanted: is not a property of this type" in str(
+        caught.value
+    )
+
+
+def test_broken_program_is_an_inline_source_error(lab, thing):
+    def program():
+        thing("first")
+        raise RuntimeError("boom in the program")
+
+    with pytest.raises(automation.InlineSourceRuntimeError, match="boom in the program"):
+        lab.up(program)
+
+
+def test_duplicate_names_are_refused(lab, thing):
+    with pytest.raises(automation.CommandError, match="Duplicate resource URN"):
+        lab.up(lambda: [thing("first"), thing("first")] and None)
+
+
+def test_unclear_outcome_stays_on_record_and_is_resolved(lab, thing):
+    lab.fake.fail["create first"] = ConnectionResetError("reset by peer")
+    with pytest.raises(automation.CommandError, match="ConnectionResetError: reset by peer"):
+        lab.up(lambda: thing("first") and None)
+    (pending,) = lab.deployment["pending_operations"]
+    assert pending["type"] == "creating"
+    name = pending["resource"]["inputs"]["name"]
+    urn = pending["resource"]["urn"]
+    lab.fake.things["made-after-all"] = Thing("fake:index:Thing", urn, {"name": name})
+    lab.fake.fail.clear()
+    run = lab.up(lambda: thing("first") and None)
+    assert run.counts == {"same": 2}
+    assert "picking up an interrupted run: creating first" in run.text
+    assert list(lab.fake.things) == ["made-after-all"]
+    assert lab.deployment["pending_operations"] == []
+
+
+def test_destroy_reports_what_is_still_unclear(lab, thing):
+    lab.fake.fail["create first"] = ConnectionResetError("reset by peer")
+    with pytest.raises(automation.CommandError):
+        lab.up(lambda: thing("first") and None)
+    with pytest.raises(automation.CommandError, match="still unclear whether this was created"):
+        lab.destroy()
+    lab.stack().refresh(clear_pending_creates=True)
+    assert lab.deployment["pending_operations"] == []
+
+
+def test_second_writer_gets_a_concurrent_update_error(lab, thing):
+    started, go = threading.Event(), threading.Event()
+
+    def slow():
+        started.set()
+        go.wait(20)
+
+    first = threading.Thread(target=lambda: lab.up(slow))
+    first.start()
+    try:
+        assert started.wait(20)
+        with pytest.raises(automation.ConcurrentUpdateError, match=f"pid {os.getpid()}"):
+            lab.up(lambda: None)
+        assert lab.preview(lambda: None).counts == {"create": 1}
+        assert lab.stack().workspace.list_stacks()[0].update_in_progress
+        with pytest.raises(automation.CommandError, match="interrupt it there"):
+            lab.stack().cancel()
+    finally:
+        go.set()
+        first.join()
+    lab.up(lambda: None)
+
+
+CRASHER = """
+import json, pathlib, sys, time
+import pulumi
+from pulumi import automation
+from infra.rehearsal.engine.command import EmbeddedPulumiCommand
+from infra.rehearsal.engine.provider import Fake, Thing
+
+root, call, when = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+cloud = root / "cloud.json"
+
+class Durable(Fake):
+    def hang(self, verb, urn, moment):
+        with self.lock:
+            part = cloud.with_suffix(".part")
+            part.write_text(json.dumps({key: vars(one) for key, one in self.things.items()}))
+            part.replace(cloud)
+        if (f"{verb} {urn.rpartition('::')[2]}", moment) == (call, when):
+            (root / "hanging").touch()
+            time.sleep(60)
+    def create(self, type, who, inputs, *, preview, timeout):
+        self.hang("create", who.urn, "before")
+        made = super().create(type, who, inputs, preview=preview, timeout=timeout)
+        self.hang("create", who.urn, "after")
+        return made
+    def update(self, type, id, *rest, **options):
+        urn = self.things[id].urn
+        self.hang("update", urn, "before")
+        made = super().update(type, id, *rest, **options)
+        self.hang("update", urn, "after")
+        return made
+    def delete(self, type, id, *rest, **options):
+        urn = self.things[id].urn
+        self.hang("delete", urn, "before")
+        super().delete(type, id, *rest, **options)
+        self.hang("delete", urn, "after")
+
+class Sort(pulumi.CustomResource):
+    def __init__(self, name, inputs, opts=None):
+        super().__init__("fake:index:Thing", name, {"arn": None, **inputs}, opts)
+
+def program(generation):
+    def run():
+        first = Sort("first", {"kind": "x", "size": generation})
+        Sort("second", {"of": first.arn, "pw": pulumi.Output.secret("opensesame")})
+        Sort("swap", {"kind": f"k{generation}"}, pulumi.ResourceOptions(delete_before_replace=True))
+        Sort("turn", {"kind": f"k{generation}"})
+        if generation == 1:
+            Sort("gone", {})
+        else:
+            Sort("fresh", {"pw": pulumi.Output.secret("opensesame")})
+    return run
+
+fake = Durable()
+fake.things = {key: Thing(**one) for key, one in json.loads(cloud.read_text()).items()} if cloud.exists() else {}
+options = automation.LocalWorkspaceOptions(
+    work_dir=str(root / "work"), pulumi_command=EmbeddedPulumiCommand(fake),
+    env_vars={"PULUMI_BACKEND_URL": f"file://{root}", "PULUMI_CONFIG_PASSPHRASE": "correct horse"})
+def stack(generation):
+    return automation.create_or_select_stack("dev", project_name="shop", program=program(generation), opts=options)
+if call != "none":
+    stack(1).up()
+run = stack(2).up()
+changes = dict(run.summary.resource_changes)
+again = dict(stack(2).up().summary.resource_changes)
+names = sorted(one.urn.rpartition("::")[2] for one in fake.things.values())
+stack(2).destroy()
+print(json.dumps({"changes": changes, "again": again, "names": names, "left": len(fake.things)}))
+"""
+
+
+QUICK = [("create fresh", "after"), ("delete swap", "after"), ("update first", "before")]
+CALLS = ["create fresh", "update first", "delete gone", "delete swap", "create swap", "create turn", "delete turn"]
+SLOW = [
+    pytest.param(call, when, marks=pytest.mark.slow)
+    for call in CALLS
+    for when in ("before", "after")
+    if (call, when) not in QUICK
+]
+
+
+@pytest.mark.parametrize(("call", "when"), QUICK + SLOW)
+def test_killed_at_any_call_the_next_run_converges(tmp_path, call, when):
+    script = tmp_path / "crasher.py"
+    script.write_text(textwrap.dedent(CRASHER))
+    (tmp_path / "work").mkdir()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(script), str(tmp_path)]
+    # "create swap" and "create turn" also happen in generation 1, so that hang comes before anything is up.
+    process = subprocess.Popen([*command, call, when], env=environment)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "hanging").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    checkpoint = json.loads((tmp_path / ".pulumi/stacks/shop/dev.json").read_text())["checkpoint"]["latest"]
+    assert call.split()[1] in [one["resource"]["urn"].rpartition("::")[2] for one in checkpoint["pending_operations"]]
+    done = subprocess.run([*command, "none", ""], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["names"] == ["first", "fresh", "second", "swap", "turn"]
+    assert result["again"] == {"same": 6}
+    assert result["left"] == 0
+    for path in tmp_path.rglob("*.json*"):
+        if path.name != "cloud.json":
+            assert "opensesame" not in path.read_text()

@@ -1,0 +1,146 @@
+"""Secrets: Pulumi's own format, never in the clear anywhere but at the provider."""
+
+from __future__ import annotations
+
+import json
+
+import pulumi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pulumi import automation
+
+from infra.rehearsal.engine.crypt import Keyring, Vault, WrongPassphrase, decrypt, encrypt
+from infra.rehearsal.engine.marks import Redactor, remark
+from infra.rehearsal.engine.provider import Refused
+from infra.rehearsal.engine.values import Secret
+
+# Written by Pulumi itself: pulumi/pulumi, pkg/secrets/passphrase/manager_test.go.
+PULUMIS_SALTS = {
+    "password": "v1:fozI5u6B030=:v1:F+6ZduKKd8G0/V7L:PGMFeIzwobWRKmEAzUdaQHqC5mMRIQ==",
+    "": "v1:LVuDkcjhUns=:v1:WPbL+tmbxnqWswQ2:lebZxStyHT3IZkmbN+3xCx9zqtoPog==",
+}
+WORD = "open-sesame-91"
+
+
+@pytest.mark.parametrize("passphrase", PULUMIS_SALTS)
+def test_opens_what_pulumi_encrypted(passphrase):
+    vault = Vault(Keyring(), passphrase, PULUMIS_SALTS[passphrase])
+    assert vault.open(vault.seal("text")) == "text"
+
+
+def test_wrong_passphrase_is_told(keys):
+    with pytest.raises(WrongPassphrase, match="incorrect passphrase"):
+        Vault(keys[0], "wrong", PULUMIS_SALTS["password"]).seal("text")
+
+
+@given(st.text(), st.binary(min_size=32, max_size=32))
+def test_encryption_round_trip(text, key):
+    assert decrypt(key, encrypt(key, text)) == text
+
+
+def test_vault_keeps_ciphertexts_and_differs_between_texts(keys):
+    vault = Vault(keys[0], "correct horse", keys[1])
+    sealed = vault.seal("a")
+    assert vault.seal("a") == sealed
+    assert vault.seal("b") != sealed
+    again = Vault(keys[0], "correct horse", keys[1])
+    assert again.open(sealed) == "a"
+    assert again.seal("a") == sealed
+
+
+@given(st.dictionaries(st.text(max_size=3), st.text(min_size=4, max_size=12), min_size=1))
+def test_marks_come_back_on_every_copy_of_a_secret(fields):
+    sent = {name: Secret(value) for name, value in fields.items()}
+    answer = {**fields, "copy": list(fields.values())}
+    marked = remark(answer, sent)
+    assert all(isinstance(value, Secret) for value in marked.values())
+
+
+def test_redactor_knows_parts_of_values():
+    redactor = Redactor()
+    redactor.learn({"environment": {"TOKEN": Secret({"inner": WORD})}})
+    assert redactor.clean(f"bad value {WORD}!") == "bad value [secret]!"
+
+
+def everything(lab):
+    return {path: path.read_bytes() for path in lab.root.rglob("*") if path.is_file()}
+
+
+def test_never_in_the_clear_in_files_events_or_text(lab, thing):
+    def program():
+        config = pulumi.Config()
+        first = thing("first", {"password": config.require_secret("pw"), "deep": {"a": [pulumi.Output.secret(WORD)]}})
+        thing("second", {"of": first.password, "copied": "no"})
+        pulumi.export("password", first.password)
+        pulumi.export("plain", "seen")
+
+    thing.password = None
+    thing.__annotations__["password"] = pulumi.Output[str]
+    lab.stack(program).set_config("pw", automation.ConfigValue(WORD, secret=True))
+    create = lab.fake.create
+
+    def copying(type, who, inputs, **options):  # noqa: A002
+        made = create(type, who, inputs, **options)
+        made.outputs["copyOf"] = {"all": inputs}
+        return made
+
+    lab.fake.create = copying
+    preview = lab.preview(program)
+    run = lab.up(program)
+    second = lab.up(program)
+    assert {one.inputs.get("password", one.inputs.get("of")) for one in lab.fake.things.values()} == {WORD}
+    assert run.outputs["password"].value == WORD
+    assert run.outputs["password"].secret
+    assert not run.outputs["plain"].secret
+    for one in (preview, run, second):
+        assert WORD not in one.text
+        assert WORD not in repr([event.__dict__ for event in one.events])
+    lab.refresh()
+    for path, content in everything(lab).items():
+        assert WORD.encode() not in content, path
+    assert second.changed == []
+
+
+def test_error_messages_are_cleaned(lab, thing):
+    lab.fake.fail["create first"] = Refused("Bad", f"cannot use {WORD}")
+    with pytest.raises(automation.CommandError) as caught:
+        lab.up(lambda: thing("first", {"pw": pulumi.Output.secret(WORD)}) and None)
+    assert WORD not in str(caught.value)
+    assert "cannot use [secret]" in str(caught.value)
+    assert all(WORD.encode() not in content for content in everything(lab).values())
+
+
+def test_additional_secret_outputs(lab, thing):
+    def program():
+        first = thing("first", {"size": 1}, pulumi.ResourceOptions(additional_secret_outputs=["arn"]))
+        pulumi.export("arn", first.arn)
+
+    assert lab.up(program).outputs["arn"].secret
+    assert "ciphertext" in lab.resources["first"]["outputs"]["arn"]
+    assert lab.up(program).changed == []
+
+
+def test_becoming_secret_rewrites_the_state_without_a_call(lab, thing):
+    lab.up(lambda: thing("first", {"pw": WORD}) and None)
+    calls = list(lab.fake.mutations)
+    assert lab.up(lambda: thing("first", {"pw": pulumi.Output.secret(WORD)}) and None).changed == []
+    assert lab.fake.mutations == calls
+    assert WORD not in lab.checkpoint.read_text()
+
+
+def test_export_shows_secrets_only_when_asked(lab, thing):
+    program = lambda: thing("first", {"pw": pulumi.Output.secret(WORD)}) and None  # noqa: E731
+    lab.up(program)
+    stack = lab.stack(program)
+    exported = stack.export_stack()
+    assert WORD in json.dumps(exported.deployment)
+    hidden = lab.command.run(["stack", "export", "--stack", "dev"], str(lab.work), lab.environment).stdout
+    assert WORD not in hidden
+    lab.destroy()
+    stack.import_stack(exported)
+    assert WORD not in lab.checkpoint.read_text()
+    assert lab.resources["first"]["inputs"]["pw"]["ciphertext"]
+    with_other = lab.environment | {"PULUMI_CONFIG_PASSPHRASE": "wrong"}
+    with pytest.raises(automation.CommandError, match="incorrect passphrase"):
+        lab.command.run(["stack", "export", "--stack", "dev"], str(lab.work), with_other)

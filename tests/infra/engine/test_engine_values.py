@@ -1,0 +1,147 @@
+"""Values on the wire, in the state, and property paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.rehearsal.engine import values
+from infra.rehearsal.engine.marks import remark
+from infra.rehearsal.engine.monitor import seconds
+from infra.rehearsal.engine.paths import find, keep_old, parse
+from infra.rehearsal.engine.provider import UNKNOWN, Archive, Asset
+from infra.rehearsal.engine.values import LARGEST_WHOLE, Reference, Secret
+
+whole = st.integers(min_value=-LARGEST_WHOLE + 1, max_value=LARGEST_WHOLE - 1)
+scalars = st.none() | st.booleans() | whole | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+known = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=12,
+)
+trees = st.recursive(
+    scalars | st.just(UNKNOWN),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    | inner.map(Secret),
+    max_leaves=12,
+)
+
+
+def flat(tree):
+    """Secrets inside secrets become one, as on the wire."""
+    if isinstance(tree, Secret):
+        return Secret(values.strip(tree.value))
+    if isinstance(tree, dict):
+        return {key: flat(item) for key, item in tree.items()}
+    if isinstance(tree, list):
+        return [flat(item) for item in tree]
+    return tree
+
+
+@given(st.dictionaries(st.text(max_size=5), trees, max_size=4))
+def test_wire_round_trip(fields):
+    back = values.from_wire(values.to_wire(fields), Path())
+    assert back == {key: flat(value) for key, value in fields.items() if value is not None}
+
+
+@given(st.dictionaries(st.text(max_size=5), trees, max_size=4))
+def test_state_round_trip(fields):
+    store = {}
+
+    def hide(inner):
+        import json
+
+        store[str(len(store))] = json.dumps(inner)
+        return values.signed(values.SECRET, ciphertext=str(len(store) - 1))
+
+    assert values.decode(values.encode(fields, hide), store.__getitem__) == flat(fields)
+
+
+@given(st.dictionaries(st.text(max_size=5), trees, max_size=4))
+def test_strip_leaves_no_mark_and_remark_restores_them(fields):
+    plain = values.strip(fields)
+    assert not values.has_secret(plain)
+    again = remark(plain, fields)
+    assert values.strip(again) == plain
+    assert all(values.has_secret(again[key]) for key, value in fields.items() if values.has_secret(value))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_fold_only_changes_the_type(number):
+    folded = values.fold(number)
+    assert folded == number
+    assert isinstance(folded, int) == (number.is_integer() and abs(number) < LARGEST_WHOLE)
+
+
+def test_assets_archives_and_references_round_trip(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    wire = values.to_wire(
+        {
+            "asset": Asset("", path=Path("a.txt")),
+            "archive": Archive("", path=tmp_path),
+            "members": Archive("", members={"x": Asset("", text="x")}),
+            "ref": Reference("urn:x", "i-1"),
+            "out": {values.SIGNATURE: values.OUTPUT, "value": 1, "secret": True},
+            "later": {values.SIGNATURE: values.OUTPUT},
+        }
+    )
+    got = values.from_wire(wire, tmp_path)
+    assert got["asset"].path == tmp_path / "a.txt"
+    assert got["members"].members["x"].text == "x"
+    assert values.strip(got["ref"]) == "i-1"
+    assert got["out"] == Secret(1)
+    assert got["later"] is UNKNOWN
+    before = got["archive"].hash
+    (tmp_path / "a.txt").write_text("b")
+    assert values.from_wire(wire, tmp_path)["archive"].hash != before
+    with pytest.raises(values.BadValue, match=r"missing\.txt does not exist"):
+        values.from_wire(values.to_wire({"a": Asset("", path=Path("missing.txt"))}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("a", ("a",)),
+        ("a.b[0].c", ("a", "b", 0, "c")),
+        ('a["b.c"]', ("a", "b.c")),
+        ('["a b"].c', ("a b", "c")),
+        ("a[*].b", ("a", "*", "b")),
+        ("*", ("*",)),
+    ],
+)
+def test_paths_parse(text, path):
+    assert parse(text) == path
+
+
+@given(known, known, st.sampled_from(["k", "k.a", "k[0]", "*", "k.*", "k[*].a"]))
+def test_keep_old_is_settled_after_once(new, old, path):
+    news, olds = {"k": new, "z": 1}, {"k": old}
+    once = keep_old(news, olds, [path])
+    assert keep_old(once, olds, [path]) == once
+    assert ("z" in once) == (path != "*")
+
+
+def test_keep_old_takes_drops_and_keeps():
+    olds = {"a": 1, "list": [{"x": 1, "y": 1}, {"x": 2, "y": 2}], "gone": 3}
+    news = {"a": 2, "list": [{"x": 8, "y": 8}, {"x": 9, "y": 9}], "extra": 4}
+    got = keep_old(news, olds, ["a", "list[*].x", "extra", "gone"])
+    assert got == {"a": 1, "list": [{"x": 1, "y": 8}, {"x": 2, "y": 9}], "gone": 3}
+
+
+def test_find_walks_secrets_and_stars():
+    assert find({"a": Secret([{"b": 1}, {"b": 2}])}, parse("a[*].b")) == [1, 2]
+    assert find({"a": 1}, parse("a.b")) == []
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", None), ("45s", 45.0), ("1h30m", 5400.0), ("1.5m", 90.0)])
+def test_durations(text, expected):
+    assert seconds(text) == expected
+
+
+def test_bad_duration():
+    with pytest.raises(ValueError, match="soon"):
+        seconds("soon")
