@@ -107,7 +107,7 @@ def taken_or_trained(merged: Value) -> Value:
 
 @cache
 def adapter() -> TypeAdapter[tuple[Spec]]:
-    """The validator, built once. In a tuple, because only then pydantic hands CONFIG down to the dataclasses."""
+    """The validator, built once; in a tuple, or pydantic would not hand CONFIG down to the dataclasses."""
     return TypeAdapter(tuple[Spec], config=CONFIG)
 
 
@@ -139,10 +139,17 @@ def told(merged: Value, where: str, error: Mapping[str, Any]) -> Problem:
     return Problem(say(error), line, path)
 
 
+@cache
+def shapes() -> dict[str, Any]:
+    """The JSON schemas of all the dataclasses, by name."""
+    found: dict[str, Any] = adapter().json_schema()["$defs"]
+    return found
+
+
 def siblings(keys: tuple[str | int, ...]) -> tuple[str, ...]:
     """The keys that a mapping at this place may have."""
-    schema: Any = adapter().json_schema()
-    parts, here = schema["$defs"], schema["$defs"]["Spec"]
+    parts = shapes()
+    here = parts["Spec"]
     for key in keys:
         here = here.get("items", {}) if isinstance(key, int) else here.get("properties", {}).get(key, {})
         here = next((one for one in here.get("anyOf", ()) if "$ref" in one or "items" in one), here)

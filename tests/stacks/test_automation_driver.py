@@ -86,7 +86,9 @@ def test_a_stack_comes_up_changes_and_goes(driver: AutomationDriver, cloud: Fake
 
     told = Silent()
     made = driver.up(BASE, {"things": ["a", "b"], "size": 1}, told, refresh=False)
-    assert ops(made.changes) == {"a": "create", "b": "create"}, "components and providers are not in the cloud"
+    assert ops(made.changes) == {"a": "create", "b": "create"}, (
+        "components and providers are not in the cloud"
+    )
     assert dict(made.outputs) == {"things": ["a", "b"], "size": 1}
     assert {"created Thing a", "created Thing b"} <= set(told.lines)
     assert driver.outputs(BASE) == {"things": ["a", "b"], "size": 1}
@@ -118,7 +120,9 @@ def test_drift_is_seen_by_preview_and_mended_by_a_refresh(driver: AutomationDriv
     (thing,) = cloud.things.values()
     thing.inputs["size"] = 7
     assert ops(driver.preview(BASE, {"things": ["a"], "size": 1})) == {"a": "update"}
-    assert ops(driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=True).changes) == {"a": "update"}
+    assert ops(driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=True).changes) == {
+        "a": "update"
+    }
     (thing,) = cloud.things.values()
     assert thing.inputs["size"] == 1
 
@@ -126,7 +130,9 @@ def test_drift_is_seen_by_preview_and_mended_by_a_refresh(driver: AutomationDriv
 def test_what_is_gone_is_made_again_after_a_refresh(driver: AutomationDriver, cloud: Fake) -> None:
     driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
     cloud.things.clear()
-    assert ops(driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=True).changes) == {"a": "create"}
+    assert ops(driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=True).changes) == {
+        "a": "create"
+    }
 
 
 def test_a_quota_is_the_cloud_refusing_in_its_own_words(driver: AutomationDriver, cloud: Fake) -> None:
@@ -139,7 +145,9 @@ def test_a_quota_is_the_cloud_refusing_in_its_own_words(driver: AutomationDriver
         driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
     assert other.value.exit_code == 1
     cloud.fail.clear()
-    assert ops(driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=True).changes) == {"a": "create"}
+    assert ops(driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=True).changes) == {
+        "a": "create"
+    }
 
 
 def test_an_error_of_ours_in_a_program_comes_out_as_it_is(driver: AutomationDriver) -> None:

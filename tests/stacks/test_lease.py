@@ -1,0 +1,183 @@
+"""One writer at a time: among threads, among processes, over kills, reboots and machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from modelpack.errors import Locked
+from stacks.lease import EXPIRES, ShelfLease
+from stacks.process import Process, alive, this_process
+from stacks.shelf import DirectoryShelf, MemoryShelf, Shelf
+
+ME = Process(pid=10, started=100, boot="boot-1", host="desk")
+
+
+def lease(shelf: Shelf, me: Process = ME, *, dead: tuple[int, ...] = (), beat: float = 15.0) -> ShelfLease:
+    return ShelfLease(
+        shelf,
+        "ada",
+        me,
+        lambda: datetime(2026, 11, 24, tzinfo=UTC),
+        lives=lambda one: one.pid not in dead,
+        beat=beat,
+    )
+
+
+def test_it_is_free_again_afterwards_and_the_token_grows() -> None:
+    shelf = MemoryShelf()
+    tokens = []
+    for _ in range(3):
+        with lease(shelf).hold("up") as held:
+            tokens.append(held.token)
+            assert held.note == ""
+    assert tokens == [1, 2, 3]
+
+
+def test_it_is_free_again_after_an_error() -> None:
+    shelf = MemoryShelf()
+    with pytest.raises(ZeroDivisionError), lease(shelf).hold("up"):
+        _ = 1 / 0
+    with lease(shelf).hold("up") as held:
+        assert held.token == 2
+
+
+def test_a_live_holder_is_named_with_what_to_type() -> None:
+    shelf = MemoryShelf()
+    with (
+        lease(shelf).hold("rollback"),
+        pytest.raises(Locked) as error,
+        lease(shelf, replace(ME, pid=11)).hold("up"),
+    ):
+        pass
+    assert error.value.exit_code == 3
+    assert "`ecomdeploy rollback` of ada, since 2026-11-24" in str(error.value)
+    assert "process 10" in str(error.value)
+    assert "kill 10" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("next_one", "dead", "why"),
+    [
+        (replace(ME, pid=11), (10,), "its process has ended"),
+        (replace(ME, boot="boot-2"), (), "its process has ended"),
+    ],
+    ids=["dead process", "other boot"],
+)
+def test_a_stale_lease_is_taken_over_with_a_note(next_one: Process, dead: tuple[int, ...], why: str) -> None:
+    shelf = MemoryShelf()
+    lease(shelf).take("up")
+    with lease(shelf, next_one, dead=dead).hold("up") as held:
+        assert why in held.note
+        assert held.token == 2
+
+
+def test_another_machine_is_believed_while_it_renews() -> None:
+    shelf = MemoryShelf()
+    lease(shelf, replace(ME, host="other")).take("up")
+    shelf.ages["lease.json"] = EXPIRES - 1
+    with pytest.raises(Locked, match="at work on other"):
+        lease(shelf).take("up")
+    shelf.ages["lease.json"] = EXPIRES + 1
+    _, held = lease(shelf).take("up")
+    assert "not renewed for 61 s" in held.note
+
+
+def test_a_lease_that_nobody_can_read_is_taken_over() -> None:
+    shelf = MemoryShelf({"lease.json": b"{half"})
+    _, held = lease(shelf).take("up")
+    assert "nobody can read" in held.note
+
+
+def test_a_holder_that_was_taken_over_does_not_free_the_other_ones_lease() -> None:
+    shelf = MemoryShelf()
+    with lease(shelf).hold("up"):
+        record, _ = lease(shelf, replace(ME, pid=11), dead=(10,)).take("up")
+    assert shelf.read("lease.json") == record
+
+
+def test_it_is_renewed_while_held(tmp_path: Path) -> None:
+    shelf = DirectoryShelf(tmp_path)
+    renewed = threading.Event()
+
+    class Watching(ShelfLease):
+        def renew(self, record: bytes, stop: threading.Event) -> None:
+            os.utime(tmp_path / "lease.json", (0, 0))
+            renewed.set()
+            super().renew(record, stop)
+
+    with Watching(shelf, "ada", ME, lambda: datetime(2026, 11, 24, tzinfo=UTC), beat=0.01).hold("up"):
+        assert renewed.wait(10)
+        for _ in range(1000):
+            if (tmp_path / "lease.json").stat().st_mtime > 0:
+                break
+            threading.Event().wait(0.01)
+        assert (tmp_path / "lease.json").stat().st_mtime > 0
+
+
+def test_of_many_starters_at_once_one_wins(tmp_path: Path) -> None:
+    won, lost, start = [], [], threading.Barrier(8)
+
+    def begin(pid: int) -> None:
+        mine = lease(DirectoryShelf(tmp_path), replace(ME, pid=pid))
+        start.wait()
+        try:
+            won.append(mine.take("up"))
+        except Locked:
+            lost.append(pid)
+
+    threads = [threading.Thread(target=begin, args=(pid,)) for pid in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(won), len(lost)) == (1, 7)
+
+
+HOLDER = """
+import sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+from stacks.lease import ShelfLease
+from stacks.process import this_process
+from stacks.shelf import DirectoryShelf
+with ShelfLease(DirectoryShelf(Path(sys.argv[1])), "eve", this_process(), lambda: datetime.now(UTC)).hold("up"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL])
+def test_a_killed_process_does_not_lock_us_out(tmp_path: Path, repository: Path, how: signal.Signals) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=repository
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    mine = ShelfLease(DirectoryShelf(tmp_path), "ada", this_process(), lambda: datetime.now(UTC))
+    with pytest.raises(Locked, match="of eve"):
+        mine.take("up")
+    holder.send_signal(how)
+    # Not reaped yet: a zombie holds nothing either.
+    while alive(Process(**json.loads((tmp_path / "lease.json").read_bytes())["process"])):
+        threading.Event().wait(0.01)
+    with mine.hold("up") as held:
+        assert "of eve" in held.note
+    holder.wait()
+    holder.stdout.close()
+
+
+def test_a_reused_process_id_is_another_process() -> None:
+    me = this_process()
+    assert alive(me)
+    assert not alive(replace(me, started=me.started + 1))
+    assert not alive(replace(me, pid=2**22 + 1))

@@ -1,0 +1,126 @@
+"""All shelves keep the same promises; S3's against moto's server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelpack.errors import CloudRefused
+from stacks.bucket import CloudSweeper, S3Publisher
+from stacks.s3_shelf import S3Shelf
+from stacks.shelf import DirectoryShelf, MemoryShelf, Shelf
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Callable[[str], Any]]:
+    """Clients of moto's server."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield lambda service: boto3.client(
+        service,
+        endpoint_url=f"http://{host}:{port}",
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+    )
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "directory", "s3"])
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
+    if request.param == "memory":
+        return MemoryShelf()
+    if request.param == "directory":
+        return DirectoryShelf(tmp_path / "deep" / "ledger")
+    cloud = request.getfixturevalue("cloud")
+    bucket = f"shelf-{abs(hash(tmp_path))}"
+    cloud("s3").create_bucket(Bucket=bucket)
+    return S3Shelf(lambda: cloud("s3"), bucket, "ledger/")
+
+
+def test_a_record_is_written_only_over_what_was_seen(shelf: Shelf) -> None:
+    assert shelf.read("a/one") is None
+    assert shelf.age("a/one") is None
+    assert not shelf.write("a/one", b"1", was=b"0")
+    assert shelf.write("a/one", b"1", was=None)
+    assert not shelf.write("a/one", b"2", was=None)
+    assert shelf.read("a/one") == b"1"
+    assert not shelf.write("a/one", b"2", was=b"9")
+    assert shelf.write("a/one", b"2", was=b"1")
+    assert shelf.read("a/one") == b"2"
+    age = shelf.age("a/one")
+    assert age is not None
+    assert 0 <= age < 60
+
+
+def test_names_are_listed_by_prefix(shelf: Shelf) -> None:
+    for name in ("events/2", "events/1", "other"):
+        shelf.write(name, b"x", was=None)
+    assert shelf.names("events/") == ("events/1", "events/2")
+    assert shelf.names("nothing/") == ()
+
+
+def test_a_record_is_removed_only_as_it_was_seen(shelf: Shelf) -> None:
+    shelf.write("one", b"1", was=None)
+    assert not shelf.remove("one", was=b"2")
+    assert shelf.remove("one", was=b"1")
+    assert not shelf.remove("one", was=b"1")
+    assert shelf.read("one") is None
+
+
+def test_another_s3_writer_between_look_and_write_wins(cloud: Callable[[str], Any]) -> None:
+    cloud("s3").create_bucket(Bucket="race")
+    mine = S3Shelf(lambda: cloud("s3"), "race")
+    theirs = S3Shelf(lambda: cloud("s3"), "race")
+    mine.write("lease", b"0", was=None)
+
+    class Late(S3Shelf):
+        def fetch(self, name: str) -> tuple[bytes, str] | None:
+            found = super().fetch(name)
+            theirs.write("lease", b"theirs", was=b"0")
+            return found
+
+    assert not Late(lambda: cloud("s3"), "race").write("lease", b"mine", was=b"0")
+    assert mine.read("lease") == b"theirs"
+
+
+def test_a_missing_bucket_is_the_cloud_refusing(cloud: Callable[[str], Any]) -> None:
+    with pytest.raises(CloudRefused, match="s3://no-such-bucket"):
+        S3Shelf(lambda: cloud("s3"), "no-such-bucket").write("a", b"1", was=None)
+
+
+def test_records_are_published_only_when_they_differ(cloud: Callable[[str], Any]) -> None:
+    s3 = cloud("s3")
+    publisher = S3Publisher(lambda: s3)
+    assert not publisher.reachable("records")
+    s3.create_bucket(Bucket="records")
+    assert publisher.reachable("records")
+    records = {"releases/shop/1.json": b"one", "releases/shop/2.json": b"two"}
+    assert publisher.publish("records", records) == 2
+    assert publisher.publish("records", records) == 0
+    assert publisher.publish("records", {**records, "releases/shop/2.json": b"zwei"}) == 1
+    s3.delete_object(Bucket="records", Key="releases/shop/1.json")
+    assert publisher.publish("records", {**records, "releases/shop/2.json": b"zwei"}) == 1
+    assert s3.get_object(Bucket="records", Key="releases/shop/2.json")["Body"].read() == b"zwei"
+
+
+def test_the_sweeper_empties_all_versions_and_does_not_mind_what_is_gone(cloud: Callable[[str], Any]) -> None:
+    s3 = cloud("s3")
+    s3.create_bucket(Bucket="swept")
+    s3.put_bucket_versioning(Bucket="swept", VersioningConfiguration={"Status": "Enabled"})
+    for body in (b"1", b"2"):
+        s3.put_object(Bucket="swept", Key="a", Body=body)
+    s3.delete_object(Bucket="swept", Key="a")
+    cloud("ecr").create_repository(repositoryName="swept")
+    sweeper = CloudSweeper(cloud)
+    sweeper.empty("swept", "127.0.0.1:5000/swept")
+    s3.delete_bucket(Bucket="swept")
+    sweeper.empty("swept", "127.0.0.1:5000/gone")
+    sweeper.empty("swept", "")
