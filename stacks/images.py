@@ -11,8 +11,9 @@ from modelpack.home import Home
 from modelpack.progress import Progress
 
 if TYPE_CHECKING:
-    from modelpack.image.layout import Layout
     from modelpack.image.registry import Registry
+
+    from modelpack.image.layout import Layout
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def test_what_is_gone_is_made_again_after_a_refresh(driver: AutomationDriver, cl
 
 def test_a_quota_is_the_cloud_refusing_in_its_own_words(driver: AutomationDriver, cloud: Fake) -> None:
     cloud.fail["create a"] = Refused("ResourceLimitExceeded", "the account has 0 ml.g6.xlarge")
-    with pytest.raises(CloudRefused, match="the account has 0 ml.g6.xlarge") as error:
+    with pytest.raises(CloudRefused, match=r"the account has 0 ml.g6.xlarge") as error:
         driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
     assert error.value.exit_code == 5
     cloud.fail["create a"] = Refused("ValidationException", "a is no name")

@@ -150,7 +150,8 @@ from pathlib import Path
 from stacks.lease import ShelfLease
 from stacks.process import this_process
 from stacks.shelf import DirectoryShelf
-with ShelfLease(DirectoryShelf(Path(sys.argv[1])), "eve", this_process(), lambda: datetime.now(UTC)).hold("up"):
+shelf = DirectoryShelf(Path(sys.argv[1]))
+with ShelfLease(shelf, "eve", this_process(), lambda: datetime.now(UTC)).hold("up"):
     print("held", flush=True)
     time.sleep(60)
 """

@@ -166,14 +166,15 @@ from stacks.shelf import DirectoryShelf
 
 ledger = Ledger(DirectoryShelf(Path(sys.argv[1])), lambda: datetime.now(UTC))
 pack = Packed(digest="d", content_id="c", input_digest="i", usecase="u")
-one = Release(number=0, service="s", environment="e", pack=pack, image="i@d", contract=Contract(target="t", instance="i"))
+contract = Contract(target="t", instance="i")
+one = Release(number=0, service="s", environment="e", pack=pack, image="i@d", contract=contract)
 while True:
     begun = ledger.begin(one)
     print(begun.number, flush=True)
 """
 
 
-def test_a_killed_writer_leaves_whole_events_and_loses_none_it_acknowledged(
+def test_a_killed_writer_leaves_whole_events_and_loses_none_it_told_of(
     tmp_path: Path, repository: Path
 ) -> None:
     for count in (1, 4, 9):
@@ -192,7 +193,7 @@ def test_a_killed_writer_leaves_whole_events_and_loses_none_it_acknowledged(
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """The ledger against the plainest model: a list of [key word, state, was ever live since the last removal]."""
+    """The ledger against the plainest model: a list of [word, state, restores]."""
 
     @initialize()
     def start(self) -> None:
