@@ -31,7 +31,7 @@ FEATURES: Final = (resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,)
 LEGACY_FEATURES: Final = frozenset({"secrets"})
 SEVERITIES: Final = {0: "debug", 1: "info", 2: "warning", 3: "error"}
 THREADS: Final = 96
-"""More than the SDK's own 4 x parallel workers, so that a waiting registration never keeps a log message out."""
+"""More than the SDK's own 4 x parallel workers: waiting registrations never keep a log message out."""
 CHANNEL: Final = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -61,10 +61,21 @@ def seconds(text: str) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-def refuse_extras(request: Any) -> None:
+def renames(urn: str, alias: str) -> bool:
+    """Whether an alias says more than that the resource's type once had another token.
+
+    pulumi-aws gives such former tokens by itself (`aws:s3/bucketV2:BucketV2`); no state of this engine has any,
+    because its providers refuse them.
+    """
+    own, former = urn.split("::"), alias.split("::")
+    own[2], former[2] = own[2].rpartition("$")[0], former[2].rpartition("$")[0]
+    return own != former
+
+
+def refuse_extras(request: Any, urn: str) -> None:
     """Raise `Unsupported` for the first resource option that the engine does not implement."""
     extras = {
-        "the option aliases": request.aliases or request.aliasURNs,
+        "the option aliases": request.aliases or any(renames(urn, alias) for alias in request.aliasURNs),
         "the option transforms": request.transforms,
         "the option import": request.importId,
         "the option deleted_with": request.deletedWith,
@@ -83,7 +94,7 @@ def refuse_extras(request: Any) -> None:
             raise Unsupported(f"{what} ({request.type} '{request.name}')")
 
 
-class Monitor(resource_pb2_grpc.ResourceMonitorServicer):  # type: ignore[misc]
+class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     """Translates requests to `Deployment` and back. `folder` is where relative asset paths start."""
 
     def __init__(self, deployment: Deployment, events: Events, folder: Path) -> None:
@@ -105,8 +116,9 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):  # type: ignore[misc]
 
     def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self._answering(context, request.type, request.name):
-            refuse_extras(request)
-            resource = self._deployment.register(self._goal(request))
+            goal = self._goal(request)
+            refuse_extras(request, goal.urn)
+            resource = self._deployment.register(goal)
             return self._registered(resource)
 
     def _goal(self, request: Any) -> Goal:
@@ -195,7 +207,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):  # type: ignore[misc]
             raise
 
 
-class Log(engine_pb2_grpc.EngineServicer):  # type: ignore[misc]
+class Log(engine_pb2_grpc.EngineServicer):
     """Takes the program's log messages."""
 
     def __init__(self, events: Events) -> None:
