@@ -1,0 +1,86 @@
+"""Media types and descriptors of the OCI image specification 1.1 (github.com/opencontainers/image-spec)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelpack.errors import EcomdeployError
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+EMPTY = "application/vnd.oci.empty.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+MANIFEST_TYPES = (MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX)
+EMPTY_BYTES = b"{}"
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """A pointer to a blob: its digest, its size in bytes, what it is."""
+
+    media_type: str
+    digest: str
+    size: int
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    artifact_type: str = ""
+
+    def data(self) -> dict[str, Any]:
+        """The descriptor as JSON data."""
+        plain: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        if self.artifact_type:
+            plain["artifactType"] = self.artifact_type
+        if self.annotations:
+            plain["annotations"] = dict(sorted(self.annotations.items()))
+        return plain
+
+
+def parse(data: Mapping[str, Any]) -> Descriptor:
+    """A descriptor from JSON data. Raises EcomdeployError when it is not one."""
+    try:
+        return Descriptor(
+            str(data["mediaType"]),
+            checked(str(data["digest"])),
+            int(data["size"]),
+            dict(data.get("annotations") or {}),
+            str(data.get("artifactType", "")),
+        )
+    except (KeyError, TypeError, ValueError) as problem:
+        raise EcomdeployError(f"not an OCI descriptor: {str(data)[:120]} ({problem!r})") from None
+
+
+def checked(digest: str) -> str:
+    """`digest` itself. Raises EcomdeployError unless it is `sha256:` and 64 hex digits (it becomes a file name)."""
+    if not DIGEST.fullmatch(digest):
+        raise EcomdeployError(f"{digest[:100]!r} is not a sha256 digest")
+    return digest
+
+
+def digest_of(data: bytes) -> str:
+    """`sha256:<hex>` of some bytes."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def encode(document: Mapping[str, Any]) -> bytes:
+    """Canonical JSON: sorted keys, no spaces, UTF-8; equal documents have equal bytes."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def layers_of(manifest: Mapping[str, Any]) -> tuple[Descriptor, ...]:
+    """The layer descriptors of an image manifest."""
+    return tuple(parse(layer) for layer in manifest.get("layers", ()))
+
+
+def blobs_of(manifest: Mapping[str, Any]) -> tuple[Descriptor, ...]:
+    """Config and layers, each digest once."""
+    every = (parse(manifest["config"]), *layers_of(manifest))
+    return tuple({blob.digest: blob for blob in every}.values())
