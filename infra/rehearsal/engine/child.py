@@ -1,6 +1,6 @@
 """Runs a program folder in its own interpreter: `python -P child.py < request.json`. Imports nothing of ours.
 
-The SDK's wheel has no `pulumi-language-python-exec` (it ships with the CLI); this does the same with the same calls.
+The SDK's wheel has no `pulumi-language-python-exec` (it ships with the CLI); this makes the same calls.
 Exit status: 0 done, 32 failed and already said why, anything else a crash.
 """
 

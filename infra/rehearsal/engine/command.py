@@ -1,7 +1,8 @@
-"""`pulumi.automation.PulumiCommand` answered in this process: the unmodified Automation API drives the embedded engine.
+"""The `pulumi` binary, answered in this process: the unmodified Automation API drives the embedded engine.
 
-command = EmbeddedPulumiCommand(providers)
-LocalWorkspaceOptions(pulumi_command=command, env_vars={"PULUMI_BACKEND_URL": "file:///...", "PULUMI_CONFIG_PASSPHRASE": "..."})
+>>> command = EmbeddedPulumiCommand(providers)
+>>> env_vars = {"PULUMI_BACKEND_URL": "file:///FOLDER", "PULUMI_CONFIG_PASSPHRASE": "..."}
+>>> options = LocalWorkspaceOptions(pulumi_command=command, env_vars=env_vars)
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class EmbeddedPulumiCommand(PulumiCommand):
         on_output: OnOutput | None = None,
         on_error: OnOutput | None = None,
     ) -> CommandResult:
-        """Run one `pulumi` command line; raises `pulumi.automation.CommandError` or the class of it that fits."""
+        """Run one command line; raises `pulumi.automation.CommandError` or the class of it that fits."""
         out, err = Printer(on_output), Printer(on_error)
         cause: Exception | None = None
         try:

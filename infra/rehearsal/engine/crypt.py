@@ -73,7 +73,7 @@ class Keyring:
 
 
 class Vault:
-    """Encrypts and decrypts for one stack. Derives its key at the first secret, so a stack without any pays nothing.
+    """Encrypts and decrypts for one stack. Derives its key at the first secret: without any it costs nothing.
 
     Ciphertexts are remembered in both directions: an unchanged secret keeps its ciphertext in the state.
     """

@@ -1,4 +1,4 @@
-"""An operation in lines of text, for `on_output` and the command's stdout; or with --json one document at the end."""
+"""An operation in lines of text, for `on_output` and stdout; or with --json one document at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mutating calls: intent on disk, call, result on disk, event. Also who may still start, and how many at once."""
+"""The mutating calls: intent on disk, call, result on disk, event; who may start, how many at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Stopped(Exception):
 
 
 class Effects:
-    """Does what was decided. In a preview providers are asked what would be, and nothing is deleted or recorded."""
+    """Does what was decided. A preview asks providers what would be; nothing is deleted or recorded."""
 
     def __init__(
         self, journal: Journal, hosts: Hosts, events: Events, *, preview: bool, parallel: int
@@ -77,7 +77,7 @@ class Effects:
         self._events.diagnostic("error", message, urn)
 
     def create(self, host: Provider, old: Resource | None, draft: Resource, verdict: Verdict) -> Resource:
-        """Create, also as the second half of a replacement. `old` is then superseded, or is the mark of what was deleted."""
+        """Create, also in a replacement: `old` is then superseded, or the mark of what was deleted."""
         op = verdict.steps[-1] if verdict.delete_first else verdict.steps[0]
         with self.slot():
             self.guard()

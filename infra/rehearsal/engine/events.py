@@ -1,4 +1,4 @@
-"""The engine's event stream, as `--event-log` carries it (to a file or a gRPC address), and the counts of a summary.
+"""The engine's event stream, as `--event-log` carries it (to a file or by gRPC), and a summary's counts.
 
 Source: pulumi/pulumi, sdk/go/common/apitype/events.go. Secrets are "[secret]" in every event.
 """

@@ -1,7 +1,8 @@
 """Carries out what the program declares: check, diff, decide (steps.py), then the calls, in parallel.
 
-A resource is registered only once the program has what it needs, so order among creates and updates comes from
-the program. Checking, deciding and delete-before-replace happen one resource at a time; creates and updates in parallel.
+A resource is registered only once the program has what it needs, so order among creates and updates comes
+from the program. Checking, deciding and delete-before-replace happen one resource at a time; creates and
+updates in parallel.
 """
 
 from __future__ import annotations
@@ -58,9 +59,10 @@ class Deployment:
         self._effects.fail("", message)
 
     def register(self, goal: Goal) -> Resource:
-        """Bring one declared resource about; raises `Stopped` when the operation has failed (here or elsewhere)."""
+        """Bring one declared resource about; raises `Stopped` when the operation has failed."""
         with self._effects.flight():
             try:
+                steps.guard_renamed(goal, self._old)
                 return (
                     self._plain(goal)
                     if not goal.custom or goal.type.startswith(PROVIDER_PREFIX)
@@ -127,7 +129,7 @@ class Deployment:
         return resource
 
     def _default_provider(self, package: str, version: str) -> Resource:
-        """The provider that the engine makes where the program names none, configured from the stack's config."""
+        """What the engine makes where the program names no provider; configured from the stack's config."""
         name = "default" + (f"_{version}" if version else "").replace(".", "_")
         urn = urn_of(self.scene.stack, self.scene.project, "", PROVIDER_PREFIX + package, name)
         with self._generating:

@@ -68,7 +68,7 @@ class Hosts:
 
 
 def configuration(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A provider's inputs without the JSON that the SDK wraps around lists, maps and booleans, and without the version."""
+    """A provider's inputs without their version and the JSON that the SDK wraps around all but strings."""
     return {
         key: _unwrap(value) for key, value in inputs.items() if key not in ("version", "pluginDownloadURL")
     }

@@ -116,7 +116,7 @@ class Journal:
         self._commit()
 
     def adopt(self, token: int, new: Resource, old: Resource | None) -> None:
-        """A create of an earlier run turned out done. It goes behind what that run knew, where all it needs stands."""
+        """A create of an earlier run turned out done. It goes behind all it needs, to the end."""
         with self._lock:
             self._pending.pop(token, None)
             self._changes += 1

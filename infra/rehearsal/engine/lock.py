@@ -1,6 +1,6 @@
 """One writer per stack. The lock of a process that is gone is taken over without a word.
 
-A process is known by boot id, pid and start time, so neither a reboot nor a reused pid looks like a live owner.
+A process is known by boot id, pid and start time: neither a reboot nor a reused pid looks like a live owner.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def owners(files: StackFiles) -> dict[Path, dict[str, Any]]:
 
 @contextlib.contextmanager
 def held(files: StackFiles) -> Iterator[None]:
-    """Hold the stack's lock; raises `StateError` in the words that make pulumi.automation see a concurrent update."""
+    """Hold the stack's lock; raises `StateError` in the words of a concurrent update."""
     files.locks.mkdir(parents=True, exist_ok=True)
     mine = files.locks / f"{uuid.uuid4()}.json"
     with _guard(files):

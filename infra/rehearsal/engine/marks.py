@@ -1,7 +1,7 @@
 """Secret marks around providers that do not know of them: taken off before a call, put back on its answer.
 
 Two rules put a mark back: the answer's top-level key was secret in what was sent (or is named by
-`additionalSecretOutputs`), or the answer holds a secret's plaintext under another key (tagsAll is a copy of tags).
+`additionalSecretOutputs`), or it holds a secret's plaintext under another key (tagsAll is a copy of tags).
 """
 
 from __future__ import annotations

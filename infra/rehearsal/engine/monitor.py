@@ -61,21 +61,9 @@ def seconds(text: str) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-def renames(urn: str, alias: str) -> bool:
-    """Whether an alias says more than that the resource's type once had another token.
-
-    pulumi-aws gives such former tokens by itself (`aws:s3/bucketV2:BucketV2`); no state of this engine has any,
-    because its providers refuse them.
-    """
-    own, former = urn.split("::"), alias.split("::")
-    own[2], former[2] = own[2].rpartition("$")[0], former[2].rpartition("$")[0]
-    return own != former
-
-
-def refuse_extras(request: Any, urn: str) -> None:
+def refuse_extras(request: Any) -> None:
     """Raise `Unsupported` for the first resource option that the engine does not implement."""
     extras = {
-        "the option aliases": request.aliases or any(renames(urn, alias) for alias in request.aliasURNs),
         "the option transforms": request.transforms,
         "the option import": request.importId,
         "the option deleted_with": request.deletedWith,
@@ -116,9 +104,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
 
     def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self._answering(context, request.type, request.name):
-            goal = self._goal(request)
-            refuse_extras(request, goal.urn)
-            resource = self._deployment.register(goal)
+            refuse_extras(request)
+            resource = self._deployment.register(self._goal(request))
             return self._registered(resource)
 
     def _goal(self, request: Any) -> Goal:
@@ -145,6 +132,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             additional_secret_outputs=tuple(request.additionalSecretOutputs),
             timeouts=Timeouts(seconds(timeouts.create), seconds(timeouts.update), seconds(timeouts.delete)),
             version=request.version,
+            aliases=tuple(request.aliasURNs),
         )
 
     def _registered(self, resource: Resource) -> Any:

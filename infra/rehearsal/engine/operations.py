@@ -102,7 +102,7 @@ class Operation:
         return write
 
     def _guarded(self, journal: Journal) -> bool:
-        """The operation itself; whatever happens, what was under way ends, is recorded, and the stream is closed."""
+        """The operation itself. Whatever happens, what was under way ends and is recorded."""
         order = self._order
         hosts = Hosts(order.providers, order.environment, journal.snapshot().resources)
         effects = Effects(journal, hosts, self._events, preview=order.preview, parallel=order.parallel)

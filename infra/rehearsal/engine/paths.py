@@ -55,9 +55,9 @@ def _keep(new: Any, old: Any, path: Path) -> Any:
         heads = [*new, *(key for key in _keys(old) if key not in new)] if head == "*" else [str(head)]
         return _keep_keys(new, old, heads, rest)
     if isinstance(new, list) and isinstance(old, list):
-        heads = range(len(new)) if head == "*" else [head]
+        indices: list[str | int] = [*range(len(new))] if head == "*" else [head]
         result = list(new)
-        for index in heads:
+        for index in indices:
             if isinstance(index, int) and index < len(new) and index < len(old):
                 result[index] = _keep(new[index], old[index], rest)
         return result

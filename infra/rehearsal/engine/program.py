@@ -1,4 +1,4 @@
-"""Runs the user's program: an inline one through its language host (`--client`), a folder in a child interpreter."""
+"""Runs the program: an inline one through its language host (`--client`), a folder in a child interpreter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ProgramFailed(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """What to run and with what. `client` is an inline program's language host, else `folder`/`entry` is run."""
+    """What to run, with what. `client` is an inline program's language host, else `folder`/`entry` is run."""
 
     project: str
     stack: str
@@ -128,7 +128,9 @@ def _run_folder(program: Program, address: str, events: Events) -> None:
         process_group=0,
     )
     with _ended(process):
-        assert process.stdin and process.stdout and process.stderr
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         tail: list[str] = []
         readers = [_forward(process.stdout, events, []), _forward(process.stderr, events, tail)]
         with contextlib.suppress(BrokenPipeError):

@@ -1,11 +1,13 @@
 """What the embedded engine asks of a provider: pulumi's ResourceProvider verbs as plain Python values.
 
 Values are JSON-like: None, bool, int (whole floats are folded back before they arrive), float, str,
-list, dict, plus `UNKNOWN` in previews, `Asset` and `Archive`. Secrets never reach a provider: the engine strips the
-mark before a call and puts it back on outputs that came from marked inputs.
+list, dict, plus `UNKNOWN` in previews, `Asset` and `Archive`. Secret marks never reach a provider: the engine
+strips them before a call and puts them back on outputs that came from marked inputs.
 
-Source of the verbs: pulumi's provider.proto (CheckConfig, Configure, Check, Diff, Create, Read, Update, Delete, Invoke).
+Source of the verbs: pulumi's provider.proto (Configure, Check, Diff, Create, Read, Update, Delete, Invoke).
 """
+
+# ruff: noqa: A002 - `type` and `id` are the protocol's own words
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ class Asset:
 
 @dataclass(frozen=True)
 class Archive:
-    """A FileArchive (`path`: a file or a folder) or an AssetArchive (`members`); `hash` is over names and contents."""
+    """A FileArchive (`path`: file or folder) or AssetArchive (`members`); `hash` is of names and contents."""
 
     hash: str
     path: Path | None = field(default=None, compare=False)
@@ -72,7 +74,7 @@ class Refused(Exception):
 
 
 class PartialFailure(Refused):
-    """A create or update that left something behind: it goes into the state, to be mended or deleted by the next run."""
+    """A create or update that left something behind: it is recorded, and the next run mends or deletes it."""
 
     def __init__(self, code: str, message: str, *, id: str, outputs: Values) -> None:
         super().__init__(code, message)
@@ -90,7 +92,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Diffed:
-    """`changed` are top-level input keys that differ (empty: nothing to do); `replaces` those that need a new resource."""
+    """`changed`: top-level input keys that differ (none: the same); `replaces`: those that need a new one."""
 
     changed: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
@@ -99,7 +101,7 @@ class Diffed:
 
 @dataclass(frozen=True)
 class Found:
-    """What is there. `inputs` are read back from the API, so that drift is seen; `outputs` the whole state."""
+    """What is there. `inputs` are read back from the API, so that drift shows; `outputs` the whole state."""
 
     id: str
     inputs: Values
@@ -108,7 +110,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Made:
-    """The result of a create: the provider's id, and the outputs. In a preview outputs may hold UNKNOWN and id is ""."""
+    """The result of a create: id and outputs. In a preview outputs may hold UNKNOWN and id is ""."""
 
     id: str
     outputs: Values
@@ -146,16 +148,16 @@ class Provider(Protocol):
         ...
 
     def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> Diffed:
-        """Compare checked inputs; ignore_changes was already applied by the engine. UNKNOWN differs from everything."""
+        """Compare checked inputs; the engine has applied ignore_changes. UNKNOWN differs from everything."""
         ...
 
     def create(self, type: str, who: Named, inputs: Values, *, preview: bool, timeout: float | None) -> Made:
-        """Create and wait until usable. When a resource with the same identity and this project's tags is there
+        """Create and wait until usable. When one with the same identity and this project's tags is there
         already (a kill between the call and the record), adopt it instead of failing."""
         ...
 
     def read(self, type: str, id: str, inputs: Values, outputs: Values) -> Found | None:
-        """Read back; None when it is gone. `inputs` and `outputs` are the last known ones (empty dicts on import)."""
+        """Read back; None when it is gone. `inputs` and `outputs` are the last known ones."""
         ...
 
     def update(
@@ -202,9 +204,9 @@ class Thing:
 class Fake:
     """An in-memory cloud and its provider, for tests of the engine.
 
-    Resources are told apart by type and `name` (auto-named like pulumi's: "<name>-<7 hex>"). Outputs are the inputs
-    and a computed `arn`. `calls` has every verb with the resource's name, in order. `fail` maps "create a" to what
-    it raises, `delay` to seconds to wait before it takes effect, `immutable` the inputs that need a replacement.
+    Resources are told apart by type and `name` (auto-named like pulumi's: "<name>-<7 hex>"). Outputs are
+    the inputs and a computed `arn`. `calls` has every verb with the resource's name, in order. `fail` maps
+    "create a" to what it raises, `delay` to seconds before its effect; `immutable` inputs need a replacement.
     """
 
     package: str = "fake"
@@ -287,8 +289,15 @@ class Fake:
             return Found(id, dict(thing.inputs), self._outputs(id, thing.inputs)) if thing else None
 
     def update(
-        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *,
-        preview: bool, timeout: float | None,
+        self,
+        type: str,
+        id: str,
+        old_inputs: Values,
+        old_outputs: Values,
+        news: Values,
+        *,
+        preview: bool,
+        timeout: float | None,
     ) -> Values:
         if preview:
             return self._outputs(id, news)

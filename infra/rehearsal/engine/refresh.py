@@ -1,4 +1,4 @@
-"""Bring the state in line with what is really there. Drift in inputs is kept, so that the next preview shows it."""
+"""Bring the state in line with what is really there. Drift in inputs is kept: the next preview shows it."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Resource:
     init_errors: tuple[str, ...] = ()
     additional_secret_outputs: tuple[str, ...] = ()
     ignore_changes: tuple[str, ...] = ()
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = field(default_factory=Timeouts)
     created: str = ""
     modified: str = ""
 
@@ -189,7 +189,7 @@ def resource_to_json(resource: Resource, vault: Vault, *, show_secrets: bool = F
 
 
 def resource_from_json(document: Mapping[str, Any], vault: Vault) -> Resource:
-    """The inverse of `resource_to_json`; fields that this engine does not know are refused by their absence of use."""
+    """The inverse of `resource_to_json`."""
     known: dict[str, Any] = {
         attribute: document[key] for key, attribute in (_TEXTS | _FLAGS).items() if key in document
     }

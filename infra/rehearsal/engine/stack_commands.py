@@ -110,7 +110,7 @@ def remove(place: Workplace, say: Print) -> None:
             "--force"
         ):
             raise StateError(
-                f"'{files.stack}' still has resources; removal rejected. Possible solutions: destroy it, or --force"
+                f"'{files.stack}' still has resources; removal rejected. Destroy it first, or use --force"
             )
         config = place.config(files)
         files.remove()
@@ -213,6 +213,6 @@ def cancel(place: Workplace, say: Print) -> None:
         raise StateError(f"no update of stack '{files.stack}' is in progress; there is nothing to cancel")
     pids = ", ".join(str(owner["pid"]) for owner in live)
     raise StateError(
-        f"the update of stack '{files.stack}' runs in process {pids}: interrupt it there (Ctrl-C, or `kill -INT {pids}`). "
+        f"the update of stack '{files.stack}' runs in process {pids}: interrupt it there (Ctrl-C). "
         "If it is killed, the next command takes over its lock and picks up where it stopped"
     )

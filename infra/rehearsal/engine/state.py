@@ -143,7 +143,7 @@ class StackFiles:
 
 
 class Writer:
-    """Snapshot -> checkpoint text. A resource's JSON is made once per value of it, so a write costs what changed."""
+    """Snapshot -> checkpoint text. A resource's JSON is made once: a write costs what has changed."""
 
     def __init__(self, files: StackFiles, vault: Vault) -> None:
         self._files = files

@@ -18,6 +18,12 @@ FIXED_PROVIDER_INPUTS: Final = ("region",)
 """A provider whose resources would live elsewhere after a change of these."""
 
 
+PROTECTED: Final = (
+    "as it is currently marked for protection. To unprotect the resource, remove the `protect` flag from the "
+    "resource in your Pulumi program and run `pulumi up`"
+)
+
+
 class Op(StrEnum):
     """Step names, as in Pulumi's events."""
 
@@ -33,7 +39,7 @@ class Op(StrEnum):
 
 
 COUNTED: Final = frozenset({Op.SAME, Op.CREATE, Op.UPDATE, Op.DELETE, Op.REPLACE})
-"""Summaries count the logical steps: a replacement is one "replace", not its create and delete (step.go Logical)."""
+"""Summaries count logical steps: a replacement is one "replace", not its create and delete (step.go)."""
 
 
 class Refusal(Exception):
@@ -58,8 +64,9 @@ class Goal:
     ignore_changes: tuple[str, ...] = ()
     replace_on_changes: tuple[str, ...] = ()
     additional_secret_outputs: tuple[str, ...] = ()
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = field(default_factory=Timeouts)
     version: str = ""
+    aliases: tuple[str, ...] = ()
 
     def draft(self, inputs: Values, provider: str = "") -> Resource:
         """The resource that the state will hold, before any call."""
@@ -99,6 +106,16 @@ class Verdict:
         )
 
 
+def guard_renamed(goal: Goal, old_urns: Collection[str]) -> None:
+    """Refuse an alias that would match something in the state; others (pulumi-aws has some) do nothing."""
+    former = next((urn for urn in goal.aliases if urn in old_urns), None)
+    if former is not None and goal.urn not in old_urns:
+        raise Refusal(
+            f"the option aliases ({goal.urn} was {former}) is not available in the embedded engine: "
+            "use the Pulumi CLI"
+        )
+
+
 def declared(goal: Goal, old: Resource | None) -> Values:
     """The program's inputs with ignore_changes applied."""
     if old is None or not goal.ignore_changes:
@@ -107,7 +124,7 @@ def declared(goal: Goal, old: Resource | None) -> Values:
 
 
 def decide(goal: Goal, old: Resource | None, news: Values, diffed: Diffed) -> Verdict:
-    """Choose the fate of a custom resource. `news` are the checked inputs, `diffed` the provider's comparison."""
+    """Choose a custom resource's fate. `news` are the checked inputs, `diffed` the provider's comparison."""
     if old is None:
         return Verdict(Op.CREATE)
     if old.pending_replacement:
@@ -116,11 +133,7 @@ def decide(goal: Goal, old: Resource | None, news: Values, diffed: Diffed) -> Ve
     changed = _unique(diffed.changed, replaces)
     if replaces:
         if goal.protect and old.protect:
-            raise Refusal(
-                f'unable to replace resource "{goal.urn}"\nas it is currently marked for protection. '
-                "To unprotect the resource, remove the `protect` flag from the resource in your Pulumi program "
-                "and run `pulumi up`"
-            )
+            raise Refusal(f'unable to replace resource "{goal.urn}"\n{PROTECTED}')
         first = (
             diffed.delete_before_replace if goal.delete_before_replace is None else goal.delete_before_replace
         )
@@ -131,15 +144,15 @@ def decide(goal: Goal, old: Resource | None, news: Values, diffed: Diffed) -> Ve
 
 
 def decide_plain(goal: Goal, old: Resource | None) -> Verdict:
-    """Choose the fate of a component or provider: nothing outside the state changes, so any difference is an update."""
+    """Choose a component's or provider's fate: only the state changes, so any difference is an update."""
     if old is None:
         return Verdict(Op.CREATE)
     changed = differing(old.inputs, goal.inputs)
     moved = [key for key in changed if key in FIXED_PROVIDER_INPUTS]
     if old.is_provider and moved and not old.is_default_provider:
         raise Refusal(
-            f"provider {old.name}: {', '.join(moved)} cannot change in place, since its resources would be looked for "
-            "elsewhere; destroy the stack first, or use the Pulumi CLI"
+            f"provider {old.name}: {', '.join(moved)} cannot change in place, since its resources would be "
+            "looked for elsewhere; destroy the stack first, or use the Pulumi CLI"
         )
     return Verdict(Op.UPDATE if changed else Op.SAME, changed)
 
@@ -151,7 +164,7 @@ def differing(olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[str, ..
 
 def _forced(goal: Goal, old: Resource, news: Values) -> tuple[str, ...]:
     """Keys that replace_on_changes turns into a replacement."""
-    forced = []
+    forced: list[str] = []
     for text in goal.replace_on_changes:
         path = paths.parse(text)
         if path and path[0] == "*":
@@ -195,15 +208,10 @@ def doomed(resources: Iterable[Resource], declared_urns: Collection[str]) -> tup
 
 
 def guard_protected(resources: Iterable[Resource]) -> None:
-    """Refuse to delete protected resources, before anything is deleted. What a replacement left was judged then."""
+    """Refuse to delete protected resources, before anything is deleted."""
     for resource in resources:
         if resource.protect and not resource.pending_replacement and not resource.delete:
-            raise Refusal(
-                f'unable to delete resource "{resource.urn}"\nas it is currently marked for protection. '
-                "To unprotect the resource, remove the `protect` flag from the resource in your Pulumi program "
-                "and run `pulumi up`, or use the command:\n"
-                f"`pulumi state unprotect '{resource.urn}'`"
-            )
+            raise Refusal(f'unable to delete resource "{resource.urn}"\n{PROTECTED}')
 
 
 def blockers(resources: tuple[Resource, ...]) -> dict[int, set[int]]:

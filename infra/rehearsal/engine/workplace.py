@@ -1,4 +1,4 @@
-"""What a command works on: its environment, the project it stands in, the backend, the stack, the passphrase."""
+"""What a command works on: environment, project, backend, stack, passphrase."""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ class Group(pulumi.ComponentResource):
 class FakeProvider(pulumi.ProviderResource):
     """An explicit provider of the fake package."""
 
-    def __init__(self, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("fake", name, dict(inputs), opts)
 
 

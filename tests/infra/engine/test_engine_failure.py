@@ -34,7 +34,10 @@ def test_failed_create_leaves_its_siblings_and_says_why(lab, thing):
     with pytest.raises(automation.CommandError) as caught:
         lab.up(siblings(thing))
     text = str(caught.value)
-    assert "fake:index:Thing (bad2): error: creating fake:index:Thing 'bad2': ResourceLimitExceeded: no more" in text
+    assert (
+        "fake:index:Thing (bad2): error: creating fake:index:Thing 'bad2': ResourceLimitExceeded: no more"
+        in text
+    )
     assert "error: update failed" in text
     assert "Traceback" not in text
     assert {"a", "bad", "c"} == set(lab.resources)
@@ -57,7 +60,9 @@ def test_nothing_is_deleted_after_a_failure(lab, thing):
 
 
 def test_partial_failure_goes_to_the_state_and_is_mended(lab, thing):
-    (lab.fake.fail)["create first"] = PartialFailure("Timeout", "never ready", id="i-1", outputs={"arn": "half"})
+    lab.fake.fail["create first"] = PartialFailure(
+        "Timeout", "never ready", id="i-1", outputs={"arn": "half"}
+    )
     with pytest.raises(automation.CommandError, match="Timeout: never ready"):
         lab.up(lambda: thing("first") and None)
     first = lab.resources["first"]
@@ -90,7 +95,7 @@ def test_broken_program_is_an_inline_source_error(lab, thing):
 
 def test_duplicate_names_are_refused(lab, thing):
     with pytest.raises(automation.CommandError, match="Duplicate resource URN"):
-        lab.up(lambda: [thing("first"), thing("first")] and None)
+        lab.up(lambda: print(thing("first"), thing("first")))
 
 
 def test_unclear_outcome_stays_on_record_and_is_resolved(lab, thing):
@@ -196,12 +201,14 @@ def program(generation):
     return run
 
 fake = Durable()
-fake.things = {key: Thing(**one) for key, one in json.loads(cloud.read_text()).items()} if cloud.exists() else {}
+there = json.loads(cloud.read_text()) if cloud.exists() else {}
+fake.things = {key: Thing(**one) for key, one in there.items()}
 options = automation.LocalWorkspaceOptions(
     work_dir=str(root / "work"), pulumi_command=EmbeddedPulumiCommand(fake),
     env_vars={"PULUMI_BACKEND_URL": f"file://{root}", "PULUMI_CONFIG_PASSPHRASE": "correct horse"})
 def stack(generation):
-    return automation.create_or_select_stack("dev", project_name="shop", program=program(generation), opts=options)
+    run = program(generation)
+    return automation.create_or_select_stack("dev", project_name="shop", program=run, opts=options)
 if call != "none":
     stack(1).up()
 run = stack(2).up()
@@ -214,7 +221,15 @@ print(json.dumps({"changes": changes, "again": again, "names": names, "left": le
 
 
 QUICK = [("create fresh", "after"), ("delete swap", "after"), ("update first", "before")]
-CALLS = ["create fresh", "update first", "delete gone", "delete swap", "create swap", "create turn", "delete turn"]
+CALLS = [
+    "create fresh",
+    "update first",
+    "delete gone",
+    "delete swap",
+    "create swap",
+    "create turn",
+    "delete turn",
+]
 SLOW = [
     pytest.param(call, when, marks=pytest.mark.slow)
     for call in CALLS
@@ -242,8 +257,12 @@ def test_killed_at_any_call_the_next_run_converges(tmp_path, call, when):
         process.send_signal(signal.SIGKILL)
         process.wait()
     checkpoint = json.loads((tmp_path / ".pulumi/stacks/shop/dev.json").read_text())["checkpoint"]["latest"]
-    assert call.split()[1] in [one["resource"]["urn"].rpartition("::")[2] for one in checkpoint["pending_operations"]]
-    done = subprocess.run([*command, "none", ""], env=environment, capture_output=True, text=True, check=False)
+    assert call.split()[1] in [
+        one["resource"]["urn"].rpartition("::")[2] for one in checkpoint["pending_operations"]
+    ]
+    done = subprocess.run(
+        [*command, "none", ""], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["names"] == ["first", "fresh", "second", "swap", "turn"]

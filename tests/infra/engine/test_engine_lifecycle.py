@@ -66,11 +66,14 @@ def test_whole_numbers_arrive_as_int(lab, thing):
 
 def test_ignore_changes_keeps_what_is_there(lab, thing):
     def program(value):
-        return lambda: thing(
-            "first",
-            {"size": value, "tags": {"a": value, "b": value}},
-            pulumi.ResourceOptions(ignore_changes=["size", "tags.a"]),
-        ) and None
+        return lambda: (
+            thing(
+                "first",
+                {"size": value, "tags": {"a": value, "b": value}},
+                pulumi.ResourceOptions(ignore_changes=["size", "tags.a"]),
+            )
+            and None
+        )
 
     lab.up(program("old"))
     run = lab.up(program("new"))
@@ -136,7 +139,9 @@ def test_components_parents_and_registered_outputs(lab, thing, group):
 
 def test_explicit_provider_is_configured_with_decoded_inputs(lab, thing, fake_provider):
     def program():
-        provider = fake_provider("here", {"region": "eu-west-1", "accounts": '["123456789012"]', "skip": "true"})
+        provider = fake_provider(
+            "here", {"region": "eu-west-1", "accounts": '["123456789012"]', "skip": "true"}
+        )
         thing("first", {}, pulumi.ResourceOptions(provider=provider))
 
     lab.up(program)
@@ -156,9 +161,10 @@ def test_default_provider_takes_the_stacks_config(lab, thing):
 
 def test_region_of_a_provider_cannot_change_in_place(lab, thing, fake_provider):
     def program(region):
-        return lambda: thing(
-            "first", {}, pulumi.ResourceOptions(provider=fake_provider("here", {"region": region}))
-        ) and None
+        return lambda: (
+            thing("first", {}, pulumi.ResourceOptions(provider=fake_provider("here", {"region": region})))
+            and None
+        )
 
     lab.up(program("eu-west-1"))
     with pytest.raises(automation.CommandError, match="region cannot change in place"):

@@ -11,10 +11,9 @@ import pulumi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.rehearsal.engine.provider import Fake
+from infra.rehearsal.engine.provider import Diffed, Fake
 from infra.rehearsal.engine.resource import Resource
 from infra.rehearsal.engine.steps import Goal, Op, blockers, cascade, decide, doomed
-from infra.rehearsal.engine.provider import Diffed
 
 
 @st.composite
@@ -22,7 +21,9 @@ def graphs(draw):
     """For each node the earlier nodes it needs, by property or by depends_on."""
     size = draw(st.integers(1, 9))
     return [
-        {need: draw(st.booleans()) for need in draw(st.sets(st.integers(0, node - 1), max_size=3))} if node else {}
+        {need: draw(st.booleans()) for need in draw(st.sets(st.integers(0, node - 1), max_size=3))}
+        if node
+        else {}
         for node in range(size)
     ]
 

@@ -49,11 +49,17 @@ def test_preview_writes_nothing(lab, thing):
 
 def test_preview_and_up_agree_on_the_counts(lab, thing):
     def program(kind, names):
-        return lambda: [thing(name, {"kind": kind if name == "a" else "x", "size": kind}) for name in names] and None
+        return lambda: (
+            [thing(name, {"kind": kind if name == "a" else "x", "size": kind}) for name in names] and None
+        )
 
     lab.up(program("x", "abc"))
     changed = program("y", "abd")
-    assert lab.preview(changed).counts == lab.up(changed).counts == {"same": 1, "replace": 1, "update": 1, "create": 1, "delete": 1}
+    assert (
+        lab.preview(changed).counts
+        == lab.up(changed).counts
+        == {"same": 1, "replace": 1, "update": 1, "create": 1, "delete": 1}
+    )
 
 
 def test_dependents_of_a_replacement_preview_as_changed(lab, thing):

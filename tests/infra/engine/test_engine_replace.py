@@ -15,7 +15,11 @@ def test_create_before_delete_gets_a_fresh_name(lab, thing):
     lab.up(one(thing, "x"))
     (old,) = lab.fake.things
     run = lab.up(one(thing, "y"))
-    assert run.changed == [("create-replacement", "first"), ("replace", "first"), ("delete-replaced", "first")]
+    assert run.changed == [
+        ("create-replacement", "first"),
+        ("replace", "first"),
+        ("delete-replaced", "first"),
+    ]
     assert run.counts == {"same": 1, "replace": 1}
     (new,) = lab.fake.things
     assert new != old
@@ -26,7 +30,11 @@ def test_create_before_delete_gets_a_fresh_name(lab, thing):
 def test_delete_before_replace_by_option(lab, thing):
     lab.up(one(thing, "x"))
     run = lab.up(one(thing, "y", delete_before_replace=True))
-    assert run.changed == [("delete-replaced", "first"), ("replace", "first"), ("create-replacement", "first")]
+    assert run.changed == [
+        ("delete-replaced", "first"),
+        ("replace", "first"),
+        ("create-replacement", "first"),
+    ]
     assert run.counts == {"same": 1, "replace": 1}
     assert lab.fake.mutations[1:] == ["delete first", "create first"]
 
@@ -39,9 +47,10 @@ def test_provider_may_ask_for_delete_before_replace_and_the_option_overrules_it(
 
 
 def test_replace_on_changes_makes_an_update_a_replacement(lab, thing):
-    program = lambda value: lambda: thing(  # noqa: E731
-        "first", {"size": value, "tags": {"a": value}}, pulumi.ResourceOptions(replace_on_changes=["tags.a"])
-    ) and None
+    def program(value):
+        options = pulumi.ResourceOptions(replace_on_changes=["tags.a"])
+        return lambda: thing("first", {"size": value, "tags": {"a": value}}, options) and None
+
     lab.up(program(1))
     assert ("replace", "first") in lab.up(program(2)).changed
 
@@ -85,7 +94,9 @@ def test_delete_before_replace_takes_along_only_dependents_that_are_replaced(lab
     assert calls.index("create second") < calls.index("create third")
     assert run.counts == {"same": 2, "replace": 3, "update": 1}
     assert lab.up(program("y")).changed == []
-    assert not [one for one in lab.deployment["resources"] if one.get("pendingReplacement") or one.get("delete")]
+    assert not [
+        one for one in lab.deployment["resources"] if one.get("pendingReplacement") or one.get("delete")
+    ]
 
 
 def test_protected_is_not_replaced(lab, thing):
@@ -110,7 +121,9 @@ def test_replacement_keeps_the_old_for_the_next_run_when_its_deletion_fails(lab,
     lab.fake.fail["delete first"] = Refused("InUse", "still attached")
     with pytest.raises(automation.CommandError, match="InUse: still attached"):
         lab.up(one(thing, "y"))
-    assert [one.get("delete", False) for one in lab.deployment["resources"] if one["type"] == "fake:index:Thing"] == [
+    assert [
+        one.get("delete", False) for one in lab.deployment["resources"] if one["type"] == "fake:index:Thing"
+    ] == [
         False,
         True,
     ]
@@ -124,7 +137,15 @@ def test_preview_of_replacements_names_the_same_steps_and_calls_nothing(lab, thi
     lab.up(one(thing, "x"))
     calls = list(lab.fake.mutations)
     run = lab.preview(one(thing, "y"))
-    assert run.changed == [("create-replacement", "first"), ("replace", "first"), ("delete-replaced", "first")]
+    assert run.changed == [
+        ("create-replacement", "first"),
+        ("replace", "first"),
+        ("delete-replaced", "first"),
+    ]
     first = lab.preview(one(thing, "y", delete_before_replace=True))
-    assert first.changed == [("delete-replaced", "first"), ("replace", "first"), ("create-replacement", "first")]
+    assert first.changed == [
+        ("delete-replaced", "first"),
+        ("replace", "first"),
+        ("create-replacement", "first"),
+    ]
     assert lab.fake.mutations == calls

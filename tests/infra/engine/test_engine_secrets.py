@@ -70,7 +70,9 @@ def everything(lab):
 def test_never_in_the_clear_in_files_events_or_text(lab, thing):
     def program():
         config = pulumi.Config()
-        first = thing("first", {"password": config.require_secret("pw"), "deep": {"a": [pulumi.Output.secret(WORD)]}})
+        first = thing(
+            "first", {"password": config.require_secret("pw"), "deep": {"a": [pulumi.Output.secret(WORD)]}}
+        )
         thing("second", {"of": first.password, "copied": "no"})
         pulumi.export("password", first.password)
         pulumi.export("plain", "seen")

@@ -24,9 +24,11 @@ known = st.recursive(
 )
 trees = st.recursive(
     scalars | st.just(UNKNOWN),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    | inner.map(Secret),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+        | inner.map(Secret)
+    ),
     max_leaves=12,
 )
 
