@@ -1,0 +1,57 @@
+"""A model on its way through the passes, and what was measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+TORCH = "torch"
+ONNX = "onnx"
+MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A model in one `format` (`TORCH`: a `.safetensors` file; `ONNX`: a graph beside its weights).
+
+    `path` is the main file; everything the model needs lies in its folder, and nothing else does.
+    """
+
+    format: str
+    path: Path
+    passes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """File name -> path, sorted."""
+        return {path.name: path for path in sorted(self.path.parent.iterdir()) if path.is_file()}
+
+    @property
+    def size_mb(self) -> float:
+        """All files together, in MB (1e6 bytes)."""
+        return sum(path.stat().st_size for path in self.files.values()) / MEGABYTE
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures of one draft on one piece of hardware.
+
+    `metric` in the use case's unit; latency of one request in ms of wall time, from the quietest window;
+    `rows_per_cpu_s` requests per second of processor time, in full batches; `size_mb` of 1e6 bytes.
+    """
+
+    metric: float
+    p50_ms: float
+    p99_ms: float
+    rows_per_cpu_s: float
+    size_mb: float
+    hardware: str
+    more: Mapping[str, float] = field(default_factory=dict)
+
+    def as_data(self) -> dict[str, Any]:
+        """As the record writes it."""
+        data = asdict(self)
+        more = data.pop("more")
+        return data | more

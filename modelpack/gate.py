@@ -1,0 +1,160 @@
+"""The gate: a pass is kept only when it pays, and every verdict carries its reason.
+
+A pass *harms* when the task metric may have fallen, against the trained model, by more than `metric_drop`: the
+upper end of the paired interval counts, not the mean. It *pays* when one request or a full batch takes measurably
+less processor time, or the files are measurably smaller, and nothing else is measurably worse. Where the timing
+does not settle the question the pass is dropped as inconclusive. The rules below are pure; `judge` applies a pass,
+has it measured, and asks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from modelpack.bench.local import Comparison, Ratio
+from modelpack.draft import Draft, Measured
+from modelpack.errors import EcomdeployError
+from modelpack.metrics import Interval
+from modelpack.spec import GateSpec
+
+MARGIN = 1.15
+"""A ratio of processor times within this factor is noise on a shared machine."""
+SMALLER = 0.9
+"""Files that shrink at least to this share are a gain."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a pass stays, why, and its figures (none when it crashed)."""
+
+    name: str
+    kept: bool
+    reason: str
+    measured: Measured | None
+
+    def as_data(self) -> dict[str, Any]:
+        """As the record writes it."""
+        figures = self.measured.as_data() if self.measured else dict.fromkeys(FIGURES)
+        return {"name": self.name, "kept": self.kept, "reason": self.reason, **figures}
+
+
+FIGURES = ("metric", "p50_ms", "p99_ms", "rows_per_cpu_s", "size_mb", "hardware")
+
+
+class Candidate(Protocol):
+    """What the gate needs to know of a pass."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def required(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A changed draft and what was found: its figures, those of the draft before it, and how they compare.
+
+    `drop` is how much the metric fell against the trained model (above 0: worse), with its interval.
+    """
+
+    draft: Draft
+    before: Measured
+    after: Measured
+    drop: Interval
+    comparison: Comparison
+
+
+def judge(
+    candidate: Candidate, draft: Draft, limits: GateSpec, attempt: Callable[[Draft], Trial]
+) -> tuple[Draft, Verdict]:
+    """The draft to go on with, and the verdict. `attempt` applies and measures the pass; when it raises, the pass
+    is dropped with the cause. Raises EcomdeployError when a required pass fails or harms."""
+    try:
+        trial = attempt(draft)
+    except Exception as error:
+        reason = f"failed: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        if candidate.required:
+            raise EcomdeployError(f"the pass {candidate.name!r} {reason}", hint="the model cannot be served") from error
+        return draft, Verdict(candidate.name, False, reason, None)
+    harmed = harm(trial.drop, limits)
+    if candidate.required:
+        if harmed:
+            raise EcomdeployError(f"the pass {candidate.name!r} is needed to serve, but {harmed}")
+        return trial.draft, Verdict(candidate.name, True, f"needed to serve; {gains(trial)}", trial.after)
+    kept, reason = (False, harmed) if harmed else pays(trial)
+    return (trial.draft if kept else draft), Verdict(candidate.name, kept, reason, trial.after)
+
+
+def harm(drop: Interval, limits: GateSpec) -> str:
+    """Why the metric forbids it; empty when it does not."""
+    if drop.high > limits.metric_drop:
+        return f"the metric may fall by {drop.high:.4f} (mean {drop.value:+.4f}); allowed: {limits.metric_drop:g}"
+    return ""
+
+
+def pays(trial: Trial) -> tuple[bool, str]:
+    """Whether speed and size speak for it, and the reason in words."""
+    sides = {"one request": trial.comparison.latency, "a full batch": trial.comparison.throughput}
+    slower = [f"{words} {factor(ratio)}" for words, ratio in sides.items() if ratio.high < 1 / MARGIN]
+    unclear = [f"{words} {spread(ratio)}" for words, ratio in sides.items() if ratio.low < 1 / MARGIN <= ratio.high]
+    faster = [ratio for ratio in sides.values() if ratio.low > MARGIN]
+    smaller = trial.after.size_mb <= SMALLER * trial.before.size_mb
+    if slower:
+        return False, f"slower: {' and '.join(slower)}"
+    if unclear:
+        return False, f"inconclusive timing: {' and '.join(unclear)}"
+    if faster or smaller:
+        return True, gains(trial)
+    return False, f"does not pay: {gains(trial)}"
+
+
+def gains(trial: Trial) -> str:
+    """Speed and size in words."""
+    return (
+        f"one request {factor(trial.comparison.latency)}, a full batch {factor(trial.comparison.throughput)}, "
+        f"{trial.before.size_mb:.1f} -> {trial.after.size_mb:.1f} MB"
+    )
+
+
+def factor(ratio: Ratio) -> str:
+    """A ratio for people: "2.1x"."""
+    return f"{ratio.median:.2f}x"
+
+
+def spread(ratio: Ratio) -> str:
+    """A ratio with its interval."""
+    return f"{ratio.median:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
+
+
+def check_limits(chosen: Measured, limits: GateSpec) -> None:
+    """Raises EcomdeployError when what was chosen breaks the user's own limits."""
+    broken = [
+        f"{words} is {value:.2f} {unit}, over pack.gate.{key}: {limit:g}"
+        for key, words, value, limit, unit in (
+            ("p99_ms", "p99 of one request", chosen.p99_ms, limits.p99_ms, "ms"),
+            ("size_mb", "the model", chosen.size_mb, limits.size_mb, "MB"),
+        )
+        if limit is not None and value > limit
+    ]
+    if broken:
+        raise EcomdeployError("; ".join(broken), hint="raise the limit, or choose other passes")
+
+
+COLUMNS = ("model", "metric", "p50 ms", "p99 ms", "rows / CPU s", "MB", "verdict")
+
+
+def table_row(name: str, measured: Measured | None, verdict: str) -> tuple[str, ...]:
+    """One line of the gate's table, matching `COLUMNS`."""
+    if measured is None:
+        return (name, "-", "-", "-", "-", "-", verdict)
+    return (
+        name,
+        f"{measured.metric:.4f}",
+        f"{measured.p50_ms:.2f}",
+        f"{measured.p99_ms:.2f}",
+        f"{measured.rows_per_cpu_s:,.0f}",
+        f"{measured.size_mb:.2f}",
+        verdict,
+    )

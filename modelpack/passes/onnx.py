@@ -1,0 +1,76 @@
+"""Export to ONNX: the graph that every CPU runtime reads, with its weights in a file beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from modelpack.draft import ONNX, TORCH, Draft
+from modelpack.passes.base import EXPORT, Pass, Workshop
+from modelpack.sources.onnx import write
+from modelpack.usecases.base import Signature
+
+OPSET = 20
+
+
+class OnnxExport(Pass):
+    """`torch.onnx.export(dynamo=True)` with a free batch dimension."""
+
+    name: ClassVar[str] = "onnx"
+    title: ClassVar[str] = "export to ONNX"
+    stage: ClassVar[int] = EXPORT
+    takes: ClassVar[str] = TORCH
+    gives: ClassVar[str] = ONNX
+    required: ClassVar[bool] = True
+    about: ClassVar[str] = "https://docs.pytorch.org/docs/stable/onnx_export.html"
+
+    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+        import torch
+
+        model = workshop.usecase.load(draft.path)
+        signature = workshop.usecase.signature()
+        given = tuple(torch.from_numpy(workshop.examples[tensor.name][:2]) for tensor in signature.inputs)
+        with quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                model,
+                given,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[tensor.name for tensor in signature.inputs],
+                output_names=[tensor.name for tensor in signature.outputs],
+                dynamic_shapes=free_batch(signature),
+                verbose=False,
+            )
+        if program is None:
+            raise RuntimeError("the exporter gave no program")
+        return write(program.model_proto, workshop.folder)
+
+
+def free_batch(signature: Signature) -> tuple[dict[int, Any], ...]:
+    """The dimensions that differ from request to request."""
+    import torch
+
+    batch = torch.export.Dim("batch")
+    return tuple(
+        {place: batch for place, size in enumerate(tensor.shape) if size == -1} for tensor in signature.inputs
+    )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """The exporter talks on stdout and through warnings and logging; what matters comes as an exception."""
+    loud = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loud]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        for logger in loud:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loud, levels, strict=True):
+                logger.setLevel(level)

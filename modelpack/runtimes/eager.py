@@ -1,0 +1,36 @@
+"""PyTorch as it trained: the reference that every pass is measured against. It serves nothing."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from modelpack.draft import TORCH, Draft
+from modelpack.runtimes.base import Runtime
+from modelpack.usecases.base import Arrays, Run, UseCase
+
+
+class Eager(Runtime):
+    """Executes the use case's torch module, one thread."""
+
+    name: ClassVar[str] = "eager"
+    format: ClassVar[str] = TORCH
+
+    def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
+        import torch
+
+        model = usecase.load(draft.path)
+        signature = usecase.signature()
+        inputs = [tensor.name for tensor in signature.inputs]
+        outputs = [tensor.name for tensor in signature.outputs]
+
+        def run(arrays: Arrays) -> Arrays:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)
+            try:
+                with torch.inference_mode():
+                    answers = model(*(torch.from_numpy(arrays[name]) for name in inputs))
+            finally:
+                torch.set_num_threads(threads)
+            return {name: answer.numpy() for name, answer in zip(outputs, answers, strict=True)}
+
+        return run

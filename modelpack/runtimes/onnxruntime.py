@@ -1,0 +1,57 @@
+"""ONNX Runtime on the CPU (onnxruntime.ai/docs/api/python/api_summary.html).
+
+One intra-op thread: a request is far below a millisecond, and the server scales by processes.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+from modelpack.draft import ONNX, Draft
+from modelpack.errors import BadInput
+from modelpack.runtimes.base import Runtime
+from modelpack.usecases.base import Arrays, Run, UseCase
+
+
+SERVER = ("httptools>=0.6,<1", "msgspec>=0.19,<1", "numpy>=2,<3", "uvicorn>=0.34,<1", "uvloop>=0.21,<1")
+
+
+class OnnxRuntime(Runtime):
+    """Executes ONNX graphs with their weights beside them."""
+
+    name: ClassVar[str] = "onnxruntime"
+    format: ClassVar[str] = ONNX
+    debian_packages: ClassVar[tuple[str, ...]] = (
+        "python3-minimal",
+        "python3",
+        "libstdc++6",
+        "libgomp1",
+        "ca-certificates",
+    )
+
+    def requirements(self) -> tuple[str, ...]:
+        """The server's libraries, and the very ONNX Runtime that measures and answers here."""
+        return (f"onnxruntime=={version('onnxruntime')}", *SERVER)
+
+    def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(
+                str(draft.path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise BadInput(
+                f"ONNX Runtime cannot load it: {str(error).strip().splitlines()[0]}", where=str(draft.path)
+            ) from error
+        names = [tensor.name for tensor in usecase.signature().outputs]
+
+        def run(inputs: Arrays) -> Arrays:
+            return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+        return run

@@ -1,0 +1,188 @@
+"""`.onnx` files: read without running anything, refused when they reach outside their folder or need unknown code.
+
+External data: onnx.ai/onnx/repo-docs/ExternalData.html (`location` is relative to the model file). A crafted
+`location` that leaves the folder reads foreign files (CVE-2022-25882, CVE-2024-27318), so every one is checked
+here before any weight is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from modelpack.draft import ONNX, Draft
+from modelpack.errors import BadInput
+from modelpack.sources.base import LARGEST, Source
+from modelpack.usecases.base import Signature, Tensor, UseCase
+
+if TYPE_CHECKING:
+    import onnx
+
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
+"""Operator sets that ONNX Runtime itself carries."""
+WEIGHTS_FILE = "model.bin"
+GRAPH_FILE = "model.onnx"
+INLINE_BYTES = 1024
+
+
+class Onnx(Source):
+    """A graph with the use case's signature."""
+
+    name: ClassVar[str] = "onnx"
+
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
+        import onnx
+
+        graph = read(path)
+        for problem in (*foreign_operators(graph), *differences(graph, usecase.signature())):
+            raise BadInput(
+                problem, where=str(path), hint=f"the use case {usecase.name!r} fixes inputs and outputs"
+            )
+        try:
+            onnx.checker.check_model(str(path))
+            onnx.load_external_data_for_model(graph, str(path.parent))
+        except (onnx.checker.ValidationError, ValueError, OSError) as error:
+            raise BadInput(f"not a valid ONNX model: {first_line(error)}", where=str(path)) from error
+        return write(graph, folder)
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """The graph without its weights, external files checked. Raises BadInput when damaged or escaping."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        graph = onnx.load_model(str(path), format="protobuf", load_external_data=False)
+    except (DecodeError, ValueError) as error:
+        raise BadInput("damaged or not an ONNX file", where=str(path)) from error
+    if not graph.HasField("graph") or not graph.graph.node:
+        raise BadInput("damaged or not an ONNX file: it holds no graph", where=str(path))
+    for tensor in external_tensors(graph):
+        check_external(tensor, path)
+    return graph
+
+
+def write(graph: onnx.ModelProto, folder: Path) -> Draft:
+    """Graph and weights as two files in `folder`; the same model gives the same bytes on any path.
+
+    Exporters leave notes in the graph (stack traces with paths, scopes): they are taken out.
+    """
+    import onnx
+
+    folder.mkdir(parents=True, exist_ok=True)
+    strip_notes(graph)
+    onnx.save_model(
+        graph,
+        str(folder / GRAPH_FILE),
+        save_as_external_data=True,
+        all_tensors_to_one_file=True,
+        location=WEIGHTS_FILE,
+        size_threshold=INLINE_BYTES,
+        convert_attribute=False,
+    )
+    return Draft(ONNX, folder / GRAPH_FILE)
+
+
+def strip_notes(graph: onnx.ModelProto) -> None:
+    """Remove metadata and doc strings everywhere; they carry paths and do not change an answer."""
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    parts: list[Any] = [graph.graph, *graph.functions]
+    for part in parts:
+        part.doc_string = ""
+        del part.metadata_props[:]
+        named = [*part.node, *getattr(part, "initializer", ()), *getattr(part, "value_info", ())]
+        for item in [*named, *(getattr(part, "input", ()) if part is graph.graph else ())]:
+            item.doc_string = ""
+            del item.metadata_props[:]
+        for item in getattr(part, "output", ()) if part is graph.graph else ():
+            item.doc_string = ""
+            del item.metadata_props[:]
+
+
+def check_external(tensor: onnx.TensorProto, path: Path) -> None:
+    """Raises BadInput when a tensor's file is outside the model's folder, missing, too short or too large."""
+    entry = {item.key: item.value for item in tensor.external_data}
+    location = entry.get("location", "")
+    folder = path.parent.resolve()
+    file = (folder / location).resolve()
+    if not location or Path(location).is_absolute() or not file.is_relative_to(folder):
+        raise BadInput(f"weights outside the model's folder are refused: {location!r}", where=str(path))
+    if not file.is_file():
+        raise BadInput(f"its weights file is missing: {location}", where=str(path))
+    size = file.stat().st_size
+    try:
+        end = int(entry.get("offset", "0")) + int(entry.get("length", "0"))
+    except ValueError as error:
+        raise BadInput(f"the tensor {tensor.name!r} has no proper offset", where=str(path)) from error
+    if size > LARGEST or end > size:
+        raise BadInput(f"its weights file {location} has {size} bytes; {end} are asked for", where=str(path))
+
+
+def foreign_operators(graph: onnx.ModelProto) -> list[str]:
+    """Operators that only a custom library could run."""
+    local = {(function.domain, function.name) for function in graph.functions}
+    found = {
+        f"{node.domain}::{node.op_type}"
+        for node in nodes(graph)
+        if node.domain not in DOMAINS and (node.domain, node.op_type) not in local
+    }
+    return [f"custom operators are refused: {', '.join(sorted(found))}"] if found else []
+
+
+def differences(graph: onnx.ModelProto, signature: Signature) -> list[str]:
+    """How the graph's inputs and outputs differ from the wanted `signature`, in words."""
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    given = [described(value) for value in graph.graph.input if value.name not in weights]
+    answered = [described(value) for value in graph.graph.output]
+    wanted = [
+        ("inputs", given, [wanted_words(tensor) for tensor in signature.inputs]),
+        ("outputs", answered, [wanted_words(tensor) for tensor in signature.outputs]),
+    ]
+    return [
+        f"its {kind} are {', '.join(have)}; wanted: {', '.join(want)}"
+        for kind, have, want in wanted
+        if sorted(have) != sorted(want)
+    ]
+
+
+def described(value: onnx.ValueInfoProto) -> str:
+    """`name INT64[-1, 200]`; any named or open dimension is -1."""
+    import onnx
+
+    kinds = {onnx.TensorProto.INT64: "INT64", onnx.TensorProto.INT32: "INT32", onnx.TensorProto.FLOAT: "FP32"}
+    tensor = value.type.tensor_type
+    sizes = [size.dim_value if size.HasField("dim_value") else -1 for size in tensor.shape.dim]
+    return f"{value.name} {kinds.get(tensor.elem_type, 'other')}{sizes}"
+
+
+def wanted_words(tensor: Tensor) -> str:
+    """The same words for what the use case wants."""
+    return f"{tensor.name} {tensor.datatype}{list(tensor.shape)}"
+
+
+def external_tensors(graph: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor, also in attributes and subgraphs, whose data lies in another file."""
+    from onnx.external_data_helper import _get_all_tensors, uses_external_data
+
+    return (tensor for tensor in _get_all_tensors(graph) if uses_external_data(tensor))
+
+
+def nodes(graph: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Every node, also in subgraphs and functions."""
+    waiting: list[Any] = [
+        *graph.graph.node,
+        *(node for function in graph.functions for node in function.node),
+    ]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for attribute in node.attribute:
+            for inner in [attribute.g, *attribute.graphs]:
+                waiting.extend(inner.node)
+
+
+def first_line(error: Exception) -> str:
+    """An error's first line."""
+    return str(error).strip().split("\n")[0]

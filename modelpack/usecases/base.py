@@ -1,0 +1,176 @@
+"""What a use case gives: data, training, a task metric, and the questions a shop asks of the model.
+
+A use case is a package (or one file) whose class subclasses `UseCase`. Its module stays light; torch, pandas and
+the like are imported inside methods. `data` is the use case's own type and opaque to everyone else.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpack.catalog import Catalog
+from modelpack.home import Home
+from modelpack.metrics import Interval
+from modelpack.packages import DataPackage
+from modelpack.progress import Progress
+from modelpack.spec import TrainSpec
+
+Arrays = Mapping[str, NDArray[Any]]
+Run = Callable[[Arrays], Arrays]
+"""A model as the use case sees it: named input arrays (first axis: batch) -> named output arrays."""
+
+D = TypeVar("D")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output as the Open Inference Protocol names it; -1 is the batch.
+
+    An input with a `default` may be left out or be shorter; it is padded at the end.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    default: int | float | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        """As `serving.json` writes it."""
+        data: dict[str, Any] = {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+        return data if self.default is None else data | {"default": self.default}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The model's inputs and outputs in order."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A task metric on held-out requests: one value per request, so that two models compare request by request.
+
+    `groups` names what is independent (a customer); `more` are further figures for the record.
+    """
+
+    metric: str
+    values: NDArray[np.float64]
+    groups: NDArray[Any]
+    higher_is_better: bool = True
+    more: Mapping[str, float] = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A rule without training that a model is measured against. `must_beat`: outside the interval, or no pack."""
+
+    name: str
+    about: str
+    evaluation: Evaluation
+    must_beat: bool
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Questions for `predict`: bodies with what a person wants to know beside them, and names of what is answered."""
+
+    requests: tuple[Mapping[str, Any], ...]
+    names: Mapping[str, str]
+
+
+class UseCase(abc.ABC, Generic[D]):
+    """Data, training, metric, signature and example requests of one task."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    epochs: ClassVar[int]
+    passes: ClassVar[tuple[str, ...]]
+    runtime: ClassVar[str] = "onnxruntime"
+    packages: ClassVar[tuple[DataPackage, ...]]
+    split: ClassVar[str]
+    tolerance: ClassVar[Mapping[str, Mapping[str, Any]]]
+    max_batch: ClassVar[int] = 64
+
+    @abc.abstractmethod
+    def prepare(self, home: Home, progress: Progress) -> D:
+        """Fetch, clean and split the data."""
+
+    @abc.abstractmethod
+    def train(self, data: D, spec: TrainSpec, progress: Progress) -> Any:
+        """A trained torch module in evaluation mode; the same bytes for the same spec on the same CPU type."""
+
+    @abc.abstractmethod
+    def save(self, model: Any, path: Path) -> None:
+        """Write a `.safetensors` file whose metadata `load` understands."""
+
+    @abc.abstractmethod
+    def load(self, path: Path) -> Any:
+        """Read what `save` wrote. Raises BadInput for anything else."""
+
+    @abc.abstractmethod
+    def evaluate(self, run: Run, data: D) -> Evaluation:
+        """The task metric on held-out data."""
+
+    @abc.abstractmethod
+    def baselines(self, data: D) -> tuple[Baseline, ...]:
+        """Rules without training, on the same held-out data; the first is the one named in the record."""
+
+    @abc.abstractmethod
+    def signature(self) -> Signature:
+        """Inputs and outputs of every model of this use case."""
+
+    @abc.abstractmethod
+    def examples(self, data: D, count: int) -> Arrays:
+        """Real held-out requests as arrays, for measuring speed."""
+
+    @abc.abstractmethod
+    def golden(self, data: D) -> Sequence[Mapping[str, Any]]:
+        """Requests (`{"instances": [...]}`) whose answers are kept with the pack."""
+
+    @abc.abstractmethod
+    def samples(self, data: D) -> Samples:
+        """Requests to show, with names."""
+
+    def extra(self, model: Any, data: D) -> Mapping[str, float]:
+        """Further figures of the trained model for the record (AUC and the like)."""
+        return {}
+
+
+def beats(model: Evaluation, baseline: Evaluation) -> Interval:
+    """The paired difference model - baseline (positive: the model is better) with its interval."""
+    from modelpack.metrics import bootstrap
+
+    sign = 1.0 if model.higher_is_better else -1.0
+    return bootstrap(sign * (model.values - baseline.values), model.groups)
+
+
+def arrays_from(instances: Sequence[Mapping[str, Any]], inputs: Sequence[Tensor]) -> dict[str, NDArray[Any]]:
+    """`instances` of a request as arrays, padded the way the model server pads."""
+    kinds = {"INT64": np.int64, "INT32": np.int32, "FP32": np.float32, "FP64": np.float64}
+    arrays = {}
+    for tensor in inputs:
+        shape = (len(instances), *tensor.shape[1:])
+        array = np.full(shape, tensor.default or 0, dtype=kinds[tensor.datatype])
+        for row, instance in enumerate(instances):
+            value = np.asarray(instance.get(tensor.name, tensor.default or 0))
+            if value.ndim == 0:
+                array[row] = value
+            else:
+                length = min(len(value), shape[1])
+                array[row, :length] = value[len(value) - length :]
+        arrays[tensor.name] = array
+    return arrays
+
+
+def usecases() -> Catalog[UseCase[Any]]:
+    """The use cases known here."""
+    return Catalog("usecase", "modelpack.usecases", UseCase)

