@@ -112,7 +112,10 @@ def deliver(
         if old is None:
             raise first_failed(shop, spec, release, str(error)) from error
         shop.ledger.fail(release.number, str(error))
-        settle(shop, spec, base, old)
+        try:
+            settle(shop, spec, base, old)
+        except EcomdeployError as later:  # the next `up` tidies; what the user must hear now is why it failed
+            shop.progress.note(f"not tidied up yet: {later}")
         raise
     except EcomdeployError as error:
         shop.ledger.record(release.number, State.INTERRUPTED, str(error))

@@ -124,6 +124,41 @@ def test_rollback_to_what_fell_out_of_the_window_provisions_it_first(town: Any, 
     outcome = ship.rollback(shop, spec_of(), 1)
     assert outcome.release.restores == 1
     assert any(call.startswith("up service") for call in shop.driver.calls)
+    assert len(town.world.configurations) == 6, "the live one and five more; what fell out is gone"
+
+
+def test_rollback_tidies_up_after_a_killed_up(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    ship.up(town.shop("two"), spec_of())
+    shop = town.shop("three")
+    shop.driver.refuse["service/shop-local"] = CloudRefused("no more")
+    with pytest.raises(CloudRefused):
+        ship.up(shop, spec_of())
+    town.world.configurations["shop-local-" + town.shop("any").ledger.find(3).key] = (
+        "registry.example/x@sha256:three"
+    )
+    ship.rollback(town.shop("three"), spec_of(), 1)
+    assert len(town.world.configurations) == 2
+
+
+def test_tidying_up_that_fails_does_not_hide_why_the_release_failed(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    town.world.broken.add("sha256:bad")
+    shop = town.shop("bad")
+    up, seen = shop.driver.up, []
+
+    def second_time_refused(*arguments: Any, **named: Any) -> Any:
+        seen.append(arguments)
+        if len(seen) > 1:
+            raise CloudRefused("throttled")
+        return up(*arguments, **named)
+
+    shop.driver.up = second_time_refused
+    with pytest.raises(Unhealthy, match="golden request 1"):
+        ship.up(shop, spec_of())
+    assert any("not tidied up yet: throttled" in line for line in shop.progress.lines)
+    assert ship.up(town.shop("one"), spec_of()).verified
+    assert len(town.world.configurations) == 1
 
 
 def test_rollback_says_beforehand_when_it_cannot_be(town: Any, spec_of: Any) -> None:
