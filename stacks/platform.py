@@ -1,6 +1,7 @@
 """The platform of an environment: network, cluster and GPU pools, shared by its services.
 
-Unlike a service it has no releases: the spec is made so, and drift is seen because every run reads back first.
+Unlike a service it has no releases: the spec is made so, and drift is seen because every run reads back
+first.
 """
 
 from __future__ import annotations
@@ -66,5 +67,9 @@ def told(
     shop: Shop, spec: Spec, state: str, changes: tuple[Change, ...], outputs: Mapping[str, Any]
 ) -> PlatformOutcome:
     return PlatformOutcome(
-        environment=spec.environment.name, state=state, driver=shop.driver.name, changes=changes, outputs=outputs
+        environment=spec.environment.name,
+        state=state,
+        driver=shop.driver.name,
+        changes=changes,
+        outputs=outputs,
     )

@@ -1,0 +1,289 @@
+"""The only place where collaborators are made and where the environment is read. Everything else receives what it uses."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelpack.errors import BadInput, EcomdeployError
+from modelpack.home import Home
+from modelpack.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from infra.aws_session import AwsSession
+    from infra.rehearsal.cloud.client import LocalCloud
+    from infra.targets.base import Traffic
+    from stacks.automation import AutomationDriver
+    from stacks.builder import PackBuilder
+    from stacks.ledger import Ledger
+    from stacks.release import Release
+    from stacks.shelf import Shelf
+    from stacks.shop import Outcome, Shop
+    from stacks.spec import KnownNames, Spec
+
+SPEC = "ecomdeploy.yaml"
+STATE = ".ecomdeploy"
+SAMPLES = "application/vnd.ecomdeploy.samples.v1+json"
+
+
+def home() -> Home:
+    """The user's folders: `ECOMDEPLOY_HOME` and `ECOMDEPLOY_CACHE`, else the platform's."""
+    import platformdirs
+
+    given, cache = os.environ.get("ECOMDEPLOY_HOME"), os.environ.get("ECOMDEPLOY_CACHE")
+    root = Path(given or platformdirs.user_data_dir("ecomdeploy")).absolute()
+    return Home(root, Path(cache or (root / "cache" if given else platformdirs.user_cache_dir("ecomdeploy"))).absolute())
+
+
+def local_cloud() -> LocalCloud:
+    """The user's local cloud; not started by this."""
+    from infra.rehearsal.cloud.client import LocalCloud
+
+    return LocalCloud(home())
+
+
+def known_usecase(name: str) -> str:
+    """The name if there is such a use case.
+
+    Raises:
+        BadInput: there is none; with the nearest known name.
+    """
+    from modelpack.usecases.base import usecases
+
+    usecases().get(name)
+    return name
+
+
+def known_names() -> KnownNames:
+    """What the catalogues know, for the spec's loader."""
+    from infra import instances
+    from infra.targets.catalog import targets
+    from modelpack.passes.base import passes
+    from modelpack.usecases.base import usecases
+    from stacks.spec import KnownNames
+
+    return KnownNames(
+        usecases=frozenset(usecases().names()),
+        targets=frozenset(targets().names()),
+        passes=frozenset(passes().names()),
+        instances=instances.serving_names(),
+        pool_instances=instances.pool_names(),
+    )
+
+
+def load_spec(folder: Path, environment: str) -> Spec:
+    """The project's spec for one environment.
+
+    Raises:
+        BadInput: every problem of the file at once.
+    """
+    from stacks.load import load
+
+    return load(folder / SPEC, environment, known_names())
+
+
+def builder(folder: Path) -> PackBuilder:
+    from stacks.builder import PackBuilder
+
+    return PackBuilder(home(), folder.absolute())
+
+
+def shop(folder: Path, spec: Spec, progress: Progress) -> Shop:
+    """Everything `ship` works with. For `cloud: local` the local cloud is started when it does not run."""
+    return Place(folder.absolute(), spec, progress).shop()
+
+
+def ledger(folder: Path, spec: Spec) -> Ledger:
+    """The history, without starting anything."""
+    return Place(folder.absolute(), spec, Silent()).ledger
+
+
+def traffic(spec: Spec) -> Traffic:
+    """The route to the live endpoint."""
+    return Place(Path(), spec, Silent()).traffic
+
+
+def isolation(spec: Spec) -> str:
+    """How the local cloud keeps model servers apart; "" for a real cloud."""
+    running = local_cloud().running() if spec.environment.cloud == "local" else None
+    return running.isolation if running else ""
+
+
+def record_of(done: Outcome) -> dict[str, Any] | None:
+    """The pack's record, from the local store; None when this machine did not build it."""
+    if done.release is None:
+        return None
+    from modelpack.pack import load
+
+    pack = load(home(), done.release.pack.input_digest)
+    return dict(pack.record) if pack else None
+
+
+def samples(spec: Spec, live: Release) -> Mapping[str, Any]:
+    """The pack's real sample requests: from the local store, else from the registry it was pushed to."""
+    from modelpack.image.layout import Layout
+
+    layout = Layout(home().images)
+    if layout.has(live.pack.digest):
+        found = layout.attached(live.pack.digest, SAMPLES)
+    else:
+        images = Place(Path(), spec, Silent()).images
+        found = images.registry(live.image.rpartition("@")[0]).attached(live.pack.digest, SAMPLES)
+    document: dict[str, Any] = json.loads(found) if found else {}
+    return document
+
+
+@dataclass(frozen=True)
+class Place:
+    """One project in one environment, and the collaborators that follow from it."""
+
+    folder: Path
+    spec: Spec
+    progress: Progress
+
+    @property
+    def local(self) -> bool:
+        return self.spec.environment.cloud == "local"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / STATE / self.spec.environment.name
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The variables every AWS client here is made from."""
+        if not self.local:
+            return {**os.environ, "AWS_REGION": self.spec.environment.region}
+        cloud = local_cloud()
+        cloud.ensure(self.progress)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {**kept, **cloud.environment()}
+
+    @cached_property
+    def session(self) -> AwsSession:
+        from infra.aws_session import AwsSession
+
+        return AwsSession(self.environment)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        from stacks.s3_shelf import S3Shelf
+        from stacks.shelf import DirectoryShelf
+
+        if self.local:
+            return DirectoryShelf(self.state)
+        bucket, prefix = self.state_bucket()
+        return S3Shelf(lambda: self.session.client("s3"), bucket, f"{prefix}{self.spec.name}/")
+
+    def state_bucket(self) -> tuple[str, str]:
+        """Bucket and key prefix of `state: s3://...`."""
+        bucket, _, prefix = str(self.spec.environment.state or "").removeprefix("s3://").partition("/")
+        if not bucket:
+            raise BadInput(
+                f"environments.{self.spec.environment.name}.state is needed on AWS", hint="state: s3://my-state-bucket"
+            )
+        return bucket, f"{prefix.rstrip('/')}/" if prefix else ""
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from stacks.ledger import Ledger
+
+        return Ledger(self.shelf, now, "ledger/")
+
+    @property
+    def traffic(self) -> Traffic:
+        from infra.targets.catalog import targets
+
+        return targets().get(self.spec.serve.target).traffic(self.environment)
+
+    @property
+    def images(self) -> Any:
+        from infra.aws_session import registry_credentials
+        from stacks.images import RegistryImages
+
+        if self.local:
+            return RegistryImages(home(), "http", lambda host: None)
+        return RegistryImages(home(), "https", lambda host: registry_credentials(self.session))
+
+    @property
+    def generation(self) -> Callable[[], str]:
+        """Identifies the cloud as it stands: another one after a reset or an older snapshot."""
+        return local_cloud().generation if self.local else lambda: "aws"
+
+    def shop(self) -> Shop:
+        from stacks.bucket import CloudSweeper, S3Publisher
+        from stacks.lease import ShelfLease
+        from stacks.memory import Memory
+        from stacks.process import this_process
+        from stacks.shop import Shop
+
+        if not self.local:
+            self.prepare()
+        who = f"{user()}@{socket.gethostname()}"
+        return Shop(
+            builder=builder(self.folder),
+            images=self.images,
+            driver=self.driver(),
+            memory=Memory(self.shelf, self.generation),
+            shelf=self.shelf,
+            ledger=self.ledger,
+            lease=ShelfLease(self.shelf, who, this_process(), now),
+            traffic=self.traffic,
+            publisher=S3Publisher(lambda: self.session.client("s3")),
+            sweeper=CloudSweeper(self.session.client),
+            progress=self.progress,
+            who=who,
+        )
+
+    def prepare(self) -> None:
+        """The state bucket, by calls that may be repeated, before any Pulumi state exists."""
+        from infra.aws_session import ensure_bucket
+
+        ensure_bucket(self.session, self.state_bucket()[0], {"ecomdeploy:managed-by": "ecomdeploy"})
+
+    def driver(self) -> AutomationDriver:
+        """The embedded engine for the local cloud (or the Pulumi CLI, with ECOMDEPLOY_DRIVER=pulumi); the CLI for AWS."""
+        from stacks.automation import AutomationDriver, real_cli
+
+        folder = self.state / "pulumi"
+        wanted = os.environ.get("ECOMDEPLOY_DRIVER") or ("embedded" if self.local else "pulumi")
+        if wanted == "embedded" and self.local:
+            backend, environment = folder.as_uri(), self.environment
+            return AutomationDriver(
+                "embedded engine", "embedded", folder, backend, environment, lambda: embedded(environment)
+            )
+        if wanted != "pulumi":
+            raise EcomdeployError(
+                f"ECOMDEPLOY_DRIVER={wanted} does not go with cloud: {self.spec.environment.cloud}",
+                hint="ECOMDEPLOY_DRIVER=pulumi, or leave it out",
+            )
+        backend = folder.as_uri() if self.local else "s3://" + "/".join(self.state_bucket()).rstrip("/")
+        secrets = self.spec.environment.secrets
+        return AutomationDriver("Pulumi CLI", "pulumi", folder, backend, self.environment, real_cli, secrets)
+
+
+def embedded(environment: Mapping[str, str]) -> Any:
+    """The embedded engine with its AWS provider."""
+    from infra.rehearsal.aws.provider import AwsProviders
+    from infra.rehearsal.engine.command import EmbeddedPulumiCommand
+
+    return EmbeddedPulumiCommand(AwsProviders(), environment=environment)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
