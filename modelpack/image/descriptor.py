@@ -59,7 +59,7 @@ def parse(data: Mapping[str, Any]) -> Descriptor:
 
 
 def checked(digest: str) -> str:
-    """`digest` itself. Raises EcomdeployError unless it is `sha256:` and 64 hex digits (it becomes a file name)."""
+    """`digest` itself. Raises EcomdeployError unless it is `sha256:` and 64 hex digits."""
     if not DIGEST.fullmatch(digest):
         raise EcomdeployError(f"{digest[:100]!r} is not a sha256 digest")
     return digest

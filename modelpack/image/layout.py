@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from modelpack.errors import EcomdeployError
 from modelpack.image.descriptor import (
@@ -44,11 +45,12 @@ class Layout:
     def has(self, digest: str, size: int | None = None) -> bool:
         """Whether the blob is here, with that size where one is given."""
         try:
-            return size is None and self.path(digest).exists() or self.path(digest).stat().st_size == size
+            found = self.path(digest).stat().st_size
+            return size in (None, found)
         except FileNotFoundError:
             return False
 
-    def open(self, digest: str) -> BinaryIO:
+    def open(self, digest: str) -> io.BufferedReader:
         """A blob for reading, not verified: who reads it compares the digest."""
         try:
             return self.path(digest).open("rb")
@@ -110,7 +112,7 @@ class Layout:
         return tuple(parse(entry) for entry in self._index().get("manifests", ()))
 
     def referrers(self, digest: str, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
-        """Manifests whose `subject` is that manifest, of one artifact type or all, ordered by type and digest."""
+        """Manifests whose `subject` is that manifest, of one artifact type or all, ordered."""
         found = [
             entry
             for entry in self.descriptors()
@@ -120,7 +122,9 @@ class Layout:
         ]
         return tuple(sorted(found, key=lambda entry: (entry.artifact_type, entry.digest)))
 
-    def put_manifest(self, document: Mapping[str, Any], annotations: Mapping[str, str] | None = None) -> Descriptor:
+    def put_manifest(
+        self, document: Mapping[str, Any], annotations: Mapping[str, str] | None = None
+    ) -> Descriptor:
         """Store a manifest and list it in the index (once)."""
         data = encode(document)
         described = Descriptor(
@@ -143,7 +147,9 @@ class Layout:
             return {}
         except ValueError as problem:
             hint = f"delete {self.root}; what it held is built again"
-            raise EcomdeployError(f"index.json is corrupted: {problem}", where=str(self.root), hint=hint) from None
+            raise EcomdeployError(
+                f"index.json is corrupted: {problem}", where=str(self.root), hint=hint
+            ) from None
         return data
 
     def _write_index(self, manifests: list[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Deb:
-    """One locked Debian package. `path` is below the mirror of `suite` ("pool/main/z/zlib/..."); `size` in bytes."""
+    """One locked Debian package. `path` is below the mirror of `suite`; `size` in bytes."""
 
     name: str
     version: str
@@ -31,7 +31,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class BaseImage:
-    """A base from a registry instead of Debian packages: `host[:port]/name@sha256:<hex>`, always by digest."""
+    """A base from a registry instead of Debian packages: `host[:port]/name@sha256:<hex>`."""
 
     reference: str
     credentials: tuple[str, str] | None = field(default=None, repr=False)
@@ -39,11 +39,11 @@ class BaseImage:
 
 @dataclass(frozen=True)
 class ImageParts:
-    """Everything that decides the image's bytes, and `downloads`, where fetched debs and wheels lie (decides nothing).
+    """Everything that decides the image's bytes, and `downloads`, where debs and wheels lie (decides nothing).
 
-    `app` maps paths below `/opt/ecomdeploy/app`, `model` paths below `/opt/ecomdeploy/model`, to a file or its bytes.
-    `labels` and `env` are added to those every image has. `compression` is "zstd", or "gzip" for registries and
-    runtimes older than 2021. `libraries_from_host`: sonames that the host's GPU driver brings at run time.
+    `app` maps paths below `/opt/ecomdeploy/app`, `model` paths below `/opt/ecomdeploy/model`, to a file or
+    its bytes. `labels` and `env` are added to those every image has. `compression` is "zstd", or "gzip" for
+    registries and runtimes older than 2021. `libraries_from_host`: sonames that the host's GPU driver brings.
     """
 
     base: tuple[Deb, ...] | BaseImage
@@ -70,7 +70,7 @@ class BuiltLayer:
 
 @dataclass(frozen=True)
 class Built:
-    """`digest` is the manifest's; `content_id` covers every file but the seal; `size_bytes` is what a pull moves."""
+    """`digest` is the manifest's; `content_id` covers all files but the seal; `size_bytes` is a pull's."""
 
     digest: str
     content_id: str
