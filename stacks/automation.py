@@ -26,6 +26,9 @@ PROGRAMS = Path(__file__).parent / "programs"
 ROOT = PROGRAMS.parents[1]
 """The folder of our packages: what a program is made of lies in `infra` below it."""
 
+AFTERMATH = "Resource monitor has terminated"
+"""What a program's language host says because a resource failed: not news."""
+
 REFUSALS = re.compile(
     r"AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientToken|ExpiredToken|SignatureDoesNotMatch"
     r"|[Nn]o valid credential|NoCredential|ResourceLimitExceeded|LimitExceeded|QuotaExceeded|CapacityError"
@@ -163,7 +166,8 @@ class AutomationDriver:
 
 def explained(stack: str, errors: list[str], otherwise: str) -> EcomdeployError:
     """The error that fits the provider's words; all of Pulumi's output if it said nothing by event."""
-    words = "; ".join(dict.fromkeys(errors)) or otherwise.strip()
+    said = [error for error in dict.fromkeys(errors) if AFTERMATH not in error]
+    words = "; ".join(said) or otherwise.strip()
     if REFUSALS.search(words):
         return CloudRefused(
             words, where=stack, hint="ecomdeploy doctor, or ask for more quota or another instance"

@@ -175,4 +175,6 @@ def test_the_account_guard_is_a_refusal() -> None:
     words = "AWS account ID not allowed: 999999999999"
     assert isinstance(explained("s", [words, words], ""), CloudRefused)
     assert str(explained("s", [words, words], "")) == f"s: {words}"
+    noise = "rpc error: Resource monitor has terminated, shutting down"
+    assert str(explained("s", ["it broke", noise], "")) == "s: it broke"
     assert explained("s", [], "all of the output").exit_code == 1
