@@ -1,0 +1,154 @@
+"""The product's story, step by step, with a client that polls every 50 ms from the first release to the last."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typed import Poller, Terminal, asking
+
+pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("scenarios")]
+
+
+def test_releases_come_and_go_without_a_failed_request(shop: Terminal) -> None:
+    first = first_release(shop)
+    predicted = shop.type("predict", "--json").json
+    ask = asking(shop, predicted)
+    before = ask()
+    assert before == predicted["predictions"]
+    with Poller(ask) as poller:
+        nothing_changes(shop, first)
+        second = second_release(shop, first)
+        third_is_refused(shop, second)
+        back_to_the_first(shop, first)
+        assert ask() == before
+    assert poller.requests > 50
+    assert poller.errors == []
+    agrees_with_the_ledger(shop, first)
+    taken_down(shop)
+
+
+def first_release(shop: Terminal) -> dict:  # type: ignore[type-arg]
+    done = shop.type("up", "--yes", "--json").json
+    assert (done["state"], done["verified"], done["release"]) == ("live", True, 1)
+    assert "@sha256:" in done["image"]
+    assert done["record"]["metric"]["low"] > done["record"]["metric"]["baseline"]
+    return done
+
+
+def nothing_changes(shop: Terminal, first: dict) -> None:  # type: ignore[type-arg]
+    """No mutating call, no training, no torch."""
+    before = shop.counts()["mutating"]
+    done = shop.type("up", "--yes", "--json")
+    assert shop.counts()["mutating"] == before
+    assert done.json["outcome"] == "nothing to do"
+    assert done.json["image"] == first["image"]
+    assert "raining" not in done.err
+    imported = shop.environment | {"PYTHONPROFILEIMPORTTIME": "1"}
+    import subprocess
+    import sys
+
+    traced = subprocess.run(
+        [sys.executable, "-m", "cli.app", "up", "--yes", "--json"],
+        cwd=shop.folder, env=imported, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    modules = {line.rpartition("|")[2].strip() for line in traced.stderr.splitlines() if "import time" in line}
+    assert "stacks.ship" in modules
+    assert not modules & {"torch", "onnx", "onnxruntime", "pandas"}
+
+
+def second_release(shop: Terminal, first: dict) -> dict:  # type: ignore[type-arg]
+    shop.edit(r"epochs: \d+", "epochs: 2")
+    planned = shop.type("plan", "--json")
+    assert "raining" not in planned.err
+    assert planned.json["push_bytes"] is None
+    kinds = {change["urn"].split("::")[2].rpartition("$")[2] for change in planned.json["changes"]}
+    assert {"aws:sagemaker/model:Model", "aws:sagemaker/endpointConfiguration:EndpointConfiguration"} <= kinds
+    assert "aws:sagemaker/endpoint:Endpoint" not in kinds
+    done = shop.type("up", "--yes", "--json").json
+    assert (done["release"], done["state"], done["verified"]) == (2, "live", True)
+    assert done["image"] != first["image"]
+    assert 0 < done["pushed_bytes"] < 0.5 * first["pushed_bytes"]
+    return done
+
+
+def third_is_refused(shop: Terminal, second: dict) -> None:  # type: ignore[type-arg]
+    shop.edit(r"epochs: \d+", "epochs: 1, seed: 11")
+    shop.type("cloud", "fault", "wrong-answers")
+    failed = shop.type("up", "--yes", "--json", expect=4)
+    assert "golden" in failed.json["error"]["what"]
+    releases = shop.type("releases", "--json").json
+    assert [one["state"] for one in releases] == ["superseded", "live", "failed"]
+    assert "golden" in releases[2]["cause"]
+    status = shop.type("status", "--json").json
+    assert (status["release"], status["verified"], status["image"]) == (2, True, second["image"])
+    again = shop.type("up", "--yes", "--json", expect=2)
+    assert "--again" in json.dumps(again.json)
+
+
+def back_to_the_first(shop: Terminal, first: dict) -> None:  # type: ignore[type-arg]
+    """No Pulumi update: of everything that changes the cloud only the route is touched."""
+    before = operations(shop)
+    done = shop.type("rollback", "1", "--yes", "--json").json
+    made = {name: count - before.get(name, 0) for name, count in operations(shop).items() if count > before.get(name, 0)}
+    changing = {name for name in made if name.split(":")[1].startswith(("Create", "Delete", "Update"))}
+    assert changing == {"sagemaker:UpdateEndpoint"}
+    assert (done["restores"], done["image"], done["verified"]) == (1, first["image"], True)
+
+
+def operations(shop: Terminal) -> dict[str, int]:
+    from infra.rehearsal.cloud.client import LocalCloud
+    from modelpack.home import Home
+
+    return LocalCloud(Home(shop.home, shop.home / "cache")).operations()
+
+
+def agrees_with_the_ledger(shop: Terminal, first: dict) -> None:  # type: ignore[type-arg]
+    """What a stranger sees with the stock SDK is what the history says."""
+    endpoints = shop.client("sagemaker").list_endpoints()["Endpoints"]
+    assert [(one["EndpointName"], one["EndpointStatus"]) for one in endpoints] == [(first["endpoint"], "InService")]
+    described = shop.client("sagemaker").describe_endpoint(EndpointName=first["endpoint"])
+    images = [image["ResolvedImage"] for image in described["ProductionVariants"][0]["DeployedImages"]]
+    assert images == [first["image"]]
+    repository = first["image"].partition("/")[2].partition("@")[0]
+    pushed = shop.client("ecr").describe_images(repositoryName=repository)["imageDetails"]
+    history = shop.type("releases", "--json").json
+    assert {one["image"].partition("@")[2] for one in history} <= {one["imageDigest"] for one in pushed}
+    s3 = shop.client("s3")
+    bucket = next(one["Name"] for one in s3.list_buckets()["Buckets"])
+    keys = {one["Key"] for one in s3.list_objects_v2(Bucket=bucket, Prefix="releases/").get("Contents", [])}
+    assert {f"releases/shop/{one['number']}.json" for one in history} == keys
+    for one in history:
+        stored = json.loads(s3.get_object(Bucket=bucket, Key=f"releases/shop/{one['number']}.json")["Body"].read())
+        assert stored["image"] == one["image"]
+        assert stored["timeline"][-1]["state"] == one["state"]
+
+
+def taken_down(shop: Terminal) -> None:
+    done = shop.type("down", "--yes", "--json").json
+    assert done["state"] == "removed"
+    assert any("cloud stop" in line for line in done["still_running"])
+    sagemaker = shop.client("sagemaker")
+    assert sagemaker.list_endpoints()["Endpoints"] == []
+    assert sagemaker.list_models()["Models"] == []
+    assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
+    assert servers(shop) == []
+    assert shop.type("down", "--yes", "--json").json["changes"] == []
+    shop.type("down", "--all", "--yes", "--json")
+    assert shop.client("s3").list_buckets()["Buckets"] == []
+    assert shop.client("ecr").describe_repositories()["repositories"] == []
+    assert shop.client("iam").list_roles()["Roles"] == []
+    shop.type("down", "--all", "--yes", "--json")
+
+
+def servers(shop: Terminal) -> list[str]:
+    """Command lines of model servers that run from this home's unpacked images."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        line = " ".join(process.info["cmdline"] or [])
+        root = str(process.info["environ"] or "")
+        if "modelpack.server" in line and (str(shop.home) in line or str(shop.home) in root):
+            found.append(line)
+    return found

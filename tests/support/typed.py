@@ -1,0 +1,154 @@
+"""Type the real command line as a person would, in a home of one's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A folder to type in, with a home that belongs to the test; downloads are shared with everybody."""
+
+    folder: Path
+    home: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))}
+        cache = os.environ.get("ECOMDEPLOY_CACHE") or str(Path.home() / ".cache" / "ecomdeploy")
+        return {**kept, "ECOMDEPLOY_HOME": str(self.home), "ECOMDEPLOY_CACHE": cache, "PYTHONPATH": str(ROOT)}
+
+    def type(self, *arguments: str, expect: int | None = 0) -> Typed:
+        """Run `ecomdeploy <arguments>`; with `expect` its exit code must be that."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.app", *arguments],
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=900,
+        )  # fmt: skip
+        typed = Typed(done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in typed.err, typed.err
+        assert expect is None or typed.code == expect, f"{arguments}: exit {typed.code}\n{typed.out}\n{typed.err}"
+        return typed
+
+    def killed(self, *arguments: str, when: Callable[[str], bool]) -> int:
+        """Start a command and `kill -9` it when what it has said on stderr satisfies `when`; its exit code."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.app", *arguments],
+            cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        said = ""
+        assert process.stderr is not None
+        for line in process.stderr:
+            said += line
+            if when(said):
+                process.send_signal(signal.SIGKILL)
+                break
+        process.stderr.close()
+        return process.wait()
+
+    def into(self, name: str) -> Terminal:
+        return Terminal(self.folder / name, self.home)
+
+    def edit(self, pattern: str, replacement: str, file: str = "ecomdeploy.yaml") -> None:
+        """Change the spec as in an editor; the pattern must be there."""
+        path = self.folder / file
+        text, count = re.subn(pattern, replacement, path.read_text(), flags=re.M)
+        assert count, f"{pattern!r} is not in {file}"
+        path.write_text(text)
+
+    def client(self, service: str) -> Any:
+        """The stock AWS SDK, pointed at the local cloud by nothing but `ecomdeploy cloud env`."""
+        import boto3
+
+        variables = self.type("cloud", "env", "--json").json
+        return boto3.session.Session().client(
+            service,
+            endpoint_url=variables["AWS_ENDPOINT_URL"],
+            region_name=variables["AWS_REGION"],
+            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Calls the local cloud has seen, by kind."""
+        from infra.rehearsal.cloud.client import LocalCloud
+        from modelpack.home import Home
+
+        found: dict[str, int] = LocalCloud(Home(self.home, self.home / "cache")).counts()
+        return found
+
+    def end(self) -> None:
+        """Stop the local cloud of this home."""
+        self.type("cloud", "stop", "--json", expect=None)
+
+
+@dataclass
+class Poller:
+    """A client that asks every 50 ms and keeps what went wrong."""
+
+    invoke: Callable[[], Any]
+    every: float = 0.05
+    requests: int = 0
+    errors: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+    halt: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+    def __enter__(self) -> Poller:
+        self.thread = threading.Thread(target=self.poll, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.halt.set()
+        assert self.thread is not None
+        self.thread.join(60)
+
+    def poll(self) -> None:
+        while not self.halt.wait(self.every):
+            began = time.monotonic()
+            try:
+                self.invoke()
+            except Exception as error:
+                self.errors.append(f"{type(error).__name__}: {error}")
+            self.requests += 1
+            self.slowest = max(self.slowest, time.monotonic() - began)
+
+
+def asking(terminal: Terminal, predicted: Mapping[str, Any]) -> Callable[[], Any]:
+    """A call of the stock SDK with the request of a `predict --json`."""
+    runtime = terminal.client("sagemaker-runtime")
+    body = json.dumps(predicted["request"]).encode()
+
+    def ask() -> Any:
+        answer = runtime.invoke_endpoint(
+            EndpointName=predicted["endpoint"], Body=body, ContentType=predicted["content_type"]
+        )
+        return json.loads(answer["Body"].read())["predictions"]
+
+    return ask
