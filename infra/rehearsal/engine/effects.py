@@ -177,7 +177,7 @@ class Effects:
         waits = steps.blockers(doomed)
         gone: set[int] = set()
         running: dict[Future[None], int] = {}
-        with ThreadPoolExecutor(self.parallel) as pool:
+        with ThreadPoolExecutor(self.parallel) as pool, self._failing_on_interrupt():
             while waits or running:
                 ready = [
                     index for index, dependents in waits.items() if dependents <= gone and not self.failed
@@ -189,12 +189,22 @@ class Effects:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     index = running.pop(future)
-                    if future.exception() is None:
+                    error = future.exception()
+                    if error is None:
                         gone.add(index)
-                    else:
-                        self.fail(doomed[index].urn, str(future.exception()))
+                    elif not isinstance(error, Stopped):
+                        self.fail(doomed[index].urn, str(error))
         if waits or self.failed:
             raise Stopped
+
+    @contextlib.contextmanager
+    def _failing_on_interrupt(self) -> Iterator[None]:
+        """Ctrl-C: what waits for a thread does not start any more."""
+        try:
+            yield
+        except BaseException:
+            self.failed = True
+            raise
 
     def _delete(self, resource: Resource) -> None:
         if resource.pending_replacement:
@@ -202,6 +212,7 @@ class Effects:
             self._announce(Op.REMOVE_PENDING_REPLACE, resource, None)
             return
         op = Op.DELETE_REPLACED if resource.delete else Op.DELETE
+        self.guard()
         self._events.before(op, resource, None)
         if self.preview or resource.retain_on_delete or not resource.custom or resource.is_provider:
             self._journal.drop(resource)
@@ -235,7 +246,7 @@ class Effects:
 
 def describe(error: Exception) -> str:
     """An error in one line: a refusal in the cloud's words, anything else with its kind."""
-    if isinstance(error, Refused | NoProvider | StepFailed):
+    if isinstance(error, Refused | NoProvider | StepFailed | steps.Refusal):
         return str(error)
     return f"{type(error).__name__}: {error}"
 

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from infra.rehearsal.engine import steps
-from infra.rehearsal.engine.effects import Effects, StepFailed, Stopped
+from infra.rehearsal.engine.effects import Effects, StepFailed, Stopped, describe
 from infra.rehearsal.engine.events import Events
 from infra.rehearsal.engine.hosts import Hosts, NoProvider
 from infra.rehearsal.engine.journal import Journal
 from infra.rehearsal.engine.marks import remark
 from infra.rehearsal.engine.provider import UNKNOWN, Diffed, Provider, Values
-from infra.rehearsal.engine.resource import PROVIDER_PREFIX, Resource, now, package_of, urn_of
+from infra.rehearsal.engine.resource import PROVIDER_PREFIX, STACK_TYPE, Resource, now, package_of, urn_of
 from infra.rehearsal.engine.steps import Goal, Op, Verdict
 from infra.rehearsal.engine.values import UNKNOWN_TEXT, has_unknown, strip
 
@@ -48,6 +48,7 @@ class Deployment:
         self._old = journal.snapshot().by_urn
         self._current: dict[str, Resource] = {}
         self._claimed: set[str] = set()
+        self._stack_outputs: Values | None = None
         self._generating = threading.RLock()
 
     @property
@@ -68,8 +69,10 @@ class Deployment:
                     if not goal.custom or goal.type.startswith(PROVIDER_PREFIX)
                     else self._custom(goal)
                 )
-            except (StepFailed, steps.Refusal, NoProvider, ValueError) as error:
-                self._effects.fail(goal.urn, str(error))
+            except Stopped:
+                raise
+            except Exception as error:
+                self._effects.fail(goal.urn, self._events.redactor.clean(describe(error)))
                 raise Stopped from error
 
     def register_outputs(self, urn: str, outputs: Values) -> None:
@@ -79,10 +82,16 @@ class Deployment:
             resource = self._current.get(urn)
             if resource is None:
                 raise Stopped
-            new = replace(resource, outputs=outputs)
-            if new != resource:
-                self._journal.swap(new, resource)
-                self._current[urn] = new
+            if resource.type == STACK_TYPE:
+                self._stack_outputs = outputs
+            else:
+                self._put_outputs(resource, outputs)
+
+    def _put_outputs(self, resource: Resource, outputs: Values) -> None:
+        new = replace(resource, outputs=outputs)
+        if new != resource:
+            self._journal.swap(new, resource)
+            self._current[resource.urn] = new
 
     def invoke(self, token: str, args: Values, provider: str, version: str) -> Values:
         """Answer a data source; raises `Refused` or `NoProvider`."""
@@ -92,7 +101,13 @@ class Deployment:
             return host.invoke(token, strip(args))
 
     def finish(self) -> None:
-        """Delete what the program does not declare any more and what replacements have left behind."""
+        """Delete what the program does not declare any more and what replacements have left behind.
+
+        Only now do the stack's outputs count: a program that broke off keeps those of the last good run.
+        """
+        stack = next((one for one in self._current.values() if one.type == STACK_TYPE), None)
+        if stack is not None and self._stack_outputs is not None:
+            self._put_outputs(stack, self._stack_outputs)
         self._effects.delete_all(steps.doomed(self._journal.snapshot().resources, self._claimed))
 
     def _claim(self, urn: str) -> Resource | None:

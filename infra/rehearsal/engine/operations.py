@@ -171,6 +171,9 @@ class Operation:
                 if str(error):
                     effects.fail("", str(error))
                 raise Stopped from error
+            except BaseException:
+                effects.failed = True
+                raise
             finally:
                 effects.drain()
         effects.guard()

@@ -194,6 +194,8 @@ def resource_from_json(document: Mapping[str, Any], vault: Vault) -> Resource:
         attribute: document[key] for key, attribute in (_TEXTS | _FLAGS).items() if key in document
     }
     known |= {attribute: tuple(document[key]) for key, attribute in _LISTS.items() if document.get(key)}
+    if document.get("external"):
+        raise values.BadValue(f"{document['urn']} was read, not made, by another engine: use the Pulumi CLI")
     links = document.get("propertyDependencies") or {}
     return Resource(
         urn=document["urn"],

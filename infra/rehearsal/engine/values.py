@@ -163,12 +163,12 @@ def encode(value: Any, secret: Callable[[Any], Any]) -> Any:
     if value is UNKNOWN:
         return UNKNOWN_TEXT
     if isinstance(value, Asset):
-        body = {"text": value.text} if value.text is not None else {"path": str(value.path)}
-        return signed(ASSET, hash=value.hash, **body)
+        body = {"text": value.text, "path": None if value.path is None else str(value.path)}
+        return signed(ASSET, hash=value.hash, **{key: text for key, text in body.items() if text is not None})
     if isinstance(value, Archive):
         if value.members is not None:
             return signed(ARCHIVE, hash=value.hash, assets=encode(dict(value.members), secret))
-        return signed(ARCHIVE, hash=value.hash, path=str(value.path))
+        return signed(ARCHIVE, hash=value.hash, **({} if value.path is None else {"path": str(value.path)}))
     if isinstance(value, Reference):
         return signed(
             REFERENCE, urn=value.urn, **({} if value.id is None else {"id": encode(value.id, secret)})

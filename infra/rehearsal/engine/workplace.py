@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlparse
 
 from infra.rehearsal.engine.arguments import Arguments
 from infra.rehearsal.engine.crypt import Keyring, Vault
 from infra.rehearsal.engine.project import Project, StackConfig, find_project, load_config
 from infra.rehearsal.engine.state import StackFiles, StateError
+
+STACK_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,10 @@ class Workplace:
         parts = named.split("/")
         if len(parts) == 3 and parts[1] != project.name:
             raise StateError(f"stack {named} belongs to project {parts[1]}, this is {project.name}")
+        if not STACK_NAME.fullmatch(parts[-1]):
+            raise StateError(
+                f"{parts[-1]!r} is no stack name: letters, digits, hyphens, underscores and periods only"
+            )
         return StackFiles(self.root, project.name, parts[-1])
 
     def existing(self, stack: str | None = None) -> StackFiles:

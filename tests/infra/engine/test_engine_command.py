@@ -215,6 +215,20 @@ def test_an_alias_that_would_matter_is_refused_and_another_is_not(lab, thing):
     assert lab.fake.mutations == ["create old"]
 
 
+def test_resources_another_engine_only_read_are_refused(lab, thing, tmp_path):
+    lab.up(lambda: thing("first") and None)
+    exported = lab.stack().export_stack()
+    exported.deployment["resources"][-1]["external"] = True
+    with pytest.raises(automation.CommandError, match="was read, not made"):
+        lab.stack().import_stack(exported)
+
+
+@pytest.mark.parametrize("name", ["../dev", "a b", "x" * 101])
+def test_stack_names_cannot_leave_their_folder(lab, name):
+    with pytest.raises(automation.CommandError):
+        lab.stack(name=name)
+
+
 def test_other_things_beyond_the_width_are_refused_by_name(lab, thing):
     for program, what in (
         (lambda: print(pulumi.StackReference("organization/other/dev")), "a StackReference"),

@@ -17,6 +17,64 @@ from pulumi import automation
 
 from infra.rehearsal.engine.provider import PartialFailure, Refused, Thing
 
+INTERRUPTED = """
+import json, os, pathlib, signal, sys, threading
+import pulumi
+from pulumi import automation
+from infra.rehearsal.engine.command import EmbeddedPulumiCommand
+from infra.rehearsal.engine.provider import Fake
+
+root = pathlib.Path(sys.argv[1])
+
+class Sort(pulumi.CustomResource):
+    def __init__(self, name, opts=None):
+        super().__init__("fake:index:Thing", name, {"arn": None}, opts)
+
+def program():
+    Sort("late", pulumi.ResourceOptions(depends_on=[Sort("slow")]))
+
+class Interrupting(Fake):
+    def create(self, type, who, inputs, *, preview, timeout):
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(1.5)
+        return super().create(type, who, inputs, preview=preview, timeout=timeout)
+
+fake = Interrupting()
+options = automation.LocalWorkspaceOptions(
+    work_dir=str(root / "work"), pulumi_command=EmbeddedPulumiCommand(fake),
+    env_vars={"PULUMI_BACKEND_URL": f"file://{root}", "PULUMI_CONFIG_PASSPHRASE": "correct horse"})
+stack = automation.create_or_select_stack("dev", project_name="shop", program=program, opts=options)
+try:
+    stack.up()
+except KeyboardInterrupt:
+    print(fake.calls)
+"""
+
+
+def test_ctrl_c_lets_what_is_under_way_end_and_records_it(tmp_path):
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    (tmp_path / "work").mkdir()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(script), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "['create slow']"
+    latest = json.loads((tmp_path / ".pulumi/stacks/shop/dev.json").read_text())["checkpoint"]["latest"]
+    assert latest["resources"][-1]["urn"].endswith("::slow")
+    assert latest["pending_operations"] == []
+    assert list((tmp_path / ".pulumi/locks").rglob("*.json")) == []
+
+
+def test_a_program_that_breaks_off_keeps_the_last_outputs(lab):
+    lab.up(lambda: pulumi.export("answer", 42))
+
+    def broken():
+        raise RuntimeError("boom")
+
+    with pytest.raises(automation.InlineSourceRuntimeError):
+        lab.up(broken)
+    assert lab.stack().outputs()["answer"].value == 42
+
 
 def siblings(thing):
     def program():
