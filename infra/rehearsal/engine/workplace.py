@@ -60,10 +60,8 @@ class Workplace:
         parts = named.split("/")
         if len(parts) == 3 and parts[1] != project.name:
             raise StateError(f"stack {named} belongs to project {parts[1]}, this is {project.name}")
-        if not STACK_NAME.fullmatch(parts[-1]):
-            raise StateError(
-                f"{parts[-1]!r} is no stack name: letters, digits, hyphens, underscores and periods only"
-            )
+        if len(parts) == 2 or not STACK_NAME.fullmatch(parts[-1]):
+            raise StateError(f"{named!r} is no stack name: letters, digits, hyphens, underscores, periods")
         return StackFiles(self.root, project.name, parts[-1])
 
     def existing(self, stack: str | None = None) -> StackFiles:
