@@ -53,6 +53,10 @@ class RegistryImages:
         except EcomdeployError:
             return False
 
+    def stored(self, digest: str) -> bool:
+        layout = self.layout()
+        return layout.has(digest) and layout.complete(digest)
+
     def layout(self) -> Layout:
         from modelpack.image.layout import Layout
 

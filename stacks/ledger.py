@@ -31,12 +31,14 @@ class Ledger:
     def __init__(self, shelf: Shelf, clock: Callable[[], datetime], prefix: str = "") -> None:
         self.shelf, self.clock, self.prefix = shelf, clock, f"{prefix}events/"
         self.token = 0
-        self.events: list[dict[str, Any]] = []
+        self.sequence = 0
+        self.newest_token = 0
+        self.known: dict[int, Release] = {}
 
     def releases(self) -> tuple[Release, ...]:
         """All of them, by number."""
         self.catch_up()
-        return fold(self.events)
+        return tuple(self.known[number] for number in sorted(self.known))
 
     def live(self) -> Release | None:
         return next((each for each in reversed(self.releases()) if each.state is State.LIVE), None)
@@ -138,8 +140,16 @@ class Ledger:
 
     def catch_up(self) -> None:
         """Read the events that were appended since the last look."""
-        while (record := self.shelf.read(f"{self.prefix}{len(self.events) + 1:08d}.json")) is not None:
-            self.events.append(parsed(record, len(self.events) + 1))
+        while (record := self.shelf.read(self.name_of(self.sequence + 1))) is not None:
+            self.take(parsed(record, self.sequence + 1))
+
+    def take(self, event: dict[str, Any]) -> None:
+        self.sequence = int(event["sequence"])
+        self.newest_token = max(self.newest_token, int(event.get("token", 0)))
+        apply(self.known, event)
+
+    def name_of(self, sequence: int) -> str:
+        return f"{self.prefix}{sequence:08d}.json"
 
     def append(self, event: dict[str, Any]) -> None:
         """Write the next event.
@@ -148,13 +158,12 @@ class Ledger:
             Locked: another writer appended meanwhile, or holds a newer lease.
         """
         self.catch_up()
-        newest = max((int(each.get("token", 0)) for each in self.events), default=0)
-        stamped = {**event, "sequence": len(self.events) + 1, "at": self.now(), "token": self.token}
-        name = f"{self.prefix}{len(self.events) + 1:08d}.json"
+        stamped = {**event, "sequence": self.sequence + 1, "at": self.now(), "token": self.token}
         data = json.dumps(stamped, indent=1, sort_keys=True).encode()
-        if newest > self.token or not self.shelf.write(name, data, was=None):
+        late = self.newest_token > self.token
+        if late or not self.shelf.write(self.name_of(self.sequence + 1), data, was=None):
             raise Locked("another writer took over while this one ran", hint="ecomdeploy status")
-        self.events.append(stamped)
+        self.take(stamped)
 
 
 def parsed(record: bytes, sequence: int) -> dict[str, Any]:
@@ -169,15 +178,12 @@ def parsed(record: bytes, sequence: int) -> dict[str, Any]:
     )
 
 
-def fold(events: list[dict[str, Any]]) -> tuple[Release, ...]:
-    """What is, from what happened. Pure."""
-    releases: dict[int, Release] = {}
-    for event in events:
-        if event["kind"] == "begun":
-            release = release_of(event["release"])
-            releases[release.number] = release
-        elif event["kind"] == "states":
-            for number, state in event["states"].items():
-                old = releases[int(number)]
-                releases[int(number)] = old.entered(State(state), event["at"], event["cause"])
-    return tuple(releases[number] for number in sorted(releases))
+def apply(releases: dict[int, Release], event: dict[str, Any]) -> None:
+    """One event more: what is, from what was and what happened."""
+    if event["kind"] == "begun":
+        release = release_of(event["release"])
+        releases[release.number] = release
+    elif event["kind"] == "states":
+        for number, state in event["states"].items():
+            old = releases[int(number)]
+            releases[int(number)] = old.entered(State(state), event["at"], event["cause"])

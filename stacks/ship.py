@@ -39,6 +39,7 @@ from stacks.settings import base_stack, bucket_name, platform_stack, service_sta
 from stacks.shop import Outcome, Shop
 from stacks.spec import Spec
 from stacks.steps import (
+    available,
     base_up,
     begin_or_go_on,
     candidate,
@@ -50,6 +51,7 @@ from stacks.steps import (
     provision_with,
     publish,
     refuse_marked,
+    restock,
     restoring,
     standing,
 )
@@ -74,6 +76,7 @@ def up(
         refuse_marked(shop, spec, pack, again)
         base, made = base_up(shop, spec, refresh)
         pushed = shop.images.push(base["repository_url"], pack.digest, shop.progress)
+        pushed += restock(shop, spec, pack.digest, refresh=refresh)
         release = candidate(shop, spec, pack, f"{base['repository_url']}@{pack.digest}")
         live = shop.ledger.live()
         if live and live.key == release.key:
@@ -96,9 +99,11 @@ def rollback(shop: Shop, spec: Spec, number: int | None = None, *, why: str = ""
         if base is None:
             raise BadInput("there is nothing deployed here", hint="ecomdeploy up")
         outputs = standing(shop, spec, target)
-        if outputs is None and not shop.images.holds(base["repository_url"], target.pack.digest):
-            what = f"release {target.number} cannot be put back: its image is not in the registry any more"
+        if outputs is None and not available(shop, target):
+            what = f"release {target.number} cannot be put back: its image is in no store any more"
             raise BadInput(what, hint="ecomdeploy up builds and pushes what the spec asks for")
+        if outputs is None:
+            restock(shop, spec, target.pack.digest)
         tidy = bool(shop.ledger.leftovers())
         shop.ledger.interrupt("rolled back before it was finished")
         begun = shop.ledger.begin(restoring(target, spec, shop.who, why))

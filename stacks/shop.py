@@ -52,6 +52,10 @@ class Images(Protocol):
         """Whether the repository has this image, whatever the local store has."""
         ...
 
+    def stored(self, digest: str) -> bool:
+        """Whether the local store has all of this image."""
+        ...
+
 
 class Publisher(Protocol):
     """Copies of the release records in the base bucket, so that S3 agrees with the ledger."""
@@ -171,6 +175,7 @@ class FakeImages:
 
     repositories: Callable[[], set[str]]
     held: dict[str, set[str]] = field(default_factory=dict)
+    local: set[str] = field(default_factory=set)
     pushes: int = 0
     size: int = 1000
 
@@ -186,6 +191,9 @@ class FakeImages:
         self.pushes += 1
         self.held.setdefault(repository, set()).add(digest)
         return self.size
+
+    def stored(self, digest: str) -> bool:
+        return digest in self.local
 
     def holds(self, repository: str, digest: str) -> bool:
         return self.reachable(repository) and digest in self.held.get(repository, set())

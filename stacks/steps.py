@@ -18,6 +18,9 @@ from stacks.verify import verify
 
 Outputs = Mapping[str, Any]
 
+FAILED = "Failed"
+"""The status of an endpoint that can only be deleted."""
+
 
 def refuse_marked(shop: Shop, spec: Spec, pack: Packed, again: bool) -> None:
     """A pack that failed or was rolled back is not shipped again by accident.
@@ -79,20 +82,51 @@ def provision_with(shop: Shop, spec: Spec, base: Outputs, release: Release, refr
         Unhealthy: it is the first, and its endpoint failed.
         EcomdeployError: the cloud or Pulumi stopped it; the release is interrupted, what served still serves.
     """
-    live = shop.ledger.live()
+    live, gone = shop.ledger.live(), endpoint_gone(shop, spec)
     declared = (release, *((live,) if live else ()), *shop.ledger.retained(), *shop.ledger.leftovers())
-    settings = service_settings(spec, base["role_arn"], declared, (live or release).key, shop.ledger.clock())
+    serving = live if live and not gone else release
+    settings = service_settings(spec, base["role_arn"], declared, serving.key, shop.ledger.clock())
     shop.progress.step(f"Provisioning release {release.number}")
     try:
-        service = shop.provision(service_stack(spec), settings, refresh=refresh)
+        service = shop.provision(service_stack(spec), settings, refresh=refresh or gone)
     except EcomdeployError as error:
         seen = shop.traffic.observe(spec.name) if live is None else None
-        if seen is not None and seen.status == "Failed":
+        if seen is not None and seen.status == FAILED:
             raise first_failed(shop, spec, release, seen.failure or str(error)) from error
         shop.ledger.record(release.number, State.INTERRUPTED, str(error))
         raise
     shop.ledger.record(release.number, State.PROVISIONED)
     return service
+
+
+def endpoint_gone(shop: Shop, spec: Spec) -> bool:
+    """Whether there is no endpoint that could be moved. A failed one can only be deleted: that is done."""
+    seen = shop.traffic.observe(spec.name)
+    if seen is not None and seen.status == FAILED:
+        shop.progress.note(f"the endpoint has failed ({seen.failure}): it is made anew")
+        shop.take_down(service_stack(spec))
+    return seen is None or seen.status == FAILED
+
+
+def restock(shop: Shop, spec: Spec, digest: str, *, refresh: bool = False) -> int:
+    """Where the cloud may have lost things, see that it has the images of all releases that will be declared.
+
+    Sends what the local store has; a release whose image is nowhere any more is marked as removed, unless the
+    endpoint may be on it. `digest` is the image in hand, which is pushed anyway. Returns the bytes sent.
+    """
+    if shop.memory.settled(service_stack(spec)) and not refresh:
+        return 0
+    live, sent, serves = shop.ledger.live(), 0, shop.traffic.observe(spec.name) is not None
+    in_use = (*((live,) if live else ()), *shop.ledger.leftovers())
+    for each in (*in_use, *shop.ledger.retained()):
+        repository, held = each.image.rpartition("@")[0], each.pack.digest
+        if held == digest or shop.images.holds(repository, held):
+            continue
+        if shop.images.stored(held):
+            sent += shop.images.push(repository, held, shop.progress)
+        elif each not in in_use or not serves:
+            shop.ledger.record(each.number, State.REMOVED, "its image is in no store any more")
+    return sent
 
 
 def deliver(
@@ -143,6 +177,7 @@ def keep(
     changes = (*made, *service.changes)
     if wrong:
         shop.progress.note(f"release {live.number} is not as it should be: {'; '.join(wrong)}")
+        endpoint_gone(shop, spec)
         service = shop.provision(service_stack(spec), settings, refresh=True)
         changes += service.changes
         wrong = arrive(shop.traffic, route_of(spec, service.outputs), live, shop.progress)
@@ -215,7 +250,18 @@ def standing(shop: Shop, spec: Spec, target: Release) -> Outputs | None:
     """The service stack's outputs, if all that the target needs exists in them and in the cloud."""
     outputs = shop.memory.outputs(service_stack(spec))
     configuration = outputs["configurations"].get(target.key) if outputs else None
-    return outputs if configuration and not shop.traffic.obstacles(configuration) else None
+    if outputs is None or not configuration or shop.traffic.obstacles(configuration):
+        return None
+    seen = shop.traffic.observe(outputs["endpoint"])
+    return outputs if seen is not None and seen.status != FAILED else None
+
+
+def available(shop: Shop, target: Release) -> bool:
+    """Whether the registry has the image, if need be after sending it from the local store."""
+    repository = target.image.rpartition("@")[0]
+    if not shop.images.holds(repository, target.pack.digest) and shop.images.stored(target.pack.digest):
+        shop.images.push(repository, target.pack.digest, shop.progress)
+    return shop.images.holds(repository, target.pack.digest)
 
 
 def verify_live(shop: Shop, spec: Spec, outputs: Outputs, live: Release) -> tuple[str, ...]:

@@ -70,6 +70,7 @@ class World:
     shelf: MemoryShelf = field(default_factory=MemoryShelf)
     state: dict[str, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
     pushed: dict[str, set[str]] = field(default_factory=dict)
+    stored: set[str] = field(default_factory=set)
     objects: dict[str, bytes] = field(default_factory=dict)
     generation: str = "1"
     mutations: list[str] = field(default_factory=list)
@@ -156,6 +157,7 @@ class WorldDriver(FakeDriver):
         assert sum(one["serving"] for one in settings["releases"]) == 1
         for name, one in wanted.items():
             if name not in world.configurations:
+                self.refuse_unknown(one["image"])
                 world.mutate(
                     f"create {name}",
                     lambda name=name, one=one: world.configurations.update({name: one["image"]}),
@@ -181,6 +183,12 @@ class WorldDriver(FakeDriver):
         keys = {one["key"]: name for name, one in wanted.items()}
         return {"endpoint": "shop-local", "configurations": keys, "models": keys}, changes
 
+    def refuse_unknown(self, image: str) -> None:
+        """CreateModel looks the image up."""
+        repository, _, digest = image.partition("@")
+        if digest not in self.world.pushed.get(repository, set()):
+            raise EcomdeployError(f"Requested image {image} not found")
+
     def destroy(self, stack: Stack, progress: object) -> tuple[Change, ...]:
         self.calls.append(f"destroy {stack}")
         self.world.call(f"destroy {stack}")
@@ -192,7 +200,12 @@ class WorldDriver(FakeDriver):
                 self.world.mutate(f"delete {name}", lambda name=name: self.world.configurations.pop(name))
         if stack.program == "base" and gone:
             self.world.mutate(
-                "delete base", lambda: (self.world.repositories.clear(), self.world.buckets.clear())
+                "delete base",
+                lambda: (
+                    self.world.repositories.clear(),
+                    self.world.buckets.clear(),
+                    self.world.pushed.clear(),
+                ),
             )
         self.stacks.pop(str(stack), None)
         return (Change("urn:pulumi:s::p::t::all", "delete"),) if gone else ()
@@ -256,7 +269,7 @@ class WorldTraffic:
 
 class WorldImages(FakeImages):
     def __init__(self, world: World) -> None:
-        super().__init__(lambda: world.repositories, world.pushed)
+        super().__init__(lambda: world.repositories, world.pushed, world.stored)
         self.world = world
 
     def push(self, repository: str, digest: str, progress: object) -> int:

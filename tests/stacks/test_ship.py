@@ -176,7 +176,7 @@ def test_rollback_says_beforehand_when_it_cannot_be(town: Any, spec_of: Any) -> 
         next(name for name, image in town.world.configurations.items() if "one" in image)
     )
     town.world.pushed["registry.example/shop-local"].discard("sha256:one")
-    with pytest.raises(BadInput, match="image is not in the registry"):
+    with pytest.raises(BadInput, match="image is in no store any more"):
         ship.rollback(town.shop("two"), spec_of())
     assert states(town) == {1: "superseded", 2: "live"}
 
@@ -260,6 +260,53 @@ def test_a_reset_cloud_is_noticed_and_everything_comes_back(town: Any, spec_of: 
     assert outcome.done == "updated"
     assert world.endpoint is not None
     assert set(world.objects) == {"releases/shop/1.json"}
+
+
+@pytest.mark.parametrize("kept_locally", [True, False])
+@pytest.mark.parametrize("word", ["two", "three"])
+def test_after_a_reset_older_images_are_sent_again_or_given_up(
+    town: Any, spec_of: Any, word: str, kept_locally: bool
+) -> None:
+    ship.up(town.shop("one"), spec_of())
+    ship.up(town.shop("two"), spec_of())
+    world = town.world
+    world.endpoint, world.generation = None, "2"
+    world.configurations.clear(), world.repositories.clear(), world.buckets.clear(), world.pushed.clear()
+    world.objects.clear()
+    world.stored = {"sha256:one", "sha256:two", "sha256:three"} if kept_locally else set()
+    assert ship.up(town.shop(word), spec_of()).verified
+    before = {"two": ["one"], "three": ["one", "two"]}[word]
+    served = sorted(image.rpartition(":")[2] for image in world.configurations.values())
+    assert served == sorted([word, *(before if kept_locally else [])])
+    assert ship.up(town.shop(word), spec_of()).done == "nothing to do"
+    if kept_locally:
+        assert ship.rollback(town.shop(word), spec_of(), 1).verified
+
+
+def test_a_release_that_serves_is_not_given_up_for_its_lost_image(town: Any, spec_of: Any) -> None:
+    ship.up(town.shop("one"), spec_of())
+    town.world.pushed.clear()
+    shop = town.shop("two")
+    town.world.must_serve = {"sha256:one", "sha256:two"}
+    assert ship.up(shop, spec_of(), refresh=True).verified
+    assert states(town) == {1: "superseded", 2: "live"}
+
+
+@pytest.mark.parametrize("how", ["failed", "deleted"])
+def test_an_endpoint_that_is_no_more_is_made_anew(town: Any, spec_of: Any, how: str) -> None:
+    def lose() -> None:
+        assert town.world.endpoint is not None
+        town.world.endpoint = {**town.world.endpoint, "status": "Failed"} if how == "failed" else None
+
+    ship.up(town.shop("one"), spec_of())
+    lose()
+    assert ship.up(town.shop("one"), spec_of()).verified
+    lose()
+    assert ship.up(town.shop("two"), spec_of()).release.number == 2
+    lose()
+    assert ship.rollback(town.shop("two"), spec_of(), 1).verified
+    assert len(town.world.configurations) == 2
+    assert states(town) == {1: "superseded", 2: "rolled-back", 3: "live"}
 
 
 @pytest.mark.parametrize("lost", ["endpoint", "bucket", "repository", "image", "record", "moved"])
