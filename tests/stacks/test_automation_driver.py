@@ -11,7 +11,8 @@ import pytest
 from infra.rehearsal.engine.provider import Fake, Refused
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError
 from modelpack.progress import Silent
-from stacks.automation import AutomationDriver, explained, passphrase
+from stacks.automation import AutomationDriver, explained, passphrase, real_cli
+from stacks.changes import Watch
 from stacks.driver import Stack
 
 PROGRAM = """
@@ -178,3 +179,32 @@ def test_the_account_guard_is_a_refusal() -> None:
     noise = "rpc error: Resource monitor has terminated, shutting down"
     assert str(explained("s", ["it broke", noise], "")) == "s: it broke"
     assert explained("s", [], "all of the output").exit_code == 1
+
+
+def test_without_the_cli_aws_is_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CloudRefused, match="Pulumi CLI, and it cannot be used") as error:
+        real_cli()
+    assert "pulumi.com/docs/install" in error.value.hint
+
+
+def test_a_lock_that_a_killed_run_left_is_cancelled_once(driver: AutomationDriver) -> None:
+    """We hold the lease, so nobody is at work on the stack."""
+    from pulumi.automation import CommandResult, ConcurrentUpdateError
+
+    class Locked:
+        name, cancelled = "s", 0
+
+        def cancel(self) -> None:
+            self.cancelled += 1
+
+        def up(self, on_event: Any) -> str:
+            if not self.cancelled:
+                raise ConcurrentUpdateError(CommandResult("", "the stack is currently locked", 255))
+            return "done"
+
+    stack = Locked()
+    assert driver.call(stack, Watch(Silent()), stack.up) == "done"
+    assert stack.cancelled == 1

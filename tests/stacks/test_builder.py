@@ -1,0 +1,51 @@
+"""From a spec to what a release keeps of its pack."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from modelpack.golden import Golden, compare
+from modelpack.home import Home
+from modelpack.pack import Pack, from_data
+from stacks.builder import PackBuilder, kept
+from stacks.release import Contract, Release, release_of
+
+
+def pack() -> Pack:
+    return Pack(
+        digest="sha256:d",
+        platform="linux/amd64",
+        content_id="sha256:c",
+        input_digest="sha256:i",
+        usecase="recommendation",
+        size_bytes=9,
+        record={"metric": {"value": 0.5}},
+        golden=(
+            Golden({"instances": [{"household": 1}]}, {"predictions": [{"products": [1], "scores": [0.5]}]}),
+        ),
+        tolerance={"scores": {"kind": "close", "rtol": 0.01, "atol": 0.001}},
+    )
+
+
+def test_a_release_keeps_enough_of_its_pack_to_verify_it_from_its_record_alone() -> None:
+    for made in (pack(), from_data(json.loads(json.dumps(pack().as_data())))):
+        contract = Contract(target="sagemaker", instance="ml.c7i.xlarge")
+        release = Release(
+            number=1, service="s", environment="e", pack=kept(made), image="r@sha256:d", contract=contract
+        )
+        again = release_of(json.loads(json.dumps(release.document())))
+        (golden,) = again.pack.golden
+        near = {"predictions": [{"products": [1], "scores": [0.5004]}]}
+        assert compare(golden["answer"], near, again.pack.tolerance) == ()
+        assert compare(
+            golden["answer"], {"predictions": [{"products": [2], "scores": [0.5]}]}, again.pack.tolerance
+        )
+
+
+def test_a_request_says_all_that_the_spec_says(tmp_path: Path, spec_of: Any) -> None:
+    spec = spec_of(instance="ml.c7i.2xlarge")
+    request = PackBuilder(Home(tmp_path, tmp_path), tmp_path).request(spec, regate=True)
+    assert (request.usecase, request.model, request.pack) == (spec.usecase, spec.model, spec.pack)
+    assert (request.instance, request.project, request.regate) == ("ml.c7i.2xlarge", tmp_path, True)
