@@ -66,6 +66,8 @@ class Account:
         self.changed = threading.Event()
         """Something is newer than the last snapshot."""
         self.closing = False
+        self.ending = threading.Event()
+        """Set when the daemon ends: background work stops waiting."""
         self._overlays: dict[str, Overlay | None] = {}
         self._dispatcher: Any = None
         self.registry = registry(self)

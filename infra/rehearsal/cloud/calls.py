@@ -106,7 +106,6 @@ class Call:
 
     def answer(self, result: Mapping[str, Any] | ApiError) -> Answer:
         """The result, or the error, as the service's protocol writes it."""
-        from moto.core.exceptions import ServiceException
         from moto.core.request import determine_request_protocol
         from moto.core.serialize import get_serializer_class
 
@@ -114,12 +113,8 @@ class Call:
         serializer = get_serializer_class(self.model.service_name, protocol)(
             self.model.operation_model(self.operation)
         )
-        if isinstance(result, ApiError):
-            written = serializer.serialize(ServiceException(result.code, result.message))
-            status = result.status or written["status_code"]
-        else:
-            written = serializer.serialize(result)
-            status = written["status_code"]
+        written = serializer.serialize(result)
+        status = (result.status if isinstance(result, ApiError) else None) or written["status_code"]
         text = written["body"]
         data = text if isinstance(text, bytes) else text.encode()
         headers = {**written["headers"], "x-amzn-RequestId": str(uuid4()), "Content-Length": str(len(data))}

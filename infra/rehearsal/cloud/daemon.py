@@ -158,6 +158,7 @@ class Daemon:
         with self.account.lock:
             self._snapshot()
             self.account.closing = True
+        self.account.ending.set()
         self.account.close_overlays()
         self.account.host.stop_all()
         self.folder.keep_daemon(None)

@@ -61,7 +61,9 @@ class Metrics:
                 {"Name": "EndpointName", "Value": endpoint},
                 {"Name": "VariantName", "Value": variant},
             ]
-            common = {"Dimensions": dimensions, "Timestamp": datetime.fromtimestamp(minute * 60, UTC)}
+            # moto keeps times without a zone, in UTC.
+            when = datetime.fromtimestamp(minute * 60, UTC).replace(tzinfo=None)
+            common = {"Dimensions": dimensions, "Timestamp": when}
             yield region, [{**common, **datum} for datum in _data(found)]
 
 

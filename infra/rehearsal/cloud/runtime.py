@@ -111,7 +111,7 @@ class Runtime:
         return _passed_back(way, headers, spoil(data) if way.wrong else data)
 
     def _post(self, server: Server, environ: Environ) -> tuple[int, Any, bytes]:
-        from urllib3.exceptions import HTTPError, ProtocolError, TimeoutError
+        from urllib3 import exceptions
 
         headers = {name: environ[key] for key, name in PASSED_ON.items() if environ.get(key)}
         if custom := environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"):
@@ -122,13 +122,13 @@ class Runtime:
                 answer = self._pool(server).urlopen(
                     "POST", "/invocations", data, headers, retries=False, timeout=SECONDS
                 )
-            except TimeoutError:
+            except exceptions.TimeoutError:
                 return 504, {}, b"the model did not answer within 60 s"
-            except ProtocolError as error:
+            except exceptions.ProtocolError as error:
                 # A kept connection that the server closed while it was idle; a fresh one tells whether it lives.
                 if last:
                     raise Unreachable(str(error)) from None
-            except HTTPError as error:
+            except exceptions.HTTPError as error:
                 raise Unreachable(str(error)) from None
             else:
                 return answer.status, answer.headers, answer.data

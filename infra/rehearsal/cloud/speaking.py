@@ -52,6 +52,7 @@ class SpeakingHost(FakeHost):
 
 class _Model(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def __init__(self, server: Server, environment: dict[str, str], *rest: Any) -> None:
         self.model = server
@@ -75,5 +76,5 @@ class _Model(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Silent."""
