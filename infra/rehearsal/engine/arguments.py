@@ -88,12 +88,15 @@ class Arguments:
     order: tuple[str, ...]
 
     def has(self, switch: str) -> bool:
+        """Whether a switch was given."""
         return switch in self.switches
 
     def value(self, name: str) -> str | None:
+        """A flag's value, None where it was not given."""
         return self.values.get(name)
 
     def number(self, name: str, default: int) -> int:
+        """A flag's value as a whole number; raises `BadArguments`."""
         text = self.values.get(name)
         if text is None:
             return default

@@ -45,6 +45,7 @@ def explain(error: BaseException, folder: str) -> str:
 
 
 def main() -> int:
+    """Run the program that standard input describes; returns the exit status."""
     request = json.load(sys.stdin)
     folder = request["folder"]
     sys.path.insert(0, folder)

@@ -59,6 +59,7 @@ class Keyring:
         self._lock = threading.Lock()
 
     def key(self, passphrase: str, salt: bytes) -> bytes:
+        """The key of a passphrase and salt."""
         with self._lock:
             if (passphrase, salt) not in self._keys:
                 self._keys[passphrase, salt] = hashlib.pbkdf2_hmac(
@@ -98,6 +99,7 @@ class Vault:
         return key
 
     def seal(self, text: str) -> str:
+        """Encrypt, or give the ciphertext this text already has; raises `WrongPassphrase`."""
         if text not in self._sealed:
             sealed = encrypt(self._key(), text)
             self._sealed[text] = sealed
@@ -105,6 +107,7 @@ class Vault:
         return self._sealed[text]
 
     def open(self, sealed: str) -> str:
+        """Decrypt; raises `WrongPassphrase`."""
         if sealed not in self._opened:
             text = decrypt(self._key(), sealed)
             self._opened[sealed] = text

@@ -62,6 +62,7 @@ class Effects:
             self._idle.wait_for(lambda: self._flights == 0)
 
     def guard(self) -> None:
+        """Raise `Stopped` once something has failed."""
         if self.failed:
             raise Stopped
 

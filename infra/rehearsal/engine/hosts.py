@@ -37,6 +37,7 @@ class Hosts:
             self._resources[resource.urn] = resource
 
     def resource(self, urn: str) -> Resource | None:
+        """The provider resource, as this run or else the state has it."""
         return self._resources.get(urn)
 
     def of(self, resource: Resource) -> Provider:
@@ -44,6 +45,7 @@ class Hosts:
         return self.get(resource.provider_urn)
 
     def get(self, urn: str) -> Provider:
+        """The configured provider of a provider resource; raises `NoProvider`."""
         with self._lock:
             if urn not in self._providers:
                 resource = self._resources.get(urn)

@@ -102,6 +102,7 @@ class StackConfig:
         return {key: vault.open(one.value) if one.secret else one.value for key, one in self.settings.items()}
 
     def secret_keys(self) -> list[str]:
+        """The keys whose values are secret."""
         return [key for key, one in self.settings.items() if one.secret]
 
     def save(self) -> None:

@@ -75,6 +75,7 @@ class Resource:
 
     @property
     def provider_urn(self) -> str:
+        """The URN part of `provider` ('urn::id')."""
         return self.provider.rpartition("::")[0]
 
     @property
@@ -87,6 +88,7 @@ class Resource:
 
     @property
     def who(self) -> Named:
+        """What a provider is told about it."""
         _, _, stack = self.urn.split("::")[0].rpartition(":")
         return Named(urn=self.urn, name=self.name, project=self.urn.split("::")[1], stack=stack)
 
@@ -114,6 +116,7 @@ class Snapshot:
 
     @property
     def stack(self) -> Resource | None:
+        """The stack's own resource, which carries its outputs."""
         return next((resource for resource in self.resources if resource.type == STACK_TYPE), None)
 
 

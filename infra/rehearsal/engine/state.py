@@ -78,6 +78,7 @@ class StackFiles:
         return self.root / ".pulumi" / "selected" / self.project
 
     def exists(self) -> bool:
+        """Whether the stack was ever initialised."""
         return self.checkpoint.exists()
 
     def siblings(self) -> list[StackFiles]:
@@ -99,6 +100,7 @@ class StackFiles:
         return document
 
     def salt(self) -> str:
+        """The salt of its secrets, empty in a state that has none."""
         latest = self.document()["checkpoint"].get("latest") or {}
         provider = latest.get("secrets_providers") or {}
         if provider.get("type", "passphrase") != "passphrase":
@@ -108,12 +110,15 @@ class StackFiles:
         return str((provider.get("state") or {}).get("salt", ""))
 
     def load(self, vault: Vault) -> Snapshot:
+        """The snapshot; raises `StateError`, `WrongPassphrase`, `BadValue`."""
         return deployment_from_json(self.document()["checkpoint"].get("latest"), vault)
 
     def save(self, text: str, *, durable: bool = False) -> None:
+        """Replace the checkpoint."""
         write_atomically(self.checkpoint, text, durable=durable)
 
     def keep_backup(self) -> None:
+        """Copy the checkpoint to .bak."""
         if self.checkpoint.exists():
             self.backup.unlink(missing_ok=True)
             shutil.copyfile(self.checkpoint, self.backup)
@@ -126,6 +131,7 @@ class StackFiles:
         self.save(Writer(self, vault).text(snapshot))
 
     def remove(self) -> None:
+        """Forget the stack: checkpoint, backup, history, locks."""
         for path in (self.checkpoint, self.backup):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.history, ignore_errors=True)
@@ -151,9 +157,11 @@ class Writer:
         self._texts: dict[int, tuple[Resource, str]] = {}
 
     def write(self, snapshot: Snapshot, *, durable: bool) -> None:
+        """Put a snapshot on disk."""
         self._files.save(self.text(snapshot), durable=durable)
 
     def text(self, snapshot: Snapshot) -> str:
+        """The checkpoint file of a snapshot."""
         resources = ",\n".join(self._resource(resource) for resource in snapshot.resources)
         pending = ",\n".join(self._operation(operation) for operation in snapshot.pending)
         secrets = {"type": "passphrase", "state": {"salt": snapshot.salt}}

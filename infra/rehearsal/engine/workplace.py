@@ -28,6 +28,7 @@ class Workplace:
 
     @property
     def project(self) -> Project:
+        """The project that the folder is in."""
         return find_project(self.folder)
 
     @property
@@ -65,12 +66,14 @@ class Workplace:
         return StackFiles(self.root, project.name, parts[-1])
 
     def existing(self, stack: str | None = None) -> StackFiles:
+        """Like `files`, for a stack that must exist."""
         files = self.files(stack)
         if not files.exists():
             raise StateError(f"no stack named '{files.stack}' found")
         return files
 
     def config(self, files: StackFiles) -> StackConfig:
+        """The stack's settings."""
         return load_config(self.project, files.stack, self.arguments.value("--config-file"))
 
     def passphrase(self) -> str:
@@ -95,6 +98,7 @@ class Workplace:
         return Vault(self.keyring, passphrase, salt or self.keyring.fresh_salt(passphrase))
 
     def state_vault(self, files: StackFiles) -> Vault:
+        """The vault of the secrets in the state."""
         return self.vault(files.salt() or self.config(files).salt)
 
     def salted(self, files: StackFiles, config: StackConfig) -> StackConfig:
