@@ -1,0 +1,59 @@
+"""`python -m benchmarks [name ...]`: run benchmarks and write benchmarks/results/<name>.json.
+
+Each is a module of this folder with `measure() -> dict`. Figures are medians; comparisons are paired and interleaved.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import benchmarks
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("pulumi", "pulumi-aws", "boto3", "moto", "torch", "onnx", "onnxruntime", "numpy", "zstandard", "uvicorn")
+
+
+def machine() -> dict[str, object]:
+    """What the figures were taken on."""
+    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def main(names: list[str]) -> int:
+    known = [found.name for found in pkgutil.iter_modules(benchmarks.__path__) if not found.name.startswith("_")]
+    for name in names or known:
+        if name not in known:
+            print(f"no benchmark {name!r}; known: {', '.join(known)}", file=sys.stderr)
+            return 2
+        print(f"--- {name}", file=sys.stderr)
+        here = machine()
+        figures = importlib.import_module(f"benchmarks.{name}").measure()
+        document = {
+            "benchmark": name,
+            "taken": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": here,
+            "versions": {package: version(package) for package in PACKAGES},
+            "figures": figures,
+        }
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+        print(json.dumps(figures, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
