@@ -13,7 +13,7 @@
     asked; if it fell out of the window its image is checked first, and then it is provisioned as in
     `up`.
 
-    down      destroy the service stack, say so in the ledger; with `everything` also platform and base.
+    down      destroy the service stack, say so in the ledger; with `everything` also the base.
 
 What a kill leaves, and how the next `up` converges:
 
@@ -113,19 +113,24 @@ def rollback(shop: Shop, spec: Spec, number: int | None = None, *, why: str = ""
 
 
 def down(shop: Shop, spec: Spec, *, everything: bool = False) -> Outcome:
-    """Take the service down, with `everything` also the platform and the base. Doing it twice is fine."""
+    """Take the service down, with `everything` also its base. Doing it twice is fine.
+
+    The platform goes as well on the local cloud, where it is this project's; on AWS services share it
+    (`ecomdeploy platform down`).
+    """
     with shop.writing("down"):
         gone = shop.take_down(service_stack(spec)).changes
         shop.ledger.interrupt("taken down before it was finished")
         shop.ledger.removed("taken down")
         base = shop.outputs(base_stack(spec))
         if everything:
-            gone += shop.take_down(platform_stack(spec)).changes
+            if spec.environment.cloud == "local":
+                gone += shop.take_down(platform_stack(spec)).changes
             shop.sweeper.empty(bucket_name(spec), str(base["repository_url"]) if base else "")
             gone += shop.take_down(base_stack(spec)).changes
         elif base is not None:
             publish(shop, spec, base)
-        stacks = () if everything else (base_stack(spec), platform_stack(spec))
+        stacks = (base_stack(spec), platform_stack(spec))
         remaining = tuple(str(stack) for stack in stacks if shop.outputs(stack) is not None)
         return outcome(shop, spec, "removed", newest(shop), changes=gone, remaining=remaining)
 

@@ -108,6 +108,15 @@ def test_a_stack_comes_up_changes_and_goes(driver: AutomationDriver, cloud: Fake
     assert sys.path == path, "the programs' folder is never on sys.path"
 
 
+def test_a_preview_before_the_first_up_makes_nothing(driver: AutomationDriver, cloud: Fake) -> None:
+    assert ops(driver.preview(BASE, {"things": ["a"], "size": 1})) == {"a": "create"}
+    assert cloud.mutations == []
+    assert not driver.outputs(BASE)
+    assert ops(driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=True).changes) == {
+        "a": "create"
+    }
+
+
 def test_a_replacement_is_one_change(driver: AutomationDriver) -> None:
     driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
     text = PROGRAM.replace('"name": each,', '"name": each + "-2",')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from modelpack.errors import BadInput, CloudRefused, Locked, Unhealthy
 from stacks import ship
 from stacks.release import State
+from stacks.spec import Environment
 
 
 def states(town: Any) -> dict[int, str]:
@@ -240,6 +242,15 @@ def test_down_all_sweeps_first_and_can_be_repeated(town: Any, spec_of: Any) -> N
     assert outcome.remaining == ()
     assert not town.world.repositories
     ship.down(town.shop("one"), spec_of(), everything=True)
+
+
+def test_down_all_leaves_the_platform_of_others_on_aws(town: Any, spec_of: Any) -> None:
+    shared = spec_of()
+    shared = replace(shared, environment=Environment(name="local", cloud="aws", account="123456789012"))
+    shop = town.shop("one")
+    shop.driver.stacks["platform/local"] = ({}, {"vpc_id": "vpc-1"})
+    assert ship.down(shop, shared, everything=True).remaining == ("platform/local",)
+    assert ship.down(town.shop("one"), spec_of(), everything=True).remaining == ()
 
 
 def test_a_live_writer_keeps_others_out(town: Any, spec_of: Any) -> None:
