@@ -109,7 +109,22 @@ class Lab:
         run.counts = dict(summary.resource_changes if summary else result.change_summary)
         run.outputs = dict(getattr(result, "outputs", {}))
         run.text = result.stdout
+        self.check_integrity()
         return run
+
+    def check_integrity(self) -> None:
+        """Pulumi's own rule for states: whatever a resource needs comes before it."""
+        seen: set[str] = set()
+        for one in self.deployment["resources"] if self.deployment else ():
+            needs = {
+                *one.get("dependencies", ()),
+                one.get("parent"),
+                one.get("provider", "").rpartition("::")[0],
+            }
+            needs.update(urn for urns in one.get("propertyDependencies", {}).values() for urn in urns)
+            assert needs - {None, ""} <= seen, one["urn"]
+            assert one.get("delete") or one["urn"] not in seen, one["urn"]
+            seen.add(one["urn"])
 
     def up(self, program: Program, **options: Any) -> Run:
         return self._run(self.stack(program).up, **options)
