@@ -7,7 +7,9 @@ never comes on sys.path. Pulumi is imported when first used: an unchanged `up` n
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
+import os
 import re
 import runpy
 import secrets as random
@@ -96,24 +98,23 @@ class AutomationDriver:
 
     def selected(self, stack: Stack) -> Any:
         """The stack, or None when there is none."""
-        from pulumi import automation
-
         if not (self.backend.startswith("s3://") or (self.folder / ".pulumi").exists()):
             return None
+        automation = pulumi_automation()
         with suppress(automation.StackNotFoundError):
             return automation.select_stack(stack.name, **self.options(stack))
         return None
 
     def opened(self, stack: Stack, settings: Settings) -> Any:
         """The stack with its settings, made if need be."""
-        from pulumi import automation
+        automation = pulumi_automation()
 
         opened = automation.create_or_select_stack(stack.name, **self.options(stack))
         opened.set_config("settings", automation.ConfigValue(value=json.dumps(settings, sort_keys=True)))
         return opened
 
     def options(self, stack: Stack) -> dict[str, Any]:
-        from pulumi import automation
+        automation = pulumi_automation()
 
         work = self.folder / stack.program
         work.mkdir(parents=True, exist_ok=True)
@@ -149,7 +150,7 @@ class AutomationDriver:
         Raises:
             CloudRefused, EcomdeployError: in the provider's words.
         """
-        from pulumi import automation
+        automation = pulumi_automation()
 
         self.raised.clear()
         try:
@@ -162,6 +163,12 @@ class AutomationDriver:
             if self.raised:
                 raise self.raised[0] from None
             raise explained(opened.name, watch.errors, str(error)) from error
+
+
+def pulumi_automation() -> Any:
+    """The module, imported when first needed. gRPC would tell of every ended program on stderr."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    return importlib.import_module("pulumi.automation")
 
 
 def explained(stack: str, errors: list[str], otherwise: str) -> EcomdeployError:
@@ -199,7 +206,7 @@ def real_cli() -> Any:
     Raises:
         CloudRefused: there is none, or it is too old.
     """
-    from pulumi import automation
+    automation = pulumi_automation()
 
     try:
         return automation.PulumiCommand()
