@@ -25,7 +25,14 @@ CREDENTIALS = frozenset(
             "UnauthorizedOperation",
             "UnrecognizedClientException",
         ),
-        *("InvalidAccessKeyId", "InvalidSignatureException", "OptInRequired", "InvalidUserID.NotFound"),
+        *(
+            "403",
+            "Forbidden",
+            "InvalidAccessKeyId",
+            "InvalidSignatureException",
+            "OptInRequired",
+            "InvalidUserID.NotFound",
+        ),
     }
 )
 QUOTA = frozenset(
@@ -55,7 +62,7 @@ class AwsSession:
     instance).
     """
 
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     _clients: dict[str, Any] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -135,6 +142,7 @@ def refusals(doing: str) -> Iterator[None]:
         ProfileNotFound,
         TokenRetrievalError,
     )
+    from botocore.exceptions import ConnectionError as NoConnection
 
     try:
         yield
@@ -150,7 +158,7 @@ def refusals(doing: str) -> Iterator[None]:
         raise CloudRefused(
             f"{doing}: {error}", hint="log in to AWS (aws sso login), or set AWS_PROFILE"
         ) from error
-    except HTTPClientError as error:
+    except (HTTPClientError, NoConnection) as error:
         hint = "ecomdeploy doctor; for the local cloud: ecomdeploy cloud start"
         raise EcomdeployError(f"{doing}: cannot reach the cloud: {error}", hint=hint) from error
     except BotoCoreError as error:
@@ -194,22 +202,18 @@ def registry_credentials(session: AwsSession) -> tuple[str, str]:
 
 
 def ensure_bucket(session: AwsSession, bucket: str, tags: Mapping[str, str]) -> bool:
-    """Make a private, versioned bucket, or find it there and ours; True when it was made.
+    """Make a private, versioned bucket that carries `tags`; True when something was missing.
 
-    Every call may be repeated: a run killed in the middle is finished by the next one.
+    The tags come last: where they are, the rest is. So the next run finishes what a killed one left.
     """
-    from botocore.exceptions import ClientError
-
     s3 = session.client("s3")
-    try:
-        s3.head_bucket(Bucket=bucket)
+    found = bucket_tags(s3, bucket)
+    if found is not None and all(found.get(key) == value for key, value in tags.items()):
         return False
-    except ClientError as error:
-        if error_code(error) not in ("404", "NoSuchBucket", "NotFound"):
-            raise meaning(error_code(error), f"bucket {bucket}: {error_message(error)}") from error
-    with refusals(f"creating bucket {bucket}"):
-        where = {"CreateBucketConfiguration": {"LocationConstraint": session.region}}
-        s3.create_bucket(Bucket=bucket, **({} if session.region == DEFAULT_REGION else where))
+    with refusals(f"making bucket {bucket}"):
+        if found is None:
+            where = {"CreateBucketConfiguration": {"LocationConstraint": session.region}}
+            s3.create_bucket(Bucket=bucket, **({} if session.region == DEFAULT_REGION else where))
         s3.put_public_access_block(
             Bucket=bucket,
             PublicAccessBlockConfiguration={
@@ -220,6 +224,22 @@ def ensure_bucket(session: AwsSession, bucket: str, tags: Mapping[str, str]) -> 
             },
         )
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        pairs = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+        pairs = [{"Key": key, "Value": value} for key, value in sorted({**(found or {}), **tags}.items())]
         s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": pairs})
     return True
+
+
+def bucket_tags(s3: Any, bucket: str) -> dict[str, str] | None:
+    """The bucket's tags; None when there is no such bucket. `CloudRefused` when it is somebody else's."""
+    from botocore.exceptions import ClientError
+
+    with refusals(f"bucket {bucket}"):
+        try:
+            answer = s3.get_bucket_tagging(Bucket=bucket)
+        except ClientError as error:
+            if error_code(error) == "NoSuchTagSet":
+                return {}
+            if error_code(error) == "NoSuchBucket":
+                return None
+            raise
+    return {one["Key"]: one["Value"] for one in answer["TagSet"]}

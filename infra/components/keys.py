@@ -18,7 +18,7 @@ DELETION_WINDOW_DAYS = (7, 30)
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeyResources:
+class EncryptionKeyResources:
     """What an EncryptionKey is made of."""
 
     key: kms.Key
@@ -55,7 +55,7 @@ class EncryptionKey(Component):
         self.arn: pulumi.Output[str] = self.resources.key.arn
         self.register_outputs({"arn": self.arn})
 
-    def _create(self, alias: str, description: str, deletion_window_days: int) -> KeyResources:
+    def _create(self, alias: str, description: str, deletion_window_days: int) -> EncryptionKeyResources:
         from pulumi_aws import kms
 
         key = kms.Key(
@@ -67,4 +67,4 @@ class EncryptionKey(Component):
             opts=self.options(),
         )
         link = kms.Alias(self.name, name=f"alias/{alias}", target_key_id=key.key_id, opts=self.options())
-        return KeyResources(key=key, alias=link)
+        return EncryptionKeyResources(key=key, alias=link)

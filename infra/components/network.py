@@ -27,6 +27,7 @@ class NetworkResources:
     nat: ec2.NatGateway
     public_subnets: tuple[ec2.Subnet, ...]
     private_subnets: tuple[ec2.Subnet, ...]
+    private_way_out: tuple[pulumi.CustomResource, ...]
     control_plane_group: ec2.SecurityGroup
     s3_endpoint: ec2.VpcEndpoint
 
@@ -72,8 +73,8 @@ class Network(Component):
         check(cidr, zones)
         super().__init__(name, labels=labels, opts=opts)
         self.resources = self._create(region, cidr, tuple(zones))
-        self.private_subnet_ids = pulumi.Output.all(*[subnet.id for subnet in self.resources.private_subnets])
         self.public_subnet_ids = pulumi.Output.all(*[subnet.id for subnet in self.resources.public_subnets])
+        self.private_subnet_ids = self._private_subnet_ids()
         self.register_outputs({"vpc_id": self.resources.vpc.id, "private_subnets": self.private_subnet_ids})
 
     def _create(self, region: str, cidr: str, zones: tuple[str, ...]) -> NetworkResources:
@@ -100,15 +101,25 @@ class Network(Component):
         )
         nat = self._nat(public[0], internet)
         self._routes(vpc, "public", public, gateway_id=internet.id)
-        table = self._routes(vpc, "private", private, nat_gateway_id=nat.id)
+        table, *way_out = self._routes(vpc, "private", private, nat_gateway_id=nat.id)
         return NetworkResources(
             vpc=vpc,
             internet=internet,
             nat=nat,
             public_subnets=public,
             private_subnets=private,
+            private_way_out=tuple(way_out),
             control_plane_group=self._control_plane_group(vpc, cidr),
-            s3_endpoint=self._s3_endpoint(vpc, region, table),
+            s3_endpoint=self._s3_endpoint(vpc, region, table.id),
+        )
+
+    def _private_subnet_ids(self) -> pulumi.Output[list[str]]:
+        """Known when the way out is there as well: a node that cannot reach the registry never joins."""
+        made = self.resources
+        count = len(made.private_subnets)
+        ids = [subnet.id for subnet in made.private_subnets]
+        return pulumi.Output.all(*ids, *[one.id for one in made.private_way_out]).apply(
+            lambda found: found[:count]
         )
 
     def _subnet(self, vpc: ec2.Vpc, side: str, zone: str, block: str) -> ec2.Subnet:
@@ -152,14 +163,14 @@ class Network(Component):
         *,
         gateway_id: pulumi.Input[str] | None = None,
         nat_gateway_id: pulumi.Input[str] | None = None,
-    ) -> ec2.RouteTable:
-        """One table for all subnets of a side, with the way out as its only route."""
+    ) -> tuple[pulumi.CustomResource, ...]:
+        """One table for all subnets of a side, the way out as its only route, and who uses it."""
         from pulumi_aws import ec2
 
         table = ec2.RouteTable(
             self.child(side), vpc_id=vpc.id, tags=self.tags(side, Name=self.child(side)), opts=self.options()
         )
-        ec2.Route(
+        route = ec2.Route(
             self.child(f"{side}-out"),
             route_table_id=table.id,
             destination_cidr_block=ANYWHERE,
@@ -167,14 +178,16 @@ class Network(Component):
             nat_gateway_id=nat_gateway_id,
             opts=self.options(),
         )
-        for number, subnet in enumerate(subnets, start=1):
+        users = [
             ec2.RouteTableAssociation(
                 self.child(f"{side}-{number}"),
                 route_table_id=table.id,
                 subnet_id=subnet.id,
                 opts=self.options(),
             )
-        return table
+            for number, subnet in enumerate(subnets, start=1)
+        ]
+        return (table, route, *users)
 
     def _control_plane_group(self, vpc: ec2.Vpc, cidr: str) -> ec2.SecurityGroup:
         """Who may speak to the cluster's private endpoint: the VPC, by HTTPS. Nodes get EKS's own group."""
@@ -192,7 +205,7 @@ class Network(Component):
             opts=self.options(),
         )
 
-    def _s3_endpoint(self, vpc: ec2.Vpc, region: str, table: ec2.RouteTable) -> ec2.VpcEndpoint:
+    def _s3_endpoint(self, vpc: ec2.Vpc, region: str, table_id: pulumi.Input[str]) -> ec2.VpcEndpoint:
         from pulumi_aws import ec2
 
         return ec2.VpcEndpoint(
@@ -200,7 +213,7 @@ class Network(Component):
             vpc_id=vpc.id,
             service_name=f"com.amazonaws.{region}.s3",
             vpc_endpoint_type="Gateway",
-            route_table_ids=[table.id],
+            route_table_ids=[table_id],
             tags=self.tags("s3", Name=self.child("s3")),
             opts=self.options(),
         )

@@ -21,7 +21,7 @@ NAME_LENGTH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoleResources:
+class ServiceRoleResources:
     """What a ServiceRole is made of."""
 
     role: iam.Role
@@ -84,7 +84,7 @@ class ServiceRole(Component):
 
     def _create(
         self, role_name: str, trusted: str, managed: Sequence[str], inline: Mapping[str, pulumi.Input[str]]
-    ) -> RoleResources:
+    ) -> ServiceRoleResources:
         from pulumi_aws import iam
 
         role = iam.Role(
@@ -100,7 +100,7 @@ class ServiceRole(Component):
             iam.RolePolicy(self.child(name), name=name, role=role.name, policy=text, opts=self.options())
             for name, text in inline.items()
         )
-        return RoleResources(role=role, attachments=attachments, policies=policies)
+        return ServiceRoleResources(role=role, attachments=attachments, policies=policies)
 
 
 def serving_policy(*, repository_arn: str, region: str, account: str, partition: str = "aws") -> str:

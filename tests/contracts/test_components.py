@@ -1,0 +1,181 @@
+"""What every component promises: found by scanning, so that a new one is held to it without an edit here."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import declared
+import pytest
+
+import infra.components
+import infra.targets
+from infra.component import Component
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+KEYS = ("project", "stack", "environment", "resource", "managed-by")
+IMAGE = "registry.test/shop-local@sha256:" + "a" * 64
+
+
+def modules(package: Any) -> Iterator[str]:
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        yield module.name
+
+
+def components() -> list[type[Component]]:
+    for package in (infra.components, infra.targets):
+        for name in modules(package):
+            importlib.import_module(name)
+    found, waiting = [], [Component]
+    while waiting:
+        children = [one for one in waiting.pop().__subclasses__() if one.__module__.startswith("infra.")]
+        found += children
+        waiting += children
+    return sorted(found, key=lambda one: one.__name__)
+
+
+@pytest.fixture(scope="module")
+def everything() -> list[declared.Declaration]:
+    """All three programs, with everything that settings can ask for."""
+    release = {"key": "a" * 12, "image": IMAGE, "instance": "ml.g6.xlarge", "count": 1, "serving": True}
+    sale = {
+        "name": "sale",
+        "start": "2026-11-10T20:00:00+08:00",
+        "end": "2999-11-12T02:00:00+08:00",
+        "min": 3,
+    }
+    return [
+        declared.program("base", {"service": "shop", "bucket": "shop-local-1", "cloud": "aws"}),
+        declared.program(
+            "service",
+            {
+                "service": "shop",
+                "target": "sagemaker",
+                "role_arn": "arn:aws:iam::123456789012:role/shop",
+                "scale": {"min": 1, "max": 4, "target_rps": 50.0, "schedule": [sale]},
+                "alarms": {"error_rate": 0.01, "p99_ms": 50.0},
+                "releases": [release],
+            },
+        ),
+        declared.program(
+            "platform",
+            {"name": "shop-local", "platform": {"gpu_pools": [{"name": "g6", "instances": ["g6.xlarge"]}]}},
+        ),
+    ]
+
+
+@pytest.mark.parametrize("component", components(), ids=lambda one: one.__name__)
+def test_arguments_are_named_and_typed(component: type[Component]) -> None:
+    parameters = list(inspect.signature(component.__init__).parameters.values())
+    assert [one.name for one in parameters[:2]] == ["self", "name"]
+    assert all(one.kind is inspect.Parameter.KEYWORD_ONLY for one in parameters[2:])
+    assert all(one.annotation is not inspect.Parameter.empty for one in parameters[1:])
+    assert {"labels", "opts"} <= {one.name for one in parameters}
+
+
+@pytest.mark.parametrize("component", components(), ids=lambda one: one.__name__)
+def test_resources_are_kept_in_a_frozen_dataclass(component: type[Component]) -> None:
+    kept = getattr(sys.modules[component.__module__], f"{component.__name__}Resources")
+    assert dataclasses.is_dataclass(kept)
+    assert kept.__dataclass_params__.frozen
+    assert all(one.kw_only for one in dataclasses.fields(kept))
+
+
+@pytest.mark.parametrize("component", components(), ids=lambda one: one.__name__)
+def test_every_component_is_part_of_a_program(
+    component: type[Component], everything: list[declared.Declaration]
+) -> None:
+    """So the promises below are checked for it."""
+    types = {one.type for declaration in everything for one in declaration.resources}
+    assert f"ecomdeploy:infra:{component.__name__}" in types
+
+
+def test_type_tokens_follow_one_pattern(everything: list[declared.Declaration]) -> None:
+    own = {
+        one.type
+        for declaration in everything
+        for one in declaration.resources
+        if not one.custom and not one.type.startswith("pulumi:")
+    }
+    assert own
+    assert all(re.fullmatch(r"ecomdeploy:infra:[A-Z][A-Za-z]+", token) for token in own)
+
+
+def takes_tags(token: str) -> bool:
+    """Whether pulumi-aws lets a resource of this type be tagged."""
+    import pulumi_aws
+
+    package, _, kind = token.removeprefix("aws:").partition("/")
+    resource = getattr(getattr(pulumi_aws, package), kind.partition(":")[2])
+    return "tags" in inspect.signature(resource._internal_init).parameters
+
+
+def test_everything_that_can_be_is_tagged(everything: list[declared.Declaration]) -> None:
+    checked = 0
+    for declaration in everything:
+        for resource in declaration.custom():
+            if not takes_tags(resource.type):
+                continue
+            tags = resource.inputs["tags"]
+            assert [key for key in KEYS if not tags.get(f"ecomdeploy:{key}")] == [], resource
+            assert tags["ecomdeploy:resource"] == resource.name
+            checked += 1
+    assert checked > 25
+
+
+def test_everything_has_a_component_above_it_and_an_explicit_provider(
+    everything: list[declared.Declaration],
+) -> None:
+    for declaration in everything:
+        for resource in declaration.custom():
+            assert "ecomdeploy:infra:" in resource.parent.split("::")[2].rpartition("$")[2], resource
+            assert "pulumi:providers:aws::aws::" in resource.provider, resource
+
+
+def test_names_are_unique_within_a_type(everything: list[declared.Declaration]) -> None:
+    """Pulumi's identity leaves the names of parents out, and what a kill left is found by type and name."""
+    for declaration in everything:
+        names = [(one.type, one.name) for one in declaration.resources]
+        assert len(set(names)) == len(names)
+
+
+def test_importing_components_and_targets_loads_neither_pulumi_aws_nor_botocore() -> None:
+    names = [*modules(infra.components), *modules(infra.targets)]
+    code = (
+        f"import sys, importlib\nfor name in {names!r}: importlib.import_module(name)\n"
+        "heavy = {'pulumi_aws', 'boto3', 'botocore', 'infra.rehearsal'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "packages"),
+    [
+        ("base", {"kms", "ecr", "s3", "iam"}),
+        ("service", {"sagemaker", "cloudwatch", "appautoscaling"}),
+        ("platform", {"ec2", "eks", "iam", "kms"}),
+    ],
+)
+def test_a_program_uses_only_its_own_parts_of_pulumi_aws(
+    program: str, packages: set[str], everything: list[declared.Declaration]
+) -> None:
+    place = ("base", "service", "platform").index(program)
+    used = {one.type.removeprefix("aws:").partition("/")[0] for one in everything[place].custom()}
+    assert used == packages
+
+
+def test_a_network_needs_no_cluster() -> None:
+    alone = declared.program("platform", {"name": "shop-local", "platform": {}})
+    assert len(alone.of("Subnet")) == 4
+    assert not alone.of("Cluster")
+    assert "cluster" not in alone.outputs

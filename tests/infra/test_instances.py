@@ -1,0 +1,102 @@
+"""The table of instance types: complete, dated, and helpful about names it does not have."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from infra import instances
+from modelpack.errors import BadInput
+
+
+def test_every_entry_reads_and_makes_sense() -> None:
+    for names, read in (
+        (instances.serving_names(), instances.serving),
+        (instances.pool_names(), instances.pool),
+    ):
+        assert names
+        for name in names:
+            one = read(name)
+            assert one.vcpus >= 2
+            assert one.memory_mib >= 2048
+            assert (one.usd_hour is None) == (one.price_basis == "unknown")
+            assert one.usd_hour is None or 0.03 < one.usd_hour < 200
+            if one.gpu:
+                assert one.gpu.count >= 1
+                assert one.gpu.memory_mib > 10_000
+                assert 7 <= float(one.gpu.compute_capability) <= 12
+
+
+def test_a_pool_has_gpus_and_sagemaker_charges_more_than_the_bare_machine() -> None:
+    for name in instances.pool_names():
+        bare = instances.pool(name)
+        assert bare.gpu is not None
+        if f"ml.{name}" in instances.serving_names():
+            hosted = instances.serving(f"ml.{name}")
+            assert (hosted.vcpus, hosted.memory_mib, hosted.gpu) == (bare.vcpus, bare.memory_mib, bare.gpu)
+            assert hosted.usd_hour is None or bare.usd_hour is None or hosted.usd_hour > bare.usd_hour
+
+
+def test_bigger_machines_of_a_family_do_not_cost_less() -> None:
+    families: dict[str, list[instances.Instance]] = {}
+    for name in instances.serving_names():
+        families.setdefault(name.split(".")[1], []).append(instances.serving(name))
+    for family in families.values():
+        for gpus in {one.gpu and one.gpu.count for one in family}:
+            alike = [one for one in family if (one.gpu and one.gpu.count) == gpus and one.usd_hour]
+            prices = [one.usd_hour for one in sorted(alike, key=lambda one: (one.vcpus, one.memory_mib))]
+            assert prices == sorted(prices)
+
+
+def test_hosting_types_are_ones_that_the_api_takes() -> None:
+    import botocore.loaders
+
+    model = botocore.loaders.Loader().load_service_model("sagemaker", "service-2")
+    assert instances.serving_names() <= set(model["shapes"]["ProductionVariantInstanceType"]["enum"])
+
+
+def test_prices_say_where_when_and_how_sure() -> None:
+    prices = instances.prices()
+    assert prices.region == "us-east-1"
+    assert prices.currency == "USD"
+    assert datetime.date.fromisoformat(prices.as_of)
+    assert "not" in prices.note
+    assert prices.sources
+
+
+def test_the_default_instance_is_known() -> None:
+    from infra.spec import ServeSpec
+
+    assert instances.serving(ServeSpec().instance).gpu is None
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("ml.c7i.xlarg", "ml.c7i.xlarge"),
+        ("c7i.xlarge", "ml.c7i.xlarge"),
+        ("ml.g6.xlage", "ml.g6.xlarge"),
+        ("g6.xlarge", "ml.g6.xlarge"),
+        ("banana", "for example"),
+    ],
+)
+def test_an_unknown_type_is_answered_with_the_nearest(name: str, hint: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        instances.serving(name)
+    assert hint in caught.value.hint
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("ml.inf2.xlarge", "Neuron"), ("ml.c7g.large", "arm64"), ("ml.t3.medium", "t2")]
+)
+def test_types_that_cannot_be_are_refused_with_the_reason(name: str, reason: str) -> None:
+    with pytest.raises(BadInput, match=reason):
+        instances.serving(name)
+
+
+def test_a_pool_does_not_take_hosting_names() -> None:
+    with pytest.raises(BadInput) as caught:
+        instances.pool("ml.g6.xlarge")
+    assert "'g6.xlarge'" in caught.value.hint

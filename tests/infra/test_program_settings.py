@@ -1,0 +1,98 @@
+"""Settings that programs read, the specs they rebuild from them, and the public door."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import ecomdeploy
+from infra.program import parse
+from infra.spec import (
+    AlarmSpec,
+    GpuPoolSpec,
+    PlatformSpec,
+    ScaleSpec,
+    Window,
+    alarms_from,
+    platform_from,
+    scale_from,
+)
+from infra.targets.base import FakeTarget, FakeTraffic, Observation, ShiftPolicy
+from modelpack.errors import BadInput, EcomdeployError, Unhealthy
+from modelpack.progress import Silent
+from modelpack.spec import as_data
+
+COMMON = {"environment": "prod", "cloud": "aws", "region": "cn-north-1", "account": "123456789012"}
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def wire(spec: Any) -> Any:
+    """As Pulumi config carries it."""
+    return json.loads(json.dumps(as_data(spec), default=lambda one: one.isoformat()))
+
+
+def test_settings_know_their_partition() -> None:
+    assert parse(json.dumps(COMMON)).partition == "aws-cn"
+    assert parse(json.dumps({**COMMON, "region": "us-gov-west-1"})).partition == "aws-us-gov"
+    assert parse(json.dumps({**COMMON, "region": "us-east-1"})).partition == "aws"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "3", '{"environment": "prod"}'])
+def test_settings_that_are_none_are_refused_in_words(text: str) -> None:
+    with pytest.raises(BadInput, match="settings"):
+        parse(text)
+
+
+def test_specs_come_back_from_settings_as_they_were() -> None:
+    platform = PlatformSpec(
+        gpu_pools=(GpuPoolSpec(name="g6", instances=("g6.xlarge",), capacity="spot", desired=1),),
+        zones=("us-east-1c", "us-east-1d"),
+    )
+    assert platform_from(wire(platform)) == platform
+    assert platform_from({}) == PlatformSpec()
+    start = datetime(2026, 11, 10, tzinfo=UTC)
+    window = Window(name="sale", start=start, end=start + timedelta(days=1), min=3)
+    scale = ScaleSpec(min=2, max=9, target_rps=1.5, schedule=(window,))
+    assert scale_from(wire(scale)) == scale
+    assert alarms_from(wire(AlarmSpec(error_rate=None, p99_ms=3.0))) == AlarmSpec(error_rate=None, p99_ms=3.0)
+
+
+@pytest.mark.parametrize("name", sorted(set(ecomdeploy.__all__)))
+def test_every_name_at_the_public_door_is_there(name: str) -> None:
+    assert getattr(ecomdeploy, name).__name__ == name
+    assert name in dir(ecomdeploy)
+
+
+def test_the_public_door_opens_without_weight_and_names_what_it_lacks() -> None:
+    code = "import sys, ecomdeploy; assert not {'pulumi', 'torch', 'botocore'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(AttributeError, match="Nonsense"):
+        _ = ecomdeploy.Nonsense
+
+
+def test_the_fake_traffic_plays_scripts() -> None:
+    traffic = FakeTraffic(images={"old": "i@sha256:1", "new": "i@sha256:2"})
+    traffic.endpoints["shop"] = traffic.settled("old")
+    assert FakeTarget(traffic).traffic({}) is traffic
+    back = [
+        Observation(status="Updating", configuration="old", serving=True, changing=True),
+        Observation(status="InService", configuration="old", serving=True, failure="alarm"),
+    ]
+    traffic.scripts.append(back)
+    assert traffic.shift("shop", "new", ShiftPolicy())
+    with pytest.raises(Unhealthy, match="alarm"):
+        traffic.wait("shop", "new", Silent(), 1.0)
+    assert traffic.shift("shop", "new", ShiftPolicy())
+    assert traffic.wait("shop", "new", Silent(), 1.0).images == ("i@sha256:2",)
+    assert not traffic.shift("shop", "new", ShiftPolicy())
+    assert traffic.obstacles("third")
+    assert traffic.invoke("shop", b"").status == 200
+    with pytest.raises(EcomdeployError):
+        traffic.shift("other", "new", ShiftPolicy())

@@ -1,0 +1,166 @@
+"""What the service program declares at SageMaker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import declared
+import pulumi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.targets.base import Declared, serving
+from infra.targets.catalog import targets
+from infra.targets.sagemaker.names import LENGTH, RULE, check, configuration_name, model_name
+from modelpack.errors import BadInput
+
+ROLE = "arn:aws:iam::123456789012:role/shop-local-serving"
+
+
+def release(letter: str, **more: Any) -> dict[str, Any]:
+    return {
+        "key": letter * 12,
+        "image": f"registry.test/shop-local@sha256:{letter * 64}",
+        "instance": "ml.c7i.xlarge",
+        "count": 1,
+        "environment": {"THREADS": "2"},
+        **more,
+    }
+
+
+def service(*releases: dict[str, Any], **more: Any) -> declared.Declaration:
+    settings = {"service": "shop", "target": "sagemaker", "role_arn": ROLE, "releases": list(releases)}
+    return declared.program("service", {**settings, **more})
+
+
+def test_every_release_has_a_model_and_a_configuration_and_one_endpoint_serves() -> None:
+    made = service(release("a"), release("b", serving=True))
+    assert len(made.of("Model")) == len(made.of("EndpointConfiguration")) == 2
+    assert set(made.outputs["configurations"]) == set(made.outputs["models"]) == {"a" * 12, "b" * 12}
+    assert made.outputs["endpoint"] == "shop-local"
+    endpoint = made.one("Endpoint")
+    assert endpoint.inputs["endpointConfigName"] == made.outputs["configurations"]["b" * 12]
+    assert set(endpoint.ignored) == {"endpointConfigName", "deploymentConfig"}
+
+
+def test_a_model_runs_the_image_by_digest_with_the_releases_variables() -> None:
+    made = service(release("a", serving=True))
+    container = made.one("Model").inputs["primaryContainer"]
+    assert container == {"image": release("a")["image"], "environment": {"THREADS": "2"}}
+    (variant,) = made.one("EndpointConfiguration").inputs["productionVariants"]
+    assert variant["instanceType"] == "ml.c7i.xlarge"
+    assert variant["initialInstanceCount"] == 1
+    assert variant["modelName"] == made.one("Model").inputs["name"]
+
+
+def test_a_release_keeps_its_names_whatever_happens_around_it() -> None:
+    """Scale, alarms, other releases and who serves must never touch what an endpoint may be on."""
+    alone = service(release("a", serving=True)).outputs
+    later = service(
+        release("a"), release("b", serving=True), scale={"min": 3, "max": 9, "target_rps": 10.0},
+        alarms={"error_rate": None, "p99_ms": 20.0},
+    ).outputs  # fmt: skip
+    assert later["configurations"]["a" * 12] == alone["configurations"]["a" * 12]
+    assert later["models"]["a" * 12] == alone["models"]["a" * 12]
+
+
+def test_without_releases_nothing_is_declared() -> None:
+    made = service()
+    assert made.custom() == []
+    assert made.outputs["endpoint"] == ""
+
+
+def test_alarms_have_the_names_that_a_deployment_guards_itself_with() -> None:
+    made = service(release("a", serving=True), alarms={"error_rate": 0.02, "p99_ms": 50.0})
+    alarms = {one.inputs["name"]: one.inputs for one in made.of("MetricAlarm")}
+    assert set(alarms) == set(made.outputs["alarms"]) == {"shop-local-error-rate", "shop-local-p99"}
+    rate, p99 = alarms["shop-local-error-rate"], alarms["shop-local-p99"]
+    assert (rate["metricName"], rate["statistic"], rate["threshold"]) == (
+        "Invocation5XXErrors",
+        "Average",
+        0.02,
+    )
+    assert (p99["metricName"], p99["extendedStatistic"], p99["threshold"]) == ("ModelLatency", "p99", 50_000)
+    assert rate["dimensions"] == {"EndpointName": "shop-local", "VariantName": "AllTraffic"}
+    assert rate["treatMissingData"] == "notBreaching"
+
+
+def test_scaling_only_where_it_is_asked_for() -> None:
+    assert not service(release("a", serving=True), scale={"min": 1, "max": 4}).of("Target")
+    made = service(release("a", serving=True), scale={"min": 2, "max": 4, "target_rps": 120.0})
+    target = made.one("Target").inputs
+    assert target["resourceId"] == "endpoint/shop-local/variant/AllTraffic"
+    assert (target["minCapacity"], target["maxCapacity"]) == (2, 4)
+    policy = made.one("Policy").inputs["targetTrackingScalingPolicyConfiguration"]
+    assert policy["targetValue"] == 7200
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"image": "registry.test/shop:latest"}, "digest"),
+        ({"instance": "ml.c7i.xlarg"}, "ml.c7i.xlarge"),
+        ({"instance": "ml.inf2.xlarge"}, "Neuron"),
+        ({"count": 0}, "at least 1"),
+    ],
+)
+def test_a_wrong_release_is_refused_with_its_reason(wrong: dict[str, Any], word: str) -> None:
+    with pytest.raises(pulumi.RunError, match=word):
+        service(release("a", serving=True, **wrong))
+
+
+def test_a_release_without_its_count_is_refused() -> None:
+    incomplete = release("a", serving=True)
+    del incomplete["count"]
+    with pytest.raises(pulumi.RunError, match="count missing"):
+        service(incomplete)
+
+
+def test_an_unknown_target_is_answered_with_the_nearest() -> None:
+    with pytest.raises(pulumi.RunError, match="did you mean 'sagemaker'"):
+        service(release("a", serving=True), target="sagemakr")
+
+
+def test_targets_are_found_by_scanning_and_the_fake_is_none() -> None:
+    assert targets().names() == ("sagemaker",)
+
+
+def test_only_one_release_serves_first() -> None:
+    one, two = (Declared(key=key, image="i@sha256:1", instance="m", count=1, serving=True) for key in "ab")
+    with pytest.raises(BadInput, match="only one"):
+        serving([one, two])
+    with pytest.raises(BadInput, match="different keys"):
+        serving([one, one])
+    assert serving([]) is None
+
+
+RELEASES = st.builds(
+    Declared,
+    key=st.just("k"),
+    image=st.from_regex(r"[a-z]{1,5}@sha256:[0-9a-f]{4}", fullmatch=True),
+    instance=st.sampled_from(["ml.m5.large", "ml.g5.xlarge"]),
+    count=st.integers(1, 3),
+    environment=st.dictionaries(st.sampled_from("ABC"), st.sampled_from("xyz")),
+)
+ENDPOINTS = st.from_regex(r"[a-z][a-z0-9]{0,20}(-[a-z0-9]{1,20}){0,2}", fullmatch=True)
+
+
+@given(ENDPOINTS, RELEASES, RELEASES)
+def test_names_say_the_same_exactly_when_the_content_is_the_same(
+    endpoint: str, one: Declared, other: Declared
+) -> None:
+    for name in (model_name(endpoint, ROLE, one), configuration_name(endpoint, ROLE, one)):
+        assert len(name) <= LENGTH
+        assert RULE.fullmatch(name)
+        check(name)
+    same_model = (one.image, dict(one.environment)) == (other.image, dict(other.environment))
+    same = same_model and (one.instance, one.count) == (other.instance, other.count)
+    assert (model_name(endpoint, ROLE, one) == model_name(endpoint, ROLE, other)) == same_model
+    assert (configuration_name(endpoint, ROLE, one) == configuration_name(endpoint, ROLE, other)) == same
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a-", "a_b", "a" * 64, "ä"])
+def test_a_name_that_sagemaker_would_not_take_is_refused(name: str) -> None:
+    with pytest.raises(BadInput):
+        check(name)

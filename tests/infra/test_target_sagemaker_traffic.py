@@ -1,0 +1,291 @@
+"""The acting side of SageMaker against botocore's own stubs, which check requests by the API's model."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from infra.aws_session import AwsSession
+from infra.targets.base import Clock, ShiftPolicy
+from infra.targets.sagemaker.shift import request
+from infra.targets.sagemaker.traffic import SageMakerTraffic
+from modelpack.errors import BadInput, CloudRefused, EcomdeployError, Unhealthy
+from modelpack.progress import Silent
+
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": "us-east-1",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+}
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/shop@sha256:" + "a" * 64
+
+
+class Waiting:
+    """A clock that only moves when it is slept on."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(self.now, self.sleep)
+
+
+class Place:
+    """A traffic object and the stubs of the three APIs that it speaks to."""
+
+    def __init__(self) -> None:
+        session = AwsSession(ENVIRONMENT)
+        self.waiting = Waiting()
+        self.traffic = SageMakerTraffic(session, self.waiting.clock)
+        self.control = Stubber(session.client("sagemaker"))
+        self.registry = Stubber(session.client("ecr"))
+        self.runtime = Stubber(session.client("sagemaker-runtime", attempts=1))
+
+    def describes(self, status: str, configuration: str = "old", **more: Any) -> None:
+        variant = {
+            "VariantName": "AllTraffic",
+            "CurrentInstanceCount": 2,
+            "DeployedImages": [{"SpecifiedImage": IMAGE, "ResolvedImage": IMAGE}],
+        }
+        answer = {
+            "EndpointName": "shop",
+            "EndpointArn": ARN,
+            "EndpointConfigName": configuration,
+            "EndpointStatus": status,
+            "ProductionVariants": [variant],
+            "CreationTime": 0,
+            "LastModifiedTime": 0,
+            **more,
+        }
+        self.control.add_response("describe_endpoint", answer, {"EndpointName": "shop"})
+
+    def wait(self, deadline: float = 60.0) -> Any:
+        return self.traffic.wait("shop", "new", Silent(), deadline)
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    made = Place()
+    with made.control, made.registry, made.runtime:
+        yield made
+        made.control.assert_no_pending_responses()
+        made.registry.assert_no_pending_responses()
+        made.runtime.assert_no_pending_responses()
+
+
+def test_observe_tells_where_traffic_is_and_what_runs(place: Place) -> None:
+    place.describes("InService", "old")
+    seen = place.traffic.observe("shop")
+    assert seen is not None
+    assert (seen.status, seen.configuration, seen.images, seen.replicas) == ("InService", "old", (IMAGE,), 2)
+    assert seen.serving
+    assert not seen.changing
+
+
+def test_no_endpoint_is_none_and_other_refusals_are_errors(place: Place) -> None:
+    place.control.add_client_error(
+        "describe_endpoint", "ValidationException", 'Could not find endpoint "arn:aws:sagemaker:...".'
+    )
+    assert place.traffic.observe("shop") is None
+    place.control.add_client_error("describe_endpoint", "AccessDeniedException", "not you", 400)
+    with pytest.raises(CloudRefused, match="not you"):
+        place.traffic.observe("shop")
+
+
+def test_a_shift_updates_the_endpoint_with_its_guardrails(place: Place) -> None:
+    place.describes("InService", "old")
+    policy = ShiftPolicy(alarms=("shop-error-rate",), bake=120, timeout=900)
+    place.control.add_response(
+        "update_endpoint",
+        {"EndpointArn": ARN},
+        {
+            "EndpointName": "shop",
+            "EndpointConfigName": "new",
+            "RetainAllVariantProperties": True,
+            "ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredInstanceCount"}],
+            "DeploymentConfig": {
+                "BlueGreenUpdatePolicy": {
+                    "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 120},
+                    "TerminationWaitInSeconds": 0,
+                    "MaximumExecutionTimeoutInSeconds": 900,
+                },
+                "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "shop-error-rate"}]},
+            },
+        },
+    )
+    assert place.traffic.shift("shop", "new", policy) is True
+
+
+def test_capacity_is_kept_where_something_scales_it() -> None:
+    assert "ExcludeRetainedVariantProperties" not in request("shop", "new", ShiftPolicy(keep_capacity=True))
+    assert "AutoRollbackConfiguration" not in request("shop", "new", ShiftPolicy())["DeploymentConfig"]
+
+
+def test_a_deployment_takes_ten_alarms_at_most() -> None:
+    with pytest.raises(BadInput, match="10 alarms"):
+        request("shop", "new", ShiftPolicy(alarms=tuple(str(number) for number in range(11))))
+
+
+def test_a_shift_to_where_the_endpoint_is_does_nothing(place: Place) -> None:
+    place.describes("InService", "new")
+    assert place.traffic.shift("shop", "new", ShiftPolicy()) is False
+    place.describes("Updating", "old", PendingDeploymentSummary={"EndpointConfigName": "new"})
+    assert place.traffic.shift("shop", "new", ShiftPolicy()) is False
+
+
+def test_a_shift_while_the_endpoint_goes_elsewhere_is_refused(place: Place) -> None:
+    place.describes("Updating", "old", PendingDeploymentSummary={"EndpointConfigName": "third"})
+    with pytest.raises(EcomdeployError, match="Updating to third"):
+        place.traffic.shift("shop", "new", ShiftPolicy())
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("ResourceLimitExceeded", CloudRefused),
+        ("ExpiredTokenException", CloudRefused),
+        ("ValidationException", EcomdeployError),
+    ],
+)
+def test_refusals_of_a_shift_are_told_apart(place: Place, code: str, error: type[EcomdeployError]) -> None:
+    place.describes("InService", "old")
+    place.control.add_client_error("update_endpoint", code, "the account-level service limit")
+    with pytest.raises(error) as caught:
+        place.traffic.shift("shop", "new", ShiftPolicy())
+    assert type(caught.value) is error
+    assert "service limit" in str(caught.value)
+
+
+def test_waiting_ends_when_traffic_is_where_it_was_asked_to_be(place: Place) -> None:
+    for status, configuration in (("Updating", "old"), ("Updating", "old"), ("InService", "new")):
+        place.describes(status, configuration)
+    assert place.wait().configuration == "new"
+    assert place.waiting.seconds > 0
+
+
+def test_a_silent_roll_back_is_a_failure(place: Place) -> None:
+    """SageMaker ends InService, as after a success, but on the old configuration."""
+    place.describes("Updating", "old")
+    place.describes("RollingBack", "old")
+    place.describes("InService", "old", FailureReason="alarm shop-error-rate")
+    with pytest.raises(Unhealthy, match=r"ended on old, not on new: alarm shop-error-rate"):
+        place.wait()
+
+
+def test_an_answer_that_lags_behind_is_not_yet_a_failure(place: Place) -> None:
+    place.describes("InService", "old")
+    place.describes("InService", "old")
+    place.describes("Updating", "old")
+    place.describes("InService", "new")
+    assert place.wait().configuration == "new"
+
+
+def test_an_endpoint_that_never_moves_is_believed_after_some_looks(place: Place) -> None:
+    for _ in range(3):
+        place.describes("InService", "old")
+    with pytest.raises(Unhealthy, match="ended on old"):
+        place.wait()
+
+
+@pytest.mark.parametrize("status", ["Failed", "OutOfService", "UpdateRollbackFailed"])
+def test_an_endpoint_that_does_not_serve_is_a_failure(place: Place, status: str) -> None:
+    place.describes("Creating", "new")
+    place.describes(status, "new", FailureReason="no capacity")
+    with pytest.raises(Unhealthy, match=f"{status}: no capacity"):
+        place.wait()
+
+
+def test_waiting_has_an_end(place: Place) -> None:
+    for _ in range(5):
+        place.describes("Updating", "old")
+    with pytest.raises(Unhealthy, match="still Updating after 1 s"):
+        place.wait(deadline=1.0)
+    assert place.waiting.seconds <= 1.0
+
+
+def test_an_endpoint_that_goes_away_is_a_failure(place: Place) -> None:
+    place.describes("Updating", "old")
+    place.control.add_client_error("describe_endpoint", "ValidationException", "Could not find endpoint")
+    with pytest.raises(Unhealthy, match="gone"):
+        place.wait()
+
+
+def configured(place: Place) -> None:
+    place.control.add_response(
+        "describe_endpoint_config",
+        {
+            "EndpointConfigName": "new",
+            "EndpointConfigArn": ARN,
+            "ProductionVariants": [{"VariantName": "AllTraffic", "ModelName": "m"}],
+            "CreationTime": 0,
+        },
+    )
+
+
+def test_what_stands_in_the_way_of_a_roll_back_is_named(place: Place) -> None:
+    place.control.add_client_error(
+        "describe_endpoint_config", "ValidationException", "Could not find endpoint configuration"
+    )
+    assert place.traffic.obstacles("new") == ("there is no endpoint configuration new",)
+    configured(place)
+    place.control.add_client_error("describe_model", "ValidationException", "Could not find model")
+    assert place.traffic.obstacles("new") == ("there is no model m",)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_roll_back_needs_the_image(place: Place, there: bool) -> None:
+    configured(place)
+    model = {"ModelName": "m", "ModelArn": ARN, "CreationTime": 0, "PrimaryContainer": {"Image": IMAGE}}
+    place.control.add_response("describe_model", model)
+    asked = {"repositoryName": "shop", "imageIds": [{"imageDigest": "sha256:" + "a" * 64}]}
+    if there:
+        place.registry.add_response("describe_images", {"imageDetails": []}, asked)
+    else:
+        place.registry.add_client_error(
+            "describe_images", "ImageNotFoundException", "gone", expected_params=asked
+        )
+    assert place.traffic.obstacles("new") == (() if there else (f"the registry has no {IMAGE}",))
+
+
+def test_an_answer_carries_the_content_that_gave_it(place: Place) -> None:
+    place.runtime.add_response(
+        "invoke_endpoint",
+        {
+            "Body": StreamingBody(io.BytesIO(b"{}"), 2),
+            "CustomAttributes": "sha256:abc",
+            "ResponseMetadata": {"HTTPStatusCode": 200},
+        },
+        {"EndpointName": "shop", "Body": b"[]", "ContentType": "application/json"},
+    )
+    answer = place.traffic.invoke("shop", b"[]")
+    assert (answer.status, answer.body, answer.content_id) == (200, b"{}", "sha256:abc")
+
+
+def test_an_error_of_the_model_is_an_answer_and_one_of_the_route_is_not(place: Place) -> None:
+    place.runtime.add_client_error(
+        "invoke_endpoint",
+        "ModelError",
+        "Received client error (400)",
+        424,
+        modeled_fields={"OriginalStatusCode": 400, "OriginalMessage": "no instances"},
+    )
+    answer = place.traffic.invoke("shop", b"[]")
+    assert (answer.status, answer.body, answer.content_id) == (400, b"no instances", "")
+    place.runtime.add_client_error("invoke_endpoint", "ValidationError", "Endpoint shop not found", 400)
+    with pytest.raises(EcomdeployError, match="not found"):
+        place.traffic.invoke("shop", b"[]")
