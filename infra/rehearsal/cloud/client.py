@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, cast
 
-from infra.rehearsal.cloud.process import LOOPBACK, REGION, Folder, Ports, choose, free
+from infra.rehearsal.cloud.process import LOOPBACK, REGION, Folder, Ports, choose, released
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
 from modelpack.progress import Progress, Silent
@@ -74,7 +75,9 @@ class LocalCloud:
         daemon = self.folder.daemon()
         if daemon is None:
             return False
-        self._ask("POST", "stop", seconds=60)
+        # It may be gone before its answer is read; whether it ends is what counts.
+        with contextlib.suppress(EcomdeployError):
+            self._ask("POST", "stop")
         deadline = time.monotonic() + 60
         while daemon.alive:
             if time.monotonic() > deadline:
@@ -164,13 +167,13 @@ class LocalCloud:
         if port is not None and chosen.aws != port:
             registry = chosen.registry if chosen.registry != port else choose(self.folder.root, port).registry
             chosen = Ports(aws=port, registry=registry)
-        if not free(chosen.aws):
+        if not released(chosen.aws):
             other = choose(self.folder.root).aws
             raise BadInput(
                 f"port {chosen.aws} is in use by another program",
                 hint=f"ecomdeploy cloud start --port {other}",
             )
-        if not free(chosen.registry):
+        if not released(chosen.registry):
             chosen = Ports(aws=chosen.aws, registry=choose(self.folder.root, chosen.aws).registry)
         self.folder.keep_ports(chosen)
         return chosen

@@ -40,6 +40,7 @@ class Daemon:
         self.runtime = Runtime()
         self._make_host = host
         self._account: Account | None = None
+        self._servers: list[Any] = []
 
     @property
     def account(self) -> Account:
@@ -81,8 +82,8 @@ class Daemon:
         admin = Admin(self.account, self.health, self.status, self.ending.set)
         aws = AwsApi(self.account, self.runtime, admin, self.ready)
         registry = CountedRegistry(self.account.registry, self.account.counts)
-        servers = (listen(aws, self.ports.aws, THREADS), listen(registry, self.ports.registry))
-        for server in servers:
+        for server in (listen(aws, self.ports.aws, THREADS), listen(registry, self.ports.registry)):
+            self._servers.append(server)
             _run(server)
 
     def health(self) -> dict[str, Any]:
@@ -161,6 +162,8 @@ class Daemon:
         self.account.ending.set()
         self.account.close_overlays()
         self.account.host.stop_all()
+        for server in self._servers:
+            server.close()
         self.folder.keep_daemon(None)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -128,6 +129,16 @@ def free(port: int) -> bool:
             probe.bind((LOOPBACK, port))
         except OSError:
             return False
+    return True
+
+
+def released(port: int, seconds: float = 2) -> bool:
+    """Whether a port can be listened on; a daemon that just ended may hold it for another moment."""
+    deadline = time.monotonic() + seconds
+    while not free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
     return True
 
 

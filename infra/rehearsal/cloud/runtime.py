@@ -122,7 +122,7 @@ class Runtime:
                 answer = self._pool(server).urlopen(
                     "POST", "/invocations", data, headers, retries=False, timeout=SECONDS
                 )
-            except exceptions.TimeoutError:
+            except exceptions.ReadTimeoutError:
                 return 504, {}, b"the model did not answer within 60 s"
             except exceptions.ProtocolError as error:
                 # A kept connection that the server closed while it was idle; a fresh one tells whether it lives.

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Semaphore, Thread
 from typing import Any
 
 from infra.rehearsal.cloud.host import FakeHost, Server
 
 
 class SpeakingHost(FakeHost):
-    """Echoes. The variables of a server steer it: ANSWER_STATUS, ANSWER_SECONDS, READY (no: never), START_SECONDS."""
+    """Echoes. The variables of a server steer it: ANSWER_STATUS, ANSWER_SECONDS, READY (no: never), START_SECONDS, LIVES
+    (answers before it ends)."""
 
     def __init__(self, folder: Path, registry: str) -> None:
         super().__init__()
@@ -25,7 +26,10 @@ class SpeakingHost(FakeHost):
     def start(self, image: str, environment: Mapping[str, str]) -> Server:
         server = super().start(image, environment)
         time.sleep(float(environment.get("START_SECONDS", "0")))
-        listening = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Model, server, dict(environment)))
+        lives = Semaphore(int(lived)) if (lived := environment.get("LIVES")) else None
+        end = partial(self.crash, server)
+        handler = partial(_Model, server, dict(environment), lives, end)
+        listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         listening.daemon_threads = True
         Thread(target=listening.serve_forever, args=(0.05,), daemon=True).start()
         server = replace(server, port=listening.server_port)
@@ -54,9 +58,18 @@ class _Model(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def __init__(self, server: Server, environment: dict[str, str], *rest: Any) -> None:
+    def __init__(
+        self,
+        server: Server,
+        environment: dict[str, str],
+        lives: Semaphore | None,
+        end: Callable[[], None],
+        *rest: Any,
+    ) -> None:
         self.model = server
         self.environment = environment
+        self.lives = lives
+        self.end = end
         super().__init__(*rest)
 
     def do_GET(self) -> None:
@@ -64,6 +77,10 @@ class _Model(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.lives and not self.lives.acquire(blocking=False):
+            self.close_connection = True
+            self.end()
+            return
         time.sleep(float(self.environment.get("ANSWER_SECONDS", "0")))
         told = {"server": self.model.id, "digest": self.model.digest, "request": body.decode(), "score": 0.5}
         self._say(int(self.environment.get("ANSWER_STATUS", "200")), json.dumps(told).encode())
