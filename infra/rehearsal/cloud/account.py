@@ -121,7 +121,8 @@ class Account:
         headers = [
             (name, value) for name, value in written[1] if name.lower() not in ("status", "connection")
         ]
-        if written[0][:3] in ("404", "405") and dict(headers).get("Content-Type", "").startswith("text/html"):
+        # S3 answers HeadBucket of a missing bucket with 404, the same content type and no body.
+        if written[0][:3] in ("404", "405") and body[:9].lower() == b"<!doctype":
             raise _missing(call)
         return Answer(_with_reason(written[0]), headers, body)
 
