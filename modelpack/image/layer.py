@@ -1,0 +1,153 @@
+"""One layer: a pure function from named inputs to a blob, done once per key and remembered in the layout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from modelpack.errors import EcomdeployError
+from modelpack.image import compress, elf, tar
+from modelpack.image.descriptor import LAYER, Descriptor, digest_of, encode, parse
+from modelpack.image.elf import LayerFacts, Needs
+from modelpack.image.layout import Layout
+from modelpack.image.tree import Entry
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What a layer will hold. `inputs` are all that `entries()` depends on; equal inputs, equal bytes."""
+
+    role: str
+    title: str
+    inputs: tuple[str, ...]
+    compression: str
+    entries: Callable[[], Iterable[Entry]]
+
+    def key(self) -> str:
+        """The layer's name before it exists: inputs, compressor with its version, and the code that makes it."""
+        named = [recipe(), self.role, compress.identity(self.compression), *self.inputs]
+        return digest_of(json.dumps(named).encode()).removeprefix("sha256:")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that lies in the layout."""
+
+    role: str
+    title: str
+    descriptor: Descriptor
+    diff_id: str
+    facts: LayerFacts
+    reused: bool
+
+
+@cache
+def recipe() -> str:
+    """sha256 over this room's own code: a changed recipe never finds layers of the old one."""
+    total = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def make(plan: LayerPlan, layout: Layout) -> Layer:
+    """The layer of that key from the layout, or built now."""
+    key = plan.key()
+    known = _recall(plan, layout, key)
+    if known is not None:
+        return known
+    layer = _build(plan, layout)
+    layout.replace(f"layers/{key}.json", encode(_record(layer)))
+    return layer
+
+
+def _build(plan: LayerPlan, layout: Layout) -> Layer:
+    files: dict[str, Any] = {}
+    binaries: list[Entry] = []
+    links: dict[str, str] = {}
+    whole, packed, size = hashlib.sha256(), hashlib.sha256(), 0
+    compressor = compress.compressor(plan.compression)
+    with layout.writer() as pending:
+
+        def out(data: bytes) -> None:
+            nonlocal size
+            packed.update(data)
+            size += len(data)
+            pending.file.write(data)
+
+        def sink(data: bytes) -> None:
+            whole.update(data)
+            out(compressor.feed(data))
+
+        def seen(entry: Entry, piece: bytes) -> None:
+            if entry.path not in files:
+                files[entry.path] = hashlib.sha256()
+                if piece.startswith(elf.MAGIC):
+                    binaries.append(entry)
+            files[entry.path].update(piece)
+
+        entries = tuple(plan.entries())
+        tar.write(entries, sink, seen)
+        out(compressor.end())
+        digest = f"sha256:{packed.hexdigest()}"
+        pending.commit(digest)
+    links = {entry.path: entry.target for entry in entries if entry.kind == "link"}
+    empty = {entry.path: hashlib.sha256().hexdigest() for entry in entries if entry.kind == "file"}
+    facts = LayerFacts(
+        files=empty | {path: total.hexdigest() for path, total in files.items()},
+        links=links,
+        needs=_needs(binaries),
+    )
+    media_type = LAYER + compress.suffix(plan.compression)
+    return Layer(
+        plan.role,
+        plan.title,
+        Descriptor(media_type, digest, size),
+        f"sha256:{whole.hexdigest()}",
+        facts,
+        False,
+    )
+
+
+def _needs(binaries: Iterable[Entry]) -> dict[str, Needs]:
+    found: dict[str, Needs] = {}
+    for entry in binaries:
+        with entry.open() as file:
+            asked = elf.needs(file)
+        if asked is not None:
+            found[entry.path] = asked
+    return found
+
+
+def _record(layer: Layer) -> dict[str, Any]:
+    return {
+        "descriptor": layer.descriptor.data(),
+        "diff_id": layer.diff_id,
+        "files": dict(layer.facts.files),
+        "links": dict(layer.facts.links),
+        "needs": {path: asdict(need) for path, need in layer.facts.needs.items()},
+    }
+
+
+def _recall(plan: LayerPlan, layout: Layout, key: str) -> Layer | None:
+    """A record whose blob is gone or cut short, or that cannot be read, is no record."""
+
+    try:
+        data = json.loads((layout.root / "layers" / f"{key}.json").read_bytes())
+        descriptor = parse(data["descriptor"])
+        needs = {
+            path: Needs(tuple(need["libraries"]), tuple(need["search"]))
+            for path, need in data["needs"].items()
+        }
+        facts = LayerFacts(data["files"], data["links"], needs)
+        diff_id = str(data["diff_id"])
+    except (OSError, ValueError, KeyError, TypeError, EcomdeployError):
+        return None
+    if not layout.has(descriptor.digest, descriptor.size):
+        return None
+    return Layer(plan.role, plan.title, descriptor, diff_id, facts, True)
