@@ -1,0 +1,115 @@
+"""Images of the registry as folders: from its blob store, every layer verified, unpacked once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.rehearsal.cloud.blobs import DIGEST, Blobs, digest_of
+from infra.rehearsal.cloud.host import ServerFailed
+
+Unpack = Callable[[Blobs, Mapping[str, Any], Path], None]
+"""Blobs, an image manifest, an empty folder: fill the folder. Raises EcomdeployError for a damaged layer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """An unpacked image. `argv`, `environment` and `directory` are what its configuration says."""
+
+    digest: str
+    path: Path
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: str
+    user: tuple[int, int]
+
+
+class Images:
+    """`<folder>/<hex>` for each image asked for. Thread-safe; one image is unpacked by one thread."""
+
+    def __init__(self, folder: Path, blobs: Blobs, unpack: Unpack) -> None:
+        self._folder = folder
+        self._blobs = blobs
+        self._unpack = unpack
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+
+    def tree(self, digest: str) -> Tree:
+        """The unpacked image of a manifest digest.
+
+        Raises:
+            ServerFailed: not in the registry, damaged, or not an image.
+        """
+        if not DIGEST.fullmatch(digest):
+            raise ServerFailed(f"the image must be named by its digest, not {digest!r}")
+        manifest = self._document(digest)
+        if "layers" not in manifest or "config" not in manifest:
+            raise ServerFailed(f"{digest} is not an image manifest")
+        configuration = self._document(manifest["config"]["digest"])
+        path = self._folder / digest.removeprefix("sha256:")
+        with self._lock_of(digest):
+            if not path.is_dir():
+                self._fill(path, manifest)
+        return _tree(digest, path, configuration.get("config", {}))
+
+    def sweep(self) -> None:
+        """Remove what a kill left half unpacked, and trees whose image the registry no longer holds."""
+        if not self._folder.is_dir():
+            return
+        for path in self._folder.iterdir():
+            if path.name.startswith(".") or not self._blobs.has(f"sha256:{path.name}"):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _lock_of(self, digest: str) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(digest, threading.Lock())
+
+    def _fill(self, path: Path, manifest: Mapping[str, Any]) -> None:
+        part = self._folder / f".{uuid.uuid4().hex}"
+        part.mkdir(parents=True)
+        # the folder is private to the user; the tree itself must be open to the user the server runs as
+        part.chmod(0o755)
+        try:
+            self._unpack(self._blobs, manifest, part)
+            part.rename(path)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def _document(self, digest: str) -> dict[str, Any]:
+        try:
+            data = self._blobs.read(digest)
+        except OSError:
+            raise ServerFailed(f"{digest} is not in the registry") from None
+        if digest_of(data) != digest:
+            raise ServerFailed(f"{digest} is damaged in the registry")
+        try:
+            document = json.loads(data)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise ServerFailed(f"{digest} is not an image manifest")
+        return document
+
+
+def _tree(digest: str, path: Path, configuration: Mapping[str, Any]) -> Tree:
+    argv = (*(configuration.get("Entrypoint") or ()), *(configuration.get("Cmd") or ()))
+    if not argv:
+        raise ServerFailed(f"image {digest} says no command to run")
+    pairs = (line.partition("=") for line in configuration.get("Env") or ())
+    uid, _, gid = str(configuration.get("User") or "0:0").partition(":")
+    if not uid.isdigit() or not (gid or uid).isdigit():
+        raise ServerFailed(f"image {digest}: User must be numbers here, not {configuration.get('User')!r}")
+    return Tree(
+        digest=digest,
+        path=path,
+        argv=argv,
+        environment={name: value for name, _, value in pairs},
+        directory=configuration.get("WorkingDir") or "/",
+        user=(int(uid), int(gid or uid)),
+    )

@@ -1,0 +1,263 @@
+"""The model host with real images: every way of isolation, damaged images, crashes, a killed daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import psutil
+import pytest
+from model_server import REPOSITORY, expected
+from small_image import build_root, layer_of, push
+
+from infra.rehearsal.cloud.host import Server, ServerFailed
+from infra.rehearsal.cloud.isolation import Chroot, Isolation, Plain, Runc, choices, inside, works
+from infra.rehearsal.cloud.models import ModelHost
+from infra.rehearsal.cloud.registry import Registry
+from infra.rehearsal.cloud.repositories import FakeRepositories
+
+REGISTRY = "127.0.0.1:5001"
+
+
+class World:
+    """A registry on disk with one good image."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.root = root
+        self.content_id = build_root(root / "image")
+        self.layers = [layer_of(root / "image", "usr", "lib64", "tmp"), layer_of(root / "image", "opt")]
+        self.registry = Registry(root / "registry", FakeRepositories(names={"shop"}))
+        self.image = f"{REGISTRY}/shop@{push(self.registry, 'shop', self.layers)}"
+
+    def host(self, *ways: Isolation) -> ModelHost:
+        return ModelHost(self.root / "models", REGISTRY, ways=ways or None)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("host"))
+
+
+@pytest.fixture
+def host(world: World) -> Iterator[ModelHost]:
+    host = world.host()
+    yield host
+    host.stop_all()
+
+
+def ask(server: Server) -> httpx.Response:
+    body = {"instances": [{"household": 3, "history": [5, 6]}]}
+    return httpx.post(f"{server.url}/invocations", json=body, timeout=20)
+
+
+def works_here(way: Isolation) -> bool:
+    """Whether this machine allows a way at all, tried with its own /bin/true."""
+    if isinstance(way, Runc):
+        return shutil.which("runc") is not None and os.geteuid() == 0
+    return any(way == choice for choice in choices())
+
+
+WAYS = [Chroot(namespace=False), Chroot(namespace=True), Chroot(namespace=False, mounts=False), Plain()]
+WAYS.append(pytest.param(Runc(), marks=pytest.mark.container))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "way", WAYS, ids=lambda way: f"{way.name}{'' if getattr(way, 'mounts', True) else ' bare'}"
+)
+def test_serves_from_the_image_alone(world: World, way: Isolation) -> None:
+    host = world.host(way)
+    if not works_here(way):
+        pytest.skip(f"{way.name} is not possible for this user or machine")
+    try:
+        server = host.start(world.image, {"GREETING": "x"})
+        host.wait_ready(server, 60)
+        assert server.isolation == way.name == host.isolation
+        answer = ask(server)
+        assert answer.json()["predictions"][0]["products"] == expected(3, [5, 6])["products"]
+        assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == world.content_id
+        check_nothing_of_the_host(server, world)
+        assert not [line for line in host.tail(server) if "elemetry" in line]
+    finally:
+        host.stop_all()
+    assert not host.alive(server)
+    assert not psutil.pid_exists(server.pid)
+
+
+def check_nothing_of_the_host(server: Server, world: World) -> None:
+    """Every file that the server's processes map lies in the unpacked image; root's rights are gone."""
+    family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+    process = family[-1] if "runc" in server.isolation else family[0]
+    tree = world.root / "models/trees" / server.digest.removeprefix("sha256:")
+    ours = {(path.stat().st_dev, path.stat().st_ino) for path in tree.rglob("*") if path.is_file()}
+    lines = pathlib.Path(f"/proc/{process.pid}/maps").read_text().splitlines()
+    mapped = [line.split(maxsplit=5) for line in lines if "/" in line.split(maxsplit=5)[-1]]
+    assert any("onnxruntime" in fields[5] for fields in mapped)
+    inodes = {inode for _, inode in ours}
+    assert [fields[5] for fields in mapped if int(fields[4]) not in inodes and ".so" in fields[5]] == []
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    assert status.split("NoNewPrivs:")[1].split()[0] == "1"
+    if server.isolation != "plain process":
+        assert int(status.split("CapEff:")[1].split()[0], 16) == 0
+        assert pathlib.Path(f"/proc/{process.pid}/environ").read_bytes().count(b"GREETING=x") == 1
+    if server.isolation == "chroot":
+        assert process.uids().real == 65532
+
+
+def test_two_servers_of_one_image_side_by_side(world: World, host: ModelHost) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        servers = list(pool.map(lambda _: host.start(world.image, {}), range(2)))
+    for server in servers:
+        host.wait_ready(server, 60)
+    assert len({server.port for server in servers}) == 2
+    assert {server.id for server in host.running()} == {server.id for server in servers}
+    host.stop(servers[0])
+    host.stop(servers[0])
+    assert [server.id for server in host.running()] == [servers[1].id]
+    assert ask(servers[1]).status_code == 200
+
+
+def test_a_crash_is_told_with_the_last_words(world: World, host: ModelHost) -> None:
+    server = host.start(world.image, {"ECOMDEPLOY_ROOT": "/nowhere"})
+    with pytest.raises(ServerFailed, match=r"ended with status 3: .*serving\.json"):
+        host.wait_ready(server, 60)
+    assert not host.alive(server)
+    assert not host.ready(server)
+
+
+def test_never_ready_is_told_after_the_deadline(world: World, host: ModelHost) -> None:
+    server = host.start(world.image, {})
+    os.kill(server.pid, signal.SIGSTOP)
+    with pytest.raises(ServerFailed, match="did not answer /ping with 200 within"):
+        host.wait_ready(server, 0.2)
+    os.kill(server.pid, signal.SIGCONT)
+
+
+def test_stopped_while_somebody_waits(world: World, host: ModelHost) -> None:
+    server = host.start(world.image, {})
+    failures: list[str] = []
+
+    def wait() -> None:
+        try:
+            host.wait_ready(server, 60)
+        except ServerFailed as failure:
+            failures.append(failure.what)
+
+    os.kill(server.pid, signal.SIGSTOP)
+    thread = threading.Thread(target=wait)
+    thread.start()
+    os.kill(server.pid, signal.SIGCONT)
+    host.stop(server)
+    thread.join(60)
+    assert failures == [] or "stopped before it was ready" in failures[0] or "ended" in failures[0]
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (f"{REGISTRY}/shop:v1", "by digest"),
+        (f"elsewhere:5000/shop@sha256:{'0' * 64}", "not of the registry"),
+        (f"{REGISTRY}/shop@sha256:{'0' * 64}", "not in the registry"),
+        (f"{REGISTRY}/shop@sha256:../../etc", "by its digest"),
+    ],
+)
+def test_images_that_cannot_be(world: World, host: ModelHost, image: str, reason: str) -> None:
+    with pytest.raises(ServerFailed, match=reason):
+        host.start(image, {})
+
+
+def test_damaged_layer_is_refused_and_leaves_no_tree(world: World, host: ModelHost) -> None:
+    marked = layer_of(world.root / "image", "tmp") + b"\0" * 512
+    digest = push(world.registry, "shop", [*world.layers, marked], "damaged")
+    manifest = json.loads(world.registry.blobs.read(digest))
+    blob = world.registry.blobs.path(manifest["layers"][-1]["digest"])
+    blob.write_bytes(blob.read_bytes()[:-1] + b"\1")
+    with pytest.raises(ServerFailed, match="damaged"):
+        host.start(f"{REGISTRY}/shop@{digest}", {})
+    trees = world.root / "models/trees"
+    assert not (trees / digest.removeprefix("sha256:")).exists()
+    assert not list(trees.glob(".*"))
+
+
+def test_servers_die_with_a_killed_daemon_and_the_next_finds_nothing(world: World) -> None:
+    script = (
+        "import sys, threading, time, pathlib\n"
+        "from infra.rehearsal.cloud.models import ModelHost\n"
+        "root, image = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
+        f"host = ModelHost(root / 'models', '{REGISTRY}')\n"
+        "started = []\n"
+        "thread = threading.Thread(target=lambda: started.append(host.start(image, {})))\n"
+        "thread.start(); thread.join()\n"
+        "host.wait_ready(started[0], 60)\n"
+        "print(started[0].pid, started[0].port, flush=True)\n"
+        "time.sleep(120)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", script, str(world.root), world.image]
+    daemon = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert daemon.stdout is not None
+    pid, port = map(int, daemon.stdout.readline().split())
+    assert httpx.get(f"http://127.0.0.1:{port}/ping").status_code == 200, (
+        "outlives the thread that started it"
+    )
+    daemon.kill()
+    daemon.wait()
+    assert gone(pid)
+    host = world.host()
+    assert host.running() == ()
+    assert list((world.root / "models/running").glob("*.json")) == []
+
+
+def test_an_orphan_that_lived_on_is_killed_by_the_next_daemon(world: World) -> None:
+    host = world.host()
+    orphan = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    host._supervisor._keep("orphan", orphan.pid)
+    bystander = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    record = world.root / "models/running/reused.json"
+    record.write_text(json.dumps({"pid": bystander.pid, "started": 1}))
+    world.host()
+    assert orphan.wait(10) == -signal.SIGKILL
+    assert bystander.poll() is None, "another process that got the number by chance"
+    bystander.kill()
+    bystander.wait()
+
+
+def gone(pid: int, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_links_are_followed_inside_the_tree(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "usr/lib").mkdir(parents=True)
+    (tmp_path / "lib").symlink_to("/usr/lib")
+    (tmp_path / "usr/lib/a").symlink_to("../../../../lib/b")
+    (tmp_path / "usr/lib/b").write_text("x")
+    assert inside(tmp_path, "/lib/a") == tmp_path / "usr/lib/b"
+
+
+def test_a_way_that_does_not_work_is_passed_over(world: World) -> None:
+    class Broken(Plain):
+        def plan(self, *arguments: object) -> dict[str, object]:  # type: ignore[override]
+            return {**super().plan(*arguments), "argv": ["/nonexistent"]}  # type: ignore[arg-type]
+
+    host = world.host(Broken(), Plain())
+    tree = host._images.tree(world.image.partition("@")[2])
+    assert "126" in works(Broken(), tree, world.root / "probe")
+    try:
+        server = host.start(world.image, {})
+        assert server.isolation == "plain process"
+    finally:
+        host.stop_all()
