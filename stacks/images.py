@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from modelpack.errors import EcomdeployError
 from modelpack.home import Home
 from modelpack.progress import Progress
 
 if TYPE_CHECKING:
-    from modelpack.image.registry import Registry
-
     from modelpack.image.layout import Layout
+    from modelpack.image.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -26,6 +24,8 @@ class RegistryImages:
     home: Home
     scheme: str
     credentials: Callable[[str], tuple[str, str] | None]
+    opened: dict[str, Registry] = field(default_factory=dict, repr=False)
+    """One client per repository, so that connections and tokens are used again."""
 
     def reachable(self, repository: str) -> bool:
         return self.registry(repository).exists()
@@ -48,14 +48,11 @@ class RegistryImages:
         return sent.bytes_sent
 
     def holds(self, repository: str, digest: str) -> bool:
-        try:
-            return self.registry(repository).manifest(digest) is not None
-        except EcomdeployError:
-            return False
+        registry = self.registry(repository)
+        return registry.exists() and registry.has_manifest(digest) != ""
 
     def stored(self, digest: str) -> bool:
-        layout = self.layout()
-        return layout.has(digest) and layout.complete(digest)
+        return self.layout().complete(digest)
 
     def layout(self) -> Layout:
         from modelpack.image.layout import Layout
@@ -66,8 +63,10 @@ class RegistryImages:
         """`repository` is host and name, like "127.0.0.1:5001/shop-local"."""
         from modelpack.image.registry import Registry
 
-        host, _, name = repository.partition("/")
-        return Registry(f"{self.scheme}://{host}", name, self.credentials(host))
+        if repository not in self.opened:
+            host, _, name = repository.partition("/")
+            self.opened[repository] = Registry(f"{self.scheme}://{host}", name, self.credentials(host))
+        return self.opened[repository]
 
 
 def tag_of(digest: str) -> str:
