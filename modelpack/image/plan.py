@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from modelpack.errors import EcomdeployError
 from modelpack.image import base_image, plans, seal, tree
 from modelpack.image.config import CONTENT_ID, config_descriptor, config_of, manifest_of
-from modelpack.image.descriptor import EMPTY, EMPTY_BYTES, MANIFEST, encode
+from modelpack.image.descriptor import EMPTY, EMPTY_BYTES, MANIFEST, digest_of, encode
 from modelpack.image.elf import LayerFacts, merged, missing_libraries, resolve
 from modelpack.image.layer import Layer, LayerPlan, make
 from modelpack.image.layout import Layout
@@ -29,6 +29,7 @@ from modelpack.progress import Progress
 
 MOST_THREADS = 4
 MOST_NAMED = 8
+REF_NAME = "org.opencontainers.image.ref.name"
 INTERPRETERS = ("usr/bin/python3", "usr/local/bin/python3")
 
 
@@ -57,7 +58,10 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
     layers.append(make(last, layout))
     config = encode(config_of(layers, interpreter, parts.labels, parts.env))
     pointer = config_descriptor(layout.put(config), len(config))
-    described = layout.put_manifest(manifest_of(pointer, layers, {CONTENT_ID: content_id}))
+    document = manifest_of(pointer, layers, {CONTENT_ID: content_id})
+    # for tools that look images up by name: skopeo inspect oci:LAYOUT:pack-...
+    name = f"pack-{digest_of(encode(document)).removeprefix('sha256:')[:12]}"
+    described = layout.put_manifest(document, {REF_NAME: name})
     return Built(described.digest, content_id, layout.size(described.digest), tuple(map(_told, layers)))
 
 
