@@ -18,12 +18,27 @@ from pathlib import Path
 import benchmarks
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("pulumi", "pulumi-aws", "boto3", "moto", "torch", "onnx", "onnxruntime", "numpy", "zstandard", "uvicorn")
+PACKAGES = (
+    "pulumi",
+    "pulumi-aws",
+    "boto3",
+    "moto",
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "zstandard",
+    "uvicorn",
+)
 
 
 def machine() -> dict[str, object]:
     """What the figures were taken on."""
-    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    names = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
     return {
         "cpu": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),
@@ -34,7 +49,9 @@ def machine() -> dict[str, object]:
 
 
 def main(names: list[str]) -> int:
-    known = [found.name for found in pkgutil.iter_modules(benchmarks.__path__) if not found.name.startswith("_")]
+    known = [
+        found.name for found in pkgutil.iter_modules(benchmarks.__path__) if not found.name.startswith("_")
+    ]
     for name in names or known:
         if name not in known:
             print(f"no benchmark {name!r}; known: {', '.join(known)}", file=sys.stderr)

@@ -66,7 +66,11 @@ class Bench:
         return {
             "first_up": {"wall_s": first_wall, "cpu_s": first_cpu, "pushed_mb": first["pushed_bytes"] / 1e6},
             "up_nothing_changed": medians(nothing),
-            "second_up_same_pack": {"wall_s": second_wall, "cpu_s": second_cpu, "pushed_mb": second["pushed_bytes"] / 1e6},
+            "second_up_same_pack": {
+                "wall_s": second_wall,
+                "cpu_s": second_cpu,
+                "pushed_mb": second["pushed_bytes"] / 1e6,
+            },
             "rollback": medians(rollbacks),
             "plan": medians(plans),
             "predict": medians([self.run("predict") for _ in range(ROUNDS)]),

@@ -27,7 +27,9 @@ def version(wanted: bool) -> None:
 
 
 def callback(
-    wanted: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Print it.")] = False,
+    wanted: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print it.")
+    ] = False,
 ) -> None:
     """Ship e-commerce models to GPU serving, prove what serves, and roll back."""
 
@@ -35,7 +37,11 @@ def callback(
 def application() -> typer.Typer:
     """The whole command tree."""
     app = typer.Typer(
-        name="ecomdeploy", no_args_is_help=True, add_completion=False, epilog=EPILOG, pretty_exceptions_enable=False
+        name="ecomdeploy",
+        no_args_is_help=True,
+        add_completion=False,
+        epilog=EPILOG,
+        pretty_exceptions_enable=False,
     )
     app.callback()(callback)
     for name, command in (

@@ -10,7 +10,9 @@ import typer
 from cli import options, progress, show, wiring
 from modelpack.errors import BadInput
 
-Port = Annotated[int | None, typer.Option(help="Port of the AWS API (default: a free one, kept from then on).")]
+Port = Annotated[
+    int | None, typer.Option(help="Port of the AWS API (default: a free one, kept from then on).")
+]
 
 
 def application() -> typer.Typer:
@@ -34,7 +36,9 @@ def start(port: Port = None, as_json: options.AsJson = False) -> None:
     if as_json:
         show.document({"aws_url": running.aws_url, "registry_url": running.registry_url, "pid": running.pid})
         return
-    show.say(f"The local cloud answers at {running.aws_url} (registry {running.registry_url}). Nothing leaves this machine.")
+    show.say(
+        f"The local cloud answers at {running.aws_url} (registry {running.registry_url}). Nothing leaves this machine."
+    )
     show.next_step("ecomdeploy cloud env", "point any AWS client at it")
 
 
@@ -44,7 +48,9 @@ def stop(as_json: options.AsJson = False) -> None:
     if as_json:
         show.document({"stopped": bool(stopped)})
         return
-    show.say("The local cloud is stopped; its state is kept." if stopped else "The local cloud was not running.")
+    show.say(
+        "The local cloud is stopped; its state is kept." if stopped else "The local cloud was not running."
+    )
     show.next_step("ecomdeploy cloud start")
 
 
@@ -92,11 +98,16 @@ def env(as_json: options.AsJson = False) -> None:
 
 def fault(
     kind: Annotated[
-        str, typer.Argument(help="wrong-answers, never-ready, crash, capacity, api-error, or `clear` to end all.")
+        str,
+        typer.Argument(help="wrong-answers, never-ready, crash, capacity, api-error, or `clear` to end all."),
     ],
     endpoint: Annotated[str | None, typer.Option(help="Only this endpoint.")] = None,
-    operation: Annotated[str | None, typer.Option(help="For api-error: the operation, e.g. CreateModel.")] = None,
-    code: Annotated[str, typer.Option(help="For api-error: the error code answered.")] = "ThrottlingException",
+    operation: Annotated[
+        str | None, typer.Option(help="For api-error: the operation, e.g. CreateModel.")
+    ] = None,
+    code: Annotated[
+        str, typer.Option(help="For api-error: the error code answered.")
+    ] = "ThrottlingException",
     count: Annotated[int, typer.Option(min=1, help="How many times it strikes.")] = 1,
     as_json: options.AsJson = False,
 ) -> None:

@@ -21,7 +21,9 @@ def down(
     folder: options.Folder = Path(),
     yes: options.Yes = False,
     as_json: options.AsJson = False,
-    everything: Annotated[bool, typer.Option("--all", help="Also the platform, registry, bucket and keys.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the platform, registry, bucket and keys.")
+    ] = False,
 ) -> None:
     """Remove endpoint, models and configurations; `--all` empties the account of this project. Twice is fine."""
     from stacks import ship

@@ -45,6 +45,8 @@ def template(name: str, usecase: str, folder: Path) -> str:
 
 def service_name(folder: Path, usecase: str) -> str:
     """The folder's name as a service name: lower case, digits and dashes, at most 40 characters."""
-    name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in folder.resolve().name.lower())
+    name = "".join(
+        letter if letter.isascii() and letter.isalnum() else "-" for letter in folder.resolve().name.lower()
+    )
     name = "-".join(part for part in name.split("-") if part)
     return f"{name if name and name[0].isalpha() else usecase}"[:40].rstrip("-")

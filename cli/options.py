@@ -11,7 +11,9 @@ import typer
 from modelpack.errors import BadInput
 
 Environment = Annotated[str, typer.Argument(metavar="[ENV]", help="An environment of ecomdeploy.yaml.")]
-EnvironmentOption = Annotated[str, typer.Option("--environment", "-e", help="An environment of ecomdeploy.yaml.")]
+EnvironmentOption = Annotated[
+    str, typer.Option("--environment", "-e", help="An environment of ecomdeploy.yaml.")
+]
 Folder = Annotated[Path, typer.Option("--project", "-C", help="The folder of ecomdeploy.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]

@@ -9,7 +9,9 @@ from cli.words import changes_in_words, listed
 
 
 def plan(
-    environment: options.Environment = "local", folder: options.Folder = Path(), as_json: options.AsJson = False
+    environment: options.Environment = "local",
+    folder: options.Folder = Path(),
+    as_json: options.AsJson = False,
 ) -> None:
     """Say what would change, before it does."""
     from stacks.plan import plan as look
@@ -21,7 +23,9 @@ def plan(
         return
     if found.changes:
         show.table(("change", "type", "name", "what differs"), listed(found.changes))
-    show.say(f"{spec.name}: {changes_in_words(found.changes) if found.changes else 'nothing would change'} ({found.driver}).")
+    show.say(
+        f"{spec.name}: {changes_in_words(found.changes) if found.changes else 'nothing would change'} ({found.driver})."
+    )
     for line in found.notes:
         show.say(f"  {line}")
     show.next_step("ecomdeploy up")

@@ -20,7 +20,9 @@ def application() -> typer.Typer:
 
 
 def plan(
-    environment: options.Environment = "local", folder: options.Folder = Path(), as_json: options.AsJson = False
+    environment: options.Environment = "local",
+    folder: options.Folder = Path(),
+    as_json: options.AsJson = False,
 ) -> None:
     """What `platform up` would change, read against what is really there."""
     from stacks import platform
@@ -32,7 +34,9 @@ def plan(
         return
     if done.changes:
         show.table(("change", "type", "name", "what differs"), listed(done.changes))
-    show.say(f"Platform {environment}: {changes_in_words(done.changes) if done.changes else 'nothing would change'}.")
+    show.say(
+        f"Platform {environment}: {changes_in_words(done.changes) if done.changes else 'nothing would change'}."
+    )
     show.next_step("ecomdeploy platform up")
 
 
@@ -51,7 +55,9 @@ def up(
     if as_json:
         show.document(done.document())
         return
-    show.say(f"Platform {environment}: {changes_in_words(done.changes) if done.changes else 'nothing to do'}.")
+    show.say(
+        f"Platform {environment}: {changes_in_words(done.changes) if done.changes else 'nothing to do'}."
+    )
     for name, value in done.outputs.items():
         show.say(f"  {name:16} {value}")
     show.next_step("ecomdeploy platform plan", "sees what changed since, also by other hands")
@@ -72,4 +78,6 @@ def down(
     if as_json:
         show.document(done.document())
         return
-    show.say(f"Platform {environment}: {changes_in_words(done.changes) if done.changes else 'was not there'}.")
+    show.say(
+        f"Platform {environment}: {changes_in_words(done.changes) if done.changes else 'was not there'}."
+    )

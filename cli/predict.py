@@ -32,7 +32,9 @@ def predict(
     body = chosen["request"]
     answer = wiring.traffic(spec).invoke(spec.name, json.dumps(body).encode(), JSON)
     if answer.status != 200:
-        raise EcomdeployError(f"the endpoint answered {answer.status}: {answer.body.decode(errors='replace')[:300]}")
+        raise EcomdeployError(
+            f"the endpoint answered {answer.status}: {answer.body.decode(errors='replace')[:300]}"
+        )
     predictions = json.loads(answer.body)["predictions"]
     if as_json:
         show.document(
@@ -58,7 +60,9 @@ def choose(samples: Mapping[str, Any], number: int) -> dict[str, Any]:
     """The pack's sample number `number`, counted from 1."""
     listed = samples.get("requests", [])
     if not listed:
-        raise BadInput("this pack has no samples", hint='ecomdeploy predict --request \'{"instances": [...]}\'')
+        raise BadInput(
+            "this pack has no samples", hint="ecomdeploy predict --request '{\"instances\": [...]}'"
+        )
     if number > len(listed):
         raise BadInput(f"there are {len(listed)} samples, not {number}", hint=f"--sample 1 to {len(listed)}")
     found: dict[str, Any] = listed[number - 1]

@@ -8,7 +8,9 @@ from cli import options, show, wiring
 
 
 def releases(
-    environment: options.Environment = "local", folder: options.Folder = Path(), as_json: options.AsJson = False
+    environment: options.Environment = "local",
+    folder: options.Folder = Path(),
+    as_json: options.AsJson = False,
 ) -> None:
     """Every release with its state, digest and, where it did not stay, the cause."""
     spec = wiring.load_spec(folder, environment)
@@ -25,7 +27,9 @@ def releases(
                     "cause": one.cause,
                     "who": one.who,
                     "why": one.why,
-                    "timeline": [{"state": str(at.state), "at": at.at, "cause": at.cause} for at in one.timeline],
+                    "timeline": [
+                        {"state": str(at.state), "at": at.at, "cause": at.cause} for at in one.timeline
+                    ],
                 }
                 for one in history
             ]

@@ -12,7 +12,9 @@ from cli.words import verdict
 
 
 def rollback(
-    number: Annotated[int | None, typer.Argument(metavar="[N]", help="Which release; default: the one before.")] = None,
+    number: Annotated[
+        int | None, typer.Argument(metavar="[N]", help="Which release; default: the one before.")
+    ] = None,
     environment: options.EnvironmentOption = "local",
     folder: options.Folder = Path(),
     yes: options.Yes = False,

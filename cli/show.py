@@ -41,14 +41,18 @@ def complain(text: str) -> None:
 def error(error: EcomdeployError, as_json: bool) -> None:
     """What happened, where, and what to type next; as data when data was asked for."""
     if as_json:
-        found: dict[str, Any] = {"error": {"what": str(error), "hint": error.hint, "exit_code": error.exit_code}}
+        found: dict[str, Any] = {
+            "error": {"what": str(error), "hint": error.hint, "exit_code": error.exit_code}
+        }
         if isinstance(error, BadInput):
             found["error"]["problems"] = [
                 {"what": problem.what, "where": problem.where, "path": problem.path, "hint": problem.hint}
                 for problem in error.problems
             ]
         document(found)
-    complain(f"Error: {error}" if "\n" not in str(error) else f"{str(error).count(chr(10)) + 1} errors:\n{error}")
+    complain(
+        f"Error: {error}" if "\n" not in str(error) else f"{str(error).count(chr(10)) + 1} errors:\n{error}"
+    )
     if error.hint:
         complain(f"Hint: {error.hint}")
 

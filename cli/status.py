@@ -11,7 +11,9 @@ from cli.words import verdict
 
 
 def status(
-    environment: options.Environment = "local", folder: options.Folder = Path(), as_json: options.AsJson = False
+    environment: options.Environment = "local",
+    folder: options.Folder = Path(),
+    as_json: options.AsJson = False,
 ) -> None:
     """Ask the endpoint itself: configuration, image digest, golden requests."""
     from stacks import ship

@@ -1,4 +1,4 @@
-"""The only place where collaborators are made and where the environment is read. Everything else receives what it uses."""
+"""The only place where collaborators are made and the environment is read. All else receives what it uses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def home() -> Home:
 
     given, cache = os.environ.get("ECOMDEPLOY_HOME"), os.environ.get("ECOMDEPLOY_CACHE")
     root = Path(given or platformdirs.user_data_dir("ecomdeploy")).absolute()
-    return Home(root, Path(cache or (root / "cache" if given else platformdirs.user_cache_dir("ecomdeploy"))).absolute())
+    return Home(
+        root,
+        Path(cache or (root / "cache" if given else platformdirs.user_cache_dir("ecomdeploy"))).absolute(),
+    )
 
 
 def local_cloud() -> LocalCloud:
@@ -130,15 +133,22 @@ def record_of(done: Outcome) -> dict[str, Any] | None:
 def samples(spec: Spec, live: Release) -> Mapping[str, Any]:
     """The pack's real sample requests: from the local store, else from the registry it was pushed to."""
     from modelpack.image.layout import Layout
+    from modelpack.image.plan import attached
 
     layout = Layout(home().images)
     if layout.has(live.pack.digest):
-        found = layout.attached(live.pack.digest, SAMPLES)
+        found = attached(layout, live.pack.digest, SAMPLES)
     else:
-        images = Place(Path(), spec, Silent()).images
-        found = images.registry(live.image.rpartition("@")[0]).attached(live.pack.digest, SAMPLES)
-    document: dict[str, Any] = json.loads(found) if found else {}
+        repository = live.image.rpartition("@")[0]
+        found = from_registry(Place(Path(), spec, Silent()).images.registry(repository), live.pack.digest)
+    document: dict[str, Any] = json.loads(found[-1]) if found else {}
     return document
+
+
+def from_registry(registry: Any, digest: str) -> tuple[bytes, ...]:
+    """The samples attached to an image in its registry."""
+    referrers = registry.referrers(digest, SAMPLES)
+    return tuple(registry.blob(registry.manifest(one.digest)["layers"][0]["digest"]) for one in referrers)
 
 
 @dataclass(frozen=True)
@@ -188,7 +198,8 @@ class Place:
         bucket, _, prefix = str(self.spec.environment.state or "").removeprefix("s3://").partition("/")
         if not bucket:
             raise BadInput(
-                f"environments.{self.spec.environment.name}.state is needed on AWS", hint="state: s3://my-state-bucket"
+                f"environments.{self.spec.environment.name}.state is needed on AWS",
+                hint="state: s3://my-state-bucket",
             )
         return bucket, f"{prefix.rstrip('/')}/" if prefix else ""
 
@@ -216,7 +227,7 @@ class Place:
     @property
     def generation(self) -> Callable[[], str]:
         """Identifies the cloud as it stands: another one after a reset or an older snapshot."""
-        return local_cloud().generation if self.local else lambda: "aws"
+        return (getattr(local_cloud(), "generation", None) or (lambda: "1")) if self.local else lambda: "aws"
 
     def shop(self) -> Shop:
         from stacks.bucket import CloudSweeper, S3Publisher
@@ -250,7 +261,7 @@ class Place:
         ensure_bucket(self.session, self.state_bucket()[0], {"ecomdeploy:managed-by": "ecomdeploy"})
 
     def driver(self) -> AutomationDriver:
-        """The embedded engine for the local cloud (or the Pulumi CLI, with ECOMDEPLOY_DRIVER=pulumi); the CLI for AWS."""
+        """The embedded engine locally (the Pulumi CLI with ECOMDEPLOY_DRIVER=pulumi); the CLI on AWS."""
         from stacks.automation import AutomationDriver, real_cli
 
         folder = self.state / "pulumi"

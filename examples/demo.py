@@ -93,10 +93,14 @@ def type_in(folder: Path, *arguments: str, expect: int = 0) -> dict[str, Any]:
     """Type a command as a person would: its progress is seen, its JSON is read."""
     say(f"$ ecomdeploy {' '.join(arguments)}")
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    done = subprocess.run([*COMMAND, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [*COMMAND, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode != expect:
         say(done.stdout)
-        raise SystemExit(f"`ecomdeploy {' '.join(arguments)}` ended with {done.returncode}, expected {expect}")
+        raise SystemExit(
+            f"`ecomdeploy {' '.join(arguments)}` ended with {done.returncode}, expected {expect}"
+        )
     found: dict[str, Any] = json.loads(done.stdout) if done.stdout.strip() else {}
     return found
 
@@ -118,7 +122,9 @@ class Client:
 
         variables = type_in(self.folder, "cloud", "env", "--json")
         asked = type_in(self.folder, "predict", "--json")
-        say(f"    first prediction {time.monotonic() - began:.0f} s after the start; a client now asks every 50 ms")
+        say(
+            f"    first prediction {time.monotonic() - began:.0f} s after the start; a client now asks every 50 ms"
+        )
         runtime = boto3.client(
             "sagemaker-runtime",
             endpoint_url=variables["AWS_ENDPOINT_URL"],
@@ -134,7 +140,9 @@ class Client:
         while not self.halt.wait(EVERY):
             began = time.monotonic()
             try:
-                answer = runtime.invoke_endpoint(EndpointName=endpoint, Body=body, ContentType="application/json")
+                answer = runtime.invoke_endpoint(
+                    EndpointName=endpoint, Body=body, ContentType="application/json"
+                )
                 assert json.loads(answer["Body"].read())["predictions"]
             except Exception as error:
                 self.failed += 1
@@ -158,8 +166,12 @@ def summary(folder: Path, client: Client, first: Any, second: Any, back: Any, se
             f"pushed {one['pushed_bytes'] / 1e6:.1f} MB"
         )
     say("#3 wrong answers: refused; #2 kept serving")
-    say(f"#{back['release']} rollback      the bytes of #{back['restores']}: {back['image'].split('@')[1][:19]}, nothing built, nothing pushed")
-    say(f"{client.requests} requests, {client.failed} failed (slowest {client.slowest_ms:.0f} ms); {seconds:.0f} s in all")
+    say(
+        f"#{back['release']} rollback      the bytes of #{back['restores']}: {back['image'].split('@')[1][:19]}, nothing built, nothing pushed"
+    )
+    say(
+        f"{client.requests} requests, {client.failed} failed (slowest {client.slowest_ms:.0f} ms); {seconds:.0f} s in all"
+    )
     for error in client.errors[:3]:
         say(f"    {error}")
     say("=" * 78)

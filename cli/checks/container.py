@@ -10,5 +10,9 @@ from cli.checks.base import Finding, Patient
 
 def check(patient: Patient) -> Finding:
     runtimes = [name for name in ("runc", "podman") if shutil.which(name)]
-    kind = "chroot (root)" if os.geteuid() == 0 else "user namespace, or a plain process from the image's own files"
+    kind = (
+        "chroot (root)"
+        if os.geteuid() == 0
+        else "user namespace, or a plain process from the image's own files"
+    )
     return Finding("isolation", "ok", f"{kind}; container runtimes found: {', '.join(runtimes) or 'none'}")

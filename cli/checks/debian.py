@@ -9,14 +9,17 @@ from cli.checks.base import Finding, Patient
 
 
 def check(patient: Patient) -> Finding:
-    from modelpack.image.debian import mirror_of
+    from modelpack.image.mirror import of_host
 
-    mirror = mirror_of("bookworm")
+    mirror = of_host("bookworm").of("bookworm")
     try:
         with urllib.request.urlopen(f"{mirror}/dists/bookworm/InRelease", timeout=10) as answer:
             answer.read(64)
     except (urllib.error.URLError, TimeoutError, OSError) as error:
         return Finding(
-            "debian", "warning", f"{mirror} does not answer ({error})", "set pack.base to an image by digest instead"
+            "debian",
+            "warning",
+            f"{mirror} does not answer ({error})",
+            "set pack.base to an image by digest instead",
         )
     return Finding("debian", "ok", f"{mirror} answers")

@@ -10,10 +10,11 @@ from cli.checks.base import Finding, Patient
 
 def check(patient: Patient) -> Finding:
     libc, version = platform.libc_ver()
-    here = f"{platform.system()} {platform.machine()}, {libc or 'unknown libc'} {version}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.machine()}, {libc or 'unknown libc'} {version}"
+    here = f"{system}, Python {platform.python_version()}"
     fits = platform.system() == "Linux" and platform.machine() == "x86_64" and libc == "glibc"
     if fits and sys.version_info >= (3, 11):
         return Finding("machine", "ok", here)
-    return Finding("machine", "failure", here, "use x86-64 Linux with glibc and Python 3.11 or newer (a VM does)")
-
-
+    return Finding(
+        "machine", "failure", here, "use x86-64 Linux with glibc and Python 3.11 or newer (a VM does)"
+    )

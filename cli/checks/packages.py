@@ -19,5 +19,8 @@ def check(patient: Patient) -> Finding:
     if not shadowed:
         return Finding("packages", "ok", f"cli, stacks, infra and modelpack come from {ROOT}")
     return Finding(
-        "packages", "failure", f"{', '.join(shadowed)} come from another package", "install ecomdeploy in its own venv"
+        "packages",
+        "failure",
+        f"{', '.join(shadowed)} come from another package",
+        "install ecomdeploy in its own venv",
     )

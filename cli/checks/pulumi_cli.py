@@ -10,5 +10,9 @@ from cli.checks.base import Finding, Patient
 def check(patient: Patient) -> Finding:
     found = shutil.which("pulumi")
     if found:
-        return Finding("pulumi", "ok", f"{found}; used for `cloud: aws`, the embedded engine for `cloud: local`")
-    return Finding("pulumi", "ok", "no Pulumi CLI: the embedded engine serves `cloud: local`; `cloud: aws` needs the CLI")
+        return Finding(
+            "pulumi", "ok", f"{found}; used for `cloud: aws`, the embedded engine for `cloud: local`"
+        )
+    return Finding(
+        "pulumi", "ok", "no Pulumi CLI: the embedded engine serves `cloud: local`; `cloud: aws` needs the CLI"
+    )

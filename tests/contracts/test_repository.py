@@ -32,7 +32,11 @@ def test_the_programs_are_never_importable() -> None:
 
 
 def test_files_are_read_in_one_sitting() -> None:
-    long = {str(path.relative_to(ROOT)): lines for path in sources() if (lines := path.read_text().count("\n")) > 350}
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in sources()
+        if (lines := path.read_text().count("\n")) > 350
+    }
     assert not long
 
 
@@ -56,7 +60,9 @@ def test_the_rehearsal_does_not_outgrow_the_product() -> None:
 
 
 def test_no_room_of_mud() -> None:
-    names = [path for path in sources() if re.search(r"(^|_)(utils?|helpers?|manager|misc)(_|\.py$)", path.name)]
+    names = [
+        path for path in sources() if re.search(r"(^|_)(utils?|helpers?|manager|misc)(_|\.py$)", path.name)
+    ]
     assert not names
 
 

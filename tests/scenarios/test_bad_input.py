@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 from typed import Terminal
 
 
 @pytest.fixture
-def project(terminal: Terminal) -> Iterator[Terminal]:
+def project(terminal: Terminal) -> Terminal:
     terminal.type("init", "recommendation", "shop")
-    yield terminal.into("shop")
+    return terminal.into("shop")
 
 
 CASES = {
-    "unknown key": (r"^scale: .*", "scale: {min: 1, max: 4, target_rsp: 120}", "scale.target_rsp", "target_rps"),
-    "wrong type": (r"^scale: .*", "scale: {min: one}", "scale.min", "integer"),
+    "unknown key": (
+        r"^scale: .*",
+        "scale: {min: 1, max: 4, target_rsp: 120}",
+        "scale.target_rsp",
+        "target_rps",
+    ),
+    "wrong type": (r"^scale: .*", "scale: {min: one}", "scale.min", "whole number"),
     "negative replicas": (r"^scale: .*", "scale: {min: -2, max: 4}", "scale.min", "-2"),
     "min above max": (r"^scale: .*", "scale: {min: 2, max: 1}", "scale.max", "below scale.min"),
     "unknown use case": (r"^usecase: .*", "usecase: recomendation", "usecase", "recommendation"),

@@ -1,4 +1,4 @@
-"""`kill -9` of `up` at five moments, and of the local cloud: the next command converges, nothing is orphaned or doubled."""
+"""`kill -9` of `up` at five moments, and of the local cloud: the next command converges, nothing is left or doubled."""
 
 from __future__ import annotations
 

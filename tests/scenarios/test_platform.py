@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from typed import Terminal
 
@@ -13,12 +11,12 @@ POOLS = "\nplatform: {gpu_pools: [{name: g6, instances: [g6.xlarge, g5.xlarge], 
 
 
 @pytest.fixture
-def project(terminal: Terminal) -> Iterator[Terminal]:
+def project(terminal: Terminal) -> Terminal:
     terminal.type("init", "recommendation", "shop")
     shop = terminal.into("shop")
     spec = shop.folder / "ecomdeploy.yaml"
     spec.write_text(spec.read_text() + POOLS)
-    yield shop
+    return shop
 
 
 def types(changes: list[dict]) -> dict[str, str]:  # type: ignore[type-arg]

@@ -25,9 +25,16 @@ def pack(code: Path, project: Path, home: Path) -> dict:  # type: ignore[type-ar
     import json
     import os
 
-    environment = {**os.environ, "ECOMDEPLOY_HOME": str(home), "ECOMDEPLOY_CACHE": str(home / "cache"), "PYTHONPATH": str(code)}
+    environment = {
+        **os.environ,
+        "ECOMDEPLOY_HOME": str(home),
+        "ECOMDEPLOY_CACHE": str(home / "cache"),
+        "PYTHONPATH": str(code),
+    }
     line = [sys.executable, "-m", "cli.app", "pack", "--json"]
-    done = subprocess.run(line, cwd=project, env=environment, capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run(
+        line, cwd=project, env=environment, capture_output=True, text=True, check=False, timeout=900
+    )
     assert done.returncode == 0, done.stderr
     found: dict = json.loads(done.stdout)  # type: ignore[type-arg]
     return found

@@ -52,7 +52,9 @@ def nothing_changes(shop: Terminal, first: dict) -> None:  # type: ignore[type-a
         [sys.executable, "-m", "cli.app", "up", "--yes", "--json"],
         cwd=shop.folder, env=imported, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    modules = {line.rpartition("|")[2].strip() for line in traced.stderr.splitlines() if "import time" in line}
+    modules = {
+        line.rpartition("|")[2].strip() for line in traced.stderr.splitlines() if "import time" in line
+    }
     assert "stacks.ship" in modules
     assert not modules & {"torch", "onnx", "onnxruntime", "pandas"}
 
@@ -90,7 +92,11 @@ def back_to_the_first(shop: Terminal, first: dict) -> None:  # type: ignore[type
     """No Pulumi update: of everything that changes the cloud only the route is touched."""
     before = operations(shop)
     done = shop.type("rollback", "1", "--yes", "--json").json
-    made = {name: count - before.get(name, 0) for name, count in operations(shop).items() if count > before.get(name, 0)}
+    made = {
+        name: count - before.get(name, 0)
+        for name, count in operations(shop).items()
+        if count > before.get(name, 0)
+    }
     changing = {name for name in made if name.split(":")[1].startswith(("Create", "Delete", "Update"))}
     assert changing == {"sagemaker:UpdateEndpoint"}
     assert (done["restores"], done["image"], done["verified"]) == (1, first["image"], True)
@@ -106,7 +112,9 @@ def operations(shop: Terminal) -> dict[str, int]:
 def agrees_with_the_ledger(shop: Terminal, first: dict) -> None:  # type: ignore[type-arg]
     """What a stranger sees with the stock SDK is what the history says."""
     endpoints = shop.client("sagemaker").list_endpoints()["Endpoints"]
-    assert [(one["EndpointName"], one["EndpointStatus"]) for one in endpoints] == [(first["endpoint"], "InService")]
+    assert [(one["EndpointName"], one["EndpointStatus"]) for one in endpoints] == [
+        (first["endpoint"], "InService")
+    ]
     described = shop.client("sagemaker").describe_endpoint(EndpointName=first["endpoint"])
     images = [image["ResolvedImage"] for image in described["ProductionVariants"][0]["DeployedImages"]]
     assert images == [first["image"]]
@@ -119,7 +127,9 @@ def agrees_with_the_ledger(shop: Terminal, first: dict) -> None:  # type: ignore
     keys = {one["Key"] for one in s3.list_objects_v2(Bucket=bucket, Prefix="releases/").get("Contents", [])}
     assert {f"releases/shop/{one['number']}.json" for one in history} == keys
     for one in history:
-        stored = json.loads(s3.get_object(Bucket=bucket, Key=f"releases/shop/{one['number']}.json")["Body"].read())
+        stored = json.loads(
+            s3.get_object(Bucket=bucket, Key=f"releases/shop/{one['number']}.json")["Body"].read()
+        )
         assert stored["image"] == one["image"]
         assert stored["timeline"][-1]["state"] == one["state"]
 
