@@ -21,7 +21,7 @@ from model_server import REPOSITORY, expected
 from small_image import build_root, layer_of, push
 
 from infra.rehearsal.cloud.host import Server, ServerFailed
-from infra.rehearsal.cloud.isolation import Chroot, Isolation, Plain, Runc, choices, inside, works
+from infra.rehearsal.cloud.isolation import Chroot, Isolation, Plain, Runc, choices, works
 from infra.rehearsal.cloud.models import ModelHost
 from infra.rehearsal.cloud.registry import Registry
 from infra.rehearsal.cloud.repositories import FakeRepositories
@@ -181,11 +181,11 @@ def test_damaged_layer_is_refused_and_leaves_no_tree(world: World, host: ModelHo
     manifest = json.loads(world.registry.blobs.read(digest))
     blob = world.registry.blobs.path(manifest["layers"][-1]["digest"])
     blob.write_bytes(blob.read_bytes()[:-1] + b"\1")
-    with pytest.raises(ServerFailed, match="damaged"):
+    with pytest.raises(ServerFailed, match="corrupted"):
         host.start(f"{REGISTRY}/shop@{digest}", {})
     trees = world.root / "models/trees"
     assert not (trees / digest.removeprefix("sha256:")).exists()
-    assert not list(trees.glob(".*"))
+    assert not list(trees.glob(".*")), "nothing half unpacked"
 
 
 def test_servers_die_with_a_killed_daemon_and_the_next_finds_nothing(world: World) -> None:
@@ -238,14 +238,6 @@ def gone(pid: int, seconds: float = 10) -> bool:
             return True
         time.sleep(0.02)
     return False
-
-
-def test_links_are_followed_inside_the_tree(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "usr/lib").mkdir(parents=True)
-    (tmp_path / "lib").symlink_to("/usr/lib")
-    (tmp_path / "usr/lib/a").symlink_to("../../../../lib/b")
-    (tmp_path / "usr/lib/b").write_text("x")
-    assert inside(tmp_path, "/lib/a") == tmp_path / "usr/lib/b"
 
 
 def test_a_way_that_does_not_work_is_passed_over(world: World) -> None:

@@ -6,6 +6,7 @@ from outside of it once it runs.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -129,7 +130,10 @@ def push(registry: Registry, repository: str, layers: list[bytes], tag: str = "v
             "User": "65532:65532",
             "WorkingDir": "/",
         },
-        "rootfs": {"type": "layers", "diff_ids": []},
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers],
+        },
     }
 
     def stored(data: bytes, media: str) -> dict[str, Any]:

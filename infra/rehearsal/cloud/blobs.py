@@ -72,6 +72,10 @@ class Blobs:
         """The whole blob: for manifests and configurations."""
         return self.path(digest).read_bytes()
 
+    def open(self, digest: str) -> BinaryIO:
+        """The raw bytes. Raises FileNotFoundError."""
+        return self.path(digest).open("rb")
+
     def stream(self, digest: str, start: int, length: int) -> Iterator[bytes]:
         """`length` bytes from `start`, in pieces of at most 1 MiB."""
         with self.path(digest).open("rb") as file:

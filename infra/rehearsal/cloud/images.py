@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from infra.rehearsal.cloud.blobs import DIGEST, Blobs, digest_of
 from infra.rehearsal.cloud.host import ServerFailed
-
-Unpack = Callable[[Blobs, Mapping[str, Any], Path], None]
-"""Blobs, an image manifest, an empty folder: fill the folder. Raises EcomdeployError for a damaged layer."""
+from modelpack.errors import EcomdeployError
+from modelpack.image.unpack import remove, unpack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +30,9 @@ class Tree:
 class Images:
     """`<folder>/<hex>` for each image asked for. Thread-safe; one image is unpacked by one thread."""
 
-    def __init__(self, folder: Path, blobs: Blobs, unpack: Unpack) -> None:
+    def __init__(self, folder: Path, blobs: Blobs) -> None:
         self._folder = folder
         self._blobs = blobs
-        self._unpack = unpack
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
 
@@ -54,8 +50,10 @@ class Images:
         configuration = self._document(manifest["config"]["digest"])
         path = self._folder / digest.removeprefix("sha256:")
         with self._lock_of(digest):
-            if not path.is_dir():
-                self._fill(path, manifest)
+            try:
+                unpack(self._blobs, digest, path)
+            except (EcomdeployError, OSError) as problem:
+                raise ServerFailed(f"image {digest} cannot be unpacked: {problem}") from None
         return _tree(digest, path, configuration.get("config", {}))
 
     def sweep(self) -> None:
@@ -64,22 +62,11 @@ class Images:
             return
         for path in self._folder.iterdir():
             if path.name.startswith(".") or not self._blobs.has(f"sha256:{path.name}"):
-                shutil.rmtree(path, ignore_errors=True)
+                remove(path)
 
     def _lock_of(self, digest: str) -> threading.Lock:
         with self._lock:
             return self._locks.setdefault(digest, threading.Lock())
-
-    def _fill(self, path: Path, manifest: Mapping[str, Any]) -> None:
-        part = self._folder / f".{uuid.uuid4().hex}"
-        part.mkdir(parents=True)
-        # the folder is private to the user; the tree itself must be open to the user the server runs as
-        part.chmod(0o755)
-        try:
-            self._unpack(self._blobs, manifest, part)
-            part.rename(path)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
 
     def _document(self, digest: str) -> dict[str, Any]:
         try:

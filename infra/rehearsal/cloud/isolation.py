@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from infra.rehearsal.cloud.images import Tree
+from modelpack.image.rooted import inside
 
 LAUNCHER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")))
 NOBODY = (65532, 65532)
@@ -142,22 +143,6 @@ class Plain:
 
     def ended(self, identifier: str, scratch: Path) -> None:
         return None
-
-
-def inside(root: Path, path: str, depth: int = 0) -> Path:
-    """Follow links as if `root` were `/`: a link to /etc/x means the tree's, not this machine's."""
-    current = root
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    for number, part in enumerate(parts):
-        if part == "..":
-            current = current if current == root else current.parent
-            continue
-        current = current / part
-        if current.is_symlink() and depth < 40:
-            target = os.readlink(current)
-            base = "" if target.startswith("/") else str(current.parent.relative_to(root))
-            return inside(root, "/".join((base, target, *parts[number + 1 :])), depth + 1)
-    return current
 
 
 def _moved(value: str, root: Path) -> str:

@@ -5,7 +5,7 @@
      "user": [uid, gid] | null, "namespace": true | false, "mounts": ["/proc"], "death_signal": 9}
 
 Enters a user namespace and mounts folders when asked, changes root, drops privileges, asks the kernel for a
-signal when the daemon's spawning thread dies, and executes. Standard library only; a failure ends with status 126.
+signal when the daemon's spawning thread dies, and executes. A failure ends with status 126 and one line.
 Sources: man 2 prctl (PR_SET_PDEATHSIG is cleared when credentials change, so it comes after), man 7
 user_namespaces, man 2 chroot.
 """

@@ -19,13 +19,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from infra.rehearsal.cloud import unpack
 from infra.rehearsal.cloud.blobs import Blobs
 from infra.rehearsal.cloud.host import Server, ServerFailed
 from infra.rehearsal.cloud.images import Images, Tree
 from infra.rehearsal.cloud.isolation import Isolation, choices, works
 from infra.rehearsal.cloud.supervise import Child, Supervisor
-from modelpack.errors import EcomdeployError
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.02
@@ -46,7 +44,7 @@ class ModelHost:
     ) -> None:
         self._folder = folder
         self._registry = registry
-        self._images = Images(folder / "trees", Blobs(blobs or folder.parent / "registry"), unpack.unpack)
+        self._images = Images(folder / "trees", Blobs(blobs or folder.parent / "registry"))
         self._supervisor = Supervisor(folder / "running")
         self._ways = tuple(ways) if ways is not None else choices()
         self._way: Isolation | None = None
@@ -76,12 +74,7 @@ class ModelHost:
         repository, _, digest = image.partition("@")
         if not digest or not repository.startswith(f"{self._registry}/"):
             raise ServerFailed(f"image {image!r} is not of the registry {self._registry}, by digest")
-        try:
-            tree = self._images.tree(digest)
-        except ServerFailed:
-            raise
-        except (EcomdeployError, OSError) as problem:
-            raise ServerFailed(f"image {image} cannot be unpacked: {problem}") from None
+        tree = self._images.tree(digest)
         way = self._chosen(tree)
         identifier = f"{digest[7:15]}-{next(self._numbers)}-{uuid.uuid4().hex[:6]}"
         port = self._free_port()
