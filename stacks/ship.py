@@ -76,7 +76,7 @@ def up(
         refuse_marked(shop, spec, pack, again)
         base, made = base_up(shop, spec, refresh)
         pushed = shop.images.push(base["repository_url"], pack.digest, shop.progress)
-        pushed += restock(shop, spec, pack.digest, refresh=refresh)
+        pushed += restock(shop, spec, pack.digest, refresh=refresh or bool(made))
         release = candidate(shop, spec, pack, f"{base['repository_url']}@{pack.digest}")
         live = shop.ledger.live()
         if live and live.key == release.key:

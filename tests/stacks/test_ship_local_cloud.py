@@ -1,0 +1,314 @@
+"""The whole way over the local cloud: programs, embedded engine, provider, registry, endpoint.
+
+Only the model servers are threads that echo (no training, no images worth the name). Run as a program this file is
+the writer that gets killed: `python test_ship_local_cloud.py HOME PROJECT WORD`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.aws_session import AwsSession
+from infra.rehearsal.aws.provider import AwsProviders
+from infra.rehearsal.cloud.client import LocalCloud
+from infra.rehearsal.engine.command import EmbeddedPulumiCommand
+from infra.spec import ScaleSpec, ServeSpec
+from infra.targets.base import Answer
+from infra.targets.sagemaker.traffic import SageMakerTraffic
+from modelpack.errors import BadInput, Unhealthy
+from modelpack.home import Home
+from modelpack.image.layout import Layout
+from modelpack.progress import Progress, Silent
+from stacks import ship
+from stacks.automation import AutomationDriver
+from stacks.bucket import CloudSweeper, S3Publisher
+from stacks.images import RegistryImages
+from stacks.lease import ShelfLease
+from stacks.ledger import Ledger
+from stacks.memory import Memory
+from stacks.plan import plan
+from stacks.process import this_process
+from stacks.release import Packed
+from stacks.shelf import DirectoryShelf
+from stacks.shop import Shop
+from stacks.spec import Environment, Spec
+
+SPEAKING = "infra.rehearsal.cloud.speaking:SpeakingHost"
+OCI = "application/vnd.oci.image"
+
+
+def spec(instance: str = "ml.c7i.xlarge") -> Spec:
+    return Spec(
+        version=1,
+        service="shop",
+        usecase="recommendation",
+        serve=ServeSpec(instance=instance),
+        scale=ScaleSpec(max=4, target_rps=50.0),
+        environment=Environment(name="local", cloud="local"),
+    )
+
+
+@dataclass(frozen=True)
+class WordBuilder:
+    """Packs a word: an image of a few bytes, answers that follow from its digest."""
+
+    home: Home
+    word: str
+
+    def known(self, spec: Spec) -> Packed | None:
+        return self.build(spec, Silent(), regate=False)
+
+    def build(self, spec: Spec, progress: Progress, *, regate: bool) -> Packed:
+        layout = Layout(self.home.images)
+        config, layer = json.dumps({"os": "linux", "word": self.word}).encode(), self.word.encode() * 1000
+        document = {
+            "schemaVersion": 2,
+            "mediaType": f"{OCI}.manifest.v1+json",
+            "config": {
+                "mediaType": f"{OCI}.config.v1+json",
+                "digest": layout.put(config),
+                "size": len(config),
+            },
+            "layers": [
+                {"mediaType": f"{OCI}.layer.v1.tar", "digest": layout.put(layer), "size": len(layer)},
+            ],
+        }
+        digest = layout.put_manifest(document).digest
+        answer = {"predictions": [{"digest": digest, "score": 0.5}]}
+        golden = ({"request": {"instances": [{"household": 1}]}, "answer": answer},)
+        close = {"score": {"kind": "close", "rtol": 0.0, "atol": 0.001}, "digest": {"kind": "equal"}}
+        return Packed(
+            digest=digest,
+            content_id=digest,
+            input_digest=self.word,
+            usecase="u",
+            golden=golden,
+            tolerance=close,
+        )
+
+
+class EchoTraffic(SageMakerTraffic):
+    """What the echoing servers say, as predictions."""
+
+    def invoke(self, endpoint: str, body: bytes, content_type: str = "application/json") -> Answer:
+        answer = super().invoke(endpoint, body, content_type)
+        try:
+            told = json.loads(answer.body)
+            said = {"predictions": [{"digest": told["digest"], "score": told["score"]}]}
+        except (ValueError, KeyError, TypeError):
+            return answer
+        return replace(answer, body=json.dumps(said).encode())
+
+
+@dataclass(frozen=True)
+class Place:
+    """One project on one local cloud."""
+
+    cloud: LocalCloud
+    home: Home
+    project: Path
+
+    def shop(self, word: str, progress: Progress | None = None) -> Shop:
+        environment, state = self.cloud.environment(), self.project / ".ecomdeploy" / "local"
+        session, shelf = AwsSession(environment), DirectoryShelf(state)
+        folder = state / "pulumi"
+        driver = AutomationDriver(
+            "embedded engine",
+            "embedded",
+            folder,
+            folder.as_uri(),
+            environment,
+            lambda: EmbeddedPulumiCommand(AwsProviders(), environment=environment),
+        )
+        return Shop(
+            builder=WordBuilder(self.home, word),
+            images=RegistryImages(self.home, "http", lambda host: None),
+            driver=driver,
+            memory=Memory(shelf, lambda: "1"),
+            shelf=shelf,
+            ledger=Ledger(shelf, now, "ledger/"),
+            lease=ShelfLease(shelf, "test", this_process(), now),
+            traffic=EchoTraffic(session),
+            publisher=S3Publisher(lambda: session.client("s3")),
+            sweeper=CloudSweeper(session.client),
+            progress=progress or Silent(),
+            who="test",
+        )
+
+    def client(self, service: str) -> Any:
+        return AwsSession(self.cloud.environment()).client(service)
+
+    def names(self) -> dict[str, int]:
+        """How many of each there are."""
+        sagemaker = self.client("sagemaker")
+        return {
+            "endpoints": len(sagemaker.list_endpoints()["Endpoints"]),
+            "configurations": len(sagemaker.list_endpoint_configs()["EndpointConfigs"]),
+            "models": len(sagemaker.list_models()["Models"]),
+        }
+
+    def mutations(self) -> int:
+        return int(self.cloud.counts()["mutating"])
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    root = tmp_path_factory.mktemp("home")
+    local = LocalCloud(Home(root, root / "cache"), host=SPEAKING)
+    local.ensure()
+    yield local
+    local.stop()
+
+
+@pytest.fixture
+def place(cloud: LocalCloud, tmp_path: Path) -> Place:
+    cloud.reset()
+    return Place(cloud, cloud.home, tmp_path)
+
+
+def test_three_releases_and_back(place: Place) -> None:
+    before = place.mutations()
+    ahead = plan(place.shop("one"), spec())
+    assert {change.op for change in ahead.changes} == {"create"}
+    assert place.mutations() == before, "a plan changes nothing"
+
+    first = ship.up(place.shop("one"), spec())
+    assert (first.release.number, first.verified) == (1, True)
+    assert first.pushed_bytes > 3000
+
+    before = place.mutations()
+    again = ship.up(place.shop("one"), spec())
+    assert again.done == "nothing to do"
+    assert place.mutations() == before
+    assert plan(place.shop("one"), spec()).changes == ()
+
+    types = {change.type for change in plan(place.shop("two"), spec()).changes}
+    assert types == {"aws:sagemaker/model:Model", "aws:sagemaker/endpointConfiguration:EndpointConfiguration"}
+    second = ship.up(place.shop("two"), spec())
+    assert (second.release.number, second.verified) == (2, True)
+    assert place.names() == {"endpoints": 1, "configurations": 2, "models": 2}
+
+    place.cloud.plant({"kind": "wrong-answers"})
+    with pytest.raises(Unhealthy, match=r"golden request 1.*Release 2 serves"):
+        ship.up(place.shop("three"), spec())
+    assert ship.status(place.shop("two"), spec()).verified
+    assert place.names() == {"endpoints": 1, "configurations": 2, "models": 2}
+    with pytest.raises(BadInput, match="this very pack was release 3, and it failed"):
+        ship.up(place.shop("three"), spec())
+
+    back = ship.rollback(place.shop("two"), spec())
+    assert (back.release.restores, back.verified, back.changes) == (1, True, ())
+    assert back.release.image == first.release.image
+    images = place.client("sagemaker").describe_endpoint(EndpointName="shop-local")
+    assert images["ProductionVariants"][0]["DeployedImages"][0]["ResolvedImage"] == first.release.image
+
+    history = place.shop("one").ledger.releases()
+    keys = place.client("s3").list_objects_v2(Bucket="shop-local-123456789012", Prefix="releases/")[
+        "Contents"
+    ]
+    assert {each["Key"] for each in keys} == {f"releases/shop/{each.number}.json" for each in history}
+
+    assert ship.down(place.shop("one"), spec()).remaining == ("base/shop-local",)
+    assert place.names() == {"endpoints": 0, "configurations": 0, "models": 0}
+    assert ship.down(place.shop("one"), spec(), everything=True).remaining == ()
+    assert place.client("s3").list_buckets()["Buckets"] == []
+    assert place.client("ecr").describe_repositories()["repositories"] == []
+    assert ship.down(place.shop("one"), spec(), everything=True).changes == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["never-ready", "crash"])
+def test_a_first_release_that_never_gets_ready_is_removed(place: Place, fault: str) -> None:
+    place.cloud.plant({"kind": fault, "seconds": 1})
+    with pytest.raises(Unhealthy, match="first release, so the endpoint was removed"):
+        ship.up(place.shop("one"), spec())
+    assert place.names() == {"endpoints": 0, "configurations": 0, "models": 0}
+    assert ship.up(place.shop("one"), spec(), again=True).verified
+
+
+@pytest.mark.slow
+def test_a_reset_cloud_is_filled_again(place: Place) -> None:
+    ship.up(place.shop("one"), spec())
+    ship.up(place.shop("two"), spec())
+    place.cloud.reset()
+    assert ship.up(place.shop("three"), spec()).verified
+    assert ship.rollback(place.shop("three"), spec(), 1).verified, "its image was sent again, too"
+
+
+MOMENTS = (
+    "created Key",
+    "created Repository",
+    "Pushing",
+    "Provisioning release",
+    "created Model",
+    "Shifting",
+)
+
+
+@pytest.mark.slow
+def test_a_killed_writer_converges(place: Place, repository: Path) -> None:
+    """The first release and the second, each killed at all these words of its progress, and then let through."""
+    for number, word in enumerate(("one", "two"), start=1):
+        for moment in MOMENTS:
+            killed(place, repository, word, moment)
+            if number == 2:
+                assert ship.status(place.shop("one"), spec()).verified, "the old release serves"
+        done = ship.up(place.shop(word), spec())
+        assert (done.release.number, done.verified) == (number, True)
+        assert place.names() == {"endpoints": 1, "configurations": number, "models": number}
+        before = place.mutations()
+        assert ship.up(place.shop(word), spec()).done == "nothing to do"
+        assert place.mutations() == before
+    aliases = [each["AliasName"] for each in place.client("kms").list_aliases()["Aliases"]]
+    assert [name for name in aliases if not name.startswith("alias/aws/")] == ["alias/ecomdeploy-shop-local"]
+    assert len(place.client("iam").list_roles()["Roles"]) == 1
+
+
+def killed(place: Place, repository: Path, word: str, moment: str) -> None:
+    """Run a writer until it says the moment's words, and kill it there."""
+    writer = subprocess.Popen(
+        [sys.executable, __file__, str(place.home.root), str(place.project), word],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": str(repository), "PYTHONUNBUFFERED": "1"},
+    )
+    assert writer.stdout is not None
+    for line in writer.stdout:
+        if moment in line:
+            writer.send_signal(signal.SIGKILL)
+            break
+    writer.stdout.read()
+    writer.stdout.close()
+    assert writer.wait() in (0, -signal.SIGKILL)
+
+
+class Speaking(Silent):
+    """Says every line as it comes."""
+
+    def step(self, title: str) -> None:
+        print(title, flush=True)
+
+    def note(self, line: str) -> None:
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    root, project, its_word = sys.argv[1:]
+    there = Home(Path(root), Path(root) / "cache")
+    ship.up(Place(LocalCloud(there, host=SPEAKING), there, Path(project)).shop(its_word, Speaking()), spec())
