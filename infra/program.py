@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pulumi
 
@@ -18,6 +18,7 @@ from modelpack.errors import BadInput
 if TYPE_CHECKING:
     import pulumi_aws
 
+T = TypeVar("T")
 COMMON = ("environment", "region", "account", "cloud")
 
 
@@ -47,6 +48,13 @@ class Settings:
         if not isinstance(value, str) or not value:
             raise BadInput(f"settings: {key} is missing", hint="`ecomdeploy up` writes the settings")
         return value
+
+    def section(self, key: str, read: Callable[[Mapping[str, Any]], T]) -> T:
+        """A part of the settings as `read` makes it; left out: its defaults."""
+        try:
+            return read(self.data.get(key) or {})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"settings: {key} does not read: {error!r}") from None
 
 
 def parse(document: str) -> Settings:

@@ -35,7 +35,10 @@ def policy(*statements: Mapping[str, Any]) -> str:
 
 
 def trust(service: str, account: str | None = None) -> str:
-    """Who may take the role. With `account`, only on behalf of that account (the confused deputy's guard)."""
+    """Who may take the role. With `account`, only on behalf of that account.
+
+    Source: https://docs.aws.amazon.com/sagemaker/latest/dg/security-confused-deputy-prevention.html
+    """
     condition = {"Condition": {"StringEquals": {"aws:SourceAccount": account}}} if account else {}
     return policy(
         {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole", **condition}

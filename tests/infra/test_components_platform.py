@@ -6,6 +6,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 import declared
+import pulumi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,9 +154,20 @@ def test_a_wrong_pool_is_refused(change: dict[str, Any], word: str) -> None:
         check_pool(pool)
 
 
-def test_a_refused_pool_ends_the_program_with_its_sentence() -> None:
-    import pulumi
+@pytest.mark.parametrize("wrong", [{"gpu_pools": [{"name": "g6"}]}, {"gpu_pools": 3}, [1]])
+def test_settings_that_do_not_read_end_the_program_with_a_sentence(wrong: Any) -> None:
+    with pytest.raises(pulumi.RunError, match="settings: platform does not read"):
+        declared.program("platform", {"name": "eco-local", "platform": wrong})
 
+
+def test_zones_can_be_chosen() -> None:
+    zones = ["us-east-1c", "us-east-1d", "us-east-1f"]
+    made = declared.program("platform", {"name": "eco-local", "platform": {"zones": zones}})
+    assert {one.inputs["availabilityZone"] for one in made.of("Subnet")} == set(zones)
+    assert len(made.of("Subnet")) == 6
+
+
+def test_a_refused_pool_ends_the_program_with_its_sentence() -> None:
     with pytest.raises(pulumi.RunError, match="min \\(3\\) is more than max \\(2\\)"):
         declared.program(
             "platform", {"name": "eco-local", "platform": {"gpu_pools": [{**POOL, "min": 3, "max": 2}]}}

@@ -18,7 +18,7 @@ from infra.spec import PlatformSpec, platform_from
 
 def main() -> None:
     settings = program.settings()
-    platform = platform_from(settings.data.get("platform", {}))
+    platform = settings.section("platform", platform_from)
     name = settings.text("name")
     labels = program.labels(settings, "platform")
     options = pulumi.ResourceOptions(provider=program.provider(settings))
