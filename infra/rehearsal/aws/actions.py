@@ -60,9 +60,12 @@ def found(call: Call, reading: Reading, default_tags: Mapping[str, str]) -> Foun
         if call.inputs.get("region"):
             inputs["region"] = call.inputs["region"]
     if row.tag:
-        everything = {key: value for key, value in (reading.tags or {}).items() if not key.startswith("aws:")}
+        kept = call.tags if reading.tags is None else reading.tags
+        everything = {key: value for key, value in kept.items() if not key.startswith("aws:")}
         wanted = call.inputs.get("tags") or {}
-        own = {k: v for k, v in everything.items() if k in wanted or default_tags.get(k) != v}
+        own = {
+            key: word for key, word in everything.items() if key in wanted or default_tags.get(key) != word
+        }
         if own or "tags" in call.inputs:
             inputs["tags"] = outputs["tags"] = own
         outputs["tagsAll"] = everything

@@ -76,19 +76,28 @@ def _set_default(call: Call, version: int) -> None:
     call.api.modify_launch_template(LaunchTemplateId=call.id, DefaultVersion=str(version))
 
 
-def _read(call: Call) -> Reading:
-    template = call.api.describe_launch_templates(LaunchTemplateIds=[call.id])["LaunchTemplates"][0]
+def _read(call: Call) -> Reading | None:
+    templates = call.api.describe_launch_templates(LaunchTemplateIds=[call.id])["LaunchTemplates"]
+    if not templates:
+        return None  # moto's answer for one that is deleted; EC2 refuses the id
+    template = templates[0]
     latest = template["LatestVersionNumber"]
     version = call.api.describe_launch_template_versions(LaunchTemplateId=call.id, Versions=[str(latest)])
     newest = version["LaunchTemplateVersions"][0]
+    data = newest["LaunchTemplateData"]
+    # moto adds the template's own tags, which the real answer never has among the instances'.
+    tags = [one for one in data.get("TagSpecifications", ()) if one["ResourceType"] != "launch-template"]
     answer = {
-        **newest["LaunchTemplateData"],
+        **data,
+        "TagSpecifications": tags,
         "LaunchTemplateName": template["LaunchTemplateName"],
         "DefaultVersion": template["DefaultVersionNumber"],
         "Description": newest.get("VersionDescription"),
     }
     outputs = {"arn": call.account.arn("ec2", f"launch-template/{call.id}"), "latestVersion": int(latest)}
-    return Reading(answer, outputs, tag_map(template.get("Tags")))
+    # moto's template goes on showing the tags of its birth; this call knows better, here and at AWS.
+    tags = call.api.describe_tags(Filters=[{"Name": "resource-id", "Values": [call.id]}])["Tags"]
+    return Reading(answer, outputs, tag_map(tags))
 
 
 def _find(call: Call) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.rehearsal.aws.ec2_tags import describe, tag, tagged, tags_at_birth
+from infra.rehearsal.aws import naming
+from infra.rehearsal.aws.ec2_tags import describe, tag, tags_at_birth
 from infra.rehearsal.aws.kinds import flag, integer, items, text, unordered
 from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map
 from infra.rehearsal.engine.provider import Values
@@ -19,20 +20,18 @@ KINDS = {
     "prefixListIds": ("PrefixListIds", "PrefixListId"),
     "securityGroups": ("UserIdGroupPairs", "GroupId"),
 }
-RULE = unordered(
-    {
-        "protocol": text(required=True),
-        "fromPort": integer(required=True),
-        "toPort": integer(required=True),
-        "cidrBlocks": items(),
-        "ipv6CidrBlocks": items(),
-        "prefixListIds": items(),
-        "securityGroups": unordered(),
-        "self": flag(default=False),
-        "description": text(),
-    },
-    computed=True,
-)
+MEMBERS = {
+    "protocol": text(required=True, api="protocol"),
+    "fromPort": integer(required=True, api="fromPort"),
+    "toPort": integer(required=True, api="toPort"),
+    "cidrBlocks": items(api="cidrBlocks"),
+    "ipv6CidrBlocks": items(api="ipv6CidrBlocks"),
+    "prefixListIds": items(api="prefixListIds"),
+    "securityGroups": unordered(api="securityGroups"),
+    "self": flag(default=False, api="self"),
+    "description": text(api="description"),
+}
+"""An inline rule. The row's read gives rules in pulumi's own spelling."""
 
 
 def _wanted(rules: list[Values], group: str) -> set[Atom]:
@@ -133,12 +132,6 @@ def _find(call: Call) -> list[str]:
     return [group["GroupId"] for group in describe(call, "security_groups", names)]
 
 
-def _inline(side: str) -> Any:
-    from dataclasses import replace
-
-    return replace(RULE, api=side)
-
-
 GROUP = Resource(
     type="aws:ec2/securityGroup:SecurityGroup",
     service="ec2",
@@ -148,8 +141,8 @@ GROUP = Resource(
         "description": text(default="Managed by Pulumi", api="GroupDescription"),
         "vpcId": text(computed=True),
         # Read only where the program gives them: rules may be resources of their own instead.
-        "ingress": _inline("ingress"),
-        "egress": _inline("egress"),
+        "ingress": unordered(MEMBERS, api="ingress", computed=True),
+        "egress": unordered(MEMBERS, api="egress", computed=True),
         "revokeRulesOnDelete": flag(default=False, local=True),
     },
     outputs=("arn", "ownerId"),
@@ -185,6 +178,12 @@ def _rule(side: str) -> Resource:
         }
         return _permissions(atoms)[0]
 
+    def find(call: Call) -> list[str]:
+        filters = naming.filters(call.tags)
+        filters += [{"Name": "group-id", "Values": [call.inputs["securityGroupId"]]}] if filters else []
+        rules = describe(call, "security_group_rules", filters) if filters else []
+        return [rule["SecurityGroupRuleId"] for rule in rules if rule["IsEgress"] == (side == "egress")]
+
     def create(call: Call) -> str:
         answer = getattr(call.api, f"authorize_security_group_{side}")(
             GroupId=call.inputs["securityGroupId"],
@@ -203,7 +202,7 @@ def _rule(side: str) -> Resource:
             **rule,
             "FromPort": ports.get("from"),
             "ToPort": ports.get("to"),
-            "ReferencedSecurityGroupId": (rule.get("ReferencedGroupInfo") or {}).get("GroupId"),
+            "ReferencedGroupId": (rule.get("ReferencedGroupInfo") or {}).get("GroupId"),
         }
         arn = call.account.arn("ec2", f"security-group-rule/{call.id}")
         return Reading(answer, {"arn": arn, "securityGroupRuleId": call.id}, tag_map(rule.get("Tags")))
@@ -228,7 +227,11 @@ def _rule(side: str) -> Resource:
         "cidrIpv4": text(cfn="CidrIp", **in_place),
         "cidrIpv6": text(**in_place),
         "prefixListId": text(**in_place),
-        "referencedSecurityGroupId": text(**in_place),
+        "referencedSecurityGroupId": text(
+            api="ReferencedGroupId",
+            cfn=f"{'Source' if side == 'ingress' else 'Destination'}SecurityGroupId",
+            **in_place,
+        ),
         "description": text(),
     }
     noun = f"SecurityGroup{side.capitalize()}"
@@ -238,7 +241,7 @@ def _rule(side: str) -> Resource:
         cloudformation=f"AWS::EC2::{noun}",
         properties={"securityGroupId": text(required=True, cfn="GroupId", api="GroupId"), **peers},
         outputs=("arn", "securityGroupRuleId"),
-        find=tagged("security_group_rules", "SecurityGroupRuleId"),
+        find=find,
         create=create,
         read=read,
         changes=(Change(tuple(peers), change),),

@@ -178,11 +178,10 @@ def same(shape: Property, old: Any, new: Any) -> bool:
     if empty(old) or empty(new):
         return empty(old) and empty(new)
     if shape.kind == "policy":
-        return canonical(old) == canonical(new)
+        return bool(canonical(old) == canonical(new))
     if shape.kind in ("list", "set"):
         return _same_items(shape, old, new)
-    equal: bool = bool(old == new)
-    return equal
+    return bool(old == new)
 
 
 def _same_items(shape: Property, old: Sequence[Any], new: Sequence[Any]) -> bool:

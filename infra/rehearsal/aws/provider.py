@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infra.rehearsal.aws import naming
@@ -244,10 +244,16 @@ class AwsProvider:
                 await_gone(call, timeout, self.pause)
                 break
             call.olds, call.outputs = there.inputs, there.outputs
-            apply(call, self._changed(call))
+            self._apply(call, self._changed(call), timeout, [])
             return True
         call.id = ""
         return False
+
+    def _apply(self, call: Call, changed: set[str], timeout: float | None, done: list[str]) -> None:
+        """The changes, once what an earlier run (or someone else) began is over."""
+        if changed:
+            await_ready(replace(call, olds={}), timeout, self.pause)
+            apply(call, changed, done)
 
     def _changed(self, call: Call) -> set[str]:
         return set(self.diff(call.row.type, call.id, call.olds, call.outputs, call.inputs).changed)
@@ -270,7 +276,7 @@ class AwsProvider:
         try:
             with refusals():
                 if not self._mend(call, timeout):
-                    apply(call, changed, done)
+                    self._apply(call, changed, timeout, done)
                 await_ready(call, timeout, self.pause)
                 return self._found(call).outputs
         except Refused as refused:

@@ -1,0 +1,44 @@
+"""A local cloud of its own for the provider's tests, and a provider that talks to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aws_world import REGION
+
+from infra.rehearsal.aws.provider import AwsProvider
+from infra.rehearsal.aws.table import Table
+from infra.rehearsal.cloud.client import LocalCloud
+from modelpack.home import Home
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """Its model servers are threads that answer: nothing is unpacked or run."""
+    root: Path = tmp_path_factory.mktemp("aws-home")
+    cloud = LocalCloud(Home(root, root / "cache"), host="infra.rehearsal.cloud.speaking:SpeakingHost")
+    cloud.ensure()
+    yield cloud
+    cloud.stop()
+
+
+@pytest.fixture(scope="session")
+def table() -> Table:
+    return Table()
+
+
+@pytest.fixture
+def cloud(running: LocalCloud) -> LocalCloud:
+    """The account, emptied."""
+    running.clear_faults()
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def provider(cloud: LocalCloud, table: Table) -> AwsProvider:
+    made = AwsProvider(cloud.environment(), table=table)
+    made.configure({"region": REGION, "allowedAccountIds": ["123456789012"]})
+    return made
