@@ -76,7 +76,9 @@ def judge(
     except Exception as error:
         reason = f"failed: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
         if candidate.required:
-            raise EcomdeployError(f"the pass {candidate.name!r} {reason}", hint="the model cannot be served") from error
+            raise EcomdeployError(
+                f"the pass {candidate.name!r} {reason}", hint="the model cannot be served"
+            ) from error
         return draft, Verdict(candidate.name, False, reason, None)
     harmed = harm(trial.drop, limits)
     if candidate.required:
@@ -98,7 +100,9 @@ def pays(trial: Trial) -> tuple[bool, str]:
     """Whether speed and size speak for it, and the reason in words."""
     sides = {"one request": trial.comparison.latency, "a full batch": trial.comparison.throughput}
     slower = [f"{words} {factor(ratio)}" for words, ratio in sides.items() if ratio.high < 1 / MARGIN]
-    unclear = [f"{words} {spread(ratio)}" for words, ratio in sides.items() if ratio.low < 1 / MARGIN <= ratio.high]
+    unclear = [
+        f"{words} {spread(ratio)}" for words, ratio in sides.items() if ratio.low < 1 / MARGIN <= ratio.high
+    ]
     faster = [ratio for ratio in sides.values() if ratio.low > MARGIN]
     smaller = trial.after.size_mb <= SMALLER * trial.before.size_mb
     if slower:

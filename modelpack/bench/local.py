@@ -85,8 +85,12 @@ def compare(
     return Comparison(
         before=speed(turns["before"]),
         after=speed(turns["after"]),
-        latency=ratio([turn.cpu_single for turn in turns["before"]], [turn.cpu_single for turn in turns["after"]]),
-        throughput=ratio([turn.cpu_row for turn in turns["before"]], [turn.cpu_row for turn in turns["after"]]),
+        latency=ratio(
+            [turn.cpu_single for turn in turns["before"]], [turn.cpu_single for turn in turns["after"]]
+        ),
+        throughput=ratio(
+            [turn.cpu_row for turn in turns["before"]], [turn.cpu_row for turn in turns["after"]]
+        ),
     )
 
 
@@ -148,7 +152,11 @@ def hardware() -> str:
     model = platform.processor() or "unknown processor"
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        named = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        named = [
+            line.split(":", 1)[1].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         model = named[0] if named else model
     return f"1 thread of {model} ({os.cpu_count()} cores, {platform.machine()})"
 

@@ -98,7 +98,11 @@ def widened(node: onnx.NodeProto, tables: set[str]) -> list[onnx.NodeProto]:
     result = node.output[0]
     return [
         helper.make_node("Gather", [f"{table}.int8", index], [f"{result}.int8"], f"{node.name}.rows", axis=0),
-        helper.make_node("Gather", [f"{table}.scale", index], [f"{result}.scale"], f"{node.name}.scales", axis=0),
-        helper.make_node("Cast", [f"{result}.int8"], [f"{result}.wide"], f"{node.name}.wide", to=TensorProto.FLOAT),
+        helper.make_node(
+            "Gather", [f"{table}.scale", index], [f"{result}.scale"], f"{node.name}.scales", axis=0
+        ),
+        helper.make_node(
+            "Cast", [f"{result}.int8"], [f"{result}.wide"], f"{node.name}.wide", to=TensorProto.FLOAT
+        ),
         helper.make_node("Mul", [f"{result}.wide", f"{result}.scale"], [result], f"{node.name}.product"),
     ]

@@ -14,7 +14,7 @@ class Runtime(abc.ABC):
     """An executor of drafts of one `format`.
 
     What an image needs to serve with it stands here as data: `debian_packages` (their closure is taken) and
-    `requirements` (wheels). `hardware` is "cpu" or "cuda".
+    `requirements` (wheels) without the `unneeded` ones that serving never imports. `hardware` is "cpu" or "cuda".
     """
 
     name: ClassVar[str]
@@ -22,6 +22,7 @@ class Runtime(abc.ABC):
     hardware: ClassVar[str] = "cpu"
     debian_suite: ClassVar[str] = "bookworm"
     debian_packages: ClassVar[tuple[str, ...]] = ()
+    unneeded: ClassVar[frozenset[str]] = frozenset()
 
     def requirements(self) -> tuple[str, ...]:
         """The wheels wanted, as requirement lines; what they need in turn is resolved."""
@@ -37,7 +38,7 @@ def runtimes() -> Catalog[Runtime]:
     return Catalog("runtime", "modelpack.runtimes", Runtime)
 
 
-def runtime_for(format: str) -> Runtime:
-    """The runtime that executes this format."""
+def runtime_for(wanted: str) -> Runtime:
+    """The runtime that executes drafts of the `wanted` format."""
     catalog = runtimes()
-    return next(runtime for name in catalog.names() if (runtime := catalog.get(name)).format == format)
+    return next(runtime for name in catalog.names() if (runtime := catalog.get(name)).format == wanted)

@@ -13,7 +13,6 @@ from modelpack.errors import BadInput
 from modelpack.runtimes.base import Runtime
 from modelpack.usecases.base import Arrays, Run, UseCase
 
-
 SERVER = ("httptools>=0.6,<1", "msgspec>=0.19,<1", "numpy>=2,<3", "uvicorn>=0.34,<1", "uvloop>=0.21,<1")
 
 
@@ -23,12 +22,14 @@ class OnnxRuntime(Runtime):
     name: ClassVar[str] = "onnxruntime"
     format: ClassVar[str] = ONNX
     debian_packages: ClassVar[tuple[str, ...]] = (
-        "python3-minimal",
-        "python3",
-        "libstdc++6",
-        "libgomp1",
+        "base-files",
         "ca-certificates",
+        "libgomp1",
+        "libstdc++6",
+        "netbase",
+        "python3",
     )
+    unneeded: ClassVar[frozenset[str]] = frozenset({"flatbuffers", "packaging", "protobuf", "sympy", "mpmath"})
 
     def requirements(self) -> tuple[str, ...]:
         """The server's libraries, and the very ONNX Runtime that measures and answers here."""

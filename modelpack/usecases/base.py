@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -66,7 +66,7 @@ class Evaluation:
     values: NDArray[np.float64]
     groups: NDArray[Any]
     higher_is_better: bool = True
-    more: Mapping[str, float] = None  # type: ignore[assignment]
+    more: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,10 @@ class Samples:
 
     requests: tuple[Mapping[str, Any], ...]
     names: Mapping[str, str]
+
+    def as_data(self) -> dict[str, Any]:
+        """As the image's referrer holds them."""
+        return {"requests": list(self.requests), "names": dict(self.names)}
 
 
 class UseCase(abc.ABC, Generic[D]):

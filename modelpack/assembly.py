@@ -1,0 +1,68 @@
+"""From a chosen model to an image, through `modelpack.image`: base and wheels locked, fetched, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from modelpack import contents
+from modelpack.home import Home
+from modelpack.image.debian import fetch_debs, lock_debs
+from modelpack.image.layout import Layout
+from modelpack.image.parts import BaseImage, Built, Deb, ImageParts, Wheel
+from modelpack.image.plan import assemble
+from modelpack.image.wheels import fetch_wheels, lock_wheels
+from modelpack.inputs import Inputs
+from modelpack.lock import Lock
+from modelpack.progress import Progress
+
+
+def locked(inputs: Inputs, lock: Lock, home: Home, progress: Progress) -> Lock:
+    """The lock with base and wheels for this runtime, and all of them fetched.
+
+    What the lock lacks is resolved now. Packages that the mirror dropped are locked again, and each change is told.
+    """
+    runtime, downloads = inputs.runtime, home.downloads
+    progress.step("Fetching the image's packages")
+    if inputs.request.pack.base is None:
+        content = lock.get("debs", inputs.debs_digest)
+        debs = (
+            tuple(Deb(**one) for one in content["packages"])
+            if content
+            else lock_debs(downloads, progress, runtime.debian_packages, runtime.debian_suite)
+        )
+        fetched = fetch_debs(debs, downloads, progress, runtime.debian_packages)
+        lock = lock.having("debs", inputs.debs_digest, {"packages": [asdict(deb) for deb in fetched]})
+    content = lock.get("wheels", inputs.wheels_digest)
+    wheels = (
+        tuple(Wheel(**one) for one in content["packages"])
+        if content
+        else lock_wheels(runtime.requirements(), without=runtime.unneeded)
+    )
+    fetch_wheels(wheels, downloads, progress)
+    return lock.having("wheels", inputs.wheels_digest, {"packages": [asdict(wheel) for wheel in wheels]})
+
+
+def assembled(
+    inputs: Inputs,
+    lock: Lock,
+    home: Home,
+    model: Mapping[str, Path | bytes],
+    labels: Mapping[str, str],
+    progress: Progress,
+) -> Built:
+    """The image in `home.images`, from what the lock names."""
+    progress.step("Writing the image")
+    base = inputs.request.pack.base
+    debs = lock.get("debs", inputs.debs_digest) or {"packages": []}
+    wheels = lock.get("wheels", inputs.wheels_digest) or {"packages": []}
+    parts = ImageParts(
+        base=BaseImage(base) if base else tuple(Deb(**one) for one in debs["packages"]),
+        wheels=tuple(Wheel(**one) for one in wheels["packages"]),
+        app=contents.app(),
+        model=model,
+        downloads=home.downloads,
+        labels=labels,
+    )
+    return assemble(parts, Layout(home.images), progress)

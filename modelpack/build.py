@@ -1,0 +1,107 @@
+"""From a request to a pack.
+
+`known` answers from what was packed before, light enough for a command that changes nothing. `build` reads as the
+way goes: a model, trained or taken; the passes under the gate, or the verdict of `pack.lock`; the image with its
+golden requests; the record beside it; the lock, and the pack remembered.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelpack import lock as locks
+from modelpack import pack as packs
+from modelpack.home import Home
+from modelpack.inputs import Inputs, PackRequest, resolve
+from modelpack.lock import Lock
+from modelpack.pack import PLATFORM, RECORD, SAMPLES, Pack
+from modelpack.progress import Progress
+
+if TYPE_CHECKING:
+    from modelpack.draft import Draft
+    from modelpack.reference import Reference
+
+__all__ = ["PackRequest", "build", "known"]
+
+
+def known(request: PackRequest, home: Home) -> Pack | None:
+    """The pack of exactly these inputs when it was made here before and its image is still whole.
+
+    Raises BadInput for what `build` would refuse at once.
+    """
+    from modelpack.image.layout import Layout
+
+    inputs = resolve(request)
+    name = inputs.pack_digest(locks.read(request.project))
+    pack = packs.load(home, name) if name and not request.regate else None
+    return pack if pack and Layout(home.images).complete(pack.digest) else None
+
+
+def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
+    """Make the pack, and write `pack.lock` in the project.
+
+    Raises BadInput for a bad model file, plug-in or lock; EcomdeployError when the model does not beat its baseline,
+    a required pass fails, the user's limits are not met, or something cannot be fetched.
+    """
+    from modelpack.assembly import locked
+    from modelpack.reference import prepared
+    from modelpack.verdict import chosen
+
+    inputs, lock = resolve(request), locks.read(request.project)
+    with workshop(home) as folder:
+        reference = prepared(inputs, home, folder, progress)
+        draft, lock = chosen(inputs, lock, reference, progress)
+        lock = locked(inputs, lock, home, progress)
+        return packed(inputs, lock, reference, draft, home, progress)
+
+
+@contextmanager
+def workshop(home: Home) -> Iterator[Path]:
+    """An empty folder for drafts, gone afterwards."""
+    home.models.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=home.models, prefix=".drafts-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def packed(
+    inputs: Inputs, lock: Lock, reference: Reference, draft: Draft, home: Home, progress: Progress
+) -> Pack:
+    """The image with everything attached; lock written, pack remembered."""
+    from modelpack import contents, record
+    from modelpack.assembly import assembled
+    from modelpack.golden import Golden
+    from modelpack.image.layout import Layout
+    from modelpack.image.plan import attach
+    from modelpack.trial import answers
+
+    usecase, trials = inputs.usecase, reference.trials
+    golden = tuple(Golden(*pair) for pair in answers(usecase, trials.run(draft), trials.data))
+    model = contents.model(draft, contents.serving(usecase, inputs.runtime, draft, golden))
+    built = assembled(inputs, lock, home, model, contents.labels(usecase, draft), progress)
+    figures = lock.get("verdict", inputs.verdict_digest) or {}
+    document = record.complete(inputs, figures, reference.model_sha256)
+    layout = Layout(home.images)
+    attach(layout, built.digest, RECORD, packs.encode(document))
+    attach(layout, built.digest, SAMPLES, packs.encode(usecase.samples(trials.data).as_data()))
+    locks.write(inputs.request.project, lock)
+    pack = Pack(
+        digest=built.digest,
+        platform=PLATFORM,
+        content_id=built.content_id,
+        input_digest=inputs.pack_digest(lock) or "",
+        usecase=usecase.name,
+        size_bytes=built.size_bytes,
+        record=document,
+        golden=golden,
+        tolerance=usecase.tolerance,
+    )
+    packs.store(home, pack)
+    return pack

@@ -1,0 +1,62 @@
+"""What goes into the image beside base and wheels: the server, the model, `serving.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import modelpack
+from modelpack.draft import Draft
+from modelpack.golden import Golden
+from modelpack.pack import encode
+from modelpack.runtimes.base import Runtime
+from modelpack.usecases.base import UseCase
+
+THREADS = 1
+SERVED = ("__init__.py", "golden.py", "server/**/*.py")
+
+
+def app() -> dict[str, Path]:
+    """The server's files, by their path below the image's app folder."""
+    own = Path(modelpack.__file__).parent
+    files = {path for pattern in SERVED for path in own.glob(pattern)}
+    return {f"modelpack/{path.relative_to(own).as_posix()}": path for path in sorted(files)}
+
+
+def model(draft: Draft, serving: dict[str, Any]) -> dict[str, Path | bytes]:
+    """The model's files and what the server needs to know of them."""
+    return {**draft.files, "serving.json": encode(serving)}
+
+
+def serving(
+    usecase: UseCase[Any], runtime: Runtime, draft: Draft, golden: tuple[Golden, ...]
+) -> dict[str, Any]:
+    """`serving.json` (docs/architecture/seams.md)."""
+    signature = usecase.signature()
+    return {
+        "format": 1,
+        "model": served_name(usecase.name),
+        "runtime": runtime.name,
+        "file": draft.path.name,
+        "threads": THREADS,
+        "inputs": [tensor.as_data() for tensor in signature.inputs],
+        "outputs": [tensor.as_data() for tensor in signature.outputs],
+        "max_batch": usecase.max_batch,
+        "golden": [{"request": one.request, "answer": one.answer} for one in golden],
+        "tolerance": usecase.tolerance,
+    }
+
+
+def served_name(usecase: str) -> str:
+    """The model's name in URLs."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in usecase)
+
+
+def labels(usecase: UseCase[Any], draft: Draft) -> dict[str, str]:
+    """What the image says about itself, in the words of the CNCF model-spec."""
+    return {
+        "org.opencontainers.image.title": f"ecomdeploy {usecase.name}",
+        "org.cncf.model.family": usecase.name,
+        "org.cncf.model.format": draft.format,
+        "dev.ecomdeploy.passes": ",".join(draft.passes),
+    }

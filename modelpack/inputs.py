@@ -1,0 +1,161 @@
+"""Everything that decides a pack, resolved and named by digests, without loading torch, onnx or pandas.
+
+A digest covers contents, never paths: another checkout with the same files has the same digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import modelpack
+from modelpack.errors import BadInput
+from modelpack.lock import Lock
+from modelpack.packages import sha256_of
+from modelpack.passes.base import Pass, in_order
+from modelpack.runtimes.base import Runtime, runtimes
+from modelpack.sources.base import check
+from modelpack.spec import ModelSpec, PackSpec, TrainSpec, as_data
+from modelpack.usecases.base import UseCase, usecases
+
+TOOLS = ("numpy", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
+TRAINING_TOOLS = ("numpy", "pandas", "pyarrow", "torch")
+ACCELERATED = re.compile(r"^(ml\.)?(g|p|inf|trn)\d")
+
+
+@dataclass(frozen=True)
+class PackRequest:
+    """What is asked for. `project` is the folder of `ecomdeploy.yaml`; `regate` sets the lock's verdict aside."""
+
+    usecase: str
+    model: ModelSpec
+    pack: PackSpec
+    instance: str
+    project: Path
+    regate: bool = False
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A request with every name resolved and every default filled in."""
+
+    request: PackRequest
+    usecase: UseCase[Any]
+    passes: tuple[Pass, ...]
+    runtime: Runtime
+    train: TrainSpec
+    model_path: Path | None
+
+    @cached_property
+    def training_digest(self) -> str:
+        """Names a trained model: the use case's code and data, the training options, the training tools."""
+        return digest(
+            {
+                "sources": source_digest(sources_of(self.usecase)),
+                "data": [package.sha256 for package in self.usecase.packages],
+                "train": as_data(self.train),
+                "tools": {name: version(name) for name in TRAINING_TOOLS},
+            }
+        )
+
+    @cached_property
+    def verdict_digest(self) -> str:
+        """Names what a verdict was measured on: model, passes, limits, our own code, the tools."""
+        model = {"file": sha256_of(self.model_path)} if self.model_path else {"trained": self.training_digest}
+        own = Path(modelpack.__file__).parent
+        plugged = [
+            path
+            for one in (self.usecase, *self.passes)
+            for path in sources_of(one)
+            if own not in path.parents
+        ]
+        return digest(
+            {
+                "usecase": self.request.usecase,
+                "model": model,
+                "passes": [one.name for one in self.passes],
+                "gate": as_data(self.request.pack.gate),
+                "sources": source_digest(own.rglob("*.py")),
+                "plugged": source_digest(plugged),
+                "tools": {name: version(name) for name in TOOLS},
+                "runtime": self.runtime.name,
+            }
+        )
+
+    @cached_property
+    def debs_digest(self) -> str:
+        """Names what the base's lock was made for."""
+        return digest({"suite": self.runtime.debian_suite, "packages": self.runtime.debian_packages})
+
+    @cached_property
+    def wheels_digest(self) -> str:
+        """Names what the wheels' lock was made for."""
+        return digest({"requirements": self.runtime.requirements()})
+
+    def pack_digest(self, lock: Lock) -> str | None:
+        """Names the pack; None while the lock lacks something it needs, for then the bytes are not known yet."""
+        verdict = lock.get("verdict", self.verdict_digest)
+        base = self.request.pack.base or lock.get("debs", self.debs_digest)
+        wheels = lock.get("wheels", self.wheels_digest)
+        if verdict is None or base is None or wheels is None:
+            return None
+        return digest(
+            {"for": self.verdict_digest, "kept": verdict.get("kept"), "base": base, "wheels": wheels}
+        )
+
+
+def resolve(request: PackRequest) -> Inputs:
+    """Names to things. Raises BadInput for unknown names, a missing model file, an instance no pack is made for."""
+    usecase = usecases().get(request.usecase, request.project)
+    names = usecase.passes if request.pack.passes is None else request.pack.passes
+    if ACCELERATED.match(request.instance):
+        raise BadInput(
+            f"{request.instance} is a GPU or accelerator instance, and packs are made for the CPU so far",
+            hint="choose a CPU instance, for example serve.instance: ml.c7i.xlarge",
+        )
+    path = None
+    if request.model.path is not None:
+        path = request.project / request.model.path
+        check(path)
+    train = request.model.train or TrainSpec()
+    return Inputs(
+        request=request,
+        usecase=usecase,
+        passes=in_order(names, request.project),
+        runtime=runtimes().get(usecase.runtime),
+        train=TrainSpec(epochs=train.epochs or usecase.epochs, seed=train.seed),
+        model_path=path,
+    )
+
+
+def digest(data: Any) -> str:
+    """sha256 over canonical JSON."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=list)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def sources_of(plug_in: object) -> tuple[Path, ...]:
+    """The Python files of a plug-in: its own file, or its whole package when it has one of its own."""
+    file = Path(inspect.getfile(type(plug_in)))
+    in_package = file.parent.parent.name in ("usecases", "passes", "runtimes")
+    return tuple(sorted(file.parent.glob("*.py"))) if in_package else (file,)
+
+
+def source_digest(files: Iterable[Path]) -> str:
+    """One digest over files by their path below `modelpack` (or their name) and content."""
+    own = Path(modelpack.__file__).parent
+    named = {
+        file.relative_to(own).as_posix() if own in file.parents else file.name: hashlib.sha256(
+            file.read_bytes()
+        ).hexdigest()
+        for file in files
+    }
+    return digest(named)

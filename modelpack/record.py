@@ -1,0 +1,88 @@
+"""The record: what was measured, on what, against what, and where everything came from. Attached to the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from modelpack.inputs import TOOLS, Inputs
+from modelpack.metrics import bootstrap
+from modelpack.trial import Judged
+from modelpack.usecases.base import Baseline, beats
+
+
+def figures(judged: Judged, baselines: tuple[Baseline, ...], extra: Mapping[str, float]) -> dict[str, Any]:
+    """The measured half, as `pack.lock` keeps it: metric with interval and baseline, reference, chosen, passes."""
+    evaluation, first = judged.evaluation, baselines[0]
+    return {
+        "kept": [verdict.name for verdict in judged.verdicts if verdict.kept],
+        "metric": {
+            "name": evaluation.metric,
+            "value": judged.interval.value,
+            "low": judged.interval.low,
+            "high": judged.interval.high,
+            "higher_is_better": evaluation.higher_is_better,
+            "baseline": float(first.evaluation.values.mean()),
+            "baseline_name": first.name,
+            "requests": len(evaluation.values),
+        },
+        "baselines": [compared(judged, baseline) for baseline in baselines],
+        "reference": {**judged.reference.as_data(), **extra},
+        "chosen": judged.chosen.as_data(),
+        "passes": [verdict.as_data() for verdict in judged.verdicts],
+    }
+
+
+def compared(judged: Judged, baseline: Baseline) -> dict[str, Any]:
+    """A baseline's own figure and how far the chosen model is ahead of it, request by request."""
+    own, ahead = (
+        bootstrap(baseline.evaluation.values, baseline.evaluation.groups),
+        beats(judged.evaluation, baseline.evaluation),
+    )
+    return {
+        "name": baseline.name,
+        "about": baseline.about,
+        "value": own.value,
+        "low": own.low,
+        "high": own.high,
+        "ahead": {"value": ahead.value, "low": ahead.low, "high": ahead.high},
+        **baseline.evaluation.more,
+    }
+
+
+def complete(inputs: Inputs, measured: Mapping[str, Any], model_sha256: str) -> dict[str, Any]:
+    """The whole record: the measured half with data and provenance."""
+    usecase = inputs.usecase
+    return {
+        "usecase": usecase.name,
+        **{key: value for key, value in measured.items() if key not in ("kept", "model")},
+        "data": [
+            {
+                "package": f"{package.name}=={package.version}",
+                "sha256": package.sha256,
+                "licence": package.licence,
+                "statement": package.statement,
+                "url": package.url,
+            }
+            for package in usecase.packages
+        ],
+        "split": usecase.split,
+        "provenance": {
+            "ecomdeploy": own_version(),
+            "model": f"sha256:{model_sha256}",
+            "model_from": inputs.model_path.name if inputs.model_path else "trained here",
+            "training": {"epochs": inputs.train.epochs, "seed": inputs.train.seed},
+            "inputs": inputs.verdict_digest,
+            "passes": {one.name: one.about for one in inputs.passes},
+            "tools": {name: version(name) for name in TOOLS},
+        },
+    }
+
+
+def own_version() -> str:
+    """Our version; "source" in a checkout that is not installed."""
+    try:
+        return version("ecomdeploy")
+    except ModuleNotFoundError:
+        return "source"

@@ -1,0 +1,185 @@
+"""Trials for the gate: apply a pass, run it on held-out data, time it against the draft before it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelpack.bench.local import TURNS, Comparison, Speed, compare, hardware
+from modelpack.draft import Draft, Measured
+from modelpack.errors import EcomdeployError
+from modelpack.gate import COLUMNS, Trial, Verdict, check_limits, judge, table_row
+from modelpack.golden import compare as differences
+from modelpack.metrics import Interval, bootstrap
+from modelpack.passes.base import Pass, Workshop
+from modelpack.progress import Progress
+from modelpack.runtimes.base import runtime_for
+from modelpack.spec import GateSpec
+from modelpack.usecases.base import Evaluation, Run, UseCase, arrays_from
+
+EXAMPLES = 256
+SIGNIFICANT = 7
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came out of the gate: the chosen draft, the verdicts, the trained model's figures and the chosen one's."""
+
+    draft: Draft
+    verdicts: tuple[Verdict, ...]
+    reference: Measured
+    chosen: Measured
+    interval: Interval
+    evaluation: Evaluation
+
+
+@dataclass
+class Trials:
+    """Runs drafts of one use case on one data set; opened and evaluated once each."""
+
+    usecase: UseCase[Any]
+    data: Any
+    reference: Draft
+    folder: Path
+    progress: Progress
+    _runs: dict[Path, Run] = field(default_factory=dict)
+    _evaluations: dict[Path, Evaluation] = field(default_factory=dict)
+
+    def run(self, draft: Draft) -> Run:
+        """The draft, ready to run."""
+        if draft.path not in self._runs:
+            self._runs[draft.path] = runtime_for(draft.format).open(draft, self.usecase)
+        return self._runs[draft.path]
+
+    def evaluation(self, draft: Draft) -> Evaluation:
+        """The task metric of the draft on held-out data."""
+        if draft.path not in self._evaluations:
+            self._evaluations[draft.path] = self.usecase.evaluate(self.run(draft), self.data)
+        return self._evaluations[draft.path]
+
+    def attempt(self, one: Pass, draft: Draft) -> Trial:
+        """Apply a pass and measure. Raises whatever the pass raises, and EcomdeployError when answers differ."""
+        if one.takes != draft.format:
+            raise EcomdeployError(f"it takes {one.takes}, the model is {draft.format}")
+        self.progress.note(f"trying {one.title}")
+        workshop = Workshop(self.usecase, self.usecase.examples(self.data, EXAMPLES), self.folder / one.name)
+        made = one.apply(draft, workshop)
+        changed = Draft(made.format, made.path, (*draft.passes, one.name))
+        self.agree(changed)
+        comparison = self.compare(draft, changed, one.title)
+        trained, after = self.evaluation(self.reference), self.evaluation(changed)
+        sign = 1.0 if trained.higher_is_better else -1.0
+        return Trial(
+            draft=changed,
+            before=self.measured(draft, comparison.before),
+            after=self.measured(changed, comparison.after),
+            drop=bootstrap(sign * (trained.values - after.values), trained.groups),
+            comparison=comparison,
+        )
+
+    def compare(self, before: Draft, after: Draft, title: str) -> Comparison:
+        """Both drafts in turns on real requests."""
+        examples = self.usecase.examples(self.data, EXAMPLES)
+        with self.progress.track(f"measuring {title}", TURNS, "turns") as advance:
+            return compare(self.run(before), self.run(after), examples, self.usecase.max_batch, advance)
+
+    def agree(self, draft: Draft) -> None:
+        """Raises EcomdeployError when the draft answers a golden request unlike the trained model."""
+        wanted = answers(self.usecase, self.run(self.reference), self.data)
+        for (request, want), (_, got) in zip(
+            wanted, answers(self.usecase, self.run(draft), self.data), strict=True
+        ):
+            if found := differences(want, got, self.usecase.tolerance):
+                raise EcomdeployError(f"it answers {json.dumps(request)[:80]} otherwise: {found[0]}")
+
+    def measured(self, draft: Draft, speed: Speed) -> Measured:
+        """Figures of a draft."""
+        evaluation = self.evaluation(draft)
+        return Measured(
+            metric=float(evaluation.values.mean()),
+            p50_ms=round(speed.p50_ms, 4),
+            p99_ms=round(speed.p99_ms, 4),
+            rows_per_cpu_s=round(speed.rows_per_cpu_s, 1),
+            size_mb=round(draft.size_mb, 4),
+            hardware=hardware(),
+            more=evaluation.more,
+        )
+
+
+def through_the_gate(trials: Trials, passes: Sequence[Pass], limits: GateSpec) -> Judged:
+    """Every pass in order, each measured against what was kept before it; the table tells of all."""
+    draft, verdicts, figures = trials.reference, [], []
+    reference: Measured | None = None
+    for one in passes:
+        if one.required and one.gives == draft.format:
+            continue
+        trials_seen: list[Trial] = []
+
+        def attempt(current: Draft, one: Pass = one, seen: list[Trial] = trials_seen) -> Trial:
+            seen.append(trials.attempt(one, current))
+            return seen[-1]
+
+        draft, verdict = judge(one, draft, limits, attempt)
+        verdicts.append(verdict)
+        if trials_seen and reference is None:
+            reference = trials_seen[0].before
+        if verdict.kept and verdict.measured:
+            figures.append(verdict.measured)
+    if reference is None:
+        reference = trials.measured(trials.reference, trials.compare(draft, draft, "the model").before)
+    chosen = figures[-1] if figures else reference
+    show(trials.progress, trials.evaluation(trials.reference).metric, reference, verdicts)
+    check_limits(chosen, limits)
+    evaluation = trials.evaluation(draft)
+    interval = bootstrap(evaluation.values, evaluation.groups)
+    return Judged(draft, tuple(verdicts), reference, chosen, interval, evaluation)
+
+
+def show(progress: Progress, metric: str, reference: Measured, verdicts: Sequence[Verdict]) -> None:
+    """The gate's table."""
+    rows = [table_row("as trained", reference, "reference")]
+    rows += [
+        table_row(
+            verdict.name, verdict.measured, f"{'kept' if verdict.kept else 'dropped'}: {verdict.reason}"
+        )
+        for verdict in verdicts
+    ]
+    columns = [metric if column == "metric" else column for column in COLUMNS]
+    progress.table("Optimization passes", columns, rows)
+
+
+def apply_kept(reference: Draft, kept: Sequence[Pass], workshop: Workshop) -> Draft:
+    """The chosen draft again from a verdict, nothing measured."""
+    draft = reference
+    for one in kept:
+        if one.required and one.gives == draft.format:
+            continue
+        made = one.apply(draft, Workshop(workshop.usecase, workshop.examples, workshop.folder / one.name))
+        draft = Draft(made.format, made.path, (*draft.passes, one.name))
+    return draft
+
+
+def answers(usecase: UseCase[Any], run: Run, data: Any) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
+    """The golden requests with the answers of a running model, as `/invocations` bodies."""
+    signature = usecase.signature()
+    pairs = []
+    for request in usecase.golden(data):
+        instances = request["instances"]
+        outputs = run(arrays_from(instances, signature.inputs))
+        rows = [
+            {tensor.name: plain(outputs[tensor.name][row]) for tensor in signature.outputs}
+            for row in range(len(instances))
+        ]
+        pairs.append((request, {"predictions": rows}))
+    return pairs
+
+
+def plain(value: Any) -> Any:
+    """An array as JSON values, floats to seven significant digits (all that float32 has)."""
+    listed = value.tolist()
+    if isinstance(listed, list):
+        return [float(f"{one:.{SIGNIFICANT}g}") if isinstance(one, float) else one for one in listed]
+    return float(f"{listed:.{SIGNIFICANT}g}") if isinstance(listed, float) else listed

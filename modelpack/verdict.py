@@ -1,0 +1,75 @@
+"""Which passes serve: by the verdict that `pack.lock` holds, or by measuring now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelpack.draft import TORCH, Draft
+from modelpack.errors import BadInput, EcomdeployError
+from modelpack.inputs import Inputs
+from modelpack.lock import Lock
+from modelpack.passes.base import Workshop
+from modelpack.progress import Progress
+from modelpack.record import figures
+from modelpack.reference import Reference
+from modelpack.trial import EXAMPLES, apply_kept, through_the_gate
+from modelpack.usecases.base import Baseline, beats
+
+
+def chosen(inputs: Inputs, lock: Lock, reference: Reference, progress: Progress) -> tuple[Draft, Lock]:
+    """The model that will serve: by the lock's verdict when it holds, else by measuring every pass."""
+    verdict = None if inputs.request.regate else lock.get("verdict", inputs.verdict_digest)
+    if verdict is None:
+        draft, content = measured(inputs, reference, progress)
+        return draft, lock.having("verdict", inputs.verdict_digest, content)
+    progress.step("Optimizing by the verdict in pack.lock")
+    if verdict.get("model") != reference.model_sha256:
+        progress.note(
+            "training gave other weights here than where pack.lock was written (another type of CPU?): "
+            "the image will differ; `--regate` measures this model"
+        )
+    return by_verdict(inputs, reference, verdict), lock
+
+
+def by_verdict(inputs: Inputs, reference: Reference, verdict: Mapping[str, Any]) -> Draft:
+    """The passes that the verdict kept, nothing measured. Raises BadInput when it names others."""
+    trials, names = reference.trials, verdict.get("kept")
+    kept = [one for one in inputs.passes if isinstance(names, list) and one.name in names]
+    if not isinstance(names, list) or len(kept) != len(names) or "metric" not in verdict:
+        raise BadInput("the verdict in pack.lock is damaged", hint="run `ecomdeploy pack --regate`")
+    examples = inputs.usecase.examples(trials.data, EXAMPLES)
+    draft = apply_kept(trials.reference, kept, Workshop(inputs.usecase, examples, trials.folder))
+    trials.agree(draft)
+    return draft
+
+
+def measured(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[Draft, dict[str, Any]]:
+    """The model against its baselines, every pass under the gate; the verdict as `pack.lock` keeps it."""
+    progress.step("Measuring the model on held-out data")
+    trials, usecase = reference.trials, inputs.usecase
+    baselines = usecase.baselines(trials.data)
+    must_win(inputs, reference, baselines, progress)
+    progress.step("Optimizing: each pass must pay")
+    judged = through_the_gate(trials, inputs.passes, inputs.request.pack.gate)
+    is_torch = trials.reference.format == TORCH
+    extra = usecase.extra(usecase.load(trials.reference.path), trials.data) if is_torch else {}
+    return judged.draft, {"model": reference.model_sha256, **figures(judged, baselines, extra)}
+
+
+def must_win(
+    inputs: Inputs, reference: Reference, baselines: tuple[Baseline, ...], progress: Progress
+) -> None:
+    """Tell how the model stands against each baseline. Raises EcomdeployError when one it must beat is not beaten."""
+    evaluation = reference.trials.evaluation(reference.trials.reference)
+    for baseline in baselines:
+        ahead = beats(evaluation, baseline.evaluation)
+        words = (
+            f"{evaluation.metric} {evaluation.values.mean():.4f} against {baseline.evaluation.values.mean():.4f} "
+            f"by {baseline.name} (ahead by {ahead.value:+.4f} [{ahead.low:+.4f}, {ahead.high:+.4f}])"
+        )
+        progress.note(words)
+        if baseline.must_beat and ahead.low <= 0:
+            raise EcomdeployError(
+                f"the model does not beat its baseline: {words}", hint="train longer, or check the file"
+            )
