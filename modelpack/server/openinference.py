@@ -93,7 +93,7 @@ def _array(tensor: Tensor, item: RequestInput) -> NDArray[Any]:
     if item.datatype != tensor.datatype:
         raise Refusal(400, f"{where}: datatype must be {tensor.datatype}, not {item.datatype}")
     _check_shape(tensor, item.shape)
-    values = list(_flat(item.data))
+    values = list(_flat(item.data, len(item.shape)))
     if len(values) != math.prod(item.shape):
         raise Refusal(
             400, f"{where}: shape {item.shape} needs {math.prod(item.shape)} values, data has {len(values)}"
@@ -122,11 +122,11 @@ def _check_shape(tensor: Tensor, shape: Sequence[int]) -> None:
         raise Refusal(400, f"input {tensor.name!r}: shape {list(shape)} does not fit {list(wanted)}")
 
 
-def _flat(data: Sequence[Any]) -> Iterator[Any]:
-    """Row-major values, whether the caller nested them or not."""
+def _flat(data: Sequence[Any], depth: int) -> Iterator[Any]:
+    """Row-major values, whether the caller nested them (up to `depth` lists) or not."""
     for value in data:
-        if isinstance(value, list):
-            yield from _flat(value)
+        if isinstance(value, list) and depth > 1:
+            yield from _flat(value, depth - 1)
         else:
             yield value
 

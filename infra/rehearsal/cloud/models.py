@@ -49,6 +49,7 @@ class ModelHost:
         self._ways = tuple(ways) if ways is not None else choices()
         self._way: Isolation | None = None
         self._lock = threading.Lock()
+        self._choice = threading.Lock()
         self._children: dict[str, tuple[Server, Child, Isolation]] = {}
         self._ports: set[int] = set()
         self._numbers = itertools.count(1)
@@ -85,6 +86,8 @@ class ModelHost:
             plan = way.plan(tree, variables, identifier, scratch)
             child = self._supervisor.spawn(identifier, plan, self._folder / "logs" / f"{identifier}.log")
         except OSError as problem:
+            with self._lock:
+                self._ports.discard(port)
             raise ServerFailed(f"image {image} cannot be started: {problem}") from None
         server = Server(
             id=identifier, port=port, pid=child.process.pid, isolation=way.name, image=image, digest=digest
@@ -172,7 +175,7 @@ class ModelHost:
 
     def _chosen(self, tree: Tree) -> Isolation:
         """The first way that really runs the image's interpreter; found once."""
-        with self._lock:
+        with self._choice:
             if self._way is None:
                 refused = []
                 for way in self._ways:

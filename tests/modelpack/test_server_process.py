@@ -1,0 +1,253 @@
+"""The model server as a process: what it refuses to serve, how it ends, what it is made of."""
+
+from __future__ import annotations
+
+import ast
+import json
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import httpx
+import pytest
+from model_server import REPOSITORY, Process, expected, launch, seal, serving, tree
+
+from modelpack.server import APP_FILES, WHEELS
+
+SERVER = REPOSITORY / "modelpack/server"
+
+
+@pytest.fixture
+def root(tmp_path: pathlib.Path) -> pathlib.Path:
+    root = tmp_path / "root"
+    root.mkdir()
+    return root
+
+
+def refusal(process: Process) -> str:
+    """The reason a server gave before it ended with status 3."""
+    try:
+        assert process.process.wait(60) == 3, process.output.read_text()
+    finally:
+        process.end()
+    return str(next(line["reason"] for line in process.lines() if line["event"] == "refused"))
+
+
+def test_tampered_file(root: pathlib.Path) -> None:
+    tree(root)
+    model = root / "opt/ecomdeploy/model/model.onnx"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    assert "opt/ecomdeploy/model/model.onnx (changed)" in refusal(launch(root))
+
+
+def test_missing_file(root: pathlib.Path) -> None:
+    tree(root)
+    extra = root / "opt/ecomdeploy/notes.txt"
+    extra.write_text("x")
+    seal(root)
+    extra.unlink()
+    assert "1 of 3 files" in (reason := refusal(launch(root)))
+    assert "opt/ecomdeploy/notes.txt (missing)" in reason
+
+
+def test_forged_content_id(root: pathlib.Path) -> None:
+    tree(root)
+    place = root / "opt/ecomdeploy/seal.json"
+    document = json.loads(place.read_text())
+    document["content_id"] = "sha256:" + "0" * 64
+    place.write_text(json.dumps(document))
+    assert "the seal says sha256:000" in refusal(launch(root))
+
+
+def test_wrong_golden_answer(root: pathlib.Path) -> None:
+    golden = serving()["golden"]
+    golden[0]["answer"]["predictions"][0]["scores"][0] += 0.5
+    tree(root, golden=golden)
+    assert "golden request 0 was answered wrong: prediction 0, scores" in refusal(launch(root))
+
+
+def test_contract_that_does_not_fit_the_model(root: pathlib.Path) -> None:
+    tree(root, inputs=[{"name": "user", "datatype": "INT64", "shape": [-1]}], golden=[])
+    assert "serving.json says ['user']" in refusal(launch(root))
+
+
+def test_no_seal(root: pathlib.Path) -> None:
+    tree(root)
+    (root / "opt/ecomdeploy/seal.json").unlink()
+    assert "seal.json" in refusal(launch(root))
+
+
+def test_port_taken(root: pathlib.Path) -> None:
+    tree(root)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = launch(root, {"SAGEMAKER_BIND_TO_PORT": str(taken.getsockname()[1])})
+        assert process.process.wait(60) == 1
+    assert "cannot listen" in json.dumps(process.lines())
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments"), [({"SAGEMAKER_BIND_TO_PORT": "http"}, ("serve",)), ({}, ("train",))]
+)
+def test_bad_usage(root: pathlib.Path, variables: dict[str, str], arguments: tuple[str, ...]) -> None:
+    process = launch(root, variables, *arguments)
+    assert process.process.wait(60) == 2
+    assert process.lines()[-1]["event"] == "refused"
+
+
+def test_ping_says_503_before_it_is_ready(root: pathlib.Path) -> None:
+    """A pipe in place of a sealed file holds the start up until somebody writes to it."""
+    import os
+
+    tree(root)
+    held = root / "opt/ecomdeploy/held"
+    held.write_text("")
+    seal(root)
+    held.unlink()
+    os.mkfifo(held)
+    process = launch(root)
+    try:
+        wait_for(lambda: any(line["event"] == "listening" for line in process.lines()))
+        wait_for(lambda: answers(process.url))
+        assert httpx.get(f"{process.url}/ping").status_code == 503
+        assert httpx.get(f"{process.url}/v2/health/live").status_code == 200
+        assert httpx.get(f"{process.url}/v2/health/ready").status_code == 503
+        assert httpx.post(f"{process.url}/invocations", json={"instances": []}).status_code == 503
+        held.open("w").close()
+        process.wait_ready()
+    finally:
+        process.end()
+
+
+def answers(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/ping")
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def wait_for(condition: object, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_sigterm_answers_what_is_in_flight(root: pathlib.Path) -> None:
+    """Requests whose bodies are still coming in when SIGTERM arrives are answered; then it ends with 0."""
+    tree(root)
+    process = launch(root)
+    process.wait_ready()
+    port = int(process.url.rpartition(":")[2])
+    body = json.dumps({"instances": [{"household": 3, "history": [5, 6]}]}).encode()
+    head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    callers = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(5)]
+    for caller in callers:
+        caller.sendall(head + body[:10])
+    # answered after those bytes were read, as one loop reads them all in order
+    assert httpx.get(f"{process.url}/ping").status_code == 200
+    process.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: refuses(port))
+    for caller in callers:
+        caller.sendall(body[10:])
+    for caller in callers:
+        answer = caller.makefile("rb").read()
+        assert b" 200 " in answer.splitlines()[0]
+        assert (
+            json.loads(answer.rpartition(b"\r\n\r\n")[2])["predictions"][0]["products"]
+            == (expected(3, [5, 6])["products"])
+        )
+        caller.close()
+    assert process.process.wait(15) == 0
+    assert process.lines()[-1]["event"] == "stopped"
+
+
+def refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return True
+    return False
+
+
+def test_sigterm_under_load_fails_no_accepted_request(root: pathlib.Path) -> None:
+    tree(root)
+    process = launch(root)
+    process.wait_ready()
+    bad: list[str] = []
+    answered: list[int] = []
+
+    def call() -> None:
+        while True:
+            try:
+                # a fresh connection each time: refused is fine, accepted must be answered
+                answer = httpx.post(f"{process.url}/invocations", json={"instances": [{"household": 1}]})
+            except httpx.ConnectError:
+                return
+            except httpx.TransportError as problem:
+                bad.append(repr(problem))
+                return
+            answered.append(answer.status_code)
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(answered) > 40)
+    process.process.terminate()
+    for thread in threads:
+        thread.join(30)
+    assert process.process.wait(15) == 0
+    assert set(answered) == {200}
+    # a connection that the kernel accepted into the backlog of the closing socket is reset: at most one a caller
+    assert len(bad) <= len(threads)
+
+
+def test_app_files_are_the_folder() -> None:
+    present = {f"modelpack/server/{path.name}" for path in SERVER.glob("*.py")}
+    assert set(APP_FILES) == present | {"modelpack/__init__.py", "modelpack/golden.py"}
+
+
+def test_imports_only_itself_and_its_wheels() -> None:
+    allowed = {"modelpack", *WHEELS, *sys.stdlib_module_names}
+    for name in APP_FILES:
+        parsed = ast.parse((REPOSITORY / name).read_text())
+        for node in ast.walk(parsed):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0
+                names = [node.module or ""]
+            for imported in names:
+                assert imported.partition(".")[0] in allowed, f"{name} imports {imported}"
+                ours = imported.startswith("modelpack.")
+                assert not ours or imported.startswith(("modelpack.server", "modelpack.golden")), (
+                    f"{name}: {imported}"
+                )
+
+
+def test_starts_from_the_app_files_alone(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Only what `APP_FILES` names is on the path beside the wheels."""
+    app = tmp_path / "app"
+    for name in APP_FILES:
+        (app / name).parent.mkdir(parents=True, exist_ok=True)
+        (app / name).write_bytes((REPOSITORY / name).read_bytes())
+    tree(root)
+    process = launch(root, {"PYTHONPATH": str(app)})
+    try:
+        process.wait_ready()
+        loaded = subprocess.run(
+            [sys.executable, "-c", "import modelpack.server.ready as r; print(r.__file__)"],
+            env={"PYTHONPATH": str(app)},
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert loaded.stdout.startswith(str(app))
+    finally:
+        process.end()
