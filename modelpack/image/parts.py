@@ -44,6 +44,7 @@ class ImageParts:
     `app` maps paths below `/opt/ecomdeploy/app`, `model` paths below `/opt/ecomdeploy/model`, to a file or
     its bytes. `labels` and `env` are added to those every image has. `compression` is "zstd", or "gzip" for
     registries and runtimes older than 2021. `libraries_from_host`: sonames that the host's GPU driver brings.
+    `bytecode`: whether Python files are compiled beforehand, which halves the server's start.
     """
 
     base: tuple[Deb, ...] | BaseImage
@@ -55,6 +56,7 @@ class ImageParts:
     env: Mapping[str, str] = field(default_factory=dict)
     compression: str = "zstd"
     libraries_from_host: frozenset[str] = frozenset()
+    bytecode: bool = True
 
 
 @dataclass(frozen=True)

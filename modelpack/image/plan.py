@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 from modelpack.errors import EcomdeployError
 from modelpack.image import base_image, plans, seal, tree
@@ -40,9 +41,10 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
     library that the image does not have; BadInput for an unknown compression.
     """
     lower = _lower(parts, layout, progress)
-    wanted = plans.of(parts)
-    with progress.track("Building layers", len(wanted), "layers") as advance:
-        layers = [*lower, *_all_made(wanted, layout, advance)]
+    with plans.compiler_of(parts) or nullcontext() as compiler:
+        wanted = plans.of(parts, compiler)
+        with progress.track("Building layers", len(wanted), "layers") as advance:
+            layers = [*lower, *_all_made(wanted, layout, advance)]
     facts = [layer.facts for layer in layers]
     _check_libraries(facts, parts)
     interpreter = _interpreter(facts)

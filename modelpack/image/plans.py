@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from modelpack.errors import EcomdeployError
 from modelpack.image import base, compress, tree, wheel_files
+from modelpack.image.bytecode import Compiler
 from modelpack.image.layer import LayerPlan
 from modelpack.image.parts import BaseImage, Deb, ImageParts, Wheel
 from modelpack.image.tree import Entry
@@ -20,32 +21,51 @@ MOST_MODEL_LAYERS = 20
 SAMPLE_BYTES = 4 << 20
 
 
-def of(parts: ImageParts) -> list[LayerPlan]:
-    """All layers but those of a base image and the seal, lowest first."""
-    lowest = [] if isinstance(parts.base, BaseImage) else [_base(parts, parts.base)]
-    return [*lowest, *_wheels(parts), _app(parts), *_model(parts)]
+Bytecode = Callable[[Iterable[Entry]], Iterable[Entry]]
 
 
-def _base(parts: ImageParts, debs: Sequence[Deb]) -> LayerPlan:
+def of(parts: ImageParts, compiler: Compiler | None) -> list[LayerPlan]:
+    """All layers but those of a base image and the seal, lowest first. Without a compiler no bytecode is added."""
+    bytecode: Bytecode = compiler.with_bytecode if compiler else tuple
+    debs = () if isinstance(parts.base, BaseImage) else parts.base
+    # bytecode is the base's Python's work, so its packages are an input of whatever holds some
+    python = tuple(sorted(f"{deb.name} {deb.version} {deb.sha256}" for deb in debs)) if compiler else ()
+    lowest = [] if isinstance(parts.base, BaseImage) else [_base(parts, parts.base, bytecode)]
+    app = _of_mapping("app", f"{len(parts.app)} files", APP, parts.app, parts.compression, python, bytecode)
+    return [*lowest, *_wheels(parts, python, bytecode), app, *_model(parts)]
+
+
+def compiler_of(parts: ImageParts) -> Compiler | None:
+    """The interpreter of a base made of packages; the one of a base image is not run here."""
+    if isinstance(parts.base, BaseImage) or not parts.bytecode:
+        return None
+    return Compiler(partial(base.entries, parts.base, parts.downloads))
+
+
+def _base(parts: ImageParts, debs: Sequence[Deb], bytecode: Bytecode) -> LayerPlan:
     inputs = tuple(sorted(f"{deb.name} {deb.version} {deb.sha256}" for deb in debs))
-    entries = partial(base.entries, debs, parts.downloads)
-    return LayerPlan("base", f"{len(debs)} Debian packages", inputs, parts.compression, entries)
+    return LayerPlan(
+        "base",
+        f"{len(debs)} Debian packages",
+        (*inputs, f"bytecode {parts.bytecode}"),
+        parts.compression,
+        lambda: bytecode(base.entries(debs, parts.downloads)),
+    )
 
 
-def _wheels(parts: ImageParts) -> Iterator[LayerPlan]:
+def _wheels(parts: ImageParts, python: Sequence[str], bytecode: Bytecode) -> Iterator[LayerPlan]:
     for group in wheel_files.grouped(parts.wheels, parts.downloads):
-        title = _wheel_title(group)
-        inputs = tuple(f"{wheel.filename} {wheel.sha256}" for wheel in group)
-        entries = partial(wheel_files.entries, group, parts.downloads)
-        yield LayerPlan("wheels", title, inputs, parts.compression, entries)
+        inputs = (*python, *(f"{wheel.filename} {wheel.sha256}" for wheel in group))
+        entries = partial(_wheel_entries, group, parts.downloads, bytecode)
+        yield LayerPlan("wheels", _wheel_title(group), inputs, parts.compression, entries)
+
+
+def _wheel_entries(group: Sequence[Wheel], downloads: Path, bytecode: Bytecode) -> Iterable[Entry]:
+    return bytecode(wheel_files.entries(group, downloads))
 
 
 def _wheel_title(group: Sequence[Wheel]) -> str:
     return f"{group[0].name} {group[0].version}" if len(group) == 1 else f"{len(group)} Python packages"
-
-
-def _app(parts: ImageParts) -> LayerPlan:
-    return _of_mapping("app", f"{len(parts.app)} files", APP, parts.app, parts.compression)
 
 
 def _model(parts: ImageParts) -> Iterator[LayerPlan]:
@@ -66,11 +86,17 @@ def _model(parts: ImageParts) -> Iterator[LayerPlan]:
 
 
 def _of_mapping(
-    role: str, title: str, prefix: str, files: Mapping[str, Path | bytes], compression: str
+    role: str,
+    title: str,
+    prefix: str,
+    files: Mapping[str, Path | bytes],
+    compression: str,
+    python: Sequence[str] = (),
+    bytecode: Bytecode = tuple,
 ) -> LayerPlan:
     entries: tuple[Entry, ...] = tree.of_mapping(prefix, files)
-    inputs = tuple(f"{entry.path} {entry.mode:o} {_digest(entry)}" for entry in entries)
-    return LayerPlan(role, title, inputs, compression, lambda: entries)
+    inputs = (*python, *(f"{entry.path} {entry.mode:o} {_digest(entry)}" for entry in entries))
+    return LayerPlan(role, title, inputs, compression, lambda: bytecode(entries))
 
 
 def _digest(entry: Entry) -> str:
