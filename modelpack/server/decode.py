@@ -39,6 +39,7 @@ class Instances:
             [_field(attribute, tensor) for attribute, tensor in self._inputs],
             rename={attribute: tensor.name for attribute, tensor in self._inputs},
             forbid_unknown_fields=True,
+            kw_only=True,
             frozen=True,
             gc=False,
         )
@@ -90,7 +91,8 @@ def column(tensor: Tensor, values: Sequence[Any]) -> NDArray[Any]:
     if tensor.default is not None:
         values = [fit(value, shape, tensor.default) for value in values]
     try:
-        array = np.array(values, dtype=tensor.dtype)
+        with np.errstate(over="ignore"):
+            array = np.array(values, dtype=tensor.dtype)
     except (ValueError, OverflowError, TypeError) as problem:
         raise Refusal(400, f"input {tensor.name!r}: {problem}") from None
     if array.ndim != len(tensor.shape):
