@@ -140,8 +140,8 @@ class AutomationDriver:
         """The program itself; what it raises of ours is kept, since Pulumi would only print it."""
         try:
             runpy.run_path(str(self.programs / stack.program / "__main__.py"), run_name="ecomdeploy_program")
-        except EcomdeployError as error:
-            self.raised.append(error)
+        except Exception as error:  # `infra.program.run` makes a RunError of ours: the cause is its context
+            self.raised += [each for each in (error, error.__context__) if isinstance(each, EcomdeployError)]
             raise
 
     def call(self, opened: Any, watch: Watch, operation: Callable[..., Any], **options: Any) -> Any:

@@ -18,11 +18,17 @@ from stacks.driver import Stack
 PROGRAM = """
 import json
 import pulumi
+from infra import program
 from modelpack.errors import BadInput
 
 settings = json.loads(pulumi.Config().require("settings"))
-if settings.get("bad"):
-    raise BadInput("settings: bad is bad", hint="leave it out")
+def main():
+    if settings.get("bad"):
+        raise BadInput("settings: bad is bad", hint="leave it out")
+
+if settings.get("bad") == "wrapped":
+    program.run(main)
+main()
 
 class Box(pulumi.ComponentResource):
     def __init__(self, name):
@@ -160,9 +166,10 @@ def test_a_quota_is_the_cloud_refusing_in_its_own_words(driver: AutomationDriver
     }
 
 
-def test_an_error_of_ours_in_a_program_comes_out_as_it_is(driver: AutomationDriver) -> None:
+@pytest.mark.parametrize("bad", [True, "wrapped"])
+def test_an_error_of_ours_in_a_program_comes_out_as_it_is(driver: AutomationDriver, bad: object) -> None:
     with pytest.raises(BadInput, match="bad is bad") as error:
-        driver.up(BASE, {"things": [], "size": 1, "bad": True}, Silent(), refresh=False)
+        driver.up(BASE, {"things": [], "size": 1, "bad": bad}, Silent(), refresh=False)
     assert error.value.hint == "leave it out"
 
 
