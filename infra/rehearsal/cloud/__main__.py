@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from infra.rehearsal.cloud.process import Folder, Ports
 
@@ -19,7 +21,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--aws-port", type=int, required=True)
     parser.add_argument("--registry-port", type=int, required=True)
     parser.add_argument(
-        "--host", default="infra.rehearsal.cloud.models:ModelHost", help="what runs model servers"
+        "--host",
+        default="infra.rehearsal.cloud.models:ModelHost",
+        help="what runs model servers, module:class or file.py:class",
     )
     parser.add_argument("--foreground", action="store_true", help="do not detach")
     chosen = parser.parse_args(arguments)
@@ -42,13 +46,19 @@ def main(arguments: list[str]) -> int:
 def _serve(chosen: argparse.Namespace, ready: Callable[[], None]) -> int:
     from infra.rehearsal.cloud.daemon import Daemon
 
-    module, _, name = chosen.host.partition(":")
     daemon = Daemon(
         Folder(chosen.root),
         Ports(aws=chosen.aws_port, registry=chosen.registry_port),
-        getattr(importlib.import_module(module), name),
+        _loaded(chosen.host),
     )
     return daemon.run(ready)
+
+
+def _loaded(where: str) -> Any:
+    module, _, name = where.rpartition(":")
+    if not module.endswith(".py"):
+        return getattr(importlib.import_module(module), name)
+    return runpy.run_path(module)[name]
 
 
 if __name__ == "__main__":

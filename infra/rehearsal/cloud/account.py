@@ -198,6 +198,7 @@ class Account:
 
 
 def _missing(call: Call) -> ApiError:
+    """Said by name, so that nobody looks for the fault elsewhere."""
     return ApiError("NotImplemented", f"the local cloud does not have {call.service} {call.operation}", 501)
 
 

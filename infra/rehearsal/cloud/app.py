@@ -27,8 +27,8 @@ class AwsApi:
     ready: threading.Event
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        if not LOCAL.fullmatch(environ.get("HTTP_HOST", "127.0.0.1")):
-            # A name that some other server's DNS points here: a web page trying its luck.
+        if "HTTP_ORIGIN" in environ or not LOCAL.fullmatch(environ.get("HTTP_HOST", "127.0.0.1")):
+            # A web page trying its luck, by a request across sites or a name whose DNS points here.
             start_response("403 Forbidden", [("Content-Length", "0")])
             return [b""]
         path = environ["PATH_INFO"]

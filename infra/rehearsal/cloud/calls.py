@@ -1,4 +1,4 @@
-"""Which AWS operation a request is, its parameters and its answer, by botocore's service models (through moto's parsers)."""
+"""Which AWS operation a request is, its parameters and its answer: by botocore's models, through moto's parsers."""
 
 from __future__ import annotations
 
@@ -125,6 +125,8 @@ def identify(environ: Environ) -> Call:
     """Read the operation from the target header, the form's Action, or the service's routes."""
     scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
     region, service = scope.groups() if scope else (REGION, "s3")
+    if service == "sagemaker" and environ.get("PATH_INFO", "").startswith("/endpoints/"):
+        service = "sagemaker-runtime"  # the two share a signing name
     call = Call(service=service.lower(), region=region or REGION, operation="", environ=environ)
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         call.operation = target.rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""The local cloud as the rest of ecomdeploy sees it: started when needed, spoken to over loopback. Imports are light."""
+"""The local cloud as the rest of ecomdeploy sees it: started when needed, spoken to over loopback. Light to import."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LocalCloud:
 
     home: Home
     host: str = "infra.rehearsal.cloud.models:ModelHost"
-    """What runs the model servers of a daemon started from here (module:class of host.Host)."""
+    """What runs the model servers of a daemon started from here (module:class or file.py:class of a host.Host)."""
 
     @property
     def folder(self) -> Folder:

@@ -1,6 +1,6 @@
 """Planted faults: what goes wrong next, on purpose. In memory only: they do not outlive the daemon.
 
-wrong-answers  the servers of the next configuration (of `endpoint`, or any) answer wrong through the route, `/ping` stays green
+wrong-answers  what the servers of the next configuration (of `endpoint`, or any) answer is spoilt; `/ping` stays green
 never-ready    the servers of the next configuration never pass their health check (given up after `seconds`, default 3)
 crash          the servers of the next configuration end before they are ready
 capacity       the next configuration finds no instances

@@ -157,10 +157,13 @@ class Fleet:
             self._roll_back(endpoint, failed.what)
             return
         if alarm := _alarming(endpoint.region, pending.deployment):
-            self._stop(endpoint.key, route)
+            self._stop(route)
             self._roll_back(endpoint, f"alarm {alarm} is in state ALARM")
             return
         with self.account.lock:
+            if not self._current(endpoint):
+                self.account.background("stop", lambda: self._stop(route))
+                return
             old = self.runtime.route(endpoint.key)
             wrong = any(way.wrong for way in route)
             self.runtime.flip(endpoint.key, route)
@@ -169,11 +172,13 @@ class Fleet:
             endpoint.deployment = pending.deployment or endpoint.deployment
             endpoint.failure = ""
             self._settle(endpoint, "InService")
-        self._stop(endpoint.key, old)
+        self._stop(old)
 
     def _roll_back(self, endpoint: Endpoint, why: str) -> None:
         """SageMaker ends such an update InService on the old configuration; a creation ends Failed."""
         with self.account.lock:
+            if not self._current(endpoint):
+                return
             endpoint.failure = why
             if endpoint.status == "Updating":
                 endpoint.status = "RollingBack"
@@ -191,13 +196,13 @@ class Fleet:
         wrong = faults.strike("wrong-answers", endpoint=name) is not None
         variants = tuple(replace(variant, wrong=wrong) for variant in pending.variants)
         if faults.strike("crash", endpoint=name):
-            return self._start(endpoint.key, variants, crash=True)
+            return self._start(variants, crash=True)
         if fault := faults.strike("never-ready", endpoint=name):
-            return self._start(endpoint.key, variants, never=fault.seconds)
-        return self._start(endpoint.key, variants)
+            return self._start(variants, never=fault.seconds)
+        return self._start(variants)
 
     def _start(
-        self, key: Key, variants: Sequence[Variant], *, crash: bool = False, never: float | None = None
+        self, variants: Sequence[Variant], *, crash: bool = False, never: float | None = None
     ) -> Route:
         """A ready server for every variant, or none at all and ServerFailed."""
         host, ways = self.account.host, list[Way]()
@@ -212,7 +217,7 @@ class Fleet:
             for variant, way in zip(variants, ways, strict=True):
                 self._wait_ready(variant, way.server, never)
         except ServerFailed:
-            self._stop(key, tuple(ways))
+            self._stop(tuple(ways))
             raise
         return tuple(ways)
 
@@ -230,7 +235,7 @@ class Fleet:
 
     def _restore(self, endpoint: Endpoint) -> None:
         try:
-            route = self._start(endpoint.key, endpoint.variants)
+            route = self._start(endpoint.variants)
         except ServerFailed as failed:
             with self.account.lock:
                 endpoint.failure = failed.what
@@ -242,23 +247,28 @@ class Fleet:
         variants = [variant for variant in endpoint.variants if variant.name == lost.variant]
         try:
             with contextlib.suppress(ServerFailed):  # the next request that finds it lost tries again
-                (fresh,) = self._start(endpoint.key, variants)
+                (fresh,) = self._start(variants)
                 with self.account.lock:
                     route = self.runtime.route(endpoint.key)
                     kept = tuple(fresh if way.server.id == lost.server.id else way for way in route)
                     self.runtime.flip(endpoint.key, kept)
-                self._stop(endpoint.key, (lost,) if fresh in kept else (fresh,))
+                self._stop((lost,) if fresh in kept else (fresh,))
         finally:
             self._replacing.discard(lost.server.id)
 
     def _end(self, endpoint: Endpoint, route: Route) -> None:
-        self._stop(endpoint.key, route)
+        self._stop(route)
         with self.account.lock:
-            if self.hosting.endpoints.get(endpoint.key) is endpoint:
+            if self._current(endpoint):
                 del self.hosting.endpoints[endpoint.key]
-            self.account.changed.set()
+                self.account.changed.set()
 
-    def _stop(self, key: Key, route: Route) -> None:
+    def _current(self, endpoint: Endpoint) -> bool:
+        """Whether the account still has this endpoint; a reset may have emptied it while servers came up."""
+        here = self.account.state.get("sagemaker") is self.hosting
+        return here and self.hosting.endpoints.get(endpoint.key) is endpoint
+
+    def _stop(self, route: Route) -> None:
         for way in route:
             self.runtime.drained(way.server)
             self.account.host.stop(way.server)

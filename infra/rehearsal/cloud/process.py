@@ -86,7 +86,9 @@ class Folder:
     def ports(self) -> Ports | None:
         """The ports chosen at first start."""
         found = _read(self.root / "cloud.json")
-        return Ports(aws=found["aws_port"], registry=found["registry_port"]) if found else None
+        if not {"aws_port", "registry_port"} <= set(found):
+            return None
+        return Ports(aws=found["aws_port"], registry=found["registry_port"])
 
     def keep_ports(self, ports: Ports) -> None:
         _write(self.root / "cloud.json", {"aws_port": ports.aws, "registry_port": ports.registry})
@@ -95,8 +97,10 @@ class Folder:
     def daemon(self) -> Identity | None:
         """The daemon that runs now; a stale file counts as none."""
         found = _read(self.root / "daemon.json")
-        identity = Identity(**found) if found else None
-        return identity if identity and identity.alive else None
+        if not {"pid", "started"} <= set(found):
+            return None
+        identity = Identity(pid=found["pid"], started=found["started"])
+        return identity if identity.alive else None
 
     def keep_daemon(self, identity: Identity | None) -> None:
         path = self.root / "daemon.json"
@@ -167,9 +171,10 @@ def _write(path: Path, value: dict[str, int]) -> None:
     write_atomically(path, json.dumps(value).encode())
 
 
-def _read(path: Path) -> dict[str, int] | None:
+def _read(path: Path) -> dict[str, int]:
+    """{} where there is no such file or nothing in it that can be used."""
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+        return {}
+    return found if isinstance(found, dict) and all(isinstance(part, int) for part in found.values()) else {}

@@ -1,6 +1,6 @@
 """sagemaker-runtime's InvokeEndpoint: the way from a client's request to the model server that answers it.
 
-Source: AWS API page API_runtime_InvokeEndpoint (documented); the texts of its errors are recorded (SageMaker examples #293, #4324).
+Source: API_runtime_InvokeEndpoint (documented); the texts of errors are recorded (SageMaker examples #293, #4324).
 A route is replaced as a whole, so every request sees either the old servers or the new ones; old servers are
 stopped when the last request on them has ended.
 """
@@ -32,7 +32,7 @@ CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """One variant's server and its share of the traffic. `wrong`: a planted fault spoils its answers on the way back."""
+    """One variant's server and its share of the traffic. `wrong`: a planted fault spoils its answers."""
 
     variant: str
     weight: float

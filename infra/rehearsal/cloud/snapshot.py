@@ -97,6 +97,7 @@ def load(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:
         _aside(path)
+        _empty()
         raise Unfit(f"the snapshot is damaged ({type(error).__name__}: {error})") from error
     for name, content in found["backends"].items():
         vars(_shell(name)).update(content)
@@ -112,10 +113,18 @@ def age(path: Path) -> float | None:
 
 
 class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self._found: dict[Any, Any] = {}
+
     def persistent_load(self, pid: Any) -> Any:
-        kind, *name = pid
+        if pid not in self._found:
+            self._found[pid] = self._find(*pid)
+        return self._found[pid]
+
+    def _find(self, kind: str, *name: str) -> Any:
         if kind == "backend":
-            return _shell(tuple(name))
+            return _shell((name[0], name[1], name[2], name[3]))
         store = _store(name[0], name[1])
         return store[name[2]] if kind == "account" else store
 
@@ -151,6 +160,15 @@ def _shell(name: Name) -> Any:
     if not dict.__contains__(regions, region):
         dict.__setitem__(regions, region, object.__new__(store.backend))
     return dict.__getitem__(regions, region)
+
+
+def _empty() -> None:
+    """Forget backends that were made without their content."""
+    from moto.core.base_backend import BackendDict
+
+    for store in list(BackendDict._instances):
+        store.clear()
+    BackendDict._instances.clear()
 
 
 def _aside(path: Path) -> None:

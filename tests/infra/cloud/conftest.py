@@ -15,7 +15,7 @@ import pytest
 from infra.rehearsal.cloud.client import LocalCloud
 from modelpack.home import Home
 
-SPEAKING = "infra.rehearsal.cloud.speaking:SpeakingHost"
+SPEAKING = f"{Path(__file__).resolve().parents[2] / 'support' / 'speaking.py'}:SpeakingHost"
 
 
 class Aws:

@@ -21,7 +21,7 @@ from infra.rehearsal.cloud.process import Identity
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
 
-SPEAKING = "infra.rehearsal.cloud.speaking:SpeakingHost"
+SPEAKING = f"{Path(__file__).resolve().parents[2] / 'support' / 'speaking.py'}:SpeakingHost"
 
 
 @pytest.fixture

@@ -44,7 +44,8 @@ def test_names_are_taken_once_and_missing_things_are_named(aws: Any) -> None:
     aws.endpoint("shop", "one")
     sagemaker = aws("sagemaker")
     assert refused(aws.release, name="one") == (
-        'ValidationException: Cannot create already existing model "arn:aws:sagemaker:us-east-1:123456789012:model/one".'
+        "ValidationException: Cannot create already existing model "
+        '"arn:aws:sagemaker:us-east-1:123456789012:model/one".'
     )
     assert "Cannot create already existing endpoint configuration" in refused(
         aws.configuration, name="one", models=[("one", 1.0)]

@@ -19,7 +19,7 @@ Handler = Callable[[Call], "Mapping[str, Any] | Answer"]
 
 @dataclass(frozen=True)
 class Emulated:
-    """`documented`: after the AWS API page; `recorded`: checked against answers of the real service (`source` says which)."""
+    """`documented`: after the page `source` of the AWS API; `recorded`: after published answers of the real service."""
 
     operation: str
     label: Literal["documented", "recorded"]
@@ -41,7 +41,7 @@ def emulates(
 
 
 class Overlay:
-    """Handlers run one at a time under the account's lock and must be quick; longer work goes to `account.background`."""
+    """Handlers run one at a time under the account's lock: longer work goes to `account.background`."""
 
     table: ClassVar[tuple[Emulated, ...]] = ()
     _methods: ClassVar[dict[str, str]] = {}

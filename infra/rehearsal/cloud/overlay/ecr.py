@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -123,29 +123,23 @@ class Ecr(Overlay):
         return answer
 
     @emulates("PutImage", "documented", "API_PutImage")
-    def put_image(self, call: Call) -> Mapping[str, Any]:
-        """A manifest whose blobs the registry holds; tags of an immutable repository do not move."""
+    def put_image(self, call: Call) -> Answer:
+        """A manifest whose blobs the registry holds, given another tag; tags of an immutable repository do not move."""
         from infra.rehearsal.cloud.registry_answers import Refused
 
         asked = call.parameters
-        name, manifest = asked["repositoryName"], asked["imageManifest"]
         self._read(call)
-        media = asked.get("imageManifestMediaType") or json.loads(manifest).get("mediaType", "")
-        digest = asked.get("imageDigest", "")
-        reference = asked.get("imageTag") or digest
-        try:
-            digest = self.account.registry.put(name, reference, manifest.encode(), media)
-        except Refused as refused:
-            code = "ImageTagAlreadyExistsException" if refused.status == 409 else "InvalidParameterException"
-            raise ApiError(code, str(refused)) from None
-        image_id = {"imageDigest": digest, **({"imageTag": asked["imageTag"]} if "imageTag" in asked else {})}
-        image = {
-            "registryId": ACCOUNT,
-            "repositoryName": name,
-            "imageId": image_id,
-            "imageManifest": manifest,
-        }
-        return {"image": image}
+        media = asked.get("imageManifestMediaType") or json.loads(asked["imageManifest"]).get("mediaType", "")
+        answer = self.moto(call)
+        if answer.ok:
+            reference = asked.get("imageTag") or asked["imageDigest"]
+            try:
+                self.account.registry.put(
+                    asked["repositoryName"], reference, asked["imageManifest"].encode(), media
+                )
+            except Refused as refused:
+                raise ApiError("InvalidParameterException", str(refused)) from None
+        return answer
 
     @emulates("GetAuthorizationToken", "documented", "API_GetAuthorizationToken")
     def get_authorization_token(self, call: Call) -> Answer:

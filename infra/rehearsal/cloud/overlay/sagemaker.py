@@ -137,7 +137,7 @@ class SageMaker(Overlay):
 
     @emulates("UpdateEndpoint", "documented", "API_UpdateEndpoint")
     def update_endpoint(self, call: Call) -> Mapping[str, Any]:
-        """New servers come up first, then all traffic moves at once; a failure ends InService on the old configuration."""
+        """New servers come up, then all traffic moves at once; a failure ends InService on the old configuration."""
         asked = call.parameters
         endpoint = self._endpoint(call)
         where = arn_of(call.region, "endpoint", endpoint.name)

@@ -16,7 +16,7 @@ from infra.rehearsal.cloud.host import FakeHost, Server
 
 
 class SpeakingHost(FakeHost):
-    """Echoes. The variables of a server steer it: ANSWER_STATUS, ANSWER_SECONDS, READY (no: never), START_SECONDS, LIVES
+    """Echoes. A server's variables steer it: ANSWER_STATUS, ANSWER_SECONDS, READY (no: never), START_SECONDS, LIVES
     (answers before it ends)."""
 
     def __init__(self, folder: Path, registry: str) -> None:

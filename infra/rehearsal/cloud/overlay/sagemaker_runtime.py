@@ -1,0 +1,24 @@
+"""sagemaker-runtime: `runtime.Runtime` answers InvokeEndpoint before any call gets here; moto's answers are canned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from infra.rehearsal.cloud.overlay.base import ApiError, Call, Overlay, emulates
+
+
+class SageMakerRuntime(Overlay):
+    """Refuses by name what has no real server behind it."""
+
+    @emulates("InvokeEndpointAsync", "documented", "API_runtime_InvokeEndpointAsync")
+    def invoke_endpoint_async(self, call: Call) -> Mapping[str, Any]:
+        """Refused."""
+        raise ApiError("NotImplemented", f"the local cloud does not have {call.operation}", 501)
+
+    @emulates(
+        "InvokeEndpointWithResponseStream", "documented", "API_runtime_InvokeEndpointWithResponseStream"
+    )
+    def invoke_endpoint_with_response_stream(self, call: Call) -> Mapping[str, Any]:
+        """Refused."""
+        raise ApiError("NotImplemented", f"the local cloud does not have {call.operation}", 501)
