@@ -13,12 +13,14 @@ from infra.rehearsal.aws.table import Table
 from infra.rehearsal.cloud.client import LocalCloud
 from modelpack.home import Home
 
+SPEAKING = f"{Path(__file__).resolve().parents[2] / 'support' / 'speaking.py'}:SpeakingHost"
+
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     """Its model servers are threads that answer: nothing is unpacked or run."""
     root: Path = tmp_path_factory.mktemp("aws-home")
-    cloud = LocalCloud(Home(root, root / "cache"), host="infra.rehearsal.cloud.speaking:SpeakingHost")
+    cloud = LocalCloud(Home(root, root / "cache"), host=SPEAKING)
     cloud.ensure()
     yield cloud
     cloud.stop()
