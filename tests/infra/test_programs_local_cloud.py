@@ -20,7 +20,6 @@ from modelpack.progress import Silent
 
 pytestmark = pytest.mark.slow
 
-SPEAKING = "infra.rehearsal.cloud.speaking:SpeakingHost"
 BASE = {"service": "shop", "bucket": "shop-local-123456789012"}
 NAME = "shop-local"
 
@@ -28,7 +27,7 @@ NAME = "shop-local"
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[programs.Place]:
     folder = tmp_path_factory.mktemp("programs")
-    cloud = LocalCloud(Home(folder / "home", folder / "cache"), host=SPEAKING)
+    cloud = LocalCloud(Home(folder / "home", folder / "cache"), host=programs.SPEAKING)
     cloud.ensure()
     yield programs.Place(cloud, folder)
     cloud.stop()

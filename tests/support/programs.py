@@ -19,6 +19,8 @@ from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.engine.command import EmbeddedPulumiCommand
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+SPEAKING = f"{ROOT / 'tests' / 'support' / 'speaking.py'}:SpeakingHost"
+"""What runs model servers here: threads that answer over HTTP."""
 LOCAL = {"environment": "local", "cloud": "local", "region": "us-east-1", "account": "123456789012"}
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
