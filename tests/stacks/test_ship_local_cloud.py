@@ -44,7 +44,9 @@ from stacks.shelf import DirectoryShelf
 from stacks.shop import Shop
 from stacks.spec import Environment, Spec
 
-SPEAKING = "infra.rehearsal.cloud.speaking:SpeakingHost"
+SPEAKING = f"{Path(__file__).resolve().parents[1] / 'support' / 'speaking.py'}:SpeakingHost"
+pytestmark = pytest.mark.slow
+
 OCI = "application/vnd.oci.image"
 
 
@@ -231,7 +233,6 @@ def test_three_releases_and_back(place: Place) -> None:
     assert ship.down(place.shop("one"), spec(), everything=True).changes == ()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["never-ready", "crash"])
 def test_a_first_release_that_never_gets_ready_is_removed(place: Place, fault: str) -> None:
     place.cloud.plant({"kind": fault, "seconds": 1})
@@ -241,7 +242,6 @@ def test_a_first_release_that_never_gets_ready_is_removed(place: Place, fault: s
     assert ship.up(place.shop("one"), spec(), again=True).verified
 
 
-@pytest.mark.slow
 def test_a_reset_cloud_is_filled_again(place: Place) -> None:
     ship.up(place.shop("one"), spec())
     ship.up(place.shop("two"), spec())
@@ -260,7 +260,6 @@ MOMENTS = (
 )
 
 
-@pytest.mark.slow
 def test_a_killed_writer_converges(place: Place, repository: Path) -> None:
     """The first release and the second, each killed at all these words of its progress, and then let through."""
     for number, word in enumerate(("one", "two"), start=1):
