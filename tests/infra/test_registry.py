@@ -38,6 +38,11 @@ class Served:
         self.thread.start()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
 
+    def end(self) -> None:
+        """Close inside the server's own loop: closing its sockets under it from here would trip it up."""
+        self.server.trigger.pull_trigger(self.server.close)
+        self.thread.join(5)
+
     def upload(self, data: bytes, name: str = "shop/recs") -> str:
         answer = self.client.post(
             f"/v2/{name}/blobs/uploads/", params={"digest": digest_of(data)}, content=data
@@ -74,7 +79,7 @@ def served(tmp_path: pathlib.Path) -> Iterator[Served]:
     served = Served(tmp_path)
     yield served
     served.client.close()
-    served.server.close()
+    served.end()
 
 
 def code(answer: httpx.Response) -> str:
@@ -341,6 +346,30 @@ def test_any_cut_of_a_blob_with_repeated_chunks_arrives_whole(
             assert served.client.patch(location, content=piece, headers=span).status_code == 416
     assert served.client.put(location, params={"digest": digest_of(whole)}).status_code == 201
     assert served.client.get(f"/v2/shop/recs/blobs/{digest_of(whole)}").content == whole
+
+
+def test_our_own_client_pushes_and_pulls(served: Served, tmp_path: pathlib.Path) -> None:
+    from modelpack.image.layout import Layout
+    from modelpack.image.plan import attach
+    from modelpack.image.registry import Registry as Client
+    from modelpack.progress import Silent
+
+    layout = Layout(tmp_path / "layout")
+    data = json.loads(served.image(b"\0" * 10240))
+    for part in (data["config"], *data["layers"]):
+        layout.put(served.registry.blobs.read(part["digest"]))
+    digest = layout.put_manifest(data).digest
+    record = attach(layout, digest, "application/vnd.x.record", b"{}")
+    url = f"http://127.0.0.1:{served.port}"
+    with Client(url, "other") as client, Client(url, "nobody") as stranger:
+        assert client.push(layout, digest, "v2", Silent()).blobs_sent >= 2
+        assert client.has_manifest("v2") == digest
+        assert [item.digest for item in client.referrers(digest)] == [record]
+        assert client.missing(layout, digest) == 0
+        assert client.push(layout, digest, "v2", Silent()).blobs_sent == 0
+        assert client.pull(Layout(tmp_path / "pulled"), "v2", Silent()) == digest
+        with pytest.raises(Exception, match=r"NAME_UNKNOWN|does not exist|no repository"):
+            stranger.push(layout, digest, "v2", Silent())
 
 
 @pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed (apt-get install skopeo)")

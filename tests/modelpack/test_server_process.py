@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -14,11 +15,10 @@ import time
 
 import httpx
 import pytest
-from model_server import REPOSITORY, Process, expected, launch, seal, serving, tree
+from model_server import Process, expected, launch, seal, serving, tree
 
-from modelpack.server import APP_FILES, WHEELS
-
-SERVER = REPOSITORY / "modelpack/server"
+from modelpack.contents import app
+from modelpack.runtimes.onnxruntime import OnnxRuntime
 
 
 @pytest.fixture
@@ -208,15 +208,12 @@ def test_sigterm_under_load_fails_no_accepted_request(root: pathlib.Path) -> Non
     assert len(bad) <= len(threads)
 
 
-def test_app_files_are_the_folder() -> None:
-    present = {f"modelpack/server/{path.name}" for path in SERVER.glob("*.py")}
-    assert set(APP_FILES) == present | {"modelpack/__init__.py", "modelpack/golden.py"}
-
-
 def test_imports_only_itself_and_its_wheels() -> None:
-    allowed = {"modelpack", *WHEELS, *sys.stdlib_module_names}
-    for name in APP_FILES:
-        parsed = ast.parse((REPOSITORY / name).read_text())
+    wheels = {re.split("[^a-z]", requirement)[0] for requirement in OnnxRuntime().requirements()}
+    allowed = {"modelpack", *wheels, *sys.stdlib_module_names}
+    assert "modelpack/server/__main__.py" in app()
+    for name, path in app().items():
+        parsed = ast.parse(path.read_text())
         for node in ast.walk(parsed):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
@@ -231,23 +228,23 @@ def test_imports_only_itself_and_its_wheels() -> None:
 
 
 def test_starts_from_the_app_files_alone(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    """Only what `APP_FILES` names is on the path beside the wheels."""
-    app = tmp_path / "app"
-    for name in APP_FILES:
-        (app / name).parent.mkdir(parents=True, exist_ok=True)
-        (app / name).write_bytes((REPOSITORY / name).read_bytes())
+    """Only what the image gets is on the path beside the wheels."""
+    folder = tmp_path / "app"
+    for name, path in app().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(path.read_bytes())
     tree(root)
-    process = launch(root, {"PYTHONPATH": str(app)})
+    process = launch(root, {"PYTHONPATH": str(folder)})
     try:
         process.wait_ready()
         loaded = subprocess.run(
             [sys.executable, "-c", "import modelpack.server.ready as r; print(r.__file__)"],
-            env={"PYTHONPATH": str(app)},
+            env={"PYTHONPATH": str(folder)},
             cwd=root,
             capture_output=True,
             text=True,
             check=True,
         )
-        assert loaded.stdout.startswith(str(app))
+        assert loaded.stdout.startswith(str(folder))
     finally:
         process.end()

@@ -17,10 +17,11 @@ import sysconfig
 import tarfile
 from typing import Any
 
-from model_server import REPOSITORY, seal, tree
+from model_server import seal, tree
 
 from infra.rehearsal.cloud import manifests
 from infra.rehearsal.cloud.registry import Registry
+from modelpack.contents import app
 
 LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu"
 WHEELS = (
@@ -66,10 +67,8 @@ def build_root(root: pathlib.Path, **more: Any) -> str:
     for needed in _needed(root):
         _copy(needed, libraries / needed.name)
     (root / "lib64/ld-linux-x86-64.so.2").symlink_to(f"../{LIBRARY_FOLDER}/ld-linux-x86-64.so.2")
-    from modelpack.server import APP_FILES
-
-    for name in APP_FILES:
-        _copy(REPOSITORY / name, root / "opt/ecomdeploy/app" / name)
+    for name, source in app().items():
+        _copy(source, root / "opt/ecomdeploy/app" / name)
     tree(root, **more)
     return seal(root)
 
