@@ -21,7 +21,7 @@ import pkgutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from modelpack.errors import BadInput
 
@@ -36,7 +36,7 @@ class Catalog(Generic[T]):
 
     kind: str
     package: str
-    base: type[T]
+    base: Any
     _found: dict[str, type[T]] | None = field(default=None, repr=False)
 
     def names(self) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ class Catalog(Generic[T]):
             self._found = {plug_in_name(kind): kind for module in modules for kind in self._kinds(module)}
         return self._found
 
-    def _kinds(self, module: ModuleType) -> list[type[T]]:
+    def _kinds(self, module: ModuleType) -> list[type[Any]]:
         """The plug-ins a module (or a package's `__init__`) offers: defined there or right below it."""
         return [
             kind
@@ -105,10 +105,12 @@ class Catalog(Generic[T]):
             raise BadInput(f"{path} has no {attribute!r}", where=str(file), hint=hint)
         return self._checked(getattr(module, attribute), name)
 
-    def _checked(self, kind: object, name: str) -> type[T]:
+    def _checked(self, kind: Any, name: str) -> type[T]:
         if not (inspect.isclass(kind) and issubclass(kind, self.base)):
-            raise BadInput(f"{name} is not a {self.kind}", hint=f"subclass {self.base.__module__}.{self.base.__name__}")
-        return cast("type[T]", kind)
+            raise BadInput(
+                f"{name} is not a {self.kind}", hint=f"subclass {self.base.__module__}.{self.base.__name__}"
+            )
+        return kind
 
 
 def is_path(name: str) -> bool:

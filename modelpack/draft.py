@@ -52,6 +52,6 @@ class Measured:
 
     def as_data(self) -> dict[str, Any]:
         """As the record writes it."""
-        data = asdict(self)
-        more = data.pop("more")
-        return data | more
+        data: dict[str, Any] = asdict(self)
+        more: Mapping[str, float] = data.pop("more")
+        return {**data, **more}

@@ -74,11 +74,10 @@ def judge(
     try:
         trial = attempt(draft)
     except Exception as error:
-        reason = f"failed: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        reason = f"failed: {in_words(error)}"
         if candidate.required:
-            raise EcomdeployError(
-                f"the pass {candidate.name!r} {reason}", hint="the model cannot be served"
-            ) from error
+            hint = "the model cannot be served without it"
+            raise EcomdeployError(f"the pass {candidate.name!r} {reason}", hint=hint) from error
         return draft, Verdict(candidate.name, False, reason, None)
     harmed = harm(trial.drop, limits)
     if candidate.required:
@@ -87,6 +86,12 @@ def judge(
         return trial.draft, Verdict(candidate.name, True, f"needed to serve; {gains(trial)}", trial.after)
     kept, reason = (False, harmed) if harmed else pays(trial)
     return (trial.draft if kept else draft), Verdict(candidate.name, kept, reason, trial.after)
+
+
+def in_words(error: Exception) -> str:
+    """An error's first line, with its type where it is not one of ours."""
+    first = (str(error).strip() or "no reason given").splitlines()[0]
+    return first if isinstance(error, EcomdeployError) else f"{type(error).__name__}: {first}"
 
 
 def harm(drop: Interval, limits: GateSpec) -> str:

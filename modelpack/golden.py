@@ -33,7 +33,7 @@ def compare(answer: Mapping[str, Any], got: Any, tolerance: Tolerance) -> tuple[
     Never raises: whatever a broken server may answer is a difference, not an error.
     """
     wanted = answer.get("predictions", [])
-    found = got.get("predictions") if isinstance(got, Mapping) else None
+    found: Any = got.get("predictions") if isinstance(got, Mapping) else None
     if not _is_list(found):
         return (f"the answer has no list of predictions: {_short(got)}",)
     if len(found) != len(wanted):

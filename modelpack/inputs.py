@@ -28,6 +28,9 @@ from modelpack.usecases.base import UseCase, usecases
 
 TOOLS = ("numpy", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
 TRAINING_TOOLS = ("numpy", "pandas", "pyarrow", "torch")
+MEASURING = ("usecases", "passes", "runtimes", "sources", "bench")
+MEASURING_FILES = ("draft.py", "gate.py", "golden.py", "metrics.py", "trial.py", "verdict.py")
+"""What a verdict rests on; the rest of our code decides the image only."""
 ACCELERATED = re.compile(r"^(ml\.)?(g|p|inf|trn)\d")
 
 
@@ -68,9 +71,13 @@ class Inputs:
 
     @cached_property
     def verdict_digest(self) -> str:
-        """Names what a verdict was measured on: model, passes, limits, our own code, the tools."""
+        """Names what a verdict was measured on: model, passes, limits, the code that measures, the tools."""
         model = {"file": sha256_of(self.model_path)} if self.model_path else {"trained": self.training_digest}
         own = Path(modelpack.__file__).parent
+        ours = [
+            *(own / name for name in MEASURING_FILES),
+            *(file for name in MEASURING for file in (own / name).rglob("*.py")),
+        ]
         plugged = [
             path
             for one in (self.usecase, *self.passes)
@@ -83,7 +90,7 @@ class Inputs:
                 "model": model,
                 "passes": [one.name for one in self.passes],
                 "gate": as_data(self.request.pack.gate),
-                "sources": source_digest(own.rglob("*.py")),
+                "sources": source_digest(ours),
                 "plugged": source_digest(plugged),
                 "tools": {name: version(name) for name in TOOLS},
                 "runtime": self.runtime.name,

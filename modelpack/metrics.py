@@ -46,7 +46,7 @@ def ndcg_at_k(hit: NDArray[np.bool_], relevant: NDArray[np.int64]) -> Floats:
     return np.asarray((hit * discount).sum(axis=1) / best, dtype=np.float64)
 
 
-def auc(positive: Floats, negative: Floats) -> float:
+def auc(positive: NDArray[Any], negative: NDArray[Any]) -> float:
     """The chance that a positive's score is above a negative's; a tie counts half."""
     ordered = np.sort(negative)
     below = np.searchsorted(ordered, positive, side="left")
@@ -69,7 +69,12 @@ def precision_recall_f1(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) 
 
 
 def bootstrap(
-    values: Floats, groups: NDArray[Any] | None = None, *, seed: int = 0, rounds: int = 1000, level: float = 0.95
+    values: Floats,
+    groups: NDArray[Any] | None = None,
+    *,
+    seed: int = 0,
+    rounds: int = 1000,
+    level: float = 0.95,
 ) -> Interval:
     """The mean of `values` with its percentile interval; whole `groups` (one customer's requests) are resampled
     together, because they are not independent."""

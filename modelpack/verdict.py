@@ -53,7 +53,7 @@ def measured(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[
     progress.step("Optimizing: each pass must pay")
     judged = through_the_gate(trials, inputs.passes, inputs.request.pack.gate)
     is_torch = trials.reference.format == TORCH
-    extra = usecase.extra(usecase.load(trials.reference.path), trials.data) if is_torch else {}
+    extra = usecase.further_figures(usecase.load(trials.reference.path), trials.data) if is_torch else {}
     return judged.draft, {"model": reference.model_sha256, **figures(judged, baselines, extra)}
 
 

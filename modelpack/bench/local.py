@@ -70,8 +70,8 @@ def compare(
     before: Run, after: Run, examples: Arrays, batch: int, advance: Callable[[float], None] = lambda _: None
 ) -> Comparison:
     """`TURNS` turns of both models in changing order over the same real requests."""
-    singles = [one for one in rows(examples, 1)][:SINGLES]
-    batches = [many for many in rows(examples, batch)][:BATCHES]
+    singles = list(rows(examples, 1))[:SINGLES]
+    batches = list(rows(examples, batch))[:BATCHES]
     for run in (before, after):
         for one in [*singles[:WARM_UP], *batches[:1]]:
             run(one)

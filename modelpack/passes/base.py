@@ -47,7 +47,7 @@ class Pass(abc.ABC):
 
 def passes() -> Catalog[Pass]:
     """The passes known here."""
-    return Catalog("pass", "modelpack.passes", Pass)
+    return Catalog[Pass]("pass", "modelpack.passes", Pass)
 
 
 def in_order(names: Sequence[str], project: Path) -> tuple[Pass, ...]:

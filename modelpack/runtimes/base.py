@@ -35,7 +35,7 @@ class Runtime(abc.ABC):
 
 def runtimes() -> Catalog[Runtime]:
     """The runtimes known here."""
-    return Catalog("runtime", "modelpack.runtimes", Runtime)
+    return Catalog[Runtime]("runtime", "modelpack.runtimes", Runtime)
 
 
 def runtime_for(wanted: str) -> Runtime:

@@ -29,7 +29,9 @@ class OnnxRuntime(Runtime):
         "netbase",
         "python3",
     )
-    unneeded: ClassVar[frozenset[str]] = frozenset({"flatbuffers", "packaging", "protobuf", "sympy", "mpmath"})
+    unneeded: ClassVar[frozenset[str]] = frozenset(
+        {"flatbuffers", "packaging", "protobuf", "sympy", "mpmath"}
+    )
 
     def requirements(self) -> tuple[str, ...]:
         """The server's libraries, and the very ONNX Runtime that measures and answers here."""

@@ -13,7 +13,9 @@ from modelpack.errors import BadInput
 from modelpack.usecases.base import UseCase
 
 LARGEST = 10_000_000_000
-"""Bytes. SageMaker takes images up to 10 GB (docs.aws.amazon.com/sagemaker/latest/dg/large-model-inference-container-docs.html)."""
+"""Bytes. SageMaker takes images up to 10 GB (docs.aws.amazon.com/sagemaker/latest/dg/large-model-inference-
+container-docs.html).
+"""
 
 
 class Source(abc.ABC):
@@ -53,4 +55,4 @@ def check(path: Path) -> None:
 
 def sources() -> Catalog[Source]:
     """The formats known here."""
-    return Catalog("model format", "modelpack.sources", Source)
+    return Catalog[Source]("model format", "modelpack.sources", Source)

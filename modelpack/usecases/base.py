@@ -144,7 +144,7 @@ class UseCase(abc.ABC, Generic[D]):
     def samples(self, data: D) -> Samples:
         """Requests to show, with names."""
 
-    def extra(self, model: Any, data: D) -> Mapping[str, float]:
+    def further_figures(self, model: Any, data: D) -> Mapping[str, float]:
         """Further figures of the trained model for the record (AUC and the like)."""
         return {}
 
@@ -177,4 +177,4 @@ def arrays_from(instances: Sequence[Mapping[str, Any]], inputs: Sequence[Tensor]
 
 def usecases() -> Catalog[UseCase[Any]]:
     """The use cases known here."""
-    return Catalog("usecase", "modelpack.usecases", UseCase)
+    return Catalog[UseCase[Any]]("usecase", "modelpack.usecases", UseCase)

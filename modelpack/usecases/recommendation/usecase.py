@@ -150,7 +150,7 @@ class Recommendation(UseCase[Purchases]):
             names={str(product): data.names[product] for product in data.catalogue.tolist()},
         )
 
-    def extra(self, model: Recommender, data: Purchases) -> Mapping[str, float]:
+    def further_figures(self, model: Recommender, data: Purchases) -> Mapping[str, float]:
         """AUC: the chance that a product of the basket scores above a random other one of the catalogue."""
         import torch
 
