@@ -140,6 +140,13 @@ class Layout:
             self._write_index([entry.data() for entry in listed])
         return described
 
+    def sweep(self) -> None:
+        """Delete what writers that are no more left unfinished."""
+        for path in self.root.glob("blobs/sha256/.partial-*"):
+            pid = path.name.split("-")[1]
+            if not Path("/proc", pid).exists():
+                path.unlink(missing_ok=True)
+
     def _index(self) -> dict[str, Any]:
         try:
             data: dict[str, Any] = json.loads((self.root / "index.json").read_bytes())

@@ -40,6 +40,7 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
     Raises EcomdeployError when a part is missing or not readable, or when a program of the image needs a shared
     library that the image does not have; BadInput for an unknown compression.
     """
+    layout.sweep()
     lower = _lower(parts, layout, progress)
     with plans.compiler_of(parts) or nullcontext() as compiler:
         wanted = plans.of(parts, compiler)

@@ -101,7 +101,7 @@ class Registry:
         return self._compared(answer.content, digest)
 
     def referrers(self, digest: str, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
-        """Artifacts whose subject is that manifest: by the referrers API, or by its fallback tag where there is none."""
+        """Artifacts whose subject is that manifest: by the referrers API, else by its fallback tag."""
         answer = self.connection.send("GET", self.path(f"referrers/{checked(digest)}"), (200, 404))
         index = answer.json() if answer.status_code == 200 else self._fallback(digest)
         listed = tuple(parse(entry) for entry in index.get("manifests", ()))

@@ -1,0 +1,258 @@
+"""The whole image from tiny parts: layers, config, content id, reuse, and the same digest wherever it is built."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import tiny_parts
+
+from modelpack.errors import BadInput, EcomdeployError
+from modelpack.image.layout import Layout
+from modelpack.image.plan import assemble
+from modelpack.image.unpack import unpack
+from modelpack.progress import Silent
+from modelpack.server import seal as server_seal
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_layers_and_config(tmp_path: pathlib.Path) -> None:
+    layout = Layout(tmp_path / "layout")
+    built = assemble(
+        tiny_parts.parts(tmp_path, labels={"who": "me"}, env={"OMP_NUM_THREADS": "2"}), layout, Silent()
+    )
+    assert [layer.role for layer in built.layers] == ["base", "wheels", "app", "model", "seal"]
+    manifest = layout.manifest(built.digest)
+    config = json.loads(layout.read(manifest["config"]["digest"]))
+    assert [layer["mediaType"].rpartition(".")[2] for layer in manifest["layers"]] == ["tar+zstd"] * 5
+    assert manifest["annotations"]["dev.ecomdeploy.content-id"] == built.content_id
+    assert config["config"]["Entrypoint"] == ["/usr/bin/python3", "-m", "modelpack.server"]
+    assert config["config"]["Cmd"] == ["serve"]
+    assert config["config"]["User"] == "65532:65532"
+    assert config["config"]["ExposedPorts"] == {"8080/tcp": {}}
+    assert config["config"]["Labels"] == {
+        "com.amazonaws.sagemaker.capabilities.accept-bind-to-port": "true",
+        "who": "me",
+    }
+    assert "PYTHONPATH=/opt/ecomdeploy/app:/opt/ecomdeploy/deps" in config["config"]["Env"]
+    assert "OMP_NUM_THREADS=2" in config["config"]["Env"]
+    assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in built.layers]
+    assert built.size_bytes == layout.size(built.digest)
+    assert layout.complete(built.digest)
+
+
+def test_the_root_file_system(tmp_path: pathlib.Path) -> None:
+    layout = Layout(tmp_path / "layout")
+    root = unpack(layout, assemble(tiny_parts.parts(tmp_path), layout, Silent()).digest, tmp_path / "root")
+    assert os.readlink(root / "lib") == "usr/lib"
+    assert os.readlink(root / "lib64") == "usr/lib64"
+    assert (root / "usr/lib/x86_64-linux-gnu/libtiny.so.1").read_bytes() == b"not a library"
+    assert (root / "usr/bin/python3.11").stat().st_mode & 0o7777 == 0o755
+    assert (root / "usr/lib/python3.11/tiny.py").stat().st_mode & 0o7777 == 0o644
+    assert (root / "tmp").stat().st_mode & 0o7777 == 0o1777
+    assert "nonroot:x:65532:65532" in (root / "etc/passwd").read_text()
+    assert (root / "etc/ssl/certs/ca-certificates.crt").read_bytes() == b"A\nB\n"
+    assert "Package: tiny" in (root / "var/lib/dpkg/status.d/tiny").read_text()
+    assert (root / "usr/share/doc/tiny/copyright").exists()
+    assert not (root / "usr/share/doc/tiny/changelog.gz").exists()
+    assert not (root / "usr/share/man").exists()
+    assert (root / "opt/ecomdeploy/deps/shoplib/__init__.py").read_bytes() == b"x = 1\n"
+    assert (root / "opt/ecomdeploy/app/modelpack/server/__main__.py").exists()
+    assert (root / "opt/ecomdeploy/model/serving.json").read_bytes() == b"{}"
+
+
+def test_the_seal_is_what_the_server_measures(tmp_path: pathlib.Path) -> None:
+    layout = Layout(tmp_path / "layout")
+    built = assemble(tiny_parts.parts(tmp_path), layout, Silent())
+    root = unpack(layout, built.digest, tmp_path / "root")
+    assert server_seal.check(root) == built.content_id
+    sealed = json.loads((root / "opt/ecomdeploy/seal.json").read_bytes())
+    present = {
+        str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and not path.is_symlink()
+    }
+    assert set(sealed["files"]) == present - {"opt/ecomdeploy/seal.json"}
+    for path, digest in sealed["files"].items():
+        assert hashlib.sha256((root / path).read_bytes()).hexdigest() == digest
+    (root / "opt/ecomdeploy/model/serving.json").write_bytes(b"{ }")
+    with pytest.raises(Exception, match=r"serving\.json \(changed\)"):
+        server_seal.check(root)
+
+
+def test_files_that_runtimes_mount_over_are_not_sealed(tmp_path: pathlib.Path) -> None:
+    files = {**tiny_parts.FILES, "etc/hosts": b"127.0.0.1 localhost\n", "etc/resolv.conf": b""}
+    parts = tiny_parts.parts(tmp_path)
+    base = (tiny_parts.deb(parts.downloads, files),)
+    plain = assemble(parts, Layout(tmp_path / "layout"), Silent())
+    with_hosts = assemble(replace(parts, base=base), Layout(tmp_path / "layout"), Silent())
+    assert with_hosts.digest != plain.digest
+    layout = Layout(tmp_path / "layout")
+    sealed = json.loads((unpack(layout, with_hosts.digest, tmp_path / "r") / server_seal.SEAL).read_bytes())
+    assert not {"etc/hosts", "etc/resolv.conf"} & sealed["files"].keys()
+
+
+def test_a_changed_part_changes_only_its_layer_and_the_seal(tmp_path: pathlib.Path) -> None:
+    layout = Layout(tmp_path / "layout")
+    first = assemble(tiny_parts.parts(tmp_path), layout, Silent())
+    again = assemble(tiny_parts.parts(tmp_path), layout, Silent())
+    assert again.digest == first.digest
+    assert all(layer.reused for layer in again.layers)
+    changed = assemble(tiny_parts.parts(tmp_path, model={"serving.json": b'{"epochs": 4}'}), layout, Silent())
+    assert changed.content_id != first.content_id
+    assert [layer.role for layer in changed.layers if not layer.reused] == ["model", "seal"]
+
+
+def test_a_lost_or_cut_layer_is_built_again(tmp_path: pathlib.Path) -> None:
+    layout = Layout(tmp_path / "layout")
+    first = assemble(tiny_parts.parts(tmp_path), layout, Silent())
+    layout.path(first.layers[0].digest).unlink()
+    layout.path(first.layers[1].digest).write_bytes(b"cut")
+    again = assemble(tiny_parts.parts(tmp_path), layout, Silent())
+    assert again.digest == first.digest
+    assert [layer.reused for layer in again.layers] == [False, False, True, True, True]
+    layout.verify(first.layers[1].digest)
+
+
+BUILD = """
+import os
+import sys
+from pathlib import Path
+import tiny_parts
+import zstandard
+from modelpack.image.layout import Layout
+from modelpack.image.plan import assemble
+from modelpack.progress import Silent
+folder = Path(sys.argv[1])
+if sys.argv[2:]:
+    # after the imports: another user may not reach this interpreter
+    os.setgid(int(sys.argv[2]))
+    os.setuid(int(sys.argv[2]))
+print(assemble(tiny_parts.parts(folder), Layout(folder / "layout"), Silent()).digest)
+"""
+
+
+def built_elsewhere(folder: pathlib.Path, umask: int, cores: set[int], user: int | None) -> str:
+    """The digest of the tiny image built by another process in another place."""
+    folder.mkdir(parents=True)
+
+    def prepare() -> None:
+        os.umask(umask)
+        os.sched_setaffinity(0, cores)
+
+    owner = {"user": user, "group": user, "extra_groups": []} if user is not None else {}
+    if user is not None:
+        os.chown(folder, user, user)
+    environment = {
+        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests/support'}",
+        "TZ": "Asia/Tokyo",
+        "LC_ALL": "C",
+    }
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "random"}
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, str(folder)],
+        cwd=folder,
+        env=environment,
+        preexec_fn=prepare,
+        capture_output=True,
+        text=True,
+        check=False,
+        **owner,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_same_digest_under_another_path_umask_and_core_count(tmp_path: pathlib.Path) -> None:
+    cores = os.sched_getaffinity(0)
+    one = built_elsewhere(tmp_path / "a", 0o022, cores, None)
+    two = built_elsewhere(tmp_path / "deep" / "er" / ("b" * 60), 0o077, {min(cores)}, None)
+    assert one == two
+    assert one == assemble(tiny_parts.parts(tmp_path), Layout(tmp_path / "layout"), Silent()).digest
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
+def test_the_same_digest_as_another_user(tmp_path: pathlib.Path) -> None:
+    if subprocess.run([sys.executable, "-c", "import zstandard"], user=65534, check=False).returncode:
+        pytest.skip("other users cannot run this Python")
+    for parent in [tmp_path, *tmp_path.parents][:3]:
+        parent.chmod(0o755)
+    other = built_elsewhere(tmp_path / "c", 0o027, os.sched_getaffinity(0), 65534)
+    assert other == assemble(tiny_parts.parts(tmp_path), Layout(tmp_path / "layout"), Silent()).digest
+
+
+def test_large_model_files_have_layers_of_their_own(tmp_path: pathlib.Path) -> None:
+    noise = b"".join(
+        hashlib.sha256(bytes([n % 256, n // 256 % 256, n // 65536])).digest() for n in range(140_000)
+    )
+    model = {"weights.bin": noise, "model.onnx": b"graph", "zeros.bin": b"\0" * 4_500_000}
+    layout = Layout(tmp_path / "layout")
+    built = assemble(tiny_parts.parts(tmp_path, model=model), layout, Silent())
+    kinds = [entry["mediaType"] for entry in layout.manifest(built.digest)["layers"]]
+    assert [layer.role for layer in built.layers] == [
+        "base",
+        "wheels",
+        "app",
+        "model",
+        "model",
+        "model",
+        "seal",
+    ]
+    assert kinds[3].endswith(".tar"), "noise is stored as it is"
+    assert kinds[4].endswith(".tar+zstd")
+    head = assemble(tiny_parts.parts(tmp_path, model={**model, "model.onnx": b"other"}), layout, Silent())
+    assert [layer.role for layer in head.layers if not layer.reused] == ["model", "seal"]
+
+
+def test_gzip_for_old_registries(tmp_path: pathlib.Path) -> None:
+    layout = Layout(tmp_path / "layout")
+    built = assemble(tiny_parts.parts(tmp_path, compression="gzip"), layout, Silent())
+    assert {entry["mediaType"].rpartition("+")[2] for entry in layout.manifest(built.digest)["layers"]} == {
+        "gzip"
+    }
+    assert server_seal.check(unpack(layout, built.digest, tmp_path / "root")) == built.content_id
+    with pytest.raises(BadInput, match="lzma"):
+        assemble(tiny_parts.parts(tmp_path, compression="lzma"), layout, Silent())
+
+
+def test_missing_parts_are_named(tmp_path: pathlib.Path) -> None:
+    layout = Layout(tmp_path / "layout")
+    parts = tiny_parts.parts(tmp_path)
+    with pytest.raises(EcomdeployError, match=r"nothere\.bin"):
+        assemble(replace(parts, model={"x": tmp_path / "nothere.bin"}), layout, Silent())
+    with pytest.raises(EcomdeployError, match="no python3"):
+        assemble(replace(parts, base=(tiny_parts.deb(parts.downloads, {"etc/x": b""}),)), layout, Silent())
+    shutil.rmtree(parts.downloads)
+    with pytest.raises(EcomdeployError, match="has not been fetched"):
+        assemble(parts, Layout(tmp_path / "other"), Silent())
+
+
+def test_wheels_that_are_hostile_or_odd(tmp_path: pathlib.Path) -> None:
+    layout = Layout(tmp_path / "layout")
+    parts = tiny_parts.parts(tmp_path)
+    bad = tiny_parts.wheel(parts.downloads, {"../../usr/bin/python3": b"!"}, "evil")
+    with pytest.raises(EcomdeployError, match="leaves the image"):
+        assemble(replace(parts, wheels=(bad,)), layout, Silent())
+    odd = tiny_parts.wheel(
+        parts.downloads,
+        {
+            "odd-1.0.data/purelib/odd/__init__.py": b"",
+            "odd-1.0.data/scripts/odd-tool": b"#!python\nimport odd\n",
+            "odd-1.0.data/data/share/odd.txt": b"1",
+            "odd-1.0.data/headers/odd.h": b"",
+        },
+        "odd",
+    )
+    root = unpack(layout, assemble(replace(parts, wheels=(odd,)), layout, Silent()).digest, tmp_path / "root")
+    deps = root / "opt/ecomdeploy/deps"
+    assert (deps / "odd/__init__.py").exists()
+    assert (deps / "bin/odd-tool").read_bytes() == b"#!/usr/bin/python3\nimport odd\n"
+    assert (deps / "bin/odd-tool").stat().st_mode & 0o111
+    assert (deps / "share/odd.txt").exists()
+    assert not list(deps.rglob("odd.h"))
