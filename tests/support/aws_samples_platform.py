@@ -98,43 +98,6 @@ NETWORK = {
         ),
         seen="ingress",
     ),
-    "bare-group": Sample("aws:ec2/securityGroup:SecurityGroup", lambda world: {"vpcId": world.id("vpc")}),
-    "ingress": Sample(
-        "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
-        lambda world: {
-            "securityGroupId": world.id("bare-group"),
-            "ipProtocol": "tcp",
-            "fromPort": 443,
-            "toPort": 443,
-            "cidrIpv4": "10.0.0.0/8",
-            "description": "HTTPS",
-        },
-        update=lambda world: {"fromPort": 80, "toPort": 80},
-        replace={"securityGroupId": "sg-00000000000000000"},
-        edit=lambda world, client, it: client("ec2").modify_security_group_rules(
-            GroupId=world.id("bare-group"),
-            SecurityGroupRules=[
-                {
-                    "SecurityGroupRuleId": it,
-                    "SecurityGroupRule": {
-                        "IpProtocol": "tcp",
-                        "FromPort": 22,
-                        "ToPort": 22,
-                        "CidrIpv4": "10.0.0.0/8",
-                    },
-                }
-            ],
-        ),
-        seen="fromPort",
-    ),
-    "egress": Sample(
-        "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
-        lambda world: {
-            "securityGroupId": world.id("bare-group"),
-            "ipProtocol": "-1",
-            "referencedSecurityGroupId": world.id("group"),
-        },
-    ),
     "gateway-endpoint": Sample(
         "aws:ec2/vpcEndpoint:VpcEndpoint",
         lambda world: {

@@ -25,7 +25,6 @@ WHERE = {
     "scalableDimension": "sagemaker:variant:DesiredInstanceCount",
     "serviceNamespace": "sagemaker",
 }
-RULES: list[Values] = [{"rulePriority": 1, "selection": {"tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 5}, "action": {"type": "expire"}}]  # fmt: skip
 
 
 def setting(name: str, inputs: Values, **more: Any) -> Sample:
@@ -87,28 +86,10 @@ STORAGE = {
         ),
         seen="versioningConfiguration",
     ),
-    "ownership": setting(
-        "BucketOwnershipControls",
-        {"rule": {"objectOwnership": "BucketOwnerEnforced"}},
-        update=lambda world: {"rule": {"objectOwnership": "BucketOwnerPreferred"}},
-    ),
     "bucket-policy": setting(
         "BucketPolicy",
         {"policy": bucket_rule("shop-state")},
         update=lambda world: {"policy": bucket_rule("shop-state/x")},
-    ),
-    "bucket-lifecycle": setting(
-        "BucketLifecycleConfiguration",
-        {
-            "rules": [
-                {"id": "old", "status": "Enabled", "filter": {"prefix": "log/"}, "expiration": {"days": 3}}
-            ]
-        },
-        update=lambda world: {
-            "rules": [
-                {"id": "old", "status": "Enabled", "filter": {"prefix": "log/"}, "expiration": {"days": 9}}
-            ]
-        },
     ),
     "repository": Sample(
         "aws:ecr/repository:Repository",
@@ -128,11 +109,6 @@ STORAGE = {
             repositoryName=it, imageTagMutability="MUTABLE"
         ),
         seen="imageTagMutability",
-    ),
-    "repository-lifecycle": Sample(
-        "aws:ecr/lifecyclePolicy:LifecyclePolicy",
-        lambda world: {"repository": world.id("repository"), "policy": json.dumps({"rules": RULES})},
-        replace={"policy": json.dumps({"rules": []})},
     ),
     "key": Sample(
         "aws:kms/key:Key",
@@ -181,18 +157,11 @@ IDENTITY = {
     ),
     "attachment": Sample(
         "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
-        lambda world: {"role": world.output("role", "name"), "policyArn": world.output("policy", "arn")},
+        lambda world: {
+            "role": world.output("role", "name"),
+            "policyArn": "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy",
+        },
         replace={"policyArn": "arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy"},
-    ),
-    "policy": Sample(
-        "aws:iam/policy:Policy",
-        lambda world: {"name": "read", "policy": READ},
-        update=lambda world: {"policy": WRITE},
-        replace={"description": "reads"},
-        edit=lambda world, client, it: client("iam").create_policy_version(
-            PolicyArn=it, PolicyDocument=WRITE, SetAsDefault=True
-        ),
-        seen="policy",
     ),
 }
 
@@ -211,17 +180,26 @@ SERVING = {
         lambda world: {
             "name": "shop-1",
             "productionVariants": [
-                {"variantName": "AllTraffic", "modelName": world.id("model"), "instanceType": "ml.m5.xlarge", "initialInstanceCount": 1}  # noqa: E501
+                {
+                    "variantName": "AllTraffic",
+                    "modelName": world.id("model"),
+                    "instanceType": "ml.m5.xlarge",
+                    "initialInstanceCount": 1,
+                }
             ],
         },
-        replace={"productionVariants": [{"modelName": "shop-1", "instanceType": "ml.m5.large", "initialInstanceCount": 1}]},
+        replace={
+            "productionVariants": [
+                {"modelName": "shop-1", "instanceType": "ml.m5.large", "initialInstanceCount": 1}
+            ]
+        },
     ),
     "configuration-2": Sample(
         "aws:sagemaker/endpointConfiguration:EndpointConfiguration",
         lambda world: {
             "productionVariants": [
                 {"modelName": world.id("model"), "instanceType": "ml.m5.xlarge", "initialInstanceCount": 1}
-            ],
+            ]
         },
     ),
     "endpoint": Sample(
@@ -236,7 +214,10 @@ SERVING = {
         update=lambda world: {"maxCapacity": 8},
         replace={"resourceId": "endpoint/other/variant/AllTraffic"},
         edit=lambda world, client, it: client("application-autoscaling").register_scalable_target(
-            ServiceNamespace="sagemaker", ResourceId=it, ScalableDimension=WHERE["scalableDimension"], MinCapacity=2
+            ServiceNamespace="sagemaker",
+            ResourceId=it,
+            ScalableDimension=WHERE["scalableDimension"],
+            MinCapacity=2,
         ),
         seen="minCapacity",
     ),
@@ -249,17 +230,16 @@ SERVING = {
             "targetTrackingScalingPolicyConfiguration": {
                 "targetValue": 7200,
                 "scaleInCooldown": 300,
-                "predefinedMetricSpecification": {"predefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+                "predefinedMetricSpecification": {
+                    "predefinedMetricType": "SageMakerVariantInvocationsPerInstance"
+                },
             },
         },
         update=lambda world: {
             "targetTrackingScalingPolicyConfiguration": {
                 "targetValue": 600.5,
-                "customizedMetricSpecification": {
-                    "metricName": "Busy",
-                    "namespace": "shop",
-                    "statistic": "Average",
-                    "dimensions": [{"name": "a", "value": "b"}],
+                "predefinedMetricSpecification": {
+                    "predefinedMetricType": "SageMakerVariantInvocationsPerInstance"
                 },
             }
         },
@@ -294,29 +274,22 @@ SERVING = {
         update=lambda world: {"threshold": 0.5, "alarmDescription": "slow"},
         replace={"name": "other"},
         edit=lambda world, client, it: client("cloudwatch").put_metric_alarm(
-            AlarmName=it, Namespace="AWS/SageMaker", MetricName="ModelLatency", ExtendedStatistic="p99", Period=60,
-            ComparisonOperator="GreaterThanThreshold", Threshold=1, EvaluationPeriods=2, TreatMissingData="notBreaching",
-            Dimensions=[{"Name": "EndpointName", "Value": "shop"}, {"Name": "VariantName", "Value": "AllTraffic"}],
+            AlarmName=it,
+            Namespace="AWS/SageMaker",
+            MetricName="ModelLatency",
+            ExtendedStatistic="p99",
+            Period=60,
+            ComparisonOperator="GreaterThanThreshold",
+            Threshold=1,
+            EvaluationPeriods=2,
+            TreatMissingData="notBreaching",
+            Dimensions=[
+                {"Name": "EndpointName", "Value": "shop"},
+                {"Name": "VariantName", "Value": "AllTraffic"},
+            ],
         ),
         seen="threshold",
     ),
-    "math-alarm": Sample(
-        "aws:cloudwatch/metricAlarm:MetricAlarm",
-        lambda world: {
-            "name": "shop-errors",
-            "comparisonOperator": "GreaterThanThreshold",
-            "threshold": 0.01,
-            "evaluationPeriods": 2,
-            "metricQueries": [
-                {"id": "rate", "expression": "errors / calls", "returnData": True},
-                *(
-                    {"id": short, "metric": {"metricName": name, "namespace": "N", "period": 60, "stat": "Sum", "dimensions": {"E": "s"}}}  # noqa: E501
-                    for short, name in (("errors", "Invocation5XXErrors"), ("calls", "Invocations"))
-                ),
-            ],
-        },
-        update=lambda world: {"threshold": 0.02},
-    ),
-}  # fmt: skip
+}
 
 SERVICE = {**STORAGE, **IDENTITY, **SERVING}

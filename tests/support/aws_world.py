@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

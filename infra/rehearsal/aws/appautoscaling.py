@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.rehearsal.aws.kinds import flag, integer, number, text, thing, unordered
+from infra.rehearsal.aws.kinds import flag, integer, number, text, thing
 from infra.rehearsal.aws.resource import Call, Change, Reading, Resource
 
 SERVICE = "application-autoscaling"
@@ -43,24 +43,13 @@ TARGET = Resource(
         "minCapacity": integer(required=True),
         "maxCapacity": integer(required=True),
         "roleArn": text(computed=True, api="RoleARN", cfn="RoleARN"),
-        "suspendedState": thing(
-            {
-                name: flag(default=False)
-                for name in (
-                    "dynamicScalingInSuspended",
-                    "dynamicScalingOutSuspended",
-                    "scheduledScalingSuspended",
-                )
-            },
-            computed=True,
-        ),
     },
     outputs=("arn",),
     identity=WHERE,
     find=lambda call: [call.inputs["resourceId"]],
     create=_put_target,
     read=_read_target,
-    changes=(Change(("minCapacity", "maxCapacity", "roleArn", "suspendedState"), _put_target),),
+    changes=(Change(("minCapacity", "maxCapacity", "roleArn"), _put_target),),
     delete=lambda call: call.api.deregister_scalable_target(**call.body(*WHERE)),
     tag=lambda call, add, drop: None,
     gone=("ObjectNotFoundException",),
@@ -80,13 +69,6 @@ def _read_policy(call: Call) -> Reading | None:
     return None
 
 
-METRIC = {
-    "metricName": text(),
-    "namespace": text(),
-    "statistic": text(),
-    "unit": text(),
-    "dimensions": unordered({"name": text(required=True), "value": text(required=True)}),
-}
 POLICY = Resource(
     type="aws:appautoscaling/policy:Policy",
     service=SERVICE,
@@ -104,7 +86,6 @@ POLICY = Resource(
                 "predefinedMetricSpecification": thing(
                     {"predefinedMetricType": text(required=True), "resourceLabel": text()}
                 ),
-                "customizedMetricSpecification": thing(METRIC),
             }
         ),
     },

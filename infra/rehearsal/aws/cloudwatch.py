@@ -1,24 +1,15 @@
-"""Amazon CloudWatch: metric alarms, on one metric or on metric math."""
+"""Amazon CloudWatch: metric alarms."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from infra.rehearsal.aws.kinds import dimensions, flag, integer, number, text, thing, unordered
+from infra.rehearsal.aws.kinds import dimensions, flag, integer, number, text, unordered
 from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map
-
-STAT = ("MetricName", "Namespace", "Dimensions")
 
 
 def _put_alarm(call: Call) -> str:
     body = call.body()
-    for query in body.get("Metrics", ()):
-        if "MetricStat" in query:
-            stat = query["MetricStat"]
-            query["MetricStat"] = {
-                "Metric": {key: stat[key] for key in STAT if key in stat},
-                **{key: value for key, value in stat.items() if key not in STAT},
-            }
     tags = {} if call.id or not call.tags else {"Tags": call.pairs()}
     call.api.put_metric_alarm(**body, **tags)
     return str(call.inputs["name"])
@@ -29,14 +20,9 @@ def _read_alarm(call: Call) -> Reading | None:
     if not alarms:
         return None
     alarm: dict[str, Any] = alarms[0]
-    queries = []
-    for query in alarm.get("Metrics") or ():
-        stat = query.get("MetricStat")
-        flat = {"MetricStat": {**stat["Metric"], **stat}} if stat else {}
-        queries.append({**query, **flat})
     arn = alarm["AlarmArn"]
     tags = tag_map(call.api.list_tags_for_resource(ResourceARN=arn)["Tags"])
-    return Reading({**alarm, "Metrics": queries}, {"arn": arn}, tags)
+    return Reading(alarm, {"arn": arn}, tags)
 
 
 def _tag(call: Call, add: dict[str, str], drop: list[str]) -> None:
@@ -58,7 +44,6 @@ SETTINGS = {
     "statistic": text(),
     "extendedStatistic": text(),
     "threshold": number(),
-    "thresholdMetricId": text(),
     "unit": text(),
     "treatMissingData": text(default="missing"),
     "evaluateLowSampleCountPercentiles": text(
@@ -69,29 +54,6 @@ SETTINGS = {
     "alarmActions": unordered(),
     "okActions": unordered(api="OKActions", cfn="OKActions"),
     "insufficientDataActions": unordered(),
-    "metricQueries": unordered(
-        {
-            "id": text(required=True),
-            "expression": text(),
-            "label": text(),
-            "period": integer(),
-            "returnData": flag(default=False),
-            "accountId": text(),
-            "metric": thing(
-                {
-                    "metricName": text(required=True),
-                    "namespace": text(),
-                    "period": integer(required=True),
-                    "stat": text(required=True),
-                    "unit": text(),
-                    "dimensions": dimensions(),
-                },
-                api="MetricStat",
-            ),
-        },
-        api="Metrics",
-        cfn="Metrics",
-    ),
 }
 
 ALARM = Resource(

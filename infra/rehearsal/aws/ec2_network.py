@@ -1,17 +1,15 @@
-"""Amazon EC2: VPC, subnet, route table, routes, VPC endpoint, and the zones as a data source."""
+"""Amazon EC2: VPC, subnet, route table, routes, VPC endpoint."""
 
 from __future__ import annotations
 
 import zlib
 from typing import Any
 
-from infra.rehearsal.aws.clients import Account
 from infra.rehearsal.aws.ec2_tags import one, tag, tagged, tags_at_birth
 from infra.rehearsal.aws.kinds import flag, policy, text, unordered
 from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map
-from infra.rehearsal.engine.provider import Refused, Values
+from infra.rehearsal.engine.provider import Values
 
-SOURCE = "internal/service/ec2/"
 DNS = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "EnableDnsHostnames"}
 
 
@@ -308,34 +306,3 @@ ENDPOINT = Resource(
 )
 
 RESOURCES = (VPC, SUBNET, TABLE, ROUTE, ASSOCIATION, ENDPOINT)
-
-
-def _zones(account: Account, args: Values) -> Values:
-    strange = sorted(
-        set(args) - {"state", "filters", "excludeNames", "excludeZoneIds", "allAvailabilityZones", "region"}
-    )
-    if strange:
-        raise Refused("UnknownArgument", f"getAvailabilityZones: the embedded engine does not know {strange}")
-    filters = [{"Name": item["name"], "Values": item["values"]} for item in args.get("filters") or ()]
-    if args.get("state"):
-        filters.append({"Name": "state", "Values": [args["state"]]})
-    answer = account.client("ec2").describe_availability_zones(
-        Filters=filters, AllAvailabilityZones=bool(args.get("allAvailabilityZones"))
-    )
-    zones = [
-        zone
-        for zone in answer["AvailabilityZones"]
-        if zone["ZoneName"] not in (args.get("excludeNames") or ())
-        and zone["ZoneId"] not in (args.get("excludeZoneIds") or ())
-    ]
-    return {
-        "id": account.region,
-        "region": account.region,
-        "names": [zone["ZoneName"] for zone in zones],
-        "zoneIds": [zone["ZoneId"] for zone in zones],
-        "groupNames": sorted({zone.get("GroupName", account.region) for zone in zones}),
-        **{key: args[key] for key in ("state", "filters") if args.get(key)},
-    }
-
-
-FUNCTIONS = {"aws:index/getAvailabilityZones:getAvailabilityZones": _zones}

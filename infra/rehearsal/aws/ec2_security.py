@@ -1,16 +1,14 @@
-"""Amazon EC2: security group with its rules inline, and the rules that are resources of their own."""
+"""Amazon EC2: security group with its rules inline."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from infra.rehearsal.aws import naming
 from infra.rehearsal.aws.ec2_tags import describe, tag, tags_at_birth
 from infra.rehearsal.aws.kinds import flag, integer, items, text, unordered
 from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map
 from infra.rehearsal.engine.provider import Values
 
-SOURCE = "internal/service/vpc/security_group_ingress_rule.go"
 Atom = tuple[str, int, int, str, str, str]
 """One permission in its smallest form: protocol, from, to, kind of peer, peer, description."""
 
@@ -162,93 +160,4 @@ GROUP = Resource(
 )
 
 
-def _rule(side: str) -> Resource:
-    """A rule that is a resource of its own: what it allows changes in place, its group does not."""
-
-    def permission(call: Call) -> dict[str, Any]:
-        inputs = call.inputs
-        kinds = dict(
-            zip(("cidrIpv4", "cidrIpv6", "prefixListId", "referencedSecurityGroupId"), KINDS, strict=True)
-        )
-        low, high = inputs.get("fromPort", 0), inputs.get("toPort", 0)
-        atoms: set[Atom] = {
-            (inputs["ipProtocol"], low, high, kind, inputs[name], inputs.get("description") or "")
-            for name, kind in kinds.items()
-            if inputs.get(name)
-        }
-        return _permissions(atoms)[0]
-
-    def find(call: Call) -> list[str]:
-        filters = naming.filters(call.tags)
-        filters += [{"Name": "group-id", "Values": [call.inputs["securityGroupId"]]}] if filters else []
-        rules = describe(call, "security_group_rules", filters) if filters else []
-        return [rule["SecurityGroupRuleId"] for rule in rules if rule["IsEgress"] == (side == "egress")]
-
-    def create(call: Call) -> str:
-        answer = getattr(call.api, f"authorize_security_group_{side}")(
-            GroupId=call.inputs["securityGroupId"],
-            IpPermissions=[permission(call)],
-            **tags_at_birth(call, "security-group-rule"),
-        )
-        return str(answer["SecurityGroupRules"][0]["SecurityGroupRuleId"])
-
-    def read(call: Call) -> Reading | None:
-        rules = call.api.describe_security_group_rules(SecurityGroupRuleIds=[call.id])["SecurityGroupRules"]
-        if not rules:
-            return None
-        rule = rules[0]
-        ports = {} if rule["IpProtocol"] == "-1" else {"from": rule.get("FromPort"), "to": rule.get("ToPort")}
-        answer = {
-            **rule,
-            "FromPort": ports.get("from"),
-            "ToPort": ports.get("to"),
-            "ReferencedGroupId": (rule.get("ReferencedGroupInfo") or {}).get("GroupId"),
-        }
-        arn = call.account.arn("ec2", f"security-group-rule/{call.id}")
-        return Reading(answer, {"arn": arn, "securityGroupRuleId": call.id}, tag_map(rule.get("Tags")))
-
-    def change(call: Call) -> None:
-        wanted = call.body(without=("securityGroupId",))
-        call.api.modify_security_group_rules(
-            GroupId=call.inputs["securityGroupId"],
-            SecurityGroupRules=[{"SecurityGroupRuleId": call.id, "SecurityGroupRule": wanted}],
-        )
-
-    def delete(call: Call) -> None:
-        getattr(call.api, f"revoke_security_group_{side}")(
-            GroupId=call.inputs["securityGroupId"], SecurityGroupRuleIds=[call.id]
-        )
-
-    in_place = {"replaces": False, "source": SOURCE}
-    peers = {
-        "ipProtocol": text(required=True, **in_place),
-        "fromPort": integer(**in_place),
-        "toPort": integer(**in_place),
-        "cidrIpv4": text(cfn="CidrIp", **in_place),
-        "cidrIpv6": text(**in_place),
-        "prefixListId": text(**in_place),
-        "referencedSecurityGroupId": text(
-            api="ReferencedGroupId",
-            cfn=f"{'Source' if side == 'ingress' else 'Destination'}SecurityGroupId",
-            **in_place,
-        ),
-        "description": text(),
-    }
-    noun = f"SecurityGroup{side.capitalize()}"
-    return Resource(
-        type=f"aws:vpc/s{noun[1:]}Rule:{noun}Rule",
-        service="ec2",
-        cloudformation=f"AWS::EC2::{noun}",
-        properties={"securityGroupId": text(required=True, cfn="GroupId", api="GroupId"), **peers},
-        outputs=("arn", "securityGroupRuleId"),
-        find=find,
-        create=create,
-        read=read,
-        changes=(Change(tuple(peers), change),),
-        delete=delete,
-        tag=tag,
-        gone=("InvalidSecurityGroupRuleId.NotFound", "InvalidGroup.NotFound"),
-    )
-
-
-RESOURCES = (GROUP, _rule("ingress"), _rule("egress"))
+RESOURCES = (GROUP,)

@@ -1,8 +1,8 @@
-"""Amazon ECR: image repository and its lifecycle policy."""
+"""Amazon ECR: image repository."""
 
 from __future__ import annotations
 
-from infra.rehearsal.aws.kinds import camel, flag, items, policy, text, thing
+from infra.rehearsal.aws.kinds import camel, flag, items, text, thing
 from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map
 
 
@@ -80,36 +80,4 @@ REPOSITORY = Resource(
 )
 
 
-def _put_policy(call: Call) -> str:
-    call.api.put_lifecycle_policy(
-        repositoryName=call.inputs["repository"], lifecyclePolicyText=call.inputs["policy"]
-    )
-    return str(call.inputs["repository"])
-
-
-def _read_policy(call: Call) -> Reading:
-    answer = call.api.get_lifecycle_policy(repositoryName=call.id)
-    return Reading(
-        {"repository": answer["repositoryName"], "policy": answer["lifecyclePolicyText"]},
-        {"registryId": answer["registryId"]},
-    )
-
-
-SOURCE = "internal/service/ecr/lifecycle_policy.go"
-LIFECYCLE = Resource(
-    type="aws:ecr/lifecyclePolicy:LifecyclePolicy",
-    service="ecr",
-    spelling=camel,
-    properties={
-        "repository": text(required=True, replaces=True, source=SOURCE),
-        "policy": policy(required=True, replaces=True, source=SOURCE),
-    },
-    outputs=("registryId",),
-    identity=("repository",),
-    create=_put_policy,
-    read=_read_policy,
-    delete=lambda call: call.api.delete_lifecycle_policy(repositoryName=call.id),
-    gone=("RepositoryNotFoundException", "LifecyclePolicyNotFoundException"),
-)
-
-RESOURCES = (REPOSITORY, LIFECYCLE)
+RESOURCES = (REPOSITORY,)

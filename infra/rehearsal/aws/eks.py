@@ -83,14 +83,10 @@ def _cluster_ready(call: Call) -> bool:
     return _is_active(cluster["status"], (cluster.get("health") or {}).get("issues", []), call)
 
 
-def _update_cluster(name: str) -> Change:
-    """EKS takes one kind of change at a time."""
-
-    def act(call: Call) -> None:
-        call.api.update_cluster_config(name=call.id, **call.body(name))
-        call.settle()
-
-    return Change((name,), act)
+def _update_access(call: Call) -> None:
+    mode = {"authenticationMode": call.inputs["accessConfig"]["authenticationMode"]}
+    call.api.update_cluster_config(name=call.id, accessConfig=mode)
+    call.settle()
 
 
 def _update_vpc(call: Call) -> None:
@@ -143,7 +139,7 @@ CLUSTER = Resource(
             {
                 "provider": thing({"keyArn": text(required=True)}, required=True),
                 "resources": unordered(required=True),
-            },
+            }
         ),
         "accessConfig": thing(
             {
@@ -154,17 +150,7 @@ CLUSTER = Resource(
             computed=True,
             echo=True,
         ),
-        "kubernetesNetworkConfig": thing(
-            {
-                "ipFamily": text(computed=True),
-                "serviceIpv4Cidr": text(computed=True),
-                "serviceIpv6Cidr": text(output=True),
-            },
-            computed=True,
-        ),
-        "upgradePolicy": thing({"supportType": text(computed=True)}, computed=True, echo=True),
         "enabledClusterLogTypes": unordered(),
-        "bootstrapSelfManagedAddons": flag(default=True, echo=True),
     },
     outputs=(
         *("arn", "endpoint", "certificateAuthority", "createdAt", "identities", "platformVersion", "status"),
@@ -180,24 +166,15 @@ CLUSTER = Resource(
     broken=lambda call: "CREATE_FAILED" if _cluster(call)["status"] == "FAILED" else "",
     changes=(
         Change(("version",), _update_version),
-        _update_cluster("accessConfig"),
-        _update_cluster("upgradePolicy"),
+        Change(("accessConfig",), _update_access),
         Change(("enabledClusterLogTypes",), _update_logging),
         Change(("vpcConfig",), _update_vpc),
-        Change(("encryptionConfig",), lambda call: _encrypt(call)),
     ),
     delete=lambda call: call.api.delete_cluster(name=call.id),
     tag=_tag,
     gone=GONE,
     patience=PATIENCE,
 )
-
-
-def _encrypt(call: Call) -> None:
-    call.api.associate_encryption_config(
-        clusterName=call.id, encryptionConfig=[call.body("encryptionConfig")["encryptionConfig"]]
-    )
-    call.settle()
 
 
 def _names(call: Call) -> dict[str, str]:

@@ -1,9 +1,6 @@
-"""AWS IAM: roles, their policies and attachments, managed policies."""
+"""AWS IAM: roles, their inline policies, attachments of managed ones."""
 
 from __future__ import annotations
-
-import json
-from typing import Any
 
 from infra.rehearsal.aws.kinds import flag, integer, policy, text
 from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map
@@ -51,15 +48,11 @@ def _delete_role(call: Call) -> None:
     call.api.delete_role(RoleName=call.id)
 
 
-def _tagger(noun: str, key: str) -> Any:
-    def tag(call: Call, add: dict[str, str], drop: list[str]) -> None:
-        if add:
-            pairs = [{"Key": name, "Value": add[name]} for name in sorted(add)]
-            getattr(call.api, f"tag_{noun}")(**{key: call.id}, Tags=pairs)
-        if drop:
-            getattr(call.api, f"untag_{noun}")(**{key: call.id}, TagKeys=drop)
-
-    return tag
+def _tag(call: Call, add: dict[str, str], drop: list[str]) -> None:
+    if add:
+        call.api.tag_role(RoleName=call.id, Tags=[{"Key": key, "Value": add[key]} for key in sorted(add)])
+    if drop:
+        call.api.untag_role(RoleName=call.id, TagKeys=drop)
 
 
 ROLE = Resource(
@@ -93,7 +86,7 @@ ROLE = Resource(
         Change(("permissionsBoundary",), _change_boundary),
     ),
     delete=_delete_role,
-    tag=_tagger("role", "RoleName"),
+    tag=_tag,
     gone=GONE,
 )
 
@@ -162,70 +155,4 @@ ATTACHMENT = Resource(
 )
 
 
-def _find_policy(call: Call) -> list[str]:
-    path = call.inputs["path"]
-    return [f"arn:{call.account.partition}:iam::{call.account.id}:policy{path}{call.inputs['name']}"]
-
-
-def _create_policy(call: Call) -> str:
-    return str(call.api.create_policy(**call.body(), Tags=call.pairs())["Policy"]["Arn"])
-
-
-def _read_policy(call: Call) -> Reading:
-    managed = call.api.get_policy(PolicyArn=call.id)["Policy"]
-    version = call.api.get_policy_version(PolicyArn=call.id, VersionId=managed["DefaultVersionId"])[
-        "PolicyVersion"
-    ]
-    tags = call.api.list_policy_tags(PolicyArn=call.id)["Tags"]
-    return Reading(
-        {**managed, "PolicyDocument": json.dumps(version["Document"])},
-        {"arn": managed["Arn"], "policyId": managed["PolicyId"]},
-        tag_map(tags),
-    )
-
-
-def _versions(call: Call) -> list[str]:
-    """The ids of the versions that are not the default one, oldest first."""
-    versions = call.api.list_policy_versions(PolicyArn=call.id)["Versions"]
-    return sorted((v["VersionId"] for v in versions if not v["IsDefaultVersion"]), key=lambda v: int(v[1:]))
-
-
-def _change_policy(call: Call) -> None:
-    old = _versions(call)
-    if len(old) >= 4:
-        # IAM keeps five versions at most: make room as terraform does (internal/service/iam/policy.go).
-        call.api.delete_policy_version(PolicyArn=call.id, VersionId=old[0])
-    call.api.create_policy_version(PolicyArn=call.id, PolicyDocument=call.inputs["policy"], SetAsDefault=True)
-
-
-def _delete_policy(call: Call) -> None:
-    for version in _versions(call):
-        call.api.delete_policy_version(PolicyArn=call.id, VersionId=version)
-    call.api.delete_policy(PolicyArn=call.id)
-
-
-POLICY = Resource(
-    type="aws:iam/policy:Policy",
-    service="iam",
-    cloudformation="AWS::IAM::ManagedPolicy",
-    properties={
-        "name": text(api="PolicyName", cfn="ManagedPolicyName"),
-        "path": text(default="/"),
-        "description": text(),
-        "policy": policy(required=True, api="PolicyDocument", cfn="PolicyDocument"),
-    },
-    # attachmentCount is left out: another resource's create would make it look like drift.
-    outputs=("arn", "policyId"),
-    identity=("name", "path"),
-    name="name",
-    name_form=("", 128),
-    find=_find_policy,
-    create=_create_policy,
-    read=_read_policy,
-    changes=(Change(("policy",), _change_policy),),
-    delete=_delete_policy,
-    tag=_tagger("policy", "PolicyArn"),
-    gone=GONE,
-)
-
-RESOURCES = (ROLE, ROLE_POLICY, ATTACHMENT, POLICY)
+RESOURCES = (ROLE, ROLE_POLICY, ATTACHMENT)

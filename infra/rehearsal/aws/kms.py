@@ -157,10 +157,7 @@ ALIAS = Resource(
     type="aws:kms/alias:Alias",
     service="kms",
     cloudformation="AWS::KMS::Alias",
-    properties={
-        "name": text(api="AliasName", cfn="AliasName"),
-        "targetKeyId": text(required=True),
-    },
+    properties={"name": text(api="AliasName", cfn="AliasName"), "targetKeyId": text(required=True)},
     outputs=("arn", "targetKeyArn"),
     volatile={"targetKeyArn": ("targetKeyId",)},
     identity=("name",),

@@ -34,7 +34,8 @@ def is_automatic(row: Resource, inputs: Mapping[str, Any]) -> bool:
 
 def merged(default_tags: Mapping[str, str], inputs: Values) -> dict[str, str]:
     """`tagsAll`: the provider's default tags under the resource's own."""
-    return {**default_tags, **(inputs.get("tags") or {})}
+    own = inputs.get("tags") or {}
+    return {**default_tags, **({} if own is UNKNOWN else own)}
 
 
 def known(tags: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from infra.rehearsal.aws.kinds import flag, integer, items, policy, text, thing, unordered
+from infra.rehearsal.aws.kinds import flag, policy, text, thing, unordered
 from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map
 
 SOURCE = "internal/service/s3/"
@@ -69,10 +69,7 @@ BUCKET = Resource(
     type="aws:s3/bucket:Bucket",
     service="s3",
     cloudformation="AWS::S3::Bucket",
-    properties={
-        "bucket": text(cfn="BucketName"),
-        "forceDestroy": flag(default=False, local=True),
-    },
+    properties={"bucket": text(cfn="BucketName"), "forceDestroy": flag(default=False, local=True)},
     outputs=("arn", "bucketDomainName", "bucketRegionalDomainName", "bucketRegion"),
     identity=("bucket",),
     name="bucket",
@@ -183,20 +180,6 @@ VERSIONING = replace(
     lingers=True,
 )
 
-OWNERSHIP = _setting(
-    "BucketOwnershipControls",
-    {"rule": thing({"objectOwnership": text(required=True)}, required=True)},
-    "bucket_ownership_controls.go",
-    lambda call: call.api.put_bucket_ownership_controls(
-        Bucket=call.inputs["bucket"], OwnershipControls={"Rules": [call.body("rule")["Rule"]]}
-    ),
-    lambda call: {
-        "Rule": call.api.get_bucket_ownership_controls(Bucket=call.id)["OwnershipControls"]["Rules"][0]
-    },
-    lambda call: call.api.delete_bucket_ownership_controls(Bucket=call.id),
-    ("OwnershipControlsNotFoundError",),
-)
-
 POLICY = _setting(
     "BucketPolicy",
     {"policy": policy(required=True)},
@@ -207,28 +190,4 @@ POLICY = _setting(
     ("NoSuchBucketPolicy",),
 )
 
-LIFECYCLE = _setting(
-    "BucketLifecycleConfiguration",
-    {
-        "rules": items(
-            {
-                "id": text(required=True, api="ID"),
-                "status": text(required=True),
-                "filter": thing({"prefix": text()}, echo=True),
-                "expiration": thing({"days": integer()}),
-                "noncurrentVersionExpiration": thing({"noncurrentDays": integer()}),
-                "abortIncompleteMultipartUpload": thing({"daysAfterInitiation": integer()}),
-            },
-            required=True,
-        )
-    },
-    "bucket_lifecycle_configuration.go",
-    lambda call: call.api.put_bucket_lifecycle_configuration(
-        Bucket=call.inputs["bucket"], LifecycleConfiguration=call.body("rules")
-    ),
-    lambda call: {"Rules": call.api.get_bucket_lifecycle_configuration(Bucket=call.id)["Rules"]},
-    lambda call: call.api.delete_bucket_lifecycle(Bucket=call.id),
-    ("NoSuchLifecycleConfiguration",),
-)
-
-RESOURCES = (BUCKET, ENCRYPTION, ACCESS_BLOCK, VERSIONING, OWNERSHIP, POLICY, LIFECYCLE)
+RESOURCES = (BUCKET, ENCRYPTION, ACCESS_BLOCK, VERSIONING, POLICY)

@@ -7,12 +7,10 @@ from typing import Any
 from infra.rehearsal.aws.kinds import (
     Properties,
     flag,
-    from_api,
     integer,
     items,
     mapping,
     number,
-    pascal,
     text,
     thing,
     unordered,
@@ -94,25 +92,6 @@ VARIANT: Properties = {
     "modelDataDownloadTimeoutInSeconds": integer(),
     "volumeSizeInGb": integer(api="VolumeSizeInGB"),
     "inferenceAmiVersion": text(),
-    "enableSsmAccess": flag(api="EnableSSMAccess"),
-    "managedInstanceScaling": thing(
-        {"status": text(), "minInstanceCount": integer(), "maxInstanceCount": integer()}
-    ),
-    "serverlessConfig": thing(
-        {
-            "maxConcurrency": integer(required=True),
-            "memorySizeInMb": integer(required=True, api="MemorySizeInMB"),
-            "provisionedConcurrency": integer(),
-        }
-    ),
-}
-
-CAPTURE: Properties = {
-    "enableCapture": flag(),
-    "initialSamplingPercentage": integer(required=True),
-    "destinationS3Uri": text(required=True),
-    "kmsKeyId": text(),
-    "captureOptions": items({"captureMode": text(required=True)}, required=True),
 }
 
 
@@ -140,7 +119,6 @@ CONFIGURATION = Resource(
         "productionVariants": items(VARIANT, required=True),
         "kmsKeyArn": text(api="KmsKeyId", cfn="KmsKeyId"),
         "executionRoleArn": text(computed=True),
-        "dataCaptureConfig": thing(CAPTURE),
     },
     outputs=("arn",),
     identity=("name",),
@@ -154,38 +132,6 @@ CONFIGURATION = Resource(
     gone=GONE,
 )
 
-CAPACITY: Properties = {"type": text(required=True), "value": integer(required=True)}
-DEPLOYMENT: Properties = {
-    "autoRollbackConfiguration": thing(
-        {"alarms": unordered({"alarmName": text(required=True)})},
-        replaces=True,
-        source="internal/service/sagemaker/endpoint.go",
-    ),
-    "blueGreenUpdatePolicy": thing(
-        {
-            "maximumExecutionTimeoutInSeconds": integer(computed=True),
-            "terminationWaitInSeconds": integer(default=0),
-            "trafficRoutingConfiguration": thing(
-                {
-                    "type": text(required=True),
-                    "waitIntervalInSeconds": integer(required=True),
-                    "canarySize": thing(CAPACITY),
-                    "linearStepSize": thing(CAPACITY),
-                },
-                required=True,
-            ),
-        }
-    ),
-    "rollingUpdatePolicy": thing(
-        {
-            "maximumBatchSize": thing(CAPACITY, required=True),
-            "rollbackMaximumBatchSize": thing(CAPACITY),
-            "maximumExecutionTimeoutInSeconds": integer(),
-            "waitIntervalInSeconds": integer(required=True),
-        }
-    ),
-}
-
 
 def _create_endpoint(call: Call) -> str:
     call.api.create_endpoint(**call.body(), Tags=call.pairs())
@@ -194,7 +140,7 @@ def _create_endpoint(call: Call) -> str:
 
 def _update_endpoint(call: Call) -> None:
     """AWS keeps the capacity that automatic scaling gave only when told to."""
-    body = call.body("endpointConfigName", "deploymentConfig")
+    body = call.body("endpointConfigName")
     call.api.update_endpoint(EndpointName=call.id, **body, RetainAllVariantProperties=True)
 
 
@@ -203,10 +149,7 @@ def _read_endpoint(call: Call) -> Reading | None:
     if endpoint["EndpointStatus"] == "Deleting":
         # It is there until it is gone: the wait after a delete goes on, a refresh does not miss it.
         return Reading({"EndpointName": call.id}, {"arn": endpoint["EndpointArn"]}, {})
-    arn = endpoint["EndpointArn"]
-    settings: dict[str, Any] = endpoint.get("LastDeploymentConfig") or {}
-    answer = {**endpoint, "DeploymentConfig": settings if from_api(DEPLOYMENT, settings, pascal) else None}
-    return Reading(answer, {"arn": arn}, _tags(call, arn))
+    return Reading(endpoint, {"arn": endpoint["EndpointArn"]}, _tags(call, endpoint["EndpointArn"]))
 
 
 def _describe(call: Call) -> dict[str, Any]:
@@ -242,7 +185,6 @@ ENDPOINT = Resource(
     properties={
         "name": text(api="EndpointName", cfn="EndpointName"),
         "endpointConfigName": text(required=True),
-        "deploymentConfig": thing(DEPLOYMENT, echo=True),
     },
     outputs=("arn",),
     identity=("name",),
@@ -253,7 +195,7 @@ ENDPOINT = Resource(
     read=_read_endpoint,
     ready=_in_service,
     broken=_endpoint_failed,
-    changes=(Change(("endpointConfigName", "deploymentConfig"), _update_endpoint),),
+    changes=(Change(("endpointConfigName",), _update_endpoint),),
     delete=lambda call: call.api.delete_endpoint(EndpointName=call.id),
     tag=_tag,
     gone=GONE,

@@ -1,0 +1,293 @@
+"""The provider's verbs beyond one row's life: guards, names, failures, what a kill leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aws_samples_platform import PLATFORM
+from aws_samples_serving import SERVICE
+from aws_world import PROJECT, World, who
+
+from infra.rehearsal.aws.clients import loopback
+from infra.rehearsal.aws.provider import AwsProvider, AwsProviders
+from infra.rehearsal.aws.table import Table
+from infra.rehearsal.cloud.client import LocalCloud
+from infra.rehearsal.engine.provider import UNKNOWN, PartialFailure, Refused, Values
+
+ROLE = "aws:iam/role:Role"
+VPC = "aws:ec2/vpc:Vpc"
+SUBNET = "aws:ec2/subnet:Subnet"
+ENDPOINT = "aws:sagemaker/endpoint:Endpoint"
+NODES = "aws:eks/nodeGroup:NodeGroup"
+HERE = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+
+
+@pytest.fixture
+def world(provider: AwsProvider) -> World:
+    return World(provider, {**SERVICE, **PLATFORM})
+
+
+@pytest.fixture
+def unconnected(table: Table) -> AwsProvider:
+    """Enough for checks and diffs: they call nothing."""
+    provider = AwsProvider(HERE, table=table)
+    provider.configure({"region": "us-east-1"})
+    return provider
+
+
+# ---- the account guard ----
+
+
+@pytest.mark.parametrize(
+    ("environment", "configuration"),
+    [
+        ({}, {"region": "us-east-1"}),
+        ({"AWS_ENDPOINT_URL": "https://sts.amazonaws.com"}, {}),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1.example.org:5000"}, {}),
+        ({**HERE, "AWS_ENDPOINT_URL_S3": "https://s3.amazonaws.com"}, {}),
+        (HERE, {"endpoints": [{"ec2": "https://ec2.us-east-1.amazonaws.com"}]}),
+    ],
+)
+def test_a_real_account_is_refused(environment: dict[str, str], configuration: Values, table: Table) -> None:
+    with pytest.raises(Refused, match="use the Pulumi CLI"):
+        AwsProvider(environment, table=table).configure(configuration)
+
+
+@pytest.mark.parametrize(
+    ("url", "yes"),
+    [("http://localhost:1", True), ("http://[::1]:1", True), ("http://10.0.0.1", False), ("", False)],
+)
+def test_what_this_machine_is(url: str, yes: bool) -> None:
+    assert loopback(url) is yes
+
+
+def test_another_account_is_refused(cloud: LocalCloud, table: Table) -> None:
+    provider = AwsProvider(cloud.environment(), table=table)
+    with pytest.raises(Refused, match="123456789012 is not in allowedAccountIds"):
+        provider.configure({"allowedAccountIds": ["999999999999"]})
+
+
+def test_configuration_it_does_not_know_is_refused(table: Table) -> None:
+    with pytest.raises(Refused, match="assumeRoles"):
+        AwsProvider(HERE, table=table).configure({"assumeRoles": [{"roleArn": "x"}]})
+
+
+def test_only_aws_is_made_and_the_session_is_shared() -> None:
+    providers = AwsProviders()
+    first, second = (providers("aws", {}, HERE) for _ in range(2))
+    assert first.sessions is second.sessions
+    with pytest.raises(Refused, match="kubernetes"):
+        providers("kubernetes", {}, HERE)
+
+
+# ---- check ----
+
+
+def test_a_type_it_does_not_know_is_named(unconnected: AwsProvider) -> None:
+    checked = unconnected.check("aws:rds/instance:Instance", who("db"), None, {}, fresh_name=False)
+    assert "aws:rds/instance:Instance" in checked.failures[0].reason
+    assert not unconnected.supports("aws:rds/instance:Instance")
+
+
+@pytest.mark.parametrize(
+    ("token", "inputs", "where"),
+    [
+        (VPC, {"cidrBlock": "10.0.0.0/16", "flavour": 1}, "flavour"),
+        (SUBNET, {}, "vpcId"),
+        (SUBNET, {"vpcId": "vpc-1", "mapPublicIpOnLaunch": "yes"}, "mapPublicIpOnLaunch"),
+        (SUBNET, {"vpcId": ["vpc-1"]}, "vpcId"),
+        (VPC, {"region": "eu-west-1"}, "region"),
+        (NODES, {"scalingConfig": {"minSize": 1.5}}, "scalingConfig.minSize"),
+        (NODES, {"taints": [{"key": "a", "effect": "b", "colour": "c"}]}, "taints[0].colour"),
+        ("aws:eks/cluster:Cluster", {"vpcConfig": {"subnetIds": [], "vpcId": "vpc-1"}}, "vpcConfig.vpcId"),
+    ],
+)
+def test_inputs_that_cannot_be(unconnected: AwsProvider, token: str, inputs: Values, where: str) -> None:
+    checked = unconnected.check(token, who("x"), None, inputs, fresh_name=False)
+    assert where in [failure.property for failure in checked.failures]
+
+
+def test_unknown_inputs_pass_a_check(unconnected: AwsProvider) -> None:
+    checked = unconnected.check(SUBNET, who("x"), None, {"vpcId": UNKNOWN, "tags": UNKNOWN}, fresh_name=False)
+    assert checked.failures == ()
+    assert checked.inputs["vpcId"] is UNKNOWN
+    foreseen = unconnected.create(SUBNET, who("x"), checked.inputs, preview=True, timeout=None).outputs
+    assert foreseen["tagsAll"] is UNKNOWN
+    assert foreseen["arn"] is UNKNOWN
+
+
+def test_automatic_names_are_kept_renewed_and_found_again(unconnected: AwsProvider) -> None:
+    def name(olds: Values | None, *, fresh: bool = False) -> Values:
+        given = {"assumeRolePolicy": "{}"}
+        return unconnected.check(ROLE, who("serving"), olds, given, fresh_name=fresh).inputs
+
+    first = name(None)
+    assert first["name"].startswith("serving-")
+    assert len(first["name"]) == len("serving-") + 7
+    assert name(None) == first, "a killed first run comes to the same name"
+    assert name(first) == first
+    successor = name(first, fresh=True)
+    assert successor["name"] != first["name"]
+    assert name(first, fresh=True) == successor, "a killed replacement comes to the same name"
+
+
+# ---- diff ----
+
+
+def test_an_unknown_in_a_fixed_property_foretells_a_replacement(unconnected: AwsProvider) -> None:
+    olds = {"vpcId": "vpc-1", "cidrBlock": "10.0.0.0/24", "mapPublicIpOnLaunch": False}
+    diff = unconnected.diff(SUBNET, "subnet-1", olds, {}, {**olds, "vpcId": UNKNOWN})
+    assert (diff.changed, diff.replaces) == (("vpcId",), ("vpcId",))
+
+
+@pytest.mark.parametrize(
+    ("token", "old", "new"),
+    [
+        (NODES, {"subnetIds": ["a", "b"]}, {"subnetIds": ["b", "a"]}),
+        (NODES, {"amiType": "AL2023"}, {}),
+        (NODES, {"labels": {}}, {}),
+        (
+            ROLE,
+            {"assumeRolePolicy": '{"Action": "a", "B": [1]}'},
+            {"assumeRolePolicy": '{"B":1,"Action":["a"]}'},
+        ),
+    ],
+)
+def test_what_is_no_difference(unconnected: AwsProvider, token: str, old: Values, new: Values) -> None:
+    assert unconnected.diff(token, "x", old, {}, new).changed == ()
+
+
+def test_a_fixed_name_is_deleted_before_its_replacement(unconnected: AwsProvider) -> None:
+    def diff(**more: Any) -> bool:
+        olds = {"name": "shop", "path": "/", **more}
+        return unconnected.diff(ROLE, "shop", olds, {}, {**olds, "path": "/x/"}).delete_before_replace
+
+    assert diff()
+    assert not diff(__defaults=["name"])
+
+
+def test_a_template_version_updates_and_another_template_replaces(unconnected: AwsProvider) -> None:
+    olds = {"launchTemplate": {"id": "lt-1", "version": "1"}}
+    version = unconnected.diff(NODES, "c:n", olds, {}, {"launchTemplate": {"id": "lt-1", "version": UNKNOWN}})
+    assert (version.changed, version.replaces) == (("launchTemplate",), ())
+    other = unconnected.diff(NODES, "c:n", olds, {}, {"launchTemplate": {"id": "lt-2", "version": "1"}})
+    assert other.replaces == ("launchTemplate",)
+
+
+def test_default_tags_are_under_the_resources_own(cloud: LocalCloud, table: Table) -> None:
+    provider = AwsProvider(cloud.environment(), table=table)
+    provider.configure({"defaultTags": {"tags": {"team": "shop", "a": "b"}}})
+    inputs = {
+        "cidrBlock": "10.0.0.0/16",
+        "instanceTenancy": "default",
+        "enableDnsSupport": True,
+        "tags": {"a": "c"},
+    }
+    made = provider.create(VPC, who("vpc"), inputs, preview=False, timeout=None)
+    assert made.outputs["tagsAll"] == {"team": "shop", "a": "c"}
+    found = provider.read(VPC, made.id, inputs, made.outputs)
+    assert found is not None
+    assert found.inputs["tags"] == {"a": "c"}
+    provider.configure({"defaultTags": {"tags": {"team": "other"}}})
+    assert provider.diff(VPC, made.id, inputs, made.outputs, inputs).changed == ("tagsAll",)
+    outputs = provider.update(VPC, made.id, inputs, made.outputs, inputs, preview=False, timeout=None)
+    assert outputs["tagsAll"] == {"team": "other", "a": "c"}
+
+
+# ---- failures, and what a kill leaves ----
+
+
+def test_the_apis_no_is_told_in_its_words(provider: AwsProvider) -> None:
+    inputs = {"vpcId": "vpc-00000000000000000", "cidrBlock": "10.0.0.0/24", "mapPublicIpOnLaunch": False}
+    with pytest.raises(Refused) as refused:
+        provider.create(SUBNET, who("x"), inputs, preview=False, timeout=None)
+    assert refused.value.code == "InvalidVpcID.NotFound"
+
+
+def test_a_cloud_that_is_not_there_is_said_to_be(table: Table) -> None:
+    provider = AwsProvider(HERE, table=table)
+    with pytest.raises(Refused, match="does not answer"):
+        provider.configure({"allowedAccountIds": ["123456789012"]})
+
+
+def test_a_half_made_vpc_is_adopted_and_finished(world: World, provider: AwsProvider) -> None:
+    """Killed after CreateVpc, before the attributes were set."""
+    inputs = world.checked("vpc")
+    tags = [{"Key": key, "Value": value} for key, value in inputs["tags"].items()]
+    client = provider.account.client("ec2")
+    left = client.create_vpc(
+        CidrBlock="10.42.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}]
+    )["Vpc"]["VpcId"]
+    made = provider.create(VPC, who("vpc"), inputs, preview=False, timeout=None)
+    assert made.id == left
+    assert made.outputs["enableDnsHostnames"] is True
+
+
+def test_a_replacement_does_not_adopt_its_predecessor(world: World, provider: AwsProvider) -> None:
+    first = world["vpc"]
+    second = provider.create(
+        VPC, who("vpc"), world.checked("vpc", cidrBlock="10.99.0.0/16"), preview=False, timeout=None
+    )
+    assert second.id != first.id
+
+
+def test_what_belongs_to_another_stack_is_not_adopted(world: World, provider: AwsProvider) -> None:
+    world["repository"]
+    inputs = {**world.inputs["repository"], "tags": {**PROJECT, "ecomdeploy:project": "other"}}
+    with pytest.raises(Refused, match="does not carry this stack's tags"):
+        provider.create("aws:ecr/repository:Repository", who("r"), inputs, preview=False, timeout=None)
+
+
+def test_an_untagged_bucket_of_that_name_is_what_a_kill_left(world: World, provider: AwsProvider) -> None:
+    provider.account.client("s3").create_bucket(Bucket="shop-state")
+    assert world["bucket"].outputs["tagsAll"] == {**PROJECT, "ecomdeploy:resource": "bucket"}
+
+
+def test_an_endpoint_that_fails_is_partial_and_made_anew(
+    world: World, provider: AwsProvider, cloud: LocalCloud
+) -> None:
+    inputs = world.checked("endpoint")
+    cloud.plant({"kind": "crash", "endpoint": "shop", "count": 1})
+    with pytest.raises(PartialFailure) as failed:
+        provider.create(ENDPOINT, who("endpoint"), inputs, preview=False, timeout=None)
+    assert (failed.value.id, failed.value.outputs["name"]) == ("shop", "shop")
+    assert failed.value.message
+    outputs = provider.update(
+        ENDPOINT, "shop", inputs, failed.value.outputs, inputs, preview=False, timeout=None
+    )
+    found = provider.read(ENDPOINT, "shop", inputs, outputs)
+    assert found is not None
+    assert found.inputs == inputs
+
+
+def test_an_endpoint_update_that_is_rolled_back_is_a_failure(
+    world: World, provider: AwsProvider, cloud: LocalCloud
+) -> None:
+    made, olds = world["endpoint"], world.inputs["endpoint"]
+    news = {**olds, "endpointConfigName": world.id("configuration-2")}
+    cloud.plant({"kind": "crash", "endpoint": "shop", "count": 1})
+    with pytest.raises(PartialFailure, match="still on shop-1"):
+        provider.update(ENDPOINT, made.id, olds, made.outputs, news, preview=False, timeout=None)
+
+
+def test_waiting_ends_with_the_timeout(provider: AwsProvider, world: World) -> None:
+    row = provider.table.resources[VPC]
+    provider.table = replace_row(provider.table, replace(row, ready=lambda call: False))
+    provider.pause = lambda seconds: None
+    with pytest.raises(PartialFailure, match="not ready after 2 s"):
+        provider.create(VPC, who("vpc"), world.checked("vpc"), preview=False, timeout=2)
+
+
+def replace_row(table: Table, row: Any) -> Table:
+    made = Table()
+    made.resources[row.type] = row
+    return made
+
+
+def test_caller_identity(provider: AwsProvider) -> None:
+    answer = provider.invoke("aws:index/getCallerIdentity:getCallerIdentity", {})
+    assert answer["accountId"] == "123456789012"
+    with pytest.raises(Refused, match="getAmi"):
+        provider.invoke("aws:ec2/getAmi:getAmi", {})
