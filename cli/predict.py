@@ -95,7 +95,7 @@ def tell(chosen: Mapping[str, Any], predictions: list[dict[str, Any]], samples: 
     if chosen.get("about"):
         show.say(f"{chosen['about']}")
     if chosen.get("before"):
-        show.say(f"  before: {', '.join(chosen['before'])}")
+        show.say("  before: " + "; ".join(" ".join(name.split()) for name in chosen["before"]))
     for row in predictions:
         columns = {key: as_list(value) for key, value in row.items()}
         ranks = range(max(map(len, columns.values()), default=0))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infra.targets.base import Observation, ShiftPolicy, Traffic
 from modelpack.errors import Unhealthy
@@ -28,6 +28,11 @@ class Route:
     deadline: float
     policy: ShiftPolicy
 
+    @property
+    def back(self) -> Route:
+        """The way back: no alarm may stop it, for it is the release that is left that makes them ring."""
+        return replace(self, policy=replace(self.policy, alarms=(), bake=0))
+
 
 def roll(traffic: Traffic, route: Route, old: Release | None, new: Release, progress: Progress) -> None:
     """Put the traffic on `new` and verify it; on any difference put it back on `old` and verify that.
@@ -43,7 +48,7 @@ def roll(traffic: Traffic, route: Route, old: Release | None, new: Release, prog
     if old is None:
         raise Unhealthy(f"release {new.number} did not verify: {cause}")
     progress.step(f"Putting traffic back on release {old.number}")
-    still = arrive(traffic, route, old, progress)
+    still = arrive(traffic, route.back, old, progress)
     if still:
         what = f"release {new.number} did not verify: {cause}. Release {old.number} does not either: "
         raise Unhealthy(what + "; ".join(still), hint="ecomdeploy status, ecomdeploy logs")
@@ -74,8 +79,6 @@ def settled(traffic: Traffic, route: Route, configuration: str, progress: Progre
     seen = traffic.observe(route.endpoint)
     if seen is None or not seen.changing:
         return seen
-    with contextlib.suppress(
-        Unhealthy
-    ):  # it ended elsewhere than where we want it: that is what shift is for
+    with contextlib.suppress(Unhealthy):  # it ended elsewhere than wanted: that is what shift is for
         traffic.wait(route.endpoint, configuration, progress, route.deadline)
     return traffic.observe(route.endpoint)

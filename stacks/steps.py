@@ -18,6 +18,10 @@ from stacks.verify import verify
 
 Outputs = Mapping[str, Any]
 
+ALARM_SECONDS = 120
+"""How long a new release is watched by its alarms on AWS: two of their periods. The local cloud's never ring by
+themselves, so nothing is waited for there."""
+
 FAILED = "Failed"
 """The status of an endpoint that can only be deleted."""
 
@@ -139,6 +143,7 @@ def deliver(
         Unhealthy: it did not verify; the release is marked failed, the old one serves.
     """
     old, route = shop.ledger.live(), route_of(spec, service.outputs)
+    route = route.back if release.restores is not None else route
     shop.ledger.record(release.number, State.SHIFTING)
     try:
         roll(shop.traffic, route, old, release, shop.progress)
@@ -271,7 +276,10 @@ def verify_live(shop: Shop, spec: Spec, outputs: Outputs, live: Release) -> tupl
 def route_of(spec: Spec, outputs: Outputs) -> Route:
     seconds = spec.rollout.deadline_minutes * 60
     policy = ShiftPolicy(
-        keep_capacity=spec.scale.target_rps is not None or bool(spec.scale.schedule), timeout=int(seconds)
+        keep_capacity=spec.scale.target_rps is not None or bool(spec.scale.schedule),
+        alarms=tuple(outputs.get("alarms", ())),
+        bake=ALARM_SECONDS if spec.environment.cloud == "aws" else 0,
+        timeout=int(seconds),
     )
     return Route(outputs["endpoint"], outputs["configurations"], seconds, policy)
 

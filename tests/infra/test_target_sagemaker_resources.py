@@ -154,8 +154,9 @@ def test_names_say_the_same_exactly_when_the_content_is_the_same(
         assert len(name) <= LENGTH
         assert RULE.fullmatch(name)
         check(name)
-    same_model = (one.image, dict(one.environment)) == (other.image, dict(other.environment))
-    same = same_model and (one.instance, one.count) == (other.instance, other.count)
+    served = [(each.image, dict(each.environment), each.instance) for each in (one, other)]
+    same_model = served[0] == served[1]
+    same = same_model and one.count == other.count
     assert (model_name(endpoint, ROLE, one) == model_name(endpoint, ROLE, other)) == same_model
     assert (configuration_name(endpoint, ROLE, one) == configuration_name(endpoint, ROLE, other)) == same
 

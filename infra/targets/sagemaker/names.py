@@ -33,8 +33,13 @@ def named(prefix: str, digits: str) -> str:
 
 
 def model_name(endpoint: str, role_arn: str, release: Declared) -> str:
-    """The Model's name: what runs (image digest), with which variables, as whom."""
-    return named(endpoint, digest("model", release.image, dict(release.environment), role_arn))
+    """The Model's name: what runs (image digest), with which variables, on what, as whom.
+
+    The instance is in it because every release declares a Model of its own: one name must never stand for two.
+    """
+    return named(
+        endpoint, digest("model", release.image, dict(release.environment), release.instance, role_arn)
+    )
 
 
 def configuration_name(endpoint: str, role_arn: str, release: Declared) -> str:
