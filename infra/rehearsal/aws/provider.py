@@ -34,7 +34,7 @@ from infra.rehearsal.engine.provider import (
 
 ACCEPTED = frozenset(
     {
-        *("region", "accessKey", "secretKey", "token", "profile", "allowedAccountIds", "forbiddenAccountIds"),
+        *("region", "accessKey", "secretKey", "token", "profile", "allowedAccountIds"),
         *("defaultTags", "endpoints", "maxRetries", "s3UsePathStyle", "version", "skipCredentialsValidation"),
         *("skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId"),
     }
@@ -120,11 +120,10 @@ class AwsProvider:
         if not self.account.endpoint and not self.account.endpoints:
             raise Refused("RealAccount", f"{REFUSAL} (AWS_ENDPOINT_URL is not set)")
         allowed = inputs.get("allowedAccountIds") or ()
-        forbidden = inputs.get("forbiddenAccountIds") or ()
-        if allowed or forbidden:
+        if allowed:
             with refusals():
                 account = self.account.id
-            if (allowed and account not in allowed) or account in forbidden:
+            if account not in allowed:
                 raise Refused(
                     "AccountNotAllowed", f"account {account} is not in allowedAccountIds {list(allowed)}"
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,6 @@ def cloud(running: LocalCloud) -> LocalCloud:
 
 @pytest.fixture
 def provider(cloud: LocalCloud, table: Table) -> AwsProvider:
-    made = AwsProvider(cloud.environment(), table=table)
+    made = AwsProvider(cloud.environment(), table=table, pause=lambda seconds: time.sleep(min(seconds, 0.05)))
     made.configure({"region": REGION, "allowedAccountIds": ["123456789012"]})
     return made

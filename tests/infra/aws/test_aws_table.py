@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import re
 from collections.abc import Iterator
 
@@ -82,3 +83,10 @@ def test_names_are_pulumis_own(row: Resource) -> None:
     }
     assert issubclass(cls, pulumi.CustomResource)
     assert {*row.all_properties(), *row.outputs} <= outputs
+
+
+@every
+def test_the_page_lists_it(row: Resource, repository: pathlib.Path) -> None:
+    page = (repository / "docs" / "architecture" / "aws-provider.md").read_text()
+    outputs = [*row.outputs, *(["tagsAll"] if row.tag else [])]
+    assert f"| `{row.type}` | {', '.join(row.all_properties())} | {', '.join(outputs)} |" in page
