@@ -37,12 +37,16 @@ def prepare(root: Path, observe: Callable[[int, float], None]) -> Served:
 
     Raises `Unfit` with the reason not to serve.
     """
-    folder = root / MODEL
-    contract = contracts.read(folder / "serving.json")
     with ThreadPoolExecutor(1) as pool:
         # hashing and loading are both mostly outside the interpreter lock
         sealed = pool.submit(seal.check, root)
-        runtime = runtimes.load(contract, folder)
+        try:
+            contract = contracts.read(root / MODEL / "serving.json")
+            runtime = runtimes.load(contract, root / MODEL)
+        except Unfit:
+            # a changed file explains more than what it then broke
+            sealed.result()
+            raise
         content_id = sealed.result()
     instances = Instances(contract)
     check_golden(contract, instances, runtime)

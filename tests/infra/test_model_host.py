@@ -128,7 +128,7 @@ def test_two_servers_of_one_image_side_by_side(world: World, host: ModelHost) ->
 
 def test_a_crash_is_told_with_the_last_words(world: World, host: ModelHost) -> None:
     server = host.start(world.image, {"ECOMDEPLOY_ROOT": "/nowhere"})
-    with pytest.raises(ServerFailed, match=r"ended with status 3: .*serving\.json"):
+    with pytest.raises(ServerFailed, match=r"ended with status 3: opt/ecomdeploy/seal\.json: .*No such file"):
         host.wait_ready(server, 60)
     assert not host.alive(server)
     assert not host.ready(server)
@@ -186,6 +186,18 @@ def test_damaged_layer_is_refused_and_leaves_no_tree(world: World, host: ModelHo
     trees = world.root / "models/trees"
     assert not (trees / digest.removeprefix("sha256:")).exists()
     assert not list(trees.glob(".*")), "nothing half unpacked"
+
+
+def test_unpacked_files_that_were_changed_are_refused_then_replaced(world: World, host: ModelHost) -> None:
+    tree = host._images.tree(world.image.partition("@")[2]).path
+    model = tree / "opt/ecomdeploy/model/model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    server = host.start(world.image, {})
+    with pytest.raises(ServerFailed, match=r"status 3: .*model/model\.onnx \(changed\)"):
+        host.wait_ready(server, 60)
+    again = host.start(world.image, {})
+    host.wait_ready(again, 60)
+    assert ask(again).status_code == 200
 
 
 def test_servers_die_with_a_killed_daemon_and_the_next_finds_nothing(world: World) -> None:

@@ -46,6 +46,13 @@ def test_tampered_file(root: pathlib.Path) -> None:
     assert "opt/ecomdeploy/model/model.onnx (changed)" in refusal(launch(root))
 
 
+def test_a_file_damaged_beyond_reading_is_named_as_changed(root: pathlib.Path) -> None:
+    tree(root)
+    (root / "opt/ecomdeploy/model/model.onnx").write_bytes(b"no model")
+    (root / "opt/ecomdeploy/model/serving.json").write_bytes(b"no contract")
+    assert "2 of 2 files are not those that were packed" in refusal(launch(root))
+
+
 def test_missing_file(root: pathlib.Path) -> None:
     tree(root)
     extra = root / "opt/ecomdeploy/notes.txt"

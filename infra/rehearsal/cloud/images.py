@@ -64,6 +64,13 @@ class Images:
             if path.name.startswith(".") or not self._blobs.has(f"sha256:{path.name}"):
                 remove(path)
 
+    def discard(self, digest: str) -> None:
+        """Remove a tree, so that it is unpacked again when it is asked for. No server may be running from it."""
+        path = self._folder / digest.removeprefix("sha256:")
+        with self._lock_of(digest):
+            if path.is_dir():
+                remove(path)
+
     def _lock_of(self, digest: str) -> threading.Lock:
         with self._lock:
             return self._locks.setdefault(digest, threading.Lock())

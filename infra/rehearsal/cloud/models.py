@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import json
 import shutil
 import socket
 import threading
@@ -26,6 +27,8 @@ from infra.rehearsal.cloud.isolation import Isolation, choices, works
 from infra.rehearsal.cloud.supervise import Child, Supervisor
 
 LOOPBACK = "127.0.0.1"
+MUST_NOT_SERVE = 3
+"""Exit status of a server whose files are not those that were packed (modelpack/server/main.py)."""
 POLL_SECONDS = 0.02
 PING_SECONDS = 5.0
 LOGS_KEPT = 50
@@ -104,11 +107,18 @@ class ModelHost:
             if child is None:
                 raise ServerFailed(f"model server {server.id} was stopped before it was ready")
             if child.status is not None:
-                words = " | ".join(self.tail(server, 3)) or "nothing in its log"
+                words = last_words(self.tail(server, 10))
+                if child.status == MUST_NOT_SERVE:
+                    self._unpack_again(server)
                 raise ServerFailed(f"model server ended with status {child.status}: {words}")
             if time.monotonic() > deadline:
                 raise ServerFailed(f"model server did not answer /ping with 200 within {seconds:g} s")
             time.sleep(POLL_SECONDS)
+
+    def _unpack_again(self, server: Server) -> None:
+        """The files here may have been damaged after they were unpacked: the next start takes fresh ones."""
+        if not any(other.digest == server.digest for other in self.running()):
+            self._images.discard(server.digest)
 
     def ready(self, server: Server) -> bool:
         """See `host.Host.ready`."""
@@ -197,3 +207,15 @@ class ModelHost:
                 if port not in self._ports:
                     self._ports.add(port)
                     return port
+
+
+def last_words(lines: Sequence[str]) -> str:
+    """Why a server says it ended: the reason of its refusal, else the end of its log."""
+    for line in reversed(lines):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(said, dict) and said.get("event") == "refused":
+            return str(said.get("reason"))
+    return " | ".join(lines[-3:]) or "nothing in its log"
