@@ -69,7 +69,7 @@ class Account:
         self.ending = threading.Event()
         """Set when the daemon ends: background work stops waiting."""
         self._overlays: dict[str, Overlay | None] = {}
-        self._dispatcher: Any = None
+        self.dispatcher: Callable[[Environ, Any], Any]
         self.registry = registry(self)
 
     # ---- calls ----
@@ -126,15 +126,14 @@ class Account:
             raise _missing(call)
         return Answer(_with_reason(written[0]), headers, body)
 
-    @property
-    def dispatcher(self) -> Callable[[Environ, Any], Any]:
-        """moto's WSGI application, imported when first needed."""
-        if self._dispatcher is None:
-            from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    def load_moto(self) -> None:
+        """Import moto, once and before anything is answered: its modules import each other in circles, which two
+        threads at once would trip over. Services other than ECR are imported later, under the lock.
+        """
+        import moto.ecr.models  # noqa: F401
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-            self._dispatcher = DomainDispatcherApplication(create_backend_app)
-        application: Callable[[Environ, Any], Any] = self._dispatcher
-        return application
+        self.dispatcher = DomainDispatcherApplication(create_backend_app)
 
     # ---- overlays ----
 

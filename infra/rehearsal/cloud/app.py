@@ -46,8 +46,10 @@ class CountedRegistry:
 
     registry: Application
     counts: Counts
+    ready: threading.Event
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
+        self.ready.wait()
         self.counts.add(f"registry:{method}", method not in ("GET", "HEAD", "OPTIONS"))
         return self.registry(environ, start_response)

@@ -18,6 +18,7 @@ from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
 from modelpack.progress import Progress, Silent
 
+LARGEST_LOG = 8 * 2**20
 START_SECONDS = 240.0
 """How long a start may take: it includes bringing the model servers of live endpoints back up."""
 
@@ -40,6 +41,9 @@ class LocalCloud:
     host: str = "infra.rehearsal.cloud.models:ModelHost"
     """What runs the model servers of a daemon started from here (module:class or file.py:class of a host.Host)."""
 
+    answer_seconds: float = 30.0
+    """How long a daemon may leave a question unanswered before it counts as hung."""
+
     @property
     def folder(self) -> Folder:
         return Folder(self.home.cloud.absolute())
@@ -60,7 +64,7 @@ class LocalCloud:
         health = self._health()
         if health is None or not health["ready"]:
             with self.folder.locked("start.lock", wait=True):
-                if self._health() is None:
+                if not self._lives():
                     self._start(told, port)
                 health = self._wait(told)
         if port is not None and health["aws_port"] != port:
@@ -132,6 +136,21 @@ class LocalCloud:
 
     # ---- starting ----
 
+    def _lives(self) -> bool:
+        """Whether a daemon answers and means to go on; one that is just ending is waited for."""
+        deadline = time.monotonic() + self.answer_seconds
+        while daemon := self.folder.daemon():
+            health = self._health()
+            if health and not health["ending"]:
+                return True
+            if time.monotonic() > deadline:
+                raise EcomdeployError(
+                    f"the local cloud runs (pid {daemon.pid}) but does not answer",
+                    hint=f"kill -9 {daemon.pid}",
+                )
+            time.sleep(0.05)
+        return False
+
     def _start(self, progress: Progress, port: int | None) -> None:
         ports = self._free_ports(port)
         self.folder.root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -143,7 +162,8 @@ class LocalCloud:
         path = os.pathsep.join(filter(None, (str(code), inherited.get("PYTHONPATH", ""))))
         command = [sys.executable, "-m", "infra.rehearsal.cloud", "--root", str(self.folder.root)]
         command += ["--aws-port", str(ports.aws), "--registry-port", str(ports.registry), "--host", self.host]
-        with self.folder.log.open("ab") as log:
+        large = self.folder.log.exists() and self.folder.log.stat().st_size > LARGEST_LOG
+        with self.folder.log.open("wb" if large else "ab") as log:
             # The launcher returns when the daemon, its detached child, listens on both ports.
             started = subprocess.run(
                 command,
@@ -202,7 +222,7 @@ class LocalCloud:
         if daemon is None:
             return None
         try:
-            health = self._ask("GET", "health", seconds=10)
+            health = self._ask("GET", "health", seconds=min(10, self.answer_seconds))
         except EcomdeployError:
             return None
         return health if health.get("pid") == daemon.pid else None
@@ -213,7 +233,7 @@ class LocalCloud:
             raise EcomdeployError("the local cloud was never started", hint="ecomdeploy cloud start")
         return ports
 
-    def _ask(self, method: str, what: str, body: object = None, *, seconds: float = 30) -> dict[str, Any]:
+    def _ask(self, method: str, what: str, body: object = None, *, seconds: float = 60) -> dict[str, Any]:
         connection = HTTPConnection(LOOPBACK, self._ports().aws, timeout=seconds)
         try:
             connection.request(

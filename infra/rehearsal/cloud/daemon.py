@@ -40,7 +40,6 @@ class Daemon:
         self.runtime = Runtime()
         self._make_host = host
         self._account: Account | None = None
-        self._servers: list[Any] = []
 
     @property
     def account(self) -> Account:
@@ -81,15 +80,15 @@ class Daemon:
     def _serve(self) -> None:
         admin = Admin(self.account, self.health, self.status, self.ending.set)
         aws = AwsApi(self.account, self.runtime, admin, self.ready)
-        registry = CountedRegistry(self.account.registry, self.account.counts)
+        registry = CountedRegistry(self.account.registry, self.account.counts, self.ready)
         for server in (listen(aws, self.ports.aws, THREADS), listen(registry, self.ports.registry)):
-            self._servers.append(server)
             _run(server)
 
     def health(self) -> dict[str, Any]:
         """What clients ask before anything else; answers also while endpoints come back."""
         return {
             "ready": self.ready.is_set() and not self.ending.is_set(),
+            "ending": self.ending.is_set(),
             "pid": os.getpid(),
             "aws_port": self.ports.aws,
             "registry_port": self.ports.registry,
@@ -120,7 +119,10 @@ class Daemon:
     # ---- state ----
 
     def _restore(self) -> None:
+        for unfinished in self.folder.root.glob(f".{self.folder.snapshot.name}.*"):
+            unfinished.unlink(missing_ok=True)
         try:
+            self.account.load_moto()
             self.account.state.update(snapshot.load(self.folder.snapshot))
             self.account.restored()
         except snapshot.Unfit as unfit:
@@ -162,8 +164,6 @@ class Daemon:
         self.account.ending.set()
         self.account.close_overlays()
         self.account.host.stop_all()
-        for server in self._servers:
-            server.close()
         self.folder.keep_daemon(None)
 
 

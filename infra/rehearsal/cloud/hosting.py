@@ -156,7 +156,9 @@ class Fleet:
         except ServerFailed as failed:
             self._roll_back(endpoint, failed.what)
             return
-        if alarm := _alarming(endpoint.region, pending.deployment):
+        with self.account.lock:
+            alarm = _alarming(endpoint.region, pending.deployment)
+        if alarm:
             self._stop(route)
             self._roll_back(endpoint, f"alarm {alarm} is in state ALARM")
             return

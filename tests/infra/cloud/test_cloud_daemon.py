@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -302,3 +304,52 @@ def test_what_is_not_emulated_is_named_and_not_retried(
         aws("sagemaker").create_inference_component(
             InferenceComponentName="x", EndpointName="x", VariantName="x", Specification={"ModelName": "x"}
         )
+
+
+def test_the_variables_alone_point_any_client_at_it(own: LocalCloud) -> None:
+    own.ensure()
+    code = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
+    theirs = {
+        "AWS_PROFILE": "prod",
+        "AWS_SESSION_TOKEN": "x",
+        "AWS_CONFIG_FILE": "/nowhere",
+        "PATH": os.environ["PATH"],
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=theirs | own.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "123456789012\n", done.stderr
+
+
+def test_web_pages_are_turned_away(own: LocalCloud) -> None:
+    url = own.ensure().aws_url
+    for path, headers in (
+        ("/_ecomdeploy/status", {"Host": "evil.example"}),
+        ("/_ecomdeploy/stop", {"Origin": "http://evil.example", "Content-Type": "application/json"}),
+        ("/moto-api/reset", {"Origin": "http://evil.example"}),
+    ):
+        request = urllib.request.Request(url + path, b"{}", headers, method="POST")
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request)
+    assert own.running() is not None
+
+
+def test_a_daemon_that_is_just_ending_is_waited_for(own: LocalCloud) -> None:
+    first = own.ensure()
+    os.kill(first.pid, signal.SIGTERM)
+    assert own.ensure().pid != first.pid
+
+
+def test_a_daemon_that_hangs_is_said_to(own: LocalCloud) -> None:
+    running = own.ensure()
+    os.kill(running.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(EcomdeployError, match="does not answer") as caught:
+            LocalCloud(own.home, own.host, answer_seconds=0.5).ensure()
+        assert caught.value.hint == f"kill -9 {running.pid}"
+    finally:
+        os.kill(running.pid, signal.SIGCONT)

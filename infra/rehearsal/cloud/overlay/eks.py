@@ -201,13 +201,6 @@ class Eks(Overlay):
             raise ApiError("ResourceNotFoundException", f"No update found for id: {asked['updateId']}")
         return {"update": {**record.fields, "status": record.status}}
 
-    @emulates("ListUpdates", "documented", "API_ListUpdates")
-    def list_updates(self, call: Call) -> Mapping[str, Any]:
-        """All in one page."""
-        asked = call.parameters
-        wanted = (call.region, asked["name"], *filter(None, [asked.get("nodegroupName")]))
-        return {"updateIds": [name for name, (key, _) in self.state.updates.items() if key == wanted]}
-
     @emulates("TagResource", "documented", "API_TagResource")
     def tag_resource(self, call: Call) -> Mapping[str, Any]:
         """Clusters and node groups."""
