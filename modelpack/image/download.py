@@ -86,7 +86,7 @@ def _tried(work: Callable[[], T], url: str) -> T:
             if final or attempt == TRIES:
                 hint = "check the network, or choose another mirror"
                 raise EcomdeployError(f"cannot fetch {url}: {problem}", hint=hint) from problem
-            time.sleep(0.5 * 2**attempt)
+            time.sleep(0.25 * 2**attempt)
     raise AssertionError("the last try returns or raises")
 
 

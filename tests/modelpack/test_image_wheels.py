@@ -1,0 +1,98 @@
+"""Wheels: what pip resolves is locked, what is locked is fetched by hash, for the image's Python."""
+
+from __future__ import annotations
+
+import pathlib
+import zipfile
+
+import pytest
+import tiny_parts
+
+from modelpack.errors import EcomdeployError
+from modelpack.image import wheel_files
+from modelpack.image.parts import Wheel
+from modelpack.image.wheels import fetch_wheels, lock_wheels, path_of
+from modelpack.progress import Silent
+
+
+def package(
+    folder: pathlib.Path, name: str, version: str, requires: str = "", tag: str = "py3-none-any"
+) -> pathlib.Path:
+    """A wheel that pip accepts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{version}-{tag}.whl"
+    information = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += f"Requires-Dist: {requires}\n" if requires else ""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}/__init__.py", b"")
+        archive.writestr(f"{information}/METADATA", metadata)
+        archive.writestr(f"{information}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
+        archive.writestr(f"{information}/RECORD", "")
+    return path
+
+
+@pytest.fixture
+def index(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """A folder of wheels that is all pip sees, by pip's own configuration."""
+    folder = tmp_path / "index"
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    package(folder, "shop_lib", "1.0", "shop-dep>=2")
+    package(folder, "shop_dep", "2.1")
+    package(folder, "shop_dep", "2.2", tag="cp313-cp313-manylinux_2_28_x86_64")
+    package(folder, "shop_dep", "2.3", tag="cp311-cp311-musllinux_1_2_x86_64")
+    package(folder, "shop_dep", "2.0", tag="cp311-cp311-manylinux_2_17_x86_64")
+    return folder
+
+
+def test_resolved_for_the_image_and_fetched_by_hash(index: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    wheels = lock_wheels(["shop-lib"])
+    assert [(wheel.name, wheel.version) for wheel in wheels] == [("shop-dep", "2.1"), ("shop-lib", "1.0")]
+    assert lock_wheels(["shop-lib"], without={"Shop_Dep"}) == wheels[1:]
+    downloads = tmp_path / "downloads"
+    paths = fetch_wheels(wheels, downloads, Silent())
+    assert [path.name for path in paths] == ["shop_dep-2.1-py3-none-any.whl", "shop_lib-1.0-py3-none-any.whl"]
+    quiet = Silent()
+    assert fetch_wheels(wheels, downloads, quiet) == paths
+    assert quiet.lines == [], "what is there is not fetched again"
+
+
+def test_another_platform_tag_of_the_image_is_chosen(index: pathlib.Path) -> None:
+    (only,) = lock_wheels(["shop-dep<2.1"])
+    assert only.filename == "shop_dep-2.0-cp311-cp311-manylinux_2_17_x86_64.whl"
+
+
+def test_a_corrupted_download_is_fetched_anew(index: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    wheels = lock_wheels(["shop-dep"])
+    (path,) = fetch_wheels(wheels, tmp_path / "d", Silent())
+    path.write_bytes(b"corrupted")
+    fetch_wheels(wheels, tmp_path / "d", Silent())
+    assert zipfile.is_zipfile(path)
+
+
+def test_other_bytes_than_locked_are_refused(index: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (locked,) = lock_wheels(["shop-dep"])
+    package(index, "shop_dep", "2.1", "something-new")
+    with pytest.raises(EcomdeployError, match="cannot fetch the image's packages"):
+        fetch_wheels([locked], tmp_path / "d", Silent())
+    assert not path_of(locked, tmp_path / "d").exists()
+
+
+def test_what_cannot_be_resolved_is_said(index: pathlib.Path) -> None:
+    with pytest.raises(EcomdeployError, match="cannot resolve the image's packages: ERROR") as caught:
+        lock_wheels(["shop-unknown"])
+    assert "pip config list" in caught.value.hint
+
+
+def test_grouping_by_size(tmp_path: pathlib.Path) -> None:
+    wheels = [
+        tiny_parts.wheel(tmp_path, {"a/x.bin": b"\0" * size}, name)
+        for name, size in {"small": 10, "big": 5_000_000, "tiny": 1, "huge": 6_000_000}.items()
+    ]
+    groups = wheel_files.grouped(wheels, tmp_path)
+    assert [[wheel.name for wheel in group] for group in groups] == [["big"], ["huge"], ["small", "tiny"]]
+    assert wheel_files.grouped((), tmp_path) == ()
+    with pytest.raises(EcomdeployError, match="has not been fetched"):
+        wheel_files.grouped((Wheel("x", "1", "x-1-py3-none-any.whl", "0" * 64),), tmp_path)
