@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.rehearsal.aws.kinds import dimensions, flag, integer, number, text, unordered
-from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map
+from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map, tagger
 
 
 def _put_alarm(call: Call) -> str:
@@ -23,14 +23,6 @@ def _read_alarm(call: Call) -> Reading | None:
     arn = alarm["AlarmArn"]
     tags = tag_map(call.api.list_tags_for_resource(ResourceARN=arn)["Tags"])
     return Reading(alarm, {"arn": arn}, tags)
-
-
-def _tag(call: Call, add: dict[str, str], drop: list[str]) -> None:
-    arn = call.outputs["arn"]
-    if add:
-        call.api.tag_resource(ResourceARN=arn, Tags=[{"Key": key, "Value": add[key]} for key in sorted(add)])
-    if drop:
-        call.api.untag_resource(ResourceARN=arn, TagKeys=drop)
 
 
 SETTINGS = {
@@ -69,7 +61,7 @@ ALARM = Resource(
     read=_read_alarm,
     changes=(Change(tuple(SETTINGS), _put_alarm),),
     delete=lambda call: call.api.delete_alarms(AlarmNames=[call.id]),
-    tag=_tag,
+    tag=tagger("tag_resource", "untag_resource", "ResourceARN"),
 )
 
 RESOURCES = (ALARM,)

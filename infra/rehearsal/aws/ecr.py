@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.rehearsal.aws.kinds import camel, flag, items, text, thing
-from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map
+from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map, tagger
 
 
 def _create_repository(call: Call) -> str:
@@ -23,14 +23,6 @@ def _read_repository(call: Call) -> Reading:
         {"arn": arn, "registryId": repository["registryId"], "repositoryUrl": repository["repositoryUri"]},
         tag_map(call.api.list_tags_for_resource(resourceArn=arn)["tags"]),
     )
-
-
-def _tag(call: Call, add: dict[str, str], drop: list[str]) -> None:
-    arn = call.outputs["arn"]
-    if add:
-        call.api.tag_resource(resourceArn=arn, tags=[{"Key": key, "Value": add[key]} for key in sorted(add)])
-    if drop:
-        call.api.untag_resource(resourceArn=arn, tagKeys=drop)
 
 
 REPOSITORY = Resource(
@@ -75,7 +67,7 @@ REPOSITORY = Resource(
     delete=lambda call: call.api.delete_repository(
         repositoryName=call.id, force=bool(call.inputs.get("forceDelete"))
     ),
-    tag=_tag,
+    tag=tagger("tag_resource", "untag_resource", "resourceArn", tags="tags", keys="tagKeys"),
     gone=("RepositoryNotFoundException",),
 )
 

@@ -5,20 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from infra.rehearsal.aws.kinds import camel, flag, integer, items, mapping, text, thing, unordered
-from infra.rehearsal.aws.resource import Call, Change, Reading, Resource
+from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tagger
 from infra.rehearsal.engine.provider import Refused, Values
 
 SOURCE = "internal/service/eks/"
+TAG = tagger("tag_resource", "untag_resource", "resourceArn", pair=None, tags="tags", keys="tagKeys")
 GONE = ("ResourceNotFoundException",)
 PATIENCE = 3600.0
-
-
-def _tag(call: Call, add: dict[str, str], drop: list[str]) -> None:
-    arn = call.outputs["arn"]
-    if add:
-        call.api.tag_resource(resourceArn=arn, tags=add)
-    if drop:
-        call.api.untag_resource(resourceArn=arn, tagKeys=drop)
 
 
 def _logging(call: Call) -> Values:
@@ -171,7 +164,7 @@ CLUSTER = Resource(
         Change(("vpcConfig",), _update_vpc),
     ),
     delete=lambda call: call.api.delete_cluster(name=call.id),
-    tag=_tag,
+    tag=TAG,
     gone=GONE,
     patience=PATIENCE,
 )
@@ -246,7 +239,7 @@ def _update_nodes_version(call: Call) -> None:
     call.settle()
 
 
-FORCE_NEW = {"replaces": True, "source": SOURCE + "node_group.go"}
+FORCE_NEW: dict[str, Any] = {"replaces": True, "source": SOURCE + "node_group.go"}
 GROUP = Resource(
     type="aws:eks/nodeGroup:NodeGroup",
     service="eks",
@@ -294,7 +287,7 @@ GROUP = Resource(
         Change(("scalingConfig", "updateConfig", "labels", "taints"), _update_nodes),
     ),
     delete=lambda call: call.api.delete_nodegroup(**_names(call)),
-    tag=_tag,
+    tag=TAG,
     gone=GONE,
     patience=PATIENCE,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.rehearsal.aws.kinds import flag, integer, policy, text
-from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map
+from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map, tagger
 
 GONE = ("NoSuchEntity",)
 
@@ -48,13 +48,6 @@ def _delete_role(call: Call) -> None:
     call.api.delete_role(RoleName=call.id)
 
 
-def _tag(call: Call, add: dict[str, str], drop: list[str]) -> None:
-    if add:
-        call.api.tag_role(RoleName=call.id, Tags=[{"Key": key, "Value": add[key]} for key in sorted(add)])
-    if drop:
-        call.api.untag_role(RoleName=call.id, TagKeys=drop)
-
-
 ROLE = Resource(
     type="aws:iam/role:Role",
     service="iam",
@@ -86,7 +79,7 @@ ROLE = Resource(
         Change(("permissionsBoundary",), _change_boundary),
     ),
     delete=_delete_role,
-    tag=_tag,
+    tag=tagger("tag_role", "untag_role", "RoleName", of="id"),
     gone=GONE,
 )
 

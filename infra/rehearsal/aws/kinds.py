@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from infra.rehearsal.engine.provider import UNKNOWN, Failure, Values
@@ -48,40 +49,18 @@ class Property:
 Properties = Mapping[str, Property]
 
 
-def text(**options: Any) -> Property:
-    """A string; a number or flag given instead is spelled out, as Pulumi's bridge does."""
-    return Property(kind="text", **options)
-
-
-def integer(**options: Any) -> Property:
-    return Property(kind="integer", **options)
-
-
-def number(**options: Any) -> Property:
-    return Property(kind="number", **options)
-
-
-def flag(**options: Any) -> Property:
-    return Property(kind="flag", **options)
-
-
-def flagtext(**options: Any) -> Property:
-    """A flag that pulumi-aws types as the text "true" or "false"."""
-    return Property(kind="flagtext", **options)
-
-
-def policy(**options: Any) -> Property:
-    """A JSON document in a string, equal when its content is."""
-    return Property(kind="policy", **options)
-
-
-def mapping(**options: Any) -> Property:
-    return Property(kind="map", **options)
-
-
-def dimensions(**options: Any) -> Property:
-    """A map that the API wants as a list of name and value (`pair`)."""
-    return Property(kind="dimensions", **options)
+text = partial(Property, kind="text")
+"""A string; a number or flag given instead is spelled out, as Pulumi's bridge does."""
+integer = partial(Property, kind="integer")
+number = partial(Property, kind="number")
+flag = partial(Property, kind="flag")
+flagtext = partial(Property, kind="flagtext")
+"""A flag that pulumi-aws types as the text "true" or "false"."""
+policy = partial(Property, kind="policy")
+"""A JSON document in a string, equal when its content is."""
+mapping = partial(Property, kind="map")
+dimensions = partial(Property, kind="dimensions")
+"""A map that the API wants as a list of name and value (`pair`)."""
 
 
 def items(of: Properties | None = None, **options: Any) -> Property:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from infra.rehearsal.aws import naming
 from infra.rehearsal.aws.kinds import flag, integer, policy, text
-from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map
+from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map, tagger
 
 SOURCE = "internal/service/kms/key.go"
 GONE = ("NotFoundException",)
@@ -68,14 +68,6 @@ def _find_key(call: Call) -> Iterator[str]:
                 yield key["KeyId"]
 
 
-def _tag(call: Call, add: dict[str, str], drop: list[str]) -> None:
-    if add:
-        pairs = [{"TagKey": key, "TagValue": add[key]} for key in sorted(add)]
-        call.api.tag_resource(KeyId=call.id, Tags=pairs)
-    if drop:
-        call.api.untag_resource(KeyId=call.id, TagKeys=drop)
-
-
 KEY = Resource(
     type="aws:kms/key:Key",
     service="kms",
@@ -120,7 +112,7 @@ KEY = Resource(
     delete=lambda call: call.api.schedule_key_deletion(
         KeyId=call.id, PendingWindowInDays=call.inputs.get("deletionWindowInDays", 30)
     ),
-    tag=_tag,
+    tag=tagger("tag_resource", "untag_resource", "KeyId", of="id", pair=("TagKey", "TagValue")),
     gone=GONE,
 )
 

@@ -127,3 +127,21 @@ def tag_map(
 ) -> dict[str, str]:
     """The API's list of pairs as a map."""
     return {pair[key]: pair[value] for pair in pairs or ()}
+
+
+def tagger(
+    add: str, drop: str, where: str, *, of: str = "arn", pair: tuple[str, str] | None = ("Key", "Value"),
+    tags: str = "Tags", keys: str = "TagKeys",
+) -> Tagger:  # fmt: skip
+    """A service's tag calls: their names, and those of their members. `of`: "arn" (an output) or "id";
+    `pair`: the member names of a tag, None where the API takes a map."""
+
+    def tag(call: Call, new: dict[str, str], gone: list[str]) -> None:
+        it = {where: call.id if of == "id" else call.outputs[of]}
+        if new:
+            listed = [{pair[0]: key, pair[1]: new[key]} for key in sorted(new)] if pair else new
+            getattr(call.api, add)(**it, **{tags: listed})
+        if gone:
+            getattr(call.api, drop)(**it, **{keys: gone})
+
+    return tag

@@ -15,18 +15,11 @@ from infra.rehearsal.aws.kinds import (
     thing,
     unordered,
 )
-from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map
+from infra.rehearsal.aws.resource import Call, Change, Reading, Resource, tag_map, tagger
 from infra.rehearsal.engine.provider import Refused
 
+TAG = tagger("add_tags", "delete_tags", "ResourceArn")
 GONE = ("ValidationException:could not find", "ResourceNotFound")
-
-
-def _tag(call: Call, add: dict[str, str], drop: list[str]) -> None:
-    arn = call.outputs["arn"]
-    if add:
-        call.api.add_tags(ResourceArn=arn, Tags=[{"Key": key, "Value": add[key]} for key in sorted(add)])
-    if drop:
-        call.api.delete_tags(ResourceArn=arn, TagKeys=drop)
 
 
 def _tags(call: Call, arn: str) -> dict[str, str]:
@@ -78,7 +71,7 @@ MODEL = Resource(
     create=_create_model,
     read=_read_model,
     delete=lambda call: call.api.delete_model(ModelName=call.id),
-    tag=_tag,
+    tag=TAG,
     gone=GONE,
 )
 
@@ -128,7 +121,7 @@ CONFIGURATION = Resource(
     create=_create_configuration,
     read=_read_configuration,
     delete=lambda call: call.api.delete_endpoint_config(EndpointConfigName=call.id),
-    tag=_tag,
+    tag=TAG,
     gone=GONE,
 )
 
@@ -197,7 +190,7 @@ ENDPOINT = Resource(
     broken=_endpoint_failed,
     changes=(Change(("endpointConfigName",), _update_endpoint),),
     delete=lambda call: call.api.delete_endpoint(EndpointName=call.id),
-    tag=_tag,
+    tag=TAG,
     gone=GONE,
     patience=3600.0,
 )
