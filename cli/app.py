@@ -95,6 +95,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Console script."""
+    # ONNX Runtime sends telemetry from its Linux wheels unless told not to; nothing leaves this machine.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     signal.signal(signal.SIGTERM, interrupted)
     code = run(sys.argv[1:])
     sys.stdout.flush()

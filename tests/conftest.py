@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
