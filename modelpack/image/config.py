@@ -14,7 +14,6 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "OMP_NUM_THREADS": "1",
     "ORT_DISABLE_TELEMETRY": "1",
-    "ORT_DISABLE_TELEMETRY": "1",
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONPATH": "/opt/ecomdeploy/app:/opt/ecomdeploy/deps",
