@@ -18,10 +18,11 @@ import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from modelpack.errors import BadInput
 
@@ -95,9 +96,11 @@ class Catalog(Generic[T]):
         if spec is None or spec.loader is None:
             raise BadInput(f"{self.kind} {name!r}: not a Python file", where=str(file))
         module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
         try:
             spec.loader.exec_module(module)
         except Exception as error:
+            del sys.modules[spec.name]
             raise BadInput(f"{self.kind} {name!r} does not load: {error!r}", where=str(file)) from error
         if not hasattr(module, attribute):
             near = difflib.get_close_matches(attribute, dir(module), n=1)
@@ -110,7 +113,7 @@ class Catalog(Generic[T]):
             raise BadInput(
                 f"{name} is not a {self.kind}", hint=f"subclass {self.base.__module__}.{self.base.__name__}"
             )
-        return kind
+        return cast("type[T]", kind)
 
 
 def is_path(name: str) -> bool:

@@ -93,7 +93,8 @@ def quantize_table(graph: onnx.GraphProto, table: onnx.TensorProto) -> None:
 def best_scale(values: NDArray[np.float32]) -> float:
     """The scale with the least squared error among those that clip at 100 %, 95 % ... of the largest value."""
     largest = float(np.abs(values).max()) or 1.0
-    scales = [largest * share / STEPS for share in SHARES]
+    smallest = float(np.finfo(np.float32).tiny)
+    scales = [max(largest * share / STEPS, smallest) for share in SHARES]
     errors = [
         float(np.square(in_steps(values, scale) * np.float32(scale) - values).sum()) for scale in scales
     ]

@@ -112,10 +112,10 @@ def check_external(tensor: onnx.TensorProto, path: Path) -> None:
     if not file.is_file():
         raise BadInput(f"its weights file is missing: {location}", where=str(path))
     size = file.stat().st_size
-    try:
-        end = int(entry.get("offset", "0")) + int(entry.get("length", "0"))
-    except ValueError as error:
-        raise BadInput(f"the tensor {tensor.name!r} has no proper offset", where=str(path)) from error
+    numbers = [entry.get(key, "0") for key in ("offset", "length")]
+    if not all(number.isascii() and number.isdigit() for number in numbers):
+        raise BadInput(f"the tensor {tensor.name!r} has no proper offset", where=str(path))
+    end = sum(map(int, numbers))
     if size > LARGEST or end > size:
         raise BadInput(f"its weights file {location} has {size} bytes; {end} are asked for", where=str(path))
 

@@ -1,0 +1,130 @@
+"""The whole way from a request to a pack, with a user's own tiny use case: same bytes twice, remembered, re-gated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from modelpack import lock as locks
+from modelpack import pack as packs
+from modelpack.build import PackRequest, build, known
+from modelpack.errors import BadInput, EcomdeployError
+from modelpack.home import Home
+from modelpack.image.layout import Layout
+from modelpack.image.plan import attached
+from modelpack.pack import RECORD, SAMPLES, Pack
+from modelpack.progress import Silent
+from modelpack.spec import GateSpec, ModelSpec, PackSpec
+
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+    """A project with its own use case, and a home whose downloads are the machine's."""
+    folder = tmp_path_factory.mktemp("shop")
+    shutil.copy(repository / "tests" / "support" / "tiny_usecase.py", folder / "own.py")
+    return folder
+
+
+def home(root: Path) -> Home:
+    cache = Path(os.environ.get("ECOMDEPLOY_CACHE") or platformdirs.user_cache_path("ecomdeploy"))
+    (root / "cache").mkdir(parents=True, exist_ok=True)
+    cache.joinpath("downloads").mkdir(parents=True, exist_ok=True)
+    if not (root / "cache" / "downloads").exists():
+        (root / "cache" / "downloads").symlink_to(cache / "downloads")
+    return Home(root / "home", root / "cache")
+
+
+def asked(project: Path, **changes: object) -> PackRequest:
+    plain = PackRequest("./own.py:Tiny", ModelSpec(), PackSpec(), "ml.c7i.xlarge", project)
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def first(place: Path) -> Pack:
+    return build(asked(place), home(place), Silent())
+
+
+def test_the_pack_is_remembered_and_whole(place: Path, first: Pack) -> None:
+    assert known(asked(place), home(place)) == first
+    assert packs.load(home(place), first.input_digest) == first
+    assert Layout(home(place).images).complete(first.digest)
+    assert first.platform == "linux/amd64"
+
+
+def test_the_record_says_what_was_measured(place: Path, first: Pack) -> None:
+    (record,) = attached(Layout(home(place).images), first.digest, RECORD)
+    assert json.loads(record) == first.record
+    assert first.record["metric"]["name"] == "accuracy"
+    assert first.record["metric"]["value"] > 0.99
+    for figures in (first.record["reference"], first.record["chosen"], *first.record["passes"]):
+        assert {"metric", "p50_ms", "p99_ms", "rows_per_cpu_s", "size_mb", "hardware"} <= set(figures)
+    (samples,) = attached(Layout(home(place).images), first.digest, SAMPLES)
+    assert json.loads(samples)["names"] == {"10": "ten"}
+
+
+def test_another_home_and_path_with_the_same_lock_gives_the_same_image(
+    place: Path, first: Pack, tmp_path: Path
+) -> None:
+    other = tmp_path / "some" / "other" / "place"
+    other.mkdir(parents=True)
+    for name in ("own.py", locks.NAME):
+        shutil.copy(place / name, other / name)
+    progress = Silent()
+    again = build(asked(other), home(other), progress)
+    assert (again.digest, again.content_id, again.input_digest) == (
+        first.digest,
+        first.content_id,
+        first.input_digest,
+    )
+    assert again.record == first.record
+    assert "Optimizing by the verdict in pack.lock" in progress.lines
+    assert not [line for line in progress.lines if line.startswith("measuring")]
+
+
+def test_regating_measures_again(place: Path, first: Pack) -> None:
+    progress = Silent()
+    assert known(asked(place, regate=True), home(place)) is None
+    build(asked(place, regate=True), home(place), progress)
+    assert [line for line in progress.lines if line.startswith("measuring")]
+
+
+def test_a_damaged_image_is_not_known(place: Path, first: Pack, tmp_path: Path) -> None:
+    where = home(tmp_path)
+    shutil.copytree(home(place).root, where.root)
+    Layout(where.images).path(first.digest).unlink()
+    assert known(asked(place), where) is None
+
+
+def test_a_model_given_is_packed_without_training(place: Path, first: Pack, tmp_path: Path) -> None:
+    where = home(place)
+    (trained,) = where.models.glob("*.safetensors")
+    shutil.copy(trained, place / "mine.safetensors")
+    progress = Silent()
+    given = build(asked(place, model=ModelSpec(path="mine.safetensors")), where, progress)
+    assert given.record["provenance"]["model_from"] == "mine.safetensors"
+    assert "training" not in progress.lines
+    assert given.content_id != ""
+    assert given.digest.startswith("sha256:")
+
+
+def test_limits_and_damage_are_said_and_leave_nothing_half_done(
+    place: Path, first: Pack, tmp_path: Path
+) -> None:
+    before = hashlib.sha256((place / locks.NAME).read_bytes()).hexdigest()
+    strict = PackSpec(gate=GateSpec(size_mb=0.001))
+    with pytest.raises(EcomdeployError, match="size_mb"):
+        build(asked(place, pack=strict), home(place), Silent())
+    (place / "broken.safetensors").write_bytes(b"not a model at all")
+    with pytest.raises(BadInput, match="damaged or not a safetensors"):
+        build(asked(place, model=ModelSpec(path="broken.safetensors")), home(place), Silent())
+    assert hashlib.sha256((place / locks.NAME).read_bytes()).hexdigest() == before
+    assert not list(home(place).models.glob(".drafts-*"))

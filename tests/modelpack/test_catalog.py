@@ -1,0 +1,105 @@
+"""Plug-ins: found in their package, by path and by entry point; unknown names answered with the nearest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelpack.catalog import Catalog, module_name
+from modelpack.errors import BadInput
+from modelpack.passes.base import Pass, in_order, passes
+from modelpack.runtimes.base import runtimes
+from modelpack.sources.base import sources
+from modelpack.usecases.base import usecases
+
+TEXT = """
+from modelpack.passes.base import GRAPH, Pass
+class Mine(Pass):
+    name = "mine"; title = "mine"; stage = GRAPH; takes = gives = "onnx"; about = ""
+    def apply(self, draft, workshop):
+        return draft
+other = 3
+"""
+
+
+def test_every_kind_is_found_by_scanning_its_package() -> None:
+    assert "recommendation" in usecases().names()
+    assert set(passes().names()) >= {"onnx", "int8", "embedding-int8"}
+    assert set(runtimes().names()) >= {"onnxruntime", "eager"}
+    assert set(sources().names()) == {"onnx", "safetensors"}
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(BadInput) as caught:
+        passes().get("embeding-int8")
+    assert "embeding-int8" in str(caught.value)
+    assert "embedding-int8" in caught.value.hint
+
+
+def test_a_far_name_is_answered_with_all() -> None:
+    with pytest.raises(BadInput) as caught:
+        usecases().get("zzzz")
+    assert "recommendation" in caught.value.hint
+
+
+def test_a_file_of_the_project_is_a_plug_in(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(TEXT)
+    assert passes().get("./own.py:Mine", tmp_path).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("./none.py:Mine", "no such file"),
+        ("./own.py", "names no class"),
+        ("./own.py:Mien", "has no 'Mien'"),
+        ("./own.py:other", "is not a pass"),
+        ("./broken.py:Mine", "does not load"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "own.py").write_text(TEXT)
+    (tmp_path / "broken.py").write_text("import nothing_like_this")
+    with pytest.raises(BadInput, match=words):
+        passes().get(name, tmp_path)
+
+
+def test_two_files_of_one_name_do_not_meet(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.py").write_text(f"# {folder}")
+    assert module_name(tmp_path / "a" / "own.py") != module_name(tmp_path / "b" / "own.py")
+
+
+def test_the_package_is_scanned_once_and_only_for_its_own_classes() -> None:
+    catalog = Catalog[Pass]("pass", "modelpack.passes", Pass)
+    assert catalog.names() == catalog.names()
+    assert "Pass" not in catalog.names()
+
+
+def test_passes_come_in_stages_and_the_export_is_never_missing(tmp_path: Path) -> None:
+    assert [one.name for one in in_order(["embedding-int8", "onnx", "int8"], tmp_path)] == [
+        "onnx",
+        "embedding-int8",
+        "int8",
+    ]
+    assert [one.name for one in in_order([], tmp_path)] == ["onnx"]
+    assert [one.name for one in in_order(["int8", "int8"], tmp_path)] == ["onnx", "int8"]
+
+
+def test_listing_names_loads_nothing_heavy(repository: Path) -> None:
+    script = (
+        "import sys\n"
+        "from modelpack.passes.base import passes\nfrom modelpack.runtimes.base import runtimes\n"
+        "from modelpack.sources.base import sources\nfrom modelpack.usecases.base import usecases\n"
+        "[kind().names() for kind in (passes, runtimes, sources, usecases)]\n"
+        "usecases().get('recommendation')\n"
+        "print([name for name in ('torch', 'onnx', 'onnxruntime', 'pandas', 'pyarrow') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=repository, check=True
+    )
+    assert done.stdout.strip() == "[]"

