@@ -40,7 +40,9 @@ def main(arguments: list[str]) -> int:
         os.write(writer, b"1")
         os.close(writer)
 
-    return _serve(chosen, ready)
+    status = _serve(chosen, ready)
+    sys.stdout.flush()
+    os._exit(status)  # not taking hundreds of megabytes of objects apart first
 
 
 def _serve(chosen: argparse.Namespace, ready: Callable[[], None]) -> int:

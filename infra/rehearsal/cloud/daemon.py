@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -121,6 +122,7 @@ class Daemon:
     def _restore(self) -> None:
         for unfinished in self.folder.root.glob(f".{self.folder.snapshot.name}.*"):
             unfinished.unlink(missing_ok=True)
+        gc.disable()  # nothing of what is loaded now is ever garbage: half a second of looking for some
         try:
             self.account.load_moto()
             self.account.state.update(snapshot.load(self.folder.snapshot))
@@ -131,6 +133,8 @@ class Daemon:
         except Exception as error:
             self.notes.append(f"not everything came back: {error}")
             traceback.print_exc()
+        gc.freeze()
+        gc.enable()
         self.ready.set()
         self._snapshots()
 
