@@ -150,3 +150,17 @@ def test_instances_are_padded_at_the_end_and_cut_at_the_front() -> None:
     assert arrays["who"].tolist() == [5, 6, 7]
     assert arrays["past"].tolist() == [[1, 0, 0], [0, 0, 0], [2, 3, 4]]
     assert arrays["past"].dtype == np.int64
+
+
+def test_a_graph_given_by_the_user_goes_through_the_gate_without_an_export(
+    trials: Trials, tmp_path: Path
+) -> None:
+    passes = in_order(("onnx", "int8"), tmp_path)
+    exported = through_the_gate(trials, passes[:1], GateSpec()).draft
+    given = Trials(trials.usecase, trials.data, Draft(ONNX, exported.path), tmp_path / "given", Silent())
+    judged = through_the_gate(given, passes, GateSpec())
+    assert [verdict.name for verdict in judged.verdicts] == ["int8"]
+    alone = through_the_gate(given, passes[:1], GateSpec())
+    assert alone.draft == given.reference
+    assert alone.chosen == alone.reference
+    assert alone.reference.metric == 1.0
