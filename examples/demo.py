@@ -67,14 +67,14 @@ def release(folder: Path, title: str, passes: str | None) -> dict[str, Any]:
 def broken(folder: Path) -> None:
     """A third release whose answers are wrong: planted in the local cloud, found by its golden requests."""
     say("\n--- #3 a release that answers wrong (planted)")
-    edit(folder, passes=None, epochs=1)
+    edit(folder, passes=None, seed=11)
     type_in(folder, "cloud", "fault", "wrong-answers", "--json")
     refused = type_in(folder, "up", "--yes", "--json", expect=4)
     say(f"    refused, as it should be: {refused['error']['what'].splitlines()[0]}")
     edit(folder, passes=None)
 
 
-def edit(folder: Path, *, passes: str | None, epochs: int = 3) -> None:
+def edit(folder: Path, *, passes: str | None, seed: int = 7) -> None:
     """What a person would do in an editor."""
     file = folder / "ecomdeploy.yaml"
     lines = []
@@ -82,7 +82,7 @@ def edit(folder: Path, *, passes: str | None, epochs: int = 3) -> None:
         if line.strip().startswith("passes:"):
             continue
         if line.strip().startswith("train:"):
-            line = f"  train: {{epochs: {epochs}}}"
+            line = f"  train: {{epochs: 1, seed: {seed}}}"
         lines.append(line)
         if line.startswith("pack:") and passes is not None:
             lines.append(f"  passes: {passes}")
@@ -166,12 +166,12 @@ def summary(folder: Path, client: Client, first: Any, second: Any, back: Any, se
             f"pushed {one['pushed_bytes'] / 1e6:.1f} MB"
         )
     say("#3 wrong answers: refused; #2 kept serving")
+    digest = back["image"].split("@")[1][:19]
     say(
-        f"#{back['release']} rollback      the bytes of #{back['restores']}: {back['image'].split('@')[1][:19]}, nothing built, nothing pushed"
+        f"#{back['release']} rollback      the bytes of #{back['restores']}: {digest}, nothing built, nothing pushed"
     )
-    say(
-        f"{client.requests} requests, {client.failed} failed (slowest {client.slowest_ms:.0f} ms); {seconds:.0f} s in all"
-    )
+    counted = f"{client.requests} requests, {client.failed} failed (slowest {client.slowest_ms:.0f} ms)"
+    say(f"{counted}; {seconds:.0f} s in all")
     for error in client.errors[:3]:
         say(f"    {error}")
     say("=" * 78)

@@ -29,7 +29,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class GateSpec:
-    """Limits an optimization pass must keep. Metric in the use case's own unit, latency in ms, size in MB (1e6 bytes)."""
+    """Limits a pass must keep. Metric in the use case's own unit, latency in ms, size in MB (1e6 bytes)."""
 
     metric_drop: Annotated[float, Ge(0), Le(1)] = 0.005
     p99_ms: Annotated[float, Gt(0)] | None = None

@@ -8,4 +8,4 @@ from modelpack.catalog import Catalog
 
 def targets() -> Catalog[Target]:
     """The catalogue of targets, by the name that `serve.target` says."""
-    return Catalog("target", "infra.targets", Target)  # type: ignore[type-abstract]
+    return Catalog("target", "infra.targets", Target)

@@ -207,15 +207,17 @@ def test_string_and_file_assets_reach_the_provider_by_hash(lab, thing, tmp_path)
     def program():
         thing("text", {"content": pulumi.StringAsset("hello")})
         thing("file", {"content": pulumi.FileAsset(str(path))})
-        thing("folder", {"content": pulumi.FileArchive(str(tmp_path / "folder"))})
 
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "a").write_text("a")
     lab.up(program)
     by_name = {one.urn.rpartition("::")[2]: one.inputs["content"] for one in lab.fake.things.values()}
     assert by_name["text"].text == "hello"
     assert by_name["file"].path == path
     assert lab.up(program).changed == []
     path.write_text("two")
-    (tmp_path / "folder" / "a").write_text("b")
-    assert sorted(lab.up(program).changed) == [("update", "file"), ("update", "folder")]
+    assert lab.up(program).changed == [("update", "file")]
+
+
+def test_archives_are_refused_by_name(lab, thing, tmp_path):
+    with pytest.raises(automation.CommandError, match=r"an archive is not available .*: use the Pulumi CLI"):
+        lab.up(lambda: thing("folder", {"content": pulumi.FileArchive(str(tmp_path))}) and None)
+    assert lab.fake.mutations == []
