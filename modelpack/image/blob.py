@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 from collections.abc import Iterator
@@ -85,31 +84,33 @@ def _decompressed(raw: Hashing, layer: Descriptor) -> BinaryIO:
     """By media type, as the specification wants; Docker's types end in ".gzip" or ".zstd"."""
     kind = layer.media_type
     if kind.endswith(("+gzip", ".gzip")):
-        return cast(
-            "BinaryIO", gzip.GzipFile(fileobj=cast("BinaryIO", io.BufferedReader(raw, BLOCK)), mode="rb")
-        )
+        from isal import igzip, isal_zlib
+
+        # isal's types are not quite right: its error is a class, its opener untyped
+        opener: Any = igzip.IGzipFile
+        error: Any = isal_zlib.error
+        return cast("BinaryIO", _Unpacked(opener(fileobj=io.BufferedReader(raw, BLOCK), mode="rb"), error))
     if kind.endswith(("+zstd", ".zstd")):
         import zstandard
 
-        return cast(
-            "BinaryIO",
-            _Zstd(zstandard.ZstdDecompressor().stream_reader(cast("BinaryIO", raw), read_across_frames=True)),
+        reader: Any = zstandard.ZstdDecompressor().stream_reader(
+            cast("BinaryIO", raw), read_across_frames=True
         )
+        return cast("BinaryIO", _Unpacked(reader, zstandard.ZstdError))
     if kind.endswith(".tar"):
         return cast("BinaryIO", raw)
     raise EcomdeployError(f"layer {layer.digest} has a media type that is not known: {kind}")
 
 
-class _Zstd:
-    """zstandard's reader, its own error told as an OSError like gzip's."""
+class _Unpacked:
+    """A decompressor's reader whose own kind of error is told as an OSError."""
 
-    def __init__(self, inner: BinaryIO) -> None:
+    def __init__(self, inner: BinaryIO, error: type[Exception]) -> None:
         self.inner = inner
+        self.error = error
 
     def read(self, size: int) -> bytes:
-        import zstandard
-
         try:
             return self.inner.read(size)
-        except zstandard.ZstdError as problem:
+        except self.error as problem:
             raise OSError(str(problem)) from problem

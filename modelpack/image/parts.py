@@ -41,9 +41,9 @@ class BaseImage:
 class ImageParts:
     """Everything that decides the image's bytes, and `downloads`, where debs and wheels lie (decides nothing).
 
-    `app` maps paths below `/opt/ecomdeploy/app`, `model` paths below `/opt/ecomdeploy/model`, to a file or
-    its bytes. `labels` and `env` are added to those every image has. `compression` is "zstd", or "gzip" for
-    registries and runtimes older than 2021. `libraries_from_host`: sonames that the host's GPU driver brings.
+    `app` maps paths below `/opt/ecomdeploy/app`, `model` paths below `/opt/ecomdeploy/model`, to a file or its
+    bytes. `labels` and `env` are added to those every image has. `compression` is "gzip", or "zstd" for fewer
+    bytes where every runtime is known to read it. `libraries_from_host`: sonames that the host's GPU driver brings.
     `bytecode`: whether Python files are compiled beforehand, which halves the server's start.
     """
 
@@ -54,7 +54,7 @@ class ImageParts:
     downloads: Path
     labels: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
-    compression: str = "zstd"
+    compression: str = "gzip"
     libraries_from_host: frozenset[str] = frozenset()
     bytecode: bool = True
 

@@ -32,7 +32,7 @@ def test_layers_and_config(tmp_path: pathlib.Path) -> None:
     assert [layer.role for layer in built.layers] == ["base", "wheels", "app", "model", "seal"]
     manifest = layout.manifest(built.digest)
     config = json.loads(layout.read(manifest["config"]["digest"]))
-    assert [layer["mediaType"].rpartition(".")[2] for layer in manifest["layers"]] == ["tar+zstd"] * 5
+    assert [layer["mediaType"].rpartition(".")[2] for layer in manifest["layers"]] == ["tar+gzip"] * 5
     assert manifest["annotations"]["dev.ecomdeploy.content-id"] == built.content_id
     assert config["config"]["Entrypoint"] == ["/usr/bin/python3", "-m", "modelpack.server"]
     assert config["config"]["Cmd"] == ["serve"]
@@ -205,16 +205,16 @@ def test_large_model_files_have_layers_of_their_own(tmp_path: pathlib.Path) -> N
         "seal",
     ]
     assert kinds[3].endswith(".tar"), "noise is stored as it is"
-    assert kinds[4].endswith(".tar+zstd")
+    assert kinds[4].endswith(".tar+gzip")
     head = assemble(tiny_parts.parts(tmp_path, model={**model, "model.onnx": b"other"}), layout, Silent())
     assert [layer.role for layer in head.layers if not layer.reused] == ["model", "seal"]
 
 
-def test_gzip_for_old_registries(tmp_path: pathlib.Path) -> None:
+def test_zstd_for_runtimes_that_read_it(tmp_path: pathlib.Path) -> None:
     layout = Layout(tmp_path / "layout")
-    built = assemble(tiny_parts.parts(tmp_path, compression="gzip"), layout, Silent())
+    built = assemble(tiny_parts.parts(tmp_path, compression="zstd"), layout, Silent())
     assert {entry["mediaType"].rpartition("+")[2] for entry in layout.manifest(built.digest)["layers"]} == {
-        "gzip"
+        "zstd"
     }
     assert server_seal.check(unpack(layout, built.digest, tmp_path / "root")) == built.content_id
     with pytest.raises(BadInput, match="lzma"):
