@@ -10,10 +10,9 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.client import responses
 from typing import TYPE_CHECKING, Any
 
-from infra.rehearsal.cloud.calls import Answer, ApiError, Call, Environ, rewind
+from infra.rehearsal.cloud.calls import Answer, ApiError, Call, Environ, line, rewind
 from infra.rehearsal.cloud.constraints import check
 from infra.rehearsal.cloud.faults import Faults
 from infra.rehearsal.cloud.process import Ports
@@ -124,7 +123,7 @@ class Account:
         # S3 answers HeadBucket of a missing bucket with 404, the same content type and no body.
         if written[0][:3] in ("404", "405") and body[:9].lower() == b"<!doctype":
             raise _missing(call)
-        return Answer(_with_reason(written[0]), headers, body)
+        return Answer(line(written[0]), headers, body)
 
     def load_moto(self) -> None:
         """Import moto, once and before anything is answered: its modules import each other in circles, which two
@@ -210,12 +209,7 @@ def _refusal(call: Call, error: ApiError) -> Answer:
         status = error.status or 400
         body = f"<Error><Code>{error.code}</Code><Message>{error.message}</Message></Error>".encode()
         return Answer(
-            _with_reason(str(status)),
+            line(status),
             [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))],
             body,
         )
-
-
-def _with_reason(status: str) -> str:
-    number, _, reason = status.partition(" ")
-    return f"{number} {reason or responses.get(int(number), 'Unknown')}"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from http.client import responses
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs
@@ -118,7 +119,7 @@ class Call:
         text = written["body"]
         data = text if isinstance(text, bytes) else text.encode()
         headers = {**written["headers"], "x-amzn-RequestId": str(uuid4()), "Content-Length": str(len(data))}
-        return Answer(_line(int(status)), [(name, str(value)) for name, value in headers.items()], data)
+        return Answer(line(status), [(name, str(value)) for name, value in headers.items()], data)
 
 
 def identify(environ: Environ) -> Call:
@@ -170,7 +171,7 @@ def rewind(environ: Environ) -> None:
         environ["wsgi.input"] = BytesIO(environ[KEPT])
 
 
-def _line(status: int) -> str:
-    from http.client import responses
-
-    return f"{status} {responses.get(status, 'Unknown')}"
+def line(status: int | str) -> str:
+    """A status with its reason: "200 OK"."""
+    number, _, reason = str(status).partition(" ")
+    return f"{number} {reason or responses.get(int(number), 'Unknown')}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from infra.rehearsal.cloud.calls import SCOPE, Answer, Environ, body
+from infra.rehearsal.cloud.calls import SCOPE, Answer, Environ, body, line
 from infra.rehearsal.cloud.host import Server
 from infra.rehearsal.cloud.metrics import Metrics
 from infra.rehearsal.cloud.process import ACCOUNT, LOOPBACK, REGION
@@ -191,14 +191,13 @@ def _model_error(key: Key, status: int, data: bytes) -> Answer:
 
 def _error(status: int, code: str, fields: dict[str, Any]) -> Answer:
     data = json.dumps(fields).encode()
-    reasons = {400: "Bad Request", 424: "Failed Dependency", 503: "Service Unavailable"}
     headers = [
         ("Content-Type", "application/json"),
         ("x-amzn-ErrorType", code),
         ("x-amzn-RequestId", str(uuid4())),
         ("Content-Length", str(len(data))),
     ]
-    return Answer(f"{status} {reasons[status]}", headers, data)
+    return Answer(line(status), headers, data)
 
 
 def spoil(data: bytes) -> bytes:

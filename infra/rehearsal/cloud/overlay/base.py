@@ -28,13 +28,14 @@ class Emulated:
 
 
 def emulates(
-    operation: str, label: Literal["documented", "recorded"], source: str
+    operations: str, label: Literal["documented", "recorded"], source: str
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Mark a method of an Overlay as the answer to an operation."""
+    """Mark a method of an Overlay as the answer to one or more operations."""
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
         about = (function.__doc__ or "").strip().split("\n")[0]
-        function.emulated = Emulated(operation, label, source, about)  # type: ignore[attr-defined]
+        entries = tuple(Emulated(operation, label, source, about) for operation in operations.split())
+        function.emulated = entries  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -47,9 +48,11 @@ class Overlay:
     _methods: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls) -> None:
-        marked = {name: method.emulated for name, method in vars(cls).items() if hasattr(method, "emulated")}
-        cls.table = (*cls.table, *marked.values())
-        cls._methods = {**cls._methods, **{entry.operation: name for name, entry in marked.items()}}
+        marked = [
+            (entry, name) for name, method in vars(cls).items() for entry in getattr(method, "emulated", ())
+        ]
+        cls.table = tuple(entry for entry, _ in marked)
+        cls._methods = {entry.operation: name for entry, name in marked}
 
     def __init__(self, account: Account) -> None:
         self.account = account

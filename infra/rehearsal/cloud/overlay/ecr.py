@@ -91,15 +91,9 @@ class Ecr(Overlay):
                 detail["artifactMediaType"] = push.artifact_type
         return answer.with_body(json.dumps(found).encode())
 
-    @emulates("ListImages", "documented", "API_ListImages")
-    def list_images(self, call: Call) -> Answer:
-        """Pushed images, by digest and tag."""
-        self._read(call)
-        return self.moto(call)
-
-    @emulates("BatchGetImage", "documented", "API_BatchGetImage")
-    def batch_get_image(self, call: Call) -> Answer:
-        """The manifests as pushed."""
+    @emulates("ListImages BatchGetImage", "documented", "API_ListImages, API_BatchGetImage")
+    def read_images(self, call: Call) -> Answer:
+        """Pushed images, and their manifests as pushed."""
         self._read(call)
         return self.moto(call)
 

@@ -15,27 +15,9 @@ SOURCE = "AWS managed policy reference, as carried by moto"
 class Iam(Overlay):
     """Policy documents are those that moto carries; a name it does not carry does not exist."""
 
-    @emulates("AttachRolePolicy", "documented", SOURCE)
-    def attach_role_policy(self, call: Call) -> Answer:
+    @emulates("AttachRolePolicy AttachUserPolicy GetPolicy GetPolicyVersion", "documented", SOURCE)
+    def known(self, call: Call) -> Answer:
         """Of arn:aws:iam::aws:policy/... as well."""
-        return self._known(call)
-
-    @emulates("AttachUserPolicy", "documented", SOURCE)
-    def attach_user_policy(self, call: Call) -> Answer:
-        """The same."""
-        return self._known(call)
-
-    @emulates("GetPolicy", "documented", SOURCE)
-    def get_policy(self, call: Call) -> Answer:
-        """The same."""
-        return self._known(call)
-
-    @emulates("GetPolicyVersion", "documented", SOURCE)
-    def get_policy_version(self, call: Call) -> Answer:
-        """The same."""
-        return self._known(call)
-
-    def _known(self, call: Call) -> Answer:
         arn = call.parameters["PolicyArn"]
         if match := AWS_OWN.fullmatch(arn):
             self._carry(match["name"], arn)

@@ -11,14 +11,11 @@ from infra.rehearsal.cloud.overlay.base import ApiError, Call, Overlay, emulates
 class SageMakerRuntime(Overlay):
     """Refuses by name what has no real server behind it."""
 
-    @emulates("InvokeEndpointAsync", "documented", "API_runtime_InvokeEndpointAsync")
-    def invoke_endpoint_async(self, call: Call) -> Mapping[str, Any]:
-        """Refused."""
-        raise ApiError("NotImplemented", f"the local cloud does not have {call.operation}", 501)
-
     @emulates(
-        "InvokeEndpointWithResponseStream", "documented", "API_runtime_InvokeEndpointWithResponseStream"
+        "InvokeEndpointAsync InvokeEndpointWithResponseStream",
+        "documented",
+        "SageMaker Runtime API reference",
     )
-    def invoke_endpoint_with_response_stream(self, call: Call) -> Mapping[str, Any]:
+    def refuse(self, call: Call) -> Mapping[str, Any]:
         """Refused."""
         raise ApiError("NotImplemented", f"the local cloud does not have {call.operation}", 501)
