@@ -7,10 +7,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,19 +18,15 @@ from pulumi.automation._cmd import OnOutput
 from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
 
-from infra.rehearsal.engine import arguments, config_commands, stack_commands
-from infra.rehearsal.engine.crypt import Keyring, WrongPassphrase
-from infra.rehearsal.engine.events import open_sink
-from infra.rehearsal.engine.operations import Operation, OperationFailed, Order
+from infra.rehearsal.engine import arguments, events, stack_commands
+from infra.rehearsal.engine.crypt import Keyring
+from infra.rehearsal.engine.errors import EngineError, Stopped, Unsupported
+from infra.rehearsal.engine.operations import KINDS, Operation, Order
 from infra.rehearsal.engine.provider import ProviderFactory
 from infra.rehearsal.engine.resource import ENGINE_VERSION
-from infra.rehearsal.engine.state import StateError
-from infra.rehearsal.engine.values import BadValue
 from infra.rehearsal.engine.workplace import Workplace
 
 FAILED: Final = 255
-OPERATIONS: Final = {"up": "up", "update": "up", "preview": "up", "refresh": "refresh", "destroy": "destroy"}
-NAMES: Final = {"up": "update", "refresh": "refresh", "destroy": "destroy"}
 
 
 class EmbeddedPulumiCommand(PulumiCommand):
@@ -70,13 +65,13 @@ class EmbeddedPulumiCommand(PulumiCommand):
         out, err = Printer(on_output), Printer(on_error)
         cause: Exception | None = None
         try:
-            parsed = arguments.parse(args)
-            place = Workplace(Path(cwd), {**self.environment, **additional_env}, parsed, self._keyring)
+            given = arguments.parse(args)
+            place = Workplace(Path(cwd), {**self.environment, **additional_env}, given, self._keyring)
             self._dispatch(place, out)
-        except OperationFailed as error:
+        except Stopped as error:
             cause = error
-            err(f"error: {'preview' if error.preview else NAMES[OPERATIONS[parsed.words[0]]]} failed")
-        except (StateError, arguments.BadArguments, WrongPassphrase, BadValue) as error:
+            err(f"error: {KINDS[given.words[0]]} failed")
+        except (EngineError, OSError) as error:
             cause = error
             err(f"error: {error}")
         except Exception as error:
@@ -88,58 +83,21 @@ class EmbeddedPulumiCommand(PulumiCommand):
         return result
 
     def _dispatch(self, place: Workplace, say: Printer) -> None:
-        word = place.arguments.words[0] if place.arguments.words else ""
-        if word in OPERATIONS:
-            self._operate(place, word, say)
-            return
-        commands: dict[str, Callable[[Workplace, Callable[[str], None]], None]] = {
-            "stack": stack_commands.run,
-            "config": config_commands.run,
-            "whoami": stack_commands.whoami,
-            "cancel": stack_commands.cancel,
-            "version": lambda _, say: say(ENGINE_VERSION),
-            "install": lambda _, say: say("The embedded engine has nothing to install"),
-        }
-        if word not in commands:
-            raise arguments.BadArguments(
-                f"'{word}' is not available in the embedded engine: use the Pulumi CLI"
-            )
-        commands[word](place, say)
-
-    def _operate(self, place: Workplace, word: str, say: Printer) -> None:
         given = place.arguments
-        if given.has("--help"):
-            say("the embedded engine's preview, up, refresh and destroy take what the Automation API passes")
-            return
-        if given.value("--run-program") == "true":
-            raise arguments.BadArguments(
-                f"{word} --run-program=true is not available in the embedded engine: use the Pulumi CLI"
-            )
-        files = place.existing()
-        config = place.config(files)
-        parallel = min(given.number("--parallel", self.parallel), self.parallel)
-        order = Order(
-            verb=OPERATIONS[word],
-            preview=word == "preview" or given.has("--preview-only"),
-            files=files,
-            project=place.project,
-            config=config,
-            vault=place.state_vault(files),
-            config_vault=place.vault(config.salt or files.salt()),
-            providers=self.providers,
-            environment=place.environment,
-            parallel=max(parallel, 1),
-            client=given.value("--client") or "",
-            message=given.value("--message") or "",
-            refresh_first=given.has("--refresh"),
-            clear_pending_creates=given.has("--clear-pending-creates"),
-            expect_no_changes=given.has("--expect-no-changes"),
-            as_json=given.has("--json"),
-        )
-        with contextlib.ExitStack() as stack:
-            target = given.value("--event-log")
-            sinks = [stack.enter_context(contextlib.closing(open_sink(target)))] if target else []
-            Operation(order, sinks, say).run()
+        verb = given.word(0)
+        if verb == "version":
+            say(ENGINE_VERSION)
+        elif verb in KINDS:
+            if given.has("--json"):
+                raise Unsupported(f"{verb} --json")
+            parallel = min(given.number("--parallel", self.parallel), self.parallel)
+            with events.stream(given.value("--event-log")) as send:
+                Operation(Order(verb, place, self.providers, max(parallel, 1)), send, say).run()
+        else:
+            words = " ".join(given.words[: 2 if verb in ("stack", "config") else 1])
+            if words not in stack_commands.COMMANDS:
+                raise Unsupported(f"'{words}'")
+            stack_commands.COMMANDS[words](place, say)
 
 
 class Printer:
@@ -147,12 +105,11 @@ class Printer:
 
     def __init__(self, listener: OnOutput | None) -> None:
         self.lines: list[str] = []
-        self._listener = listener
+        self._listener = listener or (lambda line: None)
         self._lock = threading.Lock()
 
     def __call__(self, text: str) -> None:
         with self._lock:
             for line in text.split("\n"):
                 self.lines.append(line)
-                if self._listener is not None:
-                    self._listener(line)
+                self._listener(line)

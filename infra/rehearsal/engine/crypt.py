@@ -12,16 +12,14 @@ import os
 import threading
 from typing import Final
 
+from infra.rehearsal.engine.errors import WrongPassphrase
+
 ROUNDS: Final = 1_000_000
 SALT_BYTES: Final = 8
 NONCE_BYTES: Final = 12
 KEY_BYTES: Final = 32
 PROOF: Final = "pulumi"
 """What the salt text carries encrypted, to tell a wrong passphrase early."""
-
-
-class WrongPassphrase(Exception):
-    """The passphrase does not open this state."""
 
 
 def _base64(data: bytes) -> str:

@@ -12,13 +12,14 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from infra.rehearsal.engine import steps
-from infra.rehearsal.engine.effects import Effects, StepFailed, Stopped, describe
+from infra.rehearsal.engine import paths, steps
+from infra.rehearsal.engine.effects import Effects, describe
+from infra.rehearsal.engine.errors import EngineError, Stopped, Unsupported
 from infra.rehearsal.engine.events import Events
-from infra.rehearsal.engine.hosts import Hosts, NoProvider
+from infra.rehearsal.engine.hosts import Hosts
 from infra.rehearsal.engine.journal import Journal
 from infra.rehearsal.engine.marks import remark
-from infra.rehearsal.engine.provider import UNKNOWN, Diffed, Provider, Values
+from infra.rehearsal.engine.provider import UNKNOWN, Diffed, Values
 from infra.rehearsal.engine.resource import PROVIDER_PREFIX, STACK_TYPE, Resource, now, package_of, urn_of
 from infra.rehearsal.engine.steps import Goal, Op, Verdict
 from infra.rehearsal.engine.values import UNKNOWN_TEXT, has_unknown, strip
@@ -41,38 +42,27 @@ class Deployment:
         self, scene: Scene, journal: Journal, hosts: Hosts, events: Events, effects: Effects
     ) -> None:
         self.scene = scene
+        self.effects = effects
         self._journal = journal
         self._hosts = hosts
         self._events = events
-        self._effects = effects
         self._old = journal.snapshot().by_urn
         self._current: dict[str, Resource] = {}
         self._claimed: set[str] = set()
         self._stack_outputs: Values | None = None
         self._generating = threading.RLock()
 
-    @property
-    def preview(self) -> bool:
-        return self._effects.preview
-
-    def refuse(self, message: str) -> None:
-        """The program asked for what cannot be."""
-        self._effects.fail("", message)
-
     def register(self, goal: Goal) -> Resource:
         """Bring one declared resource about; raises `Stopped` when the operation has failed."""
-        with self._effects.flight():
+        with self.effects.flight():
             try:
                 steps.guard_renamed(goal, self._old)
-                return (
-                    self._plain(goal)
-                    if not goal.custom or goal.type.startswith(PROVIDER_PREFIX)
-                    else self._custom(goal)
-                )
+                plain = not goal.custom or goal.type.startswith(PROVIDER_PREFIX)
+                return self._plain(goal) if plain else self._custom(goal)
             except Stopped:
                 raise
             except Exception as error:
-                self._effects.fail(goal.urn, self._events.redactor.clean(describe(error)))
+                self.effects.fail(self._events.redactor.clean(describe(error)), goal.urn)
                 raise Stopped from error
 
     def register_outputs(self, urn: str, outputs: Values) -> None:
@@ -88,16 +78,14 @@ class Deployment:
                 self._put_outputs(resource, outputs)
 
     def _put_outputs(self, resource: Resource, outputs: Values) -> None:
-        new = replace(resource, outputs=outputs)
-        if new != resource:
-            self._journal.swap(new, resource)
-            self._current[resource.urn] = new
+        self._current[resource.urn] = replace(resource, outputs=outputs)
+        self._journal.swap(self._current[resource.urn], resource)
 
     def invoke(self, token: str, args: Values, provider: str, version: str) -> Values:
-        """Answer a data source; raises `Refused` or `NoProvider`."""
+        """Answer a data source; raises `Refused` or `EngineError`."""
         urn = provider.rpartition("::")[0] or self._default_provider(package_of(token), version).urn
         host = self._hosts.get(urn)
-        with self._effects.slot():
+        with self.effects.slots:
             return host.invoke(token, strip(args))
 
     def finish(self) -> None:
@@ -108,38 +96,33 @@ class Deployment:
         stack = next((one for one in self._current.values() if one.type == STACK_TYPE), None)
         if stack is not None and self._stack_outputs is not None:
             self._put_outputs(stack, self._stack_outputs)
-        self._effects.delete_all(steps.doomed(self._journal.snapshot().resources, self._claimed))
+        self.effects.delete_all(steps.doomed(self._journal.snapshot().resources, self._claimed))
 
     def _claim(self, urn: str) -> Resource | None:
         if urn in self._claimed:
-            raise steps.Refusal(f"Duplicate resource URN '{urn}'; try giving it a unique name")
+            raise EngineError(f"Duplicate resource URN '{urn}'; try giving it a unique name")
         self._claimed.add(urn)
         return self._old.get(urn)
 
     def _plain(self, goal: Goal) -> Resource:
         """A component, the stack, or a provider: nothing to call."""
-        is_provider = goal.type.startswith(PROVIDER_PREFIX)
         self._events.redactor.learn(goal.inputs)
         with self._generating:
             old = self._claim(goal.urn)
             verdict = steps.decide_plain(goal, old)
-            draft = goal.draft(goal.inputs)
-            identity = (
-                ""
-                if not is_provider or (self.preview and old is None)
-                else (old.id if old else str(uuid.uuid4()))
-            )
-            outputs = goal.inputs if is_provider else (old.outputs if old else {})
-            stamp = old.created if old else now()
-            changed = old.modified if old and verdict.op is Op.SAME else now()
-            draft = replace(draft, id=identity, outputs=outputs, created=stamp, modified=changed)
+            draft = replace(goal.draft(goal.inputs), created=now(), modified=now())
+            if old is not None:
+                modified = old.modified if verdict.op is Op.SAME else draft.modified
+                draft = replace(draft, id=old.id, outputs=old.outputs, created=old.created, modified=modified)
+            elif draft.is_provider and not self.effects.preview:
+                draft = replace(draft, id=str(uuid.uuid4()))
             self._events.before(verdict.op, old, draft, verdict)
-            if is_provider:
+            if draft.is_provider:
+                draft = replace(draft, outputs=goal.inputs)
                 self._hosts.declare(draft)
                 if not has_unknown(goal.inputs):
                     self._hosts.get(goal.urn)
-            resource = self._journal.put(draft, old)
-            self._current[goal.urn] = resource
+            resource = self._current[goal.urn] = self._journal.put(draft, old)
         self._events.after(verdict.op, old, resource, verdict)
         return resource
 
@@ -149,91 +132,72 @@ class Deployment:
         urn = urn_of(self.scene.stack, self.scene.project, "", PROVIDER_PREFIX + package, name)
         with self._generating:
             if urn not in self._current:
-                prefix = f"{package}:"
-                inputs: Values = {
-                    key.removeprefix(prefix): value
-                    for key, value in self.scene.config.items()
-                    if key.startswith(prefix)
-                }
-                if version:
-                    inputs["version"] = version
+                inputs: Values = {"version": version} if version else {}
+                for key, value in self.scene.config.items():
+                    namespace, _, name = key.partition(":")
+                    if namespace == package:
+                        inputs[name] = value
                 self._plain(Goal(urn=urn, type=PROVIDER_PREFIX + package, custom=True, inputs=inputs))
             return self._current[urn]
-
-    def _provider_of(self, goal: Goal) -> tuple[str, Provider]:
-        """The reference ("urn::id") and the provider that serves a goal."""
-        urn = goal.provider.rpartition("::")[0]
-        resource = (
-            self._hosts.resource(urn) if urn else self._default_provider(package_of(goal.type), goal.version)
-        )
-        if resource is None:
-            raise NoProvider(f"provider {urn} of {goal.urn} was not declared")
-        host = self._hosts.get(resource.urn)
-        if not host.supports(goal.type):
-            raise NoProvider(
-                f"{goal.type} is not in the embedded engine's provider for {host.package}: use the Pulumi CLI"
-            )
-        return f"{resource.urn}::{resource.id or UNKNOWN_TEXT}", host
 
     def _custom(self, goal: Goal) -> Resource:
         self._events.redactor.learn(goal.inputs)
         with self._generating:
-            self._effects.guard()
-            reference, host = self._provider_of(goal)
+            self.effects.guard()
+            urn = goal.provider.rpartition("::")[0]
+            provider = (
+                self._hosts.resource(urn)
+                if urn
+                else self._default_provider(package_of(goal.type), goal.version)
+            )
             old = self._claim(goal.urn)
-            wanted = steps.declared(goal, old)
             live = old if old is not None and not old.pending_replacement else None
-            inputs = self._check(host, goal, old, wanted, fresh=False)
-            verdict = steps.decide(goal, old, inputs, self._diff(host, live, inputs, reference))
+            wanted = goal.inputs
+            if old is not None:
+                wanted = paths.keep_old(wanted, old.inputs, goal.ignore_changes)
+            draft = goal.draft(wanted, f"{provider.urn}::{provider.id or UNKNOWN_TEXT}")
+            checked = self._check(draft, old, fresh=False)
+            verdict = steps.decide(goal, old, self._diff(live, checked) if live else Diffed())
             if verdict.op is Op.REPLACE:
-                inputs = self._check(host, goal, None, wanted, fresh=True)
+                checked = self._check(draft, None, fresh=True)
                 if verdict.delete_first and live is not None:
                     old = self._delete_first(live)
-        draft = goal.draft(inputs, reference)
-        resource = self._act(host, verdict, old, draft)
+        resource = self._act(verdict, old, checked)
         with self._generating:
             self._current[goal.urn] = resource
         return resource
 
-    def _act(self, host: Provider, verdict: Verdict, old: Resource | None, draft: Resource) -> Resource:
-        if verdict.op is Op.SAME:
-            assert old is not None
-            outputs = remark(strip(old.outputs), draft.inputs, draft.additional_secret_outputs)
-            same = replace(draft, id=old.id, outputs=outputs, created=old.created, modified=old.modified)
-            self._events.before(Op.SAME, old, same)
-            same = self._journal.put(same, old)
-            self._events.after(Op.SAME, old, same)
-            return same
-        if verdict.op is Op.UPDATE:
-            assert old is not None
-            return self._effects.update(host, old, draft, verdict)
-        return self._effects.create(host, old, draft, verdict)
+    def _act(self, verdict: Verdict, old: Resource | None, draft: Resource) -> Resource:
+        if old is not None and verdict.op in (Op.SAME, Op.UPDATE):
+            draft = replace(draft, id=old.id, outputs=old.outputs, created=old.created, modified=old.modified)
+        if verdict.op is not Op.SAME:
+            return self.effects.put(old, draft, verdict)
+        outputs = remark(draft.outputs, draft.inputs, draft.additional_secret_outputs)
+        same = replace(draft, outputs=outputs)
+        self._events.before(Op.SAME, old, same)
+        same = self._journal.put(same, old)
+        self._events.after(Op.SAME, old, same)
+        return same
 
-    def _check(
-        self, host: Provider, goal: Goal, old: Resource | None, wanted: Values, *, fresh: bool
-    ) -> Values:
+    def _check(self, draft: Resource, old: Resource | None, *, fresh: bool) -> Resource:
+        """The draft with its inputs completed; `fresh` asks for another name than the last."""
+        host = self._hosts.get(draft.provider_urn)
+        if not host.supports(draft.type):
+            raise Unsupported(f"{draft.type} of package {host.package}")
         olds = strip(old.inputs) if old is not None else None
-        who = goal.draft({}).who
-        checked = host.check(goal.type, who, olds, strip(wanted), fresh_name=fresh)
+        checked = host.check(draft.type, draft.who, olds, strip(draft.inputs), fresh_name=fresh)
         if checked.failures:
             listed = "\n".join(f"{failure.property}: {failure.reason}" for failure in checked.failures)
-            raise StepFailed(f"{goal.type} resource '{who.name}' has a problem: {listed}")
-        return remark(checked.inputs, wanted)
+            raise EngineError(f"{draft.type} resource '{draft.name}' has a problem: {listed}")
+        return replace(draft, inputs=remark(checked.inputs, draft.inputs))
 
-    def _diff(self, host: Provider, old: Resource | None, inputs: Values, reference: str) -> Diffed:
-        if old is None:
-            return Diffed()
-        diffed = host.diff(old.type, old.id, strip(old.inputs), strip(old.outputs), strip(inputs))
-        before, after = (
-            self._hosts.resource(old.provider_urn),
-            self._hosts.resource(reference.rpartition("::")[0]),
-        )
-        moved = [
-            key
+    def _diff(self, old: Resource, draft: Resource) -> Diffed:
+        diffed = self._hosts.diff(replace(old, provider=draft.provider), draft.inputs)
+        before, after = self._hosts.resource(old.provider_urn), self._hosts.resource(draft.provider_urn)
+        if any(
+            strip(before.inputs.get(key)) != strip(after.inputs.get(key))
             for key in steps.FIXED_PROVIDER_INPUTS
-            if before and after and strip(before.inputs.get(key)) != strip(after.inputs.get(key))
-        ]
-        if moved:
+        ):
             return replace(
                 diffed, changed=(*diffed.changed, "provider"), replaces=(*diffed.replaces, "provider")
             )
@@ -243,20 +207,13 @@ class Deployment:
         """Delete what depends on `old`, then `old` itself; returns the mark that it will come back."""
 
         def replaced_by(dependent: Resource, keys: frozenset[str]) -> bool:
-            news: Values = strip(dependent.inputs) | dict.fromkeys(keys, UNKNOWN)
-            host = self._hosts.of(dependent)
-            found = host.diff(
-                dependent.type, dependent.id, strip(dependent.inputs), strip(dependent.outputs), news
-            )
-            return bool(found.replaces)
+            return bool(self._hosts.diff(dependent, dependent.inputs | dict.fromkeys(keys, UNKNOWN)).replaces)
 
         candidates = [
             one for one in self._journal.snapshot().resources if one.urn not in self._claimed or one is old
         ]
         dependents = steps.cascade(candidates, old, replaced_by)
         steps.guard_protected(dependents)
-        marks: dict[str, Resource] = {}
-        for resource in (*reversed(dependents), old):
-            marks[resource.urn] = self._effects.delete_first(resource)
+        marks = {one.urn: self.effects.delete_first(one) for one in (*reversed(dependents), old)}
         self._old |= marks
         return marks[old.urn]

@@ -1,4 +1,4 @@
-"""The configured providers of one operation, by the URN of their provider resource."""
+"""The configured providers of one operation, and their verbs in terms of resources: secrets are taken off."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from infra.rehearsal.engine.provider import Provider, ProviderFactory, Refused
-from infra.rehearsal.engine.resource import Resource
+from infra.rehearsal.engine.errors import EngineError
+from infra.rehearsal.engine.provider import Diffed, Found, Made, Provider, ProviderFactory, Refused, Values
+from infra.rehearsal.engine.resource import Resource, package_of
 from infra.rehearsal.engine.values import has_unknown, strip
 
 
-class NoProvider(Exception):
-    """A provider that cannot be had; the text says why."""
-
-
 class Hosts:
-    """Makes each provider once, when it is first needed. Safe from any thread."""
+    """Makes each provider once, when it is first needed. Safe from any thread.
+
+    Every method raises `EngineError` for a provider that cannot be had, and what the provider raises.
+    """
 
     def __init__(
         self, factory: ProviderFactory, environment: Mapping[str, str], known: Iterable[Resource]
@@ -36,37 +36,67 @@ class Hosts:
                 self._providers.pop(resource.urn, None)
             self._resources[resource.urn] = resource
 
-    def resource(self, urn: str) -> Resource | None:
+    def resource(self, urn: str) -> Resource:
         """The provider resource, as this run or else the state has it."""
-        return self._resources.get(urn)
-
-    def of(self, resource: Resource) -> Provider:
-        """The provider that serves a resource of the state; raises `NoProvider`."""
-        return self.get(resource.provider_urn)
+        if urn not in self._resources:
+            raise EngineError(f"provider {urn} is neither declared nor in the state")
+        return self._resources[urn]
 
     def get(self, urn: str) -> Provider:
-        """The configured provider of a provider resource; raises `NoProvider`."""
+        """The configured provider of a provider resource."""
         with self._lock:
             if urn not in self._providers:
-                resource = self._resources.get(urn)
-                if resource is None:
-                    raise NoProvider(f"provider {urn} is neither declared nor in the state")
-                self._providers[urn] = self._make(resource)
+                self._providers[urn] = self._make(self.resource(urn))
             return self._providers[urn]
 
     def _make(self, resource: Resource) -> Provider:
         if has_unknown(resource.inputs):
-            raise NoProvider(
+            raise EngineError(
                 f"the configuration of provider {resource.name} depends on values that are not known yet: "
                 "use the Pulumi CLI"
             )
+        package = package_of(resource.type)
         inputs = configuration(strip(resource.inputs))
         try:
-            provider = self._factory(resource.package, inputs, self._environment)
+            provider = self._factory(package, inputs, self._environment)
             provider.configure(inputs)
         except Refused as error:
-            raise NoProvider(f"provider {resource.name} for {resource.package}: {error}") from error
+            raise EngineError(f"provider {resource.name} for {package}: {error}") from error
         return provider
+
+    def _of(self, resource: Resource) -> Provider:
+        return self.get(resource.provider_urn)
+
+    def create(self, draft: Resource, *, preview: bool) -> Made:
+        """Create a draft."""
+        inputs, timeout = strip(draft.inputs), draft.timeouts.create
+        return self._of(draft).create(draft.type, draft.who, inputs, preview=preview, timeout=timeout)
+
+    def read(self, old: Resource) -> Found | None:
+        """Read a resource back."""
+        return self._of(old).read(old.type, old.id, strip(old.inputs), strip(old.outputs))
+
+    def diff(self, old: Resource, news: Values) -> Diffed:
+        """Compare a resource with new inputs."""
+        return self._of(old).diff(old.type, old.id, strip(old.inputs), strip(old.outputs), strip(news))
+
+    def update(self, old: Resource, draft: Resource, *, preview: bool) -> Made:
+        """Update a resource in place."""
+        outputs = self._of(draft).update(
+            draft.type,
+            old.id,
+            strip(old.inputs),
+            strip(old.outputs),
+            strip(draft.inputs),
+            preview=preview,
+            timeout=draft.timeouts.update,
+        )
+        return Made(old.id, outputs)
+
+    def delete(self, old: Resource) -> None:
+        """Delete a resource."""
+        inputs, outputs = strip(old.inputs), strip(old.outputs)
+        self._of(old).delete(old.type, old.id, inputs, outputs, timeout=old.timeouts.delete)
 
 
 def configuration(inputs: Mapping[str, Any]) -> dict[str, Any]:

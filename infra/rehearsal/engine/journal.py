@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from infra.rehearsal.engine.resource import Operation, Resource, Snapshot
@@ -53,19 +53,27 @@ class Journal:
         self._commit()
         return token
 
-    def settle(
-        self,
-        token: int,
-        *,
-        put: Resource | None = None,
-        replacing: Resource | None = None,
-        drop: Iterable[Resource] = (),
-    ) -> None:
-        """Record the result of an operation; on disk when this returns."""
+    def settle(self, token: int, put: Resource | None = None, replacing: Resource | None = None) -> None:
+        """Record the result of an operation; on disk when this returns.
+
+        `put` takes the place of `replacing`; but where it is another thing in the cloud, `replacing` stays
+        and waits for its deletion.
+        """
         with self._lock:
             self._pending.pop(token, None)
             self._changes += 1
-            self._apply(put, replacing, drop)
+            if put is not None:
+                self._make_way(put, replacing)
+                self._settled.append(put)
+        self._commit()
+
+    def adopt(self, token: int, put: Resource, replacing: Resource | None) -> None:
+        """The same for a create of an earlier run: it goes behind all it needs, to the end."""
+        with self._lock:
+            self._pending.pop(token, None)
+            self._changes += 1
+            self._make_way(put, replacing)
+            self._waiting.append(put)
         self._commit()
 
     def put(self, resource: Resource, replacing: Resource | None = None) -> Resource:
@@ -74,12 +82,20 @@ class Journal:
         Written with the next commit, or not at all if unchanged.
         """
         with self._lock:
-            if replacing is not None and resource == replacing:
+            if resource == replacing:
                 resource = replacing
             else:
                 self._changes += 1
-            self._apply(resource, replacing, ())
+            self._drop(replacing)
+            self._settled.append(resource)
             return resource
+
+    def _make_way(self, new: Resource, old: Resource | None) -> None:
+        self._pending = {key: one for key, one in self._pending.items() if one.resource.urn != new.urn}
+        if old is None or old.pending_replacement or old.id == new.id:
+            self._drop(old)
+        else:
+            self._waiting = [replace(one, delete=True) if one is old else one for one in self._waiting]
 
     def swap(self, resource: Resource, replacing: Resource) -> None:
         """Change a resource where it stands (a refresh, a mark for deletion, a component's outputs)."""
@@ -89,44 +105,16 @@ class Journal:
                     if one is replacing:
                         side[index] = resource
                         self._changes += resource != replacing
-                        return
 
     def drop(self, resource: Resource) -> None:
-        """Forget a resource without a call."""
+        """Forget a resource; written with the next commit."""
         with self._lock:
             self._changes += 1
-            self._apply(None, None, (resource,))
+            self._drop(resource)
 
-    def _apply(self, put: Resource | None, replacing: Resource | None, drop: Iterable[Resource]) -> None:
-        gone = {id(one) for one in (*drop, *((replacing,) if replacing else ()))}
-        if gone:
-            self._waiting = [one for one in self._waiting if id(one) not in gone]
-            self._settled = [one for one in self._settled if id(one) not in gone]
-        if put is not None:
-            self._settled.append(put)
-            self._pending = {key: one for key, one in self._pending.items() if one.resource.urn != put.urn}
-
-    def supersede(self, token: int, new: Resource, old: Resource) -> None:
-        """A replacement came up: the new one settles and the old one waits for its deletion, in one write."""
-        with self._lock:
-            self._pending.pop(token, None)
-            self._changes += 1
-            self._waiting = [replace(one, delete=True) if one is old else one for one in self._waiting]
-            self._settled.append(new)
-        self._commit()
-
-    def adopt(self, token: int, new: Resource, old: Resource | None) -> None:
-        """A create of an earlier run turned out done. It goes behind all it needs, to the end."""
-        with self._lock:
-            self._pending.pop(token, None)
-            self._changes += 1
-            if old is not None:
-                self._waiting = [replace(one, delete=True) if one is old else one for one in self._waiting]
-            self._waiting = [
-                one for one in self._waiting if one.urn != new.urn or not one.pending_replacement
-            ]
-            self._waiting.append(new)
-        self._commit()
+    def _drop(self, resource: Resource | None) -> None:
+        self._waiting = [one for one in self._waiting if one is not resource]
+        self._settled = [one for one in self._settled if one is not resource]
 
     def prune(self) -> None:
         """Take references to resources that are gone out of the rest (after a refresh)."""
@@ -134,33 +122,23 @@ class Journal:
             there = {one.urn for one in (*self._settled, *self._waiting)}
             for side in (self._settled, self._waiting):
                 for index, one in enumerate(side):
-                    kept = tuple(urn for urn in one.dependencies if urn in there)
-                    links = {
-                        key: tuple(urn for urn in urns if urn in there)
-                        for key, urns in one.property_dependencies.items()
-                    }
-                    if kept != one.dependencies or links != one.property_dependencies:
-                        side[index] = replace(one, dependencies=kept, property_dependencies=links)
-                        self._changes += 1
+                    side[index] = one.among(there)
+                    self._changes += side[index] != one
 
-    def _commit(self) -> None:
+    def _commit(self, *, durable: bool = False) -> None:
         if self._write is None:
             return
         with self._lock:
             wanted = self._changes
         with self._disk:
-            if self._written >= wanted:
+            if self._written >= wanted and not durable:
                 return
             with self._lock:
                 snapshot, covered = self._snapshot(), self._changes
-            self._write(snapshot, False)
+            self._write(snapshot, durable)
             self._written = covered
 
     def close(self) -> None:
         """Write what is not on disk yet, durably. An operation that changed nothing writes nothing."""
-        if self._write is None:
-            return
-        with self._disk, self._lock:
-            if self._changes:
-                self._write(self._snapshot(), True)
-                self._written = self._changes
+        if self._changes:
+            self._commit(durable=True)

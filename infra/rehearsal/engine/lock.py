@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import getpass
 import json
 import os
 import socket
@@ -16,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from infra.rehearsal.engine.errors import EngineError
 from infra.rehearsal.engine.resource import now
-from infra.rehearsal.engine.state import StackFiles, StateError, write_atomically
+from infra.rehearsal.engine.state import StackFiles, write_atomically
 
 START_TIME_FIELD = 19
 """Of /proc/<pid>/stat, counted after the command's closing parenthesis (proc(5): field 22 in all)."""
@@ -34,14 +34,6 @@ def _started(pid: int) -> str:
         return ""
 
 
-def user() -> str:
-    """The name of who runs this."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
-
-
 def alive(owner: dict[str, Any]) -> bool:
     """Whether the process that wrote the lock still runs. A lock from another host counts as alive."""
     if owner.get("hostname") != socket.gethostname():
@@ -51,31 +43,33 @@ def alive(owner: dict[str, Any]) -> bool:
     return bool(owner.get("started")) and _started(int(owner["pid"])) == owner["started"]
 
 
-def owners(files: StackFiles) -> dict[Path, dict[str, Any]]:
-    """The locks that lie there."""
-    found = {}
+def owners(files: StackFiles) -> list[dict[str, Any]]:
+    """Who is at work on the stack. Locks of processes that are gone are taken away on the way."""
+    found = []
     for path in sorted(files.locks.glob("*.json")):
         with contextlib.suppress(OSError, ValueError):
-            found[path] = json.loads(path.read_text())
+            owner = json.loads(path.read_text())
+            if alive(owner):
+                found.append(owner)
+            else:
+                path.unlink(missing_ok=True)
     return found
 
 
 @contextlib.contextmanager
 def held(files: StackFiles) -> Iterator[None]:
-    """Hold the stack's lock; raises `StateError` in the words of a concurrent update."""
+    """Hold the stack's lock; raises `EngineError` in the words of a concurrent update."""
     files.locks.mkdir(parents=True, exist_ok=True)
     mine = files.locks / f"{uuid.uuid4()}.json"
     with _guard(files):
-        live = {}
-        for path, owner in owners(files).items():
-            if alive(owner):
-                live[path] = owner
-            else:
-                path.unlink(missing_ok=True)
-        if live:
-            raise StateError(_explain(live))
-        owner = {"pid": os.getpid(), "username": user(), "hostname": socket.gethostname(), "timestamp": now()}
-        owner |= {"bootId": _boot(), "started": _started(os.getpid())}
+        if live := owners(files):
+            pids = ", ".join(f"pid {owner['pid']} since {owner['timestamp']}" for owner in live)
+            raise EngineError(
+                f"the stack is currently locked by {len(live)} lock(s) in {files.locks}: {pids}. "
+                "Wait for the other process to end"
+            )
+        owner = {"pid": os.getpid(), "uid": os.getuid(), "hostname": socket.gethostname()}
+        owner |= {"timestamp": now(), "bootId": _boot(), "started": _started(os.getpid())}
         write_atomically(mine, json.dumps(owner))
     try:
         yield
@@ -89,13 +83,3 @@ def _guard(files: StackFiles) -> Iterator[None]:
     with (files.locks / ".guard").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _explain(live: dict[Path, dict[str, Any]]) -> str:
-    lines = [f"the stack is currently locked by {len(live)} lock(s). Wait for the other process to end."]
-    for path, owner in live.items():
-        lines.append(
-            f"  file://{path}: created by {owner.get('username')}@{owner.get('hostname')} "
-            f"(pid {owner.get('pid')}) at {owner.get('timestamp')}"
-        )
-    return "\n".join(lines)

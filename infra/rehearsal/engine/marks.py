@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from infra.rehearsal.engine.provider import Values
-from infra.rehearsal.engine.values import BLINDED, Secret, contains, has_secret, strip, texts
+from infra.rehearsal.engine.values import BLINDED, Secret, has_secret, nodes, strip, texts
 
 SHORTEST_WORD: Final = 4
 """Secrets shorter than this are not looked for as whole values: "1" or "no" would blind half the state."""
@@ -20,15 +20,8 @@ SHORTEST_PART: Final = 8
 
 def plaintexts(value: Any) -> frozenset[str]:
     """The strings that the secrets in `value` hide."""
-    found: set[str] = set()
-
-    def collect(node: Any) -> bool:
-        if isinstance(node, Secret):
-            found.update(text for text in texts(strip(node)) if len(text) >= SHORTEST_WORD)
-        return False
-
-    contains(value, collect)
-    return frozenset(found)
+    hidden = (texts(node) for node in nodes(value) if isinstance(node, Secret))
+    return frozenset(text for group in hidden for text in group if len(text) >= SHORTEST_WORD)
 
 
 def remark(plain: Mapping[str, Any], sent: Mapping[str, Any], additional: Iterable[str] = ()) -> Values:
@@ -48,12 +41,10 @@ def remark(plain: Mapping[str, Any], sent: Mapping[str, Any], additional: Iterab
 
 
 def _shows(value: Any, hidden: frozenset[str]) -> bool:
-    if not hidden:
-        return False
     return any(
         word == text or (len(word) >= SHORTEST_PART and word in text)
-        for text in texts(value)
         for word in hidden
+        for text in texts(value)
     )
 
 
@@ -65,13 +56,10 @@ class Redactor:
 
     def learn(self, value: Any) -> None:
         """Remember the secrets in `value`."""
-        words = plaintexts(value)
-        if not words <= self._words:
-            self._words |= words
+        self._words |= plaintexts(value)
 
     def clean(self, text: str) -> str:
         """`text` with every known secret as "[secret]"."""
         for word in sorted(self._words, key=len, reverse=True):
-            if word in text:
-                text = text.replace(word, BLINDED)
+            text = text.replace(word, BLINDED)
         return text

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,16 +18,16 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, resource_pb2, resource_pb2_grpc
 
 from infra.rehearsal.engine import values
-from infra.rehearsal.engine.effects import Stopped
+from infra.rehearsal.engine.effects import describe
+from infra.rehearsal.engine.errors import EngineError, Stopped, Unsupported
 from infra.rehearsal.engine.events import Events
 from infra.rehearsal.engine.execute import Deployment
-from infra.rehearsal.engine.hosts import NoProvider
 from infra.rehearsal.engine.provider import Refused
-from infra.rehearsal.engine.resource import ENGINE_VERSION, PROVIDER_PREFIX, Resource, Timeouts, urn_of
+from infra.rehearsal.engine.resource import PROVIDER_PREFIX, Resource, Timeouts, urn_of
 from infra.rehearsal.engine.steps import Goal
 
+STACK_REFERENCE: Final = "pulumi:pulumi:StackReference"
 FEATURES: Final = (resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,)
-LEGACY_FEATURES: Final = frozenset({"secrets"})
 SEVERITIES: Final = {0: "debug", 1: "info", 2: "warning", 3: "error"}
 THREADS: Final = 96
 """More than the SDK's own 4 x parallel workers: waiting registrations never keep a log message out."""
@@ -39,16 +38,6 @@ CHANNEL: Final = [
     ("grpc.so_reuseport", 0),
 ]
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-@dataclass(frozen=True)
-class Unsupported(Exception):
-    """A request beyond this engine's width."""
-
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.what} is not available in the embedded engine: use the Pulumi CLI"
 
 
 def seconds(text: str) -> float | None:
@@ -69,13 +58,14 @@ def refuse_extras(request: Any) -> None:
         "the option deleted_with": request.deletedWith,
         "the option replace_with": request.replace_with,
         "the option replacement_trigger": request.HasField("replacement_trigger"),
+        "the option replace_on_changes": request.replaceOnChanges,
         "the option hooks": any(len(names) for _, names in request.hooks.ListFields()),
         "the option state_migrations": request.state_migrations,
         "the option env_var_mappings": request.envVarMappings,
         "a remote component": request.remote,
         "a parameterized package": request.packageRef,
         "a dynamic provider": request.type.startswith("pulumi-python:"),
-        "a StackReference": request.type == "pulumi:pulumi:StackReference",
+        "a StackReference": request.type == STACK_REFERENCE,
     }
     for what, present in extras.items():
         if present:
@@ -95,12 +85,9 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             project=self._deployment.scene.project,
             stack=self._deployment.scene.stack,
             organization="organization",
-            dryRun=self._deployment.preview,
+            dryRun=self._deployment.effects.preview,
             supportedFeatures=FEATURES,
         )
-
-    def SupportsFeature(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return resource_pb2.SupportsFeatureResponse(hasSupport=request.id in LEGACY_FEATURES)
 
     def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self._answering(context, request.type, request.name):
@@ -128,7 +115,6 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             retain_on_delete=request.retainOnDelete,
             delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
             ignore_changes=tuple(request.ignoreChanges),
-            replace_on_changes=tuple(request.replaceOnChanges),
             additional_secret_outputs=tuple(request.additionalSecretOutputs),
             timeouts=Timeouts(seconds(timeouts.create), seconds(timeouts.update), seconds(timeouts.delete)),
             version=request.version,
@@ -153,7 +139,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             args = values.from_wire(request.args, self._folder)
             try:
                 found = self._deployment.invoke(request.tok, args, request.provider, request.version)
-            except (Refused, NoProvider) as error:
+            except (Refused, EngineError) as error:
                 failure = provider_pb2.CheckFailure(reason=self._events.redactor.clean(str(error)))
                 return resource_pb2.ResourceInvokeResponse(failures=[failure])
             answer = resource_pb2.ResourceInvokeResponse()
@@ -166,12 +152,10 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
 
     def ReadResource(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self._answering(context, request.type, request.name):
-            what = (
-                "a StackReference"
-                if request.type == "pulumi:pulumi:StackReference"
-                else f"get of {request.type}"
+            reference = request.type == STACK_REFERENCE
+            raise Unsupported(
+                f"{'a StackReference' if reference else f'get of {request.type}'} ('{request.name}')"
             )
-            raise Unsupported(f"{what} ('{request.name}')")
 
     def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:  # noqa: N802
         return empty_pb2.Empty()
@@ -181,18 +165,14 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         """Errors in the forms the SDK understands: UNAVAILABLE ends the program without a traceback."""
         try:
             yield
-        except Stopped:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "the operation has failed")
-        except (Unsupported, values.BadValue, ValueError) as error:
-            self._deployment.refuse(
-                f"{error}" if isinstance(error, Unsupported) else f"{kind} '{name}': {error}"
-            )
-            context.abort(grpc.StatusCode.UNAVAILABLE, "the operation has failed")
-        except Exception as error:
-            if not isinstance(error, grpc.RpcError) and type(error) is not Exception:
-                self._deployment.refuse(f"{kind} '{name}': {type(error).__name__}: {error}")
-                context.abort(grpc.StatusCode.UNAVAILABLE, "the operation has failed")
+        except grpc.RpcError:
             raise
+        except Exception as error:
+            if isinstance(error, Unsupported):
+                self._deployment.effects.fail(str(error))
+            elif not isinstance(error, Stopped):
+                self._deployment.effects.fail(f"{kind} '{name}': {describe(error)}")
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the operation has failed")
 
 
 class Log(engine_pb2_grpc.EngineServicer):
@@ -214,20 +194,6 @@ class Log(engine_pb2_grpc.EngineServicer):
     def SetRootResource(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._root = request.urn
         return engine_pb2.SetRootResourceResponse()
-
-    def RequirePulumiVersion(self, request: Any, context: Any) -> Any:  # noqa: N802
-        from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-        wanted = request.pulumi_version_range
-        try:
-            fits = ENGINE_VERSION.removeprefix("v") in SpecifierSet(",".join(wanted.split()))
-        except InvalidSpecifier:
-            fits = False
-        if not fits:
-            context.abort(
-                grpc.StatusCode.FAILED_PRECONDITION, f"engine {ENGINE_VERSION} does not satisfy {wanted!r}"
-            )
-        return engine_pb2.RequirePulumiVersionResponse()
 
 
 @contextmanager

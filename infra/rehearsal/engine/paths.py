@@ -1,4 +1,4 @@
-"""Property paths of ignore_changes and replace_on_changes: `a.b[0]["c d"]`, with `*` for every key or item.
+"""Property paths of ignore_changes: `a.b[0]["c d"]`, with `*` for every key or item.
 
 Source: https://www.pulumi.com/docs/iac/concepts/options/ignorechanges/
 """
@@ -80,21 +80,3 @@ def _keep_keys(new: dict[str, Any], old: Any, heads: list[str], rest: Path) -> d
         else:
             result[key] = there
     return result
-
-
-def find(value: Any, path: Path) -> list[Any]:
-    """Every value at `path`."""
-    if isinstance(value, Secret):
-        return find(value.value, path)
-    if not path:
-        return [value]
-    head, rest = path[0], path[1:]
-    if isinstance(value, dict):
-        if head == "*":
-            return [found for key in sorted(value) for found in find(value[key], rest)]
-        return find(value[str(head)], rest) if str(head) in value else []
-    if isinstance(value, list):
-        if head == "*":
-            return [found for item in value for found in find(item, rest)]
-        return find(value[head], rest) if isinstance(head, int) and head < len(value) else []
-    return []

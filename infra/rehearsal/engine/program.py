@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
+import grpc
+from pulumi.runtime.proto import language_pb2_grpc
+
 from infra.rehearsal.engine.child import SAID
-from infra.rehearsal.engine.events import Events
+from infra.rehearsal.engine.errors import EngineError, Stopped
+from infra.rehearsal.engine.events import CHANNEL, Events
 
 CHILD: Final = Path(__file__).with_name("child.py")
 PACKAGES: Final = Path(__file__).parents[3]
@@ -22,137 +24,65 @@ POLL_SECONDS: Final = 0.5
 HIDDEN_FROM_PROGRAMS: Final = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 
 
-class ProgramFailed(Exception):
-    """The program ended badly; it has said why itself if the text is empty."""
+def run_inline(request: Any, client: str) -> None:
+    """Have the language host at `client` run its program.
 
-
-@dataclass(frozen=True)
-class Program:
-    """What to run, with what. `client` is an inline program's language host, else `folder`/`entry` is run."""
-
-    project: str
-    stack: str
-    root: Path
-    folder: Path
-    entry: str
-    interpreter: str
-    config: Mapping[str, str]
-    secret_keys: Sequence[str]
-    client: str
-    preview: bool
-    parallel: int
-    environment: Mapping[str, str]
-
-    @property
-    def asset_folder(self) -> Path:
-        """Where relative paths of assets start."""
-        return Path.cwd() if self.client else self.folder
-
-
-def run(program: Program, address: str, events: Events) -> None:
-    """Run to the end; raises `ProgramFailed`."""
-    if program.client:
-        _run_inline(program, address)
-    else:
-        _run_folder(program, address, events)
-
-
-def _run_inline(program: Program, address: str) -> None:
-    import grpc
-    from pulumi.runtime.proto import language_pb2, language_pb2_grpc
-
-    request = language_pb2.RunRequest(
-        project=program.project,
-        stack=program.stack,
-        organization="organization",
-        pwd=str(program.folder),
-        args=[address],
-        monitor_address=address,
-        config=dict(program.config),
-        configSecretKeys=list(program.secret_keys),
-        dryRun=program.preview,
-        parallel=program.parallel,
-    )
-    with grpc.insecure_channel(program.client, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    `request` is a `pulumirpc.RunRequest`. Raises `Stopped` where the program has said itself why it failed,
+    else `EngineError`.
+    """
+    with grpc.insecure_channel(client, options=CHANNEL) as channel:
         call = language_pb2_grpc.LanguageRuntimeStub(channel).Run.future(request)
         try:
             answer = _result(call)
         except grpc.RpcError as error:
-            raise ProgramFailed(
-                f"the program's language host at {program.client}: {error.details()}"
-            ) from error
+            raise EngineError(f"the program's language host at {client}: {error.details()}") from error
         except BaseException:
             call.cancel()
             raise
     if answer.error or answer.bail:
-        raise ProgramFailed
+        raise Stopped
 
 
 def _result(call: Any) -> Any:
     """Waits in short turns, so that Ctrl-C gets through."""
-    import grpc
-
     while True:
         with contextlib.suppress(grpc.FutureTimeoutError):
             return call.result(timeout=POLL_SECONDS)
 
 
-def _run_folder(program: Program, address: str, events: Events) -> None:
-    entry = program.folder / program.entry
-    if not entry.is_file():
-        raise ProgramFailed(f"no program at {entry}")
-    request = {
-        "project": program.project,
-        "stack": program.stack,
-        "root": str(program.root),
-        "folder": str(program.folder),
-        "entry": program.entry,
-        "search": [str(PACKAGES)],
-        "config": dict(program.config),
-        "secret_keys": list(program.secret_keys),
-        "preview": program.preview,
-        "parallel": program.parallel,
-        "address": address,
-    }
-    environment = {
-        key: value for key, value in program.environment.items() if key not in HIDDEN_FROM_PROGRAMS
-    }
+def run_folder(request: Any, folder: Path, environment: Mapping[str, str], events: Events) -> None:
+    """Run `folder/__main__.py`; what it prints becomes messages. Raises like `run_inline`."""
+    if not (folder / "__main__.py").is_file():
+        raise EngineError(f"no program at {folder / '__main__.py'}")
     process = subprocess.Popen(
-        [program.interpreter, "-P", str(CHILD)],
+        [sys.executable, "-P", str(CHILD), str(folder), str(PACKAGES)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        env=environment,
+        env={key: value for key, value in environment.items() if key not in HIDDEN_FROM_PROGRAMS},
         process_group=0,
     )
     with _ended(process):
+        readers = [_forward(process.stdout, events), _forward(process.stderr, events)]
         assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        tail: list[str] = []
-        readers = [_forward(process.stdout, events, []), _forward(process.stderr, events, tail)]
         with contextlib.suppress(BrokenPipeError):
-            json.dump(request, process.stdin)
+            process.stdin.write(request.SerializeToString())
             process.stdin.close()
         status = process.wait()
         for reader in readers:
             reader.join()
     if status == SAID:
-        raise ProgramFailed
+        raise Stopped
     if status:
-        last = f": {tail[-1]}" if tail else ""
-        raise ProgramFailed(f"the program's interpreter ended with status {status}{last}")
+        raise EngineError(f"the program's interpreter ended with status {status}")
 
 
-def _forward(stream: IO[str], events: Events, lines: list[str]) -> threading.Thread:
-    """What the program prints becomes info messages."""
+def _forward(stream: IO[bytes] | None, events: Events) -> threading.Thread:
+    assert stream is not None
 
     def pump() -> None:
         for line in stream:
-            lines.append(line.rstrip())
-            events.diagnostic("info", line.rstrip())
+            events.diagnostic("info", line.decode(errors="replace").rstrip())
 
     thread = threading.Thread(target=pump, daemon=True)
     thread.start()
@@ -160,7 +90,7 @@ def _forward(stream: IO[str], events: Events, lines: list[str]) -> threading.Thr
 
 
 @contextlib.contextmanager
-def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """The program does not outlive us, whatever happens."""
     try:
         yield
@@ -172,13 +102,3 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def interpreter_for(root: Path, options: Mapping[str, Any]) -> str:
-    """This interpreter, or the one of the virtual environment that Pulumi.yaml names and that exists."""
-    named = options.get("virtualenv")
-    if named:
-        candidate = root / str(named) / "bin" / "python"
-        if candidate.exists():
-            return str(candidate)
-    return sys.executable

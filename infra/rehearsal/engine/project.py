@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.rehearsal.engine.crypt import Vault
-from infra.rehearsal.engine.state import StateError, write_atomically
+import yaml
 
-EXTENSIONS = (".yaml", ".yml", ".json")
+from infra.rehearsal.engine.crypt import Vault
+from infra.rehearsal.engine.errors import EngineError, Unsupported
+from infra.rehearsal.engine.state import write_atomically
+
+BEYOND = ("backend", "stackConfigDir")
+"""Settings of a project that would lead elsewhere."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """`root` holds Pulumi.yaml; `folder` and `entry` are the program."""
+    """`root` holds Pulumi.yaml; `folder` is the program's."""
 
     name: str
     root: Path
     folder: Path
-    entry: str = "__main__.py"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    backend: str = ""
-    config_folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -36,56 +36,46 @@ class Setting:
 
 
 def find_project(start: Path) -> Project:
-    """The project that `start` is in, as the CLI looks for it: upwards."""
+    """The project that `start` is in, as the CLI looks for it: upwards. Raises `EngineError`."""
     for root in (start, *start.parents):
-        for extension in EXTENSIONS:
-            path = root / f"Pulumi{extension}"
-            if path.is_file():
-                return _project(path)
-    raise StateError(f"no Pulumi.yaml project file found (searching upwards from {start})")
+        path = root / "Pulumi.yaml"
+        if path.is_file():
+            return _project(path)
+    raise EngineError(f"no Pulumi.yaml project file found (searching upwards from {start})")
 
 
 def _project(path: Path) -> Project:
     document = _read(path)
-    if not isinstance(document, dict) or not document.get("name"):
-        raise StateError(f"{path}: a project needs a name")
+    if not document.get("name"):
+        raise EngineError(f"{path}: a project needs a name")
     runtime = document.get("runtime", "python")
-    name, options = (
-        (runtime.get("name"), runtime.get("options") or {}) if isinstance(runtime, dict) else (runtime, {})
-    )
-    if name != "python":
-        raise StateError(
-            f"{path}: runtime {name} is not available in the embedded engine: use the Pulumi CLI"
-        )
-    main = path.parent / str(document.get("main") or ".")
-    folder, entry = (main.parent, main.name) if main.is_file() else (main, "__main__.py")
-    stacks = document.get("stackConfigDir")
-    return Project(
-        name=str(document["name"]),
-        root=path.parent,
-        folder=folder.resolve(),
-        entry=entry,
-        options=options,
-        backend=str((document.get("backend") or {}).get("url") or ""),
-        config_folder=path.parent / stacks if stacks else None,
-    )
+    if isinstance(runtime, dict):
+        if runtime.get("options"):
+            raise Unsupported(f"{path}: runtime options")
+        runtime = runtime.get("name")
+    if runtime != "python":
+        raise Unsupported(f"{path}: runtime {runtime}")
+    for key in BEYOND:
+        if document.get(key):
+            raise Unsupported(f"{path}: {key}")
+    folder = path.parent / str(document.get("main") or ".")
+    return Project(str(document["name"]), path.parent, folder.resolve())
 
 
-def _read(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        return json.loads(text)
-    import yaml
-
+def _read(path: Path) -> dict[str, Any]:
+    """A YAML map; empty where there is no file."""
     try:
-        return yaml.safe_load(text)
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
     except yaml.YAMLError as error:
-        raise StateError(f"{path}: {error}") from error
+        raise EngineError(f"{path}: {error}") from error
+    if not isinstance(document, dict | None):
+        raise EngineError(f"{path} is no map of settings")
+    return document or {}
 
 
 @dataclass(frozen=True)
 class StackConfig:
-    """The settings of one stack, in a file beside Pulumi.yaml."""
+    """The settings of one stack, in a file beside Pulumi.yaml. `rest` is what other tools keep in it."""
 
     path: Path
     project: str
@@ -106,7 +96,7 @@ class StackConfig:
         return [key for key, one in self.settings.items() if one.secret]
 
     def save(self) -> None:
-        """Write the file back; what other tools keep in it stays."""
+        """Write the file back."""
         document: dict[str, Any] = {"encryptionsalt": self.salt} if self.salt else {}
         document |= self.rest
         if self.settings:
@@ -114,48 +104,24 @@ class StackConfig:
                 key: {"secure": one.value} if one.secret else one.value
                 for key, one in sorted(self.settings.items())
             }
-        if self.path.suffix == ".json":
-            write_atomically(self.path, json.dumps(document, indent=4))
-            return
-        import yaml
-
         write_atomically(self.path, yaml.safe_dump(document, sort_keys=False) if document else "")
 
 
-def config_path(project: Project, stack: str, given: str | None) -> Path:
-    """Where a stack's settings are: `--config-file`, the file that exists, or the one to make."""
-    if given:
-        return Path(given)
-    folder = project.config_folder or project.root
-    for extension in EXTENSIONS:
-        path = folder / f"Pulumi.{stack}{extension}"
-        if path.exists():
-            return path
-    return folder / f"Pulumi.{stack}.yaml"
-
-
-def load_config(project: Project, stack: str, given: str | None = None) -> StackConfig:
+def load_config(project: Project, stack: str) -> StackConfig:
     """The stack's settings; empty where there is no file."""
-    path = config_path(project, stack, given)
-    document = (_read(path) or {}) if path.exists() else {}
-    settings = {}
-    for name, value in (document.get("config") or {}).items():
-        key = name if ":" in name else f"{project.name}:{name}"
-        if isinstance(value, dict) and set(value) == {"secure"}:
-            settings[key] = Setting(str(value["secure"]), secret=True)
-        else:
-            settings[key] = Setting(_text(value))
+    path = project.root / f"Pulumi.{stack}.yaml"
+    document = _read(path)
+    empty = StackConfig(path, project.name)
+    settings = {empty.key(name): _setting(value) for name, value in (document.get("config") or {}).items()}
     provider = document.get("secretsprovider", "passphrase")
     if provider not in ("passphrase", "default", ""):
-        raise StateError(
-            f"{path}: secrets provider {provider} is not in the embedded engine: use the Pulumi CLI"
-        )
+        raise Unsupported(f"{path}: the secrets provider {provider}")
     rest = {key: value for key, value in document.items() if key not in ("config", "encryptionsalt")}
     return StackConfig(path, project.name, settings, str(document.get("encryptionsalt") or ""), rest)
 
 
-def _text(value: Any) -> str:
+def _setting(value: Any) -> Setting:
     """YAML's values as the strings that Pulumi passes on."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    if isinstance(value, dict) and set(value) == {"secure"}:
+        return Setting(str(value["secure"]), secret=True)
+    return Setting(value if isinstance(value, str) else json.dumps(value, separators=(",", ":")))

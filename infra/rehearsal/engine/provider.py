@@ -1,8 +1,8 @@
 """What the embedded engine asks of a provider: pulumi's ResourceProvider verbs as plain Python values.
 
 Values are JSON-like: None, bool, int (whole floats are folded back before they arrive), float, str,
-list, dict, plus `UNKNOWN` in previews, `Asset` and `Archive`. Secret marks never reach a provider: the engine
-strips them before a call and puts them back on outputs that came from marked inputs.
+list, dict, plus `UNKNOWN` in previews and `Asset`. Secret marks never reach a provider: the engine strips them
+before a call and puts them back on outputs that came from marked inputs.
 
 Source of the verbs: pulumi's provider.proto (Configure, Check, Diff, Create, Read, Update, Delete, Invoke).
 """
@@ -16,26 +16,20 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 Values = dict[str, Any]
 
 
-class Unknown:
+class Unknown(Enum):
     """The one value a preview does not know yet. Compare with `is UNKNOWN`."""
 
-    def __repr__(self) -> str:
-        return "UNKNOWN"
-
-    def __copy__(self) -> Unknown:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Unknown:
-        return self
+    UNKNOWN = "unknown"
 
 
-UNKNOWN: Final = Unknown()
+UNKNOWN: Final = Unknown.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -45,15 +39,6 @@ class Asset:
     hash: str
     text: str | None = field(default=None, compare=False)
     path: Path | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A FileArchive (`path`: file or folder) or AssetArchive (`members`); `hash` is of names and contents."""
-
-    hash: str
-    path: Path | None = field(default=None, compare=False)
-    members: Mapping[str, Asset | Archive] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from infra.rehearsal.engine import values
 from infra.rehearsal.engine.crypt import Vault
+from infra.rehearsal.engine.errors import EngineError
 from infra.rehearsal.engine.provider import Named, Values
 
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
@@ -60,11 +61,6 @@ class Resource:
         return self.urn.rpartition("::")[2]
 
     @property
-    def package(self) -> str:
-        """The package that serves it; for a provider resource the one it configures."""
-        return package_of(self.type)
-
-    @property
     def is_provider(self) -> bool:
         return self.type.startswith(PROVIDER_PREFIX)
 
@@ -85,6 +81,15 @@ class Resource:
         for urns in self.property_dependencies.values():
             linked.update(urns)
         return frozenset(linked - {"", self.urn})
+
+    def among(self, urns: Collection[str]) -> Resource:
+        """Itself without dependencies on what is not among `urns`."""
+        links = {
+            key: tuple(urn for urn in needed if urn in urns)
+            for key, needed in self.property_dependencies.items()
+        }
+        kept = tuple(urn for urn in self.dependencies if urn in urns)
+        return replace(self, dependencies=kept, property_dependencies=links)
 
     @property
     def who(self) -> Named:
@@ -139,19 +144,18 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-_FLAGS: Final = {
-    "protect": "protect",
-    "retainOnDelete": "retain_on_delete",
-    "delete": "delete",
-    "pendingReplacement": "pending_replacement",
-}
-_TEXTS: Final = {
+_PLAIN: Final = {
     "id": "id",
     "parent": "parent",
     "provider": "provider",
     "created": "created",
     "modified": "modified",
+    "protect": "protect",
+    "retainOnDelete": "retain_on_delete",
+    "delete": "delete",
+    "pendingReplacement": "pending_replacement",
 }
+"""Keys of ResourceV3 and our words for them."""
 _LISTS: Final = {
     "dependencies": "dependencies",
     "initErrors": "init_errors",
@@ -160,45 +164,30 @@ _LISTS: Final = {
 }
 
 
-def resource_to_json(resource: Resource, vault: Vault, *, show_secrets: bool = False) -> dict[str, Any]:
-    """ResourceV3. With `show_secrets` (an export asked for by the user) secrets are in the clear."""
+def resource_to_json(resource: Resource, vault: Vault) -> dict[str, Any]:
+    """ResourceV3; what is empty is left out."""
 
     def hide(inner: Any) -> dict[str, Any]:
         text = json.dumps(inner, separators=(",", ":"), sort_keys=True)
-        if show_secrets:
-            return values.signed(values.SECRET, plaintext=text)
         return values.signed(values.SECRET, ciphertext=vault.seal(text))
 
-    document: dict[str, Any] = {"urn": resource.urn, "custom": resource.custom, "type": resource.type}
-    for key, attribute in (_TEXTS | _FLAGS).items():
-        if getattr(resource, attribute):
-            document[key] = getattr(resource, attribute)
-    for key, attribute in _LISTS.items():
-        if getattr(resource, attribute):
-            document[key] = list(getattr(resource, attribute))
-    if resource.inputs:
-        document["inputs"] = values.encode(resource.inputs, hide)
-    if resource.outputs:
-        document["outputs"] = values.encode(resource.outputs, hide)
-    if resource.property_dependencies:
-        document["propertyDependencies"] = {
-            key: list(urns) for key, urns in resource.property_dependencies.items()
-        }
-    if resource.timeouts != Timeouts():
-        document["customTimeouts"] = {
-            name: seconds for name, seconds in vars(resource.timeouts).items() if seconds is not None
-        }
-    return document
+    document = {key: getattr(resource, attribute) for key, attribute in (_PLAIN | _LISTS).items()}
+    document |= {
+        "inputs": values.encode(resource.inputs, hide),
+        "outputs": values.encode(resource.outputs, hide),
+        "propertyDependencies": dict(resource.property_dependencies),
+        "customTimeouts": {name: time for name, time in vars(resource.timeouts).items() if time is not None},
+    }
+    there = {key: value for key, value in document.items() if value}
+    return {"urn": resource.urn, "custom": resource.custom, "type": resource.type, **there}
 
 
 def resource_from_json(document: Mapping[str, Any], vault: Vault) -> Resource:
     """The inverse of `resource_to_json`."""
-    known: dict[str, Any] = {
-        attribute: document[key] for key, attribute in (_TEXTS | _FLAGS).items() if key in document
-    }
-    known |= {attribute: tuple(document[key]) for key, attribute in _LISTS.items() if document.get(key)}
     if document.get("external"):
-        raise values.BadValue(f"{document['urn']} was read, not made, by another engine: use the Pulumi CLI")
+        raise EngineError(f"{document['urn']} was read, not made, by another engine: use the Pulumi CLI")
+    known = {attribute: document[key] for key, attribute in _PLAIN.items() if key in document}
+    known |= {attribute: tuple(document[key]) for key, attribute in _LISTS.items() if document.get(key)}
     links = document.get("propertyDependencies") or {}
     return Resource(
         urn=document["urn"],
@@ -212,32 +201,14 @@ def resource_from_json(document: Mapping[str, Any], vault: Vault) -> Resource:
     )
 
 
-def deployment_to_json(snapshot: Snapshot, vault: Vault, *, show_secrets: bool = False) -> dict[str, Any]:
-    """DeploymentV3, as `stack export` prints it."""
-    return {
-        "manifest": manifest(),
-        "secrets_providers": {"type": "passphrase", "state": {"salt": snapshot.salt}},
-        "resources": [resource_to_json(one, vault, show_secrets=show_secrets) for one in snapshot.resources],
-        "pending_operations": [
-            {"type": one.type, "resource": resource_to_json(one.resource, vault, show_secrets=show_secrets)}
-            for one in snapshot.pending
-        ],
-        "metadata": {},
-    }
-
-
-def deployment_from_json(document: Mapping[str, Any] | None, vault: Vault) -> Snapshot:
-    """A snapshot from DeploymentV3 (None: a stack that never was deployed)."""
-    if not document:
-        return Snapshot(salt=vault.salt_text)
-    return Snapshot(
-        resources=tuple(resource_from_json(one, vault) for one in document.get("resources") or ()),
-        pending=tuple(
-            Operation(one["type"], resource_from_json(one["resource"], vault))
-            for one in document.get("pending_operations") or ()
-        ),
-        salt=vault.salt_text,
-    )
+def snapshot_from_json(document: Mapping[str, Any], vault: Vault) -> Snapshot:
+    """A snapshot from DeploymentV3; of a stack that never was deployed from {}."""
+    pending = [
+        Operation(one["type"], resource_from_json(one["resource"], vault))
+        for one in document.get("pending_operations") or ()
+    ]
+    resources = [resource_from_json(one, vault) for one in document.get("resources") or ()]
+    return Snapshot(tuple(resources), tuple(pending), vault.salt_text)
 
 
 def manifest() -> dict[str, str]:

@@ -15,26 +15,16 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from infra.rehearsal.engine.crypt import Vault
-from infra.rehearsal.engine.resource import (
-    Operation,
-    Resource,
-    Snapshot,
-    deployment_from_json,
-    manifest,
-    resource_to_json,
-)
+from infra.rehearsal.engine.errors import EngineError, Unsupported
+from infra.rehearsal.engine.resource import Resource, Snapshot, manifest, resource_to_json
 
 CHECKPOINT_VERSION: Final = 3
-
-
-class StateError(Exception):
-    """The state cannot be used; the text is what the CLI would print."""
 
 
 def write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
@@ -73,97 +63,77 @@ class StackFiles:
     def locks(self) -> Path:
         return self.root / ".pulumi" / "locks" / "organization" / self.project / self.stack
 
-    @property
-    def selected(self) -> Path:
-        return self.root / ".pulumi" / "selected" / self.project
-
     def exists(self) -> bool:
         """Whether the stack was ever initialised."""
         return self.checkpoint.exists()
 
-    def siblings(self) -> list[StackFiles]:
-        """Every stack of the project."""
-        return [replace(self, stack=path.stem) for path in sorted(self.checkpoint.parent.glob("*.json"))]
-
-    def document(self) -> dict[str, Any]:
-        """The checkpoint as it lies there."""
+    def latest(self) -> Mapping[str, Any]:
+        """DeploymentV3 as it lies there, {} where nothing was deployed; raises `EngineError`."""
         try:
-            document: dict[str, Any] = json.loads(self.checkpoint.read_text())
+            document = json.loads(self.checkpoint.read_text())
         except FileNotFoundError:
-            raise StateError(f"no stack named '{self.stack}' found") from None
+            raise EngineError(f"no stack named '{self.stack}' found") from None
         except ValueError as error:
-            raise StateError(
-                f"{self.checkpoint} is not JSON ({error}); {self.backup.name} is the one before"
-            ) from None
+            words = f"{self.checkpoint} is not JSON ({error}); {self.backup.name} is the one before"
+            raise EngineError(words) from None
         if document.get("version") != CHECKPOINT_VERSION:
-            raise StateError(f"{self.checkpoint}: checkpoint version {document.get('version')}, expected 3")
-        return document
+            raise EngineError(f"{self.checkpoint}: checkpoint version {document.get('version')}, expected 3")
+        return document["checkpoint"].get("latest") or {}
 
     def salt(self) -> str:
         """The salt of its secrets, empty in a state that has none."""
-        latest = self.document()["checkpoint"].get("latest") or {}
-        provider = latest.get("secrets_providers") or {}
+        provider = self.latest().get("secrets_providers") or {}
         if provider.get("type", "passphrase") != "passphrase":
-            raise StateError(
-                f"secrets provider {provider['type']} is not in the embedded engine: use the Pulumi CLI"
-            )
+            raise Unsupported(f"the secrets provider {provider['type']}")
         return str((provider.get("state") or {}).get("salt", ""))
 
-    def load(self, vault: Vault) -> Snapshot:
-        """The snapshot; raises `StateError`, `WrongPassphrase`, `BadValue`."""
-        return deployment_from_json(self.document()["checkpoint"].get("latest"), vault)
-
-    def save(self, text: str, *, durable: bool = False) -> None:
-        """Replace the checkpoint."""
-        write_atomically(self.checkpoint, text, durable=durable)
-
-    def keep_backup(self) -> None:
-        """Copy the checkpoint to .bak."""
-        if self.checkpoint.exists():
-            self.backup.unlink(missing_ok=True)
-            shutil.copyfile(self.checkpoint, self.backup)
-
-    def initialise(self, snapshot: Snapshot, vault: Vault) -> None:
+    def initialise(self, vault: Vault) -> None:
         """A new stack: no resources, but the salt its secrets will use."""
         meta = self.root / ".pulumi" / "meta.yaml"
         if not meta.exists():
             write_atomically(meta, "version: 1\n")
-        self.save(Writer(self, vault).text(snapshot))
+        Writer(self, vault).write(Snapshot(salt=vault.salt_text), durable=True)
 
     def remove(self) -> None:
         """Forget the stack: checkpoint, backup, history, locks."""
         for path in (self.checkpoint, self.backup):
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.history, ignore_errors=True)
-        shutil.rmtree(self.locks, ignore_errors=True)
+        for folder in (self.history, self.locks):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def record(self, update: Mapping[str, Any]) -> None:
-        """One finished operation, for `stack history`."""
+        """Number and keep one finished operation, for `stack history`."""
+        numbered = {**update, "version": len(self.records()) + 1}
         path = self.history / f"{self.stack}-{time.time_ns()}.history.json"
-        write_atomically(path, json.dumps(update))
+        write_atomically(path, json.dumps(numbered))
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        """Operations, newest first."""
-        for path in sorted(self.history.glob("*.history.json"), reverse=True):
-            yield json.loads(path.read_text())
+    def records(self) -> list[Path]:
+        """The files of finished operations, newest first."""
+        return sorted(self.history.glob("*.history.json"), reverse=True)
 
 
 class Writer:
-    """Snapshot -> checkpoint text. A resource's JSON is made once: a write costs what has changed."""
+    """Puts snapshots on disk. A resource's JSON is made once: a write costs what has changed."""
 
     def __init__(self, files: StackFiles, vault: Vault) -> None:
         self._files = files
         self._vault = vault
         self._texts: dict[int, tuple[Resource, str]] = {}
+        self._backed_up = False
 
-    def write(self, snapshot: Snapshot, *, durable: bool) -> None:
-        """Put a snapshot on disk."""
-        self._files.save(self.text(snapshot), durable=durable)
+    def write(self, snapshot: Snapshot, durable: bool) -> None:
+        """Replace the checkpoint; the first time the one before stays as .bak."""
+        if not self._backed_up and self._files.exists():
+            shutil.copyfile(self._files.checkpoint, self._files.backup)
+        self._backed_up = True
+        write_atomically(self._files.checkpoint, self._text(snapshot), durable=durable)
 
-    def text(self, snapshot: Snapshot) -> str:
-        """The checkpoint file of a snapshot."""
+    def _text(self, snapshot: Snapshot) -> str:
         resources = ",\n".join(self._resource(resource) for resource in snapshot.resources)
-        pending = ",\n".join(self._operation(operation) for operation in snapshot.pending)
+        pending = ",\n".join(
+            f'{{"type": {json.dumps(one.type)}, "resource": {self._resource(one.resource)}}}'
+            for one in snapshot.pending
+        )
         secrets = {"type": "passphrase", "state": {"salt": snapshot.salt}}
         name = f"organization/{self._files.project}/{self._files.stack}"
         return (
@@ -178,6 +148,3 @@ class Writer:
             known = (resource, json.dumps(resource_to_json(resource, self._vault)))
             self._texts[id(resource)] = known
         return known[1]
-
-    def _operation(self, operation: Operation) -> str:
-        return f'{{"type": {json.dumps(operation.type)}, "resource": {self._resource(operation.resource)}}}'

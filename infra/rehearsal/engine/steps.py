@@ -6,11 +6,11 @@ Source of the rules: pulumi/pulumi, pkg/resource/deploy/step_generator.go.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from infra.rehearsal.engine import paths
+from infra.rehearsal.engine.errors import EngineError, Unsupported
 from infra.rehearsal.engine.provider import Diffed, Values
 from infra.rehearsal.engine.resource import Resource, Timeouts
 
@@ -42,10 +42,6 @@ COUNTED: Final = frozenset({Op.SAME, Op.CREATE, Op.UPDATE, Op.DELETE, Op.REPLACE
 """Summaries count logical steps: a replacement is one "replace", not its create and delete (step.go)."""
 
 
-class Refusal(Exception):
-    """The plan breaks a rule; the text is for the user."""
-
-
 @dataclass(frozen=True)
 class Goal:
     """What the program declares for one resource."""
@@ -62,7 +58,6 @@ class Goal:
     retain_on_delete: bool = False
     delete_before_replace: bool | None = None
     ignore_changes: tuple[str, ...] = ()
-    replace_on_changes: tuple[str, ...] = ()
     additional_secret_outputs: tuple[str, ...] = ()
     timeouts: Timeouts = field(default_factory=Timeouts)
     version: str = ""
@@ -110,72 +105,42 @@ def guard_renamed(goal: Goal, old_urns: Collection[str]) -> None:
     """Refuse an alias that would match something in the state; others (pulumi-aws has some) do nothing."""
     former = next((urn for urn in goal.aliases if urn in old_urns), None)
     if former is not None and goal.urn not in old_urns:
-        raise Refusal(
-            f"the option aliases ({goal.urn} was {former}) is not available in the embedded engine: "
-            "use the Pulumi CLI"
-        )
+        raise Unsupported(f"the option aliases ({goal.urn} was {former})")
 
 
-def declared(goal: Goal, old: Resource | None) -> Values:
-    """The program's inputs with ignore_changes applied."""
-    if old is None or not goal.ignore_changes:
-        return goal.inputs
-    return paths.keep_old(goal.inputs, old.inputs, goal.ignore_changes)
-
-
-def decide(goal: Goal, old: Resource | None, news: Values, diffed: Diffed) -> Verdict:
-    """Choose a custom resource's fate. `news` are the checked inputs, `diffed` the provider's comparison."""
+def decide(goal: Goal, old: Resource | None, diffed: Diffed) -> Verdict:
+    """Choose a custom resource's fate. `diffed` is the provider's comparison."""
     if old is None:
         return Verdict(Op.CREATE)
     if old.pending_replacement:
         return Verdict(Op.REPLACE, delete_first=True)
-    replaces = _unique(diffed.replaces, _forced(goal, old, news))
-    changed = _unique(diffed.changed, replaces)
-    if replaces:
+    if diffed.replaces:
         if goal.protect and old.protect:
-            raise Refusal(f'unable to replace resource "{goal.urn}"\n{PROTECTED}')
-        first = (
-            diffed.delete_before_replace if goal.delete_before_replace is None else goal.delete_before_replace
+            raise EngineError(f'unable to replace resource "{goal.urn}"\n{PROTECTED}')
+        first = goal.delete_before_replace
+        return Verdict(
+            Op.REPLACE,
+            tuple(dict.fromkeys((*diffed.changed, *diffed.replaces))),
+            diffed.replaces,
+            diffed.delete_before_replace if first is None else first,
         )
-        return Verdict(Op.REPLACE, changed, replaces, first)
-    if changed or old.init_errors:
-        return Verdict(Op.UPDATE, changed)
-    return Verdict(Op.SAME)
+    return Verdict(Op.UPDATE if diffed.changed or old.init_errors else Op.SAME, diffed.changed)
 
 
 def decide_plain(goal: Goal, old: Resource | None) -> Verdict:
     """Choose a component's or provider's fate: only the state changes, so any difference is an update."""
     if old is None:
         return Verdict(Op.CREATE)
-    changed = differing(old.inputs, goal.inputs)
+    changed = tuple(
+        key for key in sorted({*old.inputs, *goal.inputs}) if old.inputs.get(key) != goal.inputs.get(key)
+    )
     moved = [key for key in changed if key in FIXED_PROVIDER_INPUTS]
     if old.is_provider and moved and not old.is_default_provider:
-        raise Refusal(
+        raise EngineError(
             f"provider {old.name}: {', '.join(moved)} cannot change in place, since its resources would be "
             "looked for elsewhere; destroy the stack first, or use the Pulumi CLI"
         )
     return Verdict(Op.UPDATE if changed else Op.SAME, changed)
-
-
-def differing(olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[str, ...]:
-    """Top-level keys with different values."""
-    return tuple(key for key in sorted({*olds, *news}) if olds.get(key) != news.get(key))
-
-
-def _forced(goal: Goal, old: Resource, news: Values) -> tuple[str, ...]:
-    """Keys that replace_on_changes turns into a replacement."""
-    forced: list[str] = []
-    for text in goal.replace_on_changes:
-        path = paths.parse(text)
-        if path and path[0] == "*":
-            forced += differing(old.inputs, news)
-        elif paths.find(old.inputs, path) != paths.find(news, path):
-            forced.append(str(path[0]))
-    return tuple(forced)
-
-
-def _unique(*groups: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(key for group in groups for key in group))
 
 
 def cascade(
@@ -211,7 +176,7 @@ def guard_protected(resources: Iterable[Resource]) -> None:
     """Refuse to delete protected resources, before anything is deleted."""
     for resource in resources:
         if resource.protect and not resource.pending_replacement and not resource.delete:
-            raise Refusal(f'unable to delete resource "{resource.urn}"\n{PROTECTED}')
+            raise EngineError(f'unable to delete resource "{resource.urn}"\n{PROTECTED}')
 
 
 def blockers(resources: tuple[Resource, ...]) -> dict[int, set[int]]:
@@ -225,9 +190,3 @@ def blockers(resources: tuple[Resource, ...]) -> dict[int, set[int]]:
             for needed in by_urn.get(urn, ()):
                 waits[needed].add(index)
     return waits
-
-
-def refreshed(old: Resource, inputs: Values, outputs: Values, new_id: str, modified: str) -> Resource:
-    """`old` with what was read; the same object when nothing differs."""
-    new = replace(old, id=new_id or old.id, inputs=inputs, outputs=outputs, init_errors=())
-    return old if new == old else replace(new, modified=modified)

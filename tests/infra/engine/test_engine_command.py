@@ -39,35 +39,25 @@ def test_stack_classes_of_errors(lab):
     assert automation.create_or_select_stack("dev", opts=options, **work).name == "dev"
 
 
-def test_list_select_remove(lab, thing):
+def test_select_and_remove(lab, thing):
     stack = lab.stack(lambda: thing("first") and None)
-    other = lab.stack(name="other")
-    assert {one.name: one.current for one in stack.workspace.list_stacks()} == {"dev": False, "other": True}
     stack.workspace.select_stack("dev")
-    assert stack.workspace.stack().name == "dev"
     stack.up()
-    (dev,) = [one for one in stack.workspace.list_stacks() if one.name == "dev"]
-    assert dev.resource_count == 3
-    assert dev.last_update is not None
     with pytest.raises(automation.CommandError, match="still has resources"):
         stack.workspace.remove_stack("dev")
     stack.destroy()
     stack.workspace.remove_stack("dev")
-    other.workspace.remove_stack("other")
-    assert stack.workspace.list_stacks() == []
+    with pytest.raises(automation.StackNotFoundError):
+        stack.workspace.select_stack("dev")
     assert not lab.checkpoint.exists()
     assert not (lab.work / "Pulumi.dev.yaml").exists()
 
 
 def test_config_round_trip(lab):
     stack = lab.stack()
-    stack.set_all_config(
-        {
-            "settings": automation.ConfigValue('{"a": [1, 2], "b": "x=y"}'),
-            "aws:region": automation.ConfigValue("eu-west-1"),
-            "pw": automation.ConfigValue("open sesame = 1", secret=True),
-        }
-    )
+    stack.set_config("settings", automation.ConfigValue('{"a": [1, 2], "b": "x=y"}'))
+    stack.set_config("aws:region", automation.ConfigValue("eu-west-1"))
+    stack.set_config("pw", automation.ConfigValue("open sesame = 1", secret=True))
     found = stack.get_all_config()
     assert found["shop:settings"].value == '{"a": [1, 2], "b": "x=y"}'
     assert found["aws:region"].value == "eu-west-1"
@@ -78,7 +68,8 @@ def test_config_round_trip(lab):
     stack.set_config("pw", automation.ConfigValue("open sesame = 1", secret=True))
     assert (lab.work / "Pulumi.dev.yaml").read_text() == text
     stack.remove_config("pw")
-    stack.remove_all_config(["settings", "aws:region"])
+    stack.remove_config("settings")
+    stack.remove_config("aws:region")
     assert stack.get_all_config() == {}
     with pytest.raises(automation.CommandError, match="configuration key 'pw' not found for stack 'dev'"):
         stack.get_config("pw")
@@ -114,8 +105,7 @@ def test_history_has_every_operation_with_its_config(lab, thing):
         ("update", "succeeded", 1),
     ]
     assert listed[2].message == "first try"
-    assert listed[2].config["shop:pw"].value == "open-sesame"
-    assert stack.history(show_secrets=False)[0].config["shop:pw"].value == "[secret]"
+    assert listed[2].config["shop:pw"].value == "[secret]"
     assert [one.version for one in stack.history(page_size=1, page=2)] == [2]
 
 
@@ -128,28 +118,13 @@ def test_outputs_are_masked_unless_asked(lab):
     assert outputs["plain"].value == {"a": [1, 2.5, None, True]}
     assert (outputs["hidden"].value, outputs["hidden"].secret) == ({"b": "open-sesame"}, True)
     assert json.loads(run(lab, "stack", "output", "--json", "--stack", "dev").stdout)["hidden"] == "[secret]"
-    assert (
-        run(lab, "stack", "output", "plain", "--json", "--stack", "dev").stdout
-        == '{"a": [1, 2.5, null, true]}'
-    )
 
 
-def test_json_preview_is_one_document(lab, thing):
-    result = lab.stack(lambda: thing("first") and None).preview(json=True)
-    document = json.loads(result.stdout)
-    assert document["changeSummary"] == {"create": 2}
-    assert [step["op"] for step in document["steps"]] == ["create", "create"]
-
-
-def test_event_log_to_a_file(lab, thing, tmp_path):
-    lab.up(lambda: thing("first") and None)
-    log = tmp_path / "events.txt"
-    run(lab, "destroy", "--yes", "--skip-preview", "--stack", "dev", "--event-log", str(log))
-    events = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [event["sequence"] for event in events] == list(range(len(events)))
-    assert "preludeEvent" in events[0]
-    assert events[-2]["summaryEvent"]["resourceChanges"] == {"delete": 2}
-    assert "cancelEvent" in events[-1]
+def test_the_event_log_is_numbered_and_ends_with_the_summary(lab, thing):
+    events = lab.up(lambda: thing("first") and None).events
+    assert [event.sequence for event in events] == list(range(len(events)))
+    assert events[-2].summary_event.resource_changes == {"create": 2}
+    assert events[-1].cancel_event
 
 
 def test_checkpoint_is_version_3_with_pulumis_magic(lab, thing, fake_provider):
@@ -189,6 +164,7 @@ def test_backup_is_the_state_before_the_operation(lab, thing):
     [
         (pulumi.ResourceOptions(import_="i-1"), "the option import"),
         (pulumi.ResourceOptions(replacement_trigger="x"), "the option replacement_trigger"),
+        (pulumi.ResourceOptions(replace_on_changes=["size"]), "the option replace_on_changes"),
     ],
 )
 def test_options_beyond_the_width_are_refused_by_name(lab, thing, options, what):
@@ -210,12 +186,13 @@ def test_an_alias_that_would_matter_is_refused_and_another_is_not(lab, thing):
     assert lab.fake.mutations == ["create old"]
 
 
-def test_resources_another_engine_only_read_are_refused(lab, thing, tmp_path):
+def test_resources_another_engine_only_read_are_refused(lab, thing):
     lab.up(lambda: thing("first") and None)
-    exported = lab.stack().export_stack()
-    exported.deployment["resources"][-1]["external"] = True
+    document = json.loads(lab.checkpoint.read_text())
+    document["checkpoint"]["latest"]["resources"][-1]["external"] = True
+    lab.checkpoint.write_text(json.dumps(document))
     with pytest.raises(automation.CommandError, match="was read, not made"):
-        lab.stack().import_stack(exported)
+        lab.preview(lambda: thing("first") and None)
 
 
 @pytest.mark.parametrize("name", ["../dev", "a b", "x" * 101])
@@ -235,25 +212,45 @@ def test_other_things_beyond_the_width_are_refused_by_name(lab, thing):
     ):
         with pytest.raises(automation.CommandError, match=what):
             lab.up(program)
-    for words in (["up", "--target", "urn"], ["state", "edit"], ["import"], ["stack", "rename", "x"]):
-        with pytest.raises(automation.CommandError, match="use the Pulumi CLI"):
-            run(lab, *words, "--stack", "dev")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "up --target urn",
+        "up --expect-no-changes",
+        "up --event-log events.json",
+        "preview --json",
+        "config set-all --plaintext a=b",
+        "stack ls --json",
+        "stack export",
+        "stack import --file state.json",
+        "stack rename x",
+        "state edit",
+        "import",
+        "whoami",
+    ],
+)
+def test_commands_beyond_the_width_are_refused_by_name(lab, words):
+    lab.stack()
+    with pytest.raises(automation.CommandError, match="use the Pulumi CLI"):
+        run(lab, *words.split(), "--stack", "dev")
 
 
 def test_bad_surroundings_are_said_plainly(lab, tmp_path):
     lab.stack()
     with pytest.raises(automation.CommandError, match="set PULUMI_BACKEND_URL=file:///FOLDER"):
-        run(lab, "stack", "ls", PULUMI_BACKEND_URL="s3://bucket")
+        run(lab, "stack", "select", "--stack", "dev", PULUMI_BACKEND_URL="s3://bucket")
     lab.up(lambda: pulumi.export("a", 1))
     without = {key: value for key, value in lab.environment.items() if key != "PULUMI_CONFIG_PASSPHRASE"}
     with pytest.raises(automation.CommandError, match="passphrase must be set"):
         lab.command.run(["stack", "output", "--stack", "dev"], str(lab.work), without)
     (tmp_path / "empty").mkdir()
     with pytest.raises(automation.CommandError, match=r"no Pulumi\.yaml project file found"):
-        lab.command.run(["stack", "ls"], "/", lab.environment)
+        lab.command.run(["stack", "select", "--stack", "dev"], "/", lab.environment)
     lab.checkpoint.write_text("{")
     with pytest.raises(automation.CommandError, match="is not JSON"):
-        run(lab, "stack", "export", "--stack", "dev")
+        run(lab, "stack", "output", "--stack", "dev")
 
 
 PROGRAM = """
@@ -310,28 +307,20 @@ def test_a_broken_program_in_a_folder_shows_its_own_frames_only(lab, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("pulumi") is None, reason="needs the real Pulumi CLI")
-def test_the_real_cli_agrees_and_reads_our_state(lab, group, tmp_path):
+def test_the_real_cli_agrees_and_reads_our_state(lab, group):
     def program():
         shop = group("shop")
         shop.register_outputs({"a": 1})
         pulumi.export("hidden", pulumi.Output.secret("open-sesame"))
 
     ours = lab.up(program)
-    options = automation.LocalWorkspaceOptions(
-        env_vars={
-            "PULUMI_BACKEND_URL": f"file://{tmp_path / 'real'}",
-            "PULUMI_CONFIG_PASSPHRASE": lab.passphrase,
-        }
-    )
-    (tmp_path / "real").mkdir()
+    options = automation.LocalWorkspaceOptions(env_vars=lab.environment, work_dir=str(lab.work))
     stack = automation.create_or_select_stack("dev", project_name="shop", program=program, opts=options)
-    stack.import_stack(lab.stack().export_stack())
     assert stack.preview().change_summary == {"same": 2}
     stack.destroy()
     theirs = stack.up()
     assert dict(theirs.summary.resource_changes) == ours.counts
     assert theirs.outputs["hidden"].value == ours.outputs["hidden"].value
-    lab.stack().import_stack(stack.export_stack())
     assert lab.preview(program).counts == {"same": 2}
 
 

@@ -130,13 +130,6 @@ def test_up_and_destroy_with_refresh(lab, thing):
     assert "delete first" not in lab.fake.mutations
 
 
-def test_expect_no_changes(lab, thing):
-    lab.up(lambda: thing("first", {"size": 1}) and None)
-    lab.up(lambda: thing("first", {"size": 1}) and None, expect_no_changes=True)
-    with pytest.raises(automation.CommandError, match="no changes were expected"):
-        lab.preview(lambda: thing("first", {"size": 2}) and None, expect_no_changes=True)
-
-
 def test_preview_destroy_deletes_nothing(lab, thing):
     lab.up(lambda: thing("first") and None)
     assert lab.stack().preview_destroy().change_summary == {"delete": 2}

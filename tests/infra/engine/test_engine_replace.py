@@ -46,15 +46,6 @@ def test_provider_may_ask_for_delete_before_replace_and_the_option_overrules_it(
     assert lab.up(one(thing, "z", delete_before_replace=False)).changed[0] == ("create-replacement", "first")
 
 
-def test_replace_on_changes_makes_an_update_a_replacement(lab, thing):
-    def program(value):
-        options = pulumi.ResourceOptions(replace_on_changes=["tags.a"])
-        return lambda: thing("first", {"size": value, "tags": {"a": value}}, options) and None
-
-    lab.up(program(1))
-    assert ("replace", "first") in lab.up(program(2)).changed
-
-
 def test_dependents_follow_a_create_before_delete(lab, thing):
     def program(kind):
         def run():

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.rehearsal.engine import values
+from infra.rehearsal.engine.errors import EngineError
 from infra.rehearsal.engine.marks import remark
 from infra.rehearsal.engine.monitor import seconds
-from infra.rehearsal.engine.paths import find, keep_old, parse
-from infra.rehearsal.engine.provider import UNKNOWN, Archive, Asset
-from infra.rehearsal.engine.values import LARGEST_WHOLE, Reference, Secret
+from infra.rehearsal.engine.paths import keep_old, parse
+from infra.rehearsal.engine.provider import UNKNOWN, Asset
+from infra.rehearsal.engine.values import LARGEST_WHOLE, Secret
 
 whole = st.integers(min_value=-LARGEST_WHOLE + 1, max_value=LARGEST_WHOLE - 1)
 scalars = st.none() | st.booleans() | whole | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -79,29 +80,23 @@ def test_fold_only_changes_the_type(number):
     assert isinstance(folded, int) == (number.is_integer() and abs(number) < LARGEST_WHOLE)
 
 
-def test_assets_archives_and_references_round_trip(tmp_path):
+def test_assets_round_trip(tmp_path):
     (tmp_path / "a.txt").write_text("a")
-    wire = values.to_wire(
-        {
-            "asset": Asset("", path=Path("a.txt")),
-            "archive": Archive("", path=tmp_path),
-            "members": Archive("", members={"x": Asset("", text="x")}),
-            "ref": Reference("urn:x", "i-1"),
-            "out": {values.SIGNATURE: values.OUTPUT, "value": 1, "secret": True},
-            "later": {values.SIGNATURE: values.OUTPUT},
-        }
-    )
+    wire = values.to_wire({"file": Asset("", path=Path("a.txt")), "text": Asset("", text="x")})
     got = values.from_wire(wire, tmp_path)
-    assert got["asset"].path == tmp_path / "a.txt"
-    assert got["members"].members["x"].text == "x"
-    assert values.strip(got["ref"]) == "i-1"
-    assert got["out"] == Secret(1)
-    assert got["later"] is UNKNOWN
-    before = got["archive"].hash
+    assert got["file"].path == tmp_path / "a.txt"
+    assert got["text"].text == "x"
     (tmp_path / "a.txt").write_text("b")
-    assert values.from_wire(wire, tmp_path)["archive"].hash != before
+    assert values.from_wire(wire, tmp_path)["file"].hash != got["file"].hash
     with pytest.raises(values.BadValue, match=r"missing\.txt does not exist"):
         values.from_wire(values.to_wire({"a": Asset("", path=Path("missing.txt"))}), tmp_path)
+
+
+@pytest.mark.parametrize(("signature", "what"), values.REFUSED.items())
+def test_values_beyond_the_width_are_refused_by_name(signature, what):
+    wire = values.to_wire({"a": [values.signed(signature, value=1)]})
+    with pytest.raises(EngineError, match=f"{what} is not available .*: use the Pulumi CLI"):
+        values.from_wire(wire, Path())
 
 
 @pytest.mark.parametrize(
@@ -132,11 +127,6 @@ def test_keep_old_takes_drops_and_keeps():
     news = {"a": 2, "list": [{"x": 8, "y": 8}, {"x": 9, "y": 9}], "extra": 4}
     got = keep_old(news, olds, ["a", "list[*].x", "extra", "gone"])
     assert got == {"a": 1, "list": [{"x": 1, "y": 8}, {"x": 2, "y": 9}], "gone": 3}
-
-
-def test_find_walks_secrets_and_stars():
-    assert find({"a": Secret([{"b": 1}, {"b": 2}])}, parse("a[*].b")) == [1, 2]
-    assert find({"a": 1}, parse("a.b")) == []
 
 
 @pytest.mark.parametrize(("text", "expected"), [("", None), ("45s", 45.0), ("1h30m", 5400.0), ("1.5m", 90.0)])
