@@ -1,7 +1,7 @@
 """SageMaker hosting: models, endpoint configurations and endpoints whose servers really run. The rest is moto's.
 
-The wording of refusals is recorded from public reports: sagemaker-python-sdk #101, spot-tagging-bot #2,
-terraform-provider-aws #40048, SageMaker examples #2491, #3432.
+Of the wording of refusals some is recorded from public reports (sagemaker-python-sdk #101, spot-tagging-bot #2,
+terraform-provider-aws #40048, SageMaker examples #2491); the rest follows their form and was not seen.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class SageMaker(Overlay):
         """Filtered by name and time, sorted, in pages."""
         return listed(call, "Models", self._rows(call, self.hosting.models, ("ModelName", "ModelArn")))
 
-    @emulates("DeleteModel", "recorded", "API_DeleteModel")
+    @emulates("DeleteModel", "documented", "API_DeleteModel")
     def delete_model(self, call: Call) -> Mapping[str, Any]:
         """Also while endpoints run it: they go on, but cannot be updated to it."""
         return self._delete(call, "model", call.parameters["ModelName"], self.hosting.models)
@@ -185,9 +185,9 @@ class SageMaker(Overlay):
         here = (endpoint for endpoint in self.hosting.endpoints.values() if endpoint.region == call.region)
         return listed(call, "Endpoints", [row(endpoint) for endpoint in here])
 
-    @emulates("DeleteEndpoint", "recorded", "API_DeleteEndpoint")
+    @emulates("DeleteEndpoint", "documented", "API_DeleteEndpoint")
     def delete_endpoint(self, call: Call) -> Mapping[str, Any]:
-        """Deleting until its servers have ended. Not while Creating or Updating (SageMaker examples #3432)."""
+        """Deleting until its servers have ended. Not while Creating or Updating (as users report, SageMaker examples #3432)."""
         endpoint = self._endpoint(call)
         where = arn_of(call.region, "endpoint", endpoint.name)
         if endpoint.status not in ("InService", "Failed", "Deleting"):
