@@ -28,9 +28,10 @@ from modelpack.usecases.base import UseCase, usecases
 
 TOOLS = ("numpy", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
 TRAINING_TOOLS = ("numpy", "pandas", "pyarrow", "torch")
-MEASURING = ("usecases", "passes", "runtimes", "sources", "bench")
+MEASURING = ("usecases", "tabular", "passes", "runtimes", "sources", "bench")
 MEASURING_FILES = ("draft.py", "gate.py", "golden.py", "metrics.py", "trial.py", "verdict.py")
 """What a verdict rests on; the rest of our code decides the image only."""
+FOUNDATIONS = ("base", "builtins", "abc", "typing")
 ACCELERATED = re.compile(r"^(ml\.)?(g|p|inf|trn)\d")
 
 
@@ -65,7 +66,7 @@ class Inputs:
                 "sources": source_digest(sources_of(self.usecase)),
                 "data": [package.sha256 for package in self.usecase.packages],
                 "train": as_data(self.train),
-                "tools": {name: version(name) for name in TRAINING_TOOLS},
+                "tools": {name: version(name) for name in (*TRAINING_TOOLS, *self.usecase.training_tools)},
             }
         )
 
@@ -150,10 +151,20 @@ def digest(data: Any) -> str:
 
 
 def sources_of(plug_in: object) -> tuple[Path, ...]:
-    """The Python files of a plug-in: its own file, or its whole package when it has one of its own."""
-    file = Path(inspect.getfile(type(plug_in)))
-    in_package = file.parent.parent.name in ("usecases", "passes", "runtimes")
-    return tuple(sorted(file.parent.glob("*.py"))) if in_package else (file,)
+    """The Python files of a plug-in: its own file, or its whole package when it has one of its own.
+
+    Those of the classes it builds on too (`modelpack.tabular`), but not the catalogues' `base.py`.
+    """
+    kinds = [kind for kind in type(plug_in).__mro__ if kind.__module__.split(".")[-1] not in FOUNDATIONS]
+    return tuple(sorted({path for kind in kinds for path in files_of(Path(inspect.getfile(kind)))}))
+
+
+def files_of(file: Path) -> Iterable[Path]:
+    """The file, or all of its package when that holds one plug-in or one shared foundation."""
+    in_package = (
+        file.parent.parent.name in ("usecases", "passes", "runtimes") or file.parent.name == "tabular"
+    )
+    return file.parent.glob("*.py") if in_package else (file,)
 
 
 def source_digest(files: Iterable[Path]) -> str:

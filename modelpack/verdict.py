@@ -52,9 +52,13 @@ def measured(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[
     must_win(inputs, reference, baselines, progress)
     progress.step("Optimizing: each pass must pay")
     judged = through_the_gate(trials, inputs.passes, inputs.request.pack.gate)
-    is_torch = trials.reference.format == TORCH
-    extra = usecase.further_figures(usecase.load(trials.reference.path), trials.data) if is_torch else {}
-    return judged.draft, {"model": reference.model_sha256, **figures(judged, baselines, extra)}
+    content: dict[str, Any] = {"model": reference.model_sha256}
+    if trials.reference.format != TORCH:
+        return judged.draft, content | figures(judged, baselines, {})
+    model = usecase.load(trials.reference.path)
+    table = [dict(one) for one in usecase.candidates_compared(model)]
+    content |= figures(judged, baselines, usecase.further_figures(model, trials.data))
+    return judged.draft, content | ({"candidates": table} if table else {})
 
 
 def must_win(

@@ -18,7 +18,11 @@ OPSET = 20
 
 
 class OnnxExport(Pass):
-    """`torch.onnx.export(dynamo=True)` with a free batch dimension."""
+    """`torch.onnx.export(dynamo=True)` with a free batch dimension.
+
+    A module with a method `complete_graph(ModelProto)` may write what the exporter would be slow to carry (the
+    attributes of an operator with thousands of tree nodes).
+    """
 
     name: ClassVar[str] = "onnx"
     title: ClassVar[str] = "export to ONNX"
@@ -47,7 +51,10 @@ class OnnxExport(Pass):
             )
         if program is None:
             raise RuntimeError("the exporter gave no program")
-        return write(program.model_proto, workshop.folder)
+        graph = program.model_proto
+        if complete := getattr(model, "complete_graph", None):
+            complete(graph)
+        return write(graph, workshop.folder)
 
 
 def free_batch(signature: Signature) -> tuple[dict[int, Any], ...]:

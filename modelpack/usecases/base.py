@@ -103,6 +103,8 @@ class UseCase(abc.ABC, Generic[D]):
     split: ClassVar[str]
     tolerance: ClassVar[Mapping[str, Mapping[str, Any]]]
     max_batch: ClassVar[int] = 64
+    training_tools: ClassVar[tuple[str, ...]] = ()
+    """Packages that a trained model depends on beside numpy, pandas, pyarrow and torch."""
 
     @abc.abstractmethod
     def prepare(self, home: Home, progress: Progress) -> D:
@@ -147,6 +149,10 @@ class UseCase(abc.ABC, Generic[D]):
     def further_figures(self, model: Any, data: D) -> Mapping[str, float]:
         """Further figures of the trained model for the record (AUC and the like)."""
         return {}
+
+    def candidates_compared(self, model: Any) -> Sequence[Mapping[str, Any]]:
+        """The table of the candidates that the trained model was chosen from, for the record; empty: one candidate."""
+        return ()
 
 
 def beats(model: Evaluation, baseline: Evaluation) -> Interval:

@@ -1,0 +1,40 @@
+"""The usual candidates for a table."""
+
+from __future__ import annotations
+
+from modelpack.progress import Progress
+from modelpack.tabular import boosting, linear, training
+from modelpack.tabular.boosting import Boosting
+from modelpack.tabular.frame import BINARY, Column, Part
+from modelpack.tabular.model import Tabular
+from modelpack.tabular.selection import Candidate
+from modelpack.tabular.training import Dense
+
+
+def usual(
+    columns: tuple[Column, ...],
+    task: str,
+    scale: str | None,
+    epochs: int,
+    dense: Dense | None = None,
+    trees: Boosting | None = None,
+) -> tuple[Candidate, ...]:
+    """Logistic regression (for a yes or no), dense layers with embeddings, LightGBM's trees."""
+    layers, forest = dense or Dense(), trees or Boosting()
+
+    def logistic(part: Part, seed: int, progress: Progress) -> Tabular:
+        return linear.train(columns, part)
+
+    def dense_layers(part: Part, seed: int, progress: Progress) -> Tabular:
+        return training.train(columns, task, part, layers, epochs, seed, progress, scale)
+
+    def boosted(part: Part, seed: int, progress: Progress) -> Tabular:
+        return boosting.train(columns, task, part, forest, seed, progress, scale)
+
+    widths = "-".join(str(width) for width in layers.hidden)
+    both = (
+        Candidate("dense layers", f"PyTorch, {widths}, embeddings for ids, {epochs} epochs", dense_layers),
+        Candidate("boosted trees", f"LightGBM, {forest.rounds} trees of {forest.leaves} leaves", boosted),
+    )
+    first = Candidate("logistic regression", "Newton's method on standardised numbers", logistic)
+    return (first, *both) if task == BINARY else both

@@ -1,0 +1,110 @@
+"""Named columns as the model takes them, and the three parts of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpack.usecases.base import Tensor
+
+Floats = NDArray[np.float64]
+BINARY, AMOUNT = "binary", "amount"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A float32 input of `width` values; `log`: the dense and linear bodies see sign(x) * log(1 + |x|)."""
+
+    name: str
+    width: int = 1
+    log: bool = False
+    default: float | None = None
+
+    @property
+    def tensor(self) -> Tensor:
+        """As the signature names it."""
+        return Tensor(self.name, "FP32", (-1,) if self.width == 1 else (-1, self.width), self.default)
+
+
+@dataclass(frozen=True)
+class Category:
+    """An int64 input of real ids. Ids that training rows lack are one stranger; `width` is the embedding's."""
+
+    name: str
+    width: int = 8
+
+    @property
+    def tensor(self) -> Tensor:
+        """As the signature names it."""
+        return Tensor(self.name, "INT64", (-1,), 0)
+
+
+Column = Number | Category
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a data set.
+
+    `inputs` by column name, first axis rows; `target` 0/1 or an amount; `groups` says which rows belong together
+    when resampling (the natural unit: a week, a household); `more` is what a measure or a baseline needs beside.
+    """
+
+    inputs: Mapping[str, NDArray[Any]]
+    target: NDArray[np.float32]
+    groups: NDArray[Any]
+    more: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def take(self, rows: NDArray[Any]) -> Part:
+        """Some of the rows, by number or mask."""
+        return Part(
+            {name: array[rows] for name, array in self.inputs.items()},
+            self.target[rows],
+            self.groups[rows],
+            {name: array[rows] for name, array in self.more.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training rows fit the candidates, validation rows choose among them, test rows only measure.
+
+    `names` are words for ids, for people; `facts` is what else the use case knows of the whole data.
+    """
+
+    training: Part
+    validation: Part
+    test: Part
+    names: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def joined(first: Part, second: Part) -> Part:
+    """Both parts' rows, one after the other."""
+    return Part(
+        {name: np.concatenate([array, second.inputs[name]]) for name, array in first.inputs.items()},
+        np.concatenate([first.target, second.target]),
+        np.concatenate([first.groups, second.groups]),
+        {name: np.concatenate([array, second.more[name]]) for name, array in first.more.items()},
+    )
+
+
+def by_time(rows: Part, time: NDArray[Any], validation_from: float, test_from: float) -> Split:
+    """Earlier rows to train on, later ones to choose and to measure by: validation_from <= time < test_from."""
+    return Split(
+        training=rows.take(time < validation_from),
+        validation=rows.take((time >= validation_from) & (time < test_from)),
+        test=rows.take(time >= test_from),
+    )
+
+
+def spread(rows: int, count: int) -> NDArray[np.int64]:
+    """`count` row numbers evenly from `rows`."""
+    return np.linspace(0, rows - 1, min(count, rows)).astype(np.int64)

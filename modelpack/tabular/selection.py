@@ -1,0 +1,119 @@
+"""Choosing an architecture for a scenario: candidates trained on training rows, compared on validation rows.
+
+Test rows play no part. The best on the task's own metric is trained again on training and validation rows together.
+The table (each candidate's figure, its interval, and how far it is from the chosen one) goes into the model's file
+and from there into the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpack.metrics import bootstrap
+from modelpack.progress import Progress
+from modelpack.tabular.frame import Part, Split, joined
+from modelpack.tabular.model import Tabular, predict
+from modelpack.usecases.base import Evaluation, beats
+
+Answers = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to make a model. `fit(part, seed, progress)` gives it in evaluation mode."""
+
+    name: str
+    about: str
+    fit: Callable[[Part, int, Progress], Tabular]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The model that ships, its validation answers before it saw those rows, and the table."""
+
+    model: Tabular
+    validation: Answers
+    table: tuple[dict[str, Any], ...]
+
+
+def select(
+    candidates: Sequence[Candidate],
+    data: Split,
+    measure: Callable[[Answers, Part], Evaluation],
+    outputs: Sequence[str],
+    seed: int,
+    progress: Progress,
+) -> Selected:
+    """Train all, choose by validation rows, train the chosen one again on all rows up to the test's."""
+    answers: list[Answers] = []
+    evaluations: list[Evaluation] = []
+    seconds: list[float] = []
+    for candidate in candidates:
+        progress.note(f"candidate {candidate.name}: {candidate.about}")
+        began = perf_counter()
+        model = candidate.fit(data.training, seed, progress)
+        seconds.append(perf_counter() - began)
+        names = [column.name for column in model.shape.columns]
+        found = dict(zip(outputs, predict(model, data.validation, names), strict=True))
+        answers.append(found)
+        evaluations.append(measure(found, data.validation))
+    best = chosen(evaluations)
+    table = tuple(line(candidates, evaluations, number, best) for number in range(len(candidates)))
+    tell(table, seconds, evaluations[best].metric, progress)
+    progress.note(
+        f"{candidates[best].name} is the best on validation rows; training it on all but the test rows"
+    )
+    model = candidates[best].fit(joined(data.training, data.validation), seed, progress)
+    return Selected(model, answers[best], table)
+
+
+def chosen(evaluations: Sequence[Evaluation]) -> int:
+    """The place of the best mean; the first among equals."""
+    signed = [one.values.mean() * (1 if one.higher_is_better else -1) for one in evaluations]
+    return int(np.argmax(signed))
+
+
+def line(
+    candidates: Sequence[Candidate], evaluations: Sequence[Evaluation], number: int, best: int
+) -> dict[str, Any]:
+    """One candidate for the record: its validation figure, and how far it is behind the chosen one."""
+    own = bootstrap(evaluations[number].values, evaluations[number].groups)
+    data: dict[str, Any] = {
+        "name": candidates[number].name,
+        "about": candidates[number].about,
+        "chosen": number == best,
+        "metric": evaluations[number].metric,
+        "on": "validation",
+        "value": own.value,
+        "low": own.low,
+        "high": own.high,
+    }
+    if number == best:
+        return {**data, "verdict": "chosen: best on validation rows"}
+    behind = beats(evaluations[best], evaluations[number])
+    clear = "outside the interval" if behind.low > 0 else "within the interval"
+    return {
+        **data,
+        "behind": {"value": behind.value, "low": behind.low, "high": behind.high},
+        "verdict": f"behind {candidates[best].name}, {clear}",
+    }
+
+
+def tell(table: Sequence[dict[str, Any]], seconds: Sequence[float], metric: str, progress: Progress) -> None:
+    """The table for people, with seconds (which are no part of the file, for they differ each time)."""
+    rows = [
+        (
+            one["name"],
+            f"{one['value']:.4f} [{one['low']:.4f}, {one['high']:.4f}]",
+            f"{spent:.1f}",
+            one["verdict"],
+        )
+        for one, spent in zip(table, seconds, strict=True)
+    ]
+    progress.table("Candidates, on validation rows", ("candidate", metric, "seconds", "verdict"), rows)

@@ -1,0 +1,121 @@
+"""Boosted trees as a torch module: gathers in torch, one TreeEnsembleRegressor in ONNX.
+
+In torch every row walks all trees at once, `depth` steps (Nakandala et al., "A Tensor Compiler for Unified Machine
+Learning Prediction Serving", OSDI 2020: tree traversal). A leaf points to itself. Thresholds are rounded down to
+float32, so that `x <= threshold` decides as LightGBM's float64 does for every float32 x.
+Operator: onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleRegressor.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import onnx
+
+OPERATOR = "TreeEnsembleRegressor"
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Trees as arrays (trees, nodes): where a row goes on, and what a leaf adds. Node 0 is the root."""
+
+    feature: NDArray[np.int64]
+    threshold: NDArray[np.float32]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    value: NDArray[np.float32]
+    depth: int
+
+
+class Trees(nn.Module):
+    """(rows, features) float32 -> (rows, 1): the sum over all trees."""
+
+    feature: Tensor
+    threshold: Tensor
+    left: Tensor
+    right: Tensor
+    value: Tensor
+
+    def __init__(self, trees: int, nodes: int, depth: int) -> None:
+        super().__init__()
+        self.depth = depth
+        for name in ("feature", "left", "right"):
+            self.register_buffer(name, torch.zeros(trees, nodes, dtype=torch.int64))
+        for name in ("threshold", "value"):
+            self.register_buffer(name, torch.zeros(trees, nodes))
+
+    def know(self, forest: Forest) -> None:
+        """Take these trees."""
+        for name in ("feature", "left", "right", "threshold", "value"):
+            getattr(self, name).copy_(torch.from_numpy(getattr(forest, name)))
+
+    def complete_graph(self, graph: onnx.ModelProto) -> None:
+        """Write the trees into the exported operator: as arguments of the exporter they would take it minutes."""
+        from onnx import helper
+
+        arrays = (getattr(self, name).numpy() for name in ("feature", "threshold", "left", "right", "value"))
+        attributes = operator(*arrays)
+        for node in graph.graph.node:
+            if node.op_type == OPERATOR:
+                del node.attribute[:]
+                node.attribute.extend(
+                    helper.make_attribute(name, value) for name, value in attributes.items()
+                )
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():
+            return torch.onnx.ops.symbolic(
+                f"ai.onnx.ml::{OPERATOR}",
+                (rows,),
+                {"n_targets": 1},
+                dtype=torch.float32,
+                shape=(rows.shape[0], 1),
+                version=4,
+            )
+        tree = torch.arange(self.feature.shape[0]).unsqueeze(0)
+        at = torch.zeros(rows.shape[0], self.feature.shape[0], dtype=torch.int64)
+        for _ in range(self.depth):
+            seen = rows.gather(1, self.feature[tree, at])
+            at = torch.where(seen <= self.threshold[tree, at], self.left[tree, at], self.right[tree, at])
+        return self.value[tree, at].sum(1, keepdim=True)
+
+
+def operator(
+    feature: NDArray[np.int64],
+    threshold: NDArray[np.float32],
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+    value: NDArray[np.float32],
+) -> dict[str, Any]:
+    """The attributes of TreeEnsembleRegressor, nodes that no row reaches left out."""
+    own = np.arange(feature.shape[1])[None, :]
+    leaf = left == own
+    used = np.zeros(feature.shape, dtype=np.bool_)
+    used[:, 0] = True
+    tree, node = np.nonzero(~leaf)
+    used[tree, left[tree, node]] = True
+    used[tree, right[tree, node]] = True
+    tree, node = np.nonzero(used)
+    end = leaf[tree, node]
+    target = np.nonzero(used & leaf)
+    return {
+        "n_targets": 1,
+        "nodes_treeids": tree.tolist(),
+        "nodes_nodeids": node.tolist(),
+        "nodes_featureids": np.where(end, 0, feature[tree, node]).tolist(),
+        "nodes_values": np.where(end, 0, threshold[tree, node]).astype(np.float32).tolist(),
+        "nodes_modes": ["LEAF" if one else "BRANCH_LEQ" for one in end],
+        "nodes_truenodeids": np.where(end, 0, left[tree, node]).tolist(),
+        "nodes_falsenodeids": np.where(end, 0, right[tree, node]).tolist(),
+        "target_treeids": target[0].tolist(),
+        "target_nodeids": target[1].tolist(),
+        "target_ids": [0] * len(target[0]),
+        "target_weights": value[target].tolist(),
+    }

@@ -1,0 +1,162 @@
+"""The base of use cases on tables; the package's docstring says how to write one."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpack.errors import BadInput
+from modelpack.progress import Progress
+from modelpack.sources.safetensors import read_metadata
+from modelpack.spec import TrainSpec
+from modelpack.tabular.frame import AMOUNT, BINARY, Column, Part, Split, spread
+from modelpack.tabular.measures import best_f1_threshold
+from modelpack.usecases.base import Arrays, Evaluation, Run, Samples, Signature, Tensor, UseCase
+
+if TYPE_CHECKING:
+    from modelpack.tabular.model import Tabular
+    from modelpack.tabular.selection import Candidate, Selected
+
+ROWS_AT_ONCE = 1024
+GOLDEN = 6
+SAMPLES = 12
+
+
+class TabularUseCase(UseCase[Split]):
+    """Training by selection among candidates, saving, loading, requests: all but the data and what counts."""
+
+    columns: ClassVar[tuple[Column, ...]]
+    task: ClassVar[str] = BINARY
+    scale: ClassVar[str | None] = None
+    passes: ClassVar[tuple[str, ...]] = ("onnx", "int8")
+    max_batch: ClassVar[int] = 128
+    training_tools: ClassVar[tuple[str, ...]] = ("lightgbm",)
+    tolerance: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "probability": {"kind": "close", "rtol": 0.05, "atol": 0.05},
+        "prediction": {"kind": "close", "rtol": 0.1, "atol": 0.1},
+    }
+
+    @abc.abstractmethod
+    def measure(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
+        """The task metric of a model's `answers` (its outputs by name, one a row) on the rows of `part`."""
+
+    @abc.abstractmethod
+    def sample(self, data: Split, row: int) -> dict[str, Any]:
+        """A test row to show: `request`, `about` (a line) and `before` (short facts)."""
+
+    def candidates(self, epochs: int) -> Sequence[Candidate]:
+        """What is trained and compared. Binary: logistic, dense, trees; amounts: dense, trees."""
+        from modelpack.tabular.candidates import usual
+
+        return usual(self.columns, self.task, self.scale, epochs)
+
+    def threshold(self, probability: NDArray[np.float64], part: Part) -> float:
+        """From which probability on the answer is yes, chosen on validation rows: here, the highest F1."""
+        return best_f1_threshold(part.target > 0, probability)
+
+    def train(self, data: Split, spec: TrainSpec, progress: Progress) -> Tabular:
+        import torch
+
+        from modelpack.tabular.selection import select
+
+        outputs = [tensor.name for tensor in self.tabular_outputs()]
+        candidates = self.candidates(spec.epochs or self.epochs)
+        selected = select(candidates, data, self.measure_validation, outputs, spec.seed, progress)
+        model = selected.model
+        if self.task == BINARY:
+            model.threshold.copy_(
+                torch.tensor(self.threshold(selected.validation["probability"], data.validation))
+            )
+        return self.finished(selected, data)
+
+    def measure_validation(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
+        """What candidates are compared by: the task metric itself."""
+        return self.measure(answers, part)
+
+    def finished(self, selected: Selected, data: Split) -> Tabular:
+        """The model that ships; the candidates' table goes with it."""
+        selected.model.notes = {"candidates": list(selected.table)}
+        return selected.model
+
+    def save(self, model: Tabular, path: Path) -> None:
+        from modelpack.tabular.model import save
+
+        save(model, path, self.name)
+
+    def load(self, path: Path) -> Tabular:
+        from modelpack.tabular import model as tabular
+
+        config = read_metadata(path)
+        if config.get("kind") != tabular.KIND or config.get("usecase") != self.name:
+            raise BadInput(
+                f"not a model of the use case {self.name!r}: its metadata says "
+                f"{config.get('usecase', config.get('kind', 'nothing'))!r}",
+                where=str(path),
+                hint="take a file that `ecomdeploy pack` trained, or an .onnx file",
+            )
+        try:
+            return tabular.load(path, config)
+        except Exception as error:
+            raise BadInput(f"the tensors do not fit the model: {error}", where=str(path)) from error
+
+    def candidates_compared(self, model: Tabular) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = model.notes.get("candidates", ())
+        return found
+
+    def evaluate(self, run: Run, data: Split) -> Evaluation:
+        return self.measure(answers_of(run, data.test), data.test)
+
+    def tabular_outputs(self) -> tuple[Tensor, ...]:
+        """What the module answers."""
+        if self.task == AMOUNT:
+            return (Tensor("prediction", "FP32", (-1,)),)
+        return Tensor("probability", "FP32", (-1,)), Tensor("decision", "INT64", (-1,))
+
+    def signature(self) -> Signature:
+        return Signature(tuple(column.tensor for column in self.columns), self.tabular_outputs())
+
+    def examples(self, data: Split, count: int) -> Arrays:
+        return data.test.take(spread(len(data.test), count)).inputs
+
+    def shown(self, data: Split) -> NDArray[np.int64]:
+        """Test rows to show and to keep as golden requests, telling ones first."""
+        return spread(len(data.test), SAMPLES)
+
+    def golden(self, data: Split) -> Sequence[Mapping[str, Any]]:
+        rows = self.shown(data)[:GOLDEN]
+        one_by_one = [{"instances": [instance(data.test, int(row))]} for row in rows]
+        return [*one_by_one, {"instances": [instance(data.test, int(row)) for row in rows[:3]]}]
+
+    def samples(self, data: Split) -> Samples:
+        return Samples(tuple(self.sample(data, int(row)) for row in self.shown(data)), data.names)
+
+
+def instance(part: Part, row: int) -> dict[str, Any]:
+    """One row as a request's JSON values, floats as short as float32 allows."""
+    return {name: json_value(array[row]) for name, array in part.inputs.items()}
+
+
+def json_value(value: Any) -> Any:
+    """A number or a list of numbers; a float32 by its shortest decimal that reads back the same."""
+    if isinstance(value, np.ndarray):
+        return [json_value(one) for one in value]
+    return float(str(value)) if isinstance(value, np.floating) else int(value)
+
+
+def answers_of(run: Run, part: Part) -> dict[str, NDArray[Any]]:
+    """The outputs for all rows of a part, by name."""
+    found = [
+        run(
+            {
+                name: np.ascontiguousarray(array[begin : begin + ROWS_AT_ONCE])
+                for name, array in part.inputs.items()
+            }
+        )
+        for begin in range(0, len(part), ROWS_AT_ONCE)
+    ]
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
