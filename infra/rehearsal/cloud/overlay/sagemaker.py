@@ -187,7 +187,7 @@ class SageMaker(Overlay):
 
     @emulates("DeleteEndpoint", "documented", "API_DeleteEndpoint")
     def delete_endpoint(self, call: Call) -> Mapping[str, Any]:
-        """Deleting until its servers have ended. Not while Creating or Updating (as users report, SageMaker examples #3432)."""
+        """Deleting until its servers have ended. Not while it changes (reported: SageMaker examples #3432)."""
         endpoint = self._endpoint(call)
         where = arn_of(call.region, "endpoint", endpoint.name)
         if endpoint.status not in ("InService", "Failed", "Deleting"):
