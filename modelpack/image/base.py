@@ -76,6 +76,9 @@ def _written(authorities: Iterable[tuple[str, bytes]]) -> Iterator[Entry]:
     bundle = b"".join(data.rstrip(b"\n") + b"\n" for _, data in sorted(authorities))
     if bundle:
         yield tree.of_bytes(BUNDLE, bundle)
+        # where libssl looks by default; the links are the openssl package's, which only scripts need
+        yield tree.link("usr/lib/ssl/certs", "/etc/ssl/certs")
+        yield tree.link("usr/lib/ssl/cert.pem", f"/{BUNDLE}")
 
 
 def _contents(data: tarfile.TarFile, package: str) -> Iterator[Entry]:

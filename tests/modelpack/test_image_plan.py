@@ -60,6 +60,7 @@ def test_the_root_file_system(tmp_path: pathlib.Path) -> None:
     assert (root / "tmp").stat().st_mode & 0o7777 == 0o1777
     assert "nonroot:x:65532:65532" in (root / "etc/passwd").read_text()
     assert (root / "etc/ssl/certs/ca-certificates.crt").read_bytes() == b"A\nB\n"
+    assert (root / "usr/lib/ssl/cert.pem").read_bytes() == b"A\nB\n"
     assert "Package: tiny" in (root / "var/lib/dpkg/status.d/tiny").read_text()
     assert (root / "usr/share/doc/tiny/copyright").exists()
     assert not (root / "usr/share/doc/tiny/changelog.gz").exists()

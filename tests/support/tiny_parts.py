@@ -41,7 +41,8 @@ def wheel(downloads: pathlib.Path, files: Mapping[str, bytes], name: str = "shop
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for path, data in files.items():
-            archive.writestr(path, data)
+            # ZipInfo by itself has a fixed date: the same wheel whenever a test asks for it
+            archive.writestr(zipfile.ZipInfo(path), data)
     filename = f"{name}-1.0-py3-none-any.whl"
     target = downloads / "wheels" / filename
     target.parent.mkdir(parents=True, exist_ok=True)

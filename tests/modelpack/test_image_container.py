@@ -1,0 +1,146 @@
+"""Strangers read and run our image: skopeo, umoci, podman with runc, from a registry that we pushed to."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+
+import container
+import httpx
+import model_server
+import pytest
+import real_image
+
+from modelpack.image.layout import Layout
+from modelpack.image.parts import Built, ImageParts
+from modelpack.image.plan import assemble, attach
+from modelpack.image.registry import Registry
+from modelpack.image.unpack import unpack
+from modelpack.progress import Silent
+from modelpack.server import seal
+
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> ImageParts:
+    return real_image.parts(tmp_path_factory.mktemp("parts"))
+
+
+@pytest.fixture(scope="module")
+def image(parts: ImageParts, tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, Built]:
+    layout = Layout(tmp_path_factory.mktemp("image") / "layout")
+    return layout, assemble(parts, layout, Silent())
+
+
+def push(image: tuple[Layout, Built], host: str) -> str:
+    layout, built = image
+    attach(layout, built.digest, "application/vnd.ecomdeploy.record.v1+json", b"{}")
+    with Registry(f"http://{host}", "shop") as registry:
+        registry.push(layout, built.digest, "one", Silent())
+        assert registry.missing(layout, built.digest) == 0
+        assert len(registry.referrers(built.digest)) == 1, (
+            "by the fallback tag: this registry has no referrers API"
+        )
+    return f"{host}/shop@{built.digest}"
+
+
+@pytest.mark.container
+def test_skopeo_reads_what_we_pushed(image: tuple[Layout, Built], tmp_path: pathlib.Path) -> None:
+    skopeo = container.tool("skopeo")
+    with container.registry(tmp_path) as host:
+        reference = push(image, host)
+        command = [skopeo, "inspect", "--tls-verify=false", f"docker://{reference}"]
+        seen = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    layout, built = image
+    assert seen["Digest"] == built.digest
+    assert seen["Layers"] == [layer.digest for layer in built.layers]
+    assert (seen["Architecture"], seen["Os"]) == ("amd64", "linux")
+    name = f"oci:{layout.root}:pack-{built.digest.removeprefix('sha256:')[:12]}"
+    seen = json.loads(
+        subprocess.run([skopeo, "inspect", name], capture_output=True, text=True, check=True).stdout
+    )
+    assert seen["Digest"] == built.digest
+
+
+@pytest.mark.container
+def test_podman_runs_it_and_it_answers(image: tuple[Layout, Built], tmp_path: pathlib.Path) -> None:
+    _, built = image
+    with (
+        container.registry(tmp_path) as host,
+        container.started(tmp_path / "podman", push(image, host)) as running,
+    ):
+        golden = model_server.serving()["golden"][0]
+        answer = httpx.post(f"{running.url}/invocations", json=golden["request"])
+        assert answer.status_code == 200
+        got = answer.json()["predictions"]
+        assert [row["products"] for row in got] == [
+            row["products"] for row in golden["answer"]["predictions"]
+        ]
+        assert answer.headers["x-amzn-sagemaker-custom-attributes"] == built.content_id
+        inside = running.run("exec", running.name, "/usr/bin/python3", "-c", INSIDE)
+        assert inside.returncode == 0, inside.stderr
+        assert json.loads(inside.stdout) == [65532, True, "nonroot", "Debian GNU/Linux"], inside.stderr
+        assert running.stop() == 0, "SIGTERM drains and ends well"
+
+
+INSIDE = """
+import json, os, platform, pwd, ssl
+try:
+    open("/opt/ecomdeploy/app/x", "w")
+    locked = False
+except OSError:
+    locked = True
+assert ssl.create_default_context().get_ca_certs()
+import sqlite3, ctypes, lzma, bz2, uuid, readline
+print(json.dumps([os.getuid(), locked, pwd.getpwuid(os.getuid()).pw_name, platform.freedesktop_os_release()["NAME"]]))
+"""
+
+
+def test_the_same_digest_from_another_place(
+    image: tuple[Layout, Built], parts: ImageParts, tmp_path: pathlib.Path
+) -> None:
+    _, built = image
+    again = assemble(real_image.elsewhere(parts, tmp_path), Layout(tmp_path / "other"), Silent())
+    assert again.digest == built.digest
+    assert again.content_id == built.content_id
+
+
+def test_bytecode_is_by_the_images_python_and_used(
+    image: tuple[Layout, Built], tmp_path: pathlib.Path
+) -> None:
+    layout, built = image
+    root = unpack(layout, built.digest, tmp_path / "root")
+    assert seal.check(root) == built.content_id
+    compiled = list((root / "opt/ecomdeploy/app").rglob("*.pyc"))
+    assert len(compiled) == len(list((root / "opt/ecomdeploy/app").rglob("*.py")))
+    loader = root / "lib64/ld-linux-x86-64.so.2"
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    command = [
+        loader,
+        "--library-path",
+        libraries,
+        root / "usr/bin/python3",
+        "-S",
+        "-v",
+        "-c",
+        "import modelpack.golden",
+    ]
+    environment = {"PYTHONPATH": str(root / "opt/ecomdeploy/app"), "PYTHONHOME": str(root / "usr")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "golden.cpython-311.pyc matches" in done.stderr
+
+
+def test_a_small_change_is_a_small_push(
+    image: tuple[Layout, Built], parts: ImageParts, tmp_path: pathlib.Path
+) -> None:
+    import dataclasses
+
+    layout, first = image
+    note = dataclasses.replace(parts, app={**parts.app, "modelpack/note.py": b"new = True\n"})
+    second = assemble(note, layout, Silent())
+    assert {layer.role for layer in second.layers if not layer.reused} == {"app", "seal"}
+    known = {layer.digest for layer in first.layers}
+    changed = sum(layer.size for layer in second.layers if layer.digest not in known)
+    assert changed < 500_000 < 50_000_000 < second.size_bytes
