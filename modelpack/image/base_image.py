@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from hashlib import file_digest, sha256
 from typing import IO
@@ -11,7 +10,7 @@ from typing import IO
 from modelpack.errors import BadInput
 from modelpack.image import elf
 from modelpack.image.blob import tar_stream
-from modelpack.image.descriptor import DIGEST, LAYER, Descriptor, layers_of
+from modelpack.image.descriptor import DIGEST, LAYER, Descriptor, layers_and_diff_ids
 from modelpack.image.elf import LayerFacts, Needs, resolve
 from modelpack.image.layer import Layer
 from modelpack.image.layout import Layout
@@ -37,12 +36,10 @@ def layers(base: BaseImage, layout: Layout, progress: Progress) -> list[Layer]:
     with Registry(url_of(host), repository, base.credentials) as registry:
         manifest_digest = registry.pull(layout, digest, progress)
     manifest = layout.manifest(manifest_digest)
-    config = json.loads(layout.read(manifest["config"]["digest"]))
-    diff_ids = config["rootfs"]["diff_ids"]
     closed: set[str] = set()
     links: dict[str, str] = {}
     found = []
-    for number, (layer, diff_id) in enumerate(zip(layers_of(manifest), diff_ids, strict=True), 1):
+    for number, (layer, diff_id) in enumerate(layers_and_diff_ids(manifest, layout.read), 1):
         facts = _facts(layout, layer, diff_id, closed, links)
         pointer = Descriptor(_oci_type(layer.media_type), layer.digest, layer.size)
         title = f"layer {number} of {base.reference}"

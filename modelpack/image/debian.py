@@ -13,8 +13,10 @@ from modelpack.image.parts import Deb
 from modelpack.progress import Progress
 
 SUITE = "bookworm"
+# in every image: os-release, licences, /etc/services
+FOUNDATION = ("base-files", "netbase")
 # python3 is 3.11 there; libstdc++6 and libgomp1 are what numpy and onnxruntime link to
-PACKAGES = ("base-files", "ca-certificates", "libgomp1", "libstdc++6", "netbase", "python3")
+PACKAGES = ("ca-certificates", "libgomp1", "libstdc++6", "python3")
 PARALLEL = 4
 
 
@@ -26,7 +28,7 @@ def lock_debs(
     mirror: Mirror | None = None,
     keyring: Path | None = None,
 ) -> tuple[Deb, ...]:
-    """The packages and all they need, at the newest versions of suite, updates and security.
+    """The packages, those of every image, and all they need: the newest of suite, updates and security.
 
     Raises EcomdeployError when an index is unsigned, badly signed, expired or cannot be fetched.
     """
@@ -38,7 +40,7 @@ def lock_debs(
             index.add(debian_index.fetch(http, name, source, keyring, downloads), name)
     return tuple(
         Deb(found.name, found.version, found.sha256, found.size, found.path, found.suite)
-        for found in closure.close(index, packages)
+        for found in closure.close(index, (*FOUNDATION, *packages))
     )
 
 

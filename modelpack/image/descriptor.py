@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +78,21 @@ def encode(document: Mapping[str, Any]) -> bytes:
 def layers_of(manifest: Mapping[str, Any]) -> tuple[Descriptor, ...]:
     """The layer descriptors of an image manifest."""
     return tuple(parse(layer) for layer in manifest.get("layers", ()))
+
+
+def layers_and_diff_ids(
+    manifest: Mapping[str, Any], read: Callable[[str], bytes]
+) -> tuple[tuple[Descriptor, str], ...]:
+    """Each layer with the digest of its tar, from the config that `read` gives by digest.
+
+    Raises EcomdeployError when manifest and config are not of one image.
+    """
+    try:
+        config = json.loads(read(checked(str(manifest["config"]["digest"]))))
+        diff_ids = [str(digest) for digest in config["rootfs"]["diff_ids"]]
+        return tuple(zip(layers_of(manifest), diff_ids, strict=True))
+    except (KeyError, TypeError, ValueError) as problem:
+        raise EcomdeployError(f"manifest and config do not make an image: {problem!r}") from None
 
 
 def blobs_of(manifest: Mapping[str, Any]) -> tuple[Descriptor, ...]:

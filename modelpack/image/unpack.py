@@ -17,7 +17,7 @@ from typing import Any
 
 from modelpack.errors import EcomdeployError
 from modelpack.image.blob import BlobSource, read, tar_stream
-from modelpack.image.descriptor import Descriptor, layers_of
+from modelpack.image.descriptor import Descriptor, layers_and_diff_ids
 from modelpack.image.rooted import inside, parent_inside, relative_target
 
 WHITEOUT = ".wh."
@@ -33,17 +33,13 @@ def unpack(source: BlobSource, manifest_digest: str, destination: Path) -> Path:
     if destination.is_dir():
         return destination
     manifest: dict[str, Any] = json.loads(read(source, manifest_digest))
-    config: dict[str, Any] = json.loads(read(source, str(manifest["config"]["digest"])))
-    layers = layers_of(manifest)
-    diff_ids = config.get("rootfs", {}).get("diff_ids", [])
-    if len(layers) != len(diff_ids):
-        raise EcomdeployError(f"image {manifest_digest}: {len(layers)} layers but {len(diff_ids)} diff ids")
+    pairs = layers_and_diff_ids(manifest, lambda digest: read(source, digest))
     destination.parent.mkdir(parents=True, exist_ok=True)
     work = destination.parent / f".unpack-{os.getpid()}-{secrets.token_hex(6)}"
     work.mkdir(mode=0o755)
     try:
-        for layer, diff_id in zip(layers, diff_ids, strict=True):
-            _apply(source, layer, str(diff_id), work)
+        for layer, diff_id in pairs:
+            _apply(source, layer, diff_id, work)
         _publish(work, destination)
     finally:
         if work.exists():

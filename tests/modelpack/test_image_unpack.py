@@ -206,3 +206,13 @@ def test_read_only_folders_are_filled_and_removed(tmp_path: pathlib.Path) -> Non
     assert tree(root) == {"ro": None, "ro/file": b"1", "ro/more": b"2"}
     remove(root)
     assert not root.exists()
+
+
+def test_what_is_no_image_is_refused(tmp_path: pathlib.Path) -> None:
+    layout, digest = image_of(tmp_path / "layout", [member("a", b"1")])
+    document = layout.manifest(digest)
+    for broken in ({**document, "layers": []}, {**document, "config": {}}, {"schemaVersion": 2}):
+        other = layout.put_manifest(broken).digest
+        with pytest.raises(EcomdeployError):
+            unpack(layout, other, tmp_path / "root")
+    assert not (tmp_path / "root").exists()
