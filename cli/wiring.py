@@ -227,7 +227,7 @@ class Place:
     @property
     def generation(self) -> Callable[[], str]:
         """Identifies the cloud as it stands: another one after a reset or an older snapshot."""
-        return (getattr(local_cloud(), "generation", None) or (lambda: "1")) if self.local else lambda: "aws"
+        return local_cloud().generation if self.local else lambda: "aws"
 
     def shop(self) -> Shop:
         from stacks.bucket import CloudSweeper, S3Publisher

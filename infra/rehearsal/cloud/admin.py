@@ -17,12 +17,13 @@ PREFIX = "/_ecomdeploy/"
 
 @dataclass(frozen=True)
 class Admin:
-    """`health` and `status` are told by the daemon; `stop` only asks it to end."""
+    """`health` and `status` are told by the daemon; `stop` only asks it to end; `renewed`: the account is new."""
 
     account: Account
     health: Callable[[], dict[str, Any]]
     status: Callable[[], dict[str, Any]]
     stop: Callable[[], None]
+    renewed: Callable[[], None]
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         what = environ["PATH_INFO"].removeprefix(PREFIX)
@@ -53,6 +54,7 @@ class Admin:
                 self.account.faults.clear()
             case "POST", "reset":
                 self.account.reset()
+                self.renewed()
             case "POST", "stop":
                 self.stop()
             case _:

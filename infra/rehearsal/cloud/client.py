@@ -108,6 +108,11 @@ class LocalCloud:
         """End all planted faults; servers that already answer wrong keep doing so."""
         self._ask("DELETE", "faults")
 
+    def generation(self) -> str:
+        """Another word after a reset, a kill of the daemon, or a lost snapshot. Starts it when it does not run."""
+        self.ensure()
+        return str(self._ask("GET", "health")["generation"])
+
     def counts(self) -> dict[str, int]:
         """Calls since the daemon started: {"mutating", "reading"}; a push to the registry counts as mutating."""
         counts = self._ask("GET", "counts")

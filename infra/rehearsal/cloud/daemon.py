@@ -15,6 +15,7 @@ from infra.rehearsal.cloud import snapshot
 from infra.rehearsal.cloud.account import Account
 from infra.rehearsal.cloud.admin import Admin
 from infra.rehearsal.cloud.app import AwsApi, CountedRegistry
+from infra.rehearsal.cloud.generation import Generation
 from infra.rehearsal.cloud.host import Host
 from infra.rehearsal.cloud.loopback import listen
 from infra.rehearsal.cloud.process import LOOPBACK, Folder, Identity, Ports
@@ -39,6 +40,7 @@ class Daemon:
         self.ending = threading.Event()
         self.notes: list[str] = []
         self.runtime = Runtime()
+        self.generation = Generation(folder.root / "generation.json")
         self._make_host = host
         self._account: Account | None = None
 
@@ -79,7 +81,7 @@ class Daemon:
         return Registry(self.folder.registry, EcrRepositories(account))
 
     def _serve(self) -> None:
-        admin = Admin(self.account, self.health, self.status, self.ending.set)
+        admin = Admin(self.account, self.health, self.status, self.ending.set, self.generation.renew)
         aws = AwsApi(self.account, self.runtime, admin, self.ready)
         registry = CountedRegistry(self.account.registry, self.account.counts, self.ready)
         for server in (listen(aws, self.ports.aws, THREADS), listen(registry, self.ports.registry)):
@@ -94,6 +96,7 @@ class Daemon:
             "aws_port": self.ports.aws,
             "registry_port": self.ports.registry,
             "isolation": self.account.host.isolation,
+            "generation": self.generation.id,
         }
 
     def status(self) -> dict[str, Any]:
@@ -122,19 +125,23 @@ class Daemon:
     def _restore(self) -> None:
         for unfinished in self.folder.root.glob(f".{self.folder.snapshot.name}.*"):
             unfinished.unlink(missing_ok=True)
+        whole = True
         gc.disable()  # nothing of what is loaded now is ever garbage: half a second of looking for some
         try:
             self.account.load_moto()
             self.account.state.update(snapshot.load(self.folder.snapshot))
             self.account.restored()
         except snapshot.Unfit as unfit:
+            whole = False
             self.notes.append(f"started empty: {unfit}; the old file lies beside it")
             _say(self.notes[-1])
         except Exception as error:
+            whole = False
             self.notes.append(f"not everything came back: {error}")
             traceback.print_exc()
         gc.freeze()
         gc.enable()
+        self.generation.begin(whole)
         self.ready.set()
         self._snapshots()
 
@@ -164,6 +171,7 @@ class Daemon:
         self.ready.set()
         with self.account.lock:
             self._snapshot()
+            self.generation.end()
             self.account.closing = True
         self.account.ending.set()
         self.account.close_overlays()
