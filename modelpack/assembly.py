@@ -38,7 +38,7 @@ def locked(inputs: Inputs, lock: Lock, home: Home, progress: Progress) -> Lock:
     wheels = (
         tuple(Wheel(**one) for one in content["packages"])
         if content
-        else lock_wheels(runtime.requirements(), without=runtime.unneeded)
+        else lock_wheels(inputs.requirements, without=inputs.unneeded)
     )
     fetch_wheels(wheels, downloads, progress)
     return lock.having("wheels", inputs.wheels_digest, {"packages": [asdict(wheel) for wheel in wheels]})

@@ -84,7 +84,8 @@ def packed(
 
     usecase, trials = inputs.usecase, reference.trials
     golden = tuple(Golden(*pair) for pair in answers(usecase, trials.run(draft), trials.data))
-    model = contents.model(draft, contents.serving(usecase, inputs.runtime, draft, golden))
+    serving = contents.serving(usecase, inputs.runtime, draft, golden)
+    model = contents.model(draft, serving, usecase.companions(trials.data))
     built = assembled(inputs, lock, home, model, contents.labels(usecase, draft), progress)
     figures = lock.get("verdict", inputs.verdict_digest) or {}
     document = record.complete(inputs, figures, reference.model_sha256)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from msgspec import to_builtins
 
 import modelpack
 from modelpack.draft import Draft
@@ -23,16 +26,19 @@ def app() -> dict[str, Path]:
     return {f"modelpack/{path.relative_to(own).as_posix()}": path for path in sorted(files)}
 
 
-def model(draft: Draft, serving: dict[str, Any]) -> dict[str, Path | bytes]:
-    """The model's files and what the server needs to know of them."""
-    return {**draft.files, "serving.json": encode(serving)}
+def model(draft: Draft, serving: dict[str, Any], companions: Mapping[str, bytes]) -> dict[str, Path | bytes]:
+    """The model's files, those beside it, and what the server needs to know of them."""
+    return {**draft.files, **companions, "serving.json": encode(serving)}
 
 
 def serving(
     usecase: UseCase[Any], runtime: Runtime, draft: Draft, golden: tuple[Golden, ...]
 ) -> dict[str, Any]:
     """`serving.json` (docs/architecture/seams.md)."""
-    signature = usecase.signature()
+    signature = usecase.interface()
+    words: dict[str, Any] = {"text": to_builtins(usecase.text)} if usecase.text else {}
+    if usecase.labels:
+        words["labels"] = usecase.labels
     return {
         "format": 1,
         "model": served_name(usecase.name),
@@ -44,6 +50,7 @@ def serving(
         "max_batch": usecase.max_batch,
         "golden": [{"request": one.request, "answer": one.answer} for one in golden],
         "tolerance": usecase.tolerance,
+        **words,
     }
 
 

@@ -56,7 +56,8 @@ class Candidate(Protocol):
 class Trial:
     """A changed draft and what was found: its figures, those of the draft before it, and how they compare.
 
-    `drop` is how much the metric fell against the trained model (above 0: worse), with its interval.
+    `drop` is how much the metric fell against the trained model (above 0: worse), with its interval; `complaint`
+    what the use case holds against its answers, empty when nothing.
     """
 
     draft: Draft
@@ -64,6 +65,7 @@ class Trial:
     after: Measured
     drop: Interval
     comparison: Comparison
+    complaint: str = ""
 
 
 def judge(
@@ -79,7 +81,7 @@ def judge(
             hint = "the model cannot be served without it"
             raise EcomdeployError(f"the pass {candidate.name!r} {reason}", hint=hint) from error
         return draft, Verdict(candidate.name, False, reason, None)
-    harmed = harm(trial.drop, limits)
+    harmed = harm(trial.drop, limits) or trial.complaint
     if candidate.required:
         if harmed:
             raise EcomdeployError(f"the pass {candidate.name!r} is needed to serve, but {harmed}")

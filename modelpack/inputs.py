@@ -29,7 +29,7 @@ from modelpack.usecases.base import UseCase, usecases
 TOOLS = ("numpy", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
 TRAINING_TOOLS = ("numpy", "pandas", "pyarrow", "torch")
 MEASURING = ("usecases", "tabular", "passes", "runtimes", "sources", "bench")
-MEASURING_FILES = ("draft.py", "gate.py", "golden.py", "metrics.py", "trial.py", "verdict.py")
+MEASURING_FILES = ("draft.py", "gate.py", "golden.py", "metrics.py", "server/text.py", "trial.py", "verdict.py")
 """What a verdict rests on; the rest of our code decides the image only."""
 FOUNDATIONS = ("base", "builtins", "abc", "typing")
 ACCELERATED = re.compile(r"^(ml\.)?(g|p|inf|trn)\d")
@@ -106,7 +106,17 @@ class Inputs:
     @cached_property
     def wheels_digest(self) -> str:
         """Names what the wheels' lock was made for."""
-        return digest({"requirements": self.runtime.requirements()})
+        return digest({"requirements": self.requirements, "unneeded": sorted(self.unneeded)})
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """The image's wheels: the runtime's and the use case's."""
+        return (*self.runtime.requirements(), *self.usecase.requirements)
+
+    @property
+    def unneeded(self) -> frozenset[str]:
+        """Distributions that these declare but serving never imports."""
+        return self.runtime.unneeded | self.usecase.unneeded
 
     def pack_digest(self, lock: Lock) -> str | None:
         """Names the pack; None while the lock lacks something it needs, for then the bytes are not known yet."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from modelpack.bench.local import TURNS, Comparison, Speed, compare, hardware
 from modelpack.draft import Draft, Measured
 from modelpack.errors import EcomdeployError
@@ -78,6 +80,7 @@ class Trials:
             after=self.measured(changed, comparison.after),
             drop=bootstrap(sign * (trained.values - after.values), trained.groups),
             comparison=comparison,
+            complaint=self.complaint(after),
         )
 
     def compare(self, before: Draft, after: Draft, title: str) -> Comparison:
@@ -95,9 +98,17 @@ class Trials:
             if found := differences(want, got, self.usecase.tolerance):
                 raise EcomdeployError(f"it answers {json.dumps(request)[:80]} otherwise: {found[0]}")
 
+    def complaint(self, after: Evaluation) -> str:
+        """Why the use case cannot take answers that differ this much from the trained model's; empty when it can."""
+        shared = agreement(self.evaluation(self.reference), after)
+        if shared is None or shared >= self.usecase.agreement:
+            return ""
+        return f"it keeps {shared:.3f} of what the trained model ranks; least: {self.usecase.agreement:g}"
+
     def measured(self, draft: Draft, speed: Speed) -> Measured:
         """Figures of a draft."""
         evaluation = self.evaluation(draft)
+        shared = agreement(self.evaluation(self.reference), evaluation)
         return Measured(
             metric=float(evaluation.values.mean()),
             p50_ms=round(speed.p50_ms, 4),
@@ -105,8 +116,16 @@ class Trials:
             rows_per_cpu_s=round(speed.rows_per_cpu_s, 1),
             size_mb=round(draft.size_mb, 4),
             hardware=hardware(),
-            more=evaluation.more,
+            more={**evaluation.more, **({} if shared is None else {"agreement": round(shared, 4)})},
         )
+
+
+def agreement(trained: Evaluation, other: Evaluation) -> float | None:
+    """The mean share of the trained model's ranked items that the other ranks too; None where nothing is ranked."""
+    if trained.ranked is None or other.ranked is None:
+        return None
+    pairs = zip(trained.ranked, other.ranked, strict=True)
+    return float(np.mean([np.isin(want, have).mean() for want, have in pairs]))
 
 
 def through_the_gate(trials: Trials, passes: Sequence[Pass], limits: GateSpec) -> Judged:
@@ -164,13 +183,13 @@ def apply_kept(reference: Draft, kept: Sequence[Pass], workshop: Workshop) -> Dr
 
 def answers(usecase: UseCase[Any], run: Run, data: Any) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
     """The golden requests with the answers of a running model, as `/invocations` bodies."""
-    signature = usecase.signature()
+    interface, outer = usecase.interface(), usecase.outer(run, data)
     pairs = []
     for request in usecase.golden(data):
         instances = request["instances"]
-        outputs = run(arrays_from(instances, signature.inputs))
+        outputs = outer(arrays_from(instances, interface.inputs))
         rows = [
-            {tensor.name: plain(outputs[tensor.name][row]) for tensor in signature.outputs}
+            {tensor.name: plain(outputs[tensor.name][row]) for tensor in interface.outputs}
             for row in range(len(instances))
         ]
         pairs.append((request, {"predictions": rows}))

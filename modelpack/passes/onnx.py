@@ -15,6 +15,7 @@ from modelpack.sources.onnx import write
 from modelpack.usecases.base import Signature
 
 OPSET = 20
+MOST_AXES = 8
 
 
 class OnnxExport(Pass):
@@ -58,12 +59,13 @@ class OnnxExport(Pass):
 
 
 def free_batch(signature: Signature) -> tuple[dict[int, Any], ...]:
-    """The dimensions that differ from request to request."""
+    """The dimensions that differ from request to request: the batch, and others that all inputs share by place."""
     import torch
 
-    batch = torch.export.Dim("batch")
+    axes = [torch.export.Dim("batch"), *(torch.export.Dim(f"axis{place}") for place in range(1, MOST_AXES))]
     return tuple(
-        {place: batch for place, size in enumerate(tensor.shape) if size == -1} for tensor in signature.inputs
+        {place: axes[place] for place, size in enumerate(tensor.shape) if size == -1}
+        for tensor in signature.inputs
     )
 
 

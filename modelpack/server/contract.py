@@ -46,13 +46,29 @@ class Tensor(msgspec.Struct, frozen=True):
         return DTYPES[self.datatype]
 
 
+class Text(msgspec.Struct, frozen=True):
+    """A BYTES input that callers send, and the model's own two inputs that the file `tokenizer` makes of it.
+
+    `longest` is the most tokens that are read.
+    """
+
+    input: str
+    tokenizer: str
+    ids: str
+    mask: str
+    longest: int
+
+
 class Golden(msgspec.Struct, frozen=True):
     request: dict[str, Any]
     answer: dict[str, Any]
 
 
 class Contract(msgspec.Struct, frozen=True):
-    """The document. `threads` is per model call, `max_batch` rows."""
+    """The document. `threads` is per model call, `max_batch` rows.
+
+    `inputs` and `outputs` are what callers send and get. `labels`: output -> a JSON file with the text of each place.
+    """
 
     format: int
     model: str
@@ -64,6 +80,15 @@ class Contract(msgspec.Struct, frozen=True):
     max_batch: int = 64
     golden: tuple[Golden, ...] = ()
     tolerance: dict[str, dict[str, Any]] = {}
+    text: Text | None = None
+    labels: dict[str, str] = {}
+
+    @property
+    def model_inputs(self) -> frozenset[str]:
+        """Names of what the model file itself takes."""
+        names = frozenset(tensor.name for tensor in self.inputs)
+        text = self.text
+        return names if text is None else names - {text.input} | {text.ids, text.mask}
 
 
 def read(path: Path) -> Contract:
@@ -81,4 +106,15 @@ def read(path: Path) -> Contract:
             raise Unfit(f"{path.name}: {tensor.name}: the first axis of its shape must be -1 (rows)")
     if not contract.inputs or not contract.outputs or contract.max_batch < 1 or contract.threads < 1:
         raise Unfit(f"{path.name}: inputs, outputs, max_batch and threads must not be empty or zero")
+    _check_text(contract, path)
     return contract
+
+
+def _check_text(contract: Contract, path: Path) -> None:
+    text, texts = contract.text, {"BYTES": (-1,)}
+    given = {tensor.name: {tensor.datatype: tensor.shape} for tensor in contract.inputs}
+    if text is not None and (given.get(text.input) != texts or text.longest < 1):
+        raise Unfit(f"{path.name}: text: {text.input!r} must be a BYTES input of shape [-1], longest above 0")
+    named = {tensor.name for tensor in contract.outputs if tensor.datatype == "BYTES"}
+    if strangers := set(contract.labels) - named:
+        raise Unfit(f"{path.name}: labels: {sorted(strangers)} are no BYTES outputs")

@@ -12,7 +12,7 @@ import msgspec
 from modelpack import golden
 from modelpack.server import contract as contracts
 from modelpack.server import runtime as runtimes
-from modelpack.server import sagemaker, seal
+from modelpack.server import sagemaker, seal, text
 from modelpack.server.batch import Batcher
 from modelpack.server.contract import Contract, Unfit
 from modelpack.server.decode import Instances
@@ -42,7 +42,7 @@ def prepare(root: Path, observe: Callable[[int, float], None]) -> Served:
         sealed = pool.submit(seal.check, root)
         try:
             contract = contracts.read(root / MODEL / "serving.json")
-            runtime = runtimes.load(contract, root / MODEL)
+            runtime = text.wrapped(contract, root / MODEL, runtimes.load(contract, root / MODEL))
         except Unfit:
             # a changed file explains more than what it then broke
             sealed.result()

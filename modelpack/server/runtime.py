@@ -48,7 +48,7 @@ class OnnxRuntime:
         self._refusals = (ort.capi.onnxruntime_pybind11_state.InvalidArgument,)
         self._outputs = [tensor.name for tensor in contract.outputs]
         given = {item.name for item in self._session.get_inputs()}
-        promised = {tensor.name for tensor in contract.inputs}
+        promised = contract.model_inputs
         if given != promised:
             raise Unfit(f"{path.name} takes {sorted(given)}, serving.json says {sorted(promised)}")
         absent = set(self._outputs) - {item.name for item in self._session.get_outputs()}

@@ -20,6 +20,7 @@ from modelpack.home import Home
 from modelpack.metrics import Interval
 from modelpack.packages import DataPackage
 from modelpack.progress import Progress
+from modelpack.server.contract import Text
 from modelpack.spec import TrainSpec
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -59,13 +60,15 @@ class Signature:
 class Evaluation:
     """A task metric on held-out requests: one value per request, so that two models compare request by request.
 
-    `groups` names what is independent (a customer); `more` are further figures for the record.
+    `groups` names what is independent (a customer); `ranked` (requests, k) are the items answered, where a model's
+    agreement with the trained one matters; `more` are further figures for the record.
     """
 
     metric: str
     values: NDArray[np.float64]
     groups: NDArray[Any]
     higher_is_better: bool = True
+    ranked: NDArray[np.int64] | None = None
     more: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -92,7 +95,13 @@ class Samples:
 
 
 class UseCase(abc.ABC, Generic[D]):
-    """Data, training, metric, signature and example requests of one task."""
+    """Data, training, metric, signature and example requests of one task.
+
+    A model whose callers send text or get labels has `text` and `labels` (docs/architecture/seams.md) with the files
+    they name from `companions`; `requirements` are the wheels that the server then needs beside the runtime's, without
+    the `unneeded` ones. `agreement` is the least
+    share of the trained model's ranked items that an optimized one must keep, as a mean over held-out requests.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -103,6 +112,11 @@ class UseCase(abc.ABC, Generic[D]):
     split: ClassVar[str]
     tolerance: ClassVar[Mapping[str, Mapping[str, Any]]]
     max_batch: ClassVar[int] = 64
+    text: ClassVar[Text | None] = None
+    labels: ClassVar[Mapping[str, str]] = {}
+    requirements: ClassVar[tuple[str, ...]] = ()
+    unneeded: ClassVar[frozenset[str]] = frozenset()
+    agreement: ClassVar[float] = 0.0
     training_tools: ClassVar[tuple[str, ...]] = ()
     """Packages that a trained model depends on beside numpy, pandas, pyarrow and torch."""
 
@@ -146,6 +160,18 @@ class UseCase(abc.ABC, Generic[D]):
     def samples(self, data: D) -> Samples:
         """Requests to show, with names."""
 
+    def interface(self) -> Signature:
+        """What callers send and get, where that differs from the model's own inputs and outputs."""
+        return self.signature()
+
+    def outer(self, run: Run, data: D) -> Run:
+        """A running model as callers see it: `interface` in, `interface` out."""
+        return run
+
+    def companions(self, data: D) -> Mapping[str, bytes]:
+        """Files beside the model that the server reads."""
+        return {}
+
     def further_figures(self, model: Any, data: D) -> Mapping[str, float]:
         """Further figures of the trained model for the record (AUC and the like)."""
         return {}
@@ -165,7 +191,7 @@ def beats(model: Evaluation, baseline: Evaluation) -> Interval:
 
 def arrays_from(instances: Sequence[Mapping[str, Any]], inputs: Sequence[Tensor]) -> dict[str, NDArray[Any]]:
     """`instances` of a request as arrays, padded the way the model server pads."""
-    kinds = {"INT64": np.int64, "INT32": np.int32, "FP32": np.float32, "FP64": np.float64}
+    kinds = {"INT64": np.int64, "INT32": np.int32, "FP32": np.float32, "FP64": np.float64, "BYTES": np.object_}
     arrays = {}
     for tensor in inputs:
         shape = (len(instances), *tensor.shape[1:])

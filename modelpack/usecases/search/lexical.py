@@ -75,12 +75,8 @@ def ngrams(texts: Sequence[str]) -> Postings:
     """An index of the texts by character n-grams; scores are the cosine up to the query's own length."""
     counts = [Counter(grams(text)) for text in texts]
     raw = inverted(counts)
-    rarity = {
-        term: math.log((1 + len(texts)) / (1 + len(places))) + 1 for term, (places, _) in raw.items()
-    }
-    weighted = {
-        term: (places, (1 + np.log(times)) * rarity[term]) for term, (places, times) in raw.items()
-    }
+    rarity = {term: math.log((1 + len(texts)) / (1 + len(places))) + 1 for term, (places, _) in raw.items()}
+    weighted = {term: (places, (1 + np.log(times)) * rarity[term]) for term, (places, times) in raw.items()}
     squares = np.zeros(len(texts))
     for places, weights in weighted.values():
         squares[places] += weights**2

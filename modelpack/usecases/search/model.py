@@ -59,7 +59,8 @@ class Layer(nn.Module):
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         joined = mixed.transpose(1, 2).reshape(batch, tokens, width)
         hidden = self.attended_norm(hidden + self.attended(joined))
-        return self.outer_norm(hidden + self.outer(functional.gelu(self.inner(hidden))))
+        answer: Tensor = self.outer_norm(hidden + self.outer(functional.gelu(self.inner(hidden))))
+        return answer
 
 
 class Encoder(nn.Module):
@@ -80,7 +81,8 @@ class Encoder(nn.Module):
             hidden = layer(hidden, given)
         weight = mask.unsqueeze(2).to(hidden.dtype)
         total = (hidden * weight).sum(1) / weight.sum(1)
-        return total / torch.sqrt((total * total).sum(1, keepdim=True))
+        length = torch.sqrt((total * total).sum(1, keepdim=True))
+        return torch.div(total, length)
 
 
 class SearchModel(nn.Module):

@@ -1,0 +1,53 @@
+"""Texts through the encoder, many at once: how the catalogue gets its vectors, and how queries become arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpack.progress import Progress
+from modelpack.server.text import Tokenizer
+
+if TYPE_CHECKING:
+    from modelpack.usecases.search.model import SearchModel
+
+BATCH = 64
+THREADS = 1
+"""One thread repeats exactly."""
+
+Ids = NDArray[np.int64]
+
+
+def index(model: SearchModel, tokenizer: Tokenizer, texts: Sequence[str], progress: Progress) -> None:
+    """Give the model the vectors of its catalogue. Nothing is random, so the same weights give the same bytes."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        with torch.inference_mode(), progress.track("encoding the catalogue", len(texts), "items") as advance:
+            for places, ids, mask in batches(tokenizer, texts):
+                vectors = model.encoder(torch.from_numpy(ids), torch.from_numpy(mask))
+                model.vectors[:, torch.from_numpy(places)] = vectors.T
+                advance(len(places))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def ranked(run: Callable[[dict[str, Ids]], Any], tokenizer: Tokenizer, texts: Sequence[str], top: int) -> Ids:
+    """The places of the `top` items per text, (texts, top)."""
+    answers = np.zeros((len(texts), top), dtype=np.int64)
+    for places, ids, mask in batches(tokenizer, texts):
+        answers[places] = run({"input_ids": ids, "attention_mask": mask})["products"]
+    return answers
+
+
+def batches(tokenizer: Tokenizer, texts: Sequence[str]) -> Iterator[tuple[Ids, Ids, Ids]]:
+    """Which texts, their ids and mask: texts of like length together, so that little is padded."""
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    for begin in range(0, len(order), BATCH):
+        places = order[begin : begin + BATCH]
+        yield places, *tokenizer([texts[place] for place in places])

@@ -1,0 +1,202 @@
+"""Search: what a shopper types -> the ten products that mean it, whatever the words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from modelpack.errors import BadInput
+from modelpack.home import Home
+from modelpack.metrics import ndcg_at_k
+from modelpack.packages import fetch
+from modelpack.progress import Progress
+from modelpack.server.contract import Text
+from modelpack.server.text import TextModel, Tokenizer
+from modelpack.sources.safetensors import read_metadata
+from modelpack.spec import TrainSpec
+from modelpack.usecases.base import (
+    Arrays,
+    Baseline,
+    Evaluation,
+    Run,
+    Samples,
+    Signature,
+    Tensor,
+    UseCase,
+)
+from modelpack.usecases.search import data as shop
+from modelpack.usecases.search import encoding, lexical
+from modelpack.usecases.search.data import ENCODER, SHOP, Shop
+
+if TYPE_CHECKING:
+    from modelpack.usecases.search.model import SearchModel
+
+TOP = 10
+LONGEST = 64
+CANDIDATES = 50
+GOLDEN_QUERIES = 8
+SAMPLE_QUERIES = 12
+TYPED = "red spotty bag for lunch"
+"""A query in a shopper's words, beside the merchant's, among the golden requests."""
+
+
+class Search(UseCase[Shop]):
+    """Semantic product search: MiniLM over the catalogue of Online Retail II."""
+
+    name: ClassVar[str] = "search"
+    title: ClassVar[str] = "which products a text means"
+    epochs: ClassVar[int] = 1
+    passes: ClassVar[tuple[str, ...]] = ("onnx", "embedding-int8", "int8", "nbits8")
+    packages = (SHOP, ENCODER)
+    max_batch: ClassVar[int] = 16
+    text = Text("query", "tokenizer.json", "input_ids", "attention_mask", LONGEST)
+    labels: ClassVar[Mapping[str, str]] = {"products": "products.json"}
+    requirements: ClassVar[tuple[str, ...]] = ("tokenizers>=0.21,<1",)
+    unneeded = frozenset({"huggingface-hub"})
+    training_tools: ClassVar[tuple[str, ...]] = ("safetensors", "tokenizers")
+    agreement: ClassVar[float] = 0.97
+    split = (
+        "no training: the encoder is taken as published, so epochs change nothing. Items go by their most used name; "
+        "measured on every other wording that the merchant used for the same stock code at least twice (the "
+        "merchant's words, not shoppers'). Intervals resample items."
+    )
+    tolerance: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "products": {"kind": "ranking", "overlap": 0.8},
+        "scores": {"kind": "close", "rtol": 0.05, "atol": 0.01},
+    }
+
+    def prepare(self, home: Home, progress: Progress) -> Shop:
+        data = shop.load(fetch(SHOP, home, progress), fetch(ENCODER, home, progress))
+        progress.note(f"{len(data.codes):,} products; {len(data.queries):,} other wordings held out")
+        return data
+
+    def train(self, data: Shop, spec: TrainSpec, progress: Progress) -> SearchModel:
+        """The published encoder with this catalogue's vectors; `spec` changes nothing."""
+        from modelpack.usecases.search.model import pretrained
+
+        progress.note("the encoder is taken as published; the catalogue is encoded with it")
+        model = pretrained(data.weights, shop.MODEL, len(data.names))
+        encoding.index(model, Tokenizer(data.tokenizer, LONGEST), data.names, progress)
+        return model
+
+    def save(self, model: SearchModel, path: Path) -> None:
+        from modelpack.usecases.search.model import save
+
+        save(model, path)
+
+    def load(self, path: Path) -> SearchModel:
+        from modelpack.usecases.search import model as searcher
+
+        config = read_metadata(path)
+        if config.get("kind") != searcher.KIND:
+            raise BadInput(
+                f"not a model of the use case {self.name!r}: its metadata says {config.get('kind', 'nothing')!r}",
+                where=str(path),
+                hint="take a file that `ecomdeploy pack` made, or an .onnx file",
+            )
+        try:
+            return searcher.load(path, config)
+        except Exception as error:
+            raise BadInput(f"the tensors do not fit the model: {error}", where=str(path)) from error
+
+    def evaluate(self, run: Run, data: Shop) -> Evaluation:
+        return score(data, encoding.ranked(run, Tokenizer(data.tokenizer, LONGEST), data.queries, TOP))
+
+    def baselines(self, data: Shop) -> tuple[Baseline, ...]:
+        words = lexical.bm25(data.names).ranked(data.queries, TOP)
+        grams = lexical.ngrams(data.names).ranked(data.queries, TOP)
+        return (
+            Baseline(
+                "character n-grams",
+                "TF-IDF cosine over 2- to 4-letter pieces of words",
+                score(data, grams),
+                True,
+            ),
+            Baseline("BM25", "Okapi BM25 over words", score(data, words), True),
+        )
+
+    def signature(self) -> Signature:
+        return Signature(
+            inputs=(
+                Tensor(self.text.ids, "INT64", (-1, -1)),
+                Tensor(self.text.mask, "INT64", (-1, -1)),
+            ),
+            outputs=(Tensor("products", "INT64", (-1, TOP)), Tensor("scores", "FP32", (-1, TOP))),
+        )
+
+    def interface(self) -> Signature:
+        return Signature(
+            inputs=(Tensor(self.text.input, "BYTES", (-1,)),),
+            outputs=(Tensor("products", "BYTES", (-1, TOP)), Tensor("scores", "FP32", (-1, TOP))),
+        )
+
+    def outer(self, run: Run, data: Shop) -> Run:
+        codes = {"products": np.array(data.codes, dtype=np.object_)}
+        return TextModel(run, self.text, Tokenizer(data.tokenizer, LONGEST), codes).run
+
+    def companions(self, data: Shop) -> Mapping[str, bytes]:
+        return {self.text.tokenizer: data.tokenizer, self.labels["products"]: shop.labels(data)}
+
+    def examples(self, data: Shop, count: int) -> Arrays:
+        """Held-out queries, all padded to the longest of them."""
+        texts = [data.queries[place] for place in spread(len(data.queries), count)]
+        ids, mask = Tokenizer(data.tokenizer, LONGEST)(texts)
+        return {self.text.ids: ids, self.text.mask: mask}
+
+    def golden(self, data: Shop) -> Sequence[Mapping[str, Any]]:
+        queries = [data.queries[place] for place in spread(len(data.queries), GOLDEN_QUERIES)]
+        bodies = [{"instances": [{"query": query}]} for query in [*queries, TYPED]]
+        return [*bodies, {"instances": [{"query": query} for query in queries[:3]]}]
+
+    def samples(self, data: Shop) -> Samples:
+        places = spread(len(data.queries), SAMPLE_QUERIES)
+        return Samples(
+            requests=tuple(sample(data, place) for place in places),
+            names=dict(zip(data.codes, data.names, strict=True)),
+        )
+
+    def further_figures(self, model: SearchModel, data: Shop) -> Mapping[str, float]:
+        """What fusing with character n-grams by reciprocal rank would give; it is served only where it helps."""
+        import torch
+
+        def run(arrays: Arrays) -> Arrays:
+            with torch.inference_mode():
+                vectors = model.encoder(
+                    *(torch.from_numpy(arrays[name]) for name in (self.text.ids, self.text.mask))
+                )
+                return {"products": torch.topk(vectors @ model.vectors, candidates, dim=1).indices.numpy()}
+
+        candidates = min(CANDIDATES, len(data.names))
+        own = encoding.ranked(run, Tokenizer(data.tokenizer, LONGEST), data.queries, candidates)
+        grams = lexical.ngrams(data.names).ranked(data.queries, candidates)
+        return {"ndcg_fused_with_ngrams": float(score(data, lexical.fused(own, grams, TOP)).values.mean())}
+
+
+def score(data: Shop, ranked: encoding.Ids) -> Evaluation:
+    """NDCG@10 per query; each has one right item."""
+    hit = ranked == data.wanted[:, None]
+    return Evaluation(
+        metric=f"ndcg@{TOP}",
+        values=ndcg_at_k(hit, np.ones(len(hit), dtype=np.int64)),
+        groups=data.wanted,
+        ranked=ranked,
+        more={f"recall@{TOP}": float(hit.any(axis=1).mean())},
+    )
+
+
+def spread(total: int, count: int) -> list[int]:
+    """`count` places evenly from `total`."""
+    return [int(place) for place in np.linspace(0, total - 1, min(count, total))]
+
+
+def sample(data: Shop, place: int) -> dict[str, Any]:
+    """A request to show: the query, and which product the merchant meant by it."""
+    query, item = data.queries[place], int(data.wanted[place])
+    return {
+        "request": {"instances": [{"query": query}]},
+        "about": f'search for "{query}" (the merchant meant {data.names[item]}, {data.codes[item]})',
+        "before": [],
+    }
