@@ -46,7 +46,7 @@ class Bench:
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", "cli.app", *arguments, "--json"],
-            cwd=cwd or self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=cwd or self.folder, env=self.environment, capture_output=True, text=True,
         )  # fmt: skip
         wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         if done.returncode:

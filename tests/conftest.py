@@ -27,7 +27,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the developer's cloud, nor leaves variables behind for the next."""
     for name in list(os.environ):
-        if name.startswith(("AWS_ENDPOINT", "AWS_PROFILE", "AWS_ACCESS", "AWS_SECRET", "PULUMI_", "ECOMDEPLOY_HOME")):
+        if name.startswith(
+            ("AWS_ENDPOINT", "AWS_PROFILE", "AWS_ACCESS", "AWS_SECRET", "PULUMI_", "ECOMDEPLOY_HOME")
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
