@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,27 +11,18 @@ from infra.rehearsal.engine.errors import EngineError, Unsupported
 VALUED: Final = {"--stack", "--message", "--parallel", "--client", "--event-log", "--secrets-provider"}
 PAGING: Final = {"--page-size", "--page"}
 SWITCHES: Final = {"--refresh", "--preview-only", "--clear-pending-creates", "--json", "--show-secrets"}
-CONFIRMING: Final = {"--secret", "--force", "--preserve-config"}
-VALUED_WITHOUT_EFFECT: Final = {"--exec-kind", "--color", "--verbose", "--tracing"}
-WITHOUT_EFFECT: Final = {"--yes", "--non-interactive", "--skip-preview", "--plaintext", "--debug"}
-QUIETING: Final = {"--suppress-outputs", "--suppress-progress", "--logflow", "--logtostderr"}
+LASTING: Final = {"--secret", "--force", "--preserve-config"}
+VALUED_IN_VAIN: Final = {"--exec-kind", "--color", "--verbose", "--tracing"}
+SWITCHES_IN_VAIN: Final = {"--yes", "--non-interactive", "--skip-preview", "--plaintext", "--debug"}
+QUIETING_IN_VAIN: Final = {"--suppress-outputs", "--suppress-progress", "--logflow", "--logtostderr"}
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """A parsed command line: words, flags with their values, switches."""
+    """A parsed command line: its words, and its flags with their values ("" for a switch)."""
 
     words: tuple[str, ...]
-    values: dict[str, str]
-    switches: frozenset[str]
-
-    def has(self, switch: str) -> bool:
-        """Whether a switch was given."""
-        return switch in self.switches
-
-    def value(self, name: str) -> str | None:
-        """A flag's value, None where it was not given."""
-        return self.values.get(name)
+    flags: Mapping[str, str]
 
     def word(self, position: int) -> str:
         """A word of the command line; raises `EngineError` where it is missing."""
@@ -41,7 +32,7 @@ class Arguments:
 
     def number(self, name: str, default: int) -> int:
         """A flag's value as a whole number; raises `EngineError`."""
-        text = self.values.get(name, str(default))
+        text = self.flags.get(name, str(default))
         if not text.isdecimal():
             raise EngineError(f"{name} takes a number, not {text!r}")
         return int(text)
@@ -50,8 +41,7 @@ class Arguments:
 def parse(line: Sequence[str]) -> Arguments:
     """Raises `EngineError`. Everything after `--` is taken as it is."""
     words: list[str] = []
-    values: dict[str, str] = {}
-    switches: set[str] = set()
+    flags: dict[str, str] = {}
     rest = list(line)
     while rest:
         word = rest.pop(0)
@@ -61,12 +51,12 @@ def parse(line: Sequence[str]) -> Arguments:
             break
         if not word.startswith("-"):
             words.append(word)
-        elif name in VALUED | PAGING | VALUED_WITHOUT_EFFECT:
+        elif name in VALUED | PAGING | VALUED_IN_VAIN:
             if not equals and not rest:
                 raise EngineError(f"{name} needs a value")
-            values[name] = value if equals else rest.pop(0)
-        elif word in SWITCHES | CONFIRMING | WITHOUT_EFFECT | QUIETING:
-            switches.add(word)
+            flags[name] = value if equals else rest.pop(0)
+        elif word in SWITCHES | LASTING | SWITCHES_IN_VAIN | QUIETING_IN_VAIN:
+            flags[word] = ""
         else:
             raise Unsupported(f"the flag {word}")
-    return Arguments(tuple(words), values, frozenset(switches))
+    return Arguments(tuple(words), flags)

@@ -18,10 +18,11 @@ from pulumi.automation._cmd import OnOutput
 from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
 
-from infra.rehearsal.engine import arguments, events, stack_commands
+from infra.rehearsal.engine import arguments, stack_commands
 from infra.rehearsal.engine.crypt import Keyring
 from infra.rehearsal.engine.errors import EngineError, Stopped, Unsupported
-from infra.rehearsal.engine.operations import KINDS, Operation, Order
+from infra.rehearsal.engine.events import Events, stream
+from infra.rehearsal.engine.operations import KINDS, Operation
 from infra.rehearsal.engine.provider import ProviderFactory
 from infra.rehearsal.engine.resource import ENGINE_VERSION
 from infra.rehearsal.engine.workplace import Workplace
@@ -88,11 +89,13 @@ class EmbeddedPulumiCommand(PulumiCommand):
         if verb == "version":
             say(ENGINE_VERSION)
         elif verb in KINDS:
-            if given.has("--json"):
+            if "--json" in given.flags:
                 raise Unsupported(f"{verb} --json")
             parallel = min(given.number("--parallel", self.parallel), self.parallel)
-            with events.stream(given.value("--event-log")) as send:
-                Operation(Order(verb, place, self.providers, max(parallel, 1)), send, say).run()
+            planning = verb == "preview" or "--preview-only" in given.flags
+            with stream(given.flags.get("--event-log")) as send:
+                events = Events(send, say, planning=planning)
+                Operation(verb, place, self.providers, max(parallel, 1), events).run()
         else:
             words = " ".join(given.words[: 2 if verb in ("stack", "config") else 1])
             if words not in stack_commands.COMMANDS:

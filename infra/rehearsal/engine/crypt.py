@@ -7,6 +7,7 @@ PBKDF2-HMAC-SHA256 with 1,000,000 rounds; text form "v1:<nonce, base64>:<ciphert
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import os
 import threading
@@ -83,31 +84,29 @@ class Vault:
         self._passphrase = passphrase
         self._sealed: dict[str, str] = {}
         self._opened: dict[str, str] = {}
-        self._proven = False
 
+    @functools.cached_property
     def _key(self) -> bytes:
         version, salt, proof = self.salt_text.split(":", 2)
         if version != "v1":
             raise WrongPassphrase(f"unknown encryption salt version {version}")
         key = self._keyring.key(self._passphrase, base64.b64decode(salt))
-        if not self._proven:
-            if decrypt(key, proof) != PROOF:
-                raise WrongPassphrase("incorrect passphrase")
-            self._proven = True
+        if decrypt(key, proof) != PROOF:
+            raise WrongPassphrase("incorrect passphrase")
         return key
 
     def seal(self, text: str) -> str:
         """Encrypt, or give the ciphertext this text already has; raises `WrongPassphrase`."""
         if text not in self._sealed:
-            sealed = encrypt(self._key(), text)
-            self._sealed[text] = sealed
-            self._opened[sealed] = text
+            self._remember(text, encrypt(self._key, text))
         return self._sealed[text]
 
     def open(self, sealed: str) -> str:
         """Decrypt; raises `WrongPassphrase`."""
         if sealed not in self._opened:
-            text = decrypt(self._key(), sealed)
-            self._opened[sealed] = text
-            self._sealed[text] = sealed
+            self._remember(decrypt(self._key, sealed), sealed)
         return self._opened[sealed]
+
+    def _remember(self, text: str, sealed: str) -> None:
+        self._opened[sealed] = text
+        self._sealed[text] = sealed

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from graphlib import TopologicalSorter
@@ -17,42 +16,20 @@ from infra.rehearsal.engine.journal import Journal
 from infra.rehearsal.engine.marks import remark
 from infra.rehearsal.engine.provider import Made, PartialFailure, Refused
 from infra.rehearsal.engine.resource import Resource, now
-from infra.rehearsal.engine.steps import Op, Verdict
+from infra.rehearsal.engine.steps import Op, Step, Verdict
 
 
 class Effects:
     """Does what was decided. A preview asks providers what would be; nothing is deleted or recorded."""
 
-    def __init__(
-        self, journal: Journal, hosts: Hosts, events: Events, *, preview: bool, parallel: int
-    ) -> None:
-        self.preview = preview
+    def __init__(self, journal: Journal, hosts: Hosts, events: Events, *, parallel: int) -> None:
+        self.journal = journal
+        self.hosts = hosts
+        self.events = events
+        self.preview = events.planning
         self.parallel = parallel
         self.failed = False
         self.slots = threading.BoundedSemaphore(parallel)
-        self._journal = journal
-        self._hosts = hosts
-        self._events = events
-        self._idle = threading.Condition()
-        self._flights = 0
-
-    @contextlib.contextmanager
-    def flight(self) -> Iterator[None]:
-        """Something under way that must end before the state is closed."""
-        with self._idle:
-            self.guard()
-            self._flights += 1
-        try:
-            yield
-        finally:
-            with self._idle:
-                self._flights -= 1
-                self._idle.notify_all()
-
-    def drain(self) -> None:
-        """Wait until nothing is under way."""
-        with self._idle:
-            self._idle.wait_for(lambda: self._flights == 0)
 
     def guard(self) -> None:
         """Raise `Stopped` once something has failed."""
@@ -62,7 +39,7 @@ class Effects:
     def fail(self, message: str, urn: str = "") -> None:
         """Say what failed and let nothing new start. What is under way ends and is recorded."""
         self.failed = True
-        self._events.diagnostic("error", message, urn)
+        self.events.diagnostic("error", message, urn)
 
     def put(self, old: Resource | None, draft: Resource, verdict: Verdict) -> Resource:
         """Create or update, also in a replacement: `old` is then superseded, or the mark of what was deleted.
@@ -73,9 +50,9 @@ class Effects:
         with self.slots:
             self.guard()
             if verdict.delete_first:
-                self._announce(Op.REPLACE, old, draft, verdict)
-            self._events.before(op, old, draft, verdict)
-            token = self._journal.begin("updating" if op is Op.UPDATE else "creating", draft)
+                self._announce(Step(Op.REPLACE, old, draft, verdict))
+            self.events.before(Step(op, old, draft, verdict))
+            token = self.journal.begin("updating" if op is Op.UPDATE else "creating", draft)
             errors: tuple[str, ...] = ()
             try:
                 made = self._made(op, old, draft)
@@ -84,66 +61,64 @@ class Effects:
             except Exception as error:
                 # Any other error leaves the outcome unknown: the intent stays, and the next run looks.
                 if isinstance(error, Refused | EngineError):
-                    self._journal.settle(token)
+                    self.journal.settle(token)
                 raise EngineError(self._told(op, draft, error)) from error
             resource = landed(draft, made, old, errors)
-            self._journal.settle(token, resource, old)
+            self.journal.settle(token, resource, old)
             if errors:
                 raise EngineError(*errors)
-            self._events.after(op, old, resource, verdict)
+            self.events.after(Step(op, old, resource, verdict))
             if op is Op.CREATE_REPLACEMENT and not verdict.delete_first:
-                self._announce(Op.REPLACE, old, resource, verdict)
+                self._announce(Step(Op.REPLACE, old, resource, verdict))
         return resource
 
     def _made(self, op: Op, old: Resource | None, draft: Resource) -> Made:
         if op is Op.UPDATE and old is not None:
-            return self._hosts.update(old, draft, preview=self.preview)
-        return self._hosts.create(draft, preview=self.preview)
+            return self.hosts.update(old, draft, preview=self.preview)
+        return self.hosts.create(draft, preview=self.preview)
 
     def _told(self, op: Op, resource: Resource, error: Exception) -> str:
         verbs = {Op.UPDATE: "updating", Op.DELETE: "deleting", Op.DELETE_REPLACED: "deleting"}
         words = f"{verbs.get(op, 'creating')} {resource.type} '{resource.name}': {describe(error)}"
-        return self._events.redactor.clean(words)
+        return self.events.redactor.clean(words)
 
-    def _announce(
-        self, op: Op, old: Resource | None, new: Resource | None, verdict: Verdict | None = None
-    ) -> None:
-        self._events.before(op, old, new, verdict)
-        self._events.after(op, old, new, verdict)
+    def _announce(self, step: Step) -> None:
+        self.events.before(step)
+        self.events.after(step)
 
     def delete_first(self, resource: Resource) -> Resource:
         """Delete before a replacement; the state keeps a mark until it is made again."""
         mark = replace(resource, pending_replacement=True)
-        self._remove(Op.DELETE_REPLACED, resource, lambda: self._journal.swap(mark, resource))
+        self._remove(Op.DELETE_REPLACED, resource, lambda: self.journal.swap(mark, resource))
         return mark
 
     def _delete(self, resource: Resource) -> None:
         def forget() -> None:
-            self._journal.drop(resource)
+            self.journal.drop(resource)
 
         if resource.pending_replacement:
             forget()
-            self._announce(Op.REMOVE_PENDING_REPLACE, resource, None)
+            self._announce(Step(Op.REMOVE_PENDING_REPLACE, resource, None))
         else:
             self._remove(Op.DELETE_REPLACED if resource.delete else Op.DELETE, resource, forget)
 
     def _remove(self, op: Op, resource: Resource, forget: Callable[[], None]) -> None:
         with self.slots:
             self.guard()
-            self._events.before(op, resource, None)
+            self.events.before(Step(op, resource, None))
             if self.preview or resource.retain_on_delete or not resource.custom or resource.is_provider:
                 forget()
             else:
-                token = self._journal.begin("deleting", resource)
+                token = self.journal.begin("deleting", resource)
                 try:
-                    self._hosts.delete(resource)
+                    self.hosts.delete(resource)
                 except Exception as error:
                     if isinstance(error, Refused | EngineError):
-                        self._journal.settle(token)
+                        self.journal.settle(token)
                     raise EngineError(self._told(op, resource, error)) from error
                 forget()
-                self._journal.settle(token)
-            self._events.after(op, resource, None)
+                self.journal.settle(token)
+            self.events.after(Step(op, resource, None))
 
     def delete_all(self, doomed: tuple[Resource, ...]) -> None:
         """Delete, dependents before what they need, in parallel. Raises `Stopped` when one fails."""

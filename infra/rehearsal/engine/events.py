@@ -20,7 +20,7 @@ from pulumi.runtime.proto import events_pb2, events_pb2_grpc
 from infra.rehearsal.engine.errors import Unsupported
 from infra.rehearsal.engine.marks import Redactor
 from infra.rehearsal.engine.resource import Resource
-from infra.rehearsal.engine.steps import COUNTED, Op, Verdict
+from infra.rehearsal.engine.steps import COUNTED, Op, Step
 from infra.rehearsal.engine.values import blind
 
 Event = dict[str, Any]
@@ -60,7 +60,7 @@ class Events:
         self.redactor = Redactor()
         self._transmit = send
         self._print = print_line
-        self._planning = planning
+        self.planning = planning
         self._sequence = 0
         self._started = time.monotonic()
         self._lock = threading.Lock()
@@ -84,31 +84,40 @@ class Events:
             where = f"{types.rpartition('$')[2]} ({name}): "
         self._send("diagnosticEvent", body, f"  {where}{prefix}" + text.rstrip().replace("\n", "\n    "))
 
-    def before(
-        self, op: Op, old: Resource | None, new: Resource | None, verdict: Verdict | None = None
-    ) -> None:
+    def before(self, step: Step) -> None:
         """A step starts."""
-        if not hidden(old, new):
-            metadata = _metadata(op, old, new, verdict)
-            self._send("resourcePreEvent", {"metadata": metadata, "planning": self._planning})
+        if not step.resource.is_default_provider:
+            self._send("resourcePreEvent", self._told(step))
 
-    def after(
-        self,
-        op: Op,
-        old: Resource | None,
-        new: Resource | None,
-        verdict: Verdict | None = None,
-        counted: Op | None = None,
-    ) -> None:
-        """A step is done. `counted` is what a refresh turned out to be."""
-        if hidden(old, new):
+    def after(self, step: Step, counted: Op | None = None) -> None:
+        """A step is done. `counted` is what a refresh turned out to be.
+
+        Default providers are the engine's own business (pkg/engine/deployment.go isDefaultProviderStep).
+        """
+        if step.resource.is_default_provider:
             return
-        metadata, counted = _metadata(op, old, new, verdict), counted or op
-        if counted in COUNTED:
+        outcome = counted or step.op
+        if outcome in COUNTED:
             with self._lock:
-                self.counts[counted] += 1
-        line = "" if counted in (Op.SAME, Op.REFRESH) else f"  {counted} {_name(metadata)}"
-        self._send("resOutputsEvent", {"metadata": metadata, "planning": self._planning}, line)
+                self.counts[outcome] += 1
+        quiet = outcome in (Op.SAME, Op.REFRESH)
+        line = "" if quiet else f"  {outcome} {step.resource.type} {step.resource.name}"
+        self._send("resOutputsEvent", self._told(step), line)
+
+    def _told(self, step: Step) -> dict[str, Any]:
+        subject = step.resource
+        metadata = {
+            "op": step.op.value,
+            "urn": subject.urn,
+            "type": subject.type,
+            "provider": subject.provider,
+            "old": _state(step.old),
+            "new": _state(step.new),
+            "logical": step.op in COUNTED,
+            "diffs": list(step.verdict.changed),
+            "keys": list(step.verdict.replaces),
+        }
+        return {"metadata": metadata, "planning": self.planning}
 
     def summary(self) -> None:
         """The counts, at the end; and the last event."""
@@ -121,31 +130,6 @@ class Events:
         told = ", ".join(f"{count} {op}" for op, count in self.counts.items())
         self._send("summaryEvent", body, f"Resources: {told or 'none'}")
         self._send("cancelEvent", {})
-
-
-def hidden(old: Resource | None, new: Resource | None) -> bool:
-    """Default providers are the engine's own business (pkg/engine/deployment.go isDefaultProviderStep)."""
-    either = new or old
-    return either is not None and either.is_default_provider
-
-
-def _name(metadata: Mapping[str, Any]) -> str:
-    return f"{metadata['type']} {metadata['urn'].rpartition('::')[2]}"
-
-
-def _metadata(op: Op, old: Resource | None, new: Resource | None, verdict: Verdict | None) -> dict[str, Any]:
-    either = new or old
-    assert either is not None
-    body: dict[str, Any] = {
-        "op": op.value,
-        "urn": either.urn,
-        "type": either.type,
-        "provider": either.provider,
-    }
-    body |= {"old": _state(old), "new": _state(new), "logical": op in COUNTED}
-    if verdict is not None and verdict.changed:
-        body |= {"diffs": list(verdict.changed), "keys": list(verdict.replaces)}
-    return body
 
 
 def _state(resource: Resource | None) -> dict[str, Any] | None:

@@ -15,13 +15,10 @@ from dataclasses import dataclass, replace
 from infra.rehearsal.engine import paths, steps
 from infra.rehearsal.engine.effects import Effects, describe
 from infra.rehearsal.engine.errors import EngineError, Stopped, Unsupported
-from infra.rehearsal.engine.events import Events
-from infra.rehearsal.engine.hosts import Hosts
-from infra.rehearsal.engine.journal import Journal
 from infra.rehearsal.engine.marks import remark
 from infra.rehearsal.engine.provider import UNKNOWN, Diffed, Values
 from infra.rehearsal.engine.resource import PROVIDER_PREFIX, STACK_TYPE, Resource, now, package_of, urn_of
-from infra.rehearsal.engine.steps import Goal, Op, Verdict
+from infra.rehearsal.engine.steps import Goal, Op, Step, Verdict
 from infra.rehearsal.engine.values import UNKNOWN_TEXT, has_unknown, strip
 
 
@@ -38,15 +35,13 @@ class Scene:
 class Deployment:
     """One run of a program against the state, or its preview. `register` is called from many threads."""
 
-    def __init__(
-        self, scene: Scene, journal: Journal, hosts: Hosts, events: Events, effects: Effects
-    ) -> None:
+    def __init__(self, scene: Scene, effects: Effects) -> None:
         self.scene = scene
         self.effects = effects
-        self._journal = journal
-        self._hosts = hosts
-        self._events = events
-        self._old = journal.snapshot().by_urn
+        self._journal = effects.journal
+        self._hosts = effects.hosts
+        self._events = effects.events
+        self._old = effects.journal.snapshot().by_urn
         self._current: dict[str, Resource] = {}
         self._claimed: set[str] = set()
         self._stack_outputs: Values | None = None
@@ -54,16 +49,15 @@ class Deployment:
 
     def register(self, goal: Goal) -> Resource:
         """Bring one declared resource about; raises `Stopped` when the operation has failed."""
-        with self.effects.flight():
-            try:
-                steps.guard_renamed(goal, self._old)
-                plain = not goal.custom or goal.type.startswith(PROVIDER_PREFIX)
-                return self._plain(goal) if plain else self._custom(goal)
-            except Stopped:
-                raise
-            except Exception as error:
-                self.effects.fail(self._events.redactor.clean(describe(error)), goal.urn)
-                raise Stopped from error
+        try:
+            self.effects.guard()
+            steps.guard_renamed(goal, self._old)
+            return self._plain(goal) if not goal.custom or goal.is_provider else self._custom(goal)
+        except Stopped:
+            raise
+        except Exception as error:
+            self.effects.fail(self._events.redactor.clean(describe(error)), goal.urn)
+            raise Stopped from error
 
     def register_outputs(self, urn: str, outputs: Values) -> None:
         """The outputs that a component or the stack declares at its end."""
@@ -116,14 +110,14 @@ class Deployment:
                 draft = replace(draft, id=old.id, outputs=old.outputs, created=old.created, modified=modified)
             elif draft.is_provider and not self.effects.preview:
                 draft = replace(draft, id=str(uuid.uuid4()))
-            self._events.before(verdict.op, old, draft, verdict)
+            self._events.before(Step(verdict.op, old, draft, verdict))
             if draft.is_provider:
                 draft = replace(draft, outputs=goal.inputs)
                 self._hosts.declare(draft)
                 if not has_unknown(goal.inputs):
                     self._hosts.get(goal.urn)
             resource = self._current[goal.urn] = self._journal.put(draft, old)
-        self._events.after(verdict.op, old, resource, verdict)
+        self._events.after(Step(verdict.op, old, resource, verdict))
         return resource
 
     def _default_provider(self, package: str, version: str) -> Resource:
@@ -174,9 +168,9 @@ class Deployment:
             return self.effects.put(old, draft, verdict)
         outputs = remark(draft.outputs, draft.inputs, draft.additional_secret_outputs)
         same = replace(draft, outputs=outputs)
-        self._events.before(Op.SAME, old, same)
+        self._events.before(Step(Op.SAME, old, same))
         same = self._journal.put(same, old)
-        self._events.after(Op.SAME, old, same)
+        self._events.after(Step(Op.SAME, old, same))
         return same
 
     def _check(self, draft: Resource, old: Resource | None, *, fresh: bool) -> Resource:

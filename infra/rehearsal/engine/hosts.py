@@ -69,8 +69,8 @@ class Hosts:
 
     def create(self, draft: Resource, *, preview: bool) -> Made:
         """Create a draft."""
-        inputs, timeout = strip(draft.inputs), draft.timeouts.create
-        return self._of(draft).create(draft.type, draft.who, inputs, preview=preview, timeout=timeout)
+        inputs = strip(draft.inputs)
+        return self._of(draft).create(draft.type, draft.who, inputs, preview=preview, timeout=None)
 
     def read(self, old: Resource) -> Found | None:
         """Read a resource back."""
@@ -89,14 +89,13 @@ class Hosts:
             strip(old.outputs),
             strip(draft.inputs),
             preview=preview,
-            timeout=draft.timeouts.update,
+            timeout=None,
         )
         return Made(old.id, outputs)
 
     def delete(self, old: Resource) -> None:
         """Delete a resource."""
-        inputs, outputs = strip(old.inputs), strip(old.outputs)
-        self._of(old).delete(old.type, old.id, inputs, outputs, timeout=old.timeouts.delete)
+        self._of(old).delete(old.type, old.id, strip(old.inputs), strip(old.outputs), timeout=None)
 
 
 def configuration(inputs: Mapping[str, Any]) -> dict[str, Any]:

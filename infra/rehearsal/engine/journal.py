@@ -53,27 +53,25 @@ class Journal:
         self._commit()
         return token
 
-    def settle(self, token: int, put: Resource | None = None, replacing: Resource | None = None) -> None:
+    def settle(
+        self,
+        token: int,
+        put: Resource | None = None,
+        replacing: Resource | None = None,
+        *,
+        last: bool = False,
+    ) -> None:
         """Record the result of an operation; on disk when this returns.
 
         `put` takes the place of `replacing`; but where it is another thing in the cloud, `replacing` stays
-        and waits for its deletion.
+        and waits for its deletion. What an earlier run has begun goes `last`, behind all it needs.
         """
         with self._lock:
             self._pending.pop(token, None)
             self._changes += 1
             if put is not None:
                 self._make_way(put, replacing)
-                self._settled.append(put)
-        self._commit()
-
-    def adopt(self, token: int, put: Resource, replacing: Resource | None) -> None:
-        """The same for a create of an earlier run: it goes behind all it needs, to the end."""
-        with self._lock:
-            self._pending.pop(token, None)
-            self._changes += 1
-            self._make_way(put, replacing)
-            self._waiting.append(put)
+                (self._waiting if last else self._settled).append(put)
         self._commit()
 
     def put(self, resource: Resource, replacing: Resource | None = None) -> Resource:

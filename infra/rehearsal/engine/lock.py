@@ -1,6 +1,7 @@
-"""One writer per stack. The lock of a process that is gone is taken over without a word.
+"""One writer per stack, by a lock that the kernel drops with its process: after a kill nothing is left to take.
 
-A process is known by boot id, pid and start time: neither a reboot nor a reused pid looks like a live owner.
+Beside it lies what other tools and people look at, Pulumi's own lock file (pkg/backend/diy/lock.go); one that
+another tool has left there is respected.
 """
 
 from __future__ import annotations
@@ -10,76 +11,54 @@ import fcntl
 import json
 import os
 import socket
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Final
 
 from infra.rehearsal.engine.errors import EngineError
 from infra.rehearsal.engine.resource import now
 from infra.rehearsal.engine.state import StackFiles, write_atomically
 
-START_TIME_FIELD = 19
-"""Of /proc/<pid>/stat, counted after the command's closing parenthesis (proc(5): field 22 in all)."""
-
-
-def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _started(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[START_TIME_FIELD]
-    except (OSError, IndexError):
-        return ""
-
-
-def alive(owner: dict[str, Any]) -> bool:
-    """Whether the process that wrote the lock still runs. A lock from another host counts as alive."""
-    if owner.get("hostname") != socket.gethostname():
-        return True
-    if owner.get("bootId") != _boot():
-        return False
-    return bool(owner.get("started")) and _started(int(owner["pid"])) == owner["started"]
-
-
-def owners(files: StackFiles) -> list[dict[str, Any]]:
-    """Who is at work on the stack. Locks of processes that are gone are taken away on the way."""
-    found = []
-    for path in sorted(files.locks.glob("*.json")):
-        with contextlib.suppress(OSError, ValueError):
-            owner = json.loads(path.read_text())
-            if alive(owner):
-                found.append(owner)
-            else:
-                path.unlink(missing_ok=True)
-    return found
+OURS: Final = "embedded-engine.json"
 
 
 @contextlib.contextmanager
 def held(files: StackFiles) -> Iterator[None]:
     """Hold the stack's lock; raises `EngineError` in the words of a concurrent update."""
-    files.locks.mkdir(parents=True, exist_ok=True)
-    mine = files.locks / f"{uuid.uuid4()}.json"
-    with _guard(files):
-        if live := owners(files):
-            pids = ", ".join(f"pid {owner['pid']} since {owner['timestamp']}" for owner in live)
+    mine = files.locks / OURS
+    with _opened(files) as file:
+        live = working(files, file)
+        if live:
             raise EngineError(
-                f"the stack is currently locked by {len(live)} lock(s) in {files.locks}: {pids}. "
-                "Wait for the other process to end"
+                f"the stack is currently locked by {'; '.join(live)}. Wait until that has ended"
             )
-        owner = {"pid": os.getpid(), "uid": os.getuid(), "hostname": socket.gethostname()}
-        owner |= {"timestamp": now(), "bootId": _boot(), "started": _started(os.getpid())}
+        owner = {"pid": os.getpid(), "hostname": socket.gethostname(), "timestamp": now()}
         write_atomically(mine, json.dumps(owner))
+        try:
+            yield
+        finally:
+            mine.unlink(missing_ok=True)
+
+
+def owners(files: StackFiles) -> list[str]:
+    """Who is at work on the stack, in words."""
+    with _opened(files) as file:
+        return working(files, file)
+
+
+def working(files: StackFiles, file: IO[str]) -> list[str]:
+    """Takes the lock on `file` if nobody else is at work; says in words who is."""
+    live = [f"another tool ({path})" for path in files.locks.glob("*.json") if path.name != OURS]
     try:
-        yield
-    finally:
-        mine.unlink(missing_ok=True)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with contextlib.suppress(OSError, ValueError):
+            owner = json.loads((files.locks / OURS).read_text())
+            return [f"pid {owner['pid']} on {owner['hostname']} since {owner['timestamp']}", *live]
+        return ["a process that has just begun", *live]
+    return live
 
 
-@contextlib.contextmanager
-def _guard(files: StackFiles) -> Iterator[None]:
-    """Makes look-then-take one step between processes; the kernel drops it with the process."""
-    with (files.locks / ".guard").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _opened(files: StackFiles) -> IO[str]:
+    files.locks.mkdir(parents=True, exist_ok=True)
+    return Path(files.locks, ".guard").open("w")

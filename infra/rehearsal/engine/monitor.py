@@ -5,8 +5,6 @@ Only what is implemented is advertised; what a program asks beyond it is refused
 
 from __future__ import annotations
 
-import re
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +21,7 @@ from infra.rehearsal.engine.errors import EngineError, Stopped, Unsupported
 from infra.rehearsal.engine.events import Events
 from infra.rehearsal.engine.execute import Deployment
 from infra.rehearsal.engine.provider import Refused
-from infra.rehearsal.engine.resource import PROVIDER_PREFIX, Resource, Timeouts, urn_of
+from infra.rehearsal.engine.resource import urn_of
 from infra.rehearsal.engine.steps import Goal
 
 STACK_REFERENCE: Final = "pulumi:pulumi:StackReference"
@@ -37,17 +35,6 @@ CHANNEL: Final = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.so_reuseport", 0),
 ]
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def seconds(text: str) -> float | None:
-    """A Go duration ("1h30m", "45s") in seconds; empty is None."""
-    if not text:
-        return None
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
-    if "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"not a duration: {text!r}")
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 def refuse_extras(request: Any) -> None:
@@ -59,6 +46,7 @@ def refuse_extras(request: Any) -> None:
         "the option replace_with": request.replace_with,
         "the option replacement_trigger": request.HasField("replacement_trigger"),
         "the option replace_on_changes": request.replaceOnChanges,
+        "the option custom_timeouts": any(text for _, text in request.customTimeouts.ListFields()),
         "the option hooks": any(len(names) for _, names in request.hooks.ListFields()),
         "the option state_migrations": request.state_migrations,
         "the option env_var_mappings": request.envVarMappings,
@@ -92,12 +80,14 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self._answering(context, request.type, request.name):
             refuse_extras(request)
-            resource = self._deployment.register(self._goal(request))
-            return self._registered(resource)
+            made = self._deployment.register(self._goal(request))
+            outputs = made.outputs if made.custom and not made.is_provider else {}
+            return resource_pb2.RegisterResourceResponse(
+                urn=made.urn, id=made.id, object=values.to_wire(outputs), result=resource_pb2.SUCCESS
+            )
 
     def _goal(self, request: Any) -> Goal:
         scene = self._deployment.scene
-        timeouts = request.customTimeouts
         return Goal(
             urn=urn_of(scene.stack, scene.project, request.parent, request.type, request.name),
             type=request.type,
@@ -116,17 +106,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,
             ignore_changes=tuple(request.ignoreChanges),
             additional_secret_outputs=tuple(request.additionalSecretOutputs),
-            timeouts=Timeouts(seconds(timeouts.create), seconds(timeouts.update), seconds(timeouts.delete)),
             version=request.version,
             aliases=tuple(request.aliasURNs),
-        )
-
-    def _registered(self, resource: Resource) -> Any:
-        outputs = (
-            resource.outputs if resource.custom and not resource.type.startswith(PROVIDER_PREFIX) else {}
-        )
-        return resource_pb2.RegisterResourceResponse(
-            urn=resource.urn, id=resource.id, object=values.to_wire(outputs), result=resource_pb2.SUCCESS
         )
 
     def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -152,10 +133,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
 
     def ReadResource(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self._answering(context, request.type, request.name):
-            reference = request.type == STACK_REFERENCE
-            raise Unsupported(
-                f"{'a StackReference' if reference else f'get of {request.type}'} ('{request.name}')"
-            )
+            what = "a StackReference" if request.type == STACK_REFERENCE else f"get of {request.type}"
+            raise Unsupported(f"{what} ('{request.name}')")
 
     def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:  # noqa: N802
         return empty_pb2.Empty()
@@ -199,7 +178,7 @@ class Log(engine_pb2_grpc.EngineServicer):
 @contextmanager
 def serving(deployment: Deployment, events: Events, folder: Path) -> Iterator[str]:
     """Serve one operation's program; yields the address, for both services."""
-    pool = ThreadPoolExecutor(THREADS, thread_name_prefix=f"monitor-{uuid.uuid4().hex[:6]}")
+    pool = ThreadPoolExecutor(THREADS)
     server = grpc.server(pool, options=CHANNEL)
     resource_pb2_grpc.add_ResourceMonitorServicer_to_server(Monitor(deployment, events, folder), server)
     engine_pb2_grpc.add_EngineServicer_to_server(Log(events), server)

@@ -8,8 +8,6 @@ A preview takes no lock, records nothing and calls nothing that changes anything
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from pulumi.runtime.proto import language_pb2
@@ -17,7 +15,7 @@ from pulumi.runtime.proto import language_pb2
 from infra.rehearsal.engine import lock, monitor, program
 from infra.rehearsal.engine.effects import Effects
 from infra.rehearsal.engine.errors import EngineError, Stopped
-from infra.rehearsal.engine.events import Events, Send
+from infra.rehearsal.engine.events import Events
 from infra.rehearsal.engine.execute import Deployment, Scene
 from infra.rehearsal.engine.hosts import Hosts
 from infra.rehearsal.engine.journal import Journal
@@ -32,88 +30,75 @@ KINDS = {"up": "update", "preview": "preview", "refresh": "refresh", "destroy": 
 """The operations, by command, and what the history and people call them."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """One operation, as asked for."""
-
-    verb: str
-    place: Workplace
-    providers: ProviderFactory
-    parallel: int
-
-    @property
-    def preview(self) -> bool:
-        """Whether to look only."""
-        return self.verb == "preview" or self.place.arguments.has("--preview-only")
-
-
 class Operation:
-    """One run of an order. `send` gets its events, `print_line` its text."""
+    """One run of a verb of `KINDS`. `providers` makes providers; `parallel` bounds their calls at a time."""
 
-    def __init__(self, order: Order, send: Send, print_line: Callable[[str], None]) -> None:
-        self._order = order
-        self._place = order.place
-        self._files = order.place.existing()
-        self._config = order.place.config(self._files)
-        self._plain = self._config.plain(order.place.vault(self._config.salt))
-        self._events = Events(send, print_line, planning=order.preview)
+    def __init__(
+        self, verb: str, place: Workplace, providers: ProviderFactory, parallel: int, events: Events
+    ) -> None:
+        self._verb = verb
+        self._place = place
+        self._providers = providers
+        self._parallel = parallel
+        self._events = events
+        self._files = place.existing()
+        self._config = place.config(self._files)
+        self._plain = self._config.plain(place.vault(self._config.salt))
         self._events.redactor.learn([Secret(self._plain[key]) for key in self._config.secret_keys()])
 
     def run(self) -> None:
         """Raises `Stopped` once its diagnostics have said why, `EngineError` when the stack is locked."""
         started = now()
-        with contextlib.nullcontext() if self._order.preview else lock.held(self._files):
+        with contextlib.nullcontext() if self._events.planning else lock.held(self._files):
             vault = self._place.state_vault(self._files)
             snapshot = snapshot_from_json(self._files.latest(), vault)
             writer = Writer(self._files, vault)
-            failed = self._guarded(Journal(snapshot, None if self._order.preview else writer.write))
-            if not self._order.preview:
+            failed = self._guarded(Journal(snapshot, None if self._events.planning else writer.write))
+            if not self._events.planning:
                 self._record(started, failed)
         if failed:
             raise Stopped
 
     def _guarded(self, journal: Journal) -> bool:
         """The operation itself. Whatever happens, what was under way ends and is recorded."""
-        order = self._order
-        hosts = Hosts(order.providers, self._place.environment, journal.snapshot().resources)
-        effects = Effects(journal, hosts, self._events, preview=order.preview, parallel=order.parallel)
+        hosts = Hosts(self._providers, self._place.environment, journal.snapshot().resources)
+        effects = Effects(journal, hosts, self._events, parallel=self._parallel)
         try:
-            self._steps(journal, hosts, effects)
+            self._steps(effects)
         except Stopped:
             effects.failed = True
         except BaseException as error:
             effects.fail("interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
             raise
         finally:
-            effects.drain()
             journal.close()
             self._events.summary()
         return effects.failed
 
-    def _steps(self, journal: Journal, hosts: Hosts, effects: Effects) -> None:
-        verb, given = self._order.verb, self._place.arguments
-        reality = Reality(journal, hosts, self._events, effects)
+    def _steps(self, effects: Effects) -> None:
+        verb, given, journal = self._verb, self._place.arguments, effects.journal
+        reality = Reality(effects)
         if journal.pending() and effects.preview:
             words = "the last run was interrupted; the next one picks up where it stopped"
             self._events.diagnostic("warning", words)
         elif journal.pending():
-            if given.has("--clear-pending-creates"):
+            if "--clear-pending-creates" in given.flags:
                 reality.forget_creates()
             reality.resume()
-        if verb == "refresh" or given.has("--refresh"):
+        if verb == "refresh" or "--refresh" in given.flags:
             reality.refresh(counted=verb == "refresh")
         if verb in ("up", "preview"):
-            self._program(journal, hosts, effects)
+            self._program(effects)
         elif verb == "destroy":
             effects.delete_all(journal.snapshot().resources)
             for operation in journal.pending().values():
                 words = "it is still unclear whether this was created; run destroy again"
                 effects.fail(words, operation.resource.urn)
 
-    def _program(self, journal: Journal, hosts: Hosts, effects: Effects) -> None:
-        project, client = self._place.project, self._place.arguments.value("--client")
+    def _program(self, effects: Effects) -> None:
+        project, client = self._place.project, self._place.arguments.flags.get("--client")
         scene = Scene(project.name, self._files.stack, self._plain)
-        deployment = Deployment(scene, journal, hosts, self._events, effects)
+        deployment = Deployment(scene, effects)
         asset_folder = Path.cwd() if client else project.folder
         with monitor.serving(deployment, self._events, asset_folder) as address:
             request = language_pb2.RunRequest(
@@ -138,17 +123,15 @@ class Operation:
             except BaseException:
                 effects.failed = True
                 raise
-            finally:
-                effects.drain()
         effects.guard()
         deployment.finish()
 
     def _record(self, started: str, failed: bool) -> None:
         self._files.record(
             {
-                "kind": KINDS[self._order.verb],
+                "kind": KINDS[self._verb],
                 "startTime": started,
-                "message": self._place.arguments.value("--message") or "",
+                "message": self._place.arguments.flags.get("--message") or "",
                 "environment": {},
                 "config": {key: vars(one) for key, one in self._config.settings.items()},
                 "result": "failed" if failed else "succeeded",

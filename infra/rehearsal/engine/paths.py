@@ -14,7 +14,6 @@ from infra.rehearsal.engine.values import Secret
 Path = tuple[str | int, ...]
 
 _PART: Final = re.compile(r"""\.?(?:\["((?:[^"\\]|\\.)*)"\]|\[(\d+|\*)\]|([^.\[\]]+))""")
-_ABSENT: Final = object()
 
 
 def parse(text: str) -> Path:
@@ -52,8 +51,9 @@ def _keep(new: Any, old: Any, path: Path) -> Any:
     old = old.value if isinstance(old, Secret) else old
     head, rest = path[0], path[1:]
     if isinstance(new, dict):
-        heads = [*new, *(key for key in _keys(old) if key not in new)] if head == "*" else [str(head)]
-        return _keep_keys(new, old, heads, rest)
+        there = old if isinstance(old, dict) else {}
+        heads = dict.fromkeys([*new, *there]) if head == "*" else [str(head)]
+        return _keep_keys(new, there, heads, rest)
     if isinstance(new, list) and isinstance(old, list):
         indices: list[str | int] = [*range(len(new))] if head == "*" else [head]
         result = list(new)
@@ -64,19 +64,12 @@ def _keep(new: Any, old: Any, path: Path) -> Any:
     return new
 
 
-def _keys(value: Any) -> list[str]:
-    return list(value) if isinstance(value, dict) else []
-
-
-def _keep_keys(new: dict[str, Any], old: Any, heads: list[str], rest: Path) -> dict[str, Any]:
+def _keep_keys(new: dict[str, Any], old: dict[str, Any], heads: Iterable[str], rest: Path) -> dict[str, Any]:
     result = dict(new)
     for key in heads:
-        there = old.get(key, _ABSENT) if isinstance(old, dict) else _ABSENT
-        if rest:
-            if key in new and there is not _ABSENT:
-                result[key] = _keep(new[key], there, rest)
-        elif there is _ABSENT:
+        if not rest:
             result.pop(key, None)
-        else:
-            result[key] = there
+            result |= {key: old[key]} if key in old else {}
+        elif key in new and key in old:
+            result[key] = _keep(new[key], old[key], rest)
     return result

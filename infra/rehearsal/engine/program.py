@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import grpc
 from pulumi.runtime.proto import language_pb2_grpc
@@ -58,35 +57,23 @@ def run_folder(request: Any, folder: Path, environment: Mapping[str, str], event
         [sys.executable, "-P", str(CHILD), str(folder), str(PACKAGES)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         env={key: value for key, value in environment.items() if key not in HIDDEN_FROM_PROGRAMS},
         process_group=0,
     )
     with _ended(process):
-        readers = [_forward(process.stdout, events), _forward(process.stderr, events)]
         assert process.stdin is not None
+        assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(request.SerializeToString())
             process.stdin.close()
+        for line in process.stdout:
+            events.diagnostic("info", line.decode(errors="replace").rstrip())
         status = process.wait()
-        for reader in readers:
-            reader.join()
     if status == SAID:
         raise Stopped
     if status:
         raise EngineError(f"the program's interpreter ended with status {status}")
-
-
-def _forward(stream: IO[bytes] | None, events: Events) -> threading.Thread:
-    assert stream is not None
-
-    def pump() -> None:
-        for line in stream:
-            events.diagnostic("info", line.decode(errors="replace").rstrip())
-
-    thread = threading.Thread(target=pump, daemon=True)
-    thread.start()
-    return thread
 
 
 @contextlib.contextmanager

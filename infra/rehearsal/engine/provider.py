@@ -217,20 +217,17 @@ class Fake:
 
     def _called(self, verb: str, name: str) -> None:
         call = f"{verb} {name}"
-        with self.lock:
-            self.calls.append(call)
+        self.calls.append(call)
         time.sleep(self.delay.get(call, 0))
-        if call in self.fail and not isinstance(self.fail[call], PartialFailure):
+        if not isinstance(self.fail.get(call), PartialFailure):
+            self._failing(call)
+
+    def _failing(self, call: str) -> None:
+        if call in self.fail:
             raise self.fail[call]
 
-    def _partial(self, verb: str, name: str) -> None:
-        error = self.fail.get(f"{verb} {name}")
-        if error is not None:
-            raise error
-
     def configure(self, inputs: Mapping[str, Any]) -> None:
-        with self.lock:
-            self.configured.append(dict(inputs))
+        self.configured.append(dict(inputs))
 
     def supports(self, type: str) -> bool:
         return type.startswith(f"{self.package}:")
@@ -261,7 +258,7 @@ class Fake:
                     return Made(identity, self._outputs(identity, thing.inputs))
             identity = f"{inputs['name']}-{len(self.calls)}"
             self.things[identity] = Thing(type, who.urn, dict(inputs))
-        self._partial("create", who.name)
+        self._failing(f"create {who.name}")
         return Made(identity, self._outputs(identity, inputs))
 
     def _outputs(self, identity: str, inputs: Values) -> Values:
@@ -269,9 +266,8 @@ class Fake:
 
     def read(self, type: str, id: str, inputs: Values, outputs: Values) -> Found | None:
         self._called("read", id)
-        with self.lock:
-            thing = self.things.get(id)
-            return Found(id, dict(thing.inputs), self._outputs(id, thing.inputs)) if thing else None
+        thing = self.things.get(id)
+        return Found(id, dict(thing.inputs), self._outputs(id, thing.inputs)) if thing else None
 
     def update(
         self,
@@ -286,20 +282,16 @@ class Fake:
     ) -> Values:
         if preview:
             return self._outputs(id, news)
-        with self.lock:
-            name = self.things[id].urn.rpartition("::")[2]
+        name = self.things[id].urn.rpartition("::")[2]
         self._called("update", name)
-        with self.lock:
-            self.things[id].inputs = dict(news)
-        self._partial("update", name)
+        self.things[id].inputs = dict(news)
+        self._failing(f"update {name}")
         return self._outputs(id, news)
 
     def delete(self, type: str, id: str, inputs: Values, outputs: Values, *, timeout: float | None) -> None:
-        with self.lock:
-            thing = self.things.get(id)
+        thing = self.things.get(id)
         self._called("delete", thing.urn.rpartition("::")[2] if thing else id)
-        with self.lock:
-            self.things.pop(id, None)
+        self.things.pop(id, None)
 
     def invoke(self, token: str, args: Values) -> Values:
         self._called("invoke", token)

@@ -7,13 +7,10 @@ from dataclasses import replace
 
 from infra.rehearsal.engine.effects import Effects, describe, landed
 from infra.rehearsal.engine.errors import Stopped
-from infra.rehearsal.engine.events import Events
-from infra.rehearsal.engine.hosts import Hosts
-from infra.rehearsal.engine.journal import Journal
 from infra.rehearsal.engine.marks import remark
 from infra.rehearsal.engine.provider import Found, Made, PartialFailure
 from infra.rehearsal.engine.resource import Operation, Resource, now
-from infra.rehearsal.engine.steps import Op
+from infra.rehearsal.engine.steps import Op, Step
 
 INTERRUPTED = "an update was interrupted"
 
@@ -21,11 +18,11 @@ INTERRUPTED = "an update was interrupted"
 class Reality:
     """Brings the state of one operation in line with the cloud, `effects.parallel` resources at a time."""
 
-    def __init__(self, journal: Journal, hosts: Hosts, events: Events, effects: Effects) -> None:
-        self._journal = journal
-        self._hosts = hosts
-        self._events = events
+    def __init__(self, effects: Effects) -> None:
         self._effects = effects
+        self._journal = effects.journal
+        self._hosts = effects.hosts
+        self._events = effects.events
 
     def forget_creates(self) -> None:
         """Drop pending creates unseen (`refresh --clear-pending-creates`)."""
@@ -64,7 +61,7 @@ class Reality:
         except PartialFailure as error:
             made, errors = Made(error.id, error.outputs), (self._events.redactor.clean(str(error)),)
         old = self._journal.snapshot().by_urn.get(draft.urn)
-        self._journal.adopt(token, landed(draft, made, errors=errors), old)
+        self._journal.settle(token, landed(draft, made, errors=errors), old, last=True)
 
     def _look_again(self, token: int, kind: str, resource: Resource) -> None:
         same = [
@@ -96,7 +93,7 @@ class Reality:
 
     def _refresh(self, old: Resource, counted: bool) -> None:
         self._events.redactor.learn(old.inputs)
-        self._events.before(Op.REFRESH, old, old)
+        self._events.before(Step(Op.REFRESH, old, old))
         new: Resource | None = old
         try:
             if old.custom and not old.is_provider and not old.pending_replacement:
@@ -112,7 +109,7 @@ class Reality:
         elif new is not old:
             self._journal.swap(new, old)
             outcome = Op.UPDATE
-        self._events.after(Op.REFRESH, old, new or old, counted=outcome if counted else None)
+        self._events.after(Step(Op.REFRESH, old, new or old), counted=outcome if counted else None)
 
 
 def refreshed(old: Resource, found: Found) -> Resource:

@@ -23,15 +23,6 @@ ENGINE_VERSION: Final = "v3.272.0"
 
 
 @dataclass(frozen=True)
-class Timeouts:
-    """Seconds, None for the provider's own default."""
-
-    create: float | None = None
-    update: float | None = None
-    delete: float | None = None
-
-
-@dataclass(frozen=True)
 class Resource:
     """One resource as the state holds it; also the draft of one before its first call (`id` empty)."""
 
@@ -52,7 +43,6 @@ class Resource:
     init_errors: tuple[str, ...] = ()
     additional_secret_outputs: tuple[str, ...] = ()
     ignore_changes: tuple[str, ...] = ()
-    timeouts: Timeouts = field(default_factory=Timeouts)
     created: str = ""
     modified: str = ""
 
@@ -119,11 +109,6 @@ class Snapshot:
         """The live ones: what waits for deletion after a replacement is left out."""
         return {resource.urn: resource for resource in self.resources if not resource.delete}
 
-    @property
-    def stack(self) -> Resource | None:
-        """The stack's own resource, which carries its outputs."""
-        return next((resource for resource in self.resources if resource.type == STACK_TYPE), None)
-
 
 def package_of(type_token: str) -> str:
     """ "aws:s3/bucket:Bucket" -> "aws", "pulumi:providers:aws" -> "aws"."""
@@ -144,24 +129,15 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-_PLAIN: Final = {
-    "id": "id",
-    "parent": "parent",
-    "provider": "provider",
-    "created": "created",
-    "modified": "modified",
-    "protect": "protect",
-    "retainOnDelete": "retain_on_delete",
-    "delete": "delete",
-    "pendingReplacement": "pending_replacement",
-}
-"""Keys of ResourceV3 and our words for them."""
-_LISTS: Final = {
-    "dependencies": "dependencies",
-    "initErrors": "init_errors",
-    "additionalSecretOutputs": "additional_secret_outputs",
-    "ignoreChanges": "ignore_changes",
-}
+_PLAIN: Final = ("id", "parent", "provider", "created", "modified")
+_FLAGS: Final = ("protect", "retain_on_delete", "delete", "pending_replacement")
+_LISTS: Final = ("dependencies", "init_errors", "additional_secret_outputs", "ignore_changes")
+
+
+def _key(attribute: str) -> str:
+    """ResourceV3 says in camel case what we say in words."""
+    first, *rest = attribute.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def resource_to_json(resource: Resource, vault: Vault) -> dict[str, Any]:
@@ -171,12 +147,11 @@ def resource_to_json(resource: Resource, vault: Vault) -> dict[str, Any]:
         text = json.dumps(inner, separators=(",", ":"), sort_keys=True)
         return values.signed(values.SECRET, ciphertext=vault.seal(text))
 
-    document = {key: getattr(resource, attribute) for key, attribute in (_PLAIN | _LISTS).items()}
+    document = {_key(name): getattr(resource, name) for name in (*_PLAIN, *_FLAGS, *_LISTS)}
     document |= {
         "inputs": values.encode(resource.inputs, hide),
         "outputs": values.encode(resource.outputs, hide),
         "propertyDependencies": dict(resource.property_dependencies),
-        "customTimeouts": {name: time for name, time in vars(resource.timeouts).items() if time is not None},
     }
     there = {key: value for key, value in document.items() if value}
     return {"urn": resource.urn, "custom": resource.custom, "type": resource.type, **there}
@@ -186,8 +161,8 @@ def resource_from_json(document: Mapping[str, Any], vault: Vault) -> Resource:
     """The inverse of `resource_to_json`."""
     if document.get("external"):
         raise EngineError(f"{document['urn']} was read, not made, by another engine: use the Pulumi CLI")
-    known = {attribute: document[key] for key, attribute in _PLAIN.items() if key in document}
-    known |= {attribute: tuple(document[key]) for key, attribute in _LISTS.items() if document.get(key)}
+    known = {name: document[_key(name)] for name in (*_PLAIN, *_FLAGS) if _key(name) in document}
+    known |= {name: tuple(document.get(_key(name)) or ()) for name in _LISTS}
     links = document.get("propertyDependencies") or {}
     return Resource(
         urn=document["urn"],
@@ -196,7 +171,6 @@ def resource_from_json(document: Mapping[str, Any], vault: Vault) -> Resource:
         inputs=values.decode(document.get("inputs") or {}, vault.open),
         outputs=values.decode(document.get("outputs") or {}, vault.open),
         property_dependencies={key: tuple(urns or ()) for key, urns in links.items()},
-        timeouts=Timeouts(**(document.get("customTimeouts") or {})),
         **known,
     )
 

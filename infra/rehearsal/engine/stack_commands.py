@@ -1,15 +1,15 @@
-"""`pulumi stack ...`, `config ...` and `cancel`: what the Automation API asks without running anything."""
+"""`pulumi stack ...`, `config set` and `cancel`: what the driver asks for without running anything."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from infra.rehearsal.engine import lock
 from infra.rehearsal.engine.errors import EngineError, Unsupported
-from infra.rehearsal.engine.project import Setting, StackConfig
+from infra.rehearsal.engine.project import Setting
 from infra.rehearsal.engine.resource import STACK_TYPE, snapshot_from_json
 from infra.rehearsal.engine.values import BLINDED, Secret, blind, strip
 from infra.rehearsal.engine.workplace import Workplace
@@ -19,7 +19,7 @@ Print = Callable[[str], None]
 
 def initialise(place: Workplace, say: Print) -> None:
     """`stack init NAME`: an empty state whose secrets go under the passphrase."""
-    provider = place.arguments.value("--secrets-provider") or "passphrase"
+    provider = place.arguments.flags.get("--secrets-provider") or "passphrase"
     if provider not in ("passphrase", "default"):
         raise Unsupported(f"the secrets provider {provider}")
     files = place.files(place.arguments.word(2))
@@ -44,13 +44,13 @@ def remove(place: Workplace, say: Print) -> None:
     with lock.held(files):
         latest = files.latest()
         held = latest.get("resources") or latest.get("pending_operations")
-        if held and not place.arguments.has("--force"):
+        if held and "--force" not in place.arguments.flags:
             raise EngineError(
                 f"'{files.stack}' still has resources; removal rejected. Destroy it first, or use --force"
             )
         config = place.config(files)
         files.remove()
-        if not place.arguments.has("--preserve-config"):
+        if "--preserve-config" not in place.arguments.flags:
             config.path.unlink(missing_ok=True)
     say(f"Stack '{files.stack}' has been removed!")
 
@@ -61,7 +61,7 @@ def output(place: Workplace, say: Print) -> None:
     resources = [one for one in files.latest().get("resources") or () if one["type"] == STACK_TYPE]
     (stack,) = snapshot_from_json({"resources": resources}, place.state_vault(files)).resources or (None,)
     outputs = stack.outputs if stack else {}
-    if place.arguments.has("--show-secrets"):
+    if "--show-secrets" in place.arguments.flags:
         say(json.dumps(blind(strip(outputs))))
     else:
         masked = {name: BLINDED if isinstance(one, Secret) else one for name, one in outputs.items()}
@@ -86,38 +86,10 @@ def cancel(place: Workplace, say: Print) -> None:
     live = lock.owners(files)
     if not live:
         raise EngineError(f"no update of stack '{files.stack}' is in progress; there is nothing to cancel")
-    pids = ", ".join(str(owner["pid"]) for owner in live)
     raise EngineError(
-        f"the update of stack '{files.stack}' runs in process {pids}: interrupt it there (Ctrl-C). "
+        f"the update of stack '{files.stack}' is done by {'; '.join(live)}: interrupt it there (Ctrl-C). "
         "If it is killed, the next command takes over its lock and picks up where it stopped"
     )
-
-
-def show_config(place: Workplace, say: Print) -> None:
-    """`config --json [--show-secrets]`."""
-    config = place.config(place.existing())
-    reveal = place.arguments.has("--show-secrets")
-    listed = {key: _described(place, config, one, reveal) for key, one in sorted(config.settings.items())}
-    say(json.dumps(listed))
-
-
-def get_config(place: Workplace, say: Print) -> None:
-    """`config get KEY --json`: in the clear."""
-    files = place.existing()
-    config = place.config(files)
-    key = config.key(place.arguments.word(2))
-    if key not in config.settings:
-        name = key.rpartition(":")[2]
-        raise EngineError(f"configuration key '{name}' not found for stack '{files.stack}'")
-    say(json.dumps({"name": key, **_described(place, config, config.settings[key], reveal=True)}))
-
-
-def _described(place: Workplace, config: StackConfig, setting: Setting, reveal: bool) -> dict[str, Any]:
-    if not setting.secret:
-        return {"value": setting.value, "secret": False}
-    if not reveal:
-        return {"secret": True}
-    return {"value": place.vault(config.salt).open(setting.value), "secret": True}
 
 
 def set_config(place: Workplace, say: Print) -> None:
@@ -125,18 +97,11 @@ def set_config(place: Workplace, say: Print) -> None:
     config = place.config(place.existing())
     key, value = config.key(place.arguments.word(2)), place.arguments.word(3)
     vault, old = place.vault(config.salt), config.settings.get(key)
-    secret = place.arguments.has("--secret")
+    secret = "--secret" in place.arguments.flags
     if old is not None and old.secret == secret and value == (vault.open(old.value) if secret else old.value):
         return
     setting = Setting(vault.seal(value) if secret else value, secret)
     replace(config, settings={**config.settings, key: setting}).save()
-
-
-def remove_config(place: Workplace, say: Print) -> None:
-    """`config rm KEY`."""
-    config = place.config(place.existing())
-    gone = config.key(place.arguments.word(2))
-    replace(config, settings={key: one for key, one in config.settings.items() if key != gone}).save()
 
 
 COMMANDS: Final = {
@@ -146,9 +111,6 @@ COMMANDS: Final = {
     "stack output": output,
     "stack history": history,
     "cancel": cancel,
-    "config": show_config,
-    "config get": get_config,
     "config set": set_config,
-    "config rm": remove_config,
 }
 """Every other command is refused by name."""

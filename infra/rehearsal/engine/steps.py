@@ -5,14 +5,14 @@ Source of the rules: pulumi/pulumi, pkg/resource/deploy/step_generator.go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final
 
 from infra.rehearsal.engine.errors import EngineError, Unsupported
 from infra.rehearsal.engine.provider import Diffed, Values
-from infra.rehearsal.engine.resource import Resource, Timeouts
+from infra.rehearsal.engine.resource import Resource
 
 FIXED_PROVIDER_INPUTS: Final = ("region",)
 """A provider whose resources would live elsewhere after a change of these."""
@@ -43,43 +43,17 @@ COUNTED: Final = frozenset({Op.SAME, Op.CREATE, Op.UPDATE, Op.DELETE, Op.REPLACE
 
 
 @dataclass(frozen=True)
-class Goal:
+class Goal(Resource):
     """What the program declares for one resource."""
 
-    urn: str
-    type: str
-    custom: bool
-    inputs: Values = field(default_factory=dict)
-    parent: str = ""
-    provider: str = ""
-    dependencies: tuple[str, ...] = ()
-    property_dependencies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    protect: bool = False
-    retain_on_delete: bool = False
     delete_before_replace: bool | None = None
-    ignore_changes: tuple[str, ...] = ()
-    additional_secret_outputs: tuple[str, ...] = ()
-    timeouts: Timeouts = field(default_factory=Timeouts)
     version: str = ""
     aliases: tuple[str, ...] = ()
 
     def draft(self, inputs: Values, provider: str = "") -> Resource:
         """The resource that the state will hold, before any call."""
-        return Resource(
-            urn=self.urn,
-            type=self.type,
-            custom=self.custom,
-            parent=self.parent,
-            provider=provider,
-            inputs=inputs,
-            dependencies=self.dependencies,
-            property_dependencies=self.property_dependencies,
-            protect=self.protect,
-            retain_on_delete=self.retain_on_delete,
-            additional_secret_outputs=self.additional_secret_outputs,
-            ignore_changes=self.ignore_changes,
-            timeouts=self.timeouts,
-        )
+        known = {field.name: getattr(self, field.name) for field in fields(Resource)}
+        return Resource(**known | {"inputs": inputs, "provider": provider})
 
 
 @dataclass(frozen=True)
@@ -99,6 +73,23 @@ class Verdict:
         return (
             (Op.REPLACE, Op.CREATE_REPLACEMENT) if self.delete_first else (Op.CREATE_REPLACEMENT, Op.REPLACE)
         )
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing done to one resource, as events tell it."""
+
+    op: Op
+    old: Resource | None
+    new: Resource | None
+    verdict: Verdict = Verdict(Op.SAME)
+
+    @property
+    def resource(self) -> Resource:
+        """What it is about."""
+        subject = self.new or self.old
+        assert subject is not None
+        return subject
 
 
 def guard_renamed(goal: Goal, old_urns: Collection[str]) -> None:

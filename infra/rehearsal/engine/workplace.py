@@ -46,15 +46,13 @@ class Workplace:
 
     def files(self, stack: str | None = None) -> StackFiles:
         """The named stack, else --stack. It need not exist."""
-        project, named = self.project, stack or self.arguments.value("--stack")
+        project, named = self.project, stack or self.arguments.flags.get("--stack")
         if named is None:
             raise EngineError("no stack selected; name one with --stack")
-        parts = named.split("/")
-        if len(parts) == 3 and parts[1] != project.name:
-            raise EngineError(f"stack {named} belongs to project {parts[1]}, this is {project.name}")
-        if len(parts) == 2 or not STACK_NAME.fullmatch(parts[-1]):
+        name = named.removeprefix(f"organization/{project.name}/")
+        if not STACK_NAME.fullmatch(name):
             raise EngineError(f"{named!r} is no stack name: letters, digits, hyphens, underscores, periods")
-        return StackFiles(self.root, project.name, parts[-1])
+        return StackFiles(self.root, project.name, name)
 
     def existing(self, stack: str | None = None) -> StackFiles:
         """Like `files`, for a stack that must exist."""

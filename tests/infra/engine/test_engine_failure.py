@@ -205,6 +205,16 @@ def test_second_writer_gets_a_concurrent_update_error(lab, thing):
     lab.up(lambda: None)
 
 
+def test_the_lock_of_another_tool_is_respected(lab):
+    lab.up(lambda: None)
+    theirs = lab.root / ".pulumi/locks/organization/shop/dev/7c1e.json"
+    theirs.write_text('{"pid": 1}')
+    with pytest.raises(automation.ConcurrentUpdateError, match="another tool"):
+        lab.up(lambda: None)
+    theirs.unlink()
+    lab.up(lambda: None)
+
+
 CRASHER = """
 import json, pathlib, sys, time
 import pulumi

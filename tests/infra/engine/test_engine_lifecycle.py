@@ -185,21 +185,6 @@ def test_invoke_answers_and_refuses_in_the_clouds_words(lab, thing):
         lab.up(program)
 
 
-def test_custom_timeouts_reach_the_provider(lab, thing):
-    seen = []
-    create = lab.fake.create
-
-    def watched(type, who, inputs, *, preview, timeout):  # noqa: A002
-        seen.append(timeout)
-        return create(type, who, inputs, preview=preview, timeout=timeout)
-
-    lab.fake.create = watched
-    timeouts = pulumi.CustomTimeouts(create="1h30m", delete="45s")
-    lab.up(lambda: thing("first", {}, pulumi.ResourceOptions(custom_timeouts=timeouts)) and None)
-    assert seen == [5400.0]
-    assert lab.resources["first"]["customTimeouts"] == {"create": 5400.0, "delete": 45.0}
-
-
 def test_string_and_file_assets_reach_the_provider_by_hash(lab, thing, tmp_path):
     path = tmp_path / "page.html"
     path.write_text("one")

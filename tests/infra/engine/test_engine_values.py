@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from infra.rehearsal.engine import values
 from infra.rehearsal.engine.errors import EngineError
 from infra.rehearsal.engine.marks import remark
-from infra.rehearsal.engine.monitor import seconds
 from infra.rehearsal.engine.paths import keep_old, parse
 from infra.rehearsal.engine.provider import UNKNOWN, Asset
 from infra.rehearsal.engine.values import LARGEST_WHOLE, Secret
@@ -127,13 +126,3 @@ def test_keep_old_takes_drops_and_keeps():
     news = {"a": 2, "list": [{"x": 8, "y": 8}, {"x": 9, "y": 9}], "extra": 4}
     got = keep_old(news, olds, ["a", "list[*].x", "extra", "gone"])
     assert got == {"a": 1, "list": [{"x": 1, "y": 8}, {"x": 2, "y": 9}], "gone": 3}
-
-
-@pytest.mark.parametrize(("text", "expected"), [("", None), ("45s", 45.0), ("1h30m", 5400.0), ("1.5m", 90.0)])
-def test_durations(text, expected):
-    assert seconds(text) == expected
-
-
-def test_bad_duration():
-    with pytest.raises(ValueError, match="soon"):
-        seconds("soon")
