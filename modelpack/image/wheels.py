@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from modelpack.errors import EcomdeployError
 from modelpack.image.download import sha256_of
+from modelpack.image.needed import needed
 from modelpack.image.parts import Wheel
 from modelpack.progress import Progress
 
@@ -38,7 +39,8 @@ def lock_wheels(
 ) -> tuple[Wheel, ...]:
     """The wheels that satisfy the requirements and all they need, by name, each with its sha256.
 
-    `without`: distributions to leave out, for those a package declares but our use never imports.
+    `without`: distributions to leave out, for those a package declares but our use never imports; what only they
+    need goes with them.
     Raises EcomdeployError when pip finds no set of wheels for the image's Python.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -48,11 +50,9 @@ def lock_wheels(
             [*options, "--target", folder, *_platform(python), *requirements], "resolve the image's packages"
         )
         data = json.loads(report.read_bytes())
-    dropped = {normal(name) for name in without}
-    wheels = [_wheel(item) for item in data["install"]]
-    return tuple(
-        sorted((wheel for wheel in wheels if wheel.name not in dropped), key=lambda wheel: wheel.name)
-    )
+    kept = needed(data["install"], requirements, without, python)
+    wheels = [wheel for item in data["install"] if (wheel := _wheel(item)).name in kept]
+    return tuple(sorted(wheels, key=lambda wheel: wheel.name))
 
 
 def fetch_wheels(

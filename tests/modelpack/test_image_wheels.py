@@ -51,6 +51,11 @@ def test_resolved_for_the_image_and_fetched_by_hash(index: pathlib.Path, tmp_pat
     wheels = lock_wheels(["shop-lib"])
     assert [(wheel.name, wheel.version) for wheel in wheels] == [("shop-dep", "2.1"), ("shop-lib", "1.0")]
     assert lock_wheels(["shop-lib"], without={"Shop_Dep"}) == wheels[1:]
+    package(index, "shop_search", "1.0", "shop-lib")
+    without = lock_wheels(["shop-search"], without={"shop-lib"})
+    assert [wheel.name for wheel in without] == ["shop-search"], "what only it needs goes with it"
+    both = lock_wheels(["shop-search", "shop-dep"], without={"shop-lib"})
+    assert [wheel.name for wheel in both] == ["shop-dep", "shop-search"]
     downloads = tmp_path / "downloads"
     paths = fetch_wheels(wheels, downloads, Silent())
     assert [path.name for path in paths] == ["shop_dep-2.1-py3-none-any.whl", "shop_lib-1.0-py3-none-any.whl"]
