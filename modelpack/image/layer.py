@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,17 @@ from modelpack.image.tree import Entry
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """What a layer will hold. `inputs` are all that `entries()` depends on; equal inputs, equal bytes."""
+    """What a layer will hold. `inputs` are all that `entries()` depends on; equal inputs, equal bytes.
+
+    `expected`: sha256 hex of files that were hashed for `inputs`, which must be the same when they are packed.
+    """
 
     role: str
     title: str
     inputs: tuple[str, ...]
     compression: str
     entries: Callable[[], Iterable[Entry]]
+    expected: Mapping[str, str] = field(default_factory=dict)
 
     def key(self) -> str:
         """The layer's name before it exists: inputs, compressor with its version, and the code that makes it."""
@@ -94,6 +98,11 @@ def _build(plan: LayerPlan, layout: Layout) -> Layer:
         entries = tuple(plan.entries())
         tar.write(entries, sink, seen)
         out(compressor.end())
+        for path, wanted in plan.expected.items():
+            if path in files and files[path].hexdigest() != wanted:
+                raise EcomdeployError(
+                    f"{path} changed while it was packed", hint="run the same command again"
+                )
         digest = f"sha256:{packed.hexdigest()}"
         pending.commit(digest)
     links = {entry.path: entry.target for entry in entries if entry.kind == "link"}

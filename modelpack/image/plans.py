@@ -95,8 +95,9 @@ def _of_mapping(
     bytecode: Bytecode = tuple,
 ) -> LayerPlan:
     entries: tuple[Entry, ...] = tree.of_mapping(prefix, files)
-    inputs = (*python, *(f"{entry.path} {entry.mode:o} {_digest(entry)}" for entry in entries))
-    return LayerPlan(role, title, inputs, compression, lambda: bytecode(entries))
+    digests = {entry.path: _digest(entry) for entry in entries}
+    inputs = (*python, *(f"{entry.path} {entry.mode:o} {digests[entry.path]}" for entry in entries))
+    return LayerPlan(role, title, inputs, compression, lambda: bytecode(entries), digests)
 
 
 def _digest(entry: Entry) -> str:

@@ -257,3 +257,16 @@ def test_wheels_that_are_hostile_or_odd(tmp_path: pathlib.Path) -> None:
     assert (deps / "bin/odd-tool").stat().st_mode & 0o111
     assert (deps / "share/odd.txt").exists()
     assert not list(deps.rglob("odd.h"))
+
+
+def test_a_file_that_changes_after_it_was_hashed_is_an_error(tmp_path: pathlib.Path) -> None:
+    from modelpack.image import plans
+    from modelpack.image.layer import make
+
+    parts = tiny_parts.parts(tmp_path)
+    model = plans.of(parts, None)[-1]
+    path = parts.model["model.onnx"]
+    assert isinstance(path, pathlib.Path)
+    path.write_bytes(path.read_bytes()[::-1])
+    with pytest.raises(EcomdeployError, match=r"model\.onnx changed while it was packed"):
+        make(model, Layout(tmp_path / "layout"))
