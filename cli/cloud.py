@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,9 +69,29 @@ def status(as_json: options.AsJson = False) -> None:
         show.document({"running": True, **found})
         return
     for name, value in found.items():
-        show.say(f"{name:12} {value if not isinstance(value, list) else ''}".rstrip())
-        for item in value if isinstance(value, list) else ():
-            show.say(f"{'':12} {item}")
+        if name == "endpoints":
+            told = [line for endpoint in value for line in endpoint_in_words(endpoint)]
+        else:
+            told = [str(item) for item in value] if isinstance(value, list) else [in_words(value)]
+        for index, line in enumerate(told or ["none"]):
+            show.say(f"{name if index == 0 else '':14} {line}")
+
+
+def endpoint_in_words(endpoint: dict[str, Any]) -> list[str]:
+    """One endpoint and the servers behind it."""
+    failure = f": {endpoint['failure']}" if endpoint["failure"] else ""
+    lines = [f"{endpoint['name']} {endpoint['status']}{failure}, on {endpoint['configuration']}"]
+    return lines + [
+        f"  server {server['pid']} on port {server['port']} ({endpoint['isolation']}) from {server['image']}"
+        for server in endpoint["servers"]
+    ]
+
+
+def in_words(value: Any) -> str:
+    """A plain value, or a small mapping as "mutating 3, reading 4"."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number}" for name, number in value.items())
+    return str(value)
 
 
 def reset(yes: options.Yes = False, as_json: options.AsJson = False) -> None:

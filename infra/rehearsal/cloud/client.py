@@ -19,6 +19,8 @@ from modelpack.home import Home
 from modelpack.progress import Progress, Silent
 
 LARGEST_LOG = 8 * 2**20
+PATIENCE = 2.0
+"""Seconds of waiting before a start explains itself."""
 START_SECONDS = 240.0
 """How long a start may take: it includes bringing the model servers of live endpoints back up."""
 
@@ -212,7 +214,7 @@ class LocalCloud:
                 raise EcomdeployError("the local cloud ended while it started", hint=f"see {self.folder.log}")
             if health["ready"]:
                 return health
-            if not said:
+            if not said and time.monotonic() > deadline - START_SECONDS + PATIENCE:
                 progress.note("Bringing the model servers of live endpoints back up.")
                 said = True
             time.sleep(0.05)
