@@ -51,7 +51,7 @@ def roll(traffic: Traffic, route: Route, old: Release | None, new: Release, prog
     still = arrive(traffic, route.back, old, progress)
     if still:
         what = f"release {new.number} did not verify: {cause}. Release {old.number} does not either: "
-        raise Unhealthy(what + "; ".join(still), hint="ecomdeploy status, ecomdeploy logs")
+        raise Unhealthy(what + "; ".join(still), hint="ecomdeploy status")
     raise Unhealthy(f"release {new.number} did not verify: {cause}. Release {old.number} serves")
 
 
