@@ -4,12 +4,12 @@ It is a means, not a rival: it does what the stacks of this repository need, by 
 program and the same state on disk, and refuses the rest by name. The real CLI was never run against it.
 
     command -> arguments, workplace, project        a command line, where it stands
-      stack_commands, config_commands               what needs no engine
-      operations                                    the frame around preview, up, refresh, destroy
+      stack_commands                                what needs no engine
+      operations, lock                              the frame around preview, up, refresh, destroy; one writer
         program, child -> monitor                   runs the program; gRPC towards it
           execute -> steps (pure), paths, marks     checks, compares, decides
             effects -> hosts -> provider            calls, in parallel; the in-process provider protocol
               journal -> state, resource, crypt     intent and result on disk, secrets encrypted
-        resume, refresh, lock                       after a kill; drift; one writer
-        events, display                             what others get to see
+        reality                                     after a kill; drift
+        events                                      what others get to see
 """

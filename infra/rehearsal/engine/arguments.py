@@ -10,8 +10,14 @@ from infra.rehearsal.engine.errors import EngineError, Unsupported
 
 VALUED: Final = {"--stack", "--message", "--parallel", "--client", "--event-log", "--secrets-provider"}
 PAGING: Final = {"--page-size", "--page"}
-SWITCHES: Final = {"--refresh", "--preview-only", "--clear-pending-creates", "--json", "--show-secrets"}
-LASTING: Final = {"--secret", "--force", "--preserve-config"}
+SWITCHES: Final = {
+    "--refresh",
+    "--preview-only",
+    "--clear-pending-creates",
+    "--json",
+    "--show-secrets",
+    "--secret",
+}
 VALUED_IN_VAIN: Final = {"--exec-kind", "--color", "--verbose", "--tracing"}
 SWITCHES_IN_VAIN: Final = {"--yes", "--non-interactive", "--skip-preview", "--plaintext", "--debug"}
 QUIETING_IN_VAIN: Final = {"--suppress-outputs", "--suppress-progress", "--logflow", "--logtostderr"}
@@ -55,7 +61,7 @@ def parse(line: Sequence[str]) -> Arguments:
             if not equals and not rest:
                 raise EngineError(f"{name} needs a value")
             flags[name] = value if equals else rest.pop(0)
-        elif word in SWITCHES | LASTING | SWITCHES_IN_VAIN | QUIETING_IN_VAIN:
+        elif word in SWITCHES | SWITCHES_IN_VAIN | QUIETING_IN_VAIN:
             flags[word] = ""
         else:
             raise Unsupported(f"the flag {word}")

@@ -140,17 +140,14 @@ class Effects:
                     if not running:
                         break
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        self._ended(future, doomed[running[future]])
-                        order.done(running.pop(future))
+                        index, error = running.pop(future), future.exception()
+                        order.done(index)
+                        if error is not None and not isinstance(error, Stopped):
+                            self.fail(str(error), doomed[index].urn)
             except BaseException:  # Ctrl-C: what waits for a thread does not start any more
                 self.failed = True
                 raise
         self.guard()
-
-    def _ended(self, future: Future[None], resource: Resource) -> None:
-        error = future.exception()
-        if error is not None and not isinstance(error, Stopped):
-            self.fail(str(error), resource.urn)
 
 
 def describe(error: Exception) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from infra.rehearsal.engine import paths, steps
 from infra.rehearsal.engine.effects import Effects, describe
@@ -22,22 +22,17 @@ from infra.rehearsal.engine.steps import Goal, Op, Step, Verdict
 from infra.rehearsal.engine.values import UNKNOWN_TEXT, has_unknown, strip
 
 
-@dataclass(frozen=True)
-class Scene:
-    """Where an operation plays."""
-
-    project: str
-    stack: str
-    config: Mapping[str, str]
-    """Plain values by full key ("aws:region"); of secrets too, so handle with care."""
-
-
 class Deployment:
-    """One run of a program against the state, or its preview. `register` is called from many threads."""
+    """One run of a program against the state, or its preview. `register` is called from many threads.
 
-    def __init__(self, scene: Scene, effects: Effects) -> None:
-        self.scene = scene
+    `config` has plain values by full key ("aws:region"); of secrets too, so handle with care.
+    """
+
+    def __init__(self, project: str, stack: str, config: Mapping[str, str], effects: Effects) -> None:
+        self.project = project
+        self.stack = stack
         self.effects = effects
+        self._config = config
         self._journal = effects.journal
         self._hosts = effects.hosts
         self._events = effects.events
@@ -77,8 +72,7 @@ class Deployment:
 
     def invoke(self, token: str, args: Values, provider: str, version: str) -> Values:
         """Answer a data source; raises `Refused` or `EngineError`."""
-        urn = provider.rpartition("::")[0] or self._default_provider(package_of(token), version).urn
-        host = self._hosts.get(urn)
+        host = self._hosts.get(self._provider(provider.rpartition("::")[0], package_of(token), version).urn)
         with self.effects.slots:
             return host.invoke(token, strip(args))
 
@@ -120,14 +114,16 @@ class Deployment:
         self._events.after(Step(verdict.op, old, resource, verdict))
         return resource
 
-    def _default_provider(self, package: str, version: str) -> Resource:
-        """What the engine makes where the program names no provider; configured from the stack's config."""
+    def _provider(self, urn: str, package: str, version: str) -> Resource:
+        """The one named, else a default one that the engine makes, configured from the stack's config."""
+        if urn:
+            return self._hosts.resource(urn)
         name = "default" + (f"_{version}" if version else "").replace(".", "_")
-        urn = urn_of(self.scene.stack, self.scene.project, "", PROVIDER_PREFIX + package, name)
+        urn = urn_of(self.stack, self.project, "", PROVIDER_PREFIX + package, name)
         with self._generating:
             if urn not in self._current:
                 inputs: Values = {"version": version} if version else {}
-                for key, value in self.scene.config.items():
+                for key, value in self._config.items():
                     namespace, _, name = key.partition(":")
                     if namespace == package:
                         inputs[name] = value
@@ -138,12 +134,7 @@ class Deployment:
         self._events.redactor.learn(goal.inputs)
         with self._generating:
             self.effects.guard()
-            urn = goal.provider.rpartition("::")[0]
-            provider = (
-                self._hosts.resource(urn)
-                if urn
-                else self._default_provider(package_of(goal.type), goal.version)
-            )
+            provider = self._provider(goal.provider_urn, package_of(goal.type), goal.version)
             old = self._claim(goal.urn)
             live = old if old is not None and not old.pending_replacement else None
             wanted = goal.inputs
@@ -187,15 +178,11 @@ class Deployment:
 
     def _diff(self, old: Resource, draft: Resource) -> Diffed:
         diffed = self._hosts.diff(replace(old, provider=draft.provider), draft.inputs)
-        before, after = self._hosts.resource(old.provider_urn), self._hosts.resource(draft.provider_urn)
-        if any(
-            strip(before.inputs.get(key)) != strip(after.inputs.get(key))
-            for key in steps.FIXED_PROVIDER_INPUTS
-        ):
-            return replace(
-                diffed, changed=(*diffed.changed, "provider"), replaces=(*diffed.replaces, "provider")
-            )
-        return diffed
+        providers = [self._hosts.resource(one.provider_urn) for one in (old, draft)]
+        before, after = (strip(provider.inputs.get(steps.REGION)) for provider in providers)
+        if before == after:
+            return diffed
+        return replace(diffed, changed=(*diffed.changed, "provider"), replaces=(*diffed.replaces, "provider"))
 
     def _delete_first(self, old: Resource) -> Resource:
         """Delete what depends on `old`, then `old` itself; returns the mark that it will come back."""

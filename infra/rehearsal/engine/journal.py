@@ -26,7 +26,7 @@ class Journal:
         self._pending: dict[int, Operation] = dict(enumerate(snapshot.pending))
         self._tokens = itertools.count(len(snapshot.pending))
         self._write = write
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._disk = threading.Lock()
         self._changes = 0
         self._written = 0
@@ -34,10 +34,8 @@ class Journal:
     def snapshot(self) -> Snapshot:
         """What a write would put on disk now."""
         with self._lock:
-            return self._snapshot()
-
-    def _snapshot(self) -> Snapshot:
-        return Snapshot((*self._settled, *self._waiting), tuple(self._pending.values()), self._salt)
+            resources = (*self._settled, *self._waiting)
+            return Snapshot(resources, tuple(self._pending.values()), self._salt)
 
     def pending(self) -> dict[int, Operation]:
         """Operations whose end is not known, by token."""
@@ -132,7 +130,7 @@ class Journal:
             if self._written >= wanted and not durable:
                 return
             with self._lock:
-                snapshot, covered = self._snapshot(), self._changes
+                snapshot, covered = self.snapshot(), self._changes
             self._write(snapshot, durable)
             self._written = covered
 

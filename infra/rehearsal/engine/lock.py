@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from infra.rehearsal.engine.errors import EngineError
 from infra.rehearsal.engine.resource import now
@@ -25,12 +25,18 @@ OURS: Final = "embedded-engine.json"
 @contextlib.contextmanager
 def held(files: StackFiles) -> Iterator[None]:
     """Hold the stack's lock; raises `EngineError` in the words of a concurrent update."""
+    files.locks.mkdir(parents=True, exist_ok=True)
     mine = files.locks / OURS
-    with _opened(files) as file:
-        live = working(files, file)
-        if live:
+    with (files.locks / ".guard").open("w") as guard:
+        others = [f"another tool ({path})" for path in files.locks.glob("*.json") if path != mine]
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            others.append(_owner(mine))
+        if others:
             raise EngineError(
-                f"the stack is currently locked by {'; '.join(live)}. Wait until that has ended"
+                f"the stack is currently locked by {'; '.join(others)}: interrupt it there (Ctrl-C), or wait. "
+                "If it is killed, the next command picks up where it stopped"
             )
         owner = {"pid": os.getpid(), "hostname": socket.gethostname(), "timestamp": now()}
         write_atomically(mine, json.dumps(owner))
@@ -40,25 +46,9 @@ def held(files: StackFiles) -> Iterator[None]:
             mine.unlink(missing_ok=True)
 
 
-def owners(files: StackFiles) -> list[str]:
-    """Who is at work on the stack, in words."""
-    with _opened(files) as file:
-        return working(files, file)
-
-
-def working(files: StackFiles, file: IO[str]) -> list[str]:
-    """Takes the lock on `file` if nobody else is at work; says in words who is."""
-    live = [f"another tool ({path})" for path in files.locks.glob("*.json") if path.name != OURS]
+def _owner(path: Path) -> str:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        with contextlib.suppress(OSError, ValueError):
-            owner = json.loads((files.locks / OURS).read_text())
-            return [f"pid {owner['pid']} on {owner['hostname']} since {owner['timestamp']}", *live]
-        return ["a process that has just begun", *live]
-    return live
-
-
-def _opened(files: StackFiles) -> IO[str]:
-    files.locks.mkdir(parents=True, exist_ok=True)
-    return Path(files.locks, ".guard").open("w")
+        owner = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return "a process that has just begun"
+    return f"pid {owner['pid']} on {owner['hostname']} since {owner['timestamp']}"

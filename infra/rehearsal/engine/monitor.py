@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf import empty_pb2
+from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, resource_pb2, resource_pb2_grpc
 
 from infra.rehearsal.engine import values
@@ -26,15 +27,8 @@ from infra.rehearsal.engine.steps import Goal
 
 STACK_REFERENCE: Final = "pulumi:pulumi:StackReference"
 FEATURES: Final = (resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,)
-SEVERITIES: Final = {0: "debug", 1: "info", 2: "warning", 3: "error"}
 THREADS: Final = 96
 """More than the SDK's own 4 x parallel workers: waiting registrations never keep a log message out."""
-CHANNEL: Final = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.so_reuseport", 0),
-]
 
 
 def refuse_extras(request: Any) -> None:
@@ -70,8 +64,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
 
     def GetDeploymentInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
         return resource_pb2.DeploymentInfo(
-            project=self._deployment.scene.project,
-            stack=self._deployment.scene.stack,
+            project=self._deployment.project,
+            stack=self._deployment.stack,
             organization="organization",
             dryRun=self._deployment.effects.preview,
             supportedFeatures=FEATURES,
@@ -87,9 +81,9 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             )
 
     def _goal(self, request: Any) -> Goal:
-        scene = self._deployment.scene
+        place = self._deployment
         return Goal(
-            urn=urn_of(scene.stack, scene.project, request.parent, request.type, request.name),
+            urn=urn_of(place.stack, place.project, request.parent, request.type, request.name),
             type=request.type,
             custom=request.custom,
             inputs=values.from_wire(request.object, self._folder),
@@ -162,7 +156,7 @@ class Log(engine_pb2_grpc.EngineServicer):
         self._root = ""
 
     def Log(self, request: Any, context: Any) -> Any:  # noqa: N802
-        severity = SEVERITIES[request.severity]
+        severity = engine_pb2.LogSeverity.Name(request.severity).lower()
         if severity != "debug" and "Resource monitor has terminated" not in request.message:
             self._events.diagnostic(severity, request.message, request.urn)
         return empty_pb2.Empty()
@@ -179,7 +173,7 @@ class Log(engine_pb2_grpc.EngineServicer):
 def serving(deployment: Deployment, events: Events, folder: Path) -> Iterator[str]:
     """Serve one operation's program; yields the address, for both services."""
     pool = ThreadPoolExecutor(THREADS)
-    server = grpc.server(pool, options=CHANNEL)
+    server = grpc.server(pool, options=_GRPC_CHANNEL_OPTIONS)
     resource_pb2_grpc.add_ResourceMonitorServicer_to_server(Monitor(deployment, events, folder), server)
     engine_pb2_grpc.add_EngineServicer_to_server(Log(events), server)
     port = server.add_insecure_port("127.0.0.1:0")

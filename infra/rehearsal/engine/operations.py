@@ -16,7 +16,7 @@ from infra.rehearsal.engine import lock, monitor, program
 from infra.rehearsal.engine.effects import Effects
 from infra.rehearsal.engine.errors import EngineError, Stopped
 from infra.rehearsal.engine.events import Events
-from infra.rehearsal.engine.execute import Deployment, Scene
+from infra.rehearsal.engine.execute import Deployment
 from infra.rehearsal.engine.hosts import Hosts
 from infra.rehearsal.engine.journal import Journal
 from infra.rehearsal.engine.provider import ProviderFactory
@@ -97,8 +97,7 @@ class Operation:
 
     def _program(self, effects: Effects) -> None:
         project, client = self._place.project, self._place.arguments.flags.get("--client")
-        scene = Scene(project.name, self._files.stack, self._plain)
-        deployment = Deployment(scene, effects)
+        deployment = Deployment(project.name, self._files.stack, self._plain, effects)
         asset_folder = Path.cwd() if client else project.folder
         with monitor.serving(deployment, self._events, asset_folder) as address:
             request = language_pb2.RunRequest(

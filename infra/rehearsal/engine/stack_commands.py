@@ -39,19 +39,14 @@ def select(place: Workplace, say: Print) -> None:
 
 
 def remove(place: Workplace, say: Print) -> None:
-    """`stack rm NAME`: refuses while it holds resources, unless --force."""
+    """`stack rm NAME`: refuses while it holds resources."""
     files = place.existing(place.arguments.word(2))
     with lock.held(files):
         latest = files.latest()
-        held = latest.get("resources") or latest.get("pending_operations")
-        if held and "--force" not in place.arguments.flags:
-            raise EngineError(
-                f"'{files.stack}' still has resources; removal rejected. Destroy it first, or use --force"
-            )
-        config = place.config(files)
+        if latest.get("resources") or latest.get("pending_operations"):
+            raise EngineError(f"'{files.stack}' still has resources; removal rejected. Destroy it first")
+        place.config(files).path.unlink(missing_ok=True)
         files.remove()
-        if "--preserve-config" not in place.arguments.flags:
-            config.path.unlink(missing_ok=True)
     say(f"Stack '{files.stack}' has been removed!")
 
 
@@ -81,15 +76,10 @@ def history(place: Workplace, say: Print) -> None:
 
 
 def cancel(place: Workplace, say: Print) -> None:
-    """`cancel`: says who is at work; a lock whose process is gone needs no cancelling."""
+    """`cancel`: says who is at work; the lock of a process that is gone is gone with it."""
     files = place.existing()
-    live = lock.owners(files)
-    if not live:
+    with lock.held(files):
         raise EngineError(f"no update of stack '{files.stack}' is in progress; there is nothing to cancel")
-    raise EngineError(
-        f"the update of stack '{files.stack}' is done by {'; '.join(live)}: interrupt it there (Ctrl-C). "
-        "If it is killed, the next command takes over its lock and picks up where it stopped"
-    )
 
 
 def set_config(place: Workplace, say: Print) -> None:

@@ -14,8 +14,8 @@ from infra.rehearsal.engine.errors import EngineError, Unsupported
 from infra.rehearsal.engine.provider import Diffed, Values
 from infra.rehearsal.engine.resource import Resource
 
-FIXED_PROVIDER_INPUTS: Final = ("region",)
-"""A provider whose resources would live elsewhere after a change of these."""
+REGION: Final = "region"
+"""The input of a provider that says where its resources live."""
 
 
 PROTECTED: Final = (
@@ -125,10 +125,9 @@ def decide_plain(goal: Goal, old: Resource | None) -> Verdict:
     changed = tuple(
         key for key in sorted({*old.inputs, *goal.inputs}) if old.inputs.get(key) != goal.inputs.get(key)
     )
-    moved = [key for key in changed if key in FIXED_PROVIDER_INPUTS]
-    if old.is_provider and moved and not old.is_default_provider:
+    if REGION in changed and old.is_provider and not old.is_default_provider:
         raise EngineError(
-            f"provider {old.name}: {', '.join(moved)} cannot change in place, since its resources would be "
+            f"provider {old.name}: {REGION} cannot change in place, since its resources would be "
             "looked for elsewhere; destroy the stack first, or use the Pulumi CLI"
         )
     return Verdict(Op.UPDATE if changed else Op.SAME, changed)

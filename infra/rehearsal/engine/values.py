@@ -32,8 +32,6 @@ BLINDED: Final = "[secret]"
 LARGEST_WHOLE: Final = 2**53
 """Above this a double no longer holds every whole number, so it stays a float."""
 
-Signed = Callable[[dict[str, Any]], Any]
-
 
 @dataclass(frozen=True)
 class Secret:
@@ -65,7 +63,7 @@ def decode(value: Any, reveal: Callable[[str], str]) -> Any:
     return _decode(value, rebuild)
 
 
-def _decode(value: Any, rebuild: Signed) -> Any:
+def _decode(value: Any, rebuild: Callable[[dict[str, Any]], Any]) -> Any:
     """JSON-like data to values; `rebuild` gets the decoded fields of what is signed as secret or asset."""
     if isinstance(value, list):
         return [_decode(item, rebuild) for item in value]
