@@ -12,7 +12,22 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from cli import cloud, doctor, down, init, pack, plan, platform, predict, releases, rollback, show, status, up
+from cli import (
+    cloud,
+    doctor,
+    down,
+    init,
+    logs,
+    pack,
+    plan,
+    platform,
+    predict,
+    releases,
+    rollback,
+    show,
+    status,
+    up,
+)
 from modelpack.errors import EcomdeployError
 
 EPILOG = "Start with: ecomdeploy init recommendation shop && cd shop && ecomdeploy up"
@@ -54,6 +69,7 @@ def application() -> typer.Typer:
         ("rollback", rollback.rollback),
         ("down", down.down),
         ("pack", pack.pack),
+        ("logs", logs.logs),
         ("doctor", doctor.doctor),
     ):
         app.command(name)(command)

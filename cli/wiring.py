@@ -114,6 +114,11 @@ def traffic(spec: Spec) -> Traffic:
     return Place(Path(), spec, Silent()).traffic
 
 
+def aws_client(spec: Spec, service: str) -> Any:
+    """A client of the environment's cloud."""
+    return Place(Path(), spec, Silent()).session.client(service)
+
+
 def isolation(spec: Spec) -> str:
     """How the local cloud keeps model servers apart; "" for a real cloud."""
     running = local_cloud().running() if spec.environment.cloud == "local" else None

@@ -1,0 +1,59 @@
+"""`ecomdeploy logs`: what the model servers of a release wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import options, show, wiring
+from modelpack.errors import BadInput
+
+
+def logs(
+    environment: options.Environment = "local",
+    folder: options.Folder = Path(),
+    as_json: options.AsJson = False,
+    release: Annotated[int | None, typer.Option(help="Which release; default: the live one.")] = None,
+    lines: Annotated[int, typer.Option(min=1, max=10_000, help="How many, from the end.")] = 50,
+) -> None:
+    """The last lines, one JSON object each as the server writes them."""
+    spec = wiring.load_spec(folder, environment)
+    ledger = wiring.ledger(folder, spec)
+    wanted = ledger.find(release) if release is not None else ledger.live()
+    if wanted is None:
+        raise BadInput(
+            f"nothing of {spec.name} is live", hint="ecomdeploy logs --release N, or ecomdeploy up"
+        )
+    if spec.environment.cloud == "local":
+        found = local(wanted.pack.digest, lines)
+    else:
+        found = cloudwatch(wiring.aws_client(spec, "logs"), spec.name, lines)
+    if as_json:
+        show.document({"release": wanted.number, "lines": found})
+        return
+    for line in found:
+        show.say(line)
+
+
+def local(digest: str, lines: int) -> list[str]:
+    """From the local cloud's files, which are named by the image's digest; the newest server's last."""
+    named = f"{digest.removeprefix('sha256:')[:8]}-*.log"
+    files = sorted(
+        (wiring.home().cloud / "models" / "logs").glob(named), key=lambda file: file.stat().st_mtime
+    )
+    return [line for file in files for line in file.read_text(errors="replace").splitlines()][-lines:]
+
+
+def cloudwatch(client: Any, endpoint: str, lines: int) -> list[str]:
+    """From CloudWatch Logs, where SageMaker puts an endpoint's output.
+
+    Source: docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html.
+    """
+    from infra.aws_session import refusals
+
+    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    with refusals(f"reading {group}"):
+        answer = client.filter_log_events(logGroupName=group, limit=lines)
+    return [event["message"].rstrip() for event in answer["events"]]
