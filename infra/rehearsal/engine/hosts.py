@@ -64,26 +64,25 @@ class Hosts:
             raise EngineError(f"provider {resource.name} for {package}: {error}") from error
         return provider
 
+    def _of(self, resource: Resource) -> Provider:
+        return self.get(resource.provider_urn)
+
     def create(self, draft: Resource, *, preview: bool) -> Made:
         """Create a draft."""
         inputs = strip(draft.inputs)
-        return self.get(draft.provider_urn).create(
-            draft.type, draft.who, inputs, preview=preview, timeout=None
-        )
+        return self._of(draft).create(draft.type, draft.who, inputs, preview=preview, timeout=None)
 
     def read(self, old: Resource) -> Found | None:
         """Read a resource back."""
-        return self.get(old.provider_urn).read(old.type, old.id, strip(old.inputs), strip(old.outputs))
+        return self._of(old).read(old.type, old.id, strip(old.inputs), strip(old.outputs))
 
     def diff(self, old: Resource, news: Values) -> Diffed:
         """Compare a resource with new inputs."""
-        return self.get(old.provider_urn).diff(
-            old.type, old.id, strip(old.inputs), strip(old.outputs), strip(news)
-        )
+        return self._of(old).diff(old.type, old.id, strip(old.inputs), strip(old.outputs), strip(news))
 
     def update(self, old: Resource, draft: Resource, *, preview: bool) -> Made:
         """Update a resource in place."""
-        outputs = self.get(draft.provider_urn).update(
+        outputs = self._of(draft).update(
             draft.type,
             old.id,
             strip(old.inputs),
@@ -96,9 +95,7 @@ class Hosts:
 
     def delete(self, old: Resource) -> None:
         """Delete a resource."""
-        self.get(old.provider_urn).delete(
-            old.type, old.id, strip(old.inputs), strip(old.outputs), timeout=None
-        )
+        self._of(old).delete(old.type, old.id, strip(old.inputs), strip(old.outputs), timeout=None)
 
 
 def configuration(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,11 +56,9 @@ def output(place: Workplace, say: Print) -> None:
     resources = [one for one in files.latest().get("resources") or () if one["type"] == STACK_TYPE]
     (stack,) = snapshot_from_json({"resources": resources}, place.state_vault(files)).resources or (None,)
     outputs = stack.outputs if stack else {}
-    if "--show-secrets" in place.arguments.flags:
-        say(json.dumps(blind(strip(outputs))))
-    else:
-        masked = {name: BLINDED if isinstance(one, Secret) else one for name, one in outputs.items()}
-        say(json.dumps(blind(masked)))
+    reveal = "--show-secrets" in place.arguments.flags
+    masked = {name: BLINDED if isinstance(one, Secret) else one for name, one in outputs.items()}
+    say(json.dumps(blind(strip(outputs) if reveal else masked)))
 
 
 def history(place: Workplace, say: Print) -> None:

@@ -71,8 +71,6 @@ class StackFiles:
         """DeploymentV3 as it lies there, {} where nothing was deployed; raises `EngineError`."""
         try:
             document = json.loads(self.checkpoint.read_text())
-        except FileNotFoundError:
-            raise EngineError(f"no stack named '{self.stack}' found") from None
         except ValueError as error:
             words = f"{self.checkpoint} is not JSON ({error}); {self.backup.name} is the one before"
             raise EngineError(words) from None
