@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,14 +86,20 @@ class Split:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+def stacked(parts: Sequence[Part]) -> Part:
+    """All parts' rows, one part after the other."""
+    first = parts[0]
+    return Part(
+        {name: np.concatenate([part.inputs[name] for part in parts]) for name in first.inputs},
+        np.concatenate([part.target for part in parts]),
+        np.concatenate([part.groups for part in parts]),
+        {name: np.concatenate([part.more[name] for part in parts]) for name in first.more},
+    )
+
+
 def joined(first: Part, second: Part) -> Part:
     """Both parts' rows, one after the other."""
-    return Part(
-        {name: np.concatenate([array, second.inputs[name]]) for name, array in first.inputs.items()},
-        np.concatenate([first.target, second.target]),
-        np.concatenate([first.groups, second.groups]),
-        {name: np.concatenate([array, second.more[name]]) for name, array in first.more.items()},
-    )
+    return stacked((first, second))
 
 
 def by_time(rows: Part, time: NDArray[Any], validation_from: float, test_from: float) -> Split:
