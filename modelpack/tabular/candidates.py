@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelpack.progress import Progress
 from modelpack.tabular import boosting, linear, training
 from modelpack.tabular.boosting import Boosting
-from modelpack.tabular.frame import BINARY, Column, Part
+from modelpack.tabular.frame import BINARY, Category, Column, Part
 from modelpack.tabular.model import Tabular
 from modelpack.tabular.selection import Candidate
 from modelpack.tabular.training import Dense
@@ -32,8 +32,9 @@ def usual(
         return boosting.train(columns, task, part, forest, seed, progress, scale)
 
     widths = "-".join(str(width) for width in layers.hidden)
+    embeddings = ", embeddings for ids" if any(isinstance(one, Category) for one in columns) else ""
     both = (
-        Candidate("dense layers", f"PyTorch, {widths}, embeddings for ids, {epochs} epochs", dense_layers),
+        Candidate("dense layers", f"PyTorch, {widths}{embeddings}, {epochs} epochs", dense_layers),
         Candidate("boosted trees", f"LightGBM, {forest.rounds} trees of {forest.leaves} leaves", boosted),
     )
     first = Candidate("logistic regression", "Newton's method on standardised numbers", logistic)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KIND = "tabular/1"
 OWN_KEYS = ("kind", "shape", "usecase")
-CLIP = 8.0
+CLIP = 20.0
 """Standard deviations: what lies further out counts as that far."""
 ROWS_AT_ONCE = 4096
 
@@ -196,7 +196,7 @@ def save(model: Tabular, path: Path, usecase: str) -> None:
     save_file(tensors, str(path), metadata={METADATA_KEY: json.dumps(config, sort_keys=True)})
 
 
-def load(path: Path, config: Mapping[str, Any]) -> Tabular:
+def load(path: Path, config: Mapping[str, Any], kind: type[Tabular] = Tabular) -> Tabular:
     """The model that `save` wrote; `config` is its metadata. In evaluation mode. Raises ValueError for other."""
     from safetensors.torch import load_file
 
@@ -208,7 +208,7 @@ def load(path: Path, config: Mapping[str, Any]) -> Tabular:
     shape = Shape(**fields)
     if shape.task not in (BINARY, AMOUNT):
         raise ValueError(f"unknown task {shape.task!r}")
-    model = Tabular(shape)
+    model = kind(shape)
     model.load_state_dict(load_file(str(path)))
     for vocabulary in model.known():
         vocabulary.know(vocabulary.ids.clone())

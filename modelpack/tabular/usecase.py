@@ -33,6 +33,8 @@ class TabularUseCase(UseCase[Split]):
     columns: ClassVar[tuple[Column, ...]]
     task: ClassVar[str] = BINARY
     scale: ClassVar[str | None] = None
+    output: ClassVar[str] = "prediction"
+    """The amount's name among the outputs."""
     passes: ClassVar[tuple[str, ...]] = ("onnx", "int8")
     max_batch: ClassVar[int] = 128
     training_tools: ClassVar[tuple[str, ...]] = ("lightgbm",)
@@ -100,9 +102,15 @@ class TabularUseCase(UseCase[Split]):
                 hint="take a file that `ecomdeploy pack` trained, or an .onnx file",
             )
         try:
-            return tabular.load(path, config)
+            return tabular.load(path, config, self.module())
         except Exception as error:
             raise BadInput(f"the tensors do not fit the model: {error}", where=str(path)) from error
+
+    def module(self) -> type[Tabular]:
+        """The torch class that ships; a use case that adds to the answers subclasses `Tabular`."""
+        from modelpack.tabular.model import Tabular
+
+        return Tabular
 
     def candidates_compared(self, model: Tabular) -> Sequence[Mapping[str, Any]]:
         found: Sequence[Mapping[str, Any]] = model.notes.get("candidates", ())
@@ -114,7 +122,7 @@ class TabularUseCase(UseCase[Split]):
     def tabular_outputs(self) -> tuple[Tensor, ...]:
         """What the module answers."""
         if self.task == AMOUNT:
-            return (Tensor("prediction", "FP32", (-1,)),)
+            return (Tensor(self.output, "FP32", (-1,)),)
         return Tensor("probability", "FP32", (-1,)), Tensor("decision", "INT64", (-1,))
 
     def signature(self) -> Signature:
