@@ -48,8 +48,8 @@ def holds(requirement: Requirement, extras: Collection[str], python: str) -> boo
     """Whether a requirement counts in the image: Linux, x86-64, its Python, and these extras."""
     if requirement.marker is None:
         return True
-    image = {
-        **default_environment(),
+    image: dict[str, str] = {
+        **{key: str(value) for key, value in default_environment().items()},
         "python_version": python,
         "sys_platform": "linux",
         "platform_system": "Linux",

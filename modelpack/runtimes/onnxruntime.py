@@ -5,6 +5,7 @@ One intra-op thread: a request is far below a millisecond, and the server scales
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -38,6 +39,8 @@ class OnnxRuntime(Runtime):
         return (f"onnxruntime=={version('onnxruntime')}", *SERVER)
 
     def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
+        # Its Linux wheels send telemetry unless told not to before the import.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -52,7 +52,9 @@ class Terminal:
         )  # fmt: skip
         typed = Typed(done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in typed.err, typed.err
-        assert expect is None or typed.code == expect, f"{arguments}: exit {typed.code}\n{typed.out}\n{typed.err}"
+        assert expect is None or typed.code == expect, (
+            f"{arguments}: exit {typed.code}\n{typed.out}\n{typed.err}"
+        )
         return typed
 
     def killed(self, *arguments: str, when: Callable[[str], bool]) -> int:
