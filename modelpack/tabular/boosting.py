@@ -25,6 +25,7 @@ class Boosting:
 
     rounds: int = 300
     leaves: int = 31
+    depth: int = 8
     learning_rate: float = 0.05
     rows_per_leaf: int = 50
     feature_share: float = 0.8
@@ -75,6 +76,7 @@ def grown(
     options = {
         "objective": boosting.objective or ("binary" if task == BINARY else "regression_l1"),
         "num_leaves": boosting.leaves,
+        "max_depth": boosting.depth,
         "learning_rate": boosting.learning_rate,
         "min_data_in_leaf": boosting.rows_per_leaf,
         "feature_fraction": boosting.feature_share,

