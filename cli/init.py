@@ -13,12 +13,12 @@ from modelpack.errors import BadInput
 
 
 def init(
-    usecase: Annotated[str, typer.Argument(help="recommendation")],
+    usecase: Annotated[str, typer.Argument(help="recommendation, search, fraud, pricing ...")],
     folder: Annotated[Path | None, typer.Argument(help="Where; default: the use case's name.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Write a project that `ecomdeploy up` ships as it stands."""
-    usecase = wiring.known_usecase(usecase)
+    epochs = wiring.default_epochs(usecase)
     folder = folder or Path(usecase)
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file, not a folder", hint=f"ecomdeploy init {usecase} another-name")
@@ -26,7 +26,7 @@ def init(
     if spec.exists():
         raise BadInput(f"{spec} is already there and stays as it is", hint=f"cd {folder} && ecomdeploy up")
     folder.mkdir(parents=True, exist_ok=True)
-    spec.write_text(template("ecomdeploy.yaml.tmpl", usecase, folder), encoding="utf-8")
+    spec.write_text(template("ecomdeploy.yaml.tmpl", usecase, folder, epochs), encoding="utf-8")
     ignore = folder / ".gitignore"
     if not ignore.exists():
         ignore.write_text(".ecomdeploy/\n", encoding="utf-8")
@@ -37,10 +37,13 @@ def init(
     show.next_step(f"cd {folder} && ecomdeploy up", "on this machine; no account, nothing leaves it")
 
 
-def template(name: str, usecase: str, folder: Path) -> str:
-    """A template of cli/templates with its three words filled in."""
+def template(name: str, usecase: str, folder: Path, epochs: int) -> str:
+    """A template of cli/templates with its words filled in."""
     text = (resources.files("cli") / "templates" / name).read_text(encoding="utf-8")
-    return text.replace("@USECASE@", usecase).replace("@SERVICE@", service_name(folder, usecase))
+    words = {"USECASE": usecase, "SERVICE": service_name(folder, usecase), "EPOCHS": str(epochs)}
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    return text
 
 
 def service_name(folder: Path, usecase: str) -> str:

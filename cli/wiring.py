@@ -53,16 +53,15 @@ def local_cloud() -> LocalCloud:
     return LocalCloud(home())
 
 
-def known_usecase(name: str) -> str:
-    """The name if there is such a use case.
+def default_epochs(name: str) -> int:
+    """How long the use case of this name trains unless told otherwise.
 
     Raises:
         BadInput: there is none; with the nearest known name.
     """
     from modelpack.usecases.base import usecases
 
-    usecases().get(name)
-    return name
+    return usecases().get(name).epochs
 
 
 def known_names() -> KnownNames:
