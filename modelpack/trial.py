@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from modelpack.answers import agreement, answers, check_declared, check_shapes
 from modelpack.bench.local import TURNS, Comparison, Speed, compare, hardware
+from modelpack.bench.memory import peak_mb
 from modelpack.draft import Draft, Measured
 from modelpack.errors import EcomdeployError
 from modelpack.gate import COLUMNS, Trial, Verdict, check_limits, judge, table_row
@@ -20,10 +20,9 @@ from modelpack.passes.base import Pass, Workshop
 from modelpack.progress import Progress
 from modelpack.runtimes.base import runtime_for
 from modelpack.spec import GateSpec
-from modelpack.usecases.base import Evaluation, Run, UseCase, arrays_from
+from modelpack.usecases.base import Arrays, Evaluation, Run, UseCase
 
 EXAMPLES = 256
-SIGNIFICANT = 7
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,11 @@ class Trials:
     reference: Draft
     folder: Path
     progress: Progress
+    peak: Callable[[Draft, UseCase[Any], Arrays], float] = peak_mb
+    """MB of a fresh process that loads a draft and answers one batch."""
     _runs: dict[Path, Run] = field(default_factory=dict)
     _evaluations: dict[Path, Evaluation] = field(default_factory=dict)
+    _peaks: dict[Path, float] = field(default_factory=dict)
 
     def run(self, draft: Draft) -> Run:
         """The draft, ready to run."""
@@ -64,19 +66,29 @@ class Trials:
 
     def attempt(self, one: Pass, draft: Draft) -> Trial:
         """Apply a pass and measure. Raises whatever the pass raises, and EcomdeployError when answers differ."""
+        self.progress.note(f"trying {one.title}")
+        return self.weigh(self.apply(one, draft, self.folder / one.name), draft, one.title)
+
+    def apply(self, one: Pass, draft: Draft, folder: Path) -> Draft:
+        """The changed draft in `folder`. Raises whatever the pass raises, and EcomdeployError for a wrong format."""
         if one.takes != draft.format:
             raise EcomdeployError(f"it takes {one.takes}, the model is {draft.format}")
-        self.progress.note(f"trying {one.title}")
-        workshop = Workshop(self.usecase, self.usecase.examples(self.data, EXAMPLES), self.folder / one.name)
-        made = one.apply(draft, workshop)
-        changed = Draft(made.format, made.path, (*draft.passes, one.name))
+        made = one.apply(draft, self.workshop(folder))
+        return Draft(made.format, made.path, (*draft.passes, one.name))
+
+    def workshop(self, folder: Path) -> Workshop:
+        """What a pass may use."""
+        return Workshop(self.usecase, self.usecase.examples(self.data, EXAMPLES), folder)
+
+    def weigh(self, changed: Draft, before: Draft, title: str) -> Trial:
+        """Measure a changed draft against the one before it. Raises EcomdeployError when its answers differ."""
         self.agree(changed)
-        comparison = self.compare(draft, changed, one.title)
+        comparison = self.compare(before, changed, title)
         trained, after = self.evaluation(self.reference), self.evaluation(changed)
         sign = 1.0 if trained.higher_is_better else -1.0
         return Trial(
             draft=changed,
-            before=self.measured(draft, comparison.before),
+            before=self.measured(before, comparison.before),
             after=self.measured(changed, comparison.after),
             drop=bootstrap(sign * (trained.values - after.values), trained.groups),
             comparison=comparison,
@@ -90,7 +102,11 @@ class Trials:
             return compare(self.run(before), self.run(after), examples, self.usecase.max_batch, advance)
 
     def agree(self, draft: Draft) -> None:
-        """Raises EcomdeployError when the draft answers a golden request unlike the trained model."""
+        """Raises EcomdeployError when the draft answers in another shape than the signature's, or a golden request
+        unlike the trained model."""
+        signature, examples = self.usecase.signature(), self.usecase.examples(self.data, EXAMPLES)
+        check_declared(draft, signature)
+        check_shapes(self.run(draft), signature, examples, self.usecase.max_batch)
         wanted = answers(self.usecase, self.run(self.reference), self.data)
         for (request, want), (_, got) in zip(
             wanted, answers(self.usecase, self.run(draft), self.data), strict=True
@@ -116,16 +132,16 @@ class Trials:
             rows_per_cpu_s=round(speed.rows_per_cpu_s, 1),
             size_mb=round(draft.size_mb, 4),
             hardware=hardware(),
+            peak_mb=round(self.peak_of(draft), 1),
             more={**evaluation.more, **({} if shared is None else {"agreement": round(shared, 4)})},
         )
 
-
-def agreement(trained: Evaluation, other: Evaluation) -> float | None:
-    """The mean share of the trained model's ranked items that the other ranks too; None where nothing is ranked."""
-    if trained.ranked is None or other.ranked is None:
-        return None
-    pairs = zip(trained.ranked, other.ranked, strict=True)
-    return float(np.mean([np.isin(want, have).mean() for want, have in pairs]))
+    def peak_of(self, draft: Draft) -> float:
+        """Peak memory in MB, measured once."""
+        if draft.path not in self._peaks:
+            examples = self.usecase.examples(self.data, self.usecase.max_batch)
+            self._peaks[draft.path] = self.peak(draft, self.usecase, examples)
+        return self._peaks[draft.path]
 
 
 def through_the_gate(trials: Trials, passes: Sequence[Pass], limits: GateSpec) -> Judged:
@@ -176,29 +192,6 @@ def apply_kept(reference: Draft, kept: Sequence[Pass], workshop: Workshop) -> Dr
     for one in kept:
         if one.required and one.gives == draft.format:
             continue
-        made = one.apply(draft, Workshop(workshop.usecase, workshop.examples, workshop.folder / one.name))
+        made = one.apply(draft, replace(workshop, folder=workshop.folder / one.name))
         draft = Draft(made.format, made.path, (*draft.passes, one.name))
     return draft
-
-
-def answers(usecase: UseCase[Any], run: Run, data: Any) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
-    """The golden requests with the answers of a running model, as `/invocations` bodies."""
-    interface, outer = usecase.interface(), usecase.outer(run, data)
-    pairs = []
-    for request in usecase.golden(data):
-        instances = request["instances"]
-        outputs = outer(arrays_from(instances, interface.inputs))
-        rows = [
-            {tensor.name: plain(outputs[tensor.name][row]) for tensor in interface.outputs}
-            for row in range(len(instances))
-        ]
-        pairs.append((request, {"predictions": rows}))
-    return pairs
-
-
-def plain(value: Any) -> Any:
-    """An array as JSON values, floats to seven significant digits (all that float32 has)."""
-    listed = value.tolist()
-    if isinstance(listed, list):
-        return [float(f"{one:.{SIGNIFICANT}g}") if isinstance(one, float) else one for one in listed]
-    return float(f"{listed:.{SIGNIFICANT}g}") if isinstance(listed, float) else listed

@@ -9,11 +9,10 @@ from modelpack.draft import TORCH, Draft
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.inputs import Inputs
 from modelpack.lock import Lock
-from modelpack.passes.base import Workshop
 from modelpack.progress import Progress
 from modelpack.record import figures
 from modelpack.reference import Reference
-from modelpack.trial import EXAMPLES, apply_kept, through_the_gate
+from modelpack.trial import apply_kept, through_the_gate
 from modelpack.usecases.base import Baseline, beats
 
 
@@ -38,8 +37,7 @@ def by_verdict(inputs: Inputs, reference: Reference, verdict: Mapping[str, Any])
     kept = [one for one in inputs.passes if isinstance(names, list) and one.name in names]
     if not isinstance(names, list) or len(kept) != len(names) or "metric" not in verdict:
         raise BadInput("the verdict in pack.lock is damaged", hint="run `ecomdeploy pack --regate`")
-    examples = inputs.usecase.examples(trials.data, EXAMPLES)
-    draft = apply_kept(trials.reference, kept, Workshop(inputs.usecase, examples, trials.folder))
+    draft = apply_kept(trials.reference, kept, trials.workshop(trials.folder))
     trials.agree(draft)
     return draft
 

@@ -18,11 +18,13 @@ TRAINED, EXPORT, GRAPH = 0, 1, 2
 
 @dataclass(frozen=True)
 class Workshop:
-    """What a pass may use: the use case, real example requests, and an empty folder for its result."""
+    """What a pass may use: the use case, real example requests, an empty folder for its result, and inputs to
+    calibrate on (where the use case names some), which are never held-out requests."""
 
     usecase: UseCase[Any]
     examples: Arrays
     folder: Path
+    calibration: Arrays | None = None
 
 
 class Pass(abc.ABC):

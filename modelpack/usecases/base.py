@@ -172,6 +172,10 @@ class UseCase(abc.ABC, Generic[D]):
         """Files beside the model that the server reads."""
         return {}
 
+    def calibration(self, data: D) -> Arrays | None:
+        """Inputs of the model to find ranges on, from training data only; None: the use case offers none."""
+        return None
+
     def further_figures(self, model: Any, data: D) -> Mapping[str, float]:
         """Further figures of the trained model for the record (AUC and the like)."""
         return {}
@@ -199,7 +203,7 @@ def arrays_from(instances: Sequence[Mapping[str, Any]], inputs: Sequence[Tensor]
         for row, instance in enumerate(instances):
             value = np.asarray(instance.get(tensor.name, tensor.default or 0))
             if value.ndim == 0:
-                array[row] = value
+                array[row] = value.item()
             else:
                 length = min(len(value), shape[1])
                 array[row, :length] = value[len(value) - length :]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 TOP = 10
 LONGEST = 64
 CANDIDATES = 50
+CALIBRATION = 384
 GOLDEN_QUERIES = 8
 SAMPLE_QUERIES = 12
 TYPED = "red spotty bag for lunch"
@@ -49,7 +50,7 @@ class Search(UseCase[Shop]):
     name: ClassVar[str] = "search"
     title: ClassVar[str] = "which products a text means"
     epochs: ClassVar[int] = 1
-    passes: ClassVar[tuple[str, ...]] = ("onnx", "embedding-int8", "int8", "nbits8")
+    passes: ClassVar[tuple[str, ...]] = ("onnx", "int8", "smooth-int8", "embedding-rows-int8")
     packages = (SHOP, ENCODER)
     max_batch: ClassVar[int] = 16
     text = Text("query", "tokenizer.json", "input_ids", "attention_mask", LONGEST)
@@ -143,6 +144,12 @@ class Search(UseCase[Shop]):
     def examples(self, data: Shop, count: int) -> Arrays:
         """Held-out queries, all padded to the longest of them."""
         texts = [data.queries[place] for place in spread(len(data.queries), count)]
+        ids, mask = Tokenizer(data.tokenizer, LONGEST)(texts)
+        return {self.text.ids: ids, self.text.mask: mask}
+
+    def calibration(self, data: Shop) -> Arrays:
+        """Names of the catalogue, which is what the encoder is indexed with; no query."""
+        texts = [data.names[place] for place in spread(len(data.names), CALIBRATION)]
         ids, mask = Tokenizer(data.tokenizer, LONGEST)(texts)
         return {self.text.ids: ids, self.text.mask: mask}
 
