@@ -39,7 +39,8 @@ class Measured:
     """Figures of one draft on one piece of hardware.
 
     `metric` in the use case's unit; latency of one request in ms of wall time, from the quietest window;
-    `rows_per_cpu_s` requests per second of processor time, in full batches; `size_mb` of 1e6 bytes.
+    `rows_per_cpu_s` requests per second of processor time, in full batches; `size_mb` of 1e6 bytes; `peak_mb`
+    the memory of a fresh process that loads the draft and answers one batch, None where it was not measured.
     """
 
     metric: float
@@ -48,6 +49,7 @@ class Measured:
     rows_per_cpu_s: float
     size_mb: float
     hardware: str
+    peak_mb: float | None = None
     more: Mapping[str, float] = field(default_factory=dict)
 
     def as_data(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,8 @@ class Trials:
 
     def workshop(self, folder: Path) -> Workshop:
         """What a pass may use."""
-        return Workshop(self.usecase, self.usecase.examples(self.data, EXAMPLES), folder)
+        examples = self.usecase.examples(self.data, EXAMPLES)
+        return Workshop(self.usecase, examples, folder, self.usecase.calibration(self.data))
 
     def weigh(self, changed: Draft, before: Draft, title: str) -> Trial:
         """Measure a changed draft against the one before it. Raises EcomdeployError when its answers differ."""

@@ -1,0 +1,96 @@
+"""Peak memory of a model, honestly: a fresh process that loads it and answers one batch, and nothing else.
+
+`VmHWM` of /proc/self/status (proc(5)), not `ru_maxrss`: the latter keeps the parent's peak over `exec`, so that a
+child of a large process would look large. The figure holds the interpreter and the runtime's library as well.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import modelpack
+from modelpack.draft import MEGABYTE, Draft
+from modelpack.errors import EcomdeployError
+from modelpack.usecases.base import Arrays, UseCase, usecases
+
+KIBIBYTE = 1024
+LONGEST = 300
+"""Seconds a model may take to load and answer one batch."""
+
+
+def peak_mb(draft: Draft, usecase: UseCase[Any], batch: Arrays) -> float:
+    """Peak resident memory in MB (1e6 bytes). Raises EcomdeployError when the process dies or takes too long."""
+    kind = type(usecase)
+    with tempfile.TemporaryDirectory(prefix="ecomdeploy-memory-") as folder:
+        arrays = Path(folder) / "batch.npz"
+        np.savez(arrays, **{name: np.asarray(array) for name, array in batch.items()})
+        task = {
+            "module": kind.__module__,
+            "file": inspect.getfile(kind),
+            "class": kind.__qualname__,
+            "format": draft.format,
+            "path": str(draft.path),
+            "batch": str(arrays),
+        }
+        root = str(Path(modelpack.__file__).parent.parent)
+        paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "modelpack.bench.memory", json.dumps(task)],
+                capture_output=True,
+                text=True,
+                timeout=LONGEST,
+                env={**os.environ, "PYTHONPATH": paths},
+            )
+        except subprocess.TimeoutExpired as error:
+            raise EcomdeployError(f"a fresh process did not answer one batch in {LONGEST} s") from error
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise EcomdeployError(
+            f"a fresh process that loads it ends with status {done.returncode}: {said[-1] if said else 'nothing said'}"
+        )
+    return float(done.stdout.split()[-1])
+
+
+def answer_once(task: dict[str, str]) -> float:
+    """In the child: load, answer one batch, and say this process' peak in MB."""
+    from modelpack.runtimes.base import runtime_for
+
+    usecase = usecase_of(task)
+    with np.load(task["batch"], allow_pickle=False) as arrays:
+        batch = {name: arrays[name] for name in arrays.files}
+    runtime_for(task["format"]).open(Draft(task["format"], Path(task["path"])), usecase)(batch)
+    return own_peak_kib() * KIBIBYTE / MEGABYTE
+
+
+def usecase_of(task: dict[str, str]) -> UseCase[Any]:
+    """Ours by its module; a user's own by its file."""
+    if task["module"].startswith("modelpack."):
+        found: UseCase[Any] = getattr(importlib.import_module(task["module"]), task["class"])()
+        return found
+    return usecases().get(f"{task['file']}:{task['class']}", Path("/"))
+
+
+def own_peak_kib() -> int:
+    """The most this process has had in memory, in KiB."""
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.is_file() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // KIBIBYTE if sys.platform == "darwin" else peak
+
+
+if __name__ == "__main__":
+    print(answer_once(json.loads(sys.argv[1])))
