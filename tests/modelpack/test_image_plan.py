@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 
 import pytest
@@ -182,8 +183,13 @@ def test_the_same_digest_under_another_path_umask_and_core_count(tmp_path: pathl
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
 def test_the_same_digest_as_another_user(tmp_path: pathlib.Path) -> None:
-    for parent in [tmp_path, *tmp_path.parents][:3]:
+    for parent in [tmp_path, *tmp_path.parents]:
+        if parent == pathlib.Path(tempfile.gettempdir()):
+            break
         parent.chmod(0o755)
+    code = [pathlib.Path(sys.executable), *pathlib.Path(__file__).resolve().parents]
+    if not all(place.stat().st_mode & 0o001 for place in code):
+        pytest.skip("this checkout cannot be read by another user")
     other = built_elsewhere(tmp_path / "c", 0o027, os.sched_getaffinity(0), 65534)
     assert other == assemble(tiny_parts.parts(tmp_path), Layout(tmp_path / "layout"), Silent()).digest
 
