@@ -76,11 +76,11 @@ def packed(
 ) -> Pack:
     """The image with everything attached; lock written, pack remembered."""
     from modelpack import contents, record
+    from modelpack.answers import answers
     from modelpack.assembly import assembled
     from modelpack.golden import Golden
     from modelpack.image.layout import Layout
     from modelpack.image.plan import attach
-    from modelpack.trial import answers
 
     usecase, trials = inputs.usecase, reference.trials
     golden = tuple(Golden(*pair) for pair in answers(usecase, trials.run(draft), trials.data))

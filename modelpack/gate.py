@@ -1,10 +1,11 @@
 """The gate: a pass is kept only when it pays, and every verdict carries its reason.
 
 A pass *harms* when the task metric may have fallen, against the trained model, by more than `metric_drop`: the
-upper end of the paired interval counts, not the mean. It *pays* when one request or a full batch takes measurably
-less processor time, or the files are measurably smaller, and nothing else is measurably worse. Where the timing
-does not settle the question the pass is dropped as inconclusive. The rules below are pure; `judge` applies a pass,
-has it measured, and asks them.
+upper end of the paired interval counts, not the mean. It is *too good* when the metric certainly rises by more than
+that: a pass shrinks a model, it does not teach it, so such a gain came from the held-out data. It *pays* when one
+request or a full batch takes measurably less processor time, or the files are measurably smaller, and nothing else is
+measurably worse. Where the timing does not settle the question the pass is dropped as inconclusive. The rules below
+are pure; `judge` applies a pass, has it measured, and asks them.
 """
 
 from __future__ import annotations
@@ -33,14 +34,17 @@ class Verdict:
     kept: bool
     reason: str
     measured: Measured | None
+    drop: Interval | None = None
+    """How much the metric fell against the trained model, with its interval."""
 
     def as_data(self) -> dict[str, Any]:
         """As the record writes it."""
         figures = self.measured.as_data() if self.measured else dict.fromkeys(FIGURES)
-        return {"name": self.name, "kept": self.kept, "reason": self.reason, **figures}
+        drop = self.drop.as_data() if self.drop else None
+        return {"name": self.name, "kept": self.kept, "reason": self.reason, "drop": drop, **figures}
 
 
-FIGURES = ("metric", "p50_ms", "p99_ms", "rows_per_cpu_s", "size_mb", "hardware")
+FIGURES = ("metric", "p50_ms", "p99_ms", "rows_per_cpu_s", "size_mb", "hardware", "peak_mb")
 
 
 class Candidate(Protocol):
@@ -85,9 +89,10 @@ def judge(
     if candidate.required:
         if harmed:
             raise EcomdeployError(f"the pass {candidate.name!r} is needed to serve, but {harmed}")
-        return trial.draft, Verdict(candidate.name, True, f"needed to serve; {gains(trial)}", trial.after)
+        reason = f"needed to serve; {gains(trial)}"
+        return trial.draft, Verdict(candidate.name, True, reason, trial.after, trial.drop)
     kept, reason = (False, harmed) if harmed else pays(trial)
-    return (trial.draft if kept else draft), Verdict(candidate.name, kept, reason, trial.after)
+    return (trial.draft if kept else draft), Verdict(candidate.name, kept, reason, trial.after, trial.drop)
 
 
 def in_words(error: Exception) -> str:
@@ -100,6 +105,11 @@ def harm(drop: Interval, limits: GateSpec) -> str:
     """Why the metric forbids it; empty when it does not."""
     if drop.high > limits.metric_drop:
         return f"the metric may fall by {drop.high:.4f} (mean {drop.value:+.4f}); allowed: {limits.metric_drop:g}"
+    if drop.high < -limits.metric_drop:
+        return (
+            f"too good to be true: the metric rises by at least {-drop.high:.4f} (mean {-drop.value:+.4f}), as if it "
+            "had seen the held-out data; what learns belongs in training"
+        )
     return ""
 
 

@@ -9,7 +9,7 @@ Efron & Tibshirani, *An Introduction to the Bootstrap* (1993), ch. 13 (percentil
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,10 @@ class Interval:
     value: float
     low: float
     high: float
+
+    def as_data(self) -> dict[str, float]:
+        """As the record writes it."""
+        return asdict(self)
 
 
 def hits(ranked: NDArray[np.int64], relevant: list[NDArray[np.int64]]) -> NDArray[np.bool_]:

@@ -54,7 +54,8 @@ def trial(
         (trial(latency=FASTER, drop=Interval(0.01, 0.008, 0.012)), False, "may fall by 0.0120"),
         (trial(latency=FASTER, drop=Interval(0.003, -0.002, 0.008)), False, "may fall by 0.0080"),
         (trial(latency=FASTER, drop=Interval(0.003, 0.002, 0.004)), True, "2.00x"),
-        (trial(latency=FASTER, drop=Interval(-0.02, -0.03, -0.01)), True, "2.00x"),
+        (trial(latency=FASTER, drop=Interval(-0.004, -0.006, -0.002)), True, "2.00x"),
+        (trial(latency=FASTER, drop=Interval(-0.02, -0.03, -0.01)), False, "rises by at least 0.0100"),
     ],
 )
 def test_a_pass_is_kept_only_when_it_pays_and_does_no_harm(found: Trial, kept: bool, words: str) -> None:

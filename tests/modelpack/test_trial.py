@@ -13,6 +13,7 @@ import pytest
 from onnx import numpy_helper
 from tiny_usecase import Tiny
 
+from modelpack.answers import answers
 from modelpack.draft import ONNX, TORCH, Draft
 from modelpack.errors import EcomdeployError
 from modelpack.passes.base import GRAPH, Pass, Workshop, in_order
@@ -20,7 +21,7 @@ from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.sources.onnx import write
 from modelpack.spec import GateSpec, TrainSpec
-from modelpack.trial import Judged, Trials, answers, apply_kept, through_the_gate
+from modelpack.trial import Judged, Trials, apply_kept, through_the_gate
 from modelpack.usecases.base import Arrays, Run, arrays_from
 
 
@@ -76,7 +77,12 @@ def trials(tmp_path: Path) -> Trials:
     path = tmp_path / "trained" / "model.safetensors"
     data = tiny.prepare(None, progress)  # type: ignore[arg-type]
     tiny.save(tiny.train(data, TrainSpec(), progress), path)
-    return Trials(tiny, data, Draft(TORCH, path), tmp_path, progress)
+    return Trials(tiny, data, Draft(TORCH, path), tmp_path, progress, no_process)
+
+
+def no_process(draft: Draft, usecase: Any, batch: Arrays) -> float:
+    """Stands in for the fresh process that memory is measured in."""
+    return 100 + draft.size_mb
 
 
 def gate(trials: Trials, *passes: Pass, limits: GateSpec | None = None) -> Judged:
@@ -157,7 +163,9 @@ def test_a_graph_given_by_the_user_goes_through_the_gate_without_an_export(
 ) -> None:
     passes = in_order(("onnx", "int8"), tmp_path)
     exported = through_the_gate(trials, passes[:1], GateSpec()).draft
-    given = Trials(trials.usecase, trials.data, Draft(ONNX, exported.path), tmp_path / "given", Silent())
+    given = Trials(
+        trials.usecase, trials.data, Draft(ONNX, exported.path), tmp_path / "given", Silent(), no_process
+    )
     judged = through_the_gate(given, passes, GateSpec())
     assert [verdict.name for verdict in judged.verdicts] == ["int8"]
     alone = through_the_gate(given, passes[:1], GateSpec())
