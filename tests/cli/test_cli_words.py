@@ -1,0 +1,86 @@
+"""Outcomes as sentences, predictions for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli import predict
+from cli.cloud import endpoint_in_words, in_words
+from cli.words import changes_in_words, listed, verdict
+from modelpack.errors import BadInput
+from stacks.driver import Change
+from stacks.release import Contract, Moment, Packed, Release, State
+from stacks.shop import Outcome
+from stacks.spec import Environment, Spec
+
+SPEC = Spec(version=1, service="shop", usecase="recommendation", environment=Environment(cloud="local"))
+RELEASE = Release(
+    number=4,
+    service="shop",
+    environment="local",
+    pack=Packed(digest="sha256:1", content_id="sha256:2", input_digest="3", usecase="recommendation"),
+    image="127.0.0.1:5000/shop@sha256:1",
+    contract=Contract(target="sagemaker", instance="ml.c7i.xlarge"),
+    restores=1,
+    timeline=(Moment(state=State.LIVE, at="2026-11-24T00:00:00+00:00"),),
+)
+URN = "urn:pulumi:shop-local::ecomdeploy-service::pkg:a:B$aws:sagemaker/model:Model::release-1"
+
+
+@pytest.mark.parametrize("done", ["live", "updated", "nothing to do", "rolled back", "removed", "status"])
+def test_every_outcome_is_one_sentence_about_the_service(done: str) -> None:
+    text = verdict(Outcome(done=done, spec=SPEC, driver="fake", release=RELEASE, verified=True))
+    assert text.startswith("shop-local: ")
+    assert text.endswith(".")
+
+
+def test_a_rollback_says_whose_bytes_are_back() -> None:
+    text = verdict(Outcome(done="rolled back", spec=SPEC, driver="fake", release=RELEASE, verified=True))
+    assert "the bytes of release 1" in text
+    assert "nothing is deployed" in verdict(Outcome(done="status", spec=SPEC, driver="fake"))
+
+
+def test_changes_are_counted_and_listed() -> None:
+    changes = (Change(URN, "create"), Change(URN, "update", ("tags",)), Change(URN, "create"))
+    assert changes_in_words(changes) == "2 created, 1 updated"
+    assert listed(changes[1:2]) == [["update", "aws:sagemaker/model:Model", "release-1", "tags"]]
+
+
+def test_a_sample_is_chosen_by_number_or_refused() -> None:
+    samples = {"requests": [{"request": 1}, {"request": 2}]}
+    assert predict.choose(samples, 2) == {"request": 2}
+    with pytest.raises(BadInput, match="2 samples"):
+        predict.choose(samples, 3)
+    with pytest.raises(BadInput, match="no samples"):
+        predict.choose({}, 1)
+
+
+def test_a_request_is_json_or_a_file(tmp_path: object) -> None:
+    assert predict.parse('{"instances": []}') == {"instances": []}
+    with pytest.raises(BadInput, match="not JSON"):
+        predict.parse("{")
+    with pytest.raises(BadInput, match="no such file"):
+        predict.parse("@nowhere.json")
+
+
+def test_predictions_carry_names_and_are_told_with_ranks(capsys: pytest.CaptureFixture[str]) -> None:
+    samples = {"names": {"7": "MILK", "8": "EGGS"}}
+    rows = [{"products": [7, 9], "scores": [0.5, 0.25]}]
+    assert predict.named(rows, samples) == {"7": "MILK"}
+    predict.tell({"about": "household 1", "before": ["BREAD  WHITE"]}, rows, samples)
+    said = capsys.readouterr().out
+    assert "household 1" in said
+    assert "BREAD WHITE" in said
+    assert "1.  MILK (7)   0.5000" in said
+
+
+def test_an_endpoint_in_words() -> None:
+    server = {"pid": 7, "port": 8, "image": "x@sha256:1", "variant": "AllTraffic"}
+    endpoint = {
+        "name": "shop-local", "status": "Failed", "configuration": "c", "failure": "no capacity",
+        "isolation": "chroot", "servers": [server],
+    }  # fmt: skip
+    lines = endpoint_in_words(endpoint)
+    assert lines[0] == "shop-local Failed: no capacity, on c"
+    assert "(chroot) from x@sha256:1" in lines[1]
+    assert in_words({"mutating": 1, "reading": 2}) == "mutating 1, reading 2"
