@@ -16,6 +16,8 @@ from modelpack.tabular.model import Shape, Tabular
 
 THREADS = 1
 WARM_UP = 0.2
+FEWEST_STEPS = 10
+"""Of the schedule: fewer leave its warm-up without a length."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def fit(
         model.parameters(), lr=dense.learning_rate, weight_decay=dense.weight_decay, foreach=True
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, dense.learning_rate, total_steps=epochs * batches, pct_start=WARM_UP
+        optimizer, dense.learning_rate, total_steps=max(epochs * batches, FEWEST_STEPS), pct_start=WARM_UP
     )
     model.train()
     with progress.track("training", epochs * len(part), "rows") as advance:

@@ -20,7 +20,9 @@ class PriceModel(Tabular):
     Demand is the tabular model's forecast at the usual price, times (price / usual price) ** elasticity. With a known
     cost the best price is the one of most profit, cost * e / (1 + e) for e < -1 (the Lerner condition), held within
     `FURTHEST` of the usual price; it is never below cost, also where cost lies above those bounds. Without a cost
-    there is no profit to raise: the usual price stays.
+    there is no profit to raise: the usual price stays. An inelastic product (e > -1) goes to the upper bound: on the
+    Complete Journey weeks that is most of them, and the record says how little the price paid explains on held-out
+    weeks, so take a recommendation as a trial to run, not as a promise.
     """
 
     elasticity: Tensor
