@@ -1,0 +1,339 @@
+"""Search: cleaning, the encoder against BERT written out, word baselines, passes on a small model; the real thing."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny_text
+import torch
+
+from modelpack.draft import ONNX, TORCH, Draft
+from modelpack.errors import BadInput
+from modelpack.home import Home
+from modelpack.metrics import bootstrap
+from modelpack.packages import sha256_of
+from modelpack.passes.base import Workshop, passes
+from modelpack.progress import Silent
+from modelpack.runtimes.base import runtime_for
+from modelpack.spec import TrainSpec
+from modelpack.trial import agreement, answers
+from modelpack.usecases.base import beats
+from modelpack.usecases.search import data as shop
+from modelpack.usecases.search import encoding, lexical
+from modelpack.usecases.search import model as searcher
+from modelpack.usecases.search.data import Shop
+from modelpack.usecases.search.model import SearchModel, Shape
+from modelpack.usecases.search.usecase import Search, score
+
+SHAPE = Shape(products=20, vocabulary=300, longest=64, width=64, heads=4, inner=256, layers=2)
+
+
+def lines(*rows: tuple[str, str, int]) -> object:
+    """Order lines: (code, text, how many lines)."""
+    import pandas as pd
+
+    listed = [(code, text) for code, text, count in rows for _ in range(count)]
+    return pd.DataFrame(
+        {
+            "Invoice": "500000",
+            "StockCode": [code for code, _ in listed],
+            "Description": [text for _, text in listed],
+            "Quantity": 1,
+            "Price": 1.0,
+        }
+    )
+
+
+def test_catalogue_and_queries() -> None:
+    found = shop.catalogue(
+        lines(
+            ("10001a", "RED  RETROSPOT BAG", 5),
+            ("10001A", "RED SPOTTY BAG", 2),
+            ("10001A", "RED RETROSPOT BAG.", 2),
+            ("10001A", "seen once", 1),
+            ("10002", "BLUE MUG", 4),
+            ("10002", "RED RETROSPOT BAG", 3),
+            ("10002", "BLUE CUP", 2),
+            ("10003", "GREEN MUG", 4),
+            ("10003", "MUG", 2),
+            ("10004", "PINK MUG", 4),
+            ("10004", "MUG", 2),
+            ("10005", "BLUE MUG", 1),
+            ("POST", "POSTAGE", 9),
+        )  # type: ignore[arg-type]
+    )
+    codes, names, queries, wanted = found
+    assert codes == ("10001A", "10002", "10003", "10004"), (
+        "10005 is sold under 10002's name; POST is no product"
+    )
+    assert names == ("RED RETROSPOT BAG", "BLUE MUG", "GREEN MUG", "PINK MUG")
+    assert queries == ("RED SPOTTY BAG", "BLUE CUP")
+    assert wanted.tolist() == [0, 1]
+
+
+def test_returns_and_gifts_do_not_count() -> None:
+    table = lines(("10001", "BAG", 3), ("10001", "SACK", 2))
+    table.loc[3:, "Quantity"] = -1  # type: ignore[attr-defined]
+    assert shop.catalogue(table)[2] == ()  # type: ignore[arg-type]
+
+
+def test_bm25_as_written_in_its_formula() -> None:
+    texts = ["red bag", "red red mug", "blue mug for tea"]
+    got = lexical.bm25(texts).scores("red mug")
+    idf = math.log(1 + (3 - 2 + 0.5) / (2 + 0.5))
+    norm = [1.2 * (0.25 + 0.75 * length / 3) for length in (2, 3, 4)]
+    want = [
+        idf * 2.2 / (1 + norm[0]),
+        idf * (2 * 2.2 / (2 + norm[1]) + 2.2 / (1 + norm[1])),
+        idf * 2.2 / (1 + norm[2]),
+    ]
+    assert got == pytest.approx(want)
+
+
+def test_ngrams_find_what_words_do_not() -> None:
+    texts = ["red spots", "candle holder", "doormat"]
+    assert lexical.bm25(texts).scores("candles").tolist() == [0, 0, 0]
+    assert lexical.ngrams(texts).ranked(["candles", "door mat"], 1).tolist() == [[1], [2]]
+
+
+def test_fusion_prefers_what_both_rank() -> None:
+    first, second = np.array([[1, 2, 3]]), np.array([[4, 2, 5]])
+    assert lexical.fused(first, second, 2).tolist() == [[2, 1]]
+
+
+def published(shape: Shape) -> dict[str, torch.Tensor]:
+    """Random parameters under the names of Hugging Face's BertModel."""
+    generator = torch.Generator().manual_seed(3)
+
+    def dense(outputs: int, inputs: int) -> dict[str, torch.Tensor]:
+        return {
+            "weight": torch.randn(outputs, inputs, generator=generator) / math.sqrt(inputs),
+            "bias": torch.randn(outputs, generator=generator) / 10,
+        }
+
+    def norm() -> dict[str, torch.Tensor]:
+        return {
+            "weight": 1 + torch.randn(shape.width, generator=generator) / 10,
+            "bias": torch.randn(shape.width, generator=generator) / 10,
+        }
+
+    parts: dict[str, dict[str, torch.Tensor]] = {"embeddings.LayerNorm": norm()}
+    for name, rows in (("word", shape.vocabulary), ("position", 2 * shape.longest), ("token_type", 2)):
+        parts[f"embeddings.{name}_embeddings"] = {
+            "weight": torch.randn(rows, shape.width, generator=generator)
+        }
+    for number in range(shape.layers):
+        layer = f"encoder.layer.{number}"
+        for part in ("query", "key", "value"):
+            parts[f"{layer}.attention.self.{part}"] = dense(shape.width, shape.width)
+        parts[f"{layer}.attention.output.dense"] = dense(shape.width, shape.width)
+        parts[f"{layer}.attention.output.LayerNorm"] = norm()
+        parts[f"{layer}.intermediate.dense"] = dense(shape.inner, shape.width)
+        parts[f"{layer}.output.dense"] = dense(shape.width, shape.inner)
+        parts[f"{layer}.output.LayerNorm"] = norm()
+    return {f"{name}.{kind}": tensor for name, part in parts.items() for kind, tensor in part.items()}
+
+
+def bert(given: dict[str, torch.Tensor], shape: Shape, tokens: list[int]) -> torch.Tensor:
+    """One text through BERT as its paper has it, layer by layer, head by head, then the mean, of length 1."""
+
+    def dense(hidden: torch.Tensor, name: str) -> torch.Tensor:
+        return hidden @ given[f"{name}.weight"].T + given[f"{name}.bias"]
+
+    def norm(hidden: torch.Tensor, name: str) -> torch.Tensor:
+        centred = hidden - hidden.mean(1, keepdim=True)
+        scaled = centred / torch.sqrt((centred**2).mean(1, keepdim=True) + shape.epsilon)
+        return scaled * given[f"{name}.weight"] + given[f"{name}.bias"]
+
+    tables = {
+        name: given[f"embeddings.{name}_embeddings.weight"] for name in ("word", "position", "token_type")
+    }
+    hidden = tables["word"][tokens] + tables["position"][: len(tokens)] + tables["token_type"][0]
+    hidden = norm(hidden, "embeddings.LayerNorm")
+    size = shape.width // shape.heads
+    for number in range(shape.layers):
+        layer = f"encoder.layer.{number}"
+        query, key, value = (
+            dense(hidden, f"{layer}.attention.self.{part}") for part in ("query", "key", "value")
+        )
+        heads = []
+        for head in range(shape.heads):
+            own = slice(head * size, (head + 1) * size)
+            weight = torch.softmax(query[:, own] @ key[:, own].T / math.sqrt(size), dim=1)
+            heads.append(weight @ value[:, own])
+        attended = dense(torch.cat(heads, dim=1), f"{layer}.attention.output.dense")
+        hidden = norm(hidden + attended, f"{layer}.attention.output.LayerNorm")
+        inner = dense(hidden, f"{layer}.intermediate.dense")
+        inner = inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))
+        hidden = norm(hidden + dense(inner, f"{layer}.output.dense"), f"{layer}.output.LayerNorm")
+    mean = hidden.mean(0)
+    return mean / mean.norm()
+
+
+def small_model() -> SearchModel:
+    """Random weights and a random catalogue."""
+    model = SearchModel(SHAPE)
+    model.load_state_dict(searcher.converted(published(SHAPE), SHAPE) | {"vectors": model.vectors})
+    return model.eval()
+
+
+def test_the_encoder_is_bert() -> None:
+    texts = [[2, 4, 3], [2, 7, 9, 11, 250, 3], [2, 3]]
+    ids, mask = torch.zeros(3, 6, dtype=torch.int64), torch.zeros(3, 6, dtype=torch.int64)
+    for row, tokens in enumerate(texts):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = 1
+    with torch.inference_mode():
+        got = small_model().encoder(ids, mask)
+    want = torch.stack([bert(published(SHAPE), SHAPE, tokens) for tokens in texts])
+    assert torch.allclose(got, want, atol=1e-5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Small:
+    """The use case with a small model over 20 made items."""
+
+    usecase: Search
+    data: Shop
+    reference: Draft
+
+    def workshop(self, folder: pathlib.Path) -> Workshop:
+        examples = self.usecase.examples(self.data, 16)
+        return Workshop(self.usecase, examples, folder, self.usecase.calibration(self.data))
+
+    def run(self, draft: Draft) -> object:
+        return runtime_for(draft.format).open(draft, self.usecase)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    words = tiny_text.WORDS[4:]
+    names = tuple(f"{words[place % 8]} {words[place * 3 % 7]} {words[place * 5 % 8]}" for place in range(20))
+    codes = tuple(f"{10000 + place}" for place in range(20))
+    queries = tuple(f"{name} {words[0]}" for name in names)
+    data = Shop(codes, names, queries, np.arange(20), tiny_text.tokenizer(), pathlib.Path())
+    usecase, model = Search(), small_model()
+    encoding.index(model, encoding.Tokenizer(data.tokenizer, 64), data.names, Silent())
+    path = tmp_path_factory.mktemp("small") / "model.safetensors"
+    usecase.save(model, path)
+    return Small(usecase, data, Draft(TORCH, path))
+
+
+def test_saved_and_loaded(small: Small, tmp_path: pathlib.Path) -> None:
+    again = tmp_path / "again.safetensors"
+    small.usecase.save(small.usecase.load(small.reference.path), again)
+    assert again.read_bytes() == small.reference.path.read_bytes()
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"no safetensors")
+    with pytest.raises(BadInput, match="not a safetensors file"):
+        small.usecase.load(other)
+
+
+def test_the_answer_is_codes(small: Small) -> None:
+    (request, answer), *_ = answers(small.usecase, small.run(small.reference), small.data)
+    (row,) = answer["predictions"]
+    assert request == {"instances": [{"query": small.data.queries[0]}]}
+    assert len(row["products"]) == 10
+    assert set(row["products"]) <= set(small.data.codes)
+    assert row["scores"] == sorted(row["scores"], reverse=True)
+
+
+def test_export_answers_as_trained_for_any_length(small: Small, tmp_path: pathlib.Path) -> None:
+    made = passes().get("onnx").apply(small.reference, small.workshop(tmp_path))
+    run, eager = small.run(made), small.run(small.reference)
+    for texts in (["red"], ["red bag", "a b c d e f g h i j k l m n o p"]):
+        ids, mask = encoding.Tokenizer(small.data.tokenizer, 64)(texts)
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        got, want = run(inputs), eager(inputs)  # type: ignore[operator]
+        assert np.allclose(got["scores"], want["scores"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "share"), [("smooth-int8", 0.6), ("nbits8", 0.6), ("embedding-rows-int8", 0.95)]
+)
+def test_passes_shrink_and_stay_close(small: Small, tmp_path: pathlib.Path, name: str, share: float) -> None:
+    first = passes().get("onnx").apply(small.reference, small.workshop(tmp_path / "onnx"))
+    made = passes().get(name).apply(first, small.workshop(tmp_path / "made"))
+    again = passes().get(name).apply(first, small.workshop(tmp_path / "again"))
+    assert made.format == ONNX
+    assert made.size_mb < share * first.size_mb
+    assert [sha256_of(path) for path in made.files.values()] == [
+        sha256_of(path) for path in again.files.values()
+    ]
+    examples = small.usecase.examples(small.data, 20)
+    got, want = small.run(made)(examples), small.run(first)(examples)  # type: ignore[operator]
+    assert np.allclose(got["scores"], want["scores"], atol=0.03)
+
+
+def test_smoothing_beats_plain_rounding() -> None:
+    from modelpack.passes import smoothing
+
+    generator = torch.Generator().manual_seed(1)
+    given = torch.randn(64, 6, 96, generator=generator)
+    given[..., :2] *= 40
+    weights = torch.randn(96, 48, generator=generator)
+    exact = given @ weights
+
+    def wrong(answer: torch.Tensor) -> float:
+        return float((answer - exact).square().mean())
+
+    scale = smoothing.scales(weights)
+    plain = smoothing.rounded_activations(given) @ (smoothing.rounded(weights, scale) * scale)
+    layer = smoothing.quantized(given, weights, 2)
+    activations = smoothing.rounded_activations(given * layer.before)
+    smooth = activations @ (layer.weights * layer.scale) + given[..., layer.outliers] @ layer.float_rows
+    assert layer.outliers.tolist() == [0, 1]
+    assert wrong(smooth) < wrong(plain) / 20
+
+
+def test_smoothing_needs_texts_to_calibrate_on(small: Small, tmp_path: pathlib.Path) -> None:
+    first = passes().get("onnx").apply(small.reference, small.workshop(tmp_path / "onnx"))
+    without = dataclasses.replace(small.workshop(tmp_path), calibration=None)
+    with pytest.raises(ValueError, match="nothing to calibrate on"):
+        passes().get("smooth-int8").apply(first, without)
+
+
+def test_no_query_is_calibrated_on(small: Small) -> None:
+    ids = small.usecase.calibration(small.data)["input_ids"]
+    wanted, _ = encoding.Tokenizer(small.data.tokenizer, 64)(list(small.data.names))
+    assert ids.tolist() == wanted.tolist()
+
+
+def test_agreement_is_the_share_of_kept_items(small: Small) -> None:
+    ranked = np.arange(200).reshape(20, 10)
+    other = ranked.copy()
+    other[:, 0] = -1
+    assert agreement(score(small.data, ranked), score(small.data, other)) == pytest.approx(0.9)
+
+
+def test_looking_up_the_use_case_is_light() -> None:
+    code = "import sys; from modelpack.usecases.base import usecases; usecases().get('search'); "
+    code += "print([name for name in ('torch', 'onnx', 'pandas', 'tokenizers') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_real_search_beats_words(tmp_path: pathlib.Path) -> None:
+    usecase = Search()
+    data = usecase.prepare(Home(tmp_path, pathlib.Path.home() / ".cache" / "ecomdeploy"), Silent())
+    assert len(data.codes) == 4667
+    assert len(data.queries) == 468
+    assert not set(data.queries) & set(data.names)
+    paths = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+    for path in paths:
+        usecase.save(usecase.train(data, TrainSpec(), Silent()), path)
+    assert sha256_of(paths[0]) == sha256_of(paths[1])
+    evaluation = usecase.evaluate(runtime_for(TORCH).open(Draft(TORCH, paths[0]), usecase), data)
+    assert 0.86 < bootstrap(evaluation.values, evaluation.groups).value < 0.91
+    for baseline in usecase.baselines(data):
+        assert beats(evaluation, baseline.evaluation).low > 0, baseline.name
+    fused = usecase.further_figures(usecase.load(paths[0]), data)["ndcg_fused_with_ngrams"]
+    assert fused < evaluation.values.mean(), "fusing would help: serve it"
