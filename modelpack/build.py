@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,15 @@ def known(request: PackRequest, home: Home) -> Pack | None:
 
     Raises BadInput for what `build` would refuse at once.
     """
+    from modelpack.cost import priced
     from modelpack.image.layout import Layout
 
     inputs = resolve(request)
     name = inputs.pack_digest(locks.read(request.project))
     pack = packs.load(home, name) if name and not request.regate else None
-    return pack if pack and Layout(home.images).complete(pack.digest) else None
+    if pack is None or not Layout(home.images).complete(pack.digest):
+        return None
+    return replace(pack, record=priced(pack.record, request.instance, request.usd_hour))
 
 
 def build(request: PackRequest, home: Home, progress: Progress) -> Pack:

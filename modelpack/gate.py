@@ -149,9 +149,9 @@ def spread(ratio: Ratio) -> str:
     return f"{ratio.median:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
-def check_limits(chosen: Measured, limits: GateSpec) -> None:
-    """Raises EcomdeployError when what was chosen breaks the user's own limits."""
-    broken = [
+def limits_broken(chosen: Measured, limits: GateSpec) -> list[str]:
+    """The user's own limits that these figures break, in words."""
+    return [
         f"{words} is {value:.2f} {unit}, over pack.gate.{key}: {limit:g}"
         for key, words, value, limit, unit in (
             ("p99_ms", "p99 of one request", chosen.p99_ms, limits.p99_ms, "ms"),
@@ -159,7 +159,11 @@ def check_limits(chosen: Measured, limits: GateSpec) -> None:
         )
         if limit is not None and value > limit
     ]
-    if broken:
+
+
+def check_limits(chosen: Measured, limits: GateSpec) -> None:
+    """Raises EcomdeployError when what was chosen breaks the user's own limits."""
+    if broken := limits_broken(chosen, limits):
         raise EcomdeployError("; ".join(broken), hint="raise the limit, or choose other passes")
 
 

@@ -5,11 +5,7 @@ A digest covers contents, never paths: another checkout with the same files has 
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -17,27 +13,38 @@ from pathlib import Path
 from typing import Any
 
 import modelpack
+from modelpack.digests import digest, source_digest, sources_of
 from modelpack.errors import BadInput
 from modelpack.lock import Lock
-from modelpack.packages import sha256_of
-from modelpack.passes.base import Pass, in_order
+from modelpack.passes.base import Pass, applicable, in_order
 from modelpack.runtimes.base import Runtime, runtimes
-from modelpack.sources.base import check
+from modelpack.sources.base import check, content_digest
 from modelpack.spec import ModelSpec, PackSpec, TrainSpec, as_data
 from modelpack.usecases.base import UseCase, usecases
 
 TOOLS = ("numpy", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
 TRAINING_TOOLS = ("numpy", "pandas", "pyarrow", "torch")
 MEASURING = ("usecases", "tabular", "passes", "runtimes", "sources", "bench")
-MEASURING_FILES = ("draft.py", "gate.py", "golden.py", "metrics.py", "server/text.py", "trial.py", "verdict.py")
+MEASURING_FILES = (
+    "answers.py",
+    "automatic.py",
+    "draft.py",
+    "gate.py",
+    "golden.py",
+    "metrics.py",
+    "search.py",
+    "server/text.py",
+    "trial.py",
+    "verdict.py",
+)
 """What a verdict rests on; the rest of our code decides the image only."""
-FOUNDATIONS = ("base", "builtins", "abc", "typing")
 ACCELERATED = re.compile(r"^(ml\.)?(g|p|inf|trn)\d")
 
 
 @dataclass(frozen=True)
 class PackRequest:
-    """What is asked for. `project` is the folder of `ecomdeploy.yaml`; `regate` sets the lock's verdict aside."""
+    """What is asked for. `project` is the folder of `ecomdeploy.yaml`; `regate` sets the lock's verdict aside;
+    `usd_hour` is the instance's price on demand, None where there is no figure."""
 
     usecase: str
     model: ModelSpec
@@ -45,6 +52,7 @@ class PackRequest:
     instance: str
     project: Path
     regate: bool = False
+    usd_hour: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ class Inputs:
     @cached_property
     def verdict_digest(self) -> str:
         """Names what a verdict was measured on: model, passes, limits, the code that measures, the tools."""
-        model = {"file": sha256_of(self.model_path)} if self.model_path else {"trained": self.training_digest}
+        model = {"file": content_digest(self.model_path)} if self.model_path else {"trained": self.training_digest}
         own = Path(modelpack.__file__).parent
         ours = [
             *(own / name for name in MEASURING_FILES),
@@ -91,6 +99,7 @@ class Inputs:
                 "model": model,
                 "passes": [one.name for one in self.passes],
                 "gate": as_data(self.request.pack.gate),
+                "search": searching(self.request.pack),
                 "sources": source_digest(ours),
                 "plugged": source_digest(plugged),
                 "tools": {name: version(name) for name in TOOLS},
@@ -133,7 +142,10 @@ class Inputs:
 def resolve(request: PackRequest) -> Inputs:
     """Names to things. Raises BadInput for unknown names, a missing model file, an instance no pack is made for."""
     usecase = usecases().get(request.usecase, request.project)
+    runtime = runtimes().get(usecase.runtime)
     names = usecase.passes if request.pack.passes is None else request.pack.passes
+    if request.pack.automatic:
+        names = applicable(usecase.passes, runtime.format, request.project)
     if ACCELERATED.match(request.instance):
         raise BadInput(
             f"{request.instance} is a GPU or accelerator instance, and packs are made for the CPU so far",
@@ -148,42 +160,12 @@ def resolve(request: PackRequest) -> Inputs:
         request=request,
         usecase=usecase,
         passes=in_order(names, request.project),
-        runtime=runtimes().get(usecase.runtime),
+        runtime=runtime,
         train=TrainSpec(epochs=train.epochs or usecase.epochs, seed=train.seed),
         model_path=path,
     )
 
 
-def digest(data: Any) -> str:
-    """sha256 over canonical JSON."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=list)
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
-def sources_of(plug_in: object) -> tuple[Path, ...]:
-    """The Python files of a plug-in: its own file, or its whole package when it has one of its own.
-
-    Those of the classes it builds on too (`modelpack.tabular`), but not the catalogues' `base.py`.
-    """
-    kinds = [kind for kind in type(plug_in).__mro__ if kind.__module__.split(".")[-1] not in FOUNDATIONS]
-    return tuple(sorted({path for kind in kinds for path in files_of(Path(inspect.getfile(kind)))}))
-
-
-def files_of(file: Path) -> Iterable[Path]:
-    """The file, or all of its package when that holds one plug-in or one shared foundation."""
-    in_package = (
-        file.parent.parent.name in ("usecases", "passes", "runtimes") or file.parent.name == "tabular"
-    )
-    return file.parent.glob("*.py") if in_package else (file,)
-
-
-def source_digest(files: Iterable[Path]) -> str:
-    """One digest over files by their path below `modelpack` (or their name) and content."""
-    own = Path(modelpack.__file__).parent
-    named = {
-        file.relative_to(own).as_posix() if own in file.parents else file.name: hashlib.sha256(
-            file.read_bytes()
-        ).hexdigest()
-        for file in files
-    }
-    return digest(named)
+def searching(pack: PackSpec) -> dict[str, Any] | None:
+    """What a search depends on beside the passes; None when there is none."""
+    return {"budget": pack.budget, "objective": pack.objective} if pack.automatic else None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from modelpack.cost import priced
 from modelpack.inputs import TOOLS, Inputs
 from modelpack.metrics import bootstrap
 from modelpack.trial import Judged
@@ -53,6 +54,11 @@ def compared(judged: Judged, baseline: Baseline) -> dict[str, Any]:
 
 def complete(inputs: Inputs, measured: Mapping[str, Any], model_sha256: str) -> dict[str, Any]:
     """The whole record: the measured half with data and provenance."""
+    return priced(unpriced(inputs, measured, model_sha256), inputs.request.instance, inputs.request.usd_hour)
+
+
+def unpriced(inputs: Inputs, measured: Mapping[str, Any], model_sha256: str) -> dict[str, Any]:
+    """The measured half with data and provenance."""
     usecase = inputs.usecase
     return {
         "usecase": usecase.name,

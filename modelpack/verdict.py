@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modelpack.automatic import searched
 from modelpack.draft import TORCH, Draft
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.inputs import Inputs
@@ -49,8 +50,12 @@ def measured(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[
     baselines = usecase.baselines(trials.data)
     must_win(inputs, reference, baselines, progress)
     progress.step("Optimizing: each pass must pay")
-    judged = through_the_gate(trials, inputs.passes, inputs.request.pack.gate)
+    asked = inputs.request.pack
     content: dict[str, Any] = {"model": reference.model_sha256}
+    if asked.automatic:
+        judged, content["search"] = searched(trials, inputs.passes, asked)
+    else:
+        judged = through_the_gate(trials, inputs.passes, asked.gate)
     if trials.reference.format != TORCH:
         return judged.draft, content | figures(judged, baselines, {})
     model = usecase.load(trials.reference.path)

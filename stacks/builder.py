@@ -43,8 +43,12 @@ class PackBuilder:
         return pack if pack is not None else build(request, self.home, progress)
 
     def request(self, spec: Spec, regate: bool = False) -> PackRequest:
+        from infra import instances
         from modelpack.build import PackRequest
 
+        price = None
+        if spec.serve.instance in instances.serving_names():
+            price = instances.serving(spec.serve.instance).usd_hour
         return PackRequest(
             usecase=spec.usecase,
             model=spec.model,
@@ -52,6 +56,7 @@ class PackBuilder:
             instance=spec.serve.instance,
             project=self.project,
             regate=regate,
+            usd_hour=price,
         )
 
 

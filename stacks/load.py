@@ -19,6 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from modelpack.errors import BadInput, Problem
 from stacks.document import Value, join, made, merge, read
 from stacks.rules import cross_check, nearest
+from stacks.shorthand import described, written_out
 from stacks.spec import OVERLAYS, STRATEGIES_TO_COME, Environment, KnownNames, Spec
 from stacks.wording import say
 
@@ -91,7 +92,7 @@ def layered(document: Value, name: str, environment: Value, known: KnownNames) -
         own["name "] = own.pop("name")
     own["name"] = Value(name, environment.line, environment.path)
     overlay = {key: value for key, value in environment.data.items() if key in OVERLAYS}
-    merged = taken_or_trained(merge(merged, Value(overlay, 1, "")))
+    merged = written_out(taken_or_trained(merge(merged, Value(overlay, 1, ""))))
     merged.data["environment"] = Value(own, environment.line, environment.path)
     return merged
 
@@ -174,12 +175,12 @@ def place(where: str, document: Value, *keys: str) -> str:
 
 def schema() -> dict[str, Any]:
     """JSON Schema of the file (for editors and docs); an environment may hold any overlay key as well."""
-    described: dict[str, Any] = adapter().json_schema()
-    parts = described["$defs"]
+    parts = adapter().json_schema()["$defs"]
     whole = parts.pop("Spec")
     environment = parts["Environment"]
     environment["properties"].pop("name")
     environment["properties"] |= {key: whole["properties"][key] for key in OVERLAYS}
+    described(parts["PackSpec"])
     whole["properties"].pop("environment")
     whole["properties"]["environments"] = {
         "type": "object",

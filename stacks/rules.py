@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from modelpack.errors import Problem
+from modelpack.spec import AUTO
 from stacks.document import Value
 from stacks.spec import NAME_PATTERN, NAMES_LENGTH, SERVICE_LENGTH, KnownNames
 
@@ -86,6 +87,10 @@ def catalogs(document: Value, known: KnownNames) -> Wrong:
     )
     for at, kind, words in (*single, *several):
         name = text(at)
+        if at and name == AUTO and kind == "pass":
+            if len(several) > 1:
+                yield at, "auto stands alone", "passes: auto"
+            continue
         if at and name is not None and ":" not in name and name not in words:
             yield at, f"unknown {kind} {name!r}", nearest(name, words)
 

@@ -34,7 +34,8 @@ def peak_mb(draft: Draft, usecase: UseCase[Any], batch: Arrays) -> float:
     kind = type(usecase)
     with tempfile.TemporaryDirectory(prefix="ecomdeploy-memory-") as folder:
         arrays = Path(folder) / "batch.npz"
-        np.savez(arrays, **{name: np.asarray(array) for name, array in batch.items()})
+        given: dict[str, Any] = {name: np.asarray(array) for name, array in batch.items()}
+        np.savez(arrays, **given)
         task = {
             "module": kind.__module__,
             "file": inspect.getfile(kind),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from modelpack.catalog import Catalog
-from modelpack.draft import Draft
+from modelpack.draft import TORCH, Draft
 from modelpack.usecases.base import Arrays, UseCase
 
 TRAINED, EXPORT, GRAPH = 0, 1, 2
@@ -62,3 +62,13 @@ def in_order(names: Sequence[str], project: Path) -> tuple[Pass, ...]:
     if not any(one.stage == EXPORT for one in chosen):
         chosen.append(catalog.get("onnx"))
     return tuple(sorted(chosen, key=lambda one: one.stage))
+
+
+def applicable(first: Sequence[str], served: str, project: Path) -> tuple[str, ...]:
+    """Every known pass that a model served in the format `served` can go through: those named `first` in that order,
+    then the others by name. Raises BadInput for an unknown name."""
+    catalog = passes()
+    names = dict.fromkeys([*first, *sorted(catalog.names())])
+    formats = (TORCH, served)
+    known = {name: catalog.get(name, project) for name in names}
+    return tuple(name for name, one in known.items() if one.takes in formats and one.gives in formats)

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from infra import instances
+from modelpack.cost import priced
 from modelpack.golden import Golden, compare
 from modelpack.home import Home
 from modelpack.pack import Pack, from_data
@@ -49,3 +51,15 @@ def test_a_request_says_all_that_the_spec_says(tmp_path: Path, spec_of: Any) -> 
     request = PackBuilder(Home(tmp_path, tmp_path), tmp_path).request(spec, regate=True)
     assert (request.usecase, request.model, request.pack) == (spec.usecase, spec.model, spec.pack)
     assert (request.instance, request.project, request.regate) == ("ml.c7i.2xlarge", tmp_path, True)
+    assert request.usd_hour == instances.serving("ml.c7i.2xlarge").usd_hour
+
+
+def test_a_record_is_priced_by_the_hour_or_not_at_all() -> None:
+    figures = {"rows_per_cpu_s": 1000.0}
+    record = {"reference": figures, "chosen": figures, "passes": [{"name": "x", "rows_per_cpu_s": None}]}
+    found = priced({**record, "search": {"points": [figures]}}, "ml.m5.large", 0.36)
+    assert found["chosen"]["usd_per_million"] == found["search"]["points"][0]["usd_per_million"] == 0.1
+    assert found["passes"][0]["usd_per_million"] is None
+    assert found["cost"] == {"instance": "ml.m5.large", "usd_hour": 0.36}
+    again = priced(found, "ml.x", None)
+    assert again["chosen"]["usd_per_million"] is None

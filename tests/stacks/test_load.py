@@ -224,6 +224,18 @@ def test_windows_line_ends_and_a_byte_order_mark_are_fine(tmp_path: Path) -> Non
     assert load(write(tmp_path, text), "prod", KNOWN).scale.min == 4
 
 
+def test_a_search_for_passes_is_one_word_and_its_budget_a_duration(tmp_path: Path) -> None:
+    start = "version: 1\nservice: a\nusecase: fraud\npack: {passes: auto, budget: "
+    for written, seconds in (("3m", 180), ("90s", 90), ("1.5h", 5400), ("20", 20)):
+        pack = load(write(tmp_path, f"{start}{written}}}\n"), "local", KNOWN).pack
+        assert (pack.automatic, pack.budget, pack.objective) == (True, seconds, "throughput")
+    for wrong, words in (("3 minutes", "expected a number, got '3 minutes'"), ("0s", "more than 0")):
+        with pytest.raises(BadInput, match=words):
+            load(write(tmp_path, f"{start}{wrong}}}\n"), "local", KNOWN)
+    with pytest.raises(BadInput, match="auto stands alone"):
+        load(write(tmp_path, f"{start}3}}\n".replace("auto", "[auto, int8]")), "local", KNOWN)
+
+
 def test_the_schema_accepts_what_the_loader_accepts(tmp_path: Path) -> None:
     from ruamel.yaml import YAML
 
@@ -231,8 +243,11 @@ def test_the_schema_accepts_what_the_loader_accepts(tmp_path: Path) -> None:
     described = schema()
     jsonschema.Draft202012Validator.check_schema(described)
     jsonschema.validate(json.loads(json.dumps(document, default=str)), described)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**document, "modle": 1}, described)
+    for passes, budget in (("auto", "3m"), (["onnx"], 20), (None, 1.5)):
+        jsonschema.validate({**document, "pack": {"passes": passes, "budget": budget}}, described)
+    for wrong in ({"modle": 1}, {"pack": {"passes": "int8"}}, {"pack": {"budget": "soon"}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**document, **wrong}, described)
 
 
 scalars = st.none() | st.booleans() | st.integers(-10, 10) | st.floats() | st.text(max_size=5)

@@ -1,0 +1,174 @@
+"""The search for the best combination of passes, on real drafts under the gate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from modelpack.bench.local import Ratio
+from modelpack.draft import Draft, Measured
+from modelpack.errors import EcomdeployError
+from modelpack.gate import (
+    Trial,
+    Verdict,
+    check_limits,
+    factor,
+    gains,
+    harm,
+    in_words,
+    limits_broken,
+    table_row,
+)
+from modelpack.metrics import bootstrap
+from modelpack.passes.base import Pass
+from modelpack.search import Names, Point, Search, front
+from modelpack.spec import PackSpec
+from modelpack.trial import Judged, Trials, through_the_gate
+
+SAME = Ratio(1.0, 1.0, 1.0)
+
+
+@dataclass
+class Combinations:
+    """Makes and measures combinations of passes. Drafts are made once: two combinations that begin alike share them.
+
+    `floor` is the model with the required passes only, which all others are measured against.
+    """
+
+    trials: Trials
+    passes: Sequence[Pass]
+    spec: PackSpec
+    floor: Draft
+    floor_figures: Measured
+    _made: dict[Names, Draft | str] = field(default_factory=dict)
+
+    def measure(self, names: Names) -> Point:
+        """A combination of optional passes as a point."""
+        if not names:
+            return self.point(names, self.floor_figures, None)
+        title = " + ".join(names)
+        self.trials.progress.note(f"trying {title}")
+        try:
+            trial = self.trials.weigh(self.draft(names), self.floor, title)
+        except Exception as error:
+            return Point(names, False, f"failed: {in_words(error)}")
+        return self.point(names, trial.after, trial)
+
+    def point(self, names: Names, figures: Measured, trial: Trial | None) -> Point:
+        """The figures judged. Rows per CPU-second are those of the floor times the paired ratio: two figures taken
+        minutes apart on a shared machine do not compare."""
+        if trial is not None:
+            rows = self.floor_figures.rows_per_cpu_s * trial.comparison.throughput.median
+            figures = replace(figures, rows_per_cpu_s=round(rows, 1))
+        limits = self.spec.gate
+        wrong = (harm(trial.drop, limits) or trial.complaint) if trial else ""
+        wrong = wrong or "; ".join(limits_broken(figures, limits))
+        return Point(
+            passes=names,
+            allowed=not wrong,
+            reason=wrong or (gains(trial) if trial else "only what is needed to serve"),
+            measured=figures,
+            drop=trial.drop if trial else None,
+            latency=trial.comparison.latency if trial else SAME,
+            throughput=trial.comparison.throughput if trial else SAME,
+        )
+
+    def draft(self, names: Names) -> Draft:
+        """The trained model with these passes and the required ones, in order. Raises what a pass raises."""
+        draft, wanted = (
+            self.trials.reference,
+            [one for one in self.passes if one.required or one.name in names],
+        )
+        for one in wanted:
+            if one.required and one.gives == draft.format:
+                continue
+            key = (*draft.passes, one.name)
+            if key not in self._made:
+                self._made[key] = self.made(one, draft, key)
+            found = self._made[key]
+            if isinstance(found, str):
+                raise EcomdeployError(found)
+            draft = found
+        return draft
+
+    def made(self, one: Pass, draft: Draft, key: Names) -> Draft | str:
+        """The draft after one more pass, or why there is none."""
+        if key == self.floor.passes:
+            return self.floor
+        try:
+            return self.trials.apply(one, draft, self.trials.folder / "+".join(key))
+        except Exception as error:
+            return in_words(error)
+
+
+def searched(
+    trials: Trials, passes: Sequence[Pass], spec: PackSpec, clock: Callable[[], float] = time.monotonic
+) -> tuple[Judged, dict[str, Any]]:
+    """The best combination with its verdicts, and the search as the record keeps it.
+
+    Raises EcomdeployError when a required pass fails, or nothing keeps the user's limits.
+    """
+    higher = trials.evaluation(trials.reference).higher_is_better
+    unlimited = replace(spec.gate, p99_ms=None, size_mb=None)
+    base = through_the_gate(trials, [one for one in passes if one.required], unlimited)
+    made = Combinations(trials, passes, spec, base.draft, base.chosen)
+    optional = [one.name for one in passes if not one.required and applies(one, trials.reference)]
+    search = Search(optional, made.measure, spec.objective, spec.budget, clock)
+    best = search.run()
+    points = list(search.points.values())
+    if best.measured is None:
+        raise EcomdeployError("nothing was measured")
+    check_limits(best.measured, spec.gate)
+    draft = made.draft(best.passes)
+    evaluation = trials.evaluation(draft)
+    verdicts = (*base.verdicts, *(verdict_of(one, best, search) for one in passes if not one.required))
+    on_front = front(points, higher)
+    show_points(trials, points, on_front, best)
+    found = {
+        "objective": spec.objective,
+        "budget_s": spec.budget,
+        "spent_s": round(search.spent_s, 1),
+        "complete": not search.ran_out,
+        "points": [one.as_data() for one in points],
+        "front": [points.index(one) for one in on_front],
+        "chosen": points.index(best),
+    }
+    interval = bootstrap(evaluation.values, evaluation.groups)
+    return Judged(draft, verdicts, base.reference, best.measured, interval, evaluation), found
+
+
+def applies(one: Pass, reference: Draft) -> bool:
+    """Whether a pass can be reached from the model's format: what works on the torch module cannot on a graph."""
+    return one.takes == reference.format or one.gives != reference.format
+
+
+def verdict_of(one: Pass, best: Point, search: Search) -> Verdict:
+    """What became of a pass: its own figures when it was measured by itself."""
+    alone = search.points.get((one.name,))
+    kept = one.name in best.passes
+    measured, drop = (alone.measured, alone.drop) if alone else (None, None)
+    if one.name not in search.names:
+        return Verdict(one.name, False, f"it takes {one.takes}, the model is not", None)
+    if alone is None:
+        return Verdict(
+            one.name, kept, "in the chosen combination" if kept else "the budget did not reach it", None
+        )
+    if kept:
+        return Verdict(one.name, True, f"in the chosen combination; alone: {alone.reason}", measured, drop)
+    words = f"not in the best combination; alone: {alone.reason}" if alone.allowed else alone.reason
+    return Verdict(one.name, False, words, measured, drop)
+
+
+def show_points(trials: Trials, points: Sequence[Point], on_front: Sequence[Point], best: Point) -> None:
+    """The search's table."""
+    rows = []
+    for one in points:
+        place = "chosen" if one is best else "front" if one in on_front else "" if one.allowed else "refused"
+        speed = f"{factor(one.throughput)} batch" if one.throughput and one.allowed else one.reason
+        name = " + ".join(one.passes) or "needed to serve"
+        rows.append(table_row(name, one.measured, ": ".join(part for part in (place, speed) if part)))
+    metric = trials.evaluation(trials.reference).metric
+    columns = ("combination", metric, "p50 ms", "p99 ms", "rows / CPU s", "MB", "verdict")
+    trials.progress.table("Combinations of passes", columns, rows)

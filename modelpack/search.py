@@ -1,0 +1,162 @@
+"""`passes: auto`: which combination of passes serves best, within a budget of time.
+
+Greedy, then exchange: passes are added one by one while the objective gains, then one is left out or swapped for
+another, as long as that gains (Aarts & Lenstra, *Local Search in Combinatorial Optimization*, 1997, ch. 1). What was
+measured once is not measured again. A pass that crashes, harms or answers otherwise by itself is in no larger
+combination. Every combination is measured in turns with the empty one, so that only ratios within a turn are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelpack.bench.local import Ratio
+from modelpack.draft import Measured
+from modelpack.metrics import Interval
+from modelpack.spec import Objective
+
+Names = tuple[str, ...]
+TIE = 1.05
+"""Objectives within this factor are the same on a shared machine; then the smaller model is better."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A combination of passes and what was found of it. `allowed`: within the gate and the limits; else `reason` says
+    why not. `latency` and `throughput` are ratios of processor time to the empty combination (above 1: better);
+    what could not be measured is None."""
+
+    passes: Names
+    allowed: bool
+    reason: str
+    measured: Measured | None = None
+    drop: Interval | None = None
+    latency: Ratio | None = None
+    throughput: Ratio | None = None
+
+    def gain(self, objective: Objective) -> float:
+        """What the search maximises."""
+        if self.measured is None or self.latency is None or self.throughput is None:
+            return 0.0
+        return {
+            "throughput": self.throughput.median,
+            "latency": self.latency.median,
+            "size": 1 / max(self.measured.size_mb, 1e-9),
+        }[objective]
+
+    def as_data(self) -> dict[str, Any]:
+        """As the record writes it."""
+        figures = self.measured.as_data() if self.measured else {}
+        return {
+            "passes": list(self.passes),
+            "allowed": self.allowed,
+            "reason": self.reason,
+            **figures,
+            "drop": self.drop.as_data() if self.drop else None,
+            "latency_x": round(self.latency.median, 4) if self.latency else None,
+            "throughput_x": round(self.throughput.median, 4) if self.throughput else None,
+        }
+
+
+@dataclass
+class Search:
+    """Searches over `names` (in the order in which passes are applied). `measure` may take long; `clock` is in seconds.
+
+    No measurement begins that would, taking as long as the longest so far, end after the budget. The empty
+    combination is always measured: something has to serve.
+    """
+
+    names: Sequence[str]
+    measure: Callable[[Names], Point]
+    objective: Objective
+    budget_s: float
+    clock: Callable[[], float]
+    points: dict[Names, Point] = field(default_factory=dict)
+    longest_s: float = 0.0
+    started: float = 0.0
+    spent_s: float = 0.0
+    ran_out: bool = False
+
+    def run(self) -> Point:
+        """The best point found; all of them are in `points`, in the order of measuring."""
+        self.started = self.clock()
+        current = self.point(()) or Point((), False, "not measured")
+        seen = {current.passes}
+        while True:
+            step = self.best([current, *self.measured(self.additions(current.passes))])
+            if step is current:
+                step = self.best([current, *self.measured(self.exchanges(current.passes))])
+            if step.passes in seen:
+                break
+            seen.add(step.passes)
+            current = step
+        self.spent_s = self.clock() - self.started
+        return self.best([*self.points.values()])
+
+    def additions(self, current: Names) -> list[Names]:
+        """One pass more."""
+        return [self.ordered({*current, name}) for name in self.names if name not in current]
+
+    def exchanges(self, current: Names) -> list[Names]:
+        """One pass less, or another in its place."""
+        fewer = [self.ordered(set(current) - {name}) for name in current]
+        others = [name for name in self.names if name not in current]
+        return [*fewer, *(self.ordered({*rest, other}) for rest in fewer for other in others)]
+
+    def ordered(self, chosen: Iterable[str]) -> Names:
+        wanted = set(chosen)
+        return tuple(name for name in self.names if name in wanted)
+
+    def measured(self, combinations: Iterable[Names]) -> list[Point]:
+        """The points of these combinations as far as they are worth it and the budget goes."""
+        found = [self.point(one) for one in combinations if not self.hopeless(one)]
+        return [one for one in found if one is not None]
+
+    def hopeless(self, combination: Names) -> bool:
+        """Whether one of several passes is refused by itself."""
+        alone = [self.points.get((name,)) for name in combination] if len(combination) > 1 else []
+        return any(one is not None and not one.allowed for one in alone)
+
+    def point(self, combination: Names) -> Point | None:
+        """What was measured before, or is measured now; None when the budget does not reach."""
+        if combination in self.points:
+            return self.points[combination]
+        begun = self.clock()
+        if combination and begun - self.started + self.longest_s > self.budget_s:
+            self.ran_out = True
+            return None
+        self.points[combination] = self.measure(combination)
+        self.longest_s = max(self.longest_s, self.clock() - begun)
+        return self.points[combination]
+
+    def best(self, points: Sequence[Point]) -> Point:
+        """The largest gain among the allowed; among those as good as it, the smallest, then the fastest."""
+        allowed = [one for one in points if one.allowed]
+        if not allowed:
+            return points[0]
+        most = max(one.gain(self.objective) for one in allowed)
+        ties = [one for one in allowed if one.gain(self.objective) * TIE >= most]
+        return min(ties, key=lambda one: (size(one), -one.gain(self.objective), len(one.passes)))
+
+
+def size(point: Point) -> float:
+    return point.measured.size_mb if point.measured else float("inf")
+
+
+def front(points: Iterable[Point], higher_is_better: bool) -> list[Point]:
+    """The allowed points that no other allowed one beats: not worse in metric, latency of one request, throughput and
+    size, and better in one (Pareto)."""
+    sign = 1 if higher_is_better else -1
+    goods = [
+        (one, (sign * m.metric, -m.p50_ms, m.rows_per_cpu_s, -m.size_mb))
+        for one in points
+        if one.allowed and (m := one.measured) is not None
+    ]
+    return [one for one, good in goods if not any(beaten(good, other) for _, other in goods)]
+
+
+def beaten(good: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether `other` is nowhere worse and somewhere better."""
+    return other != good and all(a >= b for a, b in zip(other, good, strict=True))

@@ -1,0 +1,148 @@
+"""`passes: auto` with fake passes: it finds the known best, keeps its budget, and says what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelpack.bench.local import Ratio
+from modelpack.draft import Measured
+from modelpack.search import Names, Point, Search, front
+from modelpack.spec import Objective
+
+EXACT = {"int8": (2.0, 0.6), "tables": (1.01, 0.3), "fuse": (1.3, 1.0), "slow": (0.5, 0.9)}
+"""Fake passes: how many times the throughput, and how much of the size."""
+
+
+def point(names: Names, speed: float, size: float, *, allowed: bool = True, metric: float = 0.5) -> Point:
+    figures = Measured(metric, 1 / speed, 2 / speed, 1000 * speed, size, "a bench")
+    ratio = Ratio(speed, speed, speed)
+    return Point(names, allowed, "" if allowed else "harms", figures, None, ratio, ratio)
+
+
+@dataclass
+class Bench:
+    """Measures fakes; every measurement takes `seconds` of a clock that stands still otherwise."""
+
+    passes: Mapping[str, tuple[float, float]] = field(default_factory=lambda: EXACT)
+    refused: Callable[[Names], bool] = lambda names: False
+    seconds: float = 1.0
+    now: float = 100.0
+    asked: list[Names] = field(default_factory=list)
+
+    def measure(self, names: Names) -> Point:
+        self.asked.append(names)
+        self.now += self.seconds
+        speed, size = 1.0, 10.0
+        for name in names:
+            speed, size = speed * self.passes[name][0], size * self.passes[name][1]
+        return point(names, speed, size, allowed=not self.refused(names))
+
+    def search(self, budget: float = 1000.0, objective: Objective = "throughput") -> Search:
+        return Search(tuple(self.passes), self.measure, objective, budget, lambda: self.now)
+
+
+@pytest.mark.parametrize(
+    ("objective", "best"),
+    [
+        ("throughput", ("int8", "tables", "fuse")),
+        ("latency", ("int8", "tables", "fuse")),
+        ("size", ("int8", "tables", "slow")),
+    ],
+)
+def test_it_finds_the_known_best_of_fake_passes(objective: Objective, best: Names) -> None:
+    assert Bench().search(objective=objective).run().passes == best
+
+
+def test_nothing_is_measured_twice() -> None:
+    bench = Bench()
+    bench.search().run()
+    assert len(bench.asked) == len(set(bench.asked))
+    assert bench.asked[0] == ()
+
+
+def test_an_exchange_mends_what_greed_took_first() -> None:
+    """Alone `big` is best, but it spoils the others; the pair without it is better."""
+    table = {(): 1.0, ("big",): 2.0, ("left",): 1.8, ("right",): 1.7, ("left", "right"): 4.0}
+    measured: list[Names] = []
+
+    def measure(names: Names) -> Point:
+        measured.append(names)
+        return point(names, table.get(names, 0.9 if len(names) == 3 else 2.3), 10.0)
+
+    search = Search(("big", "left", "right"), measure, "throughput", 1000.0, lambda: 0.0)
+    assert search.run().passes == ("left", "right")
+
+
+def test_what_is_refused_alone_is_in_no_combination_and_never_chosen() -> None:
+    bench = Bench(refused=lambda names: "int8" in names)
+    search = bench.search()
+    assert search.run().passes == ("tables", "fuse")
+    assert [names for names in bench.asked if "int8" in names] == [("int8",)]
+    assert search.points[("int8",)].reason == "harms"
+
+
+def test_the_budget_is_kept() -> None:
+    for budget in (0.5, 1.0, 3.5, 6.0, 50.0):
+        bench = Bench(seconds=1.0)
+        search = bench.search(budget)
+        search.run()
+        assert search.spent_s == bench.now - 100.0
+        assert search.spent_s <= max(budget, 1.0)
+        assert search.ran_out == (budget < 8)
+    assert bench.asked[0] == ()
+
+
+def test_without_time_the_model_is_served_as_it_is() -> None:
+    bench = Bench(seconds=10.0)
+    search = bench.search(5.0)
+    assert search.run().passes == ()
+    assert bench.asked == [()]
+
+
+def test_among_equals_the_smaller_is_chosen() -> None:
+    bench = Bench(passes={"large": (1.03, 1.2), "small": (1.0, 0.5)})
+    assert bench.search().run().passes == ("small",)
+
+
+FIGURES = st.tuples(*[st.integers(1, 4)] * 3, st.booleans())
+
+
+@given(st.lists(FIGURES, min_size=1, max_size=12))
+def test_the_front_holds_what_nothing_beats(found: list[tuple[int, int, int, bool]]) -> None:
+    points = [
+        point((str(index),), speed, size, allowed=allowed, metric=metric)
+        for index, (speed, size, metric, allowed) in enumerate(found)
+    ]
+    best = front(points, True)
+    for one in points:
+        beaten = any(
+            other.allowed and better(other, one) and not better(one, other)
+            for other in points
+            if other != one
+        )
+        assert (one in best) == (one.allowed and not beaten)
+
+
+def better(one: Point, other: Point) -> bool:
+    """Nowhere worse."""
+    assert one.measured is not None
+    assert other.measured is not None
+    return (
+        one.measured.metric >= other.measured.metric
+        and one.measured.rows_per_cpu_s >= other.measured.rows_per_cpu_s
+        and one.measured.size_mb <= other.measured.size_mb
+    )
+
+
+@given(st.dictionaries(st.sampled_from("abcde"), st.tuples(st.floats(1.1, 3), st.floats(0.2, 1)), min_size=1))
+def test_independent_passes_that_all_gain_are_all_taken(passes: dict[str, tuple[float, float]]) -> None:
+    bench = Bench(passes=passes)
+    assert bench.search().run().passes == tuple(passes)
+    every = {names for size in range(len(passes) + 1) for names in combinations(tuple(passes), size)}
+    assert set(bench.asked) <= every
