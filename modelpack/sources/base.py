@@ -4,53 +4,136 @@ from __future__ import annotations
 
 import abc
 import difflib
+import hashlib
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
 from modelpack.catalog import Catalog
 from modelpack.draft import Draft
 from modelpack.errors import BadInput
+from modelpack.packages import sha256_of
 from modelpack.usecases.base import UseCase
 
 LARGEST = 10_000_000_000
 """Bytes. SageMaker takes images up to 10 GB (docs.aws.amazon.com/sagemaker/latest/dg/large-model-inference-
 container-docs.html).
 """
+MOST_FILES = 10_000
+MAGIC = {b"PK\x03\x04": "zip archive", b"\x1f\x8b": "gzip file", b"BZh": "bzip2 file", b"\xfd7zXZ": "xz file"}
+PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(1, 6))
 
 
 class Source(abc.ABC):
-    """One file format; `name` is its suffix without the dot."""
+    """One format: files with one of the `suffixes` (without the dot), or folders that hold the file `marker`.
+
+    `container`: what the file looks like from its first bytes, where that is one of `MAGIC`'s words.
+    """
 
     name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    marker: ClassVar[str | None] = None
+    container: ClassVar[str | None] = None
 
     @abc.abstractmethod
     def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
         """A draft in `folder` from the user's file. Raises BadInput when it is not a fit model."""
 
+    def parts(self, path: Path) -> tuple[Path, ...]:
+        """The files that make up the model at `path`, found without loading it."""
+        return tuple(files_below(path)) if path.is_dir() else (path,)
+
 
 def open_model(path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
-    """The draft of the user's file, by its suffix. Raises BadInput when it is missing, unknown or broken."""
-    check(path)
-    return sources().get(path.suffix.removeprefix(".")).open(path, usecase, folder)
+    """The draft of the user's file or folder. Raises BadInput when it is missing, unknown, broken or hostile."""
+    return check(path).open(path, usecase, folder)
 
 
-def check(path: Path) -> None:
-    """Light checks, without reading the model: there, a known format, not empty, not too large."""
-    known = sources().names()
+def check(path: Path) -> Source:
+    """Light checks, without reading the model: there, a known format, not empty, not too large; its source."""
+    source = folder_source(path) if path.is_dir() else file_source(path)
+    size = sum(part.stat().st_size for part in source.parts(path))
+    if size == 0:
+        raise BadInput("the model file is empty", where=str(path))
+    if size > LARGEST:
+        raise BadInput(f"the model is larger than {LARGEST / 1e9:.0f} GB", where=str(path))
+    return source
+
+
+def content_digest(path: Path) -> str:
+    """Names the model at `path` by the content of all its files. Raises what `check` raises."""
+    parts = check(path).parts(path)
+    if parts == (path,):
+        return sha256_of(path)
+    lines = [f"{os.path.relpath(part, path.parent)}\0{sha256_of(part)}\n" for part in parts if part != path]
+    own = sha256_of(path) if path.is_file() else ""
+    return hashlib.sha256("".join([own, "\n", *sorted(lines)]).encode()).hexdigest()
+
+
+def file_source(path: Path) -> Source:
+    """The source for a file, by its suffix and first bytes."""
+    known = {suffix: source for source in all_sources() for suffix in source.suffixes}
     suffix = path.suffix.removeprefix(".")
     if suffix not in known:
         near = difflib.get_close_matches(suffix, known, n=1)
-        hint = f"did you mean .{near[0]}?" if near else f"known: {', '.join('.' + name for name in known)}"
+        names = ", ".join("." + name for name in sorted(known))
+        hint = f"did you mean .{near[0]}?" if near else f"known: {names}, or a folder"
         raise BadInput(f"unknown model format {path.suffix or path.name!r}", where=str(path), hint=hint)
     if not path.is_file():
         raise BadInput(
             "no such model file", where=str(path), hint="model.path is relative to the project's folder"
         )
-    size = path.stat().st_size
-    if size == 0:
-        raise BadInput("the model file is empty", where=str(path))
-    if size > LARGEST:
-        raise BadInput(f"the model file is larger than {LARGEST / 1e9:.0f} GB", where=str(path))
+    looks, wanted = looks_like(path), known[suffix].container
+    if looks != wanted and (looks or (wanted and path.stat().st_size)):
+        what = f"a {looks}" if looks else f"not a {wanted}"
+        raise BadInput(f"damaged or not what its name says: {path.suffix} but {what}", where=str(path))
+    return known[suffix]
+
+
+def folder_source(path: Path) -> Source:
+    """The source for a folder, by the file that marks it."""
+    known = {source.marker: source for source in all_sources() if source.marker}
+    found = [source for marker, source in known.items() if (path / marker).is_file()]
+    if len(found) != 1:
+        listed = " or ".join(sorted(known))
+        raise BadInput(
+            f"not a model folder: it holds no {listed}", where=str(path), hint="see docs/models.md"
+        )
+    return found[0]
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file, sorted. Raises BadInput for links, special files and too many of them."""
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(root, name)
+            if path.is_symlink():
+                raise BadInput("links in a model folder are refused", where=str(path))
+            if not path.is_dir() and not path.is_file():
+                raise BadInput("special files in a model folder are refused", where=str(path))
+        found += [Path(root, name) for name in names]
+        if len(found) > MOST_FILES:
+            raise BadInput(f"more than {MOST_FILES:,} files in a model folder", where=str(folder))
+    return sorted(found)
+
+
+def looks_like(path: Path) -> str | None:
+    """What the first bytes say: one of `MAGIC`'s words, a pickle, a tar archive, or nothing known."""
+    with path.open("rb") as file:
+        head = file.read(264)
+    # A safetensors file may begin with the same two bytes; its length's upper half is zero.
+    if head.startswith(PICKLES) and head[4:8] != bytes(4):
+        return "Python pickle"
+    if head[257:262] == b"ustar":
+        return "tar archive"
+    return next((word for magic, word in MAGIC.items() if head.startswith(magic)), None)
+
+
+def all_sources() -> list[Source]:
+    """Every source known here, newly made."""
+    catalog = sources()
+    return [catalog.get(name) for name in catalog.names()]
 
 
 def sources() -> Catalog[Source]:

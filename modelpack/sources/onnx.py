@@ -7,6 +7,8 @@ here before any weight is read.
 
 from __future__ import annotations
 
+import mmap
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelpack.draft import ONNX, Draft
 from modelpack.errors import BadInput
 from modelpack.sources.base import LARGEST, Source
+from modelpack.sources.onnx_bombs import check_bombs
 from modelpack.usecases.base import Signature, Tensor, UseCase
 
 if TYPE_CHECKING:
@@ -24,21 +27,23 @@ DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 WEIGHTS_FILE = "model.bin"
 GRAPH_FILE = "model.onnx"
 INLINE_BYTES = 1024
+LARGEST_GRAPH = 2**31 - 1
+"""Bytes: protobuf's own limit."""
+LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])([^\x00]{1,127})", re.DOTALL)
+"""A StringStringEntryProto {key: "location", value} as protobuf writes it."""
 
 
 class Onnx(Source):
     """A graph with the use case's signature."""
 
     name: ClassVar[str] = "onnx"
+    suffixes: ClassVar[tuple[str, ...]] = ("onnx",)
 
     def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
         import onnx
 
         graph = read(path)
-        for problem in (*foreign_operators(graph), *differences(graph, usecase.signature())):
-            raise BadInput(
-                problem, where=str(path), hint=f"the use case {usecase.name!r} fixes inputs and outputs"
-            )
+        check_fit(graph, usecase, path)
         try:
             onnx.checker.check_model(str(path))
             onnx.load_external_data_for_model(graph, str(path.parent))
@@ -46,12 +51,46 @@ class Onnx(Source):
             raise BadInput(f"not a valid ONNX model: {first_line(error)}", where=str(path)) from error
         return write(graph, folder)
 
+    def parts(self, path: Path) -> tuple[Path, ...]:
+        """The graph, and the files beside it that hold its weights: found by their entries' bytes, without onnx."""
+        with path.open("rb") as file:
+            if not path.stat().st_size:
+                return (path,)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                named = {found[2][: found[1][0]] for found in LOCATION.finditer(content)}
+        beside = (path.parent / name.decode(errors="replace") for name in sorted(named) if b"\0" not in name)
+        folder = path.parent.resolve()
+        return (path, *(one for one in beside if one.is_file() and one.resolve().is_relative_to(folder)))
+
+
+def check_fit(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path) -> None:
+    """Raises BadInput for custom operators, and for other inputs or outputs than the use case's."""
+    for problem in (*foreign_operators(graph), *differences(graph, usecase.signature())):
+        raise BadInput(
+            problem, where=str(path), hint=f"the use case {usecase.name!r} fixes inputs and outputs"
+        )
+
+
+def taken(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path, folder: Path) -> Draft:
+    """The draft of a graph converted from `path`. Raises BadInput when it does not fit the use case."""
+    import onnx
+
+    check_fit(graph, usecase, path)
+    check_bombs(graph, path)
+    try:
+        onnx.checker.check_model(graph)
+    except onnx.checker.ValidationError as error:
+        raise BadInput(f"its ONNX form is not valid: {first_line(error)}", where=str(path)) from error
+    return write(graph, folder)
+
 
 def read(path: Path) -> onnx.ModelProto:
     """The graph without its weights, external files checked. Raises BadInput when damaged or escaping."""
     import onnx
     from google.protobuf.message import DecodeError
 
+    if path.stat().st_size > LARGEST_GRAPH:
+        raise BadInput("a graph above 2 GB is refused; keep the weights in a file beside it", where=str(path))
     try:
         graph = onnx.load_model(str(path), format="protobuf", load_external_data=False)
     except (DecodeError, ValueError) as error:
@@ -60,6 +99,7 @@ def read(path: Path) -> onnx.ModelProto:
         raise BadInput("damaged or not an ONNX file: it holds no graph", where=str(path))
     for tensor in external_tensors(graph):
         check_external(tensor, path)
+    check_bombs(graph, path)
     return graph
 
 

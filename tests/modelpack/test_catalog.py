@@ -29,7 +29,7 @@ def test_every_kind_is_found_by_scanning_its_package() -> None:
     assert "recommendation" in usecases().names()
     assert set(passes().names()) >= {"onnx", "int8", "embedding-int8"}
     assert set(runtimes().names()) >= {"onnxruntime", "eager"}
-    assert set(sources().names()) == {"onnx", "safetensors"}
+    assert set(sources().names()) >= {"onnx", "safetensors", "torch-export"}
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
