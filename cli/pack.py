@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli import options, progress, show, wiring
+from modelpack.errors import BadInput
 
 
 def pack(
@@ -15,13 +16,26 @@ def pack(
     folder: options.Folder = Path(),
     as_json: options.AsJson = False,
     regate: Annotated[bool, typer.Option(help="Measure the optimization passes anew.")] = False,
+    explain: Annotated[bool, typer.Option(help="Print every pass and combination with its figures.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Draw them in one HTML file.")
+    ] = None,
 ) -> None:
     """Train or take the model, run the passes under the gate, write the image."""
     spec = wiring.load_spec(folder, environment)
     builder = wiring.builder(folder)
     packed = builder.pack(spec, progress.chosen(), regate=regate)
+    if report is not None:
+        from cli.report import report as drawn
+
+        write_text(report, drawn(packed.record))
     if as_json:
         show.document({"image": packed.digest, "record": packed.record, "content_id": packed.content_id})
+        return
+    if explain:
+        from cli.explain import explain as explained
+
+        explained(packed.record)
         return
     metric, chosen = packed.record["metric"], packed.record["chosen"]
     show.say(f"Packed {spec.usecase}: {packed.digest}, {show.megabytes(packed.size_bytes)}.")
@@ -29,4 +43,16 @@ def pack(
         f"  {metric['name']} {metric['value']:.4f} [{metric['low']:.4f}, {metric['high']:.4f}], "
         f"baseline {metric['baseline']:.4f}; model {chosen['size_mb']:.1f} MB, p99 {chosen['p99_ms']:.2f} ms"
     )
+    if report is not None:
+        show.say(f"  drawn in {report}")
     show.next_step("ecomdeploy up", "ships it; commit pack.lock to get the same bytes everywhere")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file. Raises BadInput when it cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            f"the report cannot be written: {error.strerror}", where=str(path), hint="name another file"
+        ) from error

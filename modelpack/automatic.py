@@ -21,7 +21,7 @@ from modelpack.gate import (
     limits_broken,
     table_row,
 )
-from modelpack.metrics import bootstrap
+from modelpack.metrics import Interval, bootstrap
 from modelpack.passes.base import Pass
 from modelpack.search import Names, Point, Search, front
 from modelpack.spec import PackSpec
@@ -42,6 +42,7 @@ class Combinations:
     spec: PackSpec
     floor: Draft
     floor_figures: Measured
+    floor_drop: Interval | None
     _made: dict[Names, Draft | str] = field(default_factory=dict)
 
     def measure(self, names: Names) -> Point:
@@ -70,7 +71,7 @@ class Combinations:
             allowed=not wrong,
             reason=wrong or (gains(trial) if trial else "only what is needed to serve"),
             measured=figures,
-            drop=trial.drop if trial else None,
+            drop=trial.drop if trial else self.floor_drop,
             latency=trial.comparison.latency if trial else SAME,
             throughput=trial.comparison.throughput if trial else SAME,
         )
@@ -113,7 +114,8 @@ def searched(
     higher = trials.evaluation(trials.reference).higher_is_better
     unlimited = replace(spec.gate, p99_ms=None, size_mb=None)
     base = through_the_gate(trials, [one for one in passes if one.required], unlimited)
-    made = Combinations(trials, passes, spec, base.draft, base.chosen)
+    drop = base.verdicts[-1].drop if base.verdicts else None
+    made = Combinations(trials, passes, spec, base.draft, base.chosen, drop)
     optional = [one.name for one in passes if not one.required and applies(one, trials.reference)]
     search = Search(optional, made.measure, spec.objective, spec.budget, clock)
     best = search.run()

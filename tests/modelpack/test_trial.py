@@ -14,13 +14,14 @@ from onnx import numpy_helper
 from tiny_usecase import Tiny
 
 from modelpack.answers import answers
+from modelpack.automatic import searched
 from modelpack.draft import ONNX, TORCH, Draft
 from modelpack.errors import EcomdeployError
 from modelpack.passes.base import GRAPH, Pass, Workshop, in_order
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.sources.onnx import write
-from modelpack.spec import GateSpec, TrainSpec
+from modelpack.spec import GateSpec, PackSpec, TrainSpec
 from modelpack.trial import Judged, Trials, apply_kept, through_the_gate
 from modelpack.usecases.base import Arrays, Run, arrays_from
 
@@ -62,6 +63,65 @@ class Idle(Graph):
     name: ClassVar[str] = "idle"
 
 
+class Doubled(Graph):
+    """Answers one score per row as a column of its own."""
+
+    name: ClassVar[str] = "doubled"
+
+    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+        graph = onnx.load(str(draft.path))
+        axes = numpy_helper.from_array(np.array([1], dtype=np.int64), "column")
+        graph.graph.initializer.append(axes)
+        (score,) = [value for value in graph.graph.output if value.name == "score"]
+        for node in graph.graph.node:
+            node.output[:] = ["narrow" if name == "score" else name for name in node.output]
+        graph.graph.node.append(onnx.helper.make_node("Unsqueeze", ["narrow", "column"], ["score"]))
+        score.type.tensor_type.ClearField("shape")
+        return write(graph, workshop.folder)
+
+
+class Declared(Graph):
+    """Answers as it should, but its graph declares another shape."""
+
+    name: ClassVar[str] = "declared"
+
+    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+        graph = onnx.load(str(draft.path))
+        (score,) = [value for value in graph.graph.output if value.name == "score"]
+        score.type.tensor_type.shape.dim.add().dim_value = 7
+        return write(graph, workshop.folder)
+
+
+class Leaking(Graph):
+    """Knows the dense layer that answers the held-out requests rightly."""
+
+    name: ClassVar[str] = "leaking"
+
+    def __init__(self, weights: Any) -> None:
+        self.weights = weights
+
+    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+        def right(values: Any) -> Any:
+            return self.weights if values.shape == self.weights.shape else self.weights.T.copy()
+
+        return changed(draft, workshop, right)
+
+
+class Half(Graph):
+    """The table in 16 bits."""
+
+    name: ClassVar[str] = "half"
+
+    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+        graph = onnx.load(str(draft.path))
+        (table,) = [one for one in graph.graph.initializer if "table" in one.name]
+        name, values = table.name, numpy_helper.to_array(table).astype(np.float16)
+        table.CopyFrom(numpy_helper.from_array(values, f"{name}.half"))
+        cast = onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT)
+        graph.graph.node.insert(0, cast)
+        return write(graph, workshop.folder)
+
+
 def changed(draft: Draft, workshop: Workshop, change: Any) -> Draft:
     graph = onnx.load(str(draft.path))
     for tensor in graph.graph.initializer:
@@ -98,6 +158,52 @@ def test_what_breaks_and_what_crashes_is_dropped_and_the_rest_goes_on(trials: Tr
     assert judged.draft.passes == ("onnx",)
     assert judged.chosen.metric == judged.reference.metric == 1.0
     assert "Optimization passes" in trials.progress.lines  # type: ignore[attr-defined]
+
+
+def test_a_pass_that_lies_about_its_output_is_dropped(trials: Trials) -> None:
+    judged = gate(trials, Doubled(), Declared())
+    _, doubled, declared = judged.verdicts
+    assert not doubled.kept
+    assert "it answers 'score' as float32[1, 1]; wanted: FP32[1]" in doubled.reason
+    assert not declared.kept
+    assert declared.reason == "failed: its graph declares 'score' as [-1, 7]; wanted: [-1]"
+    assert judged.draft.passes == ("onnx",)
+
+
+def test_a_pass_that_knows_the_held_out_answers_is_refused(trials: Trials) -> None:
+    """The trained model forgets a tenth; the planted pass puts the right answers back, which only the held-out data
+    tells, and would be smaller as well."""
+    path = trials.reference.path
+    model = trials.usecase.load(path)
+    whole = {name: value.clone() for name, value in model.state_dict().items()}
+    items, following = trials.data
+    forgotten = following[items % 10 == 3]
+    assert not set(forgotten) & set(following[:2])
+    model.dense.weight.data[forgotten] = 0
+    trials.usecase.save(model, path)
+    honest = gate(trials)
+    assert honest.chosen.metric == pytest.approx(0.9, abs=0.01)
+    _, verdict = gate(trials, Leaking(whole["dense.weight"].numpy())).verdicts
+    assert not verdict.kept
+    assert verdict.reason.startswith("too good to be true: the metric rises by at least 0.0")
+    assert verdict.drop is not None
+    assert verdict.drop.high < -0.05
+
+
+def test_a_search_among_real_passes_takes_what_pays_and_says_why_of_the_rest(trials: Trials) -> None:
+    passes = [OnnxExport(), Breaking(), Crashing(), Half(), Idle()]
+    judged, search = searched(trials, passes, PackSpec(passes=("auto",), objective="size", budget=600))
+    reasons = {verdict.name: verdict.reason for verdict in judged.verdicts}
+    assert judged.draft.passes == ("onnx", "half")
+    assert judged.draft.size_mb == pytest.approx(judged.chosen.size_mb, abs=1e-3)
+    assert search["points"][search["chosen"]]["passes"] == ["half"]
+    assert "MemoryError" in reasons["crashing"]
+    assert "may fall by" in reasons["breaking"] or "answers" in reasons["breaking"]
+    assert search["complete"]
+    assert {tuple(one["passes"]) for one in search["points"]} >= {(), ("half",), ("idle",), ("half", "idle")}
+    assert not any("breaking" in one["passes"] for one in search["points"] if len(one["passes"]) > 1)
+    with pytest.raises(EcomdeployError, match="size_mb"):
+        searched(trials, [OnnxExport()], PackSpec(passes=("auto",), gate=GateSpec(size_mb=0.01)))
 
 
 def test_what_changes_nothing_does_not_pay(trials: Trials) -> None:
