@@ -6,6 +6,7 @@ more than they take (Fifield, "A better zip bomb", WOOT 2019), archives in archi
 
 from __future__ import annotations
 
+import itertools
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def check(archive: zipfile.ZipFile, where: Path) -> None:
     if sum(one.file_size for one in members) > LARGEST:
         raise BadInput(f"unpacked it would be larger than {LARGEST / 1e9:.0f} GB", where=str(where))
     placed = sorted((one.header_offset, one.compress_size) for one in members)
-    for (begin, size), (following, _) in zip(placed, placed[1:], strict=False):
+    for (begin, size), (following, _) in itertools.pairwise(placed):
         if begin + size > following:
             raise BadInput("members of the archive overlap", where=str(where))
 

@@ -68,10 +68,8 @@ def blown_up(graph: onnx.ModelProto, shapes: dict[str, onnx.TensorProto]) -> Ite
 
     constants = dict(shapes)
     for node in every(graph.graph.node):
-        if node.op_type == "Constant":
-            constants |= {
-                node.output[0]: one.t for one in node.attribute if one.name == "value" and node.output
-            }
+        if node.op_type == "Constant" and node.output:
+            constants.update((node.output[0], one.t) for one in node.attribute if one.name == "value")
     for node in every([*graph.graph.node, *(node for function in graph.functions for node in function.node)]):
         place = SHAPED.get(node.op_type)
         if place is None or len(node.input) <= place or node.input[place] not in constants:

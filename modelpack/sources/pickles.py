@@ -59,7 +59,7 @@ def named(data: bytes) -> set[str]:
     for opcode, argument, position in pickletools.genops(data):
         kind, end = opcode.name, position or 0
         if kind in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            place = len(memo) if kind == "MEMOIZE" else int(argument)
+            place = len(memo) if kind == "MEMOIZE" else int(str(argument))
             memo[place] = pushed[-1] if pushed else None
             continue
         if kind in ("GLOBAL", "INST"):
@@ -72,7 +72,7 @@ def named(data: bytes) -> set[str]:
         if kind in STRINGS:
             pushed.append(str(argument))
         else:
-            pushed.append(memo.get(int(argument)) if kind in ("GET", "BINGET", "LONG_BINGET") else None)
+            pushed.append(memo.get(int(str(argument))) if kind in ("GET", "BINGET", "LONG_BINGET") else None)
     if end + 1 != len(data):
         raise ValueError("bytes after its end")
     return found
