@@ -2,13 +2,14 @@
 # Everything lives in .venv; PYTHON chooses the interpreter that makes it.
 PYTHON ?= python3
 VENV   := .venv
+VENV_SAGEMAKER := .venv-sagemaker
 BIN    := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: help demo test test-fast check lint types arrows format install clean bench facts
+.PHONY: help demo test test-fast test-sagemaker check lint types arrows format install clean bench facts
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
 
 $(VENV)/.installed: pyproject.toml
 	@echo "Setting up $(VENV): the first time this downloads about 0.6 GB of packages, then it is cached"
@@ -27,6 +28,16 @@ test: $(VENV)/.installed ## the whole test suite, in parallel
 
 test-fast: $(VENV)/.installed ## without the tests marked slow
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+# The SDK's pins are not ours, so it lives apart; only one file of tests needs it.
+$(VENV_SAGEMAKER)/.installed: pyproject.toml
+	@echo "Setting up $(VENV_SAGEMAKER): the SageMaker SDK is about 1 GB of packages"
+	@test -x $(VENV_SAGEMAKER)/bin/python || $(PYTHON) -m venv $(VENV_SAGEMAKER)
+	@$(VENV_SAGEMAKER)/bin/python -m pip install -q --no-compile 'sagemaker>=3,<4' 'pytest>=8.3' 'pytest-timeout>=2.3'
+	@touch $@
+
+test-sagemaker: $(VENV)/.installed $(VENV_SAGEMAKER)/.installed ## the real SageMaker SDK as a client of the local cloud
+	@ECOMDEPLOY_TEST_PYTHON=$(abspath $(BIN)/python) $(VENV_SAGEMAKER)/bin/python -m pytest --slow tests/conformance/test_sagemaker_sdk.py
 
 check: lint types arrows ## what CI runs besides the tests
 
@@ -50,4 +61,4 @@ bench: $(VENV)/.installed ## the benchmarks; results in benchmarks/results
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove .venv and what tools left
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	@rm -rf $(VENV) $(VENV_SAGEMAKER) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -33,10 +33,14 @@ class Typed:
 
 @dataclass(frozen=True)
 class Terminal:
-    """A folder to type in, with a home that belongs to the test; downloads are shared with everybody."""
+    """A folder to type in, with a home that belongs to the test; downloads are shared with everybody.
+
+    `python` has our dependencies: this interpreter, unless the test runs in an environment that is not ours.
+    """
 
     folder: Path
     home: Path
+    python: str = sys.executable
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,7 +51,7 @@ class Terminal:
     def type(self, *arguments: str, expect: int | None = 0) -> Typed:
         """Run `ecomdeploy <arguments>`; with `expect` its exit code must be that."""
         done = subprocess.run(
-            [sys.executable, "-m", "cli.app", *arguments],
+            [self.python, "-m", "cli.app", *arguments],
             cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=900,
         )  # fmt: skip
         typed = Typed(done.returncode, done.stdout, done.stderr)
@@ -60,7 +64,7 @@ class Terminal:
     def killed(self, *arguments: str, when: Callable[[str], bool]) -> int:
         """Start a command and `kill -9` it when what it has said on stderr satisfies `when`; its exit code."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.app", *arguments],
+            [self.python, "-m", "cli.app", *arguments],
             cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         said = ""
@@ -74,7 +78,7 @@ class Terminal:
         return process.wait()
 
     def into(self, name: str) -> Terminal:
-        return Terminal(self.folder / name, self.home)
+        return Terminal(self.folder / name, self.home, self.python)
 
     def edit(self, pattern: str, replacement: str, file: str = "ecomdeploy.yaml") -> None:
         """Change the spec as in an editor; the pattern must be there."""
