@@ -155,5 +155,6 @@ def footer(record: Mapping[str, Any]) -> str:
         words.append(
             f"Searched {search['spent_s']:.0f} of {search['budget_s']:.0f} s for {search['objective']}"
             + ("." if search["complete"] else "; the budget ended it.")
+            + " Factors like 1.3x are against what is needed to serve (1)."
         )
     return escape(" ".join(words))
