@@ -272,7 +272,7 @@ def test_passes_shrink_and_stay_close(small: Small, tmp_path: pathlib.Path, name
 
 
 def test_smoothing_beats_plain_rounding() -> None:
-    from modelpack.passes import smoothing
+    from modelpack.passes.smooth import smoothing
 
     generator = torch.Generator().manual_seed(1)
     given = torch.randn(64, 6, 96, generator=generator)
@@ -314,6 +314,7 @@ def test_agreement_is_the_share_of_kept_items(small: Small) -> None:
 
 def test_looking_up_the_use_case_is_light() -> None:
     code = "import sys; from modelpack.usecases.base import usecases; usecases().get('search'); "
+    code += "from modelpack.passes.base import passes; passes().names(); "
     code += "print([name for name in ('torch', 'onnx', 'pandas', 'tokenizers') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

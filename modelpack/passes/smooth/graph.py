@@ -115,7 +115,7 @@ def rewrite(
     import torch
     from onnx import numpy_helper
 
-    from modelpack.passes.smoothing import quantized
+    from modelpack.passes.smooth.smoothing import quantized
 
     weights = {tensor.name: tensor for tensor in graph.initializer}
     replaced: list[Any] = []
