@@ -1,0 +1,152 @@
+"""Hugging Face folders: config.json with weights as safetensors, the architecture from transformers itself.
+
+Refused: weights as pickles, remote code (`auto_map`, Python files), archives, shards that lead elsewhere. A folder
+whose config.json describes one of our own architectures (`kind`) is read as `.safetensors` with that config.
+Needs the extra `huggingface` (huggingface.co/docs/transformers).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+from modelpack.draft import Draft
+from modelpack.errors import BadInput
+from modelpack.sources.base import LARGEST, Source, files_below
+from modelpack.sources.fitting import fitted
+from modelpack.sources.onnx import first_line, taken
+from modelpack.sources.safetensors import CONFIG, Safetensors, read_config, read_header
+from modelpack.usecases.base import Signature, UseCase
+
+INDEX = "model.safetensors.index.json"
+WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+TEXT = re.compile(r"[\w.-]+\.(json|txt|model|md|jinja)|LICENSE|NOTICE|\.gitattributes")
+REMOTE = ("auto_map", "custom_pipelines", "trust_remote_code", "quantization_config")
+OPSET = 20
+BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+MOST_NUMBER = 10_000_000
+
+
+class HuggingFace(Source):
+    """A transformers model by the first of its `architectures`, inputs and outputs by name."""
+
+    name: ClassVar[str] = "huggingface"
+    marker: ClassVar[str | None] = CONFIG
+
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
+        config = read_config(path / CONFIG)
+        weights = check(path, config)
+        if "kind" in config and "model_type" not in config:
+            if len(weights) != 1:
+                raise BadInput("a model of our own is one model.safetensors", where=str(path))
+            return Safetensors().open(weights[0], usecase, folder)
+        if importlib.util.find_spec("transformers") is None:
+            raise BadInput(
+                "a Hugging Face folder is read by transformers, which is not installed here",
+                where=str(path),
+                hint="pip install 'ecomdeploy[huggingface]'",
+            )
+        try:
+            graph = exported(path, config, usecase.signature())
+        except Exception as error:
+            raise BadInput(f"transformers cannot take it: {first_line(error)}", where=str(path)) from error
+        return taken(fitted(graph, usecase.signature()), usecase, path, folder)
+
+
+def check(path: Path, config: dict[str, Any]) -> list[Path]:
+    """The weights' files. Raises BadInput for anything but text and safetensors, and for sizes that lie."""
+    weights = []
+    for file in files_below(path):
+        name = file.relative_to(path).as_posix()
+        if WEIGHTS.fullmatch(name):
+            check_offsets(file)
+            weights.append(file)
+        elif not TEXT.fullmatch(name):
+            hint = "keep config.json, tokenizer and *.safetensors only"
+            raise BadInput(f"only text and safetensors are taken, not {name!r}", where=str(path), hint=hint)
+        elif name.endswith(".json"):
+            told = read_config(file) if name.endswith(("config.json", INDEX)) else {}
+            if asked := [key for key in REMOTE if key in told]:
+                raise BadInput(f"{name} asks for code from elsewhere: {', '.join(asked)}", where=str(path))
+            if name == INDEX:
+                check_shards(told, path)
+    if not weights:
+        raise BadInput("it holds no model.safetensors", where=str(path))
+    large = [key for key, value in config.items() if isinstance(value, int) and abs(value) > MOST_NUMBER]
+    if large:
+        raise BadInput(f"config.json has absurd sizes: {', '.join(large)}", where=str(path))
+    return weights
+
+
+def check_offsets(file: Path) -> None:
+    """Every tensor's place fits its shape and the file. Raises BadInput."""
+    for name, one in read_header(file).items():
+        if name == "__metadata__":
+            continue
+        try:
+            (begin, end), count = one["data_offsets"], BYTES.get(one["dtype"], 1)
+            for size in one["shape"]:
+                count *= size
+            if not 0 <= begin <= end <= file.stat().st_size or count != end - begin or count > LARGEST:
+                raise BadInput(f"the tensor {name!r} does not fit its place in the file", where=str(file))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"the tensor {name!r} is not described properly", where=str(file)) from error
+
+
+def check_shards(index: dict[str, Any], path: Path) -> None:
+    """The index names only weights of this folder. Raises BadInput."""
+    shards = index.get("weight_map")
+    named = shards.values() if isinstance(shards, dict) else [None]
+    if foreign := [one for one in named if not isinstance(one, str) or not WEIGHTS.fullmatch(one)]:
+        raise BadInput(f"weights outside the folder are refused: {str(foreign[0])[:80]!r}", where=str(path))
+
+
+def exported(path: Path, config: dict[str, Any], signature: Signature) -> Any:
+    """The ONNX graph of the model. Raises ValueError for an architecture that transformers does not carry."""
+    import torch
+    import transformers
+
+    from modelpack.passes.onnx import free_batch, quiet
+
+    names = config.get("architectures") or ["AutoModel"]
+    kind: Any = getattr(transformers, str(names[0]), None)
+    carried: Any = transformers.PreTrainedModel
+    if not isinstance(kind, type) or not issubclass(kind, carried):
+        raise ValueError(f"unknown architecture {json.dumps(names)[:80]}")
+    chosen: Any = kind
+    model: Any = chosen.from_pretrained(
+        str(path), local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+    ).eval()
+    inputs, outputs = ([tensor.name for tensor in side] for side in (signature.inputs, signature.outputs))
+
+    class Named(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *given: Any) -> Any:
+            answers = self.model(**dict(zip(inputs, given, strict=True)))
+            fields = answers.to_tuple()
+            return tuple(answers[name] if name in answers else fields[at] for at, name in enumerate(outputs))
+
+    given = tuple(
+        torch.ones([2 if size == -1 else size for size in one.shape], dtype=torch.int64)
+        for one in signature.inputs
+    )
+    with quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            Named(),
+            given,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=(free_batch(signature),),
+            verbose=False,
+        )
+    if program is None:
+        raise ValueError("the exporter gave no program")
+    return program.model_proto
