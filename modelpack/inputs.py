@@ -135,8 +135,23 @@ class Inputs:
         if verdict is None or base is None or wheels is None:
             return None
         return digest(
-            {"for": self.verdict_digest, "kept": verdict.get("kept"), "base": base, "wheels": wheels}
+            {
+                "for": self.verdict_digest,
+                "kept": verdict.get("kept"),
+                "base": base,
+                "wheels": wheels,
+                "image": self.image_digest,
+            }
         )
+
+    @cached_property
+    def image_digest(self) -> str:
+        """Names the code that goes into the image, and the code that writes it: the server's change is a new image."""
+        from modelpack import contents
+
+        own = Path(modelpack.__file__).parent
+        writing = [own / "contents.py", own / "assembly.py", *(own / "image").rglob("*.py")]
+        return source_digest([*contents.app().values(), *writing])
 
 
 def resolve(request: PackRequest) -> Inputs:
