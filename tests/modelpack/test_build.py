@@ -55,6 +55,11 @@ def first(place: Path) -> Pack:
 
 def test_the_pack_is_remembered_and_whole(place: Path, first: Pack) -> None:
     assert known(asked(place), home(place)) == first
+    dearer = known(asked(place, usd_hour=0.36), home(place))
+    assert dearer is not None
+    assert dearer.digest == first.digest
+    assert dearer.record["chosen"]["usd_per_million"] > 0
+    assert first.record["chosen"]["usd_per_million"] is None
     assert packs.load(home(place), first.input_digest) == first
     assert Layout(home(place).images).complete(first.digest)
     assert first.platform == "linux/amd64"
@@ -95,6 +100,22 @@ def test_regating_measures_again(place: Path, first: Pack) -> None:
     assert known(asked(place, regate=True), home(place)) is None
     build(asked(place, regate=True), home(place), progress)
     assert [line for line in progress.lines if line.startswith("measuring")]
+
+
+def test_what_a_search_found_is_kept_in_the_lock_and_not_searched_again(
+    place: Path, first: Pack, tmp_path: Path
+) -> None:
+    shutil.copy(place / "own.py", tmp_path / "own.py")
+    wanted = asked(tmp_path, pack=PackSpec(passes=("auto",), budget=60, objective="size"))
+    found = build(wanted, home(place), Silent())
+    search = found.record["search"]
+    chosen = search["points"][search["chosen"]]
+    assert chosen["size_mb"] == min(one["size_mb"] for one in search["points"] if one["allowed"])
+    assert search["chosen"] in search["front"]
+    progress = Silent()
+    again = build(wanted, home(place), progress)
+    assert (again.digest, again.record) == (found.digest, found.record)
+    assert "Optimizing by the verdict in pack.lock" in progress.lines
 
 
 def test_a_damaged_image_is_not_known(place: Path, first: Pack, tmp_path: Path) -> None:

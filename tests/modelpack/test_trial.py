@@ -199,6 +199,12 @@ def test_a_search_among_real_passes_takes_what_pays_and_says_why_of_the_rest(tri
     assert search["points"][search["chosen"]]["passes"] == ["half"]
     assert "MemoryError" in reasons["crashing"]
     assert "may fall by" in reasons["breaking"] or "answers" in reasons["breaking"]
+    kept = [one for one in passes if one.name in {each.name for each in judged.verdicts if each.kept}]
+    again = apply_kept(trials.reference, kept, trials.workshop(trials.folder / "again"))
+    assert again.passes == judged.draft.passes
+    assert [path.read_bytes() for path in again.files.values()] == [
+        path.read_bytes() for path in judged.draft.files.values()
+    ]
     assert search["complete"]
     assert {tuple(one["passes"]) for one in search["points"]} >= {(), ("half",), ("idle",), ("half", "idle")}
     assert not any("breaking" in one["passes"] for one in search["points"] if len(one["passes"]) > 1)
