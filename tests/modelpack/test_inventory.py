@@ -44,13 +44,13 @@ def lines(*rows: tuple[str, str, int, int, float]) -> pd.DataFrame:
 
 
 def made(seed: int = 0) -> Weekly:
-    """Made up for the shape of things only: 40 products over all weeks."""
+    """Made up for the shape of things only: 16 products over all weeks."""
     generator = np.random.default_rng(seed)
-    rate = generator.gamma(2, 10, (40, 1))
-    units = generator.poisson(rate, (40, WEEKS)).astype(np.float64)
+    rate = generator.gamma(2, 10, (16, 1))
+    units = generator.poisson(rate, (16, WEEKS)).astype(np.float64)
     units[generator.random(units.shape) < 0.2] = 0
     price = np.where(units > 0, 2.0, np.nan)
-    codes = tuple(f"{10_000 + number}" for number in range(40))
+    codes = tuple(f"{10_000 + number}" for number in range(16))
     orders = np.minimum(units, 5)
     return Weekly(codes, codes, units, price, orders, units.sum(axis=0), np.full(WEEKS, 6.0))
 

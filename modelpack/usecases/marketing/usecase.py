@@ -111,6 +111,12 @@ class Marketing(TabularUseCase):
             more={**measures.binary_figures(truth, answers), **best_tenth(truth, probability)},
         )
 
+    def measure_validation(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
+        return self.measure(answers, settled(part))
+
+    def threshold(self, probability: NDArray[np.float64], part: Part) -> float:
+        return super().threshold(probability, settled(part))
+
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
         from modelpack.progress import Silent
         from modelpack.tabular import boosting
