@@ -81,7 +81,11 @@ class Inputs:
     @cached_property
     def verdict_digest(self) -> str:
         """Names what a verdict was measured on: model, passes, limits, the code that measures, the tools."""
-        model = {"file": content_digest(self.model_path)} if self.model_path else {"trained": self.training_digest}
+        model = (
+            {"file": content_digest(self.model_path)}
+            if self.model_path
+            else {"trained": self.training_digest}
+        )
         own = Path(modelpack.__file__).parent
         ours = [
             *(own / name for name in MEASURING_FILES),
