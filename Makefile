@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV   := .venv
 VENV_SAGEMAKER := .venv-sagemaker
+VENV_KERAS := .venv-keras
 BIN    := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: help demo test test-fast test-sagemaker check lint types arrows format install clean bench facts
+.PHONY: help demo test test-fast test-sagemaker test-keras check lint types arrows format install clean bench facts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -39,6 +40,20 @@ $(VENV_SAGEMAKER)/.installed: pyproject.toml
 test-sagemaker: $(VENV)/.installed $(VENV_SAGEMAKER)/.installed ## the real SageMaker SDK as a client of the local cloud
 	@ECOMDEPLOY_TEST_PYTHON=$(abspath $(BIN)/python) $(VENV_SAGEMAKER)/bin/python -m pytest --slow tests/conformance/test_sagemaker_sdk.py
 
+# TensorFlow is 0.7 GB that nothing else needs: it lies on top of the main environment, not in it.
+$(VENV_KERAS)/.installed: $(VENV)/.installed
+	@echo "Setting up $(VENV_KERAS): TensorFlow and transformers are about 0.7 GB of packages"
+	@test -x $(VENV_KERAS)/bin/python || $(PYTHON) -m venv $(VENV_KERAS)
+	@$(BIN)/python -c "import site; print(site.getsitepackages()[0])" \
+		> "$$($(VENV_KERAS)/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
+	@$(VENV_KERAS)/bin/python -m pip install -q --no-compile $$($(BIN)/python -c "import tomllib; \
+		extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
+		print(*extras['tensorflow'], *extras['huggingface'])")
+	@touch $@
+
+test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and transformers, brought in by ONNX
+	@$(VENV_KERAS)/bin/python -m pytest --slow tests/modelpack/test_keras.py tests/modelpack/test_hostile.py
+
 check: lint types arrows ## what CI runs besides the tests
 
 lint: $(VENV)/.installed ## ruff
@@ -61,4 +76,4 @@ bench: $(VENV)/.installed ## the benchmarks; results in benchmarks/results
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove .venv and what tools left
-	@rm -rf $(VENV) $(VENV_SAGEMAKER) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	@rm -rf $(VENV) $(VENV_SAGEMAKER) $(VENV_KERAS) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

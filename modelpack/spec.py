@@ -25,7 +25,7 @@ class TrainSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """Either `train` or `path` (a `.onnx` or `.safetensors` file, relative to the project)."""
+    """Either `train` or `path` (a model file or folder, relative to the project; formats: docs/models.md)."""
 
     train: TrainSpec | None = None
     path: str | None = None
