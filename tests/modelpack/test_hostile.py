@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -165,6 +166,14 @@ def test_a_huggingface_folder_loads(tmp_path: Path) -> None:
     answer = OnnxRuntime().open(draft, Text())(given)["logits"]
     wanted = model(**{name: torch.from_numpy(array) for name, array in given.items()}).logits.detach().numpy()
     assert np.allclose(answer, wanted, atol=1e-5)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is not None, reason="TensorFlow is here")
+def test_without_tensorflow_a_keras_model_says_what_to_install(tmp_path: Path) -> None:
+    path = hostile_others.keras_file(tmp_path / "given", [hostile_others.layer("Flatten", name="f")])
+    with pytest.raises(BadInput, match="not installed here") as caught:
+        open_model(path, Given(), tmp_path / "taken")
+    assert "ecomdeploy[tensorflow]" in caught.value.hint
 
 
 def test_a_model_is_named_by_all_its_files(tmp_path: Path) -> None:
