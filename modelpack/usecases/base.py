@@ -195,7 +195,13 @@ def beats(model: Evaluation, baseline: Evaluation) -> Interval:
 
 def arrays_from(instances: Sequence[Mapping[str, Any]], inputs: Sequence[Tensor]) -> dict[str, NDArray[Any]]:
     """`instances` of a request as arrays, padded the way the model server pads."""
-    kinds = {"INT64": np.int64, "INT32": np.int32, "FP32": np.float32, "FP64": np.float64, "BYTES": np.object_}
+    kinds = {
+        "INT64": np.int64,
+        "INT32": np.int32,
+        "FP32": np.float32,
+        "FP64": np.float64,
+        "BYTES": np.object_,
+    }
     arrays = {}
     for tensor in inputs:
         shape = (len(instances), *tensor.shape[1:])

@@ -138,7 +138,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 @pytest.mark.slow
 @pytest.mark.network
-def test_on_real_weeks_it_beats_the_mean_and_knowing_the_price_does_no_harm(real: Split, tmp_path: Path) -> None:
+def test_on_real_weeks_it_beats_the_mean_and_knowing_the_price_does_no_harm(
+    real: Split, tmp_path: Path
+) -> None:
     usecase = Pricing()
     digests = []
     for name in ("first", "second"):
