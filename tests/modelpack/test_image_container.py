@@ -128,8 +128,10 @@ def test_bytecode_is_by_the_images_python_and_used(
         "import modelpack.golden",
     ]
     environment = {"PYTHONPATH": str(root / "opt/ecomdeploy/app"), "PYTHONHOME": str(root / "usr")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert "golden.cpython-311.pyc matches" in done.stderr
+    # Elsewhere than in the checkout: `-c` looks for modules in the working folder first.
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    compiled_golden = root / "opt/ecomdeploy/app/modelpack/__pycache__/golden.cpython-311.pyc"
+    assert f"{compiled_golden} matches" in done.stderr
 
 
 def test_a_small_change_is_a_small_push(

@@ -19,6 +19,7 @@ from model_server import Process, expected, launch, seal, serving, tree
 
 from modelpack.contents import app
 from modelpack.runtimes.onnxruntime import OnnxRuntime
+from modelpack.usecases.base import usecases
 
 
 @pytest.fixture
@@ -215,8 +216,14 @@ def test_sigterm_under_load_fails_no_accepted_request(root: pathlib.Path) -> Non
     assert len(bad) <= len(threads)
 
 
+def needs(usecase: str) -> tuple[str, ...]:
+    """What a use case adds to the image: text models bring `tokenizers`, which the server imports for them only."""
+    return tuple(usecases().get(usecase).requirements)
+
+
 def test_imports_only_itself_and_its_wheels() -> None:
-    wheels = {re.split("[^a-z]", requirement)[0] for requirement in OnnxRuntime().requirements()}
+    used = (*OnnxRuntime().requirements(), *(line for name in usecases().names() for line in needs(name)))
+    wheels = {re.split("[^a-z]", requirement)[0] for requirement in used}
     allowed = {"modelpack", *wheels, *sys.stdlib_module_names}
     assert "modelpack/server/__main__.py" in app()
     for name, path in app().items():
