@@ -30,6 +30,7 @@ from cli import (
 )
 from modelpack.errors import EcomdeployError
 
+INTERRUPTED = 130
 EPILOG = "Start with: ecomdeploy init recommendation shop && cd shop && ecomdeploy up"
 
 
@@ -97,7 +98,7 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     except (KeyboardInterrupt, Abort):
         show.interrupted(as_json)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the reader is gone; nothing more can be said
         return 0
@@ -106,6 +107,8 @@ def run(arguments: Sequence[str]) -> int:
             raise
         show.bug(error, as_json)
         return 1
+    if result == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+        show.interrupted(as_json)
     return result if isinstance(result, int) else 0
 
 

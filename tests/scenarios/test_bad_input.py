@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import socket
 
 import pytest
@@ -89,3 +91,18 @@ def test_unknown_words_on_the_command_line(terminal: Terminal) -> None:
     assert "up" in terminal.type("upp", expect=2).err
     assert "recommendation" in terminal.type("init", "recomendation", expect=2).err
     assert terminal.type("cloud", "fault", "earthquake", expect=2).err
+
+
+def test_an_interrupted_up_says_that_it_is_safe(project: Terminal) -> None:
+    process = project.start("up", "--json")
+    try:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "Preparing data" in line)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "goes on from here" in err
+    assert json.loads(out)["error"]["exit_code"] == 130
+    assert "Traceback" not in err

@@ -61,6 +61,13 @@ class Terminal:
         )
         return typed
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command and come back at once."""
+        return subprocess.Popen(
+            [self.python, "-m", "cli.app", *arguments],
+            cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
     def killed(self, *arguments: str, when: Callable[[str], bool]) -> int:
         """Start a command and `kill -9` it when what it has said on stderr satisfies `when`; its exit code."""
         process = subprocess.Popen(
