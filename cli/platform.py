@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from cli import options, progress, show, wiring
 from cli.words import changes_in_words, listed
+
+if TYPE_CHECKING:
+    from stacks.platform import PlatformOutcome
 
 
 def application() -> typer.Typer:
@@ -34,9 +38,7 @@ def plan(
         return
     if done.changes:
         show.table(("change", "type", "name", "what differs"), listed(done.changes))
-    show.say(
-        f"Platform {environment}: {changes_in_words(done.changes) if done.changes else 'nothing would change'}."
-    )
+    summed_up(done, "nothing would change")
     show.next_step("ecomdeploy platform up")
 
 
@@ -55,9 +57,7 @@ def up(
     if as_json:
         show.document(done.document())
         return
-    show.say(
-        f"Platform {environment}: {changes_in_words(done.changes) if done.changes else 'nothing to do'}."
-    )
+    summed_up(done, "nothing to do")
     for name, value in done.outputs.items():
         show.say(f"  {name:16} {value}")
     show.next_step("ecomdeploy platform plan", "sees what changed since, also by other hands")
@@ -78,6 +78,9 @@ def down(
     if as_json:
         show.document(done.document())
         return
-    show.say(
-        f"Platform {environment}: {changes_in_words(done.changes) if done.changes else 'was not there'}."
-    )
+    summed_up(done, "was not there")
+
+
+def summed_up(done: PlatformOutcome, otherwise: str) -> None:
+    """One line: what changed, or `otherwise`."""
+    show.say(f"Platform {done.environment}: {changes_in_words(done.changes) if done.changes else otherwise}.")
