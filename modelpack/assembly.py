@@ -16,36 +16,38 @@ from modelpack.image.wheels import fetch_wheels, lock_wheels
 from modelpack.inputs import Inputs
 from modelpack.lock import Lock
 from modelpack.progress import Progress
+from modelpack.served import Served
 
 
-def locked(inputs: Inputs, lock: Lock, home: Home, progress: Progress) -> Lock:
-    """The lock with base and wheels for this runtime, and all of them fetched.
+def locked(inputs: Inputs, served: Served, lock: Lock, home: Home, progress: Progress) -> Lock:
+    """The lock with base and wheels for the chosen model's runtime, and all of them fetched.
 
     What the lock lacks is resolved now. Packages that the mirror dropped are locked again, and each change is told.
     """
-    runtime, downloads = inputs.runtime, home.downloads
+    runtime, downloads = served.runtime, home.downloads
     progress.step("Fetching the image's packages")
     if inputs.request.pack.base is None:
-        content = lock.get("debs", inputs.debs_digest)
+        content = lock.get("debs", served.debs_digest)
         debs = (
             tuple(Deb(**one) for one in content["packages"])
             if content
             else lock_debs(downloads, progress, runtime.debian_packages, runtime.debian_suite)
         )
         fetched = fetch_debs(debs, downloads, progress, runtime.debian_packages)
-        lock = lock.having("debs", inputs.debs_digest, {"packages": [asdict(deb) for deb in fetched]})
-    content = lock.get("wheels", inputs.wheels_digest)
+        lock = lock.having("debs", served.debs_digest, {"packages": [asdict(deb) for deb in fetched]})
+    content = lock.get("wheels", served.wheels_digest)
     wheels = (
         tuple(Wheel(**one) for one in content["packages"])
         if content
-        else lock_wheels(inputs.requirements, without=inputs.unneeded)
+        else lock_wheels(served.requirements, without=served.unneeded)
     )
     fetch_wheels(wheels, downloads, progress)
-    return lock.having("wheels", inputs.wheels_digest, {"packages": [asdict(wheel) for wheel in wheels]})
+    return lock.having("wheels", served.wheels_digest, {"packages": [asdict(wheel) for wheel in wheels]})
 
 
 def assembled(
     inputs: Inputs,
+    served: Served,
     lock: Lock,
     home: Home,
     model: Mapping[str, Path | bytes],
@@ -55,8 +57,8 @@ def assembled(
     """The image in `home.images`, from what the lock names."""
     progress.step("Writing the image")
     base = inputs.request.pack.base
-    debs = lock.get("debs", inputs.debs_digest) or {"packages": []}
-    wheels = lock.get("wheels", inputs.wheels_digest) or {"packages": []}
+    debs = lock.get("debs", served.debs_digest) or {"packages": []}
+    wheels = lock.get("wheels", served.wheels_digest) or {"packages": []}
     parts = ImageParts(
         base=BaseImage(base) if base else tuple(Deb(**one) for one in debs["packages"]),
         wheels=tuple(Wheel(**one) for one in wheels["packages"]),

@@ -60,7 +60,7 @@ def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
     with workshop(home) as folder:
         reference = prepared(inputs, home, folder, progress)
         draft, lock = chosen(inputs, lock, reference, progress)
-        lock = locked(inputs, lock, home, progress)
+        lock = locked(inputs, inputs.served(draft.format), lock, home, progress)
         return packed(inputs, lock, reference, draft, home, progress)
 
 
@@ -88,9 +88,10 @@ def packed(
 
     usecase, trials = inputs.usecase, reference.trials
     golden = tuple(Golden(*pair) for pair in answers(usecase, trials.run(draft), trials.data))
-    serving = contents.serving(usecase, inputs.runtime, draft, golden)
+    served = inputs.served(draft.format)
+    serving = contents.serving(served, draft, golden)
     model = contents.model(draft, serving, usecase.companions(trials.data))
-    built = assembled(inputs, lock, home, model, contents.labels(usecase, draft), progress)
+    built = assembled(inputs, served, lock, home, model, contents.labels(usecase, draft), progress)
     figures = lock.get("verdict", inputs.verdict_digest) or {}
     document = record.complete(inputs, figures, reference.model_sha256)
     layout = Layout(home.images)

@@ -12,7 +12,7 @@ import modelpack
 from modelpack.draft import Draft
 from modelpack.golden import Golden
 from modelpack.pack import encode
-from modelpack.runtimes.base import Runtime
+from modelpack.served import Served
 from modelpack.usecases.base import UseCase
 
 THREADS = 1
@@ -31,10 +31,9 @@ def model(draft: Draft, serving: dict[str, Any], companions: Mapping[str, bytes]
     return {**draft.files, **companions, "serving.json": encode(serving)}
 
 
-def serving(
-    usecase: UseCase[Any], runtime: Runtime, draft: Draft, golden: tuple[Golden, ...]
-) -> dict[str, Any]:
+def serving(served: Served, draft: Draft, golden: tuple[Golden, ...]) -> dict[str, Any]:
     """`serving.json` (docs/architecture/seams.md)."""
+    usecase = served.usecase
     signature = usecase.interface()
     words: dict[str, Any] = {"text": to_builtins(usecase.text)} if usecase.text else {}
     if usecase.labels:
@@ -42,7 +41,7 @@ def serving(
     return {
         "format": 1,
         "model": served_name(usecase.name),
-        "runtime": runtime.name,
+        "runtime": served.runtime.name,
         "file": draft.path.name,
         "threads": THREADS,
         "inputs": [tensor.as_data() for tensor in signature.inputs],

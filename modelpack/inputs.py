@@ -16,8 +16,9 @@ import modelpack
 from modelpack.digests import digest, source_digest, sources_of
 from modelpack.errors import BadInput
 from modelpack.lock import Lock
-from modelpack.passes.base import Pass, applicable, in_order
-from modelpack.runtimes.base import Runtime, runtimes
+from modelpack.passes.base import Pass, applicable, in_order, installed, lacking
+from modelpack.runtimes.base import runtime_for, served_formats
+from modelpack.served import Served
 from modelpack.sources.base import check, content_digest
 from modelpack.spec import ModelSpec, PackSpec, TrainSpec, as_data
 from modelpack.usecases.base import UseCase, usecases
@@ -62,7 +63,6 @@ class Inputs:
     request: PackRequest
     usecase: UseCase[Any]
     passes: tuple[Pass, ...]
-    runtime: Runtime
     train: TrainSpec
     model_path: Path | None
 
@@ -106,37 +106,29 @@ class Inputs:
                 "search": searching(self.request.pack),
                 "sources": source_digest(ours),
                 "plugged": source_digest(plugged),
-                "tools": {name: version(name) for name in TOOLS},
-                "runtime": self.runtime.name,
+                "tools": self.tools,
             }
         )
 
     @cached_property
-    def debs_digest(self) -> str:
-        """Names what the base's lock was made for."""
-        return digest({"suite": self.runtime.debian_suite, "packages": self.runtime.debian_packages})
+    def tools(self) -> dict[str, str | None]:
+        """The packages that a verdict rests on, by version; None: not installed."""
+        names = {*TOOLS, *(name for one in self.passes for name in one.tools)}
+        return {name: installed(name) for name in sorted(names)}
 
-    @cached_property
-    def wheels_digest(self) -> str:
-        """Names what the wheels' lock was made for."""
-        return digest({"requirements": self.requirements, "unneeded": sorted(self.unneeded)})
-
-    @property
-    def requirements(self) -> tuple[str, ...]:
-        """The image's wheels: the runtime's and the use case's."""
-        return (*self.runtime.requirements(), *self.usecase.requirements)
-
-    @property
-    def unneeded(self) -> frozenset[str]:
-        """Distributions that these declare but serving never imports."""
-        return self.runtime.unneeded | self.usecase.unneeded
+    def served(self, chosen: str) -> Served:
+        """What the image holds around a model of the `chosen` format."""
+        return Served(runtime_for(chosen), self.usecase)
 
     def pack_digest(self, lock: Lock) -> str | None:
         """Names the pack; None while the lock lacks something it needs, for then the bytes are not known yet."""
         verdict = lock.get("verdict", self.verdict_digest)
-        base = self.request.pack.base or lock.get("debs", self.debs_digest)
-        wheels = lock.get("wheels", self.wheels_digest)
-        if verdict is None or base is None or wheels is None:
+        if verdict is None or verdict.get("format") not in served_formats():
+            return None
+        served = self.served(verdict["format"])
+        base = self.request.pack.base or lock.get("debs", served.debs_digest)
+        wheels = lock.get("wheels", served.wheels_digest)
+        if base is None or wheels is None:
             return None
         return digest(
             {
@@ -161,10 +153,9 @@ class Inputs:
 def resolve(request: PackRequest) -> Inputs:
     """Names to things. Raises BadInput for unknown names, a missing model file, an instance no pack is made for."""
     usecase = usecases().get(request.usecase, request.project)
-    runtime = runtimes().get(usecase.runtime)
     names = usecase.passes if request.pack.passes is None else request.pack.passes
     if request.pack.automatic:
-        names = applicable(usecase.passes, runtime.format, request.project)
+        names = applicable(usecase.passes, served_formats(), request.project)
     if ACCELERATED.match(request.instance):
         raise BadInput(
             f"{request.instance} is a GPU or accelerator instance, and packs are made for the CPU so far",
@@ -174,12 +165,18 @@ def resolve(request: PackRequest) -> Inputs:
     if request.model.path is not None:
         path = request.project / request.model.path
         check(path)
+    passes = in_order(names, request.project)
+    for one in passes:
+        if absent := lacking(one):
+            raise BadInput(
+                f"the pass {one.name!r} needs {', '.join(absent)}, not installed",
+                hint=f"pip install {' '.join(absent)}",
+            )
     train = request.model.train or TrainSpec()
     return Inputs(
         request=request,
         usecase=usecase,
-        passes=in_order(names, request.project),
-        runtime=runtime,
+        passes=passes,
         train=TrainSpec(epochs=train.epochs or usecase.epochs, seed=train.seed),
         model_path=path,
     )

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from modelpack.cost import priced
-from modelpack.inputs import TOOLS, Inputs
+from modelpack.inputs import Inputs
 from modelpack.metrics import bootstrap
 from modelpack.trial import Judged
 from modelpack.usecases.base import Baseline, beats
@@ -62,6 +62,7 @@ def unpriced(inputs: Inputs, measured: Mapping[str, Any], model_sha256: str) -> 
     usecase = inputs.usecase
     return {
         "usecase": usecase.name,
+        "runtime": inputs.served(measured["format"]).runtime.name,
         **{key: value for key, value in measured.items() if key not in ("kept", "model")},
         "data": [
             {
@@ -81,7 +82,7 @@ def unpriced(inputs: Inputs, measured: Mapping[str, Any], model_sha256: str) -> 
             "training": {"epochs": inputs.train.epochs, "seed": inputs.train.seed},
             "inputs": inputs.verdict_digest,
             "passes": {one.name: one.about for one in inputs.passes},
-            "tools": {name: version(name) for name in TOOLS},
+            "tools": inputs.tools,
         },
     }
 

@@ -39,6 +39,8 @@ def by_verdict(inputs: Inputs, reference: Reference, verdict: Mapping[str, Any])
     if not isinstance(names, list) or len(kept) != len(names) or "metric" not in verdict:
         raise BadInput("the verdict in pack.lock is damaged", hint="run `ecomdeploy pack --regate`")
     draft = apply_kept(trials.reference, kept, trials.workshop(trials.folder))
+    if draft.format != verdict.get("format"):
+        raise BadInput("the verdict in pack.lock is damaged", hint="run `ecomdeploy pack --regate`")
     trials.agree(draft)
     return draft
 
@@ -56,6 +58,7 @@ def measured(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[
         judged, content["search"] = searched(trials, inputs.passes, asked)
     else:
         judged = through_the_gate(trials, inputs.passes, asked.gate)
+    content["format"] = judged.draft.format
     if trials.reference.format != TORCH:
         return judged.draft, content | figures(judged, baselines, {})
     model = usecase.load(trials.reference.path)

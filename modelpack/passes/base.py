@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
 from modelpack.catalog import Catalog
 from modelpack.draft import TORCH, Draft
+from modelpack.progress import Progress, Silent
 from modelpack.usecases.base import Arrays, UseCase
 
-TRAINED, EXPORT, GRAPH = 0, 1, 2
-"""Stages in order: on the torch module, into the runtime's format, on the graph."""
+TRAINED, EXPORT, GRAPH, COMPILED = 0, 1, 2, 3
+"""Stages in order: on the torch module, into a graph, on the graph, into another runtime's own format."""
+
+
+def nothing() -> None:
+    """The lessons of a use case that offers none."""
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """What a pass may use: the use case, real example requests, an empty folder for its result, and inputs to
-    calibrate on (where the use case names some), which are never held-out requests."""
+    """What a pass may use: the use case, real example requests (their inputs, no answers), an empty folder for its
+    result; inputs to calibrate on and lessons to learn from (where the use case names some), which are never
+    held-out rows; and whom to tell how far it is."""
 
     usecase: UseCase[Any]
     examples: Arrays
     folder: Path
     calibration: Arrays | None = None
+    lessons: Callable[[], Any] = nothing
+    progress: Progress = field(default_factory=Silent)
 
 
 class Pass(abc.ABC):
@@ -32,6 +41,7 @@ class Pass(abc.ABC):
 
     `takes` and `gives` are draft formats. A `required` pass is needed to serve at all: the gate measures it, and
     stops the build when it harms, but does not drop it for not paying. `about` is where the method is documented.
+    `tools` are the packages whose versions decide the result beside those that every pack names.
     """
 
     name: ClassVar[str]
@@ -40,6 +50,7 @@ class Pass(abc.ABC):
     takes: ClassVar[str]
     gives: ClassVar[str]
     required: ClassVar[bool] = False
+    tools: ClassVar[tuple[str, ...]] = ()
     about: ClassVar[str]
 
     @abc.abstractmethod
@@ -64,11 +75,41 @@ def in_order(names: Sequence[str], project: Path) -> tuple[Pass, ...]:
     return tuple(sorted(chosen, key=lambda one: one.stage))
 
 
-def applicable(first: Sequence[str], served: str, project: Path) -> tuple[str, ...]:
-    """Every known pass that a model served in the format `served` can go through: those named `first` in that order,
-    then the others by name. Raises BadInput for an unknown name."""
+def applicable(first: Sequence[str], served: Collection[str], project: Path) -> tuple[str, ...]:
+    """Every known pass on a way from the trained model to one of the `served` formats: those named `first` in that
+    order, then the others by name. Passes whose `tools` are not installed are left out, unless named.
+
+    Raises BadInput for an unknown name.
+    """
     catalog = passes()
     names = dict.fromkeys([*first, *sorted(catalog.names())])
-    formats = (TORCH, served)
     known = {name: catalog.get(name, project) for name in names}
-    return tuple(name for name, one in known.items() if one.takes in formats and one.gives in formats)
+    usable = [one for name, one in known.items() if name in first or not lacking(one)]
+    steps = {(one.takes, one.gives) for one in usable}
+    reached = closure({TORCH}, steps)
+    useful = closure(set(served), {(gives, takes) for takes, gives in steps})
+    return tuple(
+        name
+        for name, one in known.items()
+        if one in usable and one.takes in reached & useful and one.gives in useful
+    )
+
+
+def closure(formats: set[str], steps: Collection[tuple[str, str]]) -> set[str]:
+    """The formats, and all that steps lead to from them."""
+    while more := {gives for takes, gives in steps if takes in formats} - formats:
+        formats = formats | more
+    return formats
+
+
+def lacking(one: Pass) -> tuple[str, ...]:
+    """Which of a pass' tools are not installed."""
+    return tuple(name for name in one.tools if installed(name) is None)
+
+
+def installed(package: str) -> str | None:
+    """A package's version; None when it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -7,7 +7,10 @@ from typing import Any, ClassVar
 
 from modelpack.catalog import Catalog
 from modelpack.draft import Draft
+from modelpack.errors import BadInput
 from modelpack.usecases.base import Run, UseCase
+
+CPU = "cpu"
 
 
 class Runtime(abc.ABC):
@@ -15,11 +18,13 @@ class Runtime(abc.ABC):
 
     What an image needs to serve with it stands here as data: `debian_packages` (their closure is taken) and
     `requirements` (wheels) without the `unneeded` ones that serving never imports. `hardware` is "cpu" or "cuda".
+    One that does not `serve` only measures here.
     """
 
     name: ClassVar[str]
     format: ClassVar[str]
-    hardware: ClassVar[str] = "cpu"
+    hardware: ClassVar[str] = CPU
+    serves: ClassVar[bool] = True
     debian_suite: ClassVar[str] = "bookworm"
     debian_packages: ClassVar[tuple[str, ...]] = ()
     unneeded: ClassVar[frozenset[str]] = frozenset()
@@ -38,7 +43,18 @@ def runtimes() -> Catalog[Runtime]:
     return Catalog[Runtime]("runtime", "modelpack.runtimes", Runtime)
 
 
-def runtime_for(wanted: str) -> Runtime:
-    """The runtime that executes drafts of the `wanted` format."""
+def runtime_for(wanted: str, hardware: str = CPU) -> Runtime:
+    """The runtime that executes drafts of the `wanted` format on the `hardware`. Raises BadInput when none does."""
     catalog = runtimes()
-    return next(runtime for name in catalog.names() if (runtime := catalog.get(name)).format == wanted)
+    every = [catalog.get(name) for name in catalog.names()]
+    fitting = [one for one in every if (one.format, one.hardware) == (wanted, hardware)]
+    if not fitting:
+        raise BadInput(f"no runtime executes the format {wanted!r} on {hardware!r}")
+    return fitting[0]
+
+
+def served_formats(hardware: str = CPU) -> frozenset[str]:
+    """The formats that a runtime serves on the `hardware`."""
+    catalog = runtimes()
+    every = [catalog.get(name) for name in catalog.names()]
+    return frozenset(one.format for one in every if one.serves and one.hardware == hardware)

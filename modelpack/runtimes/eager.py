@@ -14,6 +14,7 @@ class Eager(Runtime):
 
     name: ClassVar[str] = "eager"
     format: ClassVar[str] = TORCH
+    serves: ClassVar[bool] = False
 
     def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
         import torch

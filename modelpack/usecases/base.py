@@ -107,7 +107,6 @@ class UseCase(abc.ABC, Generic[D]):
     title: ClassVar[str]
     epochs: ClassVar[int]
     passes: ClassVar[tuple[str, ...]]
-    runtime: ClassVar[str] = "onnxruntime"
     packages: ClassVar[tuple[DataPackage, ...]]
     split: ClassVar[str]
     tolerance: ClassVar[Mapping[str, Mapping[str, Any]]]

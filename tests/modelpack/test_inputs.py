@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from modelpack.draft import ONNX, TORCH
 from modelpack.errors import BadInput
 from modelpack.inputs import PackRequest, resolve
 from modelpack.lock import Lock
@@ -23,6 +24,17 @@ inputs = resolve(PackRequest("recommendation", ModelSpec(), PackSpec(), "ml.c7i.
 print(inputs.verdict_digest, inputs.training_digest)
 """
 
+NEEDY = """
+from modelpack.passes.base import COMPILED, Pass
+
+class Needy(Pass):
+    name, title, stage, takes, gives, about = "needy", "needy", COMPILED, "onnx", "onnx", "-"
+    tools = ("no-such-tool",)
+
+    def apply(self, draft, workshop):
+        return draft
+"""
+
 
 def request(project: Path) -> PackRequest:
     return PackRequest("recommendation", ModelSpec(), PackSpec(), "ml.c7i.xlarge", project)
@@ -30,9 +42,10 @@ def request(project: Path) -> PackRequest:
 
 def full_lock(asked: PackRequest) -> Lock:
     inputs = resolve(asked)
-    lock = Lock().having("verdict", inputs.verdict_digest, {"kept": ["onnx"]})
-    lock = lock.having("debs", inputs.debs_digest, {"packages": []})
-    return lock.having("wheels", inputs.wheels_digest, {"packages": []})
+    served = inputs.served(ONNX)
+    lock = Lock().having("verdict", inputs.verdict_digest, {"kept": ["onnx"], "format": ONNX})
+    lock = lock.having("debs", served.debs_digest, {"packages": []})
+    return lock.having("wheels", served.wheels_digest, {"packages": []})
 
 
 def test_another_checkout_of_the_same_files_has_the_same_digests(repository: Path, tmp_path: Path) -> None:
@@ -92,7 +105,24 @@ def test_a_pack_has_no_name_before_everything_is_locked(tmp_path: Path) -> None:
     assert named
     assert inputs.pack_digest(Lock()) is None
     assert inputs.pack_digest(replace(lock, wheels=None)) is None
-    assert inputs.pack_digest(lock.having("verdict", inputs.verdict_digest, {"kept": []})) != named
+    other = lock.having("verdict", inputs.verdict_digest, {"kept": [], "format": ONNX})
+    assert inputs.pack_digest(other) not in (None, named)
+
+
+@pytest.mark.parametrize(
+    "verdict", [{"kept": []}, {"kept": [], "format": TORCH}, {"kept": [], "format": "x"}]
+)
+def test_a_verdict_in_a_format_that_nothing_serves_names_no_pack(
+    tmp_path: Path, verdict: dict[str, object]
+) -> None:
+    inputs, lock = resolve(request(tmp_path)), full_lock(request(tmp_path))
+    assert inputs.pack_digest(lock.having("verdict", inputs.verdict_digest, verdict)) is None
+
+
+def test_a_pass_whose_tool_is_not_installed_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(NEEDY)
+    with pytest.raises(BadInput, match="needs no-such-tool, not installed"):
+        resolve(replace(request(tmp_path), pack=PackSpec(passes=("onnx", "./mine.py:Needy"))))
 
 
 def test_a_model_file_is_named_by_content(tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from tiny_usecase import ITEMS, Tiny
 
 from modelpack.draft import TORCH, Draft
+from modelpack.errors import BadInput
 from modelpack.packages import sha256_of
-from modelpack.passes.base import Workshop, in_order
+from modelpack.passes.base import Workshop, applicable, in_order
 from modelpack.passes.embedding_int8 import EmbeddingInt8, best_scale, in_steps
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
-from modelpack.runtimes.base import runtime_for
+from modelpack.runtimes.base import runtime_for, served_formats
 from modelpack.spec import TrainSpec
 
 
@@ -119,3 +120,47 @@ def test_quantized_values_are_close_to_a_step_or_clipped(values: list[float]) ->
     chosen = np.square(in_steps(array, scale) * np.float32(scale) - array).sum()
     assert chosen <= np.square(in_steps(array, plain) * np.float32(plain) - array).sum() + 1e-6
     assert np.abs(in_steps(array, scale)).max() <= 127
+
+
+MADE = """
+from modelpack.passes.base import COMPILED, GRAPH, Pass
+
+class Plain(Pass):
+    stage, about, title = COMPILED, "-", "-"
+    def apply(self, draft, workshop):
+        return draft
+
+class Further(Plain):
+    name, takes, gives = "further", "onnx", "engine"
+
+class There(Plain):
+    name, takes, gives = "there", "engine", "engine"
+
+class Stray(Plain):
+    name, takes, gives = "stray", "elsewhere", "onnx"
+
+class End(Plain):
+    name, takes, gives = "end", "onnx", "nowhere"
+
+class Needy(Plain):
+    name, takes, gives, tools = "needy", "onnx", "engine", ("no-such-tool",)
+"""
+
+
+def test_a_search_is_offered_every_pass_on_a_way_to_a_format_that_is_served(tmp_path: Path) -> None:
+    (tmp_path / "made.py").write_text(MADE)
+    own = [f"./made.py:{name}" for name in ("Further", "There", "Stray", "End")]
+    plain = applicable(own, {"onnx"}, tmp_path)
+    assert {"onnx", "int8"} <= set(plain)
+    assert not set(own) & set(plain)
+    more = applicable(own, {"onnx", "engine"}, tmp_path)
+    assert set(own) & set(more) == {"./made.py:Further", "./made.py:There"}
+    assert set(plain) < set(more)
+
+
+def test_what_only_measures_serves_nothing() -> None:
+    assert TORCH not in served_formats()
+    assert "onnx" in served_formats()
+    assert runtime_for(TORCH).name == "eager"
+    with pytest.raises(BadInput, match="no runtime executes the format 'x' on 'cpu'"):
+        runtime_for("x")
