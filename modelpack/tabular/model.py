@@ -88,6 +88,11 @@ class Tabular(nn.Module):
         self.body = Trees(*shape.forest) if shape.body == "trees" else layers(width, shape)
         self.forward = named(self.answer, [column.name for column in shape.columns])
 
+    @property
+    def binary(self) -> bool:
+        """Whether the answer is a yes or no."""
+        return self.shape.task == BINARY
+
     def know(self, part: Part) -> None:
         """Fit the preparation to these rows: mean, deviation, ids."""
         wide = torch.from_numpy(
@@ -124,7 +129,7 @@ class Tabular(nn.Module):
     def score(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """(rows,) log-odds, or the predicted amount."""
         raw: Tensor = self.body(self.features(inputs)).squeeze(1)
-        if self.shape.task == BINARY:
+        if self.binary:
             return raw
         positive = raw.clamp(min=0) if self.shape.body == "trees" else nn.functional.softplus(raw)
         return positive * self.size(inputs)
@@ -143,7 +148,7 @@ class Tabular(nn.Module):
     def answer(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """The outputs, from the columns in order."""
         score = self.score(dict(zip([column.name for column in self.shape.columns], inputs, strict=True)))
-        if self.shape.task == BINARY:
+        if self.binary:
             probability = torch.sigmoid(score)
             return probability, (probability >= self.threshold).to(torch.int64)
         return (score,)

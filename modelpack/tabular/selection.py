@@ -49,8 +49,13 @@ def select(
     outputs: Sequence[str],
     seed: int,
     progress: Progress,
+    simplest_first: bool = False,
 ) -> Selected:
-    """Train all, choose by validation rows, train the chosen one again on all rows up to the test's."""
+    """Train all, choose by validation rows, train the chosen one again on all rows up to the test's.
+
+    With `simplest_first` the candidates come in that order, and the first that the best does not beat outside the
+    interval is chosen.
+    """
     answers: list[Answers] = []
     evaluations: list[Evaluation] = []
     seconds: list[float] = []
@@ -63,11 +68,12 @@ def select(
         found = dict(zip(outputs, predict(model, data.validation, names), strict=True))
         answers.append(found)
         evaluations.append(measure(found, data.validation))
-    best = chosen(evaluations)
+    best = simplest(evaluations) if simplest_first else chosen(evaluations)
     table = tuple(line(candidates, evaluations, number, best) for number in range(len(candidates)))
     tell(table, seconds, evaluations[best].metric, progress)
+    why = "the simplest that none beats" if simplest_first else "the best"
     progress.note(
-        f"{candidates[best].name} is the best on validation rows; training it on all but the test rows"
+        f"{candidates[best].name} is {why} on validation rows; training it on all but the test rows"
     )
     model = candidates[best].fit(joined(data.training, data.validation), seed, progress)
     return Selected(model, answers[best], table)
@@ -77,6 +83,12 @@ def chosen(evaluations: Sequence[Evaluation]) -> int:
     """The place of the best mean; the first among equals."""
     signed = [one.values.mean() * (1 if one.higher_is_better else -1) for one in evaluations]
     return int(np.argmax(signed))
+
+
+def simplest(evaluations: Sequence[Evaluation]) -> int:
+    """The place of the first that the best one does not beat outside the interval."""
+    best = evaluations[chosen(evaluations)]
+    return next(place for place, one in enumerate(evaluations) if one is best or beats(best, one).low <= 0)
 
 
 def line(
@@ -94,14 +106,17 @@ def line(
         "low": own.low,
         "high": own.high,
     }
-    if number == best:
-        return {**data, "verdict": "chosen: best on validation rows"}
     behind = beats(evaluations[best], evaluations[number])
+    if number == best:
+        first = chosen(evaluations) == best
+        why = "best on validation rows" if first else "the simplest that none beats outside the interval"
+        return {**data, "verdict": f"chosen: {why}"}
     clear = "outside the interval" if behind.low > 0 else "within the interval"
+    place = "ahead of" if behind.value < 0 else "behind"
     return {
         **data,
         "behind": {"value": behind.value, "low": behind.low, "high": behind.high},
-        "verdict": f"behind {candidates[best].name}, {clear}",
+        "verdict": f"{place} {candidates[best].name}, {clear}",
     }
 
 

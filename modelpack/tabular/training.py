@@ -18,6 +18,8 @@ THREADS = 1
 WARM_UP = 0.2
 FEWEST_STEPS = 10
 """Of the schedule: fewer leave its warm-up without a length."""
+TEACHER = 0.7
+"""The weight of a teacher's answers beside the true ones."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,15 @@ def final(model: Tabular) -> nn.Linear:
 
 
 def fit(
-    model: Tabular, part: Part, dense: Dense, epochs: int, generator: np.random.Generator, progress: Progress
+    model: Tabular,
+    part: Part,
+    dense: Dense,
+    epochs: int,
+    generator: np.random.Generator,
+    progress: Progress,
+    taught: Tensor | None = None,
 ) -> None:
-    """`epochs` times over all rows in a new order each time."""
+    """`epochs` times over all rows in a new order each time; `taught`: a teacher's answer for each row."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in part.inputs.items()}
     target = torch.from_numpy(part.target)
     batches = -(-len(part) // dense.batch)
@@ -116,15 +124,23 @@ def fit(
             for rows in torch.split(order, dense.batch):
                 optimizer.zero_grad(set_to_none=True)
                 given = {name: tensor[rows] for name, tensor in tensors.items()}
-                loss(model, given, target[rows]).backward()  # type: ignore[no-untyped-call]
+                wanted = None if taught is None else taught[rows]
+                loss(model, given, target[rows], wanted).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
                 advance(len(rows))
 
 
-def loss(model: Tabular, inputs: dict[str, Tensor], target: Tensor) -> Tensor:
-    """Mean over the rows."""
+def loss(model: Tabular, inputs: dict[str, Tensor], target: Tensor, taught: Tensor | None = None) -> Tensor:
+    """Mean over the rows; with a teacher, mostly towards its answers (Hinton, Vinyals & Dean, arXiv:1503.02531: a
+    weighted mean of both losses; a yes or no needs no temperature, for its probability is soft already)."""
     score = model.score(inputs)
-    if model.shape.task == BINARY:
-        return nn.functional.binary_cross_entropy_with_logits(score, target)
-    return (score - target).abs().mean()
+    own = error(model, score, target)
+    return own if taught is None else own.lerp(error(model, score, taught), TEACHER)
+
+
+def error(model: Tabular, score: Tensor, wanted: Tensor) -> Tensor:
+    """Likelihood of a yes or no, absolute error of an amount."""
+    if model.binary:
+        return nn.functional.binary_cross_entropy_with_logits(score, wanted)
+    return (score - wanted).abs().mean()

@@ -14,17 +14,22 @@ from modelpack.errors import BadInput
 from modelpack.progress import Progress
 from modelpack.sources.safetensors import read_metadata
 from modelpack.spec import TrainSpec
-from modelpack.tabular.frame import AMOUNT, BINARY, Column, Part, Split, spread
+from modelpack.tabular.frame import AMOUNT, BINARY, Column, Part, Split, joined, spread
 from modelpack.tabular.measures import best_f1_threshold
 from modelpack.usecases.base import Arrays, Evaluation, Run, Samples, Signature, Tensor, UseCase
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
     from modelpack.tabular.model import Tabular
     from modelpack.tabular.selection import Candidate, Selected
 
 ROWS_AT_ONCE = 1024
 GOLDEN = 6
 SAMPLES = 12
+CALIBRATION = 512
+STUDENT_SEED = 7
 
 
 class TabularUseCase(UseCase[Split]):
@@ -38,6 +43,8 @@ class TabularUseCase(UseCase[Split]):
     passes: ClassVar[tuple[str, ...]] = ("onnx", "int8")
     max_batch: ClassVar[int] = 128
     training_tools: ClassVar[tuple[str, ...]] = ("lightgbm",)
+    simplest_first: ClassVar[bool] = False
+    """Candidates come in order of simplicity, and a larger one has to be ahead outside the interval to be chosen."""
     tolerance: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "probability": {"kind": "close", "rtol": 0.05, "atol": 0.05},
         "prediction": {"kind": "close", "rtol": 0.1, "atol": 0.1},
@@ -68,11 +75,13 @@ class TabularUseCase(UseCase[Split]):
 
         outputs = [tensor.name for tensor in self.tabular_outputs()]
         candidates = self.candidates(spec.epochs or self.epochs)
-        selected = select(candidates, data, self.measure_validation, outputs, spec.seed, progress)
+        selected = select(
+            candidates, data, self.measure_validation, outputs, spec.seed, progress, self.simplest_first
+        )
         model = selected.model
         if self.task == BINARY:
             model.threshold.copy_(
-                torch.tensor(self.threshold(selected.validation["probability"], data.validation))
+                torch.tensor(self.threshold(selected.validation[outputs[0]], data.validation))
             )
         return self.finished(selected, data)
 
@@ -127,6 +136,47 @@ class TabularUseCase(UseCase[Split]):
 
     def signature(self) -> Signature:
         return Signature(tuple(column.tensor for column in self.columns), self.tabular_outputs())
+
+    def calibration(self, data: Split) -> Arrays:
+        return data.training.take(spread(len(data.training), CALIBRATION)).inputs
+
+    def lessons(self, data: Split) -> Part:
+        """What pruning and distillation may learn from: all but the test rows, as the model that ships did."""
+        return joined(data.training, data.validation)
+
+    def hidden(self, model: Tabular) -> nn.Sequential:
+        from modelpack.tabular.tuning import dense_layers
+
+        return dense_layers(model)
+
+    def narrowed(self, model: Tabular, kept: Sequence[torch.Tensor]) -> Tabular:
+        from modelpack.tabular.tuning import narrowed
+
+        return narrowed(model, kept)
+
+    def student(self, model: Tabular, share: float, lessons: Part) -> Tabular:
+        from modelpack.tabular.tuning import student
+
+        return student(model, share, lessons, STUDENT_SEED)
+
+    def loss(self, model: Tabular, lessons: Part, rows: int) -> torch.Tensor:
+        from modelpack.tabular.tuning import mean_loss
+
+        return mean_loss(model, lessons, rows)
+
+    def tune(
+        self,
+        model: Tabular,
+        lessons: Part,
+        seed: int,
+        progress: Progress,
+        *,
+        share: float = 1.0,
+        teacher: Tabular | None = None,
+    ) -> None:
+        from modelpack.tabular.tuning import tune
+
+        tune(model, lessons, max(round(self.epochs * share), 1), seed, progress, teacher)
 
     def examples(self, data: Split, count: int) -> Arrays:
         return data.test.take(spread(len(data.test), count)).inputs

@@ -117,6 +117,9 @@ class Marketing(TabularUseCase):
     def threshold(self, probability: NDArray[np.float64], part: Part) -> float:
         return super().threshold(probability, settled(part))
 
+    def lessons(self, data: Split) -> Part:
+        return settled(super().lessons(data))
+
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
         from modelpack.progress import Silent
         from modelpack.tabular import boosting
