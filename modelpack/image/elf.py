@@ -95,10 +95,19 @@ def _dynamic(file: IO[bytes], segments: Sequence[tuple[int, ...]]) -> Needs | No
     )
 
 
-def missing_libraries(layers: Sequence[LayerFacts], allowed: Iterable[str] = ()) -> tuple[str, ...]:
-    """ "<soname> (needed by <path>)" for every library that no layer has where its asker's loader would look."""
+def missing_libraries(
+    layers: Sequence[LayerFacts],
+    allowed: Iterable[str] = (),
+    folders: Sequence[str] = (),
+    opened: Iterable[str] = (),
+) -> tuple[str, ...]:
+    """ "<soname> (needed by <path>)" for every library that no layer has where its asker's loader would look.
+
+    `folders` are those of LD_LIBRARY_PATH, which come after a file's own; `opened` are sonames that some program
+    opens by name, which must be in them or in the usual folders.
+    """
     files, links, asked = merged(layers)
-    allow = frozenset(allowed)
+    allow, usual = frozenset(allowed), (*(folder.strip("/") for folder in folders), *LIBRARY_FOLDERS)
     memory: dict[tuple[str, str], bool] = {}
 
     def found(folder: str, name: str) -> bool:
@@ -113,9 +122,14 @@ def missing_libraries(layers: Sequence[LayerFacts], allowed: Iterable[str] = ())
         for path, need in sorted(asked.items())
         for library in need.libraries
         if library not in allow
-        and not any(found(folder, library) for folder in (*_folders(path, need), *LIBRARY_FOLDERS))
+        and not any(found(folder, library) for folder in (*_folders(path, need), *usual))
     ]
-    return tuple(lacking)
+    by_name = [
+        f"{library} (opened by name)"
+        for library in opened
+        if library not in allow and not any(found(folder, library) for folder in usual)
+    ]
+    return (*lacking, *by_name)
 
 
 def _folders(path: str, need: Needs) -> list[str]:

@@ -120,7 +120,8 @@ def _all_made(wanted: Sequence[LayerPlan], layout: Layout, advance: Callable[[fl
 
 
 def _check_libraries(facts: Sequence[LayerFacts], parts: ImageParts) -> None:
-    lacking = missing_libraries(facts, parts.libraries_from_host)
+    folders = [folder for folder in parts.env.get("LD_LIBRARY_PATH", "").split(":") if folder]
+    lacking = missing_libraries(facts, parts.libraries_from_host, folders, parts.opened)
     if lacking:
         named = ", ".join(lacking[:MOST_NAMED]) + (", ..." if len(lacking) > MOST_NAMED else "")
         hint = "add the Debian package that has it to the runtime's packages"

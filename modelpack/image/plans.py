@@ -55,13 +55,14 @@ def _base(parts: ImageParts, debs: Sequence[Deb], bytecode: Bytecode) -> LayerPl
 
 def _wheels(parts: ImageParts, python: Sequence[str], bytecode: Bytecode) -> Iterator[LayerPlan]:
     for group in wheel_files.grouped(parts.wheels, parts.downloads):
-        inputs = (*python, *(f"{wheel.filename} {wheel.sha256}" for wheel in group))
-        entries = partial(_wheel_entries, group, parts.downloads, bytecode)
+        without = tuple(f"without {pattern}" for pattern in parts.left_out)
+        inputs = (*python, *without, *(f"{wheel.filename} {wheel.sha256}" for wheel in group))
+        entries = partial(_wheel_entries, group, parts, bytecode)
         yield LayerPlan("wheels", _wheel_title(group), inputs, parts.compression, entries)
 
 
-def _wheel_entries(group: Sequence[Wheel], downloads: Path, bytecode: Bytecode) -> Iterable[Entry]:
-    return bytecode(wheel_files.entries(group, downloads))
+def _wheel_entries(group: Sequence[Wheel], parts: ImageParts, bytecode: Bytecode) -> Iterable[Entry]:
+    return bytecode(wheel_files.entries(group, parts.downloads, parts.left_out))
 
 
 def _wheel_title(group: Sequence[Wheel]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from modelpack.errors import EcomdeployError
@@ -35,8 +36,11 @@ def grouped(wheels: Sequence[Wheel], downloads: Path) -> tuple[tuple[Wheel, ...]
     return tuple(group for group in (*((wheel,) for wheel in alone), rest) if group)
 
 
-def entries(wheels: Sequence[Wheel], downloads: Path) -> Iterator[Entry]:
-    """The files of the wheels below `opt/ecomdeploy/deps`. Raises EcomdeployError for a wheel that is not readable."""
+def entries(wheels: Sequence[Wheel], downloads: Path, left_out: Sequence[str] = ()) -> Iterator[Entry]:
+    """The files of the wheels below `opt/ecomdeploy/deps`, but for those that a pattern in `left_out` matches.
+
+    Raises EcomdeployError for a wheel that is not readable.
+    """
     for wheel in wheels:
         try:
             # stays open as long as its entries are held: reading its directory anew for each file would take minutes
@@ -45,7 +49,9 @@ def entries(wheels: Sequence[Wheel], downloads: Path) -> Iterator[Entry]:
             raise EcomdeployError(
                 f"{wheel.filename} cannot be read: {problem}", hint="call fetch_wheels"
             ) from None
-        yield from (_entry(archive, info, place) for info, place in _places(archive))
+        for info, place in _places(archive):
+            if not any(fnmatchcase(place, pattern) for pattern in left_out):
+                yield _entry(archive, info, place)
 
 
 def _places(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str]]:

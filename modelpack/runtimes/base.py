@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from modelpack.catalog import Catalog
@@ -10,7 +12,7 @@ from modelpack.draft import Draft
 from modelpack.errors import BadInput
 from modelpack.usecases.base import Run, UseCase
 
-CPU = "cpu"
+CPU, CUDA = "cpu", "cuda"
 
 
 class Runtime(abc.ABC):
@@ -18,7 +20,10 @@ class Runtime(abc.ABC):
 
     What an image needs to serve with it stands here as data: `debian_packages` (their closure is taken) and
     `requirements` (wheels) without the `unneeded` ones that serving never imports. `hardware` is "cpu" or "cuda".
-    One that does not `serve` only measures here.
+    One that does not `serve` only measures here. For the rest see `modelpack.image.parts.ImageParts`:
+    `host_libraries` (sonames of the driver), `opened` (sonames opened by name), `left_out` (files of the wheels) and
+    `environment` of the image. `device_code` is the distribution and its library whose kernels decide which GPUs can
+    run it; `instructions` the least x86-64 level (numpy 2.4's own is x86-64-v2).
     """
 
     name: ClassVar[str]
@@ -28,6 +33,16 @@ class Runtime(abc.ABC):
     debian_suite: ClassVar[str] = "bookworm"
     debian_packages: ClassVar[tuple[str, ...]] = ()
     unneeded: ClassVar[frozenset[str]] = frozenset()
+    host_libraries: ClassVar[frozenset[str]] = frozenset()
+    opened: ClassVar[tuple[str, ...]] = ()
+    left_out: ClassVar[tuple[str, ...]] = ()
+    environment: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    device_code: ClassVar[tuple[str, str]] = ("", "")
+    instructions: ClassVar[str] = "x86-64-v2"
+
+    def at_hand(self) -> bool:
+        """Whether this machine has the hardware, so that figures taken here are figures of it."""
+        return self.hardware == CPU
 
     def requirements(self) -> tuple[str, ...]:
         """The wheels wanted, as requirement lines; what they need in turn is resolved."""

@@ -39,6 +39,10 @@ class OnnxRuntime(Runtime):
         return (f"onnxruntime=={version('onnxruntime')}", *SERVER)
 
     def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
+        return self.session(draft, usecase, ["CPUExecutionProvider"])
+
+    def session(self, draft: Draft, usecase: UseCase[Any], providers: list[str]) -> Run:
+        """The draft in a session with these execution providers, the preferred first. Raises BadInput."""
         # Its Linux wheels send telemetry unless told not to before the import.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
@@ -48,9 +52,7 @@ class OnnxRuntime(Runtime):
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            session = onnxruntime.InferenceSession(
-                str(draft.path), options, providers=["CPUExecutionProvider"]
-            )
+            session = onnxruntime.InferenceSession(str(draft.path), options, providers=providers)
         except Exception as error:
             raise BadInput(
                 f"ONNX Runtime cannot load it: {str(error).strip().splitlines()[0]}", where=str(draft.path)

@@ -144,7 +144,7 @@ class Application:
         request.allow("GET", "HEAD")
         served = self._ready()
         _check_model(request.path, served.contract.model, "")
-        return Answer(200, openinference.metadata(served.contract, served.content_id))
+        return Answer(200, openinference.metadata(served.contract, served.content_id, served.hardware))
 
     # ---- the rest ----
 

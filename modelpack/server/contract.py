@@ -64,6 +64,15 @@ class Golden(msgspec.Struct, frozen=True):
     answer: dict[str, Any]
 
 
+class Needs(msgspec.Struct, frozen=True):
+    """What the pack needs of the machine, as far as the server looks. `kernels`: architectures (89 for 8.9) of machine
+    code under "cubins" and of PTX under "ptx"."""
+
+    hardware: str = "cpu"
+    cuda: str = ""
+    kernels: dict[str, tuple[int, ...]] = {}
+
+
 class Contract(msgspec.Struct, frozen=True):
     """The document. `threads` is per model call, `max_batch` rows.
 
@@ -82,6 +91,7 @@ class Contract(msgspec.Struct, frozen=True):
     tolerance: dict[str, dict[str, Any]] = {}
     text: Text | None = None
     labels: dict[str, str] = {}
+    needs: Needs = Needs()
 
     @property
     def model_inputs(self) -> frozenset[str]:

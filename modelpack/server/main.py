@@ -3,6 +3,7 @@
     SAGEMAKER_BIND_TO_PORT   port (8080)
     ECOMDEPLOY_HOST          address to listen on (0.0.0.0)
     ECOMDEPLOY_ROOT          where the image's files are (/); lets it run from an unpacked image
+    ECOMDEPLOY_ALLOW_CPU     1: a GPU pack may serve on the CPU where there is no GPU (else it must not)
 
 The port opens at once and `/ping` answers 503 while files are hashed and the model loads; a container that
 must not serve ends with status 3 and the reason in its log. SIGTERM: what is in flight is answered, then 0.
@@ -23,6 +24,7 @@ import uvicorn
 from modelpack.server import log
 from modelpack.server.app import Application
 from modelpack.server.contract import Unfit
+from modelpack.server.cuda import ALLOW
 from modelpack.server.metrics import Metrics
 
 DRAIN_SECONDS = 9
@@ -51,7 +53,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     host = environment.get("ECOMDEPLOY_HOST", "0.0.0.0")
     application = Application(Metrics())
     server = Server(_configuration(application, host, int(port)))
-    preparation = Preparation(Path(environment.get("ECOMDEPLOY_ROOT", "/")), application, server)
+    root, allow_cpu = Path(environment.get("ECOMDEPLOY_ROOT", "/")), environment.get(ALLOW) == "1"
+    preparation = Preparation(root, application, server, allow_cpu)
     preparation.start()
     log.say("listening", host=host, port=int(port), pid=os.getpid())
     try:
@@ -85,8 +88,9 @@ def _configuration(application: Application, host: str, port: int) -> uvicorn.Co
 class Preparation(threading.Thread):
     """Makes the model ready beside the open port; asks the server to end when it must not serve."""
 
-    def __init__(self, root: Path, application: Application, server: Server) -> None:
+    def __init__(self, root: Path, application: Application, server: Server, allow_cpu: bool = False) -> None:
         super().__init__(name="preparation", daemon=True)
+        self._allow_cpu = allow_cpu
         self._root = root
         self._application = application
         self._server = server
@@ -98,7 +102,7 @@ class Preparation(threading.Thread):
             # numpy and the runtime are imported here, while the main thread opens the port
             from modelpack.server.ready import prepare
 
-            served = prepare(self._root, self._application.metrics.model_call)
+            served = prepare(self._root, self._application.metrics.model_call, self._allow_cpu)
         except Unfit as reason:
             self._refuse(str(reason))
         except Exception as problem:
@@ -106,7 +110,8 @@ class Preparation(threading.Thread):
         else:
             self._application.serve(served)
             seconds = round(time.perf_counter() - started, 3)
-            log.say("ready", model=served.contract.model, content_id=served.content_id, seconds=seconds)
+            said = {"content_id": served.content_id, "hardware": served.hardware, "seconds": seconds}
+            log.say("ready", model=served.contract.model, **said)
 
     def _refuse(self, reason: str) -> None:
         self.status = MUST_NOT_SERVE

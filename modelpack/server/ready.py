@@ -30,10 +30,12 @@ class Served:
     content_id: str
     instances: Instances
     batcher: Batcher
+    hardware: str = "cpu"
 
 
-def prepare(root: Path, observe: Callable[[int, float], None]) -> Served:
-    """All checks, in the order of their price. `observe` is told of model calls once it serves.
+def prepare(root: Path, observe: Callable[[int, float], None], allow_cpu: bool = False) -> Served:
+    """All checks, in the order of their price. `observe` is told of model calls once it serves; `allow_cpu`: a GPU
+    pack may serve without a GPU.
 
     Raises `Unfit` with the reason not to serve.
     """
@@ -42,7 +44,8 @@ def prepare(root: Path, observe: Callable[[int, float], None]) -> Served:
         sealed = pool.submit(seal.check, root)
         try:
             contract = contracts.read(root / MODEL / "serving.json")
-            runtime = text.wrapped(contract, root / MODEL, runtimes.load(contract, root / MODEL))
+            choice = runtimes.choose(contract, allow_cpu)
+            runtime = text.wrapped(contract, root / MODEL, runtimes.load(contract, root / MODEL, choice))
         except Unfit:
             # a changed file explains more than what it then broke
             sealed.result()
@@ -50,7 +53,8 @@ def prepare(root: Path, observe: Callable[[int, float], None]) -> Served:
         content_id = sealed.result()
     instances = Instances(contract)
     check_golden(contract, instances, runtime)
-    return Served(contract, content_id, instances, Batcher(runtime, contract.max_batch, observe))
+    batcher = Batcher(runtime, contract.max_batch, observe)
+    return Served(contract, content_id, instances, batcher, choice.hardware)
 
 
 def check_golden(contract: Contract, instances: Instances, runtime: Runtime) -> None:

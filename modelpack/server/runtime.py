@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.server.contract import Contract, Unfit
+from modelpack.server import cuda, log
+from modelpack.server.contract import Contract, Needs, Unfit
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -30,6 +32,8 @@ class Runtime(Protocol):
 class OnnxRuntime:
     """A session of ONNX Runtime on the CPU."""
 
+    providers: ClassVar[tuple[str, ...]] = (cuda.FALLBACK,)
+
     def __init__(self, contract: Contract, path: Path) -> None:
         # the wheels for Linux report sessions to their maker unless told not to, from 1.29 on
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -42,9 +46,14 @@ class OnnxRuntime:
         # idle threads must sleep, not spin: other servers share the cores
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(str(path), options, providers=list(self.providers))
         except Exception as problem:
             raise Unfit(f"{path.name} cannot be loaded: {problem}") from None
+        # ONNX Runtime goes on without a provider that it cannot load, with no more than a warning
+        if self._session.get_providers()[0] != self.providers[0]:
+            raise Unfit(
+                f"ONNX Runtime did not load {self.providers[0]}, only {self._session.get_providers()}"
+            )
         self._refusals = (ort.capi.onnxruntime_pybind11_state.InvalidArgument,)
         self._outputs = [tensor.name for tensor in contract.outputs]
         given = {item.name for item in self._session.get_inputs()}
@@ -63,12 +72,51 @@ class OnnxRuntime:
         return {name: np.asarray(value) for name, value in zip(self._outputs, values, strict=True)}
 
 
-LOADERS: Mapping[str, Callable[[Contract, Path], Runtime]] = {"onnxruntime": OnnxRuntime}
+class OnnxRuntimeCuda(OnnxRuntime):
+    """A session of ONNX Runtime on the first GPU; operators that CUDA lacks run on the CPU."""
+
+    providers: ClassVar[tuple[str, ...]] = (cuda.PROVIDER, cuda.FALLBACK)
 
 
-def load(contract: Contract, folder: Path) -> Runtime:
-    """The runtime that `contract` names, with its model file loaded. Raises `Unfit`."""
-    loader = LOADERS.get(contract.runtime)
-    if loader is None:
-        raise Unfit(f"runtime {contract.runtime!r} is not in this server ({', '.join(LOADERS)})")
-    return loader(contract, folder / contract.file)
+Loader = Callable[[Contract, Path], Runtime]
+LOADERS: Mapping[str, Loader] = {"onnxruntime": OnnxRuntime, "onnxruntime-cuda": OnnxRuntimeCuda}
+ON_CPU: Mapping[str, str] = {"onnxruntime-cuda": "onnxruntime"}
+"""What stands in for a GPU runtime where a rehearsal allows the CPU."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The runtime to load and the hardware that it will run on: "cpu" or "cuda"."""
+
+    runtime: str
+    hardware: str
+
+
+def choose(
+    contract: Contract, allow_cpu: bool = False, look: Callable[[], cuda.Device | str] = cuda.look
+) -> Choice:
+    """The runtime for this machine. A GPU pack never serves on a CPU unless `allow_cpu`. Raises `Unfit`."""
+    name, needs = contract.runtime, contract.needs
+    if name not in LOADERS:
+        raise Unfit(f"runtime {name!r} is not in this server ({', '.join(LOADERS)})")
+    if needs.hardware == "cpu":
+        return Choice(name, "cpu")
+    reason = lacks(needs, look())
+    if not reason:
+        return Choice(name, needs.hardware)
+    if not allow_cpu or name not in ON_CPU:
+        raise Unfit(f"{reason}. This pack is for a GPU; {cuda.ALLOW}=1 lets it serve on the CPU, slowly")
+    log.say("no GPU", reason=reason, hardware="cpu", allowed_by=cuda.ALLOW)
+    return Choice(ON_CPU[name], "cpu")
+
+
+def lacks(needs: Needs, found: cuda.Device | str) -> str:
+    """Why this machine cannot run the pack; empty when it can."""
+    cubins, ptx = needs.kernels.get("cubins", ()), needs.kernels.get("ptx", ())
+    return cuda.unfit(found, needs.cuda, cubins, ptx)
+
+
+def load(contract: Contract, folder: Path, choice: Choice | None = None) -> Runtime:
+    """The chosen runtime, by default the one that `contract` names, with its model file loaded. Raises `Unfit`."""
+    chosen = choice or choose(contract)
+    return LOADERS[chosen.runtime](contract, folder / contract.file)

@@ -207,7 +207,7 @@ def test_infer_on_a_version_and_on_an_unknown_model(client: httpx.Client) -> Non
 def test_metadata(server: Process, client: httpx.Client) -> None:
     got = client.get("/v2/models/recommendation").json()
     assert got["versions"] == ["1"]
-    assert got["parameters"] == {"content_id": server.content_id}  # type: ignore[attr-defined]
+    assert got["parameters"] == {"content_id": server.content_id, "hardware": "cpu"}  # type: ignore[attr-defined]
     assert got["inputs"][1] == {"name": "history", "datatype": "INT64", "shape": [-1, 4]}
 
 

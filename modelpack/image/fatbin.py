@@ -1,0 +1,126 @@
+"""For which GPUs a shared library carries kernels: read from its `.nv_fatbin` section, never run.
+
+What `cuobjdump --list-elf --list-ptx` lists (docs.nvidia.com/cuda/cuda-binary-utilities). NVIDIA does not document the
+container; its headers are those that the open LLVM and Clang write and read (llvm: `llvm/include/llvm/Object/
+OffloadBundle.h` for bundles, clang: `CGCUDANV.cpp` for the wrapper) and that free re-implementations agree on: a region
+is `magic, version, header size, length`, an entry `kind, -, header size, length, ..., architecture` at byte 28.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+ELF_HEADER = 64
+SECTION = ".nv_fatbin"
+MAGIC = 0xBA55ED50
+REGION = struct.Struct("<IHHQ")
+ENTRY = struct.Struct("<HHIQ")
+ARCHITECTURE_AT = 28
+PTX, CUBIN = 1, 2
+LEAST_ENTRY, MOST_ENTRY = 32, 4096
+ALIGNMENT = 8
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Architectures as NVIDIA writes them without the dot (89 for compute capability 8.9).
+
+    `cubins` run on their own major version from their minor up; `ptx` on that and every later architecture, if the
+    driver compiles it (docs.nvidia.com/cuda/cuda-c-programming-guide, "Application Compatibility").
+    """
+
+    cubins: tuple[int, ...] = ()
+    ptx: tuple[int, ...] = ()
+
+    def as_data(self) -> dict[str, list[int]]:
+        """As records write it."""
+        return {"cubins": list(self.cubins), "ptx": list(self.ptx)}
+
+
+def kernels(file: IO[bytes]) -> Kernels | None:
+    """The architectures of a seekable 64-bit ELF file; None when it is none or carries no device code.
+
+    Raises ValueError for a section that is not made of such regions: better no answer than a wrong one.
+    """
+    place = _section(file)
+    if place is None:
+        return None
+    file.seek(place[0])
+    found: dict[int, set[int]] = {PTX: set(), CUBIN: set()}
+    for kind, architecture in _entries(file, place[1]):
+        found.setdefault(kind, set()).add(architecture)
+    return Kernels(tuple(sorted(found[CUBIN])), tuple(sorted(found[PTX])))
+
+
+def _section(file: IO[bytes]) -> tuple[int, int] | None:
+    """Offset and length of the section in the file."""
+    head = file.read(ELF_HEADER)
+    if len(head) < ELF_HEADER or head[:6] != b"\x7fELF\x02\x01":
+        return None
+    start = struct.unpack_from("<Q", head, 40)[0]
+    size, count, names = struct.unpack_from("<HHH", head, 58)
+    if not start or not count or names >= count:
+        return None
+    file.seek(start)
+    table = file.read(size * count)
+    headers = [struct.unpack_from("<IIQQQQ", table, size * number) for number in range(count)]
+    file.seek(headers[names][4])
+    text = file.read(headers[names][5])
+    for name, _, _, _, offset, length in headers:
+        if text[name : text.index(b"\0", name)] == SECTION.encode():
+            return int(offset), int(length)
+    return None
+
+
+def _entries(file: IO[bytes], length: int) -> Iterator[tuple[int, int]]:
+    """(kind, architecture) of every entry, going forward only: a wheel's member is expensive to rewind."""
+    left = length
+    while left >= REGION.size:
+        magic, _, header, size = REGION.unpack(_exactly(file, REGION.size))
+        left -= REGION.size
+        if magic == 0:
+            # zeros between regions fill up to the alignment; read on in steps of it
+            again = _skip_zeros(file, REGION.size, left)
+            if again is None:
+                return
+            left, first = again
+            magic, _, header, size = REGION.unpack(first)
+        if magic != MAGIC or header < REGION.size or size > left:
+            raise ValueError(f"{SECTION} holds no region {length - left - REGION.size} bytes in")
+        _exactly(file, header - REGION.size)
+        yield from _region(file, size)
+        left -= header - REGION.size + size
+
+
+def _skip_zeros(file: IO[bytes], width: int, left: int) -> tuple[int, bytes] | None:
+    """What is left and the first `width` bytes that are not filling; None at the end of the section."""
+    while left >= ALIGNMENT:
+        piece = _exactly(file, ALIGNMENT)
+        left -= ALIGNMENT
+        if any(piece):
+            rest = _exactly(file, width - ALIGNMENT)
+            return left - len(rest), piece + rest
+    return None
+
+
+def _region(file: IO[bytes], size: int) -> Iterator[tuple[int, int]]:
+    left = size
+    while left >= LEAST_ENTRY:
+        head = _exactly(file, LEAST_ENTRY)
+        kind, _, header, length = ENTRY.unpack_from(head)
+        if not LEAST_ENTRY <= header <= MOST_ENTRY or header + length > left:
+            raise ValueError(f"{SECTION} holds an entry of {header}+{length} bytes where {left} are left")
+        yield kind, struct.unpack_from("<I", head, ARCHITECTURE_AT)[0]
+        file.seek(header - LEAST_ENTRY + length, 1)
+        left -= header + length
+    _exactly(file, left)
+
+
+def _exactly(file: IO[bytes], size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise ValueError(f"{SECTION} ends early")
+    return data

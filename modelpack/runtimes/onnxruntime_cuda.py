@@ -1,0 +1,75 @@
+"""ONNX Runtime on an NVIDIA GPU (onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html).
+
+Everything but the driver comes from wheels. onnxruntime-gpu 1.31 is built with CUDA 13.0 (its
+`build_and_package_info.py`), so the libraries are those of the CUDA 13.0 toolkit, as NVIDIA's `cuda-toolkit` pins them:
+a driver of the 580 series, CUDA 13.0 itself, then runs them without leaning on minor version compatibility, under
+which PTX is not compiled (docs.nvidia.com/deploy/cuda-compatibility). Not run on a GPU by us: see docs/gpu.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from modelpack.draft import Draft
+from modelpack.runtimes.base import CUDA
+from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
+from modelpack.usecases.base import Run, UseCase
+
+VERSION = "1.31.1"
+TOOLKIT = "13.0"
+DEPS = "/opt/ecomdeploy/deps"
+
+
+class OnnxRuntimeCuda(OnnxRuntime):
+    """Executes ONNX graphs by the CUDA execution provider, what it lacks by the CPU's."""
+
+    name: ClassVar[str] = "onnxruntime-cuda"
+    hardware: ClassVar[str] = CUDA
+    host_libraries: ClassVar[frozenset[str]] = frozenset({"libcuda.so.1"})
+    opened: ClassVar[tuple[str, ...]] = ("libcudnn.so.9", "libcufft.so.12", "libnvrtc.so.13")
+    left_out: ClassVar[tuple[str, ...]] = (
+        # wants TensorRT, which is not in the image
+        "onnxruntime/capi/libonnxruntime_providers_tensorrt.so",
+        # for compilers only: headers, static libraries, a second nvrtc for other C++ runtimes
+        "nvidia/*/include/*",
+        "nvidia/*.a",
+        "nvidia/cu13/lib/libnvrtc*.alt.so*",
+    )
+    environment: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "LD_LIBRARY_PATH": f"{DEPS}/nvidia/cu13/lib:{DEPS}/nvidia/cudnn/lib",
+            # what NVIDIA's base images set, so that its container runtime brings the driver in
+            # (docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/docker-specialized.html)
+            "NVIDIA_VISIBLE_DEVICES": "all",
+            "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+            "NVIDIA_REQUIRE_CUDA": f"cuda>={TOOLKIT}",
+        }
+    )
+    device_code: ClassVar[tuple[str, str]] = (
+        "onnxruntime-gpu",
+        "onnxruntime/capi/libonnxruntime_providers_cuda.so",
+    )
+
+    def requirements(self) -> tuple[str, ...]:
+        """The wheels of the runtime, of CUDA's libraries, and of the server."""
+        return (
+            f"onnxruntime-gpu=={VERSION}",
+            f"cuda-toolkit[cublas,cudart,cufft,curand,nvrtc]=={TOOLKIT}.*",
+            "nvidia-cudnn-cu13>=9,<10",
+            f"nvidia-nvjitlink=={TOOLKIT}.*",
+            *SERVER,
+        )
+
+    def at_hand(self) -> bool:
+        from modelpack.server import cuda
+
+        return isinstance(cuda.look(), cuda.Device) and cuda.PROVIDER in cuda.providers()
+
+    def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
+        """On the GPU where there is one; else through the CPU provider, which is what a machine without one can say."""
+        from modelpack.server import cuda
+
+        wanted = [cuda.PROVIDER, cuda.FALLBACK] if self.at_hand() else [cuda.FALLBACK]
+        return self.session(draft, usecase, wanted)
