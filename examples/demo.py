@@ -67,7 +67,7 @@ def release(folder: Path, title: str, passes: str | None) -> dict[str, Any]:
 def broken(folder: Path) -> None:
     """A third release whose answers are wrong: planted in the local cloud, found by its golden requests."""
     say("\n--- #3 a release that answers wrong (planted)")
-    edit(folder, passes=None, seed=11)
+    edit(folder, passes="[]", seed=11)
     type_in(folder, "cloud", "fault", "wrong-answers", "--json")
     refused = type_in(folder, "up", "--yes", "--json", expect=4)
     say(f"    refused, as it should be: {refused['error']['what'].splitlines()[0]}")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import pathlib
 
+import platformdirs
 import pytest
+
+from modelpack.home import Home
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
@@ -16,11 +19,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--slow"):
+        longest_first(items)
         return
     skip = pytest.mark.skip(reason="slow: run with --slow (make test does)")
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Whole stories, then other files with slow tests, then the rest: workers that take a file at a time (`--dist
+    loadfile`) then end at about the same time. Within a file the order stays."""
+    slow = {item.path for item in items if "slow" in item.keywords}
+    items.sort(key=lambda item: (item.path not in slow, item.path.parent.name != "scenarios"))
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +45,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home of one's own whose downloads are shared with everybody's."""
+    cache = os.environ.get("ECOMDEPLOY_CACHE") or platformdirs.user_cache_path("ecomdeploy")
+    return Home(tmp_path_factory.mktemp("home"), pathlib.Path(cache))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The real SageMaker Python SDK, version 3, as a client of the local cloud.
 
-It runs in an environment of its own (`make test-sagemaker`): the SDK is 0.9 GB and its pins are not ours. Nothing of
+Of its packages `sagemaker-core` is the client of the API; the others train and build, which nothing here asks for. It
+runs in an environment of its own (`make test-sagemaker`), for its pins are not ours. Nothing of
 ours is imported here; the command line is typed with the interpreter that `ECOMDEPLOY_TEST_PYTHON` names.
 """
 

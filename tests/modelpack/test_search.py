@@ -322,19 +322,29 @@ def test_looking_up_the_use_case_is_light() -> None:
 
 @pytest.mark.slow
 @pytest.mark.network
-def test_real_search_beats_words(tmp_path: pathlib.Path) -> None:
+def test_real_search_beats_words(home: Home, tmp_path: pathlib.Path) -> None:
     usecase = Search()
-    data = usecase.prepare(Home(tmp_path, pathlib.Path.home() / ".cache" / "ecomdeploy"), Silent())
+    data = usecase.prepare(home, Silent())
     assert len(data.codes) == 4667
     assert len(data.queries) == 468
     assert not set(data.queries) & set(data.names)
+    path = tmp_path / "model.safetensors"
+    usecase.save(usecase.train(data, TrainSpec(), Silent()), path)
+    evaluation = usecase.evaluate(runtime_for(TORCH).open(Draft(TORCH, path), usecase), data)
+    assert 0.86 < bootstrap(evaluation.values, evaluation.groups).value < 0.91
+    for baseline in usecase.baselines(data):
+        assert beats(evaluation, baseline.evaluation).low > 0, baseline.name
+    fused = usecase.further_figures(usecase.load(path), data)["ndcg_fused_with_ngrams"]
+    assert fused < evaluation.values.mean(), "fusing would help: serve it"
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_the_real_encoder_gives_the_same_bytes_each_time(home: Home, tmp_path: pathlib.Path) -> None:
+    usecase = Search()
+    whole = usecase.prepare(home, Silent())
+    data = dataclasses.replace(whole, codes=whole.codes[:200], names=whole.names[:200])
     paths = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
     for path in paths:
         usecase.save(usecase.train(data, TrainSpec(), Silent()), path)
     assert sha256_of(paths[0]) == sha256_of(paths[1])
-    evaluation = usecase.evaluate(runtime_for(TORCH).open(Draft(TORCH, paths[0]), usecase), data)
-    assert 0.86 < bootstrap(evaluation.values, evaluation.groups).value < 0.91
-    for baseline in usecase.baselines(data):
-        assert beats(evaluation, baseline.evaluation).low > 0, baseline.name
-    fused = usecase.further_figures(usecase.load(paths[0]), data)["ndcg_fused_with_ngrams"]
-    assert fused < evaluation.values.mean(), "fusing would help: serve it"

@@ -1,12 +1,14 @@
-"""A project that was shipped once, shared by the stories of this folder (they run on one worker, in order)."""
+"""A project that was packed once, shared by the stories of this folder, whichever worker they run on."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from typed import Terminal
 
 
@@ -21,17 +23,23 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
-    """A project packed once for the whole session: training and gate are paid for here, and nowhere else.
+    """A project packed once for the whole session, by the worker that needs it first: training and gate are paid for
+    here, and nowhere else.
 
     `train: {epochs: 1}` keeps it short; the stories that need another pack change the seed.
     """
-    root = tmp_path_factory.mktemp("packed")
-    (root / "work").mkdir()
-    terminal = Terminal(root / "work", root / "home")
-    terminal.type("init", "recommendation", "shop")
-    shop = terminal.into("shop")
-    shop.edit(r"epochs: \d+", "epochs: 1")
-    shop.type("pack", "--json")
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    root, done = shared / "packed", shared / "packed.done"
+    shop = Terminal(root / "work" / "shop", root / "home")
+    with FileLock(shared / "packed.lock"):
+        if not done.exists():
+            shutil.rmtree(root, ignore_errors=True)
+            (root / "work").mkdir(parents=True)
+            Terminal(root / "work", root / "home").type("init", "recommendation", "shop")
+            shop.edit(r"epochs: \d+", "epochs: 1")
+            shop.type("pack", "--json")
+            done.touch()
     return shop
 
 

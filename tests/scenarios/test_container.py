@@ -19,7 +19,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.network,
     pytest.mark.container,
-    pytest.mark.xdist_group("scenarios"),
 ]
 
 

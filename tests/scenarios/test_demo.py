@@ -9,7 +9,7 @@ import sys
 import pytest
 from typed import ROOT, Terminal
 
-pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 
 def test_the_demo_tells_the_story(terminal: Terminal) -> None:

@@ -8,7 +8,7 @@ import signal
 import pytest
 from typed import Terminal, asking
 
-pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("scenarios")]
+pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 MOMENTS = ("created Key", "Pushing", "Provisioning release", "created Endpoint", "Shifting")
 """Words of the progress: in the base stack, before the push, before and inside the service stack, at the route."""

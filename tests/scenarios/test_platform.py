@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typed import Terminal
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("platform")]
+pytestmark = pytest.mark.slow
 
 POOLS = "\nplatform: {gpu_pools: [{name: g6, instances: [g6.xlarge, g5.xlarge], min: 0, max: 4, capacity: spot}]}\n"
 
