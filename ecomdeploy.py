@@ -1,4 +1,4 @@
-"""The public door: `from ecomdeploy import GpuPool, UseCase`. Names are loaded when they are first used.
+"""The public door: `from ecomdeploy import GpuPool, OwnModel`. Names are loaded when they are first used.
 
 Components are Pulumi ComponentResources and run under the plain Pulumi CLI; the rest is what a plug-in needs.
 """
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from modelpack.errors import EcomdeployError as EcomdeployError
     from modelpack.errors import Locked as Locked
     from modelpack.errors import Unhealthy as Unhealthy
+    from modelpack.own.model import OwnModel as OwnModel
     from modelpack.pack import Pack as Pack
     from modelpack.passes.base import Pass as Pass
     from modelpack.runtimes.base import Runtime as Runtime
+    from modelpack.usecases.base import Tensor as Tensor
     from modelpack.usecases.base import UseCase as UseCase
 
 _HOMES = {
@@ -54,10 +56,11 @@ _HOMES = {
     "infra.spec": ("AlarmSpec", "GpuPoolSpec", "PlatformSpec", "ScaleSpec", "ServeSpec", "Window"),
     "infra.targets.base": ("Target", "Traffic"),
     "modelpack.errors": ("BadInput", "CloudRefused", "EcomdeployError", "Locked", "Unhealthy"),
+    "modelpack.own.model": ("OwnModel",),
     "modelpack.pack": ("Pack",),
     "modelpack.passes.base": ("Pass",),
     "modelpack.runtimes.base": ("Runtime",),
-    "modelpack.usecases.base": ("UseCase",),
+    "modelpack.usecases.base": ("Tensor", "UseCase"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

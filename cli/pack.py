@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,11 +42,17 @@ def pack(
     show.say(f"Packed {spec.usecase}: {packed.digest}, {show.megabytes(packed.size_bytes)}.")
     show.say(
         f"  {metric['name']} {metric['value']:.4f} [{metric['low']:.4f}, {metric['high']:.4f}], "
-        f"baseline {metric['baseline']:.4f}; model {chosen['size_mb']:.1f} MB, p99 {chosen['p99_ms']:.2f} ms"
+        f"{against(metric)}; model {chosen['size_mb']:.1f} MB, p99 {chosen['p99_ms']:.2f} ms"
     )
     if report is not None:
         show.say(f"  drawn in {report}")
     show.next_step("ecomdeploy up", "ships it; commit pack.lock to get the same bytes everywhere")
+
+
+def against(metric: Mapping[str, Any]) -> str:
+    """The baseline's figure, or that there is none."""
+    figure = metric["baseline"]
+    return "no baseline given" if figure is None else f"baseline {figure:.4f}"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from cli import options, show, wiring
 from modelpack.errors import BadInput, EcomdeployError
 
 JSON = "application/json"
+MOST_SHOWN, SHOWN_OF_MANY = 20, 5
 
 
 def predict(
@@ -98,10 +99,22 @@ def tell(chosen: Mapping[str, Any], predictions: list[dict[str, Any]], samples: 
         show.say("  before: " + "; ".join(" ".join(name.split()) for name in chosen["before"]))
     for row in predictions:
         columns = {key: as_list(value) for key, value in row.items()}
+        if len(columns) == 1 and len(next(iter(columns.values()))) > MOST_SHOWN:
+            tell_best(*columns.items(), names)
+            continue
         ranks = range(max(map(len, columns.values()), default=0))
         for rank in ranks:
             cells = [cell(values[rank], names) for values in columns.values() if rank < len(values)]
             show.say(f"  {rank + 1:>3}.  {'   '.join(cells)}")
+
+
+def tell_best(scores: tuple[str, list[Any]], names: Mapping[str, str]) -> None:
+    """A score for each of many: the highest, by their places."""
+    name, values = scores
+    best = sorted(range(len(values)), key=lambda place: -values[place])[:SHOWN_OF_MANY]
+    for rank, place in enumerate(best):
+        show.say(f"  {rank + 1:>3}.  {cell(values[place], {})}   {cell(place, names)}")
+    show.say(f"        the highest of {len(values):,} in {name}; --json shows all")
 
 
 def cell(value: Any, names: Mapping[str, str]) -> str:

@@ -32,9 +32,9 @@ def answers(usecase: UseCase[Any], run: Run, data: Any) -> list[tuple[Mapping[st
 
 def plain(value: Any) -> Any:
     """An array as JSON values, floats to seven significant digits (all that float32 has)."""
-    listed = value.tolist()
+    listed = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(listed, list):
-        return [float(f"{one:.{SIGNIFICANT}g}") if isinstance(one, float) else one for one in listed]
+        return [plain(one) for one in listed]
     return float(f"{listed:.{SIGNIFICANT}g}") if isinstance(listed, float) else listed
 
 

@@ -19,6 +19,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,8 @@ class Catalog(Generic[T]):
     kind: str
     package: str
     base: Any
+    how: str = ""
+    """What to write when a class is none of them."""
     _found: dict[str, type[T]] | None = field(default=None, repr=False)
 
     def names(self) -> tuple[str, ...]:
@@ -50,14 +53,14 @@ class Catalog(Generic[T]):
         Raises BadInput with the nearest known name when there is none, or when its file does not load.
         """
         if is_path(name):
-            return self._from_file(name, project or Path())()
+            return made(self._from_file(name, project or Path()), name)
         if name in (own := self._scan()):
             return own[name]()
         if name in (points := self._entry_points()):
             return self._checked(points[name].load(), points[name].value)()
         near = difflib.get_close_matches(name, self.names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.names())}"
-        raise BadInput(f"unknown {self.kind} {name!r}", hint=hint)
+        raise BadInput(f"unknown {self.kind} {name!r}", hint=f"write ./{name}" if ".py" in name else hint)
 
     def _scan(self) -> dict[str, type[T]]:
         if self._found is None:
@@ -89,7 +92,7 @@ class Catalog(Generic[T]):
         path, _, attribute = name.partition(":")
         file = project / path
         if not file.is_file():
-            raise BadInput(f"{self.kind} {name!r}: no such file", where=str(file))
+            raise BadInput(f"{self.kind} {name!r}: no such file", where=str(file), hint=beside(file))
         if not attribute:
             raise BadInput(f"{self.kind} {name!r} names no class", hint=f"write {path}:ClassName")
         spec = importlib.util.spec_from_file_location(module_name(file), file)
@@ -99,21 +102,56 @@ class Catalog(Generic[T]):
         sys.modules[spec.name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[spec.name]
-            raise BadInput(f"{self.kind} {name!r} does not load: {error!r}", where=str(file)) from error
+            what = f"{self.kind} {name!r} does not load: {type(error).__name__}: {error}"
+            raise BadInput(what, where=line_of(error, file)) from error
         if not hasattr(module, attribute):
-            near = difflib.get_close_matches(attribute, dir(module), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else ""
+            own = [kind.__name__ for kind in self._kinds(module)]
+            near = difflib.get_close_matches(attribute, own or dir(module), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(own)}" if own else ""
             raise BadInput(f"{path} has no {attribute!r}", where=str(file), hint=hint)
         return self._checked(getattr(module, attribute), name)
 
     def _checked(self, kind: Any, name: str) -> type[T]:
         if not (inspect.isclass(kind) and issubclass(kind, self.base)):
             raise BadInput(
-                f"{name} is not a {self.kind}", hint=f"subclass {self.base.__module__}.{self.base.__name__}"
+                f"{name} is not a {self.kind}",
+                hint=self.how or f"subclass {self.base.__module__}.{self.base.__name__}",
             )
         return cast("type[T]", kind)
+
+
+def made(kind: type[T], name: str) -> T:
+    """One of a user's class. Raises BadInput for methods that it lacks, and for what its making raises."""
+    if lacking := sorted(getattr(kind, "__abstractmethods__", ())):
+        methods = ", ".join(f"{one}()" for one in lacking)
+        raise BadInput(f"{name} lacks {methods}", where=inspect.getfile(kind))
+    try:
+        return kind()
+    except BadInput:
+        raise
+    except Exception as error:
+        file = Path(inspect.getfile(kind))
+        what = f"{name} cannot be made: {type(error).__name__}: {error}"
+        raise BadInput(what, where=line_of(error, file)) from error
+
+
+def line_of(error: BaseException, file: Path) -> str:
+    """`file:line` of the last line in the file that an error came through; the file alone when there is none."""
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        return f"{file}:{error.lineno}"
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename) == file]
+    return f"{file}:{frames[-1].lineno}" if frames else str(file)
+
+
+def beside(file: Path) -> str:
+    """Python files in its folder, for a hint."""
+    if not file.parent.is_dir():
+        return f"there is no folder {file.parent}"
+    names = [one.name for one in sorted(file.parent.glob("*.py"))]
+    near = difflib.get_close_matches(file.name, names, n=1)
+    return f"did you mean {near[0]}?" if near else "the path is relative to the folder of ecomdeploy.yaml"
 
 
 def is_path(name: str) -> bool:

@@ -31,8 +31,9 @@ def sources_of(plug_in: object) -> tuple[Path, ...]:
 
 def files_of(file: Path) -> Iterable[Path]:
     """The file, or all of its package when that holds one plug-in or one shared foundation."""
-    in_package = (
-        file.parent.parent.name in ("usecases", "passes", "runtimes") or file.parent.name == "tabular"
+    in_package = file.parent.parent.name in ("usecases", "passes", "runtimes") or file.parent.name in (
+        "tabular",
+        "own",
     )
     return file.parent.glob("*.py") if in_package else (file,)
 

@@ -16,16 +16,18 @@ import modelpack
 from modelpack.digests import digest, source_digest, sources_of
 from modelpack.errors import BadInput
 from modelpack.lock import Lock
+from modelpack.owndata.files import table_files, tables_digest
+from modelpack.packages import DataPackage
 from modelpack.passes.base import Pass, applicable, in_order, installed, lacking
 from modelpack.runtimes.base import runtime_for, served_formats
 from modelpack.served import Served
 from modelpack.sources.base import check, content_digest
-from modelpack.spec import ModelSpec, PackSpec, TrainSpec, as_data
+from modelpack.spec import DataSpec, ModelSpec, PackSpec, TrainSpec, as_data
 from modelpack.usecases.base import UseCase, usecases
 
 TOOLS = ("numpy", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
 TRAINING_TOOLS = ("numpy", "pandas", "pyarrow", "torch")
-MEASURING = ("usecases", "tabular", "passes", "runtimes", "sources", "bench")
+MEASURING = ("usecases", "own", "owndata", "tabular", "passes", "runtimes", "sources", "bench")
 MEASURING_FILES = (
     "answers.py",
     "automatic.py",
@@ -52,6 +54,7 @@ class PackRequest:
     pack: PackSpec
     instance: str
     project: Path
+    data: DataSpec | None = None
     regate: bool = False
     usd_hour: float | None = None
 
@@ -65,6 +68,23 @@ class Inputs:
     passes: tuple[Pass, ...]
     train: TrainSpec
     model_path: Path | None
+    data_path: Path | None = None
+    """The user's own data; None: the use case's."""
+
+    @property
+    def own_tables(self) -> bool:
+        """Whether a use case that brings data is given the user's instead."""
+        return self.data_path is not None and self.usecase.trains
+
+    @property
+    def packages(self) -> tuple[DataPackage, ...]:
+        """The packages whose data is used."""
+        return self.usecase.packages_with_own if self.own_tables else self.usecase.packages
+
+    @cached_property
+    def data_digest(self) -> str | None:
+        """Names the user's own data by the content of its files."""
+        return tables_digest(self.data_path) if self.data_path else None
 
     @cached_property
     def training_digest(self) -> str:
@@ -72,7 +92,8 @@ class Inputs:
         return digest(
             {
                 "sources": source_digest(sources_of(self.usecase)),
-                "data": [package.sha256 for package in self.usecase.packages],
+                "data": [package.sha256 for package in self.packages],
+                "own_data": self.data_digest,
                 "train": as_data(self.train),
                 "tools": {name: version(name) for name in (*TRAINING_TOOLS, *self.usecase.training_tools)},
             }
@@ -101,6 +122,7 @@ class Inputs:
             {
                 "usecase": self.request.usecase,
                 "model": model,
+                "own_data": self.data_digest,
                 "passes": [one.name for one in self.passes],
                 "gate": as_data(self.request.pack.gate),
                 "search": searching(self.request.pack),
@@ -165,6 +187,11 @@ def resolve(request: PackRequest) -> Inputs:
     if request.model.path is not None:
         path = request.project / request.model.path
         check(path)
+    elif not usecase.trains:
+        raise BadInput(
+            f"{request.usecase} trains nothing: it needs a model file",
+            hint="model: {path: model.onnx} in ecomdeploy.yaml",
+        )
     passes = in_order(names, request.project)
     for one in passes:
         if absent := lacking(one):
@@ -179,7 +206,27 @@ def resolve(request: PackRequest) -> Inputs:
         passes=passes,
         train=TrainSpec(epochs=train.epochs or usecase.epochs, seed=train.seed),
         model_path=path,
+        data_path=own_data_path(request, usecase),
     )
+
+
+def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:
+    """Where the user's own data lies; None when there is none. Raises BadInput when it is not there or not taken."""
+    if request.data is None:
+        return None
+    if usecase.trains and usecase.own_data is None:
+        raise BadInput(
+            f"the use case {usecase.name!r} takes no own data yet",
+            hint="leave data: out, or write a use case of your own: docs/models.md",
+        )
+    path = request.project / request.data.path
+    if usecase.trains:
+        table_files(path)
+    elif not path.exists():
+        raise BadInput(
+            "there is no such file or folder", where=str(path), hint="data.path is relative to the project"
+        )
+    return path
 
 
 def searching(pack: PackSpec) -> dict[str, Any] | None:

@@ -12,10 +12,18 @@ from modelpack.metrics import bootstrap
 from modelpack.trial import Judged
 from modelpack.usecases.base import Baseline, beats
 
+OWN_ROWS = "own_rows"
+"""In the verdict: how many rows each table of the user's own data has."""
+NOT_IN_IMAGE = "the shop's own data, read on the machine that packed; no row of it is in the image"
+SAMPLES_IN_IMAGE = (
+    "the shop's own data, read on the machine that packed; a few of its requests are in the image, as those that it "
+    "must answer alike before it serves, and a few with their truths beside it for `predict`"
+)
+
 
 def figures(judged: Judged, baselines: tuple[Baseline, ...], extra: Mapping[str, float]) -> dict[str, Any]:
     """The measured half, as `pack.lock` keeps it: metric with interval and baseline, reference, chosen, passes."""
-    evaluation, first = judged.evaluation, baselines[0]
+    evaluation, first = judged.evaluation, baselines[0] if baselines else None
     return {
         "kept": [verdict.name for verdict in judged.verdicts if verdict.kept],
         "metric": {
@@ -24,8 +32,8 @@ def figures(judged: Judged, baselines: tuple[Baseline, ...], extra: Mapping[str,
             "low": judged.interval.low,
             "high": judged.interval.high,
             "higher_is_better": evaluation.higher_is_better,
-            "baseline": float(first.evaluation.values.mean()),
-            "baseline_name": first.name,
+            "baseline": float(first.evaluation.values.mean()) if first else None,
+            "baseline_name": first.name if first else None,
             "requests": len(evaluation.values),
         },
         "baselines": [compared(judged, baseline) for baseline in baselines],
@@ -63,18 +71,21 @@ def unpriced(inputs: Inputs, measured: Mapping[str, Any], model_sha256: str) -> 
     return {
         "usecase": usecase.name,
         "runtime": inputs.served(measured["format"]).runtime.name,
-        **{key: value for key, value in measured.items() if key not in ("kept", "model")},
+        **{key: value for key, value in measured.items() if key not in ("kept", "model", OWN_ROWS)},
         "data": [
-            {
-                "package": f"{package.name}=={package.version}",
-                "sha256": package.sha256,
-                "licence": package.licence,
-                "statement": package.statement,
-                "url": package.url,
-            }
-            for package in usecase.packages
+            *own_data(inputs, measured.get(OWN_ROWS, {})),
+            *(
+                {
+                    "package": f"{package.name}=={package.version}",
+                    "sha256": package.sha256,
+                    "licence": package.licence,
+                    "statement": package.statement,
+                    "url": package.url,
+                }
+                for package in inputs.packages
+            ),
         ],
-        "split": usecase.split,
+        "split": usecase.split_of_own if inputs.own_tables else usecase.split,
         "provenance": {
             "ecomdeploy": own_version(),
             "model": f"sha256:{model_sha256}",
@@ -85,6 +96,21 @@ def unpriced(inputs: Inputs, measured: Mapping[str, Any], model_sha256: str) -> 
             "tools": inputs.tools,
         },
     }
+
+
+def own_data(inputs: Inputs, rows: Mapping[str, int]) -> list[dict[str, Any]]:
+    """What the record says of the user's own data: its path, digest and size, and nothing in it."""
+    if inputs.request.data is None:
+        return []
+    return [
+        {
+            "path": inputs.request.data.path,
+            "sha256": inputs.data_digest,
+            "rows": dict(rows),
+            "licence": "the shop's own",
+            "statement": NOT_IN_IMAGE if inputs.own_tables else SAMPLES_IN_IMAGE,
+        }
+    ]
 
 
 def own_version() -> str:

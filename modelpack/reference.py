@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,22 @@ from modelpack.trial import Trials
 
 @dataclass(frozen=True)
 class Reference:
-    """A model with its data, ready to be tried; `model_sha256` names the very model."""
+    """A model with its data, ready to be tried; `model_sha256` names the very model. `own_rows`: how many rows each
+    table of the user's own data has."""
 
     trials: Trials
     model_sha256: str
+    own_rows: Mapping[str, int] = field(default_factory=dict)
 
 
 def prepared(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Reference:
     """The data, and the model: the user's file, or one trained now or before."""
     progress.step("Preparing data")
-    data = inputs.usecase.prepare(home, progress)
+    own_rows: Mapping[str, int] = {}
+    if inputs.data_path is not None:
+        data, own_rows = inputs.usecase.prepare_own(inputs.data_path, home, progress)
+    else:
+        data = inputs.usecase.prepare(home, progress)
     if inputs.model_path is not None:
         reference = open_model(inputs.model_path, inputs.usecase, folder / "given")
     else:
@@ -37,7 +44,10 @@ def prepared(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Re
         path = folder / "trained" / "model.safetensors"
         shutil.copyfile(trained(inputs, data, home, progress), path)
         reference = Draft(TORCH, path)
-    return Reference(Trials(inputs.usecase, data, reference, folder, progress), identity(reference))
+    trials = Trials(inputs.usecase, data, reference, folder, progress)
+    if not inputs.usecase.trains:
+        inputs.usecase.opened(trials.run(reference), data)
+    return Reference(trials, identity(reference), own_rows)
 
 
 def trained(inputs: Inputs, data: Any, home: Home, progress: Progress) -> Path:

@@ -32,6 +32,14 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """The user's own data instead of the use case's: a Parquet or CSV file, or a folder of them, relative to the
+    project. What must be in it: `ecomdeploy schema USECASE`."""
+
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateSpec:
     """Limits a pass must keep. Metric in the use case's own unit, latency in ms, size in MB (1e6 bytes)."""
 

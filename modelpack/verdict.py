@@ -11,7 +11,7 @@ from modelpack.errors import BadInput, EcomdeployError
 from modelpack.inputs import Inputs
 from modelpack.lock import Lock
 from modelpack.progress import Progress
-from modelpack.record import figures
+from modelpack.record import OWN_ROWS, figures
 from modelpack.reference import Reference
 from modelpack.trial import apply_kept, through_the_gate
 from modelpack.usecases.base import Baseline, beats
@@ -54,6 +54,8 @@ def measured(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[
     progress.step("Optimizing: each pass must pay")
     asked = inputs.request.pack
     content: dict[str, Any] = {"model": reference.model_sha256}
+    if reference.own_rows:
+        content[OWN_ROWS] = dict(reference.own_rows)
     if asked.automatic:
         judged, content["search"] = searched(trials, inputs.passes, asked)
     else:
@@ -72,6 +74,11 @@ def must_win(
 ) -> None:
     """Tell how the model stands against each baseline. Raises EcomdeployError when one it must beat is not beaten."""
     evaluation = reference.trials.evaluation(reference.trials.reference)
+    if not baselines:
+        progress.note(
+            f"{evaluation.metric} {evaluation.values.mean():.4f}; no baseline is given, so nothing says whether a "
+            "simple rule would do as well"
+        )
     for baseline in baselines:
         ahead = beats(evaluation, baseline.evaluation)
         words = (

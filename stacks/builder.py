@@ -53,6 +53,7 @@ class PackBuilder:
             usecase=spec.usecase,
             model=spec.model,
             pack=spec.pack,
+            data=spec.data,
             instance=spec.serve.instance,
             project=self.project,
             regate=regate,

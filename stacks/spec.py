@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le
 
 from infra.spec import AlarmSpec, PlatformSpec, ScaleSpec, ServeSpec
-from modelpack.spec import ModelSpec, PackSpec
+from modelpack.spec import DataSpec, ModelSpec, PackSpec
 
 LOCAL_ACCOUNT = "123456789012"
 """The local cloud's account number (moto's default)."""
@@ -23,7 +23,7 @@ NAMES_LENGTH = 48
 """Service, dash and environment together: `<that>-<12 hex>` must fit SageMaker's 63 characters."""
 
 STRATEGIES_TO_COME = ("blue-green", "canary", "linear", "rolling", "shadow")
-OVERLAYS = ("model", "pack", "serve", "scale", "rollout", "platform")
+OVERLAYS = ("model", "data", "pack", "serve", "scale", "rollout", "platform")
 """Top-level keys that an environment may override."""
 
 
@@ -56,6 +56,7 @@ class Spec:
     service: str
     usecase: str
     model: ModelSpec = field(default_factory=ModelSpec)
+    data: DataSpec | None = None
     pack: PackSpec = field(default_factory=PackSpec)
     serve: ServeSpec = field(default_factory=ServeSpec)
     scale: ScaleSpec = field(default_factory=ScaleSpec)

@@ -14,6 +14,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 import modelpack
 from modelpack.draft import MEGABYTE, Draft
 from modelpack.errors import EcomdeployError
-from modelpack.usecases.base import Arrays, UseCase, usecases
+from modelpack.usecases.base import Arrays, Signature, Tensor, UseCase, usecases
 
 KIBIBYTE = 1024
 LONGEST = 300
@@ -43,6 +44,7 @@ def peak_mb(draft: Draft, usecase: UseCase[Any], batch: Arrays) -> float:
             "format": draft.format,
             "path": str(draft.path),
             "batch": str(arrays),
+            "signature": asdict(usecase.signature()),
         }
         root = str(Path(modelpack.__file__).parent.parent)
         paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -64,11 +66,16 @@ def peak_mb(draft: Draft, usecase: UseCase[Any], batch: Arrays) -> float:
     return float(done.stdout.split()[-1])
 
 
-def answer_once(task: dict[str, str]) -> float:
+def answer_once(task: dict[str, Any]) -> float:
     """In the child: load, answer one batch, and say this process' peak in MB."""
     from modelpack.runtimes.base import runtime_for
 
     usecase = usecase_of(task)
+    inputs, outputs = (
+        tuple(Tensor(**{**one, "shape": tuple(one["shape"])}) for one in task["signature"][side])
+        for side in ("inputs", "outputs")
+    )
+    usecase.adopt(Signature(inputs, outputs))
     with np.load(task["batch"], allow_pickle=False) as arrays:
         batch = {name: arrays[name] for name in arrays.files}
     runtime_for(task["format"]).open(Draft(task["format"], Path(task["path"])), usecase)(batch)

@@ -65,10 +65,24 @@ class Onnx(Source):
 
 def check_fit(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path) -> None:
     """Raises BadInput for custom operators, and for other inputs or outputs than the use case's."""
-    for problem in (*foreign_operators(graph), *differences(graph, usecase.signature())):
+    for problem in foreign_operators(graph):
+        raise BadInput(problem, where=str(path))
+    adopted(graph, usecase, path)
+    for problem in differences(graph, usecase.signature(), usecase.max_batch == 1):
         raise BadInput(
             problem, where=str(path), hint=f"the use case {usecase.name!r} fixes inputs and outputs"
         )
+
+
+def adopted(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path) -> None:
+    """Tell a use case that takes any model what this one takes and gives. Raises BadInput when no request fits it."""
+    if usecase.trains:
+        return
+    from modelpack.own.signature import fixed_to_one, own_signature
+
+    usecase.adopt(own_signature(graph, path))
+    if fixed_to_one(graph):
+        usecase.one_at_a_time()
 
 
 def taken(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path, folder: Path) -> Draft:
@@ -171,11 +185,12 @@ def foreign_operators(graph: onnx.ModelProto) -> list[str]:
     return [f"custom operators are refused: {', '.join(sorted(found))}"] if found else []
 
 
-def differences(graph: onnx.ModelProto, signature: Signature) -> list[str]:
-    """How the graph's inputs and outputs differ from the wanted `signature`, in words."""
+def differences(graph: onnx.ModelProto, signature: Signature, one_row: bool = False) -> list[str]:
+    """How the graph's inputs and outputs differ from the wanted `signature`, in words; with `one_row` it may take
+    one row at a time."""
     weights = {tensor.name for tensor in graph.graph.initializer}
-    given = [described(value) for value in graph.graph.input if value.name not in weights]
-    answered = [described(value) for value in graph.graph.output]
+    given = [described(value, one_row) for value in graph.graph.input if value.name not in weights]
+    answered = [described(value, one_row) for value in graph.graph.output]
     wanted = [
         ("inputs", given, [wanted_words(tensor) for tensor in signature.inputs]),
         ("outputs", answered, [wanted_words(tensor) for tensor in signature.outputs]),
@@ -187,14 +202,15 @@ def differences(graph: onnx.ModelProto, signature: Signature) -> list[str]:
     ]
 
 
-def described(value: onnx.ValueInfoProto) -> str:
+def described(value: onnx.ValueInfoProto, one_row: bool = False) -> str:
     """`name INT64[-1, 200]`; any named or open dimension is -1."""
-    import onnx
+    from modelpack.own.signature import DATATYPES
 
-    kinds = {onnx.TensorProto.INT64: "INT64", onnx.TensorProto.INT32: "INT32", onnx.TensorProto.FLOAT: "FP32"}
     tensor = value.type.tensor_type
     sizes = [size.dim_value if size.HasField("dim_value") else -1 for size in tensor.shape.dim]
-    return f"{value.name} {kinds.get(tensor.elem_type, 'other')}{sizes}"
+    if one_row and sizes[:1] == [1]:
+        sizes[0] = -1
+    return f"{value.name} {DATATYPES.get(tensor.elem_type, 'other')}{sizes}"
 
 
 def wanted_words(tensor: Tensor) -> str:

@@ -16,7 +16,7 @@ import modelpack
 from modelpack.draft import Draft
 from modelpack.errors import BadInput
 from modelpack.sources.fitting import fitted
-from modelpack.sources.onnx import read, taken
+from modelpack.sources.onnx import adopted, read, taken
 from modelpack.usecases.base import UseCase
 
 NEEDED = ("tensorflow", "keras", "tf2onnx")
@@ -62,7 +62,9 @@ def converted(kind: str, path: Path, usecase: UseCase[Any], folder: Path) -> Dra
         reason = told[-1].removeprefix("refused: ") if told else f"TensorFlow cannot take it: {last}"
         raise BadInput(reason[:500], where=str(path))
     try:
-        graph = fitted(read(given), usecase.signature())
+        graph = read(given)
+        adopted(graph, usecase, path)
+        graph = fitted(graph, usecase.signature())
     finally:
         given.unlink()
     return taken(graph, usecase, path, folder)

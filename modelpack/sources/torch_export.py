@@ -60,7 +60,7 @@ class TorchExport(Source):
 
         from modelpack.passes.onnx import quiet
 
-        signature = usecase.signature()
+        signature = usecase.open_signature()
         try:
             with quiet(), torch.no_grad():
                 program = torch.onnx.export(
@@ -68,8 +68,8 @@ class TorchExport(Source):
                     (),
                     dynamo=True,
                     opset_version=OPSET,
-                    input_names=[tensor.name for tensor in signature.inputs],
-                    output_names=[tensor.name for tensor in signature.outputs],
+                    input_names=[tensor.name for tensor in signature.inputs] if signature else None,
+                    output_names=[tensor.name for tensor in signature.outputs] if signature else None,
                     verbose=False,
                 )
         except Exception as error:

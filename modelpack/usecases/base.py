@@ -16,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.catalog import Catalog
+from modelpack.errors import BadInput
 from modelpack.home import Home
 from modelpack.metrics import Interval
+from modelpack.owndata.schema import OwnData
 from modelpack.packages import DataPackage
 from modelpack.progress import Progress
+from modelpack.server import contract
 from modelpack.server.contract import Text
 from modelpack.spec import TrainSpec
 
@@ -108,6 +111,8 @@ class UseCase(abc.ABC, Generic[D]):
     epochs: ClassVar[int]
     passes: ClassVar[tuple[str, ...]]
     packages: ClassVar[tuple[DataPackage, ...]]
+    packages_with_own: ClassVar[tuple[DataPackage, ...]] = ()
+    """Those of them that are needed beside a user's own data."""
     split: ClassVar[str]
     tolerance: ClassVar[Mapping[str, Mapping[str, Any]]]
     max_batch: ClassVar[int] = 64
@@ -116,6 +121,11 @@ class UseCase(abc.ABC, Generic[D]):
     requirements: ClassVar[tuple[str, ...]] = ()
     unneeded: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[float] = 0.0
+    trains: ClassVar[bool] = True
+    """False: a model must be given, in whatever inputs and outputs it has (`modelpack.own`)."""
+    split_of_own: ClassVar[str] = "as for the use case's own data, the cuts moved to the user's dates"
+    own_data: ClassVar[OwnData | None] = None
+    """What a user's own data must hold; None: this use case takes none."""
     training_tools: ClassVar[tuple[str, ...]] = ()
     """Packages that a trained model depends on beside numpy, pandas, pyarrow and torch."""
 
@@ -171,6 +181,41 @@ class UseCase(abc.ABC, Generic[D]):
         """Files beside the model that the server reads."""
         return {}
 
+    def prepare_own(self, path: Path, home: Home, progress: Progress) -> tuple[D, Mapping[str, int]]:
+        """`prepare` on the user's own data, checked against `own_data`; and how many rows each table has.
+
+        Raises BadInput, all problems of the data at once.
+        """
+        from modelpack.owndata.reading import read, too_little
+
+        if self.own_data is None:
+            raise BadInput(f"the use case {self.name!r} takes no own data yet", hint="leave data: out")
+        tables = read(path, self.own_data)
+        for name, table in tables.items():
+            progress.note(f"your own {name}: {len(table):,} rows")
+        with too_little(path):
+            return self.from_tables(tables, home, progress), {n: len(t) for n, t in tables.items()}
+
+    def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> D:
+        """Clean and split the user's own tables (pandas, by the names in `own_data`), as `prepare` does with its own.
+
+        Raises BadInput when too little is left to train and measure honestly.
+        """
+        raise NotImplementedError
+
+    def adopt(self, found: Signature) -> None:
+        """Told of a given model's own inputs and outputs before they are checked."""
+
+    def open_signature(self) -> Signature | None:
+        """The signature, or None while it is the given model's to say."""
+        return self.signature()
+
+    def one_at_a_time(self) -> None:
+        """Told when a given model takes one row at a time only."""
+
+    def opened(self, run: Run, data: D) -> None:
+        """Told when a given model runs, before anything is measured. Raises BadInput where it and `data` differ."""
+
     def calibration(self, data: D) -> Arrays | None:
         """Inputs of the model to find ranges on, from training data only; None: the use case offers none."""
         return None
@@ -194,17 +239,14 @@ def beats(model: Evaluation, baseline: Evaluation) -> Interval:
 
 def arrays_from(instances: Sequence[Mapping[str, Any]], inputs: Sequence[Tensor]) -> dict[str, NDArray[Any]]:
     """`instances` of a request as arrays, padded the way the model server pads."""
-    kinds = {
-        "INT64": np.int64,
-        "INT32": np.int32,
-        "FP32": np.float32,
-        "FP64": np.float64,
-        "BYTES": np.object_,
-    }
     arrays = {}
     for tensor in inputs:
+        if tensor.default is None and all(tensor.name in instance for instance in instances):
+            given = [instance[tensor.name] for instance in instances]
+            arrays[tensor.name] = np.asarray(given, dtype=contract.DTYPES[tensor.datatype])
+            continue
         shape = (len(instances), *tensor.shape[1:])
-        array = np.full(shape, tensor.default or 0, dtype=kinds[tensor.datatype])
+        array = np.full(shape, tensor.default or 0, dtype=contract.DTYPES[tensor.datatype])
         for row, instance in enumerate(instances):
             value = np.asarray(instance.get(tensor.name, tensor.default or 0))
             if value.ndim == 0:
@@ -218,4 +260,5 @@ def arrays_from(instances: Sequence[Mapping[str, Any]], inputs: Sequence[Tensor]
 
 def usecases() -> Catalog[UseCase[Any]]:
     """The use cases known here."""
-    return Catalog[UseCase[Any]]("usecase", "modelpack.usecases", UseCase)
+    how = "subclass OwnModel: from ecomdeploy import OwnModel"
+    return Catalog[UseCase[Any]]("usecase", "modelpack.usecases", UseCase, how)

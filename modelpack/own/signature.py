@@ -1,0 +1,85 @@
+"""What an ONNX graph says of its own inputs and outputs, in the words of the Open Inference Protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelpack.errors import BadInput, Problem
+from modelpack.usecases.base import Signature, Tensor
+
+if TYPE_CHECKING:
+    import onnx
+
+DATATYPES = {
+    1: "FP32",
+    2: "UINT8",
+    3: "INT8",
+    4: "UINT16",
+    5: "INT16",
+    6: "INT32",
+    7: "INT64",
+    8: "BYTES",
+    9: "BOOL",
+    10: "FP16",
+    11: "FP64",
+    12: "UINT32",
+    13: "UINT64",
+}
+"""TensorProto.DataType -> the protocol's name (onnx.ai/onnx/api/classes.html#tensorproto)."""
+
+
+def own_signature(graph: onnx.ModelProto, path: Path) -> Signature:
+    """The graph's inputs and outputs; the first axis is the rows, any other open axis is -1.
+
+    Raises BadInput, all problems at once: no tensor, a data type that no request can carry, no first axis for rows.
+    """
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    given = [value for value in graph.graph.input if value.name not in weights]
+    problems = [
+        Problem(what, str(path), hint=hint)
+        for word, values in (("input", given), ("output", graph.graph.output))
+        for value in values
+        for what, hint in [unfit(word, value)]
+        if what
+    ]
+    if problems:
+        raise BadInput(problems, hint="export the model anew, with a free first axis for the rows")
+    return Signature(tuple(map(as_tensor, given)), tuple(map(as_tensor, graph.graph.output)))
+
+
+def fixed_to_one(graph: onnx.ModelProto) -> bool:
+    """Whether some input takes one row at a time only."""
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    return any(sizes(value)[:1] == [1] for value in graph.graph.input if value.name not in weights)
+
+
+def unfit(word: str, value: onnx.ValueInfoProto) -> tuple[str, str]:
+    """Why this input or output cannot be served, and what helps; empty when it can."""
+    name = f"its {word} {value.name!r}"
+    if value.type.WhichOneof("value") != "tensor_type":
+        kind = value.type.WhichOneof("value") or "of no type"
+        return f"{name} is no tensor ({kind})", "scikit-learn's converter: options={'zipmap': False}"
+    tensor = value.type.tensor_type
+    if tensor.elem_type not in DATATYPES:
+        return f"{name} has a data type that requests cannot carry ({tensor.elem_type})", "take float32"
+    if not tensor.HasField("shape"):
+        return f"{name} does not say its shape", "export with shapes"
+    if not tensor.shape.dim:
+        return f"{name} has no axis for the rows", "one answer per row is needed"
+    first = sizes(value)[0]
+    if first > 1 or (first == 1 and word == "input" and len(tensor.shape.dim) == 1):
+        return f"{name} is fixed to {first} rows", "export with a free first axis (dynamic_axes)"
+    return "", ""
+
+
+def as_tensor(value: onnx.ValueInfoProto) -> Tensor:
+    """One input or output, rows first."""
+    datatype = DATATYPES[value.type.tensor_type.elem_type]
+    return Tensor(value.name, datatype, (-1, *sizes(value)[1:]))
+
+
+def sizes(value: Any) -> list[int]:
+    """Its axes, an open one as -1."""
+    tensor = value.type.tensor_type
+    return [size.dim_value if size.HasField("dim_value") else -1 for size in tensor.shape.dim]

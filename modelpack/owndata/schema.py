@@ -1,0 +1,85 @@
+"""What a user's own table must hold, as data: for the check, for the docs, for `ecomdeploy schema`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["number", "whole", "text", "time", "yes"]
+KINDS: Mapping[str, str] = {
+    "number": "a number",
+    "whole": "a whole number",
+    "text": "text",
+    "time": "a date or a moment: 2025-03-01, 2025-03-01T12:30",
+    "yes": "0 or 1",
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column. Values are never missing; an optional column may be left out as a whole. `low` and `high` are the
+    least and the most it may hold."""
+
+    name: str
+    kind: Kind
+    about: str
+    required: bool = True
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def wanted(self) -> str:
+        """Kind and range in words."""
+        low, high = self.low, self.high
+        if low is not None and high is not None:
+            return f"{KINDS[self.kind]} from {low:g} to {high:g}"
+        if low is not None:
+            return f"{KINDS[self.kind]}, {low:g} or more"
+        return KINDS[self.kind]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. `fewest` rows; further columns are left alone."""
+
+    name: str
+    about: str
+    fields: tuple[Field, ...]
+    fewest: int = 1
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """The tables of a use case: one file for a single table, else a folder with `<table>.parquet` or `<table>.csv`
+    each. `notes`: what else the use case asks of them."""
+
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    def as_data(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "tables": [
+                {
+                    "name": table.name,
+                    "about": table.about,
+                    "required": table.required,
+                    "fewest_rows": table.fewest,
+                    "columns": [
+                        {
+                            "name": one.name,
+                            "kind": one.kind,
+                            "required": one.required,
+                            "low": one.low,
+                            "high": one.high,
+                            "about": one.about,
+                        }
+                        for one in table.fields
+                    ],
+                }
+                for table in self.tables
+            ],
+            "notes": list(self.notes),
+        }
