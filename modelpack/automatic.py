@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +24,8 @@ from modelpack.gate import (
 )
 from modelpack.metrics import Interval, bootstrap
 from modelpack.passes.base import Pass
-from modelpack.search import Names, Point, Search, front
+from modelpack.progress import Progress
+from modelpack.search import BudgetEnded, Names, Point, Search, front
 from modelpack.spec import PackSpec
 from modelpack.trial import Judged, Trials, through_the_gate
 
@@ -53,6 +55,8 @@ class Combinations:
         self.trials.progress.note(f"trying {title}")
         try:
             trial = self.trials.weigh(self.draft(names), self.floor, title)
+        except BudgetEnded:
+            raise
         except Exception as error:
             return Point(names, False, f"failed: {in_words(error)}")
         return self.point(names, trial.after, trial)
@@ -64,7 +68,7 @@ class Combinations:
             rows = self.floor_figures.rows_per_cpu_s * trial.comparison.throughput.median
             figures = replace(figures, rows_per_cpu_s=round(rows, 1))
         limits = self.spec.gate
-        wrong = (harm(trial.drop, limits) or trial.complaint) if trial else ""
+        wrong = (harm(trial.drop, self.trials.metric_drop(limits)) or trial.complaint) if trial else ""
         wrong = wrong or "; ".join(limits_broken(figures, limits))
         return Point(
             passes=names,
@@ -99,9 +103,40 @@ class Combinations:
         if key == self.floor.passes:
             return self.floor
         try:
-            return self.trials.apply(one, draft, self.trials.folder / "+".join(key))
+            return self.trials.made(one, draft)
+        except BudgetEnded:
+            raise
         except Exception as error:
             return in_words(error)
+
+
+@dataclass(frozen=True)
+class Hurried:
+    """Progress that stops the work it is told of when time is up: trainings and measurements tell every step."""
+
+    inner: Progress
+    clock: Callable[[], float]
+    until: float
+
+    def step(self, title: str) -> None:
+        self.inner.step(title)
+
+    def note(self, line: str) -> None:
+        self.inner.note(line)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        self.inner.table(title, columns, rows)
+
+    @contextmanager
+    def track(self, title: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
+        with self.inner.track(title, total, unit) as advance:
+
+            def hurried(amount: float) -> None:
+                if self.clock() > self.until:
+                    raise BudgetEnded
+                advance(amount)
+
+            yield hurried
 
 
 def searched(
@@ -115,9 +150,18 @@ def searched(
     unlimited = replace(spec.gate, p99_ms=None, size_mb=None)
     base = through_the_gate(trials, [one for one in passes if one.required], unlimited)
     drop = base.verdicts[-1].drop if base.verdicts else None
-    made = Combinations(trials, passes, spec, base.draft, base.chosen, drop)
-    optional = [one.name for one in passes if not one.required and applies(one, trials.reference)]
-    search = Search(optional, made.measure, spec.objective, spec.budget, clock)
+    hurried = replace(trials, progress=Hurried(trials.progress, clock, clock() + spec.budget))
+    made = Combinations(hurried, passes, spec, base.draft, base.chosen, drop)
+    optional = [one for one in passes if not one.required and applies(one, trials.reference)]
+    search = Search(
+        [one.name for one in optional],
+        made.measure,
+        spec.objective,
+        spec.budget,
+        clock,
+        first=trials.usecase.passes,
+        dear=frozenset(one.name for one in optional if one.trains),
+    )
     best = search.run()
     points = list(search.points.values())
     if best.measured is None:
@@ -170,7 +214,8 @@ def show_points(trials: Trials, points: Sequence[Point], on_front: Sequence[Poin
         place = "chosen" if one is best else "front" if one in on_front else "" if one.allowed else "refused"
         speed = f"{factor(one.throughput)} batch" if one.throughput and one.allowed else one.reason
         name = " + ".join(one.passes) or "needed to serve"
-        rows.append(table_row(name, one.measured, ": ".join(part for part in (place, speed) if part)))
+        words = ": ".join(part for part in (place, speed) if part)
+        rows.append(table_row(name, one.measured, f"{words} ({one.seconds:.0f} s)"))
     metric = trials.evaluation(trials.reference).metric
     columns = ("combination", metric, "p50 ms", "p99 ms", "rows / CPU s", "MB", "verdict")
     trials.progress.table("Combinations of passes", columns, rows)

@@ -24,6 +24,8 @@ MARGIN = 1.15
 """A ratio of processor times within this factor is noise on a shared machine."""
 SMALLER = 0.9
 """Files that shrink at least to this share are a gain."""
+EDGE = 0.2
+"""Of the limit: a metric this near to it is called close."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Trial:
 
 
 def judge(
-    candidate: Candidate, draft: Draft, limits: GateSpec, attempt: Callable[[Draft], Trial]
+    candidate: Candidate, draft: Draft, metric_drop: float, attempt: Callable[[Draft], Trial]
 ) -> tuple[Draft, Verdict]:
     """The draft to go on with, and the verdict. `attempt` applies and measures the pass; when it raises, the pass
     is dropped with the cause. Raises EcomdeployError when a required pass fails or harms."""
@@ -85,13 +87,14 @@ def judge(
             hint = "the model cannot be served without it"
             raise EcomdeployError(f"the pass {candidate.name!r} {reason}", hint=hint) from error
         return draft, Verdict(candidate.name, False, reason, None)
-    harmed = harm(trial.drop, limits) or trial.complaint
+    harmed = harm(trial.drop, metric_drop) or trial.complaint
     if candidate.required:
         if harmed:
             raise EcomdeployError(f"the pass {candidate.name!r} is needed to serve, but {harmed}")
-        reason = f"needed to serve; {gains(trial)}"
+        reason = f"needed to serve; {gains(trial)}; {room(trial.drop, metric_drop)}"
         return trial.draft, Verdict(candidate.name, True, reason, trial.after, trial.drop)
     kept, reason = (False, harmed) if harmed else pays(trial)
+    reason = f"{reason}; {room(trial.drop, metric_drop)}" if kept else reason
     return (trial.draft if kept else draft), Verdict(candidate.name, kept, reason, trial.after, trial.drop)
 
 
@@ -101,16 +104,35 @@ def in_words(error: Exception) -> str:
     return first if isinstance(error, EcomdeployError) else f"{type(error).__name__}: {first}"
 
 
-def harm(drop: Interval, limits: GateSpec) -> str:
-    """Why the metric forbids it; empty when it does not."""
-    if drop.high > limits.metric_drop:
-        return f"the metric may fall by {drop.high:.4f} (mean {drop.value:+.4f}); allowed: {limits.metric_drop:g}"
-    if drop.high < -limits.metric_drop:
+def harm(drop: Interval, metric_drop: float) -> str:
+    """Why the metric forbids it, and how far it is beyond the limit; empty when it does not."""
+    if drop.high > metric_drop:
+        return (
+            f"the metric may fall by {drop.high:.4f} (mean {drop.value:+.4f}); allowed: {metric_drop:g}, "
+            f"{drop.high - metric_drop:.4f} less{edge(drop.high, metric_drop)}"
+        )
+    if drop.high < -metric_drop:
         return (
             f"too good to be true: the metric rises by at least {-drop.high:.4f} (mean {-drop.value:+.4f}), as if it "
             "had seen the held-out data; what learns belongs in training"
         )
     return ""
+
+
+def room(drop: Interval, metric_drop: float) -> str:
+    """How far the metric is from what would forbid it."""
+    if drop.high <= 0:
+        return "the metric does not fall"
+    left = metric_drop - drop.high
+    return (
+        f"the metric may fall by {drop.high:.4f}, {left:.4f} within the limit{edge(drop.high, metric_drop)}"
+    )
+
+
+def edge(high: float, metric_drop: float) -> str:
+    """Words where a decision is so close that another machine may come to the other one; else empty."""
+    close = abs(high - metric_drop) < EDGE * metric_drop
+    return " (close: another machine may decide otherwise)" if close else ""
 
 
 def pays(trial: Trial) -> tuple[bool, str]:

@@ -1,15 +1,17 @@
 """`passes: auto`: which combination of passes serves best, within a budget of time.
 
-Greedy, then exchange: passes are added one by one while the objective gains, then one is left out or swapped for
-another, as long as that gains (Aarts & Lenstra, *Local Search in Combinatorial Optimization*, 1997, ch. 1). What was
-measured once is not measured again. A pass that crashes, harms or answers otherwise by itself is in no larger
-combination. Every combination is measured in turns with the empty one, so that only ratios within a turn are compared.
+Greedy, then exchange: from the use case's own list (or what of it is best) passes are added one by one while the
+objective gains, then one is left out or swapped for another, as long as that gains (Aarts & Lenstra, *Local Search in
+Combinatorial Optimization*, 1997, ch. 1). What was measured once is not measured again. A pass that crashes, harms or
+answers otherwise by itself is in no larger combination. Passes that train are dear: they come after the others, and
+one that gains nothing by itself is in no larger combination either. Every combination is measured in turns with the
+empty one, so that only ratios within a turn are compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelpack.bench.local import Ratio
@@ -35,6 +37,8 @@ class Point:
     drop: Interval | None = None
     latency: Ratio | None = None
     throughput: Ratio | None = None
+    seconds: float = 0.0
+    """What it cost to make and measure."""
 
     def gain(self, objective: Objective) -> float:
         """What the search maximises."""
@@ -57,15 +61,21 @@ class Point:
             "drop": self.drop.as_data() if self.drop else None,
             "latency_x": round(self.latency.median, 4) if self.latency else None,
             "throughput_x": round(self.throughput.median, 4) if self.throughput else None,
+            "seconds": round(self.seconds, 1),
         }
+
+
+class BudgetEnded(Exception):
+    """Raised from within a measurement when time is up."""
 
 
 @dataclass
 class Search:
     """Searches over `names` (in the order in which passes are applied). `measure` may take long; `clock` is in seconds.
 
-    No measurement begins that would, taking as long as the longest so far, end after the budget. The empty
-    combination is always measured: something has to serve.
+    It begins with the combination `first`; `dear` passes train. No measurement begins that would, taking as long as
+    the longest of its kind (with a dear pass, or without) so far, end after the budget; one that raises BudgetEnded
+    is cut off. The empty combination is always measured: something has to serve.
     """
 
     names: Sequence[str]
@@ -73,8 +83,10 @@ class Search:
     objective: Objective
     budget_s: float
     clock: Callable[[], float]
+    first: Names = ()
+    dear: frozenset[str] = frozenset()
     points: dict[Names, Point] = field(default_factory=dict)
-    longest_s: float = 0.0
+    longest_s: dict[bool, float] = field(default_factory=dict)
     started: float = 0.0
     spent_s: float = 0.0
     ran_out: bool = False
@@ -83,6 +95,7 @@ class Search:
         """The best point found; all of them are in `points`, in the order of measuring."""
         self.started = self.clock()
         current = self.point(()) or Point((), False, "not measured")
+        current = self.best([current, *self.measured(self.opening())])
         seen = {current.passes}
         while True:
             step = self.best([current, *self.measured(self.additions(current.passes))])
@@ -95,9 +108,15 @@ class Search:
         self.spent_s = self.clock() - self.started
         return self.best([*self.points.values()])
 
+    def opening(self) -> list[Names]:
+        """The combination to begin with, and each pass of it by itself."""
+        first = self.ordered(self.first)
+        return list(dict.fromkeys([first, *((name,) for name in first)])) if first else []
+
     def additions(self, current: Names) -> list[Names]:
-        """One pass more."""
-        return [self.ordered({*current, name}) for name in self.names if name not in current]
+        """One pass more, those that train last."""
+        names = sorted((name for name in self.names if name not in current), key=self.dear.__contains__)
+        return [self.ordered({*current, name}) for name in names]
 
     def exchanges(self, current: Names) -> list[Names]:
         """One pass less, or another in its place."""
@@ -115,20 +134,32 @@ class Search:
         return [one for one in found if one is not None]
 
     def hopeless(self, combination: Names) -> bool:
-        """Whether one of several passes is refused by itself."""
+        """Whether one of several passes is refused by itself, or trains and by itself gains nothing."""
         alone = [self.points.get((name,)) for name in combination] if len(combination) > 1 else []
-        return any(one is not None and not one.allowed for one in alone)
+        return any(one is not None and (not one.allowed or self.idle(one)) for one in alone)
+
+    def idle(self, one: Point) -> bool:
+        """Whether a dear pass by itself is no better than the model without it."""
+        if self.dear.isdisjoint(one.passes):
+            return False
+        return one.gain(self.objective) <= self.points[()].gain(self.objective) * TIE
 
     def point(self, combination: Names) -> Point | None:
         """What was measured before, or is measured now; None when the budget does not reach."""
         if combination in self.points:
             return self.points[combination]
-        begun = self.clock()
-        if combination and begun - self.started + self.longest_s > self.budget_s:
+        begun, kind = self.clock(), not self.dear.isdisjoint(combination)
+        if combination and begun - self.started + self.longest_s.get(kind, 0.0) > self.budget_s:
             self.ran_out = True
             return None
-        self.points[combination] = self.measure(combination)
-        self.longest_s = max(self.longest_s, self.clock() - begun)
+        try:
+            found = self.measure(combination)
+        except BudgetEnded:
+            self.ran_out = True
+            found = Point(combination, False, "cut off: the budget ended")
+        spent = self.clock() - begun
+        self.points[combination] = replace(found, seconds=spent)
+        self.longest_s[kind] = max(self.longest_s.get(kind, 0.0), spent)
         return self.points[combination]
 
     def best(self, points: Sequence[Point]) -> Point:

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.answers import agreement, answers, check_declared, check_shapes
-from modelpack.bench.local import TURNS, Comparison, Speed, compare, hardware
+from modelpack.bench.local import Comparison, Speed, compare, hardware
 from modelpack.bench.memory import peak_mb
 from modelpack.draft import Draft, Measured
 from modelpack.errors import EcomdeployError
 from modelpack.gate import COLUMNS, Trial, Verdict, check_limits, judge, table_row
 from modelpack.golden import compare as differences
 from modelpack.metrics import Interval, bootstrap
-from modelpack.passes.base import Pass, Workshop
+from modelpack.passes.base import Pass, Workshop, nothing
 from modelpack.progress import Progress
 from modelpack.runtimes.base import runtime_for
 from modelpack.spec import GateSpec
 from modelpack.usecases.base import Arrays, Evaluation, Run, UseCase
+from modelpack.usecases.tunable import Tunable
 
 EXAMPLES = 256
 
@@ -51,6 +52,8 @@ class Trials:
     _runs: dict[Path, Run] = field(default_factory=dict)
     _evaluations: dict[Path, Evaluation] = field(default_factory=dict)
     _peaks: dict[Path, float] = field(default_factory=dict)
+    _made: dict[tuple[Path, str], Draft] = field(default_factory=dict)
+    _origins: dict[Path, Draft] = field(default_factory=dict)
 
     def run(self, draft: Draft) -> Run:
         """The draft, ready to run."""
@@ -64,22 +67,57 @@ class Trials:
             self._evaluations[draft.path] = self.usecase.evaluate(self.run(draft), self.data)
         return self._evaluations[draft.path]
 
-    def attempt(self, one: Pass, draft: Draft) -> Trial:
-        """Apply a pass and measure. Raises whatever the pass raises, and EcomdeployError when answers differ."""
+    def attempt(self, one: Pass, draft: Draft, required: Sequence[Pass] = ()) -> Trial:
+        """Apply a pass and measure, both drafts as they would be served: after the `required` passes, unless it is
+        one. Raises whatever the pass raises, and EcomdeployError when answers differ."""
         self.progress.note(f"trying {one.title}")
-        return self.weigh(self.apply(one, draft, self.folder / one.name), draft, one.title)
+        changed = self.made(one, draft)
+        if one.required:
+            return self.weigh(changed, draft, one.title)
+        trial = self.weigh(self.served(changed, required), self.served(draft, required), one.title)
+        return replace(trial, draft=changed)
+
+    def served(self, draft: Draft, required: Sequence[Pass]) -> Draft:
+        """The draft after the required passes that it has not gone through."""
+        for one in required:
+            if one.takes == draft.format:
+                draft = self.made(one, draft)
+        return draft
+
+    def made(self, one: Pass, draft: Draft) -> Draft:
+        """The draft after the pass; made once."""
+        key = (draft.path, one.name)
+        if key not in self._made:
+            self._made[key] = self.apply(one, draft, self.folder / "+".join((*draft.passes, one.name)))
+        return self._made[key]
 
     def apply(self, one: Pass, draft: Draft, folder: Path) -> Draft:
         """The changed draft in `folder`. Raises whatever the pass raises, and EcomdeployError for a wrong format."""
         if one.takes != draft.format:
             raise EcomdeployError(f"it takes {one.takes}, the model is {draft.format}")
         made = one.apply(draft, self.workshop(folder))
-        return Draft(made.format, made.path, (*draft.passes, one.name))
+        changed = Draft(made.format, made.path, (*draft.passes, one.name))
+        self._origins[changed.path] = changed if one.trains else self.origin(draft)
+        return changed
+
+    def again(self, kept: Sequence[Pass]) -> Draft:
+        """The chosen draft from a verdict's passes, nothing measured."""
+        draft = self.reference
+        for one in kept:
+            if not (one.required and one.gives == draft.format):
+                draft = self.made(one, draft)
+        return draft
+
+    def origin(self, draft: Draft) -> Draft:
+        """The model whose single answers the draft must repeat: the last one that came out of training."""
+        return self._origins.get(draft.path, self.reference)
 
     def workshop(self, folder: Path) -> Workshop:
-        """What a pass may use."""
-        examples = self.usecase.examples(self.data, EXAMPLES)
-        return Workshop(self.usecase, examples, folder, self.usecase.calibration(self.data))
+        """What a pass may use: of the data, inputs without answers, and what the use case gives to learn from."""
+        usecase, data = self.usecase, self.data
+        learn = (lambda: usecase.lessons(data)) if isinstance(usecase, Tunable) else nothing
+        examples = usecase.examples(data, EXAMPLES)
+        return Workshop(usecase, examples, folder, usecase.calibration(data), learn, self.progress)
 
     def weigh(self, changed: Draft, before: Draft, title: str) -> Trial:
         """Measure a changed draft against the one before it. Raises EcomdeployError when its answers differ."""
@@ -99,21 +137,25 @@ class Trials:
     def compare(self, before: Draft, after: Draft, title: str) -> Comparison:
         """Both drafts in turns on real requests."""
         examples = self.usecase.examples(self.data, EXAMPLES)
-        with self.progress.track(f"measuring {title}", TURNS, "turns") as advance:
+        with self.progress.track(f"measuring {title}", self.usecase.turns, "turns") as advance:
             return compare(self.run(before), self.run(after), examples, self.usecase.max_batch, advance)
 
     def agree(self, draft: Draft) -> None:
         """Raises EcomdeployError when the draft answers in another shape than the signature's, or a golden request
-        unlike the trained model."""
+        unlike the model that came out of training."""
         signature, examples = self.usecase.signature(), self.usecase.examples(self.data, EXAMPLES)
         check_declared(draft, signature)
         check_shapes(self.run(draft), signature, examples, self.usecase.max_batch)
-        wanted = answers(self.usecase, self.run(self.reference), self.data)
+        wanted = answers(self.usecase, self.run(self.origin(draft)), self.data)
         for (request, want), (_, got) in zip(
             wanted, answers(self.usecase, self.run(draft), self.data), strict=True
         ):
             if found := differences(want, got, self.usecase.tolerance):
                 raise EcomdeployError(f"it answers {json.dumps(request)[:80]} otherwise: {found[0]}")
+
+    def metric_drop(self, limits: GateSpec) -> float:
+        """The most that the metric may fall: what the Spec says, else what the use case does."""
+        return self.usecase.metric_drop if limits.metric_drop is None else limits.metric_drop
 
     def complaint(self, after: Evaluation) -> str:
         """Why the use case cannot take answers that differ this much from the trained model's; empty when it can."""
@@ -149,23 +191,28 @@ def through_the_gate(trials: Trials, passes: Sequence[Pass], limits: GateSpec) -
     """Every pass in order, each measured against what was kept before it; the table tells of all."""
     draft, verdicts, figures = trials.reference, [], []
     reference: Measured | None = None
+    required = [one for one in passes if one.required]
     for one in passes:
         if one.required and one.gives == draft.format:
             continue
-        trials_seen: list[Trial] = []
+        seen: list[Trial] = []
 
-        def attempt(current: Draft, one: Pass = one, seen: list[Trial] = trials_seen) -> Trial:
-            seen.append(trials.attempt(one, current))
+        def attempt(current: Draft, one: Pass = one, seen: list[Trial] = seen) -> Trial:
+            seen.append(trials.attempt(one, current, required))
             return seen[-1]
 
-        draft, verdict = judge(one, draft, limits, attempt)
+        as_trained = draft == trials.reference and (
+            one.required or all(each.takes != draft.format for each in required)
+        )
+        draft, verdict = judge(one, draft, trials.metric_drop(limits), attempt)
         verdicts.append(verdict)
-        if trials_seen and reference is None:
-            reference = trials_seen[0].before
+        if seen and as_trained and reference is None:
+            reference = seen[0].before
         if verdict.kept and verdict.measured:
             figures.append(verdict.measured)
     if reference is None:
-        reference = trials.measured(trials.reference, trials.compare(draft, draft, "the model").before)
+        speed = trials.compare(trials.reference, draft, "the model").before
+        reference = trials.measured(trials.reference, speed)
     chosen = figures[-1] if figures else reference
     show(trials.progress, trials.evaluation(trials.reference).metric, reference, verdicts)
     check_limits(chosen, limits)
@@ -185,14 +232,3 @@ def show(progress: Progress, metric: str, reference: Measured, verdicts: Sequenc
     ]
     columns = [metric if column == "metric" else column for column in COLUMNS]
     progress.table("Optimization passes", columns, rows)
-
-
-def apply_kept(reference: Draft, kept: Sequence[Pass], workshop: Workshop) -> Draft:
-    """The chosen draft again from a verdict, nothing measured."""
-    draft = reference
-    for one in kept:
-        if one.required and one.gives == draft.format:
-            continue
-        made = one.apply(draft, replace(workshop, folder=workshop.folder / one.name))
-        draft = Draft(made.format, made.path, (*draft.passes, one.name))
-    return draft

@@ -14,8 +14,9 @@ from modelpack.draft import TORCH, Draft
 from modelpack.progress import Progress, Silent
 from modelpack.usecases.base import Arrays, UseCase
 
-TRAINED, EXPORT, GRAPH, COMPILED = 0, 1, 2, 3
-"""Stages in order: on the torch module, into a graph, on the graph, into another runtime's own format."""
+TRAINED, EXPORT, FUSED, GRAPH, STORED, COMPILED = range(6)
+"""Stages in order: on the torch module, into a graph, operators joined, on the graph, how its weights are kept, into
+another runtime's own format."""
 
 
 def nothing() -> None:
@@ -41,7 +42,9 @@ class Pass(abc.ABC):
 
     `takes` and `gives` are draft formats. A `required` pass is needed to serve at all: the gate measures it, and
     stops the build when it harms, but does not drop it for not paying. `about` is where the method is documented.
-    `tools` are the packages whose versions decide the result beside those that every pack names.
+    `tools` are the packages whose versions decide the result beside those that every pack names. One that `trains`
+    gives another model: it is held to the task metric, not to the trained model's single answers, and the search tries
+    it last.
     """
 
     name: ClassVar[str]
@@ -51,6 +54,7 @@ class Pass(abc.ABC):
     gives: ClassVar[str]
     required: ClassVar[bool] = False
     tools: ClassVar[tuple[str, ...]] = ()
+    trains: ClassVar[bool] = False
     about: ClassVar[str]
 
     @abc.abstractmethod
@@ -64,15 +68,16 @@ def passes() -> Catalog[Pass]:
 
 
 def in_order(names: Sequence[str], project: Path) -> tuple[Pass, ...]:
-    """The passes by name, in order of their stages and, within a stage, as given. The export is always there.
+    """The passes by name, in order of their stages and, within a stage, as given. The export is always there, after
+    what may take its place.
 
     Raises BadInput for an unknown name.
     """
     catalog = passes()
     chosen = [catalog.get(name, project) for name in dict.fromkeys(names)]
-    if not any(one.stage == EXPORT for one in chosen):
+    if not any(one.required and one.stage == EXPORT for one in chosen):
         chosen.append(catalog.get("onnx"))
-    return tuple(sorted(chosen, key=lambda one: one.stage))
+    return tuple(sorted(chosen, key=lambda one: (one.stage, one.required)))
 
 
 def applicable(first: Sequence[str], served: Collection[str], project: Path) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ AFTER = Draft("onnx", Path("after/model.onnx"))
 SAME, FASTER, SLOWER = Ratio(1.0, 0.95, 1.05), Ratio(2.0, 1.8, 2.2), Ratio(0.5, 0.45, 0.55)
 UNCLEAR = Ratio(1.1, 0.6, 1.9)
 NO_DROP = Interval(0.0, -0.001, 0.001)
+LIMIT = 0.005
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,28 @@ def trial(
     ],
 )
 def test_a_pass_is_kept_only_when_it_pays_and_does_no_harm(found: Trial, kept: bool, words: str) -> None:
-    draft, verdict = judge(FakePass(), BEFORE, GateSpec(metric_drop=0.005), lambda _: found)
+    draft, verdict = judge(FakePass(), BEFORE, LIMIT, lambda _: found)
     assert verdict.kept is kept
     assert words in verdict.reason
     assert draft == (AFTER if kept else BEFORE)
     assert verdict.as_data()["size_mb"] == found.after.size_mb
+
+
+@pytest.mark.parametrize(
+    ("high", "kept", "words"),
+    [
+        (0.0012, True, "the metric may fall by 0.0012, 0.0038 within the limit"),
+        (-0.0001, True, "the metric does not fall"),
+        (0.0045, True, "0.0005 within the limit (close: another machine may decide otherwise)"),
+        (0.0052, False, "allowed: 0.005, 0.0002 less (close: another machine may decide otherwise)"),
+        (0.02, False, "allowed: 0.005, 0.0150 less"),
+    ],
+)
+def test_the_reason_says_how_far_the_metric_is_from_its_limit(high: float, kept: bool, words: str) -> None:
+    found = trial(latency=FASTER, drop=Interval(0.0, -0.001, high))
+    _, verdict = judge(FakePass(), BEFORE, LIMIT, lambda _: found)
+    assert verdict.kept is kept
+    assert verdict.reason.endswith(words)
 
 
 def crash(_: Draft) -> Trial:
@@ -71,23 +89,23 @@ def crash(_: Draft) -> Trial:
 
 
 def test_a_pass_that_crashes_is_dropped_with_its_cause() -> None:
-    draft, verdict = judge(FakePass(), BEFORE, GateSpec(), crash)
+    draft, verdict = judge(FakePass(), BEFORE, LIMIT, crash)
     assert draft == BEFORE
     assert verdict.reason == "failed: RuntimeError: no kernel for this"
     assert verdict.as_data()["p99_ms"] is None
 
 
 def test_a_required_pass_stays_without_paying() -> None:
-    draft, verdict = judge(FakePass(required=True), BEFORE, GateSpec(), lambda _: trial(latency=SLOWER))
+    draft, verdict = judge(FakePass(required=True), BEFORE, LIMIT, lambda _: trial(latency=SLOWER))
     assert (draft, verdict.kept) == (AFTER, True)
     assert verdict.reason.startswith("needed to serve")
 
 
 def test_a_required_pass_that_crashes_or_harms_stops_the_build() -> None:
     with pytest.raises(EcomdeployError, match="no kernel"):
-        judge(FakePass(required=True), BEFORE, GateSpec(), crash)
+        judge(FakePass(required=True), BEFORE, LIMIT, crash)
     with pytest.raises(EcomdeployError, match="may fall"):
-        judge(FakePass(required=True), BEFORE, GateSpec(), lambda _: trial(drop=Interval(0.1, 0.09, 0.11)))
+        judge(FakePass(required=True), BEFORE, LIMIT, lambda _: trial(drop=Interval(0.1, 0.09, 0.11)))
 
 
 def test_the_users_limits_hold_for_what_was_chosen() -> None:

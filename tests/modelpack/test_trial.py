@@ -22,7 +22,7 @@ from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.sources.onnx import write
 from modelpack.spec import GateSpec, PackSpec, TrainSpec
-from modelpack.trial import Judged, Trials, apply_kept, through_the_gate
+from modelpack.trial import Judged, Trials, through_the_gate
 from modelpack.usecases.base import Arrays, Run, arrays_from
 
 
@@ -145,6 +145,13 @@ def no_process(draft: Draft, usecase: Any, batch: Arrays) -> float:
     return 100 + draft.size_mb
 
 
+def afresh(trials: Trials) -> Trials:
+    """The same trained model and data in another folder, nothing made yet."""
+    return Trials(
+        trials.usecase, trials.data, trials.reference, trials.folder / "afresh", Silent(), no_process
+    )
+
+
 def gate(trials: Trials, *passes: Pass, limits: GateSpec | None = None) -> Judged:
     return through_the_gate(trials, [OnnxExport(), *passes], limits or GateSpec())
 
@@ -200,7 +207,7 @@ def test_a_search_among_real_passes_takes_what_pays_and_says_why_of_the_rest(tri
     assert "MemoryError" in reasons["crashing"]
     assert "may fall by" in reasons["breaking"] or "answers" in reasons["breaking"]
     kept = [one for one in passes if one.name in {each.name for each in judged.verdicts if each.kept}]
-    again = apply_kept(trials.reference, kept, trials.workshop(trials.folder / "again"))
+    again = afresh(trials).again(kept)
     assert again.passes == judged.draft.passes
     assert [path.read_bytes() for path in again.files.values()] == [
         path.read_bytes() for path in judged.draft.files.values()
@@ -245,8 +252,7 @@ def test_the_verdict_alone_gives_the_same_model_again(trials: Trials, tmp_path: 
     passes = in_order(("onnx", "int8"), tmp_path)
     judged = through_the_gate(trials, passes, GateSpec())
     kept = [one for one in passes if one.name in judged.draft.passes]
-    workshop = Workshop(trials.usecase, trials.usecase.examples(trials.data, 64), tmp_path / "again")
-    again = apply_kept(trials.reference, kept, workshop)
+    again = afresh(trials).again(kept)
     assert again.passes == judged.draft.passes
     assert [path.read_bytes() for path in again.files.values()] == [
         path.read_bytes() for path in judged.draft.files.values()

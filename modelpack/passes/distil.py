@@ -1,0 +1,36 @@
+"""Distillation: a student of half the widths learns the trained model's answers on training rows.
+
+Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network" (arXiv:1503.02531): the loss is a weighted mean
+towards the teacher's answers and the true ones. The student of boosted trees is dense layers (the reverse of Frosst &
+Hinton, arXiv:1711.09784), which a CPU multiplies faster than it walks hundreds of trees.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from modelpack.draft import TORCH, Draft
+from modelpack.passes.base import TRAINED, Pass, Workshop
+from modelpack.passes.learning import SEED, learner, saved
+
+SHARE = 0.5
+"""Of the teacher's widths."""
+
+
+class Distil(Pass):
+    """A smaller student in the trained model's place."""
+
+    name: ClassVar[str] = "distil"
+    title: ClassVar[str] = "a student of half the width"
+    stage: ClassVar[int] = TRAINED
+    takes: ClassVar[str] = TORCH
+    gives: ClassVar[str] = TORCH
+    trains: ClassVar[bool] = True
+    about: ClassVar[str] = "https://arxiv.org/abs/1503.02531"
+
+    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+        usecase, lessons = learner(workshop)
+        teacher = workshop.usecase.load(draft.path)
+        student = usecase.student(teacher, SHARE, lessons)
+        usecase.tune(student, lessons, SEED, workshop.progress, teacher=teacher)
+        return saved(student, workshop)

@@ -1,0 +1,83 @@
+"""Operators of a graph joined before it is packed: transformer blocks by patterns, all else by ONNX Runtime itself.
+
+Where the graph holds an encoder (LayerNormalization or Softmax over attention), ONNX Runtime's transformer optimizer
+joins attention, skip-and-normalise and bias-and-GELU into one operator each. Any other graph is written as ONNX
+Runtime's own optimizations leave it, the extended ones that hold on every x86-64 CPU; the runtime does those again
+whenever it loads a graph, so there this can only make the start quicker, and the gate says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from modelpack.draft import ONNX, Draft
+from modelpack.passes.base import FUSED, Pass, Workshop
+from modelpack.sources.onnx import write
+
+if TYPE_CHECKING:
+    import onnx
+
+MARKS = frozenset({"LayerNormalization", "SkipLayerNormalization"})
+"""Operators that tell an encoder."""
+
+
+class Fuse(Pass):
+    """Fewer, larger operators."""
+
+    name: ClassVar[str] = "fuse"
+    title: ClassVar[str] = "operators joined"
+    stage: ClassVar[int] = FUSED
+    takes: ClassVar[str] = ONNX
+    gives: ClassVar[str] = ONNX
+    about: ClassVar[str] = (
+        "https://onnxruntime.ai/docs/performance/transformers-optimization.html, "
+        "https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html"
+    )
+
+    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+        import onnx
+
+        before = onnx.load(str(draft.path))
+        workshop.folder.mkdir(parents=True, exist_ok=True)
+        if MARKS & {node.op_type for node in before.graph.node}:
+            after = joined(draft.path)
+        else:
+            after = optimized(before, workshop.folder / "whole.onnx")
+        if [node.op_type for node in after.graph.node] == [node.op_type for node in before.graph.node]:
+            raise ValueError("no operators to join")
+        return write(after, workshop.folder)
+
+
+def joined(path: Path) -> onnx.ModelProto:
+    """Transformer blocks joined by pattern; widths and heads are found in the graph."""
+    from onnxruntime.transformers.optimizer import optimize_model
+
+    logger = logging.getLogger("onnxruntime.transformers")
+    root, level, own = logging.getLogger(), logging.getLogger().level, logger.level
+    root.setLevel(logging.ERROR)
+    logger.setLevel(logging.ERROR)
+    try:
+        model = optimize_model(str(path), model_type="bert", opt_level=0, use_gpu=False).model
+    finally:
+        root.setLevel(level)
+        logger.setLevel(own)
+    found: onnx.ModelProto = model
+    return found
+
+
+def optimized(graph: onnx.ModelProto, to: Path) -> onnx.ModelProto:
+    """The graph after ONNX Runtime's extended optimizations."""
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(to)
+    onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    found = onnx.load(str(to))
+    to.unlink()
+    return found

@@ -1,0 +1,48 @@
+"""What a use case may offer so that its trained model can be made smaller and trained on: pruning, distillation.
+
+Optional: a use case that has these methods is `Tunable`, whether it names the class or not. `lessons` is the use
+case's own type, as `data` is; held-out rows are not in it, and no pass is given anything else to learn from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from modelpack.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """Models of this use case can be narrowed, replaced by a smaller one and trained on."""
+
+    def lessons(self, data: Any) -> Any:
+        """Rows to learn from, of training (and choosing) only."""
+
+    def hidden(self, model: Any) -> nn.Sequential:
+        """Dense layers one after the other whose hidden units may go. Raises ValueError where there are none."""
+
+    def narrowed(self, model: Any, kept: Sequence[Tensor]) -> Any:
+        """The model with only these units of each hidden layer (their places, rising); other weights as they are."""
+
+    def student(self, model: Any, share: float, lessons: Any) -> Any:
+        """An untrained model of about this share of the widths. Raises ValueError where none would be smaller."""
+
+    def loss(self, model: Any, lessons: Any, rows: int) -> Tensor:
+        """The mean training loss over that many of the lessons, spread evenly, for gradients to be taken of."""
+
+    def tune(
+        self,
+        model: Any,
+        lessons: Any,
+        seed: int,
+        progress: Progress,
+        *,
+        share: float = 1.0,
+        teacher: Any = None,
+    ) -> None:
+        """Train in place for this `share` of the usual epochs (at least one), towards the `teacher`'s answers too
+        where there is one; then in evaluation mode. The same seed gives the same weights on one type of CPU."""
