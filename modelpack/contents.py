@@ -36,6 +36,9 @@ def serving(served: Served, draft: Draft, golden: tuple[Golden, ...]) -> dict[st
     usecase = served.usecase
     signature = usecase.interface()
     words: dict[str, Any] = {"text": to_builtins(usecase.text)} if usecase.text else {}
+    for name in ("decoding", "chat"):
+        if part := getattr(usecase, name):
+            words[name] = to_builtins(part)
     if usecase.labels:
         words["labels"] = usecase.labels
     return {

@@ -21,7 +21,8 @@ MOST_AXES = 8
 class OnnxExport(Pass):
     """`torch.onnx.export(dynamo=True)` with a free batch dimension.
 
-    A module with a method `complete_graph(ModelProto)` may write what the exporter would be slow to carry (the
+    A module with a method `own_graph()` writes its whole graph itself (one step of a language model); one with a method
+    `complete_graph(ModelProto)` may write what the exporter would be slow to carry (the
     attributes of an operator with thousands of tree nodes).
     """
 
@@ -37,6 +38,8 @@ class OnnxExport(Pass):
         import torch
 
         model = workshop.usecase.load(draft.path)
+        if own_graph := getattr(model, "own_graph", None):
+            return write(own_graph(), workshop.folder)
         signature = workshop.usecase.signature()
         given = tuple(torch.from_numpy(workshop.examples[tensor.name][:2]) for tensor in signature.inputs)
         with quiet(), torch.no_grad():

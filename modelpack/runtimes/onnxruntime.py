@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from modelpack.draft import ONNX, Draft
 from modelpack.errors import BadInput
 from modelpack.runtimes.base import Runtime
+from modelpack.server.contract import Decoding
 from modelpack.usecases.base import Arrays, Run, UseCase
 
 SERVER = ("httptools>=0.6,<1", "msgspec>=0.19,<1", "numpy>=2,<3", "uvicorn>=0.34,<1", "uvloop>=0.21,<1")
@@ -43,6 +44,8 @@ class OnnxRuntime(Runtime):
 
     def session(self, draft: Draft, usecase: UseCase[Any], providers: list[str]) -> Run:
         """The draft in a session with these execution providers, the preferred first. Raises BadInput."""
+        if usecase.decoding is not None:
+            return decoder(draft, usecase.decoding)
         # Its Linux wheels send telemetry unless told not to before the import.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
@@ -63,3 +66,19 @@ class OnnxRuntime(Runtime):
             return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
         return run
+
+
+def decoder(draft: Draft, decoding: Decoding) -> Run:
+    """A language model's step with the server's loop around it. Raises BadInput."""
+    from modelpack.server.contract import Unfit
+    from modelpack.server.decoder import load
+
+    try:
+        found = load(decoding, draft.path, threads=1)
+    except Unfit as problem:
+        raise BadInput(str(problem), where=str(draft.path)) from None
+
+    def run(inputs: Arrays) -> Arrays:
+        return found.run(dict(inputs))
+
+    return run

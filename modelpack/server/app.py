@@ -11,6 +11,8 @@ import msgspec
 
 from modelpack.server import log, openinference, sagemaker
 from modelpack.server.asgi import Disconnected, Headers, Message, Receive, Request, Send
+from modelpack.server.chat.desk import Desk, read
+from modelpack.server.chat.http import EVENTS, Stream, answers
 from modelpack.server.metrics import CONTENT_TYPE, Metrics
 from modelpack.server.ready import Served
 from modelpack.server.refusal import Refusal
@@ -25,6 +27,8 @@ class Answer:
     body: bytes
     content_type: bytes = b"application/json"
     headers: Headers = field(default_factory=list)
+    stream: Stream | None = None
+    """Sent instead of the body."""
 
 
 Handler = Callable[[Request], Awaitable[Answer]]
@@ -65,7 +69,11 @@ class Application:
             answer = await self._answer(request, handler)
         except Disconnected:
             return
+        if answer.stream is not None:
+            await self._send_stream(answer.stream, answer.headers, send)
         self.metrics.request(route, answer.status, time.perf_counter() - started)
+        if answer.stream is not None:
+            return
         headers = [
             (b"content-type", answer.content_type),
             (b"content-length", str(len(answer.body)).encode()),
@@ -73,6 +81,14 @@ class Application:
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+
+    async def _send_stream(self, stream: Stream, identity: Headers, send: Send) -> None:
+        """Events as they come, each sent at once."""
+        headers = [(b"content-type", EVENTS), (b"cache-control", b"no-cache"), *identity]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        async for event in stream.events():
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
     def _find(self, path: str) -> tuple[str, Handler]:
         """The route's pattern (for the metrics) and what answers it."""
@@ -109,9 +125,18 @@ class Application:
 
     async def _invocations(self, request: Request) -> Answer:
         served = self._ready()
+        if served.desk is not None:
+            return await self._conversation(served.desk, request)
         feeds, rows = served.instances.decode(await request.json())
         outputs = await served.batcher.infer(feeds, rows)
         return Answer(200, sagemaker.predictions(outputs), headers=self._identity)
+
+    async def _conversation(self, desk: Desk, request: Request) -> Answer:
+        body = read(await request.json())
+        if not body.stream:
+            return Answer(200, await answers(request, desk, body, self.metrics), headers=self._identity)
+        stream = await Stream(request, desk, body, self.metrics).first()
+        return Answer(200, b"", headers=self._identity, stream=stream)
 
     # ---- Open Inference Protocol v2 ----
 

@@ -62,6 +62,11 @@ class Request:
                 raise _too_large()
         return b"".join(pieces)
 
+    async def gone(self) -> None:
+        """Returns when the caller has gone. Only after the body was read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
     async def _piece(self) -> tuple[bytes, bool]:
         message = await self._receive()
         if message["type"] == "http.disconnect":

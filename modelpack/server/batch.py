@@ -36,6 +36,13 @@ class Job:
         return tuple((name, array.shape[1:]) for name, array in self.feeds.items())
 
 
+@dataclass(slots=True)
+class Work:
+    """Something else to do in the model's thread, alone; it must not raise."""
+
+    do: Callable[[], None]
+
+
 class Batcher:
     """Owns the runtime and its thread. `observe(rows, seconds)` is told of every model call."""
 
@@ -43,7 +50,7 @@ class Batcher:
         self._runtime = runtime
         self._max_batch = max_batch
         self._observe = observe
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[Job | Work | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
@@ -54,23 +61,30 @@ class Batcher:
         self._queue.put(Job(feeds, rows, future, loop))
         return await future
 
+    def alone(self, do: Callable[[], None]) -> None:
+        """Do something in the model's thread, after what is queued. It must not raise."""
+        self._queue.put(Work(do))
+
     def close(self) -> None:
         """End the thread after what is queued."""
         self._queue.put(None)
         self._thread.join(10)
 
     def _work(self) -> None:
-        held: Job | None = None
+        held: Job | Work | None = None
         while True:
-            first = held or self._queue.get()
+            first, held = held or self._queue.get(), None
             if first is None:
                 return
+            if isinstance(first, Work):
+                first.do()
+                continue
             batch, held, last = self._gather(first)
             self._answer(batch)
             if last:
                 self._queue.put(None)
 
-    def _gather(self, first: Job) -> tuple[list[Job], Job | None, bool]:
+    def _gather(self, first: Job) -> tuple[list[Job], Job | Work | None, bool]:
         """What has arrived and fits beside `first`; the first that does not fit; whether the end was seen."""
         batch, rows = [first], first.rows
         while rows < self._max_batch:
@@ -80,7 +94,7 @@ class Batcher:
                 break
             if job is None:
                 return batch, None, True
-            if rows + job.rows > self._max_batch or job.key != first.key:
+            if isinstance(job, Work) or rows + job.rows > self._max_batch or job.key != first.key:
                 return batch, job, False
             batch.append(job)
             rows += job.rows

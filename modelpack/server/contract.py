@@ -59,6 +59,23 @@ class Text(msgspec.Struct, frozen=True):
     longest: int
 
 
+class Decoding(msgspec.Struct, frozen=True):
+    """The model file is one step of a language model, and the server loops: until the token `end`, or `most_new`
+    tokens."""
+
+    end: int
+    most_new: int
+
+
+class Chat(msgspec.Struct, frozen=True):
+    """Customer service around the language model: files beside it. `shop` is what may be said to anyone, `orders` the
+    table of the order tool, `tokenizer` the model's own."""
+
+    shop: str
+    orders: str
+    tokenizer: str
+
+
 class Golden(msgspec.Struct, frozen=True):
     request: dict[str, Any]
     answer: dict[str, Any]
@@ -92,6 +109,8 @@ class Contract(msgspec.Struct, frozen=True):
     text: Text | None = None
     labels: dict[str, str] = {}
     needs: Needs = Needs()
+    decoding: Decoding | None = None
+    chat: Chat | None = None
 
     @property
     def model_inputs(self) -> frozenset[str]:

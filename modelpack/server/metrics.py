@@ -45,6 +45,8 @@ class Metrics:
         self._seconds: dict[str, Histogram] = {}
         self._batch_rows = Histogram(ROWS)
         self._model_seconds = Histogram(SECONDS)
+        self._tokens: dict[str, int] = {}
+        self._gone = 0
 
     def request(self, route: str, code: int, seconds: float) -> None:
         """One answered request. `route` must be a pattern, never what a caller typed."""
@@ -59,6 +61,12 @@ class Metrics:
         """One call of the model."""
         self._batch_rows.observe(rows)
         self._model_seconds.observe(seconds)
+
+    def talked(self, prompt: int, answer: int, gone: bool) -> None:
+        """One conversation: tokens read and written, and whether the caller went before its end."""
+        for kind, count in (("prompt", prompt), ("answer", answer)):
+            self._tokens[kind] = self._tokens.get(kind, 0) + count
+        self._gone += gone
 
     def text(self, model: str, content_id: str, ready: bool) -> bytes:
         """The whole page."""
@@ -78,7 +86,20 @@ class Metrics:
         lines += self._batch_rows.lines("ecomdeploy_batch_rows", "")
         lines += _head("ecomdeploy_model_seconds", "histogram", "Time of one model call.")
         lines += self._model_seconds.lines("ecomdeploy_model_seconds", "")
+        lines += self._token_lines()
         return ("\n".join(lines) + "\n").encode()
+
+    def _token_lines(self) -> Iterator[str]:
+        """Nothing for a server without conversations."""
+        if not self._tokens:
+            return
+        yield from _head("ecomdeploy_tokens_total", "counter", "Tokens read (prompt) and written (answer).")
+        for kind, count in sorted(self._tokens.items()):
+            yield f'ecomdeploy_tokens_total{{kind="{kind}"}} {count}'
+        yield from _head(
+            "ecomdeploy_cancelled_total", "counter", "Conversations whose caller went before the end."
+        )
+        yield f"ecomdeploy_cancelled_total {self._gone}"
 
 
 def _head(name: str, kind: str, about: str) -> list[str]:

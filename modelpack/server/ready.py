@@ -14,6 +14,9 @@ from modelpack.server import contract as contracts
 from modelpack.server import runtime as runtimes
 from modelpack.server import sagemaker, seal, text
 from modelpack.server.batch import Batcher
+from modelpack.server.chat.conversation import Conversation
+from modelpack.server.chat.desk import Desk
+from modelpack.server.chat.files import conversation
 from modelpack.server.contract import Contract, Unfit
 from modelpack.server.decode import Instances
 from modelpack.server.refusal import Refusal
@@ -31,6 +34,8 @@ class Served:
     instances: Instances
     batcher: Batcher
     hardware: str = "cpu"
+    desk: Desk | None = None
+    """Where a conversation is had, for models that answer in text piece by piece."""
 
 
 def prepare(root: Path, observe: Callable[[int, float], None], allow_cpu: bool = False) -> Served:
@@ -45,7 +50,7 @@ def prepare(root: Path, observe: Callable[[int, float], None], allow_cpu: bool =
         try:
             contract = contracts.read(root / MODEL / "serving.json")
             choice = runtimes.choose(contract, allow_cpu)
-            runtime = text.wrapped(contract, root / MODEL, runtimes.load(contract, root / MODEL, choice))
+            runtime = wrapped(contract, root / MODEL, runtimes.load(contract, root / MODEL, choice))
         except Unfit:
             # a changed file explains more than what it then broke
             sealed.result()
@@ -54,7 +59,15 @@ def prepare(root: Path, observe: Callable[[int, float], None], allow_cpu: bool =
     instances = Instances(contract)
     check_golden(contract, instances, runtime)
     batcher = Batcher(runtime, contract.max_batch, observe)
-    return Served(contract, content_id, instances, batcher, choice.hardware)
+    desk = Desk(runtime, batcher) if isinstance(runtime, Conversation) else None
+    return Served(contract, content_id, instances, batcher, choice.hardware, desk)
+
+
+def wrapped(contract: Contract, folder: Path, runtime: Runtime) -> Runtime:
+    """The runtime as callers see it: text in, labels out, or a conversation. Raises `Unfit`."""
+    if contract.chat is not None:
+        return conversation(contract.chat, folder, runtime)
+    return text.wrapped(contract, folder, runtime)
 
 
 def check_golden(contract: Contract, instances: Instances, runtime: Runtime) -> None:

@@ -119,4 +119,8 @@ def lacks(needs: Needs, found: cuda.Device | str) -> str:
 def load(contract: Contract, folder: Path, choice: Choice | None = None) -> Runtime:
     """The chosen runtime, by default the one that `contract` names, with its model file loaded. Raises `Unfit`."""
     chosen = choice or choose(contract)
+    if contract.decoding is not None:
+        from modelpack.server import decoder
+
+        return decoder.load(contract.decoding, folder / contract.file, contract.threads)
     return LOADERS[chosen.runtime](contract, folder / contract.file)

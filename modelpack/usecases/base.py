@@ -23,7 +23,7 @@ from modelpack.owndata.schema import OwnData
 from modelpack.packages import DataPackage
 from modelpack.progress import Progress
 from modelpack.server import contract
-from modelpack.server.contract import Text
+from modelpack.server.contract import Chat, Decoding, Text
 from modelpack.spec import TrainSpec
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -43,7 +43,7 @@ class Tensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
-    default: int | float | None = None
+    default: int | float | str | None = None
 
     def as_data(self) -> dict[str, Any]:
         """As `serving.json` writes it."""
@@ -118,6 +118,11 @@ class UseCase(abc.ABC, Generic[D]):
     max_batch: ClassVar[int] = 64
     text: ClassVar[Text | None] = None
     labels: ClassVar[Mapping[str, str]] = {}
+    decoding: ClassVar[Decoding | None] = None
+    """For language models: the graph is one step, and whoever runs it loops."""
+    chat: ClassVar[Chat | None] = None
+    turns: ClassVar[int] = 25
+    """How often two drafts take turns when they are timed."""
     requirements: ClassVar[tuple[str, ...]] = ()
     unneeded: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[float] = 0.0
@@ -246,9 +251,10 @@ def arrays_from(instances: Sequence[Mapping[str, Any]], inputs: Sequence[Tensor]
             arrays[tensor.name] = np.asarray(given, dtype=contract.DTYPES[tensor.datatype])
             continue
         shape = (len(instances), *tensor.shape[1:])
-        array = np.full(shape, tensor.default or 0, dtype=contract.DTYPES[tensor.datatype])
+        missing = "" if tensor.datatype == "BYTES" else 0
+        array = np.full(shape, tensor.default or missing, dtype=contract.DTYPES[tensor.datatype])
         for row, instance in enumerate(instances):
-            value = np.asarray(instance.get(tensor.name, tensor.default or 0))
+            value = np.asarray(instance.get(tensor.name, tensor.default or missing))
             if value.ndim == 0:
                 array[row] = value.item()
             else:

@@ -1,0 +1,26 @@
+"""A conversation from the files beside the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from modelpack.server.chat import orders
+from modelpack.server.chat.conversation import Conversation, Shop
+from modelpack.server.contract import Chat, Unfit
+from modelpack.server.decoder import Decoder
+from modelpack.server.runtime import Runtime
+
+
+def conversation(chat: Chat, folder: Path, runtime: Runtime) -> Conversation:
+    """Raises `Unfit` for a file that is missing or damaged, and for a model that is no decoder."""
+    if not isinstance(runtime, Decoder):
+        raise Unfit("serving.json: chat needs a language model (decoding)")
+    try:
+        shop = msgspec.json.decode((folder / chat.shop).read_bytes(), type=Shop)
+        table = orders.read((folder / chat.orders).read_bytes())
+        tokenizer = (folder / chat.tokenizer).read_bytes()
+        return Conversation(shop, table, tokenizer, runtime.tokens, runtime.room)
+    except (OSError, ValueError, ImportError, msgspec.MsgspecError) as problem:
+        raise Unfit(f"{chat.shop}, {chat.orders}, {chat.tokenizer}: {problem}") from None

@@ -1,0 +1,107 @@
+"""Conversations over HTTP: one JSON answer, or server-sent events as the model writes.
+
+Events: https://html.spec.whatwg.org/multipage/server-sent-events.html. Every event is one JSON object on a `data:`
+line: `{"piece": text}` again and again, then `{"answer": all of it, "route": ..., "usage": {...}, "done": true}`, or
+`{"error": why}` when it fails on the way. When the caller goes, the model stops after the token that it is at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from modelpack.server import log
+from modelpack.server.asgi import Disconnected, Request
+from modelpack.server.chat.desk import Body, Desk, Question, Said
+from modelpack.server.metrics import Metrics
+
+EVENTS = b"text/event-stream; charset=utf-8"
+
+
+async def answers(request: Request, desk: Desk, body: Body, metrics: Metrics) -> bytes:
+    """All answers as `{"predictions": [...]}`. Raises `InvalidInput`, or `Disconnected` when the caller goes."""
+    said = [await _whole(request, desk, asked, body.max_tokens, metrics) for asked in body.instances]
+    rows = [{"answer": one.answer, "route": one.route, "tokens": one.usage.completion_tokens} for one in said]
+    return msgspec.json.encode({"predictions": rows})
+
+
+async def _whole(request: Request, desk: Desk, asked: Question, most: int | None, metrics: Metrics) -> Said:
+    last: str | Said | None = None
+    gone = threading.Event()
+    async with _watched(request, gone):
+        async for event in desk.ask(asked, most, gone):
+            last = event
+    if not isinstance(last, Said):
+        metrics.talked(0, 0, True)
+        raise Disconnected
+    _count(metrics, last)
+    return last
+
+
+class Stream:
+    """An answer on its way. `first` waits for the first piece, so that a refusal is still a plain 400."""
+
+    def __init__(self, request: Request, desk: Desk, body: Body, metrics: Metrics) -> None:
+        self._request, self._metrics = request, metrics
+        self._gone = threading.Event()
+        self._pieces = desk.ask(body.instances[0], body.max_tokens, self._gone)
+        self._first: str | Said | None = None
+
+    async def first(self) -> Stream:
+        """Itself once the model has begun. Raises `InvalidInput`."""
+        self._first = await anext(self._pieces, None)
+        return self
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """The events; they end early when the caller goes."""
+        told, event = 0, self._first
+        try:
+            async with _watched(self._request, self._gone):
+                while event is not None and not self._gone.is_set():
+                    told += isinstance(event, str)
+                    yield _event(event)
+                    if isinstance(event, Said):
+                        _count(self._metrics, event)
+                        return
+                    event = await anext(self._pieces, None)
+        except Exception as problem:
+            log.say("stream failed", problem=repr(problem))
+            yield _event({"error": "internal error, see the server's log"})
+            return
+        finally:
+            self._gone.set()
+            await self._pieces.aclose()
+        self._metrics.talked(0, told, True)
+
+
+@contextlib.asynccontextmanager
+async def _watched(request: Request, gone: threading.Event) -> AsyncIterator[None]:
+    """While inside, `gone` is set as soon as the caller is."""
+
+    async def watch() -> None:
+        await request.gone()
+        gone.set()
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
+def _count(metrics: Metrics, said: Said) -> None:
+    metrics.talked(said.usage.prompt_tokens, said.usage.completion_tokens, False)
+
+
+def _event(event: str | Said | dict[str, Any]) -> bytes:
+    data: Any = {"piece": event} if isinstance(event, str) else event
+    if isinstance(event, Said):
+        data = {**msgspec.to_builtins(event), "done": True}
+    return b"data: " + msgspec.json.encode(data) + b"\n\n"

@@ -1,0 +1,102 @@
+"""A language model behind its loop: tokens one after another, the most likely each time, until the end.
+
+The graph does one step (`ids`, `seen`, `total` and the caches of keys and values in, `logits` and the caches out);
+the caches lie in memory that is bound once, so that a step copies nothing. How the operators take and grow them:
+GroupQueryAttention of https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpack.server.contract import Decoding, Unfit
+from modelpack.server.runtime import Arrays, InvalidInput
+
+NOTHING = -1
+"""Fills up prompts and answers at their ends, where several stand in one array."""
+CACHE = ("keys.", "values.")
+"""How the graph's caches are called; after the step they are the outputs of the same names with `.next`."""
+
+
+class Decoder:
+    """One graph with one set of caches: one prompt at a time, called from one thread."""
+
+    def __init__(self, decoding: Decoding, path: Path, threads: int) -> None:
+        """Raises what ONNX Runtime raises for a damaged file, ValueError for a graph that is no such step."""
+        # the wheels for Linux report sessions to their maker unless told not to, from 1.29 on
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.decoding = decoding
+        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        caches = [one for one in self._session.get_inputs() if one.name.startswith(CACHE)]
+        outputs = [one.name for one in self._session.get_outputs()]
+        if not caches or set(outputs) != {"logits", *(f"{one.name}.next" for one in caches)}:
+            raise ValueError("it is not one step of a language model with its caches")
+        self.longest = int(caches[0].shape[2])
+        self._binding = self._session.io_binding()
+        self._binding.bind_output("logits")
+        for one in caches:
+            cache = ort.OrtValue.ortvalue_from_numpy(np.zeros(one.shape, np.float32))
+            self._binding.bind_ortvalue_input(one.name, cache)
+            self._binding.bind_ortvalue_output(f"{one.name}.next", cache)
+
+    @property
+    def room(self) -> int:
+        """The most tokens of a prompt that leave room for a whole answer."""
+        return self.longest - self.decoding.most_new
+
+    def step(self, ids: Sequence[int], past: int) -> NDArray[np.float32]:
+        """What may follow the last of `ids`: logits (vocabulary,). `past` tokens lie in the caches."""
+        total = past + len(ids)
+        bind: Any = self._binding.bind_cpu_input
+        bind("ids", np.array([ids], np.int64))
+        bind("seen", np.array([total - 1], np.int32))
+        bind("total", np.array([total], np.int32))
+        self._session.run_with_iobinding(self._binding)
+        logits: NDArray[np.float32] = self._binding.get_outputs()[0].numpy()[0]
+        return logits
+
+    def tokens(self, prompt: Sequence[int], most: int | None = None) -> Iterator[int]:
+        """The answer's tokens as they come; at most `most`, and never more than the contract allows.
+
+        Raises InvalidInput for an empty prompt or one that leaves no room for an answer.
+        """
+        if not 0 < len(prompt) < self.longest:
+            raise InvalidInput(f"a prompt of {len(prompt)} tokens; 1 to {self.longest - 1} are possible")
+        bounds = [self.decoding.most_new, self.longest - len(prompt), *([] if most is None else [most])]
+        given, past = list(prompt), 0
+        for _ in range(min(bounds)):
+            token = int(self.step(given, past).argmax())
+            if token == self.decoding.end:
+                return
+            yield token
+            past += len(given)
+            given = [token]
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """`ids` (prompts, tokens) -> `tokens` (prompts, most_new), both filled up with `NOTHING`."""
+        answers = np.full((len(feeds["ids"]), self.decoding.most_new), NOTHING, np.int64)
+        for row, ids in enumerate(feeds["ids"]):
+            found = list(self.tokens(ids[ids != NOTHING].tolist()))
+            answers[row, : len(found)] = found
+        return {"tokens": answers}
+
+
+def load(decoding: Decoding, path: Path, threads: int) -> Decoder:
+    """Raises `Unfit` when the file cannot be loaded or is no such graph."""
+    try:
+        return Decoder(decoding, path, threads)
+    except Exception as problem:
+        raise Unfit(f"{path.name} cannot be loaded: {problem}") from None

