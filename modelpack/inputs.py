@@ -34,6 +34,7 @@ MEASURING_FILES = (
     "draft.py",
     "gate.py",
     "golden.py",
+    "inside.py",
     "metrics.py",
     "search.py",
     "server/text.py",

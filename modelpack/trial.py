@@ -15,6 +15,7 @@ from modelpack.draft import Draft, Measured
 from modelpack.errors import EcomdeployError
 from modelpack.gate import COLUMNS, Trial, Verdict, check_limits, judge, table_row
 from modelpack.golden import compare as differences
+from modelpack.inside import as_figures, broken, evaluated, falls
 from modelpack.metrics import Interval, bootstrap
 from modelpack.passes.base import Pass, Workshop, nothing
 from modelpack.progress import Progress
@@ -64,7 +65,7 @@ class Trials:
     def evaluation(self, draft: Draft) -> Evaluation:
         """The task metric of the draft on held-out data."""
         if draft.path not in self._evaluations:
-            self._evaluations[draft.path] = self.usecase.evaluate(self.run(draft), self.data)
+            self._evaluations[draft.path] = evaluated(self.usecase, draft, self.run(draft), self.data)
         return self._evaluations[draft.path]
 
     def attempt(self, one: Pass, draft: Draft, required: Sequence[Pass] = ()) -> Trial:
@@ -117,7 +118,8 @@ class Trials:
         usecase, data = self.usecase, self.data
         learn = (lambda: usecase.lessons(data)) if isinstance(usecase, Tunable) else nothing
         examples = usecase.examples(data, EXAMPLES)
-        return Workshop(usecase, examples, folder, usecase.calibration(data), learn, self.progress)
+        traffic = lambda: usecase.traffic(data)  # noqa: E731
+        return Workshop(usecase, examples, folder, usecase.calibration(data), learn, self.progress, traffic)
 
     def weigh(self, changed: Draft, before: Draft, title: str) -> Trial:
         """Measure a changed draft against the one before it. Raises EcomdeployError when its answers differ."""
@@ -160,15 +162,17 @@ class Trials:
 
     def complaint(self, after: Evaluation) -> str:
         """Why the use case cannot take answers that differ this much from the trained model's; empty when it can."""
-        shared = agreement(self.evaluation(self.reference), after)
+        trained = self.evaluation(self.reference)
+        shared = agreement(trained, after)
         if shared is None or shared >= self.usecase.agreement:
-            return ""
+            return broken(self.usecase, falls(trained, after))
         return f"it keeps {shared:.3f} of what the trained model ranks; least: {self.usecase.agreement:g}"
 
     def measured(self, draft: Draft, speed: Speed) -> Measured:
         """Figures of a draft."""
         evaluation = self.evaluation(draft)
-        shared = agreement(self.evaluation(self.reference), evaluation)
+        trained = self.evaluation(self.reference)
+        shared, fallen = agreement(trained, evaluation), as_figures(falls(trained, evaluation))
         return Measured(
             metric=float(evaluation.values.mean()),
             p50_ms=round(speed.p50_ms, 4),
@@ -177,7 +181,7 @@ class Trials:
             size_mb=round(draft.size_mb, 4),
             hardware=hardware(),
             peak_mb=round(self.peak_of(draft), 1),
-            more={**evaluation.more, **({} if shared is None else {"agreement": round(shared, 4)})},
+            more={**evaluation.more, **fallen, **({} if shared is None else {"agreement": round(shared, 4)})},
         )
 
     def peak_of(self, draft: Draft) -> float:

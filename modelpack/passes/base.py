@@ -26,8 +26,8 @@ def nothing() -> None:
 @dataclass(frozen=True)
 class Workshop:
     """What a pass may use: the use case, real example requests (their inputs, no answers), an empty folder for its
-    result; inputs to calibrate on and lessons to learn from (where the use case names some), which are never
-    held-out rows; and whom to tell how far it is."""
+    result; inputs to calibrate on, lessons to learn from and requests to count traffic in (where the use case names
+    some), which are never held-out rows; and whom to tell how far it is."""
 
     usecase: UseCase[Any]
     examples: Arrays
@@ -35,6 +35,7 @@ class Workshop:
     calibration: Arrays | None = None
     lessons: Callable[[], Any] = nothing
     progress: Progress = field(default_factory=Silent)
+    traffic: Callable[[], Arrays | None] = nothing
 
 
 class Pass(abc.ABC):

@@ -15,7 +15,7 @@ import numpy as np
 
 from modelpack.draft import ONNX, Draft
 from modelpack.passes.base import STORED, Pass, Workshop
-from modelpack.passes.embedding_int8 import is_lookup, used_elsewhere
+from modelpack.passes.tables import is_lookup, used_elsewhere
 from modelpack.sources.onnx import write
 
 if TYPE_CHECKING:

@@ -64,7 +64,8 @@ class Evaluation:
     """A task metric on held-out requests: one value per request, so that two models compare request by request.
 
     `groups` names what is independent (a customer); `ranked` (requests, k) are the items answered, where a model's
-    agreement with the trained one matters; `more` are further figures for the record.
+    agreement with the trained one matters; `more` are further figures for the record; `guarded` are further metrics,
+    measured inside the model, that a pass may not harm either.
     """
 
     metric: str
@@ -73,6 +74,7 @@ class Evaluation:
     higher_is_better: bool = True
     ranked: NDArray[np.int64] | None = None
     more: Mapping[str, float] = field(default_factory=dict)
+    guarded: Mapping[str, Evaluation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,10 @@ class UseCase(abc.ABC, Generic[D]):
     split_of_own: ClassVar[str] = "as for the use case's own data, the cuts moved to the user's dates"
     own_data: ClassVar[OwnData | None] = None
     """What a user's own data must hold; None: this use case takes none."""
+    inside: ClassVar[str] = ""
+    """A value inside the model for `evaluate_inside`: a method of the torch module, a value's name in its graph."""
+    guards: ClassVar[Mapping[str, float]] = {}
+    """How much a pass may cost of each figure that `evaluate_inside` gives."""
     training_tools: ClassVar[tuple[str, ...]] = ()
     """Packages that a trained model depends on beside numpy, pandas, pyarrow and torch."""
 
@@ -224,6 +230,14 @@ class UseCase(abc.ABC, Generic[D]):
     def calibration(self, data: D) -> Arrays | None:
         """Inputs of the model to find ranges on, from training data only; None: the use case offers none."""
         return None
+
+    def traffic(self, data: D) -> Arrays | None:
+        """Many requests of the training period, to count what is asked for; None: the use case offers none."""
+        return None
+
+    def evaluate_inside(self, run: Run, data: D) -> Mapping[str, Evaluation]:
+        """Metrics by name of a model that answers its `inside` value, on held-out data."""
+        return {}
 
     def further_figures(self, model: Any, data: D) -> Mapping[str, float]:
         """Further figures of the trained model for the record (AUC and the like)."""

@@ -16,12 +16,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    import onnx
+
 TOP = 10
 NOT_GIVEN = -1e9
+SMALLEST_SHARE = 1e-6
+RANKING = "ranking"
 METADATA_KEY = "ecomdeploy"
 KIND = "recommendation.basket/1"
 
@@ -107,26 +113,56 @@ class Recommender(nn.Module):
         latest = given.sum(1, keepdim=True) - 1
         age = (latest - torch.arange(self.shape.history)).clamp(min=0)
         products = self.product(history)
-        weight = torch.softmax(torch.where(given, self.recency[age], NOT_GIVEN), dim=1)
+        weight = torch.softmax(torch.where(given, aged(self.recency, age), NOT_GIVEN), dim=1)
         taste = torch.bmm(weight.unsqueeze(1), products).squeeze(1)
         hidden = self.dense(torch.cat([taste, self.household(household)], dim=1))
         fits = torch.bmm(products, self.query(hidden).unsqueeze(2)).squeeze(2)
-        match = self.last_bought[age] + self.again(history).squeeze(2) + fits
+        match = aged(self.last_bought, age) + self.again(history).squeeze(2) + fits
         attention = torch.softmax(torch.where(given, match, NOT_GIVEN), dim=1) * given
         return hidden, attention, torch.sigmoid(self.gate(hidden))
 
-    def scores(self, household: Tensor, history: Tensor) -> Tensor:
-        """Real ids -> the probability of every product of the catalogue, (batch, products)."""
+    def mixed(self, household: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+        """Real ids -> every product's probability over the share of "discover", (batch, products), and that share,
+        (batch, 1). Dividing by it leaves the order as it is, and saves a multiplication of the whole catalogue."""
         place = self.catalogue(history)
         hidden, attention, share = self.parts(self.households(household), place, history > 0)
-        new = torch.softmax(self.discover(hidden), dim=1) * (1 - share)
-        again = attention * share * (place > 0)
-        return new.scatter_add(1, (place - 1).clamp(min=0), again)
+        rest = (1 - share).clamp(min=SMALLEST_SHARE)
+        again = attention * (share / rest) * (place > 0)
+        new = torch.softmax(self.discover(hidden), dim=1)
+        return new.scatter_add(1, (place - 1).clamp(min=0), again), rest
+
+    def ranking(self, household: Tensor, history: Tensor) -> Tensor:
+        """What the best are chosen by, (batch, products)."""
+        return self.mixed(household, history)[0]
+
+    def scores(self, household: Tensor, history: Tensor) -> Tensor:
+        """Real ids -> the probability of every product of the catalogue, (batch, products)."""
+        ranking, rest = self.mixed(household, history)
+        return ranking * rest
 
     def forward(self, household: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
         """The `TOP` most likely products (ids) and their probabilities, best first."""
-        best = torch.topk(self.scores(household, history), TOP, dim=1)
-        return self.catalogue.ids[best.indices], best.values
+        ranking, rest = self.mixed(household, history)
+        best = torch.topk(ranking, TOP, dim=1)
+        return self.catalogue.ids[best.indices], best.values * rest
+
+    def complete_graph(self, model: onnx.ModelProto) -> None:
+        """Name the value that the best are chosen by, so that it can be measured."""
+        name_ranking(model)
+
+
+def aged(table: Tensor, age: Tensor) -> Tensor:
+    """What a table says of each age; as an embedding, which ONNX Runtime reads faster than an index."""
+    return nn.functional.embedding(age, table.unsqueeze(1)).squeeze(2)
+
+
+def name_ranking(model: onnx.ModelProto) -> None:
+    """In an exported graph: the scores that its last TopK reads are called `RANKING`."""
+    nodes = list(model.graph.node)
+    old = [node for node in nodes if node.op_type == "TopK"][-1].input[0]
+    for node in nodes:
+        for names in (node.input, node.output):
+            names[:] = [RANKING if name == old else name for name in names]
 
 
 def save(model: Recommender, path: Path) -> None:

