@@ -128,6 +128,8 @@ class UseCase(abc.ABC, Generic[D]):
     requirements: ClassVar[tuple[str, ...]] = ()
     unneeded: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[float] = 0.0
+    metric_drop: ClassVar[float] = 0.005
+    """The most that a pass may cost of the task metric, in its own unit, where the Spec does not say."""
     trains: ClassVar[bool] = True
     """False: a model must be given, in whatever inputs and outputs it has (`modelpack.own`)."""
     split_of_own: ClassVar[str] = "as for the use case's own data, the cuts moved to the user's dates"
