@@ -6,8 +6,8 @@ Quantization for Nearest Neighbor Search*, PAMI 2011). It is what hashing a tabl
 when the model is trained already: hash functions fix in advance which rows share, so the rest of the model has to be
 trained with them (Svenstrup et al., *Hash Embeddings*, 2017; Shi et al., *Compositional Embeddings*, 2020); here
 rows share where they are alike. Where the use case gives training traffic, a row weighs with the square root of its
-lookups, so that what is asked for often is kept closest. Tables of fewer rows than `FEWEST` stay: the representatives
-would weigh as much.
+lookups, so that what is asked for often is kept closest. Tables of fewer rows than `FEWEST`, for which the
+representatives would weigh as much as they save, go into packed int4.
 
 Read like `embedding-int4`: put together once, when the graph is loaded.
 """
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from modelpack.draft import ONNX, Draft
 from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.passes.embedding_int4 import in_int4
 from modelpack.passes.tables import Floats, Stored, lookup_in, rewritten
 from modelpack.passes.traffic import lookups_seen
 
@@ -63,10 +64,10 @@ def weights(values: Floats, seen: NDArray[np.int64] | None) -> NDArray[np.float6
 
 
 def in_pieces(name: str, values: Floats, weight: NDArray[np.float64]) -> Stored | None:
-    """`pieces` (rows, width / 4) of bytes and `shared` (width / 4 * 256, 4) in half precision."""
+    """`pieces` (rows, width / 4) of bytes and `shared` (width / 4 * 256, 4) in half precision; small tables in int4."""
     rows, width = values.shape
     if rows < FEWEST or width % PIECE:
-        return None
+        return in_int4(name, values)
     generator = np.random.default_rng(SEED)
     places = range(width // PIECE)
     parts = [np.ascontiguousarray(values[:, PIECE * place : PIECE * (place + 1)]) for place in places]

@@ -58,7 +58,13 @@ class Recommendation(UseCase[Purchases]):
     name: ClassVar[str] = "recommendation"
     title: ClassVar[str] = "which products a household buys next"
     epochs: ClassVar[int] = 1
-    passes: ClassVar[tuple[str, ...]] = ("onnx", "embedding-int8", "int8")
+    passes: ClassVar[tuple[str, ...]] = (
+        "onnx",
+        "top-k-groups",
+        "embedding-int4",
+        "dense-int4",
+        "half-weights",
+    )
     packages = (PACKAGE,)
     split = (
         f"by time: trained on baskets of weeks 1-{LAST_TRAINING_WEEK} of 2017, measured on every basket of weeks "
