@@ -17,7 +17,8 @@ def plan(
     from stacks.plan import plan as look
 
     spec = wiring.load_spec(folder, environment)
-    found = look(wiring.shop(folder, spec, progress.chosen(quiet=as_json)), spec)
+    with wiring.pointing(folder, environment):
+        found = look(wiring.shop(folder, spec, progress.chosen(quiet=as_json)), spec)
     if as_json:
         show.document(found.document())
         return

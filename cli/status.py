@@ -31,6 +31,8 @@ def status(
             show.say(f"  driver     {found.driver}")
         if isolation:
             show.say(f"  isolation  {isolation} (local cloud)")
+        for note in found.notes:
+            show.say(f"  hardware   {note}")
         for problem in found.problems:
             show.say(f"  problem    {problem}")
         show.next_step("ecomdeploy predict" if found.verified else "ecomdeploy up")

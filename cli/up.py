@@ -28,11 +28,14 @@ def up(
         options.confirm(f"Ship {spec.service} to AWS account {spec.environment.account}?", yes, careful=True)
     told = progress.chosen()
     shop = wiring.shop(folder, spec, told)
-    done = ship.up(shop, spec, again=again, refresh=refresh, regate=regate)
+    with wiring.pointing(folder, environment):
+        done = ship.up(shop, spec, again=again, refresh=refresh, regate=regate)
     if as_json:
         show.document({**done.document(), "record": wiring.record_of(done)})
         return
     show.say(verdict(done))
     if done.changes:
         show.say(f"Changed: {changes_in_words(done.changes)}; pushed {show.megabytes(done.pushed_bytes)}.")
+    for note in done.notes:
+        show.say(f"  {note}")
     show.next_step("ecomdeploy predict", "or `ecomdeploy rollback`, `ecomdeploy down`")

@@ -6,7 +6,8 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -66,7 +67,7 @@ def default_epochs(name: str) -> int:
 
 def known_names() -> KnownNames:
     """What the catalogues know, for the spec's loader."""
-    from infra import instances
+    from infra import gpu_hosts, instances
     from infra.targets.catalog import targets
     from modelpack.passes.base import passes
     from modelpack.usecases.base import usecases
@@ -78,6 +79,9 @@ def known_names() -> KnownNames:
         passes=frozenset(passes().names()),
         instances=instances.serving_names(),
         pool_instances=instances.pool_names(),
+        gpu_instances=instances.gpu_names(),
+        unsupported=instances.unsupported(),
+        amis=frozenset(gpu_hosts.amis()),
     )
 
 
@@ -90,6 +94,15 @@ def load_spec(folder: Path, environment: str) -> Spec:
     from stacks.load import load
 
     return load(folder / SPEC, environment, known_names())
+
+
+@contextmanager
+def pointing(folder: Path, environment: str) -> Iterator[None]:
+    """Problems of the spec that only a pack or the cloud could show, with the file's line."""
+    from stacks.places import pointing as at_lines
+
+    with at_lines(folder / SPEC, environment, known_names()):
+        yield
 
 
 def builder(folder: Path) -> PackBuilder:

@@ -71,6 +71,16 @@ def pool_names() -> frozenset[str]:
     return frozenset(_document()["pool"])
 
 
+def gpu_names() -> frozenset[str]:
+    """The endpoint types that have an NVIDIA GPU."""
+    return frozenset(name for name, entry in _document()["endpoint"].items() if "gpu" in entry)
+
+
+def unsupported() -> Mapping[str, str]:
+    """Families that no image is made for, with the reason ("ml.inf2": "AWS Inferentia ...")."""
+    return dict(_document()["unsupported"])
+
+
 def prices() -> Prices:
     """What the file says of its prices."""
     about = dict(_document()["prices"])

@@ -18,6 +18,8 @@ class ServeSpec:
     instance: str = "ml.c7i.xlarge"
     environment: dict[str, str] = field(default_factory=dict)
     """Extra variables for the model server, part of the serving contract of a release."""
+    ami: str | None = None
+    """SageMaker's host image for a GPU instance (`InferenceAmiVersion`); None: the newest, for its newer driver."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,12 @@ def locked(inputs: Inputs, served: Served, lock: Lock, home: Home, progress: Pro
     return lock.having("wheels", served.wheels_digest, {"packages": [asdict(wheel) for wheel in wheels]})
 
 
+def locked_wheels(served: Served, lock: Lock) -> tuple[Wheel, ...]:
+    """The wheels that the lock names for what is served."""
+    content = lock.get("wheels", served.wheels_digest) or {"packages": []}
+    return tuple(Wheel(**one) for one in content["packages"])
+
+
 def assembled(
     inputs: Inputs,
     served: Served,
@@ -58,13 +64,17 @@ def assembled(
     progress.step("Writing the image")
     base = inputs.request.pack.base
     debs = lock.get("debs", served.debs_digest) or {"packages": []}
-    wheels = lock.get("wheels", served.wheels_digest) or {"packages": []}
+    runtime = served.runtime
     parts = ImageParts(
         base=BaseImage(base) if base else tuple(Deb(**one) for one in debs["packages"]),
-        wheels=tuple(Wheel(**one) for one in wheels["packages"]),
+        wheels=locked_wheels(served, lock),
         app=contents.app(),
         model=model,
         downloads=home.downloads,
         labels=labels,
+        env=runtime.environment,
+        libraries_from_host=runtime.host_libraries,
+        opened=runtime.opened,
+        left_out=runtime.left_out,
     )
     return assemble(parts, Layout(home.images), progress)

@@ -22,10 +22,13 @@ from modelpack.inputs import Inputs, PackRequest, resolve
 from modelpack.lock import Lock
 from modelpack.pack import PLATFORM, RECORD, SAMPLES, Pack
 from modelpack.progress import Progress
+from modelpack.runtimes.base import CPU
 
 if TYPE_CHECKING:
     from modelpack.draft import Draft
+    from modelpack.image.layout import Layout
     from modelpack.reference import Reference
+    from modelpack.served import Served
 
 __all__ = ["PackRequest", "build", "known"]
 
@@ -39,7 +42,7 @@ def known(request: PackRequest, home: Home) -> Pack | None:
     from modelpack.image.layout import Layout
 
     inputs = resolve(request)
-    name = inputs.pack_digest(locks.read(request.project))
+    name = inputs.pack_digest(locks.read(request.project, request.built_for))
     pack = packs.load(home, name) if name and not request.regate else None
     if pack is None or not Layout(home.images).complete(pack.digest):
         return None
@@ -56,7 +59,7 @@ def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
     from modelpack.reference import prepared
     from modelpack.verdict import chosen
 
-    inputs, lock = resolve(request), locks.read(request.project)
+    inputs, lock = resolve(request), locks.read(request.project, request.built_for)
     with workshop(home) as folder:
         reference = prepared(inputs, home, folder, progress)
         draft, lock = chosen(inputs, lock, reference, progress)
@@ -81,7 +84,8 @@ def packed(
     """The image with everything attached; lock written, pack remembered."""
     from modelpack import contents, record
     from modelpack.answers import answers
-    from modelpack.assembly import assembled
+    from modelpack.assembly import assembled, locked_wheels
+    from modelpack.binding import bound
     from modelpack.golden import Golden
     from modelpack.image.layout import Layout
     from modelpack.image.plan import attach
@@ -89,15 +93,17 @@ def packed(
     usecase, trials = inputs.usecase, reference.trials
     golden = tuple(Golden(*pair) for pair in answers(usecase, trials.run(draft), trials.data))
     served = inputs.served(draft.format)
-    serving = contents.serving(served, draft, golden)
+    binding = bound(served.runtime, locked_wheels(served, lock), home.downloads, draft.size_mb)
+    serving = contents.serving(served, draft, golden, binding)
     model = contents.model(draft, serving, usecase.companions(trials.data))
-    built = assembled(inputs, served, lock, home, model, contents.labels(usecase, draft), progress)
+    built = assembled(inputs, served, lock, home, model, contents.labels(usecase, draft, binding), progress)
     figures = lock.get("verdict", inputs.verdict_digest) or {}
-    document = record.complete(inputs, figures, reference.model_sha256)
     layout = Layout(home.images)
+    more = {"needs": binding.as_data(), "golden": checked(served, layout, built.digest, progress)}
+    document = record.complete(inputs, figures, reference.model_sha256, more)
     attach(layout, built.digest, RECORD, packs.encode(document))
     attach(layout, built.digest, SAMPLES, packs.encode(usecase.samples(trials.data).as_data()))
-    locks.write(inputs.request.project, lock)
+    locks.write(inputs.request.project, lock, inputs.request.built_for)
     pack = Pack(
         digest=built.digest,
         platform=PLATFORM,
@@ -111,3 +117,12 @@ def packed(
     )
     packs.store(home, pack)
     return pack
+
+
+def checked(served: Served, layout: Layout, digest: str, progress: Progress) -> str:
+    """How the golden answers were checked before anything is deployed, in words for the record."""
+    if served.runtime.hardware == CPU:
+        return "computed here by the runtime of the image; the server asks them of itself at every start"
+    from modelpack.proof import golden_answers
+
+    return golden_answers(layout, digest, progress)

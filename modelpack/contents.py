@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import to_builtins
 
 import modelpack
+from modelpack.binding import Binding
 from modelpack.draft import Draft
 from modelpack.golden import Golden
 from modelpack.pack import encode
@@ -31,7 +32,7 @@ def model(draft: Draft, serving: dict[str, Any], companions: Mapping[str, bytes]
     return {**draft.files, **companions, "serving.json": encode(serving)}
 
 
-def serving(served: Served, draft: Draft, golden: tuple[Golden, ...]) -> dict[str, Any]:
+def serving(served: Served, draft: Draft, golden: tuple[Golden, ...], binding: Binding) -> dict[str, Any]:
     """`serving.json` (docs/architecture/seams.md)."""
     usecase = served.usecase
     signature = usecase.interface()
@@ -52,6 +53,7 @@ def serving(served: Served, draft: Draft, golden: tuple[Golden, ...]) -> dict[st
         "max_batch": usecase.max_batch,
         "golden": [{"request": one.request, "answer": one.answer} for one in golden],
         "tolerance": usecase.tolerance,
+        "needs": binding.as_data(),
         **words,
     }
 
@@ -61,11 +63,12 @@ def served_name(usecase: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in usecase)
 
 
-def labels(usecase: UseCase[Any], draft: Draft) -> dict[str, str]:
+def labels(usecase: UseCase[Any], draft: Draft, binding: Binding) -> dict[str, str]:
     """What the image says about itself, in the words of the CNCF model-spec."""
     return {
         "org.opencontainers.image.title": f"ecomdeploy {usecase.name}",
         "org.cncf.model.family": usecase.name,
         "org.cncf.model.format": draft.format,
         "dev.ecomdeploy.passes": ",".join(draft.passes),
+        **binding.labels(),
     }

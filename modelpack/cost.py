@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modelpack.runtimes.base import CPU
+
 HOUR, MILLION = 3600, 1_000_000
+CPU_FIGURES = "1 thread of"
+"""How the benches name a processor (`modelpack.bench.local.hardware`)."""
 
 
 def priced(record: Mapping[str, Any], instance: str, usd_hour: float | None) -> dict[str, Any]:
     """The record with dollars per million predictions beside every figure, at the instance's price per hour.
 
     One server process answers on one thread, so an hour of the instance is 3600 CPU-seconds of predictions in full
-    batches: the least a prediction costs, without HTTP and idle time. None where there is no price.
+    batches: the least a prediction costs, without HTTP and idle time. None where there is no price, and for a GPU pack
+    whose figures were taken on a CPU: what they would be on the GPU nobody has measured.
     """
+    needs = record.get("needs", {}).get("hardware", CPU)
+    measured = record["chosen"].get("hardware") or ""
+    usd_hour = usd_hour if needs == CPU or not measured.startswith(CPU_FIGURES) else None
     again: dict[str, Any] = {
         **record,
         "cost": {"instance": instance, "usd_hour": usd_hour},

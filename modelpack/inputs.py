@@ -5,7 +5,6 @@ A digest covers contents, never paths: another checkout with the same files has 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -18,8 +17,8 @@ from modelpack.errors import BadInput
 from modelpack.lock import Lock
 from modelpack.owndata.files import table_files, tables_digest
 from modelpack.packages import DataPackage
-from modelpack.passes.base import Pass, applicable, in_order, installed, lacking
-from modelpack.runtimes.base import runtime_for, served_formats
+from modelpack.passes.base import Pass, applicable, in_order, installed, lacking, unfit
+from modelpack.runtimes.base import CPU, runtime_for, served_formats
 from modelpack.served import Served
 from modelpack.sources.base import check, content_digest
 from modelpack.spec import DataSpec, ModelSpec, PackSpec, TrainSpec, as_data
@@ -42,13 +41,13 @@ MEASURING_FILES = (
     "verdict.py",
 )
 """What a verdict rests on; the rest of our code decides the image only."""
-ACCELERATED = re.compile(r"^(ml\.)?(g|p|inf|trn)\d")
 
 
 @dataclass(frozen=True)
 class PackRequest:
     """What is asked for. `project` is the folder of `ecomdeploy.yaml`; `regate` sets the lock's verdict aside;
-    `usd_hour` is the instance's price on demand, None where there is no figure."""
+    `usd_hour` is the instance's price on demand, None where there is no figure; `hardware` is what the instance has,
+    "cpu" or "cuda", and what the pack is for unless `pack.hardware` says otherwise."""
 
     usecase: str
     model: ModelSpec
@@ -58,6 +57,12 @@ class PackRequest:
     data: DataSpec | None = None
     regate: bool = False
     usd_hour: float | None = None
+    hardware: str = CPU
+
+    @property
+    def built_for(self) -> str:
+        """The hardware that the image is for."""
+        return self.pack.hardware or self.hardware
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Inputs:
     passes: tuple[Pass, ...]
     train: TrainSpec
     model_path: Path | None
+    set_aside: tuple[tuple[str, str], ...] = ()
+    """Passes that were asked for and do not fit the hardware, with the reason."""
     data_path: Path | None = None
     """The user's own data; None: the use case's."""
 
@@ -122,6 +129,7 @@ class Inputs:
         return digest(
             {
                 "usecase": self.request.usecase,
+                "hardware": self.request.built_for,
                 "model": model,
                 "own_data": self.data_digest,
                 "passes": [one.name for one in self.passes],
@@ -141,12 +149,12 @@ class Inputs:
 
     def served(self, chosen: str) -> Served:
         """What the image holds around a model of the `chosen` format."""
-        return Served(runtime_for(chosen), self.usecase)
+        return Served(runtime_for(chosen, self.request.built_for), self.usecase)
 
     def pack_digest(self, lock: Lock) -> str | None:
         """Names the pack; None while the lock lacks something it needs, for then the bytes are not known yet."""
         verdict = lock.get("verdict", self.verdict_digest)
-        if verdict is None or verdict.get("format") not in served_formats():
+        if verdict is None or verdict.get("format") not in served_formats(self.request.built_for):
             return None
         served = self.served(verdict["format"])
         base = self.request.pack.base or lock.get("debs", served.debs_digest)
@@ -174,16 +182,11 @@ class Inputs:
 
 
 def resolve(request: PackRequest) -> Inputs:
-    """Names to things. Raises BadInput for unknown names, a missing model file, an instance no pack is made for."""
+    """Names to things. Raises BadInput for unknown names and a missing model file."""
     usecase = usecases().get(request.usecase, request.project)
     names = usecase.passes if request.pack.passes is None else request.pack.passes
     if request.pack.automatic:
-        names = applicable(usecase.passes, served_formats(), request.project)
-    if ACCELERATED.match(request.instance):
-        raise BadInput(
-            f"{request.instance} is a GPU or accelerator instance, and packs are made for the CPU so far",
-            hint="choose a CPU instance, for example serve.instance: ml.c7i.xlarge",
-        )
+        names = applicable(usecase.passes, served_formats(request.built_for), request.project)
     path = None
     if request.model.path is not None:
         path = request.project / request.model.path
@@ -193,7 +196,9 @@ def resolve(request: PackRequest) -> Inputs:
             f"{request.usecase} trains nothing: it needs a model file",
             hint="model: {path: model.onnx} in ecomdeploy.yaml",
         )
-    passes = in_order(names, request.project)
+    every = in_order(names, request.project)
+    aside = {one.name: why for one in every if (why := unfit(one, request.built_for))}
+    passes = tuple(one for one in every if one.name not in aside)
     for one in passes:
         if absent := lacking(one):
             raise BadInput(
@@ -207,6 +212,7 @@ def resolve(request: PackRequest) -> Inputs:
         passes=passes,
         train=TrainSpec(epochs=train.epochs or usecase.epochs, seed=train.seed),
         model_path=path,
+        set_aside=tuple(aside.items()),
         data_path=own_data_path(request, usecase),
     )
 

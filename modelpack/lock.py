@@ -2,6 +2,7 @@
 
 It holds three things, each with what it holds for: the gate's verdict (for the inputs it was measured on), the
 Debian packages and the wheels (for what the runtime asks). A section whose `for` no longer fits is made anew.
+A pack for a GPU has a lock of its own, `pack.cuda.lock`: one project may rehearse on the CPU and ship to a GPU.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from modelpack.errors import BadInput
 from modelpack.pack import encode, write_whole
+from modelpack.runtimes.base import CPU
 
 NAME = "pack.lock"
 FORMAT = 1
@@ -51,12 +53,17 @@ class Lock:
         return replace(self, **{name: Section(holds_for, content)})
 
 
-def read(project: Path) -> Lock:
+def path_of(project: Path, hardware: str = CPU) -> Path:
+    """Where the lock of packs for that hardware lies."""
+    return project / (NAME if hardware == CPU else f"pack.{hardware}.lock")
+
+
+def read(project: Path, hardware: str = CPU) -> Lock:
     """The project's lock, empty when there is none. Raises BadInput when it cannot be understood."""
-    path = project / NAME
+    path = path_of(project, hardware)
     if not path.exists():
         return Lock()
-    hint = f"restore {NAME} from version control, or delete it to measure and lock anew"
+    hint = f"restore {path.name} from version control, or delete it to measure and lock anew"
     try:
         data = json.loads(path.read_text())
     except (ValueError, OSError) as error:
@@ -69,11 +76,11 @@ def read(project: Path) -> Lock:
     return Lock(**{name: section(data[name]) for name in SECTIONS if name in data})
 
 
-def write(project: Path, lock: Lock) -> None:
+def write(project: Path, lock: Lock, hardware: str = CPU) -> None:
     """Write the lock when it changed, whole or not at all."""
     sections = {name: part.as_data() for name in SECTIONS if (part := getattr(lock, name)) is not None}
     data = encode({"format": FORMAT, "note": NOTE, **sections})
-    path = project / NAME
+    path = path_of(project, hardware)
     if not path.is_file() or path.read_bytes() != data:
         write_whole(path, data)
 

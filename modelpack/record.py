@@ -60,9 +60,12 @@ def compared(judged: Judged, baseline: Baseline) -> dict[str, Any]:
     }
 
 
-def complete(inputs: Inputs, measured: Mapping[str, Any], model_sha256: str) -> dict[str, Any]:
-    """The whole record: the measured half with data and provenance."""
-    return priced(unpriced(inputs, measured, model_sha256), inputs.request.instance, inputs.request.usd_hour)
+def complete(
+    inputs: Inputs, measured: Mapping[str, Any], model_sha256: str, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The whole record: the measured half with data and provenance, and `more` of the image."""
+    whole = {**unpriced(inputs, measured, model_sha256), **more}
+    return priced(whole, inputs.request.instance, inputs.request.usd_hour)
 
 
 def unpriced(inputs: Inputs, measured: Mapping[str, Any], model_sha256: str) -> dict[str, Any]:

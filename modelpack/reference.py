@@ -44,7 +44,7 @@ def prepared(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Re
         path = folder / "trained" / "model.safetensors"
         shutil.copyfile(trained(inputs, data, home, progress), path)
         reference = Draft(TORCH, path)
-    trials = Trials(inputs.usecase, data, reference, folder, progress)
+    trials = Trials(inputs.usecase, data, reference, folder, progress, hardware=inputs.request.built_for)
     if not inputs.usecase.trains:
         inputs.usecase.opened(trials.run(reference), data)
     return Reference(trials, identity(reference), own_rows)

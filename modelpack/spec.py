@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le
 AUTO = "auto"
 """`passes: auto`: search the combinations of all passes that fit."""
 Objective = Literal["throughput", "latency", "size"]
+Hardware = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +42,10 @@ class DataSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class GateSpec:
-    """Limits a pass must keep. Metric in the use case's own unit, latency in ms, size in MB (1e6 bytes)."""
+    """Limits a pass must keep. Metric in the use case's own unit (None: the use case's own limit), latency in ms, size
+    in MB (1e6 bytes)."""
 
-    metric_drop: Annotated[float, Ge(0), Le(1)] = 0.005
+    metric_drop: Annotated[float, Ge(0), Le(1)] | None = None
     p99_ms: Annotated[float, Gt(0)] | None = None
     size_mb: Annotated[float, Gt(0)] | None = None
 
@@ -58,6 +60,8 @@ class PackSpec:
     budget: Annotated[float, Gt(0), Le(86400)] = 120
     objective: Objective = "throughput"
     gate: GateSpec = field(default_factory=GateSpec)
+    hardware: Hardware | None = None
+    """What the image is for; None: an NVIDIA GPU where the instance has one, else the CPU."""
     base: str | None = None
     """An image reference by digest to use as base instead of Debian packages ("registry/python@sha256:...")."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from modelpack.answers import agreement, answers, check_declared, check_shapes
-from modelpack.bench.local import Comparison, Speed, compare, hardware
+from modelpack.bench.local import Comparison, Speed, compare
 from modelpack.bench.memory import peak_mb
 from modelpack.draft import Draft, Measured
 from modelpack.errors import EcomdeployError
@@ -19,7 +20,7 @@ from modelpack.inside import as_figures, broken, evaluated, falls
 from modelpack.metrics import Interval, bootstrap
 from modelpack.passes.base import Pass, Workshop, nothing
 from modelpack.progress import Progress
-from modelpack.runtimes.base import runtime_for
+from modelpack.runtimes.base import CPU, Runtime, at_hand, runtime_for, served_formats
 from modelpack.spec import GateSpec
 from modelpack.usecases.base import Arrays, Evaluation, Run, UseCase
 from modelpack.usecases.tunable import Tunable
@@ -50,6 +51,8 @@ class Trials:
     progress: Progress
     peak: Callable[[Draft, UseCase[Any], Arrays], float] = peak_mb
     """MB of a fresh process that loads a draft and answers one batch."""
+    hardware: str = CPU
+    """What the pack is for; drafts run on it where this machine has it, else on the CPU."""
     _runs: dict[Path, Run] = field(default_factory=dict)
     _evaluations: dict[Path, Evaluation] = field(default_factory=dict)
     _peaks: dict[Path, float] = field(default_factory=dict)
@@ -59,8 +62,13 @@ class Trials:
     def run(self, draft: Draft) -> Run:
         """The draft, ready to run."""
         if draft.path not in self._runs:
-            self._runs[draft.path] = runtime_for(draft.format).open(draft, self.usecase)
+            self._runs[draft.path] = self.runtime(draft).open(draft, self.usecase)
         return self._runs[draft.path]
+
+    def runtime(self, draft: Draft) -> Runtime:
+        """What executes the draft: on the pack's hardware what is served there, else on the CPU."""
+        served = draft.format in served_formats(self.hardware)
+        return runtime_for(draft.format, self.hardware if served else CPU)
 
     def evaluation(self, draft: Draft) -> Evaluation:
         """The task metric of the draft on held-out data."""
@@ -140,7 +148,13 @@ class Trials:
         """Both drafts in turns on real requests."""
         examples = self.usecase.examples(self.data, EXAMPLES)
         with self.progress.track(f"measuring {title}", self.usecase.turns, "turns") as advance:
-            return compare(self.run(before), self.run(after), examples, self.usecase.max_batch, advance)
+            runs, batch = (self.run(before), self.run(after)), self.usecase.max_batch
+            return compare(*runs, examples, batch, advance, self.clock(), self.usecase.turns)
+
+    def clock(self) -> Callable[[], int]:
+        """What a run costs, in nanoseconds: a GPU's work is not in this process' processor time."""
+        on_gpu = self.hardware != CPU and at_hand(self.hardware)
+        return time.perf_counter_ns if on_gpu else time.process_time_ns
 
     def agree(self, draft: Draft) -> None:
         """Raises EcomdeployError when the draft answers in another shape than the signature's, or a golden request
@@ -179,7 +193,7 @@ class Trials:
             p99_ms=round(speed.p99_ms, 4),
             rows_per_cpu_s=round(speed.rows_per_cpu_s, 1),
             size_mb=round(draft.size_mb, 4),
-            hardware=hardware(),
+            hardware=self.runtime(draft).where(),
             peak_mb=round(self.peak_of(draft), 1),
             more={**evaluation.more, **fallen, **({} if shared is None else {"agreement": round(shared, 4)})},
         )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from modelpack.automatic import searched
 from modelpack.draft import TORCH, Draft
 from modelpack.errors import BadInput, EcomdeployError
+from modelpack.gate import Verdict
 from modelpack.inputs import Inputs
 from modelpack.lock import Lock
+from modelpack.passes.base import Pass
 from modelpack.progress import Progress
 from modelpack.record import OWN_ROWS, figures
 from modelpack.reference import Reference
-from modelpack.trial import apply_kept, through_the_gate
+from modelpack.runtimes.base import at_hand
+from modelpack.trial import Judged, through_the_gate
 from modelpack.usecases.base import Baseline, beats
 
 
@@ -38,7 +42,7 @@ def by_verdict(inputs: Inputs, reference: Reference, verdict: Mapping[str, Any])
     kept = [one for one in inputs.passes if isinstance(names, list) and one.name in names]
     if not isinstance(names, list) or len(kept) != len(names) or "metric" not in verdict:
         raise BadInput("the verdict in pack.lock is damaged", hint="run `ecomdeploy pack --regate`")
-    draft = apply_kept(trials.reference, kept, trials.workshop(trials.folder))
+    draft = trials.again(kept)
     if draft.format != verdict.get("format"):
         raise BadInput("the verdict in pack.lock is damaged", hint="run `ecomdeploy pack --regate`")
     trials.agree(draft)
@@ -53,13 +57,21 @@ def measured(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[
     must_win(inputs, reference, baselines, progress)
     progress.step("Optimizing: each pass must pay")
     asked = inputs.request.pack
-    content: dict[str, Any] = {"model": reference.model_sha256}
+    content: dict[str, Any] = {
+        "model": reference.model_sha256,
+        "gate": {
+            "metric_drop": trials.metric_drop(asked.gate),
+            "from": "use case" if asked.gate.metric_drop is None else "spec",
+        },
+    }
     if reference.own_rows:
         content[OWN_ROWS] = dict(reference.own_rows)
+    passes, aside = measurable(inputs)
     if asked.automatic:
-        judged, content["search"] = searched(trials, inputs.passes, asked)
+        judged, content["search"] = searched(trials, passes, asked)
     else:
-        judged = through_the_gate(trials, inputs.passes, asked.gate)
+        judged = through_the_gate(trials, passes, asked.gate)
+    judged = with_set_aside(judged, aside, progress)
     content["format"] = judged.draft.format
     if trials.reference.format != TORCH:
         return judged.draft, content | figures(judged, baselines, {})
@@ -67,6 +79,28 @@ def measured(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[
     table = [dict(one) for one in usecase.candidates_compared(model)]
     content |= figures(judged, baselines, usecase.further_figures(model, trials.data))
     return judged.draft, content | ({"candidates": table} if table else {})
+
+
+def measurable(inputs: Inputs) -> tuple[tuple[Pass, ...], tuple[tuple[str, str], ...]]:
+    """The passes that the gate can judge here, and those that it cannot, with the reason.
+
+    What the pack's hardware gains by a pass can only be measured on it: without it only what serving needs is applied.
+    A verdict that was measured on that hardware and lies in pack.lock is taken as it is.
+    """
+    wanted = inputs.request.built_for
+    if at_hand(wanted):
+        return inputs.passes, inputs.set_aside
+    why = f"not measured: it needs {wanted}, and this machine has none"
+    left = tuple((one.name, why) for one in inputs.passes if not one.required)
+    return tuple(one for one in inputs.passes if one.required), (*inputs.set_aside, *left)
+
+
+def with_set_aside(judged: Judged, aside: tuple[tuple[str, str], ...], progress: Progress) -> Judged:
+    """The verdicts with those of passes that were not tried, each told."""
+    for name, why in aside:
+        progress.note(f"{name} is dropped: {why}")
+    dropped = tuple(Verdict(name, False, why, None) for name, why in aside)
+    return replace(judged, verdicts=(*judged.verdicts, *dropped))
 
 
 def must_win(

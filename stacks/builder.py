@@ -10,6 +10,7 @@ import msgspec
 
 from modelpack.home import Home
 from modelpack.progress import Progress
+from stacks.hardware import hardware_of
 from stacks.release import Packed
 from stacks.spec import Spec
 
@@ -46,9 +47,7 @@ class PackBuilder:
         from infra import instances
         from modelpack.build import PackRequest
 
-        price = None
-        if spec.serve.instance in instances.serving_names():
-            price = instances.serving(spec.serve.instance).usd_hour
+        instance = instances.serving(spec.serve.instance)
         return PackRequest(
             usecase=spec.usecase,
             model=spec.model,
@@ -57,7 +56,8 @@ class PackBuilder:
             instance=spec.serve.instance,
             project=self.project,
             regate=regate,
-            usd_hour=price,
+            usd_hour=instance.usd_hour,
+            hardware=hardware_of(instance.name),
         )
 
 
@@ -72,4 +72,5 @@ def kept(pack: Pack) -> Packed:
             msgspec.to_builtins({"request": each.request, "answer": each.answer}) for each in pack.golden
         ),
         tolerance=msgspec.to_builtins(pack.tolerance),
+        needs=msgspec.to_builtins(pack.record.get("needs", {})),
     )

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from stacks.driver import Change
+from stacks.hardware import refuse_unfit, remarks
 from stacks.ledger import RETAINED
 from stacks.release import Packed, Release
-from stacks.settings import base_settings, base_stack, service_settings, service_stack, unpacked_image
+from stacks.settings import (
+    base_settings,
+    base_stack,
+    contract_of,
+    service_settings,
+    service_stack,
+    unpacked_image,
+)
 from stacks.shop import Shop
 from stacks.spec import Spec
 from stacks.steps import candidate, ended
@@ -50,9 +58,12 @@ def plan(shop: Shop, spec: Spec) -> Plan:
     """Preview both stacks against what is really there. Reads only; takes no lease.
 
     Raises:
+        BadInput: the instance cannot run the pack.
         CloudRefused, EcomdeployError: the preview could not be made.
     """
     pack = shop.builder.known(spec)
+    if pack is not None:
+        refuse_unfit(spec, pack, contract_of(spec))
     base = shop.outputs(base_stack(spec))
     repository = str(base["repository_url"]) if base else UNKNOWN_REPOSITORY
     image = f"{repository}@{pack.digest}" if pack else unpacked_image(repository, spec)
@@ -72,7 +83,10 @@ def plan(shop: Shop, spec: Spec) -> Plan:
         release=None if keeps else number,
         live=live.number if live else None,
         image=image if pack and base else None,
-        notes=tuple(notes(shop, pack, live, keeps, number)),
+        notes=(
+            *notes(shop, pack, live, keeps, number),
+            *(remarks(spec, pack, spec.serve.instance) if pack else ()),
+        ),
     )
 
 

@@ -41,18 +41,20 @@ class Moment:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """How a pack is served: a change of any of these is another release."""
+    """How a pack is served: a change of any of these is another release. `ami`: the host image of a GPU instance."""
 
     target: str
     instance: str
     environment: dict[str, str] = field(default_factory=dict)
+    ami: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
     """What of a Pack a release keeps for good: enough to verify it years later, on another machine.
 
-    `golden` are `{"request": ..., "answer": ...}`; `tolerance` is by output name (docs: seams, "The image").
+    `golden` are `{"request": ..., "answer": ...}`; `tolerance` is by output name (docs: seams, "The image");
+    `needs` is what it needs of the machine (`modelpack.binding`), empty for a CPU pack of an older ledger.
     """
 
     digest: str
@@ -61,6 +63,7 @@ class Packed:
     usecase: str
     golden: tuple[dict[str, Any], ...] = ()
     tolerance: dict[str, Any] = field(default_factory=dict)
+    needs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +123,9 @@ class Release:
 
 
 def key_of(image: str, contract: Contract) -> str:
-    """What names a release's resources."""
-    content = json.dumps([image, msgspec.to_builtins(contract)], sort_keys=True, separators=(",", ":"))
+    """What names a release's resources. No host image named is no part of it: keys stay what they were before."""
+    terms = {name: value for name, value in msgspec.to_builtins(contract).items() if name != "ami" or value}
+    content = json.dumps([image, terms], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 

@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from infra.spec import ServeSpec
 from modelpack.errors import Problem
 from modelpack.spec import AUTO
 from stacks.document import Value
+from stacks.hardware import ALLOW_CPU, CUDA
 from stacks.spec import NAME_PATTERN, NAMES_LENGTH, SERVICE_LENGTH, KnownNames
 
 
@@ -30,6 +32,7 @@ def cross_check(document: Value, environment: str, known: KnownNames, where: str
     wrong = [
         *names(document, environment),
         *catalogs(document, known),
+        *hardware(document, known),
         *model(document),
         *scale(document),
         *pools(document, known),
@@ -92,7 +95,32 @@ def catalogs(document: Value, known: KnownNames) -> Wrong:
                 yield at, "auto stands alone", "passes: auto"
             continue
         if at and name is not None and ":" not in name and name not in words:
-            yield at, f"unknown {kind} {name!r}", nearest(name, words)
+            reason = known.unsupported.get(name.rpartition(".")[0]) if kind == "instance type" else None
+            if reason:
+                yield (
+                    at,
+                    f"{name} is not supported: {reason}",
+                    "a CPU instance, or one with an NVIDIA GPU: ml.g6.xlarge",
+                )
+            else:
+                yield at, f"unknown {kind} {name!r}", nearest(name, words)
+
+
+def hardware(document: Value, known: KnownNames) -> Wrong:
+    """What the pack is for against what the instance has, as far as the file alone says it."""
+    wanted, ami = document.at("pack", "hardware"), document.at("serve", "ami")
+    instance = text(document.at("serve", "instance")) or ServeSpec().instance
+    if instance not in known.instances:
+        return
+    on_gpu = instance in known.gpu_instances
+    allowed = text(document.at("serve", "environment", ALLOW_CPU)) == "1"
+    if wanted and text(wanted) == CUDA and not on_gpu and not allowed:
+        hint = f'an instance with a GPU, like ml.g6.xlarge, or serve.environment: {{{ALLOW_CPU}: "1"}}'
+        yield wanted, f"a GPU pack does not run on {instance}, which has no GPU", hint
+    if ami and text(ami) is not None and text(ami) not in known.amis:
+        yield ami, f"unknown AMI {ami.data!r}", nearest(str(ami.data), known.amis)
+    elif ami and text(ami) is not None and not on_gpu:
+        yield ami, f"the AMIs are for GPU instances, and {instance} has no GPU", "leave it out"
 
 
 def model(document: Value) -> Wrong:

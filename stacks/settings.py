@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from stacks.driver import Stack
+from stacks.hardware import host_image
 from stacks.release import Contract, Policy, Release
 from stacks.spec import Spec
 
@@ -79,6 +80,7 @@ def service_settings(
                 "count": release.replicas,
                 "environment": dict(release.contract.environment),
                 "serving": key == serving,
+                **({"ami": release.contract.ami} if release.contract.ami else {}),
             }
             for key, release in sorted(by_key.items(), key=lambda item: item[1].number)
         ],
@@ -87,7 +89,12 @@ def service_settings(
 
 def contract_of(spec: Spec) -> Contract:
     serve = spec.serve
-    return Contract(target=serve.target, instance=serve.instance, environment=dict(serve.environment))
+    return Contract(
+        target=serve.target,
+        instance=serve.instance,
+        environment=dict(serve.environment),
+        ami=host_image(spec),
+    )
 
 
 def policy_of(spec: Spec) -> Policy:

@@ -35,7 +35,8 @@ from __future__ import annotations
 
 from modelpack.errors import BadInput
 from stacks.driver import Deployed
-from stacks.settings import base_stack, bucket_name, platform_stack, service_stack
+from stacks.hardware import refuse_unfit
+from stacks.settings import base_stack, bucket_name, contract_of, platform_stack, service_stack
 from stacks.shop import Outcome, Shop
 from stacks.spec import Spec
 from stacks.steps import (
@@ -73,6 +74,7 @@ def up(
     """
     with shop.writing("up"):
         pack = shop.builder.build(spec, shop.progress, regate=regate)
+        refuse_unfit(spec, pack, contract_of(spec))
         refuse_marked(shop, spec, pack, again)
         base, made = base_up(shop, spec, refresh)
         pushed = shop.images.push(base["repository_url"], pack.digest, shop.progress)
@@ -90,7 +92,8 @@ def rollback(shop: Shop, spec: Spec, number: int | None = None, *, why: str = ""
     """Put an earlier release back: same pack, same contract, today's scale and alarms. Nothing is built.
 
     Raises:
-        BadInput: there is no such release, it failed, it serves already, or its image is gone.
+        BadInput: there is no such release, it failed, it serves already, its image is gone, or its instance, as the
+            tables know it today, cannot run it.
         Locked, Unhealthy (what served before still does), CloudRefused, EcomdeployError.
     """
     with shop.writing("rollback"):

@@ -129,6 +129,8 @@ class Outcome:
     pushed_bytes: int = 0
     remaining: tuple[str, ...] = field(default=())
     """Stacks that still stand after `down`."""
+    notes: tuple[str, ...] = ()
+    """What whoever relies on the release must know."""
 
     def document(self) -> dict[str, Any]:
         """The JSON of DESIGN section 7."""
@@ -148,6 +150,7 @@ class Outcome:
             "changes": [change.document() for change in self.changes],
             "pushed_bytes": self.pushed_bytes,
             "remaining": list(self.remaining),
+            "notes": list(self.notes),
         }
 
 

@@ -84,4 +84,10 @@ class KnownNames:
     instances: frozenset[str]
     pool_instances: frozenset[str] = frozenset()
     """EC2 types for GPU pools; empty means: not checked."""
+    gpu_instances: frozenset[str] = frozenset()
+    """Those of `instances` that have an NVIDIA GPU."""
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+    """Instance families that no image is made for ("ml.inf2"), with the reason."""
+    amis: frozenset[str] = frozenset()
+    """SageMaker's host images for GPU instances."""
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

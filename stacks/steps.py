@@ -9,6 +9,7 @@ from typing import Any
 from infra.targets.base import ShiftPolicy
 from modelpack.errors import BadInput, EcomdeployError, Unhealthy
 from stacks.driver import Change, Deployed
+from stacks.hardware import incapable, remarks
 from stacks.release import Packed, Release, State
 from stacks.rollout import Route, arrive, roll
 from stacks.settings import base_settings, base_stack, contract_of, policy_of, service_settings, service_stack
@@ -239,6 +240,9 @@ def possible_target(shop: Shop, spec: Spec, number: int | None) -> Release:
             f"release {target.number} was on {target.contract.target}, and the spec says {spec.serve.target}"
         )
         raise BadInput(what, hint=f"set serve.target: {target.contract.target} first")
+    if problems := incapable(target.pack, target.contract):
+        what = f"release {target.number} cannot be put back on {target.contract.instance}"
+        raise BadInput(f"{what}: {'; '.join(each.what for each in problems)}", hint="ecomdeploy releases")
     return target
 
 
@@ -302,4 +306,9 @@ def newest(shop: Shop) -> Release | None:
 def outcome(
     shop: Shop, spec: Spec, done: str, release: Release | None, endpoint: str = "", **more: Any
 ) -> Outcome:
-    return Outcome(done=done, spec=spec, driver=shop.driver.name, release=release, endpoint=endpoint, **more)
+    said = (
+        tuple(remarks(spec, release.pack, release.contract.instance)) if release and done != "removed" else ()
+    )
+    return Outcome(
+        done=done, spec=spec, driver=shop.driver.name, release=release, endpoint=endpoint, notes=said, **more
+    )

@@ -24,7 +24,8 @@ class Declared:
     """A release as the `service` stack declares it: its serving contract, fixed when the release was made.
 
     `key`: 12 hex of its content; `image`: by digest; `count`: replicas it starts with, where nothing is kept.
-    `serving`: the endpoint is first created on it (later ignored: the rollout owns traffic).
+    `serving`: the endpoint is first created on it (later ignored: the rollout owns traffic); `ami`: the host image
+    with the GPU driver it needs, "" where the place's own will do.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Declared:
     count: int
     environment: Mapping[str, str] = field(default_factory=dict)
     serving: bool = False
+    ami: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,9 +67,18 @@ class Turn:
 
 
 def compare(
-    before: Run, after: Run, examples: Arrays, batch: int, advance: Callable[[float], None] = lambda _: None
+    before: Run,
+    after: Run,
+    examples: Arrays,
+    batch: int,
+    advance: Callable[[float], None] = lambda _: None,
+    clock: Callable[[], int] = time.process_time_ns,
+    wanted: int = TURNS,
 ) -> Comparison:
-    """`TURNS` turns of both models in changing order over the same real requests."""
+    """`wanted` turns of both models in changing order over the same real requests.
+
+    `clock` gives nanoseconds of what a run costs: processor time, or wall time where a GPU does the work.
+    """
     singles = list(rows(examples, 1))[:SINGLES]
     batches = list(rows(examples, batch))[:BATCHES]
     for run in (before, after):
@@ -78,9 +87,9 @@ def compare(
     turns: dict[str, list[Turn]] = {"before": [], "after": []}
     pair = [("before", before), ("after", after)]
     with no_garbage_collection():
-        for number in range(TURNS):
+        for number in range(wanted):
             for name, run in pair if number % 2 == 0 else reversed(pair):
-                turns[name].append(take_turn(run, singles, batches, batch))
+                turns[name].append(take_turn(run, singles, batches, batch, clock))
             advance(1)
     return Comparison(
         before=speed(turns["before"]),
@@ -94,18 +103,20 @@ def compare(
     )
 
 
-def take_turn(run: Run, singles: list[Arrays], batches: list[Arrays], batch: int) -> Turn:
+def take_turn(
+    run: Run, singles: list[Arrays], batches: list[Arrays], batch: int, clock: Callable[[], int]
+) -> Turn:
     """Single requests one after another, then full batches."""
     walls = []
-    started = time.process_time_ns()
+    started = clock()
     for one in singles:
         begin = time.perf_counter_ns()
         run(one)
         walls.append((time.perf_counter_ns() - begin) / 1e9)
-    middle = time.process_time_ns()
+    middle = clock()
     for many in batches:
         run(many)
-    ended = time.process_time_ns()
+    ended = clock()
     rows_done = len(batches) * batch
     return Turn(tuple(walls), (middle - started) / 1e9 / len(singles), (ended - middle) / 1e9 / rows_done)
 

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,8 +25,18 @@ WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 
 
-def unpack(source: BlobSource, manifest_digest: str, destination: Path) -> Path:
-    """Unpack an image to `destination` and return it. Already there: nothing is done.
+def nothing(layer: Descriptor) -> bool:
+    """Skip nothing."""
+    return False
+
+
+def unpack(
+    source: BlobSource,
+    manifest_digest: str,
+    destination: Path,
+    skip: Callable[[Descriptor], bool] = nothing,
+) -> Path:
+    """Unpack an image to `destination` and return it, without the layers to `skip`. Already there: nothing is done.
 
     Works in a folder beside it and renames at the end: the destination is whole or absent, whoever is killed,
     and two at once are fine. Raises EcomdeployError for a corrupted blob and for an entry that would leave it.
@@ -39,7 +50,8 @@ def unpack(source: BlobSource, manifest_digest: str, destination: Path) -> Path:
     work.mkdir(mode=0o755)
     try:
         for layer, diff_id in pairs:
-            _apply(source, layer, diff_id, work)
+            if not skip(layer):
+                _apply(source, layer, diff_id, work)
         _publish(work, destination)
     finally:
         if work.exists():

@@ -12,11 +12,15 @@ from typing import Any, ClassVar
 from modelpack.catalog import Catalog
 from modelpack.draft import TORCH, Draft
 from modelpack.progress import Progress, Silent
+from modelpack.runtimes.base import CPU, CUDA
 from modelpack.usecases.base import Arrays, UseCase
 
 TRAINED, EXPORT, FUSED, GRAPH, STORED, COMPILED = range(6)
 """Stages in order: on the torch module, into a graph, operators joined, on the graph, how its weights are kept, into
 another runtime's own format."""
+
+
+ANY_HARDWARE = frozenset({CPU, CUDA})
 
 
 def nothing() -> None:
@@ -45,7 +49,8 @@ class Pass(abc.ABC):
     stops the build when it harms, but does not drop it for not paying. `about` is where the method is documented.
     `tools` are the packages whose versions decide the result beside those that every pack names. One that `trains`
     gives another model: it is held to the task metric, not to the trained model's single answers, and the search tries
-    it last.
+    it last. `hardware` is what its result can be served on: "cpu", "cuda" or both; the gate keeps
+    only what it measured there.
     """
 
     name: ClassVar[str]
@@ -56,6 +61,7 @@ class Pass(abc.ABC):
     required: ClassVar[bool] = False
     tools: ClassVar[tuple[str, ...]] = ()
     trains: ClassVar[bool] = False
+    hardware: ClassVar[frozenset[str]] = frozenset({CPU})
     about: ClassVar[str]
 
     @abc.abstractmethod
@@ -98,6 +104,13 @@ def applicable(first: Sequence[str], served: Collection[str], project: Path) -> 
         name
         for name, one in known.items()
         if one in usable and one.takes in reached & useful and one.gives in useful
+    )
+
+
+def unfit(one: Pass, hardware: str) -> str:
+    """Why a pass is not for a pack of that hardware; empty when it is."""
+    return (
+        "" if hardware in one.hardware else f"it is for {', '.join(sorted(one.hardware))}, not for {hardware}"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from modelpack.draft import ONNX, TORCH, Draft
-from modelpack.passes.base import EXPORT, Pass, Workshop
+from modelpack.passes.base import ANY_HARDWARE, EXPORT, Pass, Workshop
 from modelpack.sources.onnx import write
 from modelpack.usecases.base import Signature
 
@@ -32,6 +32,7 @@ class OnnxExport(Pass):
     takes: ClassVar[str] = TORCH
     gives: ClassVar[str] = ONNX
     required: ClassVar[bool] = True
+    hardware: ClassVar[frozenset[str]] = ANY_HARDWARE
     about: ClassVar[str] = "https://docs.pytorch.org/docs/stable/onnx_export.html"
 
     def apply(self, draft: Draft, workshop: Workshop) -> Draft:

@@ -44,6 +44,12 @@ class Runtime(abc.ABC):
         """Whether this machine has the hardware, so that figures taken here are figures of it."""
         return self.hardware == CPU
 
+    def where(self) -> str:
+        """What figures taken here are taken on."""
+        from modelpack.bench.local import hardware
+
+        return hardware()
+
     def requirements(self) -> tuple[str, ...]:
         """The wheels wanted, as requirement lines; what they need in turn is resolved."""
         return ()
@@ -66,6 +72,13 @@ def runtime_for(wanted: str, hardware: str = CPU) -> Runtime:
     if not fitting:
         raise BadInput(f"no runtime executes the format {wanted!r} on {hardware!r}")
     return fitting[0]
+
+
+def at_hand(hardware: str) -> bool:
+    """Whether what is measured here is measured on that hardware."""
+    catalog = runtimes()
+    every = [catalog.get(name) for name in catalog.names()]
+    return any(one.at_hand() for one in every if one.serves and one.hardware == hardware)
 
 
 def served_formats(hardware: str = CPU) -> frozenset[str]:

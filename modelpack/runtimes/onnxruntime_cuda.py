@@ -67,6 +67,12 @@ class OnnxRuntimeCuda(OnnxRuntime):
 
         return isinstance(cuda.look(), cuda.Device) and cuda.PROVIDER in cuda.providers()
 
+    def where(self) -> str:
+        from modelpack.server import cuda
+
+        found = cuda.look() if self.at_hand() else ""
+        return found.words if isinstance(found, cuda.Device) else super().where()
+
     def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
         """On the GPU where there is one; else through the CPU provider, which is what a machine without one can say."""
         from modelpack.server import cuda

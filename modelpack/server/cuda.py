@@ -26,6 +26,13 @@ class Device:
 
     cuda: tuple[int, int]
     capability: tuple[int, int]
+    name: str = ""
+
+    @property
+    def words(self) -> str:
+        """ "NVIDIA L4 (compute capability 8.9, driver for CUDA 13.0)"."""
+        capability, cuda = _dotted(self.capability), _dotted(self.cuda)
+        return f"{self.name or 'GPU'} (compute capability {capability}, driver for CUDA {cuda})"
 
 
 def look(load: Callable[[str], Any] = ctypes.CDLL) -> Device | str:
@@ -50,7 +57,10 @@ def look(load: Callable[[str], Any] = ctypes.CDLL) -> Device | str:
         if status := driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, 0):
             return f"the NVIDIA driver does not answer (error {status})"
         parts.append(value.value)
-    return Device((version.value // 1000, version.value % 1000 // 10), (parts[0], parts[1]))
+    name = ctypes.create_string_buffer(256)
+    driver.cuDeviceGetName(name, len(name), 0)
+    newest = (version.value // 1000, version.value % 1000 // 10)
+    return Device(newest, (parts[0], parts[1]), name.value.decode("utf-8", "replace"))
 
 
 def unfit(found: Device | str, cuda: str, cubins: tuple[int, ...], ptx: tuple[int, ...]) -> str:

@@ -138,8 +138,6 @@ def test_a_model_file_is_named_by_content(tmp_path: Path) -> None:
     [
         ({"usecase": "recomendation"}, "unknown usecase"),
         ({"pack": PackSpec(passes=("int9",))}, "unknown pass"),
-        ({"instance": "ml.g6.xlarge"}, "GPU or accelerator"),
-        ({"instance": "ml.inf2.xlarge"}, "GPU or accelerator"),
         ({"model": ModelSpec(path="none.onnx")}, "no such model file"),
         ({"model": ModelSpec(path="model.pkl")}, "unknown model format"),
     ],

@@ -82,6 +82,8 @@ class ModelHost:
         way = self._chosen(tree)
         identifier = f"{digest[7:15]}-{next(self._numbers)}-{uuid.uuid4().hex[:6]}"
         port = self._free_port()
+        # there is no GPU behind the local cloud: the server of a GPU pack says so, and answers by its CPU provider
+        environment = {"ECOMDEPLOY_ALLOW_CPU": "1", **environment}
         variables = {**environment, "ECOMDEPLOY_HOST": LOOPBACK, "SAGEMAKER_BIND_TO_PORT": str(port)}
         scratch = self._scratch(identifier)
         scratch.mkdir(parents=True, exist_ok=True)

@@ -43,9 +43,10 @@ def model_name(endpoint: str, role_arn: str, release: Declared) -> str:
 
 
 def configuration_name(endpoint: str, role_arn: str, release: Declared) -> str:
-    """The EndpointConfiguration's name: the Model, on what, and how many to begin with."""
+    """The EndpointConfiguration's name: the Model, on what (with which host image), and how many to begin with."""
     model = model_name(endpoint, role_arn, release)
-    return named(endpoint, digest("configuration", model, release.instance, release.count))
+    host = (release.ami,) if release.ami else ()
+    return named(endpoint, digest("configuration", model, release.instance, release.count, *host))
 
 
 def check(name: str) -> str:

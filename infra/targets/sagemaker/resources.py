@@ -77,6 +77,7 @@ class Release(Component):
                     instance_type=release.instance,
                     initial_instance_count=release.count,
                     initial_variant_weight=1.0,
+                    inference_ami_version=release.ami or None,
                 )
             ],
             tags=self.tags("configuration"),

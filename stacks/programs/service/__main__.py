@@ -52,6 +52,7 @@ def declared(settings: Settings) -> list[Declared]:
                 **{name: release[name] for name in names},
                 environment=release.get("environment", {}),
                 serving=bool(release.get("serving")),
+                ami=str(release.get("ami", "")),
             )
         )
     return found

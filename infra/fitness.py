@@ -1,0 +1,79 @@
+"""Whether an instance can run a pack: pure questions over what the pack needs and what the tables say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from infra import gpu_hosts
+from infra.instances import Gpu, Instance
+from modelpack.binding import Binding
+from modelpack.runtimes.base import CPU
+from modelpack.server.cuda import runs
+
+CONTEXT_MIB = 1024
+"""What CUDA's context, cuBLAS' workspaces and ONNX Runtime's arena take before the first request, on the safe side:
+a judgement, not measured."""
+WORKING = 2.0
+"""Times the model's files: its weights, and as much again for activations."""
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why not: `key` is the spec's key to change, `hint` what to write there."""
+
+    key: str
+    what: str
+    hint: str
+
+
+def obstacles(needs: Binding, instance: Instance, ami: str) -> tuple[Obstacle, ...]:
+    """All that keeps the instance from running the pack; `ami`: the host image asked for, "" for SageMaker's own."""
+    if needs.hardware == CPU:
+        return ()
+    if instance.gpu is None:
+        what = f"the pack needs an NVIDIA GPU (CUDA {needs.cuda}), and {instance.name} has none"
+        hint = "an instance with a GPU, like ml.g6.xlarge, or pack.hardware: cpu"
+        return (Obstacle("serve.instance", what, hint),)
+    return (
+        *_architecture(needs, instance, instance.gpu),
+        *_driver(needs, instance, ami),
+        *_memory(needs, instance, instance.gpu),
+    )
+
+
+def _architecture(needs: Binding, instance: Instance, gpu: Gpu) -> Iterator[Obstacle]:
+    major, _, minor = gpu.compute_capability.partition(".")
+    if not runs((int(major), int(minor)), needs.kernels.cubins, needs.kernels.ptx):
+        carried = ", ".join(f"{one // 10}.{one % 10}" for one in needs.kernels.cubins)
+        what = (
+            f"the {gpu.name} of {instance.name} has compute capability {gpu.compute_capability}, and the pack's "
+            f"runtime is compiled for {carried}{' without PTX' if not needs.kernels.ptx else ''}"
+        )
+        yield Obstacle("serve.instance", what, "an instance with another GPU, like ml.g6.xlarge")
+
+
+def _driver(needs: Binding, instance: Instance, ami: str) -> Iterator[Obstacle]:
+    found, least = gpu_hosts.driver(instance.name, ami), needs.driver or "0"
+    newest = gpu_hosts.newest()
+    hint = f"serve.ami: {newest.name} (driver {newest.driver})"
+    if found is None:
+        what = f"the pack needs NVIDIA driver {least} or newer, and what {instance.name} has is not known"
+        yield Obstacle("serve.ami", what, hint)
+    elif gpu_hosts.version(found) < gpu_hosts.version(least):
+        host = ami or f"the default host of {instance.name}"
+        what = f"the pack (CUDA {needs.cuda}) needs NVIDIA driver {least} or newer, and {host} has {found}"
+        yield Obstacle("serve.ami", what, hint)
+
+
+def _memory(needs: Binding, instance: Instance, gpu: Gpu) -> Iterator[Obstacle]:
+    wanted = CONTEXT_MIB + WORKING * (needs.model_mb or 0) * 1e6 / MEBIBYTE
+    if wanted > gpu.memory_mib:
+        what = (
+            f"the model of {needs.model_mb:,.0f} MB wants about {wanted:,.0f} MiB of GPU memory, and a {gpu.name} of "
+            f"{instance.name} has {gpu.memory_mib:,}"
+        )
+        yield Obstacle(
+            "serve.instance", what, "an instance with a larger GPU, or a pass that makes the model smaller"
+        )
