@@ -9,19 +9,19 @@ are others; the policy is one text, so there only the wording differs.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from modelpack.usecases.chat.shop import Tables, described, total
+from modelpack.usecases.chat.wordings import ELSEWHERE, ON_ORDERS, ON_POLICY, ON_PRODUCTS
 
 CALIBRATION, HELD_OUT = 0, 1
 PER_ORDER_KIND, PER_PRODUCT_KIND = 6, 8
 STATES = ("pending", "processed", "delivered", "cancelled")
 METHODS = ("gift card", "paypal", "credit card")
+THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -51,8 +51,8 @@ class Question:
 
 
 def plain(text: str) -> str:
-    """Lower case words and numbers with one space around each."""
-    return f" {' '.join(re.findall(r'[a-z]+|[0-9]+(?:[.,][0-9]+)*', text.lower()))} "
+    """Lower case words and numbers without thousands' marks, with one space around each."""
+    return f" {' '.join(re.findall(r'[a-z]+|[0-9]+(?:[.][0-9]+)*', THOUSANDS.sub('', text.lower())))} "
 
 
 def bare(number: str) -> str:
@@ -65,33 +65,21 @@ def part(name: str) -> int:
     return hashlib.sha256(name.encode()).digest()[0] % 2
 
 
-def written() -> Mapping[str, Any]:
-    """Templates, questions on the policy, and questions on anything else, by half."""
-    file = resources.files("modelpack.usecases.chat") / "questions.json"
-    content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return content
-
-
 def questions(tables: Tables, half: int) -> tuple[Question, ...]:
     """All questions of one half, in scope and with an answer."""
-    text = written()
-    return (
-        *on_orders(tables, text["orders"], half),
-        *on_products(tables, text["products"], half),
-        *on_policy(text["policy"], half),
-    )
+    return (*on_orders(tables, half), *on_products(tables, half), *on_policy(half))
 
 
-def on_orders(tables: Tables, templates: Mapping[str, Sequence[str]], half: int) -> Iterator[Question]:
+def on_orders(tables: Tables, half: int) -> Iterator[Question]:
     """`PER_ORDER_KIND` orders for every kind, no order and no customer twice."""
     own = {order["user_id"]: order for order in tables.orders.values() if part(order["user_id"]) == half}
     listed = sorted(own.values(), key=lambda order: hashlib.sha256(order["order_id"].encode()).hexdigest())
-    for place, kind in enumerate(sorted(templates)):
+    for place, kind in enumerate(sorted(ON_ORDERS)):
         for order in listed[place * PER_ORDER_KIND : (place + 1) * PER_ORDER_KIND]:
             customer = tables.customers[order["user_id"]]
             wanted, others = truth(kind, order, customer)
             yield Question(
-                text=templates[kind][half].format(order=order["order_id"]),
+                text=ON_ORDERS[kind][half].format(order=order["order_id"]),
                 kind=f"order {kind}",
                 group=order["user_id"],
                 wanted=(wanted,),
@@ -115,7 +103,7 @@ def truth(kind: str, order: Mapping[str, Any], customer: Mapping[str, Any]) -> t
     return method.replace("_", " "), METHODS
 
 
-def on_products(tables: Tables, templates: Mapping[str, Sequence[str]], half: int) -> Iterator[Question]:
+def on_products(tables: Tables, half: int) -> Iterator[Question]:
     """`PER_PRODUCT_KIND` products for every kind; a product may be asked about in several kinds."""
     listed = [one for one in tables.products.values() if part(one["name"]) == half]
     listed.sort(key=lambda one: hashlib.sha256(one["product_id"].encode()).hexdigest())
@@ -128,21 +116,15 @@ def on_products(tables: Tables, templates: Mapping[str, Sequence[str]], half: in
             "cheapest": f"{min(one['price'] for one in there):.2f}",
             "price": f"{option['price']:.2f}",
         }
-        for kind, wordings in sorted(templates.items()):
+        for kind, wordings in sorted(ON_PRODUCTS.items()):
             text = wordings[half].format(product=product["name"], option=described(option))
             yield Question(text, f"product {kind}", product["name"], (values[kind],))
 
 
-def on_policy(listed: Sequence[Mapping[str, Any]], half: int) -> Iterator[Question]:
+def on_policy(half: int) -> Iterator[Question]:
     """One question for every rule."""
-    for place, one in enumerate(listed):
-        yield Question(
-            one["wordings"][half],
-            "policy",
-            f"rule {place}",
-            tuple(one["wanted"]),
-            tuple(one.get("wrong", ())),
-        )
+    for place, (wordings, wanted, wrong) in enumerate(ON_POLICY):
+        yield Question(wordings[half], "policy", f"rule {place}", wanted, wrong)
 
 
 def in_scope(tables: Tables, half: int) -> tuple[str, ...]:
@@ -156,4 +138,4 @@ def out_of_scope(tables: Tables, half: int) -> tuple[str, ...]:
     """Texts that must be refused: on anything, and why people call a mobile carrier (calibration) or an airline
     (held out: a domain that nothing was set by)."""
     domain = "telecom" if half == CALIBRATION else "airline"
-    return (*written()["elsewhere"][half], *tables.calls[domain]["all"])
+    return (*ELSEWHERE[half], *tables.calls[domain]["all"])

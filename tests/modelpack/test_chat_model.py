@@ -1,0 +1,231 @@
+"""The language model of chat: files read, cache and loop equal to the plain computation, published blocks kept."""
+
+from __future__ import annotations
+
+import pathlib
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_chat
+import torch
+
+from modelpack.errors import BadInput
+from modelpack.passes.base import Workshop
+from modelpack.passes.nbits_exact import NBitsExact, in_steps
+from modelpack.server.contract import Decoding, Unfit
+from modelpack.server.decoder import Decoder, load
+from modelpack.server.runtime import InvalidInput
+from modelpack.sources.onnx import write
+from modelpack.sources.safetensors import read_metadata
+from modelpack.usecases.base import usecases
+from modelpack.usecases.chat import gguf
+from modelpack.usecases.chat import model as language
+
+DECODING = Decoding(end=tiny_chat.END, most_new=tiny_chat.MOST_NEW)
+PROMPTS = [[1, 40, 41, 42, 2], list(range(3, 60)), [7]]
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return tiny_chat.model()
+
+
+@pytest.fixture(scope="module")
+def graph(model: Any, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return write(model.own_graph(), tmp_path_factory.mktemp("graph")).path
+
+
+def test_a_cache_changes_nothing(model: Any) -> None:
+    """Token after token with the cache gives the logits of the whole text at once."""
+    ids = torch.tensor(list(range(3, 40)))
+    with torch.inference_mode():
+        cache = model.empty()
+        for place in range(len(ids)):
+            stepped = model.step(ids[place : place + 1], place, cache)
+            whole = model.step(ids[: place + 1], 0, model.empty())
+            torch.testing.assert_close(stepped, whole, rtol=1e-3, atol=1e-4)
+
+
+def test_the_graph_steps_like_the_model(model: Any, graph: pathlib.Path) -> None:
+    decoder = Decoder(DECODING, graph, 1)
+    with torch.inference_mode():
+        cache, past = model.empty(), 0
+        for piece in ([5, 6, 7, 8], [9], [10, 11, 12], [13]):
+            wanted = model.step(torch.tensor(piece), past, cache).numpy()
+            np.testing.assert_allclose(decoder.step(piece, past), wanted, rtol=1e-3, atol=1e-4)
+            past += len(piece)
+
+
+def test_both_loops_answer_alike(model: Any, graph: pathlib.Path) -> None:
+    longest = max(map(len, PROMPTS))
+    ids = np.array([[*one, *[-1] * (longest - len(one))] for one in PROMPTS])
+    with torch.inference_mode():
+        wanted = model(torch.from_numpy(ids))[0].numpy()
+    decoder = Decoder(DECODING, graph, 1)
+    np.testing.assert_array_equal(decoder.run({"ids": ids})["tokens"], wanted)
+    # an answer does not depend on what was asked before: the caches are written over
+    for row in reversed(range(len(PROMPTS))):
+        again = decoder.run({"ids": ids[row : row + 1]})["tokens"][0]
+        np.testing.assert_array_equal(again, wanted[row])
+
+
+def test_answers_are_bounded(graph: pathlib.Path) -> None:
+    endless = Decoder(Decoding(end=-5, most_new=6), graph, 1)
+    assert len(list(endless.tokens([3, 4, 5]))) == 6
+    assert len(list(endless.tokens([3, 4, 5], most=2))) == 2
+    assert len(list(endless.tokens([3, 4, 5], most=1000))) == 6
+    assert len(list(endless.tokens([3] * (tiny_chat.LONGEST - 2)))) == 2
+    for wrong in ([], [3] * tiny_chat.LONGEST):
+        with pytest.raises(InvalidInput, match="tokens"):
+            list(endless.tokens(wrong))
+
+
+def test_the_end_ends(model: Any, graph: pathlib.Path) -> None:
+    first = int(Decoder(DECODING, graph, 1).step(PROMPTS[0], 0).argmax())
+    assert list(Decoder(Decoding(end=first, most_new=5), graph, 1).tokens(PROMPTS[0])) == []
+
+
+def test_another_graph_is_no_language_model(tmp_path: pathlib.Path) -> None:
+    from model_server import write_model
+
+    write_model(tmp_path / "model.onnx")
+    with pytest.raises(Unfit, match="not one step of a language model"):
+        load(DECODING, tmp_path / "model.onnx", 1)
+
+
+def test_saved_models_come_back(model: Any, tmp_path: pathlib.Path) -> None:
+    rows = np.random.default_rng(1).integers(0, 255, 259 * 64 // 32 * 34, np.uint8)
+    rows.reshape(-1, 34)[:, :2] = np.full((259 * 2, 1), 0.01, np.float16).view(np.uint8)
+    words = gguf.Blocks(gguf.Q8_0, (259, 64), rows)
+    others = {name: value for name, value in model.state_dict().items() if name != "words.weight"}
+    one = language.assembled(model.shape, {"words.weight": words}, others)
+    for name in ("first", "second"):
+        language.save(one, tmp_path / f"{name}.safetensors")
+    assert (tmp_path / "first.safetensors").read_bytes() == (tmp_path / "second.safetensors").read_bytes()
+    back = usecases().get("chat").load(tmp_path / "first.safetensors")
+    for name, value in one.state_dict().items():
+        assert torch.equal(back.state_dict()[name], value), name
+    assert read_metadata(tmp_path / "first.safetensors")["blocks"] == {"words.weight": [gguf.Q8_0, [259, 64]]}
+
+
+def test_another_file_is_refused(tmp_path: pathlib.Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"x": np.zeros(3, np.float32)}, tmp_path / "model.safetensors")
+    with pytest.raises(BadInput, match="not a model of the use case 'chat'"):
+        usecases().get("chat").load(tmp_path / "model.safetensors")
+
+
+# ---- GGUF ----
+
+
+def text(value: str) -> bytes:
+    return struct.pack("<Q", len(value)) + value.encode()
+
+
+def small_gguf(kind: int = gguf.Q4_1) -> tuple[bytes, np.ndarray[Any, Any]]:
+    """A file with one matrix of 2 x 64 in blocks, and the matrix."""
+    random = np.random.default_rng(3)
+    scale = random.uniform(0.01, 0.1, 4).astype(np.float16)
+    least = random.uniform(-1, 0, 4).astype(np.float16)
+    if kind == gguf.Q4_1:
+        steps: np.ndarray[Any, Any] = random.integers(0, 16, (4, 32)).astype(np.uint8)
+        halves = steps[:, :16] | (steps[:, 16:] << 4)
+        blocks = [scale[row].tobytes() + least[row].tobytes() + halves[row].tobytes() for row in range(4)]
+        values: np.ndarray[Any, Any] = steps * scale[:, None].astype(np.float32) + least[:, None].astype(
+            np.float32
+        )
+    else:
+        signed = random.integers(-127, 128, (4, 32)).astype(np.int8)
+        blocks = [scale[row].tobytes() + signed[row].tobytes() for row in range(4)]
+        values = signed * scale[:, None].astype(np.float32)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 2)
+    head += text("general.name") + struct.pack("<I", 8) + text("tiny")
+    head += text("list") + struct.pack("<IIQ", 9, 4, 3) + struct.pack("<III", 1, 2, 3)
+    head += text("w") + struct.pack("<IQQIQ", 2, 64, 2, kind, 0)
+    head += b"\0" * (-len(head) % 32)
+    return head + b"".join(blocks), values.reshape(2, 64)
+
+
+@pytest.mark.parametrize("kind", [gguf.Q4_1, gguf.Q8_0])
+def test_gguf(kind: int) -> None:
+    content, values = small_gguf(kind)
+    metadata, tensors = gguf.read(content)
+    assert metadata == {"general.name": "tiny", "list": [1, 2, 3]}
+    np.testing.assert_array_equal(tensors["w"].floats(), values)
+
+
+def test_damaged_gguf() -> None:
+    content, _ = small_gguf()
+    for length in range(len(content)):
+        with pytest.raises(BadInput):
+            gguf.read(content[:length])
+    with pytest.raises(BadInput, match="not a GGUF"):
+        gguf.read(b"PK" + content)
+    with pytest.raises(BadInput, match="a length of"):
+        gguf.read(content[:8] + b"\xff" * 8 + content[16:])
+
+
+# ---- published blocks ----
+
+
+@pytest.mark.parametrize(("kind", "bits"), [(gguf.Q4_1, 4), (gguf.Q8_0, 8)])
+def test_published_steps_are_found_again(kind: int, bits: int) -> None:
+    random = np.random.default_rng(5)
+    steps = random.integers(0, 16, (64, 3, 32)) if bits == 4 else random.integers(-127, 128, (64, 3, 32))
+    steps[..., :2] = [0, 15] if bits == 4 else [-127, 5]
+    scale = random.uniform(0.01, 0.1, (64, 3, 1)).astype(np.float16).astype(np.float32)
+    least = random.uniform(-1, 0, (64, 3, 1)).astype(np.float32) if bits == 4 else np.float32(0)
+    weights = (steps * scale + least).astype(np.float32).reshape(64, 96)
+    found = in_steps(weights.T)
+    assert found is not None
+    assert found.bits == bits
+    np.testing.assert_array_equal(found.steps, steps if bits == 4 else steps + 128)
+    offset = 0 if found.offset is None else found.offset[..., None]
+    back = (found.steps - (8.0 if bits == 4 else 128.0)) * found.scale[..., None] + offset
+    np.testing.assert_allclose(back.reshape(64, 96), weights, atol=1e-6)
+
+
+def test_other_weights_are_left_alone(model: Any, graph: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    assert in_steps(np.random.default_rng(0).normal(size=(96, 64)).astype(np.float32)) is None
+    assert in_steps(np.ones((33, 64), np.float32)) is None
+    from modelpack.draft import ONNX, Draft
+
+    with pytest.raises(ValueError, match="no dense layer"):
+        NBitsExact().apply(Draft(ONNX, graph), workshop(tmp_path))
+
+
+def test_the_pass_keeps_what_the_layers_compute(tmp_path: pathlib.Path) -> None:
+    import onnx
+
+    model = tiny_chat.model()
+    for layer in model.layers:
+        for part in (layer.attention, layer.attended, layer.inner, layer.outer):
+            part.weight.copy_(on_steps(part.weight))
+    before = write(model.own_graph(), tmp_path / "before")
+    after = NBitsExact().apply(before, workshop(tmp_path / "after"))
+    assert after.size_mb < 0.6 * before.size_mb
+    one, other = (Decoder(DECODING, draft.path, 1).step(PROMPTS[1], 0) for draft in (before, after))
+    assert np.corrcoef(one, other)[0, 1] > 0.99
+    # what differs are activations rounded to 8 bits; with those in float32 nothing does
+    graph = onnx.load(str(after.path))
+    changed = [node for node in graph.graph.node if node.op_type == "MatMulNBits"]
+    assert len(changed) == 8
+    for attribute in (one for node in changed for one in node.attribute if one.name == "accuracy_level"):
+        attribute.i = 1
+    exact = Decoder(DECODING, write(graph, tmp_path / "exact").path, 1).step(PROMPTS[1], 0)
+    np.testing.assert_allclose(exact, one, rtol=1e-3, atol=1e-3)
+
+
+def on_steps(weight: torch.Tensor) -> torch.Tensor:
+    """Weights on 16 steps in blocks of 32."""
+    blocks = weight.reshape(-1, 32)
+    least = blocks.amin(1, keepdim=True)
+    scale = (blocks.amax(1, keepdim=True) - least) / 15
+    return (torch.round((blocks - least) / scale) * scale + least).view_as(weight)
+
+
+def workshop(folder: pathlib.Path) -> Workshop:
+    return Workshop(usecases().get("chat"), {}, folder)
