@@ -23,10 +23,13 @@ def digest(data: Any) -> str:
 def sources_of(plug_in: object) -> tuple[Path, ...]:
     """The Python files of a plug-in: its own file, or its whole package when it has one of its own.
 
-    Those of the classes it builds on too (`modelpack.tabular`), but not the catalogues' `base.py`.
+    Those of the classes it builds on too (`modelpack.tabular`) and those it names in `built_on`, but not the
+    catalogues' `base.py`.
     """
     kinds = [kind for kind in type(plug_in).__mro__ if kind.__module__.split(".")[-1] not in FOUNDATIONS]
-    return tuple(sorted({path for kind in kinds for path in files_of(Path(inspect.getfile(kind)))}))
+    own = Path(modelpack.__file__).parent
+    shared = {own / name for name in getattr(plug_in, "built_on", ())}
+    return tuple(sorted(shared | {path for kind in kinds for path in files_of(Path(inspect.getfile(kind)))}))
 
 
 def files_of(file: Path) -> Iterable[Path]:

@@ -5,7 +5,7 @@ A digest covers contents, never paths: another checkout with the same files has 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -206,11 +206,12 @@ def resolve(request: PackRequest) -> Inputs:
                 hint=f"pip install {' '.join(absent)}",
             )
     train = request.model.train or TrainSpec()
+    check_architecture(train, usecase)
     return Inputs(
         request=request,
         usecase=usecase,
         passes=passes,
-        train=TrainSpec(epochs=train.epochs or usecase.epochs, seed=train.seed),
+        train=replace(train, epochs=train.epochs or usecase.epochs),
         model_path=path,
         set_aside=tuple(aside.items()),
         data_path=own_data_path(request, usecase),
@@ -234,6 +235,17 @@ def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:
             "there is no such file or folder", where=str(path), hint="data.path is relative to the project"
         )
     return path
+
+
+def check_architecture(train: TrainSpec, usecase: UseCase[Any]) -> None:
+    """Raises BadInput for an architecture that the use case does not have."""
+    if train.architecture is None or train.architecture in usecase.architectures:
+        return
+    known = ", ".join(usecase.architectures)
+    raise BadInput(
+        f"model.train.architecture: {usecase.name} has no {train.architecture!r}",
+        hint=f"one of {known}, or leave it out to compare them" if known else "leave it out",
+    )
 
 
 def searching(pack: PackSpec) -> dict[str, Any] | None:

@@ -22,6 +22,8 @@ class TrainSpec:
 
     epochs: Annotated[int, Ge(1), Le(1000)] | None = None
     seed: Annotated[int, Ge(0)] = 7
+    architecture: str | None = None
+    """One of the use case's `architectures`, trained without comparing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,6 +139,10 @@ class UseCase(abc.ABC, Generic[D]):
     """A value inside the model for `evaluate_inside`: a method of the torch module, a value's name in its graph."""
     guards: ClassVar[Mapping[str, float]] = {}
     """How much a pass may cost of each figure that `evaluate_inside` gives."""
+    architectures: ClassVar[tuple[str, ...]] = ()
+    """Names for `model.train.architecture`; where none is given, training compares and chooses."""
+    built_on: ClassVar[tuple[str, ...]] = ()
+    """Files of modelpack that a trained model depends on beside the use case's own."""
     training_tools: ClassVar[tuple[str, ...]] = ()
     """Packages that a trained model depends on beside numpy, pandas, pyarrow and torch."""
 

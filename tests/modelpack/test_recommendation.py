@@ -16,10 +16,22 @@ from modelpack.packages import fetch, sha256_of
 from modelpack.progress import Silent
 from modelpack.runtimes.eager import Eager
 from modelpack.spec import TrainSpec
-from modelpack.usecases.base import beats
+from modelpack.usecases.base import Arrays, Evaluation, beats
 from modelpack.usecases.recommendation import data as purchases
+from modelpack.usecases.recommendation.architectures import (
+    VALIDATION_WEEKS,
+    before_validation,
+    line,
+    simplest_of_the_best,
+)
 from modelpack.usecases.recommendation.data import HISTORY, LAST_TRAINING_WEEK, Purchases
-from modelpack.usecases.recommendation.usecase import Recommendation, last_baskets, most_bought, requests
+from modelpack.usecases.recommendation.usecase import (
+    Recommendation,
+    last_baskets,
+    most_bought,
+    requests,
+    spread,
+)
 
 
 def small(seed: int = 0) -> Purchases:
@@ -83,11 +95,12 @@ def test_popular_products_fill_up_what_a_household_bought() -> None:
     assert len(set(ranked.tolist())) == 10
 
 
-def trained(data: Purchases, folder: Path, seed: int = 7) -> Path:
+def trained(data: Purchases, folder: Path, seed: int = 7, architecture: str | None = "one-stage") -> Path:
     usecase = Recommendation()
     path = folder / "model.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
-    usecase.save(usecase.train(data, TrainSpec(epochs=1, seed=seed), Silent()), path)
+    spec = TrainSpec(epochs=1, seed=seed, architecture=architecture)
+    usecase.save(usecase.train(data, spec, Silent()), path)
     return path
 
 
@@ -105,9 +118,10 @@ def test_training_repeats_bit_for_bit_and_the_seed_matters(tmp_path: Path) -> No
     assert sha256_of(trained(data, tmp_path / "three", seed=8)) != one
 
 
-def test_real_ids_go_in_and_come_out_and_strangers_are_served(tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", ["one-stage", "two-stage"])
+def test_real_ids_go_in_and_come_out_and_strangers_are_served(tmp_path: Path, architecture: str) -> None:
     data, usecase = small(), Recommendation()
-    run = Eager().open(Draft(TORCH, trained(data, tmp_path)), usecase)
+    run = Eager().open(Draft(TORCH, trained(data, tmp_path, architecture=architecture)), usecase)
     history = purchases.history(data, data.held_out[:4])
     asked = {"household": np.array([3, 6, 0, -5]), "history": history}
     asked["history"][3] = [123456789] * HISTORY
@@ -128,6 +142,59 @@ def test_scores_are_a_distribution_and_empty_histories_are_fine(tmp_path: Path) 
         scores = model.scores(torch.tensor([3, 3]), torch.from_numpy(history))
     assert scores[0].sum().item() == pytest.approx(1.0, abs=1e-4)
     assert torch.isfinite(scores).all()
+
+
+def test_architectures_are_compared_on_weeks_before_the_held_out_ones(tmp_path: Path) -> None:
+    data, usecase = small(), Recommendation()
+    model = usecase.load(trained(data, tmp_path / "one", architecture=None))
+    table = usecase.candidates_compared(model)
+    assert [one["name"] for one in table] == ["one-stage", "two-stage", "popularity"]
+    assert [one["name"] for one in table if one["chosen"]] in (["one-stage"], ["two-stage"])
+    assert all(one["low"] <= one["value"] <= one["high"] for one in table)
+    path = trained(data, tmp_path / "two", architecture=None)
+    assert sha256_of(path) == sha256_of(tmp_path / "one" / "model.safetensors")
+    part = before_validation(data)
+    assert (data.week[part.training] <= LAST_TRAINING_WEEK - VALIDATION_WEEKS).all()
+    assert (data.week[part.held_out] > LAST_TRAINING_WEEK - VALIDATION_WEEKS).all()
+    assert (data.week[part.held_out] <= LAST_TRAINING_WEEK).all()
+    assert part.bought.sum() < data.bought.sum()
+
+
+def test_a_tie_keeps_the_simpler_architecture_and_a_clear_win_does_not() -> None:
+    households = np.arange(400)
+    noise = np.random.default_rng(0).normal(0, 0.1, 400)
+    plain = Evaluation("recall@10", np.full(400, 0.2), households)
+    tie = Evaluation("recall@10", plain.values + noise - noise.mean() + 0.001, households)
+    better = Evaluation("recall@10", plain.values + noise - noise.mean() + 0.05, households)
+    assert simplest_of_the_best({"one-stage": plain, "two-stage": tie}) == "one-stage"
+    assert simplest_of_the_best({"one-stage": plain, "two-stage": better}) == "two-stage"
+    assert "ahead of one-stage, within" in line("two-stage", tie, "one-stage", plain)["verdict"]
+
+
+def test_traffic_comes_from_training_baskets_and_what_was_bought_before_them() -> None:
+    data, usecase = small(), Recommendation()
+    week_of_line = np.repeat(data.week, data.end - data.start)
+    planted = data.line_product.copy()
+    planted[week_of_line > LAST_TRAINING_WEEK] = 777
+    seen = usecase.traffic(_with(data, planted))
+    assert len(seen["household"]) == min(20_000, len(data.training))
+    assert (seen["history"] > 0).any()
+    assert not (seen["history"] == 777).any()
+    assert (seen["household"] == 0).any()
+
+
+def test_auc_counts_every_pair_of_a_basket_and_the_rest_of_the_catalogue() -> None:
+    data, usecase = small(), Recommendation()
+
+    def perfect(arrays: Arrays) -> Arrays:
+        baskets = spread(data.held_out, 2000)
+        truth = purchases.bought(data, baskets)
+        return {"ranking": np.array([np.isin(data.catalogue, one) for one in truth], dtype=np.float32)}
+
+    found = usecase.evaluate_inside(perfect, data)["auc"]
+    assert found.values.tolist() == [1.0] * len(found.values)
+    popularity = usecase.baselines(data)[0].evaluation.more["auc"]
+    assert 0.4 < popularity < 0.7
 
 
 def test_golden_requests_and_samples_hold_real_ids_and_names() -> None:

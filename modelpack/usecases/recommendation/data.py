@@ -129,6 +129,19 @@ def bought(data: Purchases, baskets: Ids) -> list[Ids]:
     return [data.line_product[data.start[basket] : data.end[basket]] for basket in baskets]
 
 
+def spread(baskets: Ids, count: int) -> Ids:
+    """`count` baskets evenly from all."""
+    return baskets[np.linspace(0, len(baskets) - 1, min(count, len(baskets))).astype(np.int64)]
+
+
+def bought_before(data: Purchases, week: int) -> Ids:
+    """How often each product of the catalogue was bought before that week."""
+    lines = data.line_product[np.repeat(data.week < week, data.end - data.start)]
+    place = np.minimum(np.searchsorted(data.catalogue, lines), len(data.catalogue) - 1)
+    known = data.catalogue[place] == lines
+    return np.bincount(place[known], minlength=len(data.catalogue)).astype(np.int64)
+
+
 def _read(wheel: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     import pandas as pd
 

@@ -14,12 +14,15 @@ Recommendations" (RecSys 2016). Real ids go in and come out: the vocabularies ar
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from modelpack.tabular.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import onnx
@@ -29,7 +32,6 @@ NOT_GIVEN = -1e9
 SMALLEST_SHARE = 1e-6
 RANKING = "ranking"
 METADATA_KEY = "ecomdeploy"
-KIND = "recommendation.basket/1"
 
 
 @dataclass(frozen=True)
@@ -45,47 +47,20 @@ class Shape:
     dropout: float = 0.2
 
 
-class Vocabulary(nn.Module):
-    """Real ids -> 1..n, anything else -> 0. In ONNX a hash table (LabelEncoder), in torch a binary search."""
-
-    ids: Tensor
-    keys: tuple[int, ...]
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.register_buffer("ids", torch.zeros(size, dtype=torch.int64))
-        self.keys = ()
-
-    def know(self, ids: Tensor) -> None:
-        """Take these ids, sorted. `keys` holds them as numbers, for the exporter sees only symbolic tensors."""
-        self.ids.copy_(ids)
-        self.keys = tuple(ids.tolist())
-
-    def forward(self, values: Tensor) -> Tensor:
-        """(any shape) int64 -> the same shape."""
-        if torch.onnx.is_in_onnx_export():
-            places = list(range(1, len(self.keys) + 1))
-            return torch.onnx.ops.symbolic(
-                "ai.onnx.ml::LabelEncoder",
-                (values,),
-                {"keys_int64s": list(self.keys), "values_int64s": places, "default_int64": 0},
-                dtype=torch.int64,
-                shape=values.shape,
-                version=4,
-            )
-        place = torch.searchsorted(self.ids, values).clamp(max=len(self.ids) - 1)
-        return torch.where(self.ids[place] == values, place + 1, 0)
-
-
 class Recommender(nn.Module):
-    """`household` (batch,) and `history` (batch, shape.history) of real ids -> the best `TOP` products and scores."""
+    """`household` (batch,) and `history` (batch, shape.history) of real ids -> the best `TOP` products and scores.
 
+    `candidates` is the table of the architectures it was chosen from, empty where none were compared.
+    """
+
+    kind: ClassVar[str] = "recommendation.basket/1"
     recency: Tensor
     last_bought: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+        self.candidates: tuple[Mapping[str, Any], ...] = ()
         self.households = Vocabulary(shape.households)
         self.catalogue = Vocabulary(shape.products)
         self.household = nn.Embedding(shape.households + 1, shape.household_width)
@@ -102,16 +77,42 @@ class Recommender(nn.Module):
         )
         self.query = nn.Linear(shape.hidden, shape.product_width)
         self.gate = nn.Linear(shape.hidden, 1)
-        self.discover = nn.Linear(shape.hidden, shape.products)
+        self.add_scoring(shape)
         for table in (self.household, self.product):
             nn.init.normal_(table.weight, std=0.1)
         nn.init.zeros_(self.again.weight)
+
+    def add_scoring(self, shape: Shape) -> None:
+        """What scores the catalogue: a layer with a column of its own for every product."""
+        self.discover = nn.Linear(shape.hidden, shape.products)
         nn.init.normal_(self.discover.weight, std=0.05)
+
+    def begin_at(self, logarithms: Tensor) -> None:
+        """Start from these logarithms of popularity, (products,)."""
+        with torch.no_grad():
+            self.discover.bias.copy_(logarithms)
+
+    def asked(self, hidden: Tensor) -> Tensor:
+        """What products' columns are multiplied with, (batch, width)."""
+        return hidden
+
+    def columns(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Columns (count, width) and biases (count,) of products by their places in the catalogue, from 0."""
+        return nn.functional.embedding(places, self.discover.weight), self.discover.bias[places]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Of the whole catalogue, (batch, products)."""
+        found: Tensor = self.discover(hidden)
+        return found
+
+    def ages(self, given: Tensor) -> Tensor:
+        """How many products were bought after each one of the history, (batch, history)."""
+        latest = given.sum(1, keepdim=True) - 1
+        return (latest - torch.arange(self.shape.history)).clamp(min=0)
 
     def parts(self, household: Tensor, history: Tensor, given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """From indices: hidden state (batch, hidden), attention over the history, share of "buy again" (batch, 1)."""
-        latest = given.sum(1, keepdim=True) - 1
-        age = (latest - torch.arange(self.shape.history)).clamp(min=0)
+        age = self.ages(given)
         products = self.product(history)
         weight = torch.softmax(torch.where(given, aged(self.recency, age), NOT_GIVEN), dim=1)
         taste = torch.bmm(weight.unsqueeze(1), products).squeeze(1)
@@ -126,9 +127,15 @@ class Recommender(nn.Module):
         (batch, 1). Dividing by it leaves the order as it is, and saves a multiplication of the whole catalogue."""
         place = self.catalogue(history)
         hidden, attention, share = self.parts(self.households(household), place, history > 0)
+        return self.catalogue_scores(hidden, attention, share, place)
+
+    def catalogue_scores(
+        self, hidden: Tensor, attention: Tensor, share: Tensor, place: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The same from the parts; `place` are the history's places in the catalogue from 1, 0 for strangers."""
         rest = (1 - share).clamp(min=SMALLEST_SHARE)
         again = attention * (share / rest) * (place > 0)
-        new = torch.softmax(self.discover(hidden), dim=1)
+        new = torch.softmax(self.logits(hidden), dim=1)
         return new.scatter_add(1, (place - 1).clamp(min=0), again), rest
 
     def ranking(self, household: Tensor, history: Tensor) -> Tensor:
@@ -147,7 +154,7 @@ class Recommender(nn.Module):
         return self.catalogue.ids[best.indices], best.values * rest
 
     def complete_graph(self, model: onnx.ModelProto) -> None:
-        """Name the value that the best are chosen by, so that it can be measured."""
+        """Name the value that products of the whole catalogue are chosen by, so that it can be measured."""
         name_ranking(model)
 
 
@@ -157,24 +164,24 @@ def aged(table: Tensor, age: Tensor) -> Tensor:
 
 
 def name_ranking(model: onnx.ModelProto) -> None:
-    """In an exported graph: the scores that its last TopK reads are called `RANKING`."""
+    """In an exported graph: the scores that its first TopK reads are called `RANKING`."""
     nodes = list(model.graph.node)
-    old = [node for node in nodes if node.op_type == "TopK"][-1].input[0]
+    old = next(node for node in nodes if node.op_type == "TopK").input[0]
     for node in nodes:
         for names in (node.input, node.output):
             names[:] = [RANKING if name == old else name for name in names]
 
 
 def save(model: Recommender, path: Path) -> None:
-    """One `.safetensors` file: tensors, and the shape in its metadata. The same model gives the same bytes."""
+    """One `.safetensors` file: tensors; kind, shape and candidates in its metadata. The same model, the same bytes."""
     from safetensors.torch import save_file
 
-    config = {"kind": KIND, "shape": asdict(model.shape)}
+    config = {"kind": model.kind, "shape": asdict(model.shape), "candidates": list(model.candidates)}
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, str(path), metadata={METADATA_KEY: json.dumps(config, sort_keys=True)})
 
 
-def load(path: Path, config: dict[str, object]) -> Recommender:
+def load(path: Path, config: Mapping[str, Any], kind: type[Recommender]) -> Recommender:
     """The model that `save` wrote; `config` is its metadata, already checked. In evaluation mode."""
     from safetensors.torch import load_file
 
@@ -182,8 +189,9 @@ def load(path: Path, config: dict[str, object]) -> Recommender:
     if not isinstance(shape, dict):
         raise ValueError("the metadata has no shape")
     with torch.device("meta"):
-        model = Recommender(Shape(**shape))
+        model = kind(Shape(**shape))
     model.load_state_dict(load_file(str(path)), assign=True)
     for vocabulary in (model.households, model.catalogue):
         vocabulary.know(vocabulary.ids)
+    model.candidates = tuple(config.get("candidates", ()))
     return model.eval()

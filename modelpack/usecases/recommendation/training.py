@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from modelpack.progress import Progress
 from modelpack.usecases.recommendation.data import HISTORY, Ids, Purchases, history
 from modelpack.usecases.recommendation.model import Recommender, Shape
+from modelpack.usecases.recommendation.two_stage import TwoStage
 
 THREADS = 1
 """One thread repeats exactly, needs no idle second core, and does not spin where the machine is shared."""
@@ -30,14 +31,15 @@ UNKNOWN_HOUSEHOLDS = 0.05
 """The share of requests trained as if the household were new, so that its place 0 learns to serve strangers."""
 
 
-def train(data: Purchases, epochs: int, seed: int, progress: Progress) -> Recommender:
-    """A recommender in evaluation mode."""
+def train(
+    data: Purchases, kind: type[Recommender], epochs: int, seed: int, progress: Progress
+) -> Recommender:
+    """A recommender of that kind in evaluation mode."""
     with repeatable(seed):
-        model = Recommender(Shape(len(data.households), len(data.catalogue), HISTORY))
+        model = kind(Shape(len(data.households), len(data.catalogue), HISTORY))
         model.households.know(torch.from_numpy(data.households))
         model.catalogue.know(torch.from_numpy(data.catalogue))
-        with torch.no_grad():
-            model.discover.bias.copy_(torch.from_numpy(np.log(data.bought / data.bought.sum())))
+        model.begin_at(torch.from_numpy(np.log(data.bought / data.bought.sum())))
         fit(model, data, epochs, np.random.default_rng(seed), progress)
         return model.eval()
 
@@ -98,14 +100,16 @@ def loss(model: Recommender, data: Purchases, baskets: Ids, generator: np.random
     hidden, attention, share = model.parts(torch.from_numpy(household), product, torch.from_numpy(before > 0))
     normalizer = estimated_normalizer(model, hidden, data, generator)
     rows, wanted = torch.from_numpy(row), torch.from_numpy(target)
-    weights = torch.nn.functional.embedding(wanted - 1, model.discover.weight)
-    logit = (hidden[rows] * weights).sum(1) + model.discover.bias[wanted - 1]
-    new = torch.exp(logit - normalizer[rows])
+    column, bias = model.columns(wanted - 1)
+    new = torch.exp((model.asked(hidden)[rows] * column).sum(1) + bias - normalizer[rows])
     again = (attention[rows] * (product[rows] == wanted.unsqueeze(1))).sum(1)
     mixed = share[rows, 0]
     likelihood = torch.log((1 - mixed) * new + mixed * again + 1e-12)
     weight = torch.from_numpy((1.0 / np.bincount(row))[row].astype(np.float32))
-    return -(likelihood * weight).sum() / len(baskets)
+    total = -(likelihood * weight).sum() / len(baskets)
+    if isinstance(model, TwoStage):
+        total = total + model.rank_loss(hidden, attention, share, product, rows, wanted - 1)
+    return total
 
 
 def estimated_normalizer(
@@ -121,9 +125,8 @@ def estimated_normalizer(
     sample = generator.choice(others, min(RARELY_BOUGHT, len(others)), replace=False)
     weight = np.zeros(len(often) + len(sample), dtype=np.float32)
     weight[len(often) :] = np.log(max(len(others), 1) / max(len(sample), 1))
-    columns = torch.from_numpy(np.concatenate([often, sample]))
-    rows = torch.nn.functional.embedding(columns, model.discover.weight)
-    return torch.logsumexp(hidden @ rows.T + (model.discover.bias[columns] + torch.from_numpy(weight)), dim=1)
+    columns, bias = model.columns(torch.from_numpy(np.concatenate([often, sample])))
+    return torch.logsumexp(model.asked(hidden) @ columns.T + (bias + torch.from_numpy(weight)), dim=1)
 
 
 def targets(data: Purchases, baskets: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

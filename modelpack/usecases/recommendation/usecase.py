@@ -36,6 +36,7 @@ from modelpack.usecases.recommendation.data import (
     PACKAGE,
     Ids,
     Purchases,
+    spread,
 )
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Recommendation(UseCase[Purchases]):
         "scores": {"kind": "close", "rtol": 0.05, "atol": 0.002},
     }
 
+    architectures: ClassVar[tuple[str, ...]] = ("one-stage", "two-stage")
+    built_on: ClassVar[tuple[str, ...]] = ("tabular/vocabulary.py",)
     inside: ClassVar[str] = "ranking"
     guards: ClassVar[Mapping[str, float]] = {"auc": 0.002}
 
@@ -88,9 +91,9 @@ class Recommendation(UseCase[Purchases]):
         return data
 
     def train(self, data: Purchases, spec: TrainSpec, progress: Progress) -> Recommender:
-        from modelpack.usecases.recommendation.training import train
+        from modelpack.usecases.recommendation.architectures import trained
 
-        return train(data, spec.epochs or self.epochs, spec.seed, progress)
+        return trained(self, data, spec, spec.epochs or self.epochs, progress)
 
     def save(self, model: Recommender, path: Path) -> None:
         from modelpack.usecases.recommendation.model import save
@@ -98,19 +101,24 @@ class Recommendation(UseCase[Purchases]):
         save(model, path)
 
     def load(self, path: Path) -> Recommender:
-        from modelpack.usecases.recommendation import model as recommender
+        from modelpack.usecases.recommendation.architectures import KINDS
+        from modelpack.usecases.recommendation.model import load
 
         config = read_metadata(path)
-        if config.get("kind") != recommender.KIND:
+        known = {kind.kind: kind for kind in KINDS.values()}
+        if config.get("kind") not in known:
             raise BadInput(
                 f"not a model of the use case {self.name!r}: its metadata says {config.get('kind', 'nothing')!r}",
                 where=str(path),
                 hint="take a file that `ecomdeploy pack` trained, or an .onnx file",
             )
         try:
-            return recommender.load(path, config)
+            return load(path, config, known[config["kind"]])
         except Exception as error:
             raise BadInput(f"the tensors do not fit the model: {error}", where=str(path)) from error
+
+    def candidates_compared(self, model: Recommender) -> Sequence[Mapping[str, Any]]:
+        return model.candidates
 
     def evaluate(self, run: Run, data: Purchases) -> Evaluation:
         ranked = np.concatenate(
@@ -221,11 +229,6 @@ def most_bought(data: Purchases, basket: int, popular: Ids) -> Ids:
     own = products[np.lexsort((-everywhere, -counts))][:TOP]
     others = popular[: 2 * TOP]
     return np.concatenate([own, others[~np.isin(others, own)]])[:TOP]
-
-
-def spread(baskets: Ids, count: int) -> Ids:
-    """`count` baskets evenly from all."""
-    return baskets[np.linspace(0, len(baskets) - 1, min(count, len(baskets))).astype(np.int64)]
 
 
 def last_baskets(data: Purchases, count: int) -> Ids:
