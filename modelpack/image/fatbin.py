@@ -77,33 +77,22 @@ def _section(file: IO[bytes]) -> tuple[int, int] | None:
 
 def _entries(file: IO[bytes], length: int) -> Iterator[tuple[int, int]]:
     """(kind, architecture) of every entry, going forward only: a wheel's member is expensive to rewind."""
-    left = length
-    while left >= REGION.size:
-        magic, _, header, size = REGION.unpack(_exactly(file, REGION.size))
-        left -= REGION.size
-        if magic == 0:
-            # zeros between regions fill up to the alignment; read on in steps of it
-            again = _skip_zeros(file, REGION.size, left)
-            if again is None:
-                return
-            left, first = again
-            magic, _, header, size = REGION.unpack(first)
-        if magic != MAGIC or header < REGION.size or size > left:
-            raise ValueError(f"{SECTION} holds no region {length - left - REGION.size} bytes in")
+    at = 0
+    while length - at >= REGION.size:
+        first = _exactly(file, ALIGNMENT)
+        at += ALIGNMENT
+        if not any(first):
+            # regions are aligned, and zeros fill up between them
+            continue
+        magic, _, header, size = REGION.unpack(first + _exactly(file, REGION.size - ALIGNMENT))
+        at += header - ALIGNMENT
+        if magic != MAGIC or header < REGION.size or size > length - at:
+            raise ValueError(f"{SECTION} holds no region {at} bytes in")
         _exactly(file, header - REGION.size)
         yield from _region(file, size)
-        left -= header - REGION.size + size
-
-
-def _skip_zeros(file: IO[bytes], width: int, left: int) -> tuple[int, bytes] | None:
-    """What is left and the first `width` bytes that are not filling; None at the end of the section."""
-    while left >= ALIGNMENT:
-        piece = _exactly(file, ALIGNMENT)
-        left -= ALIGNMENT
-        if any(piece):
-            rest = _exactly(file, width - ALIGNMENT)
-            return left - len(rest), piece + rest
-    return None
+        filling = min(-(at + size) % ALIGNMENT, length - at - size)
+        _exactly(file, filling)
+        at += size + filling
 
 
 def _region(file: IO[bytes], size: int) -> Iterator[tuple[int, int]]:
