@@ -36,7 +36,8 @@ class AwsApi:
             return self.admin(environ, start_response)
         self.ready.wait()
         if match := INVOCATION.fullmatch(path):
-            return self.runtime.invoke(match["endpoint"], environ).send(start_response)
+            answer = self.runtime.invoke(match["endpoint"], environ, stream=bool(match["stream"]))
+            return answer.send(start_response)
         return self.account.answer(identify(environ)).send(start_response)
 
 

@@ -22,11 +22,16 @@ from infra.rehearsal.cloud.calls import SCOPE, Answer, Environ, body, line
 from infra.rehearsal.cloud.host import Server
 from infra.rehearsal.cloud.metrics import Metrics
 from infra.rehearsal.cloud.process import ACCOUNT, LOOPBACK, REGION
+from infra.rehearsal.cloud.streaming import CONTENT_TYPE, PIECE, StreamedAnswer
 
-INVOCATION = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations")
+INVOCATION = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations(?P<stream>-response-stream)?")
 SECONDS = 60.0
 """A model has 60 s for an answer (API_runtime_InvokeEndpoint)."""
-PASSED_ON = {"HTTP_ACCEPT": "Accept", "CONTENT_TYPE": "Content-Type"}
+PASSED_ON = {
+    "HTTP_ACCEPT": "Accept",
+    "HTTP_X_AMZN_SAGEMAKER_ACCEPT": "Accept",
+    "CONTENT_TYPE": "Content-Type",
+}
 CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
 
 
@@ -83,8 +88,9 @@ class Runtime:
             pool.close()
         return ended
 
-    def invoke(self, endpoint: str, environ: Environ) -> Answer:
-        """Answer InvokeEndpoint."""
+    def invoke(self, endpoint: str, environ: Environ, stream: bool = False) -> Answer | StreamedAnswer:
+        """Answer InvokeEndpoint; with `stream` InvokeEndpointWithResponseStream, where the server counts as busy until
+        the stream has ended."""
         scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
         key = (scope[1] if scope else REGION, endpoint)
         wanted = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", "")
@@ -94,23 +100,35 @@ class Runtime:
                 self._busy[way.server.id] += 1
         if way is None:
             return _unknown(endpoint, wanted if self.route(key) else "")
-        began = time.perf_counter()
+        began, streamed = time.perf_counter(), None
         try:
-            status, headers, data = self._post(way.server, environ)
+            found = self._post(way.server, environ, stream)
+            if isinstance(found, tuple):
+                status, headers, data = found
+            else:
+                status, streamed = 200, _stream(way, found, lambda: self._free(way.server))
         except Unreachable:
             self.metrics.add((*key, way.variant), 503, time.perf_counter() - began)
             self.lost(key, way.server)
             return _error(503, "ServiceUnavailable", {"Message": "The service is currently unavailable."})
         finally:
-            with self._changed:
-                self._busy[way.server.id] -= 1
-                self._changed.notify_all()
+            if streamed is None:
+                self._free(way.server)
         self.metrics.add((*key, way.variant), status, time.perf_counter() - began)
+        if streamed is not None:
+            return streamed
         if status >= 400:
             return _model_error(key, status, data)
         return _passed_back(way, headers, spoil(data) if way.wrong else data)
 
-    def _post(self, server: Server, environ: Environ) -> tuple[int, Any, bytes]:
+    def _free(self, server: Server) -> None:
+        """One request less is on the server."""
+        with self._changed:
+            self._busy[server.id] -= 1
+            self._changed.notify_all()
+
+    def _post(self, server: Server, environ: Environ, stream: bool = False) -> Any:
+        """Status, headers and body; with `stream` a good answer as it comes, its body unread."""
         from urllib3 import exceptions
 
         headers = {name: environ[key] for key, name in PASSED_ON.items() if environ.get(key)}
@@ -120,7 +138,13 @@ class Runtime:
         for last in (False, True):
             try:
                 answer = self._pool(server).urlopen(
-                    "POST", "/invocations", data, headers, retries=False, timeout=SECONDS
+                    "POST",
+                    "/invocations",
+                    data,
+                    headers,
+                    retries=False,
+                    timeout=SECONDS,
+                    preload_content=not stream,
                 )
             except exceptions.ReadTimeoutError:
                 return 504, {}, b"the model did not answer within 60 s"
@@ -131,6 +155,8 @@ class Runtime:
             except exceptions.HTTPError as error:
                 raise Unreachable(str(error)) from None
             else:
+                if stream and answer.status < 400:
+                    return answer
                 return answer.status, answer.headers, answer.data
         raise AssertionError("unreachable")
 
@@ -162,6 +188,25 @@ def _passed_back(way: Way, headers: Any, data: bytes) -> Answer:
     if custom := headers.get(CUSTOM):
         answered.append((CUSTOM, custom))
     return Answer("200 OK", answered, data)
+
+
+def _stream(way: Way, found: Any, free: Callable[[], None]) -> StreamedAnswer:
+    """The server's answer, passed on part by part; when it ends, however it ends, its connection is closed."""
+    headers = [
+        ("Content-Type", CONTENT_TYPE),
+        ("X-Amzn-SageMaker-Content-Type", found.headers.get("Content-Type", "application/octet-stream")),
+        ("x-Amzn-Invoked-Production-Variant", way.variant),
+        ("x-amzn-RequestId", str(uuid4())),
+    ]
+    if custom := found.headers.get(CUSTOM):
+        headers.append((CUSTOM, custom))
+    parts = (spoil(part) if way.wrong else part for part in found.stream(PIECE, decode_content=False))
+
+    def ended() -> None:
+        found.close()
+        free()
+
+    return StreamedAnswer("200 OK", headers, parts, ended)
 
 
 def _unknown(endpoint: str, variant: str) -> Answer:

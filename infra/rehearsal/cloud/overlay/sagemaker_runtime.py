@@ -1,4 +1,4 @@
-"""sagemaker-runtime: `runtime.Runtime` answers InvokeEndpoint before any call gets here; moto's answers are canned."""
+"""sagemaker-runtime: what `runtime.Runtime` does not answer before any call gets here; moto's answers are canned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class SageMakerRuntime(Overlay):
     """Refuses by name what has no real server behind it."""
 
     @emulates(
-        "InvokeEndpointAsync InvokeEndpointWithResponseStream",
+        "InvokeEndpointAsync",
         "documented",
         "SageMaker Runtime API reference",
     )
