@@ -9,12 +9,14 @@ from typing import Any
 
 TORCH = "torch"
 ONNX = "onnx"
+OPENVINO = "openvino"
 MEGABYTE = 1e6
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A model in one `format` (`TORCH`: a `.safetensors` file; `ONNX`: a graph beside its weights).
+    """A model in one `format` (`TORCH`: a `.safetensors` file; `ONNX`: a graph beside its weights;
+    `OPENVINO`: IR, `model.xml` beside `model.bin`).
 
     `path` is the main file; everything the model needs lies in its folder, and nothing else does.
     """

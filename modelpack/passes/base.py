@@ -50,7 +50,8 @@ class Pass(abc.ABC):
     `tools` are the packages whose versions decide the result beside those that every pack names. One that `trains`
     gives another model: it is held to the task metric, not to the trained model's single answers, and the search tries
     it last. `hardware` is what its result can be served on: "cpu", "cuda" or both; the gate keeps
-    only what it measured there.
+    only what it measured there. `instructions` are CPU instruction sets (the kernel's names in /proc/cpuinfo), of which
+    one is needed for the gain; without them the result still answers, as slowly as before.
     """
 
     name: ClassVar[str]
@@ -62,6 +63,7 @@ class Pass(abc.ABC):
     tools: ClassVar[tuple[str, ...]] = ()
     trains: ClassVar[bool] = False
     hardware: ClassVar[frozenset[str]] = frozenset({CPU})
+    instructions: ClassVar[tuple[str, ...]] = ()
     about: ClassVar[str]
 
     @abc.abstractmethod

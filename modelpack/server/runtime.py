@@ -78,8 +78,19 @@ class OnnxRuntimeCuda(OnnxRuntime):
     providers: ClassVar[tuple[str, ...]] = (cuda.PROVIDER, cuda.FALLBACK)
 
 
+def open_vino(contract: Contract, path: Path) -> Runtime:
+    """OpenVINO's IR on the CPU. Its module is loaded here, and only in images that have OpenVINO. Raises `Unfit`."""
+    from modelpack.server.openvino import OpenVino
+
+    return OpenVino(contract, path)
+
+
 Loader = Callable[[Contract, Path], Runtime]
-LOADERS: Mapping[str, Loader] = {"onnxruntime": OnnxRuntime, "onnxruntime-cuda": OnnxRuntimeCuda}
+LOADERS: Mapping[str, Loader] = {
+    "onnxruntime": OnnxRuntime,
+    "onnxruntime-cuda": OnnxRuntimeCuda,
+    "openvino": open_vino,
+}
 ON_CPU: Mapping[str, str] = {"onnxruntime-cuda": "onnxruntime"}
 """What stands in for a GPU runtime where a rehearsal allows the CPU."""
 

@@ -1,0 +1,158 @@
+"""OpenVINO as passes and runtime: the same answers, the same bytes, refusals, and the server's own executor."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_usecase import ITEMS, Tiny
+
+from modelpack.draft import ONNX, OPENVINO, Draft
+from modelpack.errors import BadInput, EcomdeployError
+from modelpack.packages import sha256_of
+from modelpack.passes.base import Workshop, applicable, passes
+from modelpack.passes.openvino import OpenVinoBf16, OpenVinoInt8, OpenVinoIr, has_any
+from modelpack.progress import Silent
+from modelpack.runtimes.base import runtime_for, served_formats
+from modelpack.server.contract import Contract, Tensor, Unfit
+from modelpack.server.runtime import InvalidInput, load
+from modelpack.spec import TrainSpec
+
+openvino = pytest.importorskip("openvino")
+
+
+def data() -> tuple[np.ndarray, np.ndarray]:
+    items = np.arange(1, ITEMS, dtype=np.int64)
+    return items, (items * 7 + 3) % ITEMS
+
+
+def workshop(folder: Path) -> Workshop:
+    return Workshop(Tiny(), Tiny().examples(data(), 64), folder)
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Draft:
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "trained").mkdir()
+    path = folder / "trained" / "model.safetensors"
+    Tiny().save(Tiny().train(data(), TrainSpec(), Silent()), path)
+    return passes().get("onnx").apply(Draft("torch", path), workshop(folder / "onnx"))
+
+
+@pytest.fixture(scope="module")
+def drafts(graph: Draft, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Draft]:
+    folder = tmp_path_factory.mktemp("ir")
+    return {
+        kind.name: kind().apply(graph, workshop(folder / kind.name)) for kind in (OpenVinoIr, OpenVinoInt8)
+    }
+
+
+@pytest.mark.parametrize("name", ["openvino", "openvino-int8"])
+def test_it_answers_as_the_graph_does(graph: Draft, drafts: dict[str, Draft], name: str) -> None:
+    draft = drafts[name]
+    assert draft.format == OPENVINO
+    assert set(draft.files) == {"model.xml", "model.bin"}
+    run, before = runtime_for(OPENVINO).open(draft, Tiny()), runtime_for(ONNX).open(graph, Tiny())
+    for count in (1, 3, 64):
+        given = {"item": np.arange(1, count + 1, dtype=np.int64)}
+        got, want = run(given), before(given)
+        assert (got["next"] == want["next"]).all()
+        assert got["next"].dtype == want["next"].dtype
+        np.testing.assert_allclose(got["score"], want["score"], rtol=0.05, atol=0.02)
+
+
+def test_an_answer_is_not_changed_by_the_next_call(drafts: dict[str, Draft]) -> None:
+    run = runtime_for(OPENVINO).open(drafts["openvino"], Tiny())
+    first = run({"item": np.array([1], dtype=np.int64)})["next"]
+    kept = first.copy()
+    run({"item": np.array([2], dtype=np.int64)})
+    assert (first == kept).all()
+
+
+def test_weights_in_int8_are_a_quarter(drafts: dict[str, Draft]) -> None:
+    assert drafts["openvino-int8"].size_mb < 0.45 * drafts["openvino"].size_mb
+
+
+def test_the_same_graph_gives_the_same_bytes_on_another_path(
+    graph: Draft, drafts: dict[str, Draft], tmp_path: Path
+) -> None:
+    moved = tmp_path / "quite" / "elsewhere"
+    shutil.copytree(graph.path.parent, moved)
+    for name, draft in drafts.items():
+        again = passes().get(name).apply(Draft(ONNX, moved / graph.path.name), workshop(tmp_path / name))
+        assert {file: sha256_of(path) for file, path in again.files.items()} == {
+            file: sha256_of(path) for file, path in draft.files.items()
+        }
+        assert b"/" + b"tmp" not in draft.path.read_bytes()
+
+
+def test_a_value_beyond_its_table_is_refused_not_answered_with_zeros(drafts: dict[str, Draft]) -> None:
+    run = runtime_for(OPENVINO).open(drafts["openvino"], Tiny())
+    with pytest.raises(InvalidInput, match=f"'item': {ITEMS} is not within"):
+        run({"item": np.array([1, ITEMS], dtype=np.int64)})
+
+
+def test_bfloat16_says_what_it_needs_where_it_is_not(graph: Draft, tmp_path: Path) -> None:
+    if has_any(OpenVinoBf16.instructions):
+        draft = OpenVinoBf16().apply(graph, workshop(tmp_path))
+        assert b'value="bf16"' in draft.path.read_bytes()
+        return
+    with pytest.raises(EcomdeployError, match="neither avx512_bf16 nor amx_bf16"):
+        OpenVinoBf16().apply(graph, workshop(tmp_path))
+
+
+def test_what_is_no_ir_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "model.xml").write_text("<net/>")
+    with pytest.raises(BadInput, match="OpenVINO cannot load it"):
+        runtime_for(OPENVINO).open(Draft(OPENVINO, tmp_path / "model.xml"), Tiny())
+
+
+CONTRACT = Contract(
+    format=1,
+    model="tiny",
+    runtime="openvino",
+    file="model.xml",
+    inputs=(Tensor("item", "INT64", (-1,)),),
+    outputs=(Tensor("next", "INT64", (-1,)),),
+)
+
+
+def test_the_server_loads_it_by_the_name_in_serving_json(drafts: dict[str, Draft]) -> None:
+    folder = drafts["openvino"].path.parent
+    served = load(CONTRACT, folder)
+    assert set(served.run({"item": np.array([1, 2], dtype=np.int64)})) == {"next"}
+    with pytest.raises(Unfit, match=r"takes \['item'\], serving.json says \['other'\]"):
+        load(replace_inputs("other"), folder)
+    with pytest.raises(Unfit, match="cannot be loaded"):
+        load(CONTRACT, folder / "nowhere")
+
+
+def replace_inputs(name: str) -> Contract:
+    import msgspec
+
+    return msgspec.structs.replace(CONTRACT, inputs=(Tensor(name, "INT64", (-1,)),))
+
+
+def test_neither_runtime_needs_the_other(drafts: dict[str, Draft], repository: Path) -> None:
+    """An image has one of them, and none of what makes or converts models."""
+    script = (
+        "import sys\nfrom pathlib import Path\nimport numpy as np\n"
+        "for name in ('onnxruntime', 'onnx', 'torch', 'openvino_telemetry', 'openvino.tools'):\n"
+        "    sys.modules[name] = None\n"
+        "from modelpack.server.openvino import Session\n"
+        f"session = Session(Path({str(drafts['openvino'].path)!r}), 1)\n"
+        "print(session.run({'item': np.array([1])}, ['next'])['next'].shape, session.precision)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=repository, check=True
+    )
+    assert done.stdout.split("\n")[0] == "(1,) f32"
+
+
+def test_a_search_is_offered_it(tmp_path: Path) -> None:
+    names = applicable(("onnx",), served_formats(), tmp_path)
+    assert {"openvino", "openvino-bf16", "openvino-int8"} <= set(names)
