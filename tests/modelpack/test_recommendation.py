@@ -6,15 +6,22 @@ import os
 from pathlib import Path
 
 import numpy as np
+import onnx
 import platformdirs
 import pytest
+from onnx import numpy_helper
 
 from modelpack.draft import TORCH, Draft
 from modelpack.home import Home
+from modelpack.inside import as_figures, broken, evaluated, falls
 from modelpack.metrics import bootstrap
 from modelpack.packages import fetch, sha256_of
+from modelpack.passes.base import Workshop
+from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.runtimes.eager import Eager
+from modelpack.runtimes.onnxruntime import OnnxRuntime
+from modelpack.sources.onnx import write
 from modelpack.spec import TrainSpec
 from modelpack.usecases.base import Arrays, Evaluation, beats
 from modelpack.usecases.recommendation import data as purchases
@@ -195,6 +202,28 @@ def test_auc_counts_every_pair_of_a_basket_and_the_rest_of_the_catalogue() -> No
     assert found.values.tolist() == [1.0] * len(found.values)
     popularity = usecase.baselines(data)[0].evaluation.more["auc"]
     assert 0.4 < popularity < 0.7
+
+
+def test_auc_inside_the_graph_is_the_trained_models_and_guards_it(tmp_path: Path) -> None:
+    data, usecase = small(), Recommendation()
+    given = Draft(TORCH, trained(data, tmp_path / "trained"))
+    exported = OnnxExport().apply(given, Workshop(usecase, usecase.examples(data, 8), tmp_path / "onnx"))
+    own = evaluated(usecase, given, Eager().open(given, usecase), data)
+    served = OnnxRuntime().open(exported, usecase)
+    same = evaluated(usecase, exported, served, data)
+    assert same.more["auc"] == pytest.approx(own.more["auc"], abs=1e-4)
+    assert broken(usecase, falls(own, same)) == ""
+    assert set(served(usecase.examples(data, 2))) == {"products", "scores"}
+    graph = onnx.load(str(exported.path))
+    weights = next(one for one in graph.graph.initializer if one.name == "discover.bias")
+    weights.CopyFrom(numpy_helper.from_array(-10 * numpy_helper.to_array(weights), "discover.bias"))
+    again = next(node for node in graph.graph.node if node.op_type == "ScatterElements")
+    again.input[2] = next(node for node in graph.graph.node if node.output[0] == again.input[2]).input[0]
+    worse = write(graph, tmp_path / "worse")
+    harmed = falls(own, evaluated(usecase, worse, OnnxRuntime().open(worse, usecase), data))
+    assert harmed["auc"].value > 0.002
+    assert "auc may fall by" in broken(usecase, harmed)
+    assert as_figures(harmed)["auc_drop_high"] >= as_figures(harmed)["auc_drop"]
 
 
 def test_golden_requests_and_samples_hold_real_ids_and_names() -> None:
