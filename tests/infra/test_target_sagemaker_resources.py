@@ -165,3 +165,20 @@ def test_names_say_the_same_exactly_when_the_content_is_the_same(
 def test_a_name_that_sagemaker_would_not_take_is_refused(name: str) -> None:
     with pytest.raises(BadInput):
         check(name)
+
+
+def test_a_gpu_release_names_its_host_image_and_no_other_release_does() -> None:
+    ami = "al2023-ami-sagemaker-inference-gpu-4-1"
+    made = service(release("a", serving=True), release("b", instance="ml.g6.xlarge", ami=ami))
+    variants = [one.inputs["productionVariants"][0] for one in made.of("EndpointConfiguration")]
+    assert {one.get("instanceType"): one.get("inferenceAmiVersion") for one in variants} == {
+        "ml.c7i.xlarge": None,
+        "ml.g6.xlarge": ami,
+    }
+
+
+def test_a_host_image_names_another_configuration_and_none_changes_no_name() -> None:
+    plain = Declared(**{**release("a"), "environment": {}})
+    with_ami = Declared(**{**release("a"), "environment": {}, "ami": "x"})
+    assert configuration_name("shop", ROLE, plain) != configuration_name("shop", ROLE, with_ami)
+    assert model_name("shop", ROLE, plain) == model_name("shop", ROLE, with_ami)

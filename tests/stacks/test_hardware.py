@@ -1,0 +1,176 @@
+"""An image is for hardware: plan, up and rollback refuse an instance that cannot run it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import gpu_hosts, instances
+from modelpack.errors import BadInput
+from stacks import ship
+from stacks.hardware import host_image, mismatches
+from stacks.load import load
+from stacks.places import pointing
+from stacks.plan import plan
+from stacks.release import Contract, key_of
+from stacks.settings import contract_of, service_settings
+from stacks.spec import KnownNames, Spec
+
+NEEDS = {
+    "hardware": "cuda",
+    "platform": "linux/amd64",
+    "instructions": "x86-64-v2",
+    "cuda": "13.0",
+    "driver": "580",
+    "kernels": {"cubins": [75, 80, 86, 89, 90, 120], "ptx": []},
+    "model_mb": 10.0,
+}
+NEWEST = gpu_hosts.newest().name
+KNOWN = KnownNames(
+    usecases=frozenset({"recommendation"}),
+    targets=frozenset({"sagemaker"}),
+    passes=frozenset({"onnx"}),
+    instances=instances.serving_names(),
+    gpu_instances=instances.gpu_names(),
+    unsupported=instances.unsupported(),
+    amis=frozenset(gpu_hosts.amis()),
+)
+
+
+def gpu_shop(town: Any, word: str, needs: dict[str, Any] | None = None, known: bool = False) -> Any:
+    shop = town.shop(word)
+    shop.builder.pack = replace(shop.builder.pack, needs=NEEDS if needs is None else needs)
+    shop.builder.is_known = known
+    return shop
+
+
+def asks(spec: Spec, **pack: Any) -> Spec:
+    return replace(spec, pack=replace(spec.pack, **pack))
+
+
+def test_a_gpu_pack_on_its_instance_goes_live_and_says_what_a_rehearsal_is(town: Any, spec_of: Any) -> None:
+    done = ship.up(gpu_shop(town, "one"), spec_of("ml.g6.xlarge"))
+    assert done.release.contract.ami == NEWEST
+    assert any("CUDA 13.0" in note and "580" in note for note in done.notes)
+    assert any("local cloud has no GPU" in note for note in done.document()["notes"])
+
+
+def test_a_cpu_pack_on_a_gpu_instance_needs_the_word(town: Any, spec_of: Any) -> None:
+    spec = spec_of("ml.g6.xlarge")
+    with pytest.raises(BadInput, match=r"GPU of ml.g6.xlarge would stand idle.*pack.hardware: cpu"):
+        ship.up(gpu_shop(town, "one", {}), spec)
+    with pytest.raises(BadInput, match="stand idle"):
+        plan(gpu_shop(town, "one", {}, known=True), spec)
+    assert town.world.mutations == []
+    said = asks(spec, hardware="cpu")
+    assert plan(gpu_shop(town, "one", {}, known=True), said).notes[-1].endswith("stands idle")
+    assert ship.up(gpu_shop(town, "one", {}), said).verified
+
+
+def test_a_gpu_pack_on_a_cpu_instance_needs_the_word(town: Any, spec_of: Any) -> None:
+    spec = asks(spec_of("ml.c7i.xlarge"), hardware="cuda")
+    for verb in (ship.up, plan):
+        with pytest.raises(BadInput, match=r"serve.instance: the pack needs an NVIDIA GPU"):
+            verb(gpu_shop(town, "one", known=True), spec)
+    assert town.world.mutations == []
+    allowed = replace(spec, serve=replace(spec.serve, environment={"ECOMDEPLOY_ALLOW_CPU": "1"}))
+    assert ship.up(gpu_shop(town, "one"), allowed).verified
+
+
+def test_a_gpu_that_cannot_run_it_and_a_driver_that_is_too_old(town: Any, spec_of: Any) -> None:
+    with pytest.raises(BadInput, match=r"B200.*compute capability 10.0"):
+        ship.up(gpu_shop(town, "one"), spec_of("ml.p6-b200.48xlarge"))
+    spec = spec_of("ml.g6.xlarge")
+    old = replace(spec, serve=replace(spec.serve, ami="al2-ami-sagemaker-inference-gpu-3-1"))
+    with pytest.raises(BadInput, match=r"serve.ami: the pack .CUDA 13.0. needs NVIDIA driver 580"):
+        ship.up(gpu_shop(town, "one"), old)
+    assert town.world.mutations == []
+
+
+def test_a_rollback_to_what_the_instance_cannot_run_today_is_refused(town: Any, spec_of: Any) -> None:
+    spec = spec_of("ml.g6.xlarge")
+    ship.up(gpu_shop(town, "one"), spec)
+    ship.up(gpu_shop(town, "two"), spec)
+    records = town.world.shelf.records
+    # as if release 1 had gone live before the tables knew what they know today
+    aged = {name: re.sub(rb'"driver": ?"580"', b'"driver":"999"', data) for name, data in records.items()}
+    assert aged != records
+    records.update(aged)
+    with pytest.raises(
+        BadInput, match=r"release 1 cannot be put back on ml.g6.xlarge.*driver 999"
+    ) as refused:
+        ship.rollback(gpu_shop(town, "two"), spec)
+    assert refused.value.exit_code == 2
+
+
+def test_the_host_image_is_the_newest_unless_the_spec_names_one(spec_of: Any) -> None:
+    spec = spec_of("ml.g6.xlarge")
+    assert host_image(spec) == NEWEST
+    assert host_image(asks(spec, hardware="cpu")) == ""
+    assert host_image(spec_of("ml.c7i.xlarge")) == ""
+    assert host_image(replace(spec, serve=replace(spec.serve, ami="x"))) == "x"
+
+
+def test_keys_of_releases_without_a_host_image_are_what_they_were() -> None:
+    plain = Contract(target="sagemaker", instance="ml.c7i.xlarge", environment={"A": "b"})
+    assert key_of("r@sha256:1", plain) == "751ad0d31a4d"
+    assert key_of("r@sha256:1", replace(plain, ami="x")) != key_of("r@sha256:1", plain)
+
+
+def test_the_service_program_is_told_the_host_image_only_where_there_is_one(town: Any, spec_of: Any) -> None:
+    for instance, told in (("ml.g6.xlarge", [NEWEST]), ("ml.c7i.xlarge", [])):
+        spec = spec_of(instance)
+        shop = gpu_shop(town, "one", NEEDS if told else {})
+        release = ship.up(shop, spec, again=True).release
+        settings = service_settings(spec, "arn", [release], release.key, town.world.clock())
+        assert [one["ami"] for one in settings["releases"] if "ami" in one] == told
+        assert mismatches(spec, release.pack, contract_of(spec)) == []
+
+
+BASE = "version: 1\nservice: shop\nusecase: recommendation\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "serve: {instance: ml.inf2.xlarge}\n",
+            ":4: serve.instance: ml.inf2.xlarge is not supported: AWS Inferentia",
+        ),
+        ("serve: {instance: ml.trn1.2xlarge}\n", "AWS Trainium needs a Neuron image"),
+        ("serve: {instance: ml.g6.xlrge}\n", "did you mean ml.g6.xlarge"),
+        ("pack: {hardware: cuda}\n", ":4: pack.hardware: a GPU pack does not run on ml.c7i.xlarge"),
+        ("pack: {hardware: tpu}\n", "pack.hardware"),
+        ("serve:\n  instance: ml.g6.xlarge\n  ami: newest\n", ":6: serve.ami: unknown AMI 'newest'"),
+        (f"serve: {{ami: {NEWEST}}}\n", "the AMIs are for GPU instances"),
+    ],
+)
+def test_what_the_file_alone_shows_is_told_with_its_line(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "ecomdeploy.yaml"
+    file.write_text(BASE + text)
+    with pytest.raises(BadInput) as refused:
+        load(file, "local", KNOWN)
+    assert words in str(refused.value)
+
+
+def test_the_words_are_taken(tmp_path: Path) -> None:
+    file = tmp_path / "ecomdeploy.yaml"
+    file.write_text(BASE + 'pack: {hardware: cuda}\nserve: {environment: {ECOMDEPLOY_ALLOW_CPU: "1"}}\n')
+    assert load(file, "local", KNOWN).pack.hardware == "cuda"
+    file.write_text(BASE + f"serve: {{instance: ml.g6.xlarge, ami: {NEWEST}}}\n")
+    assert load(file, "local", KNOWN).serve.ami == NEWEST
+
+
+def test_what_only_the_pack_shows_has_the_file_s_line_too(tmp_path: Path, town: Any) -> None:
+    file = tmp_path / "ecomdeploy.yaml"
+    file.write_text(
+        BASE + "environments:\n  local:\n    cloud: local\n    serve:\n      instance: ml.g6.xlarge\n"
+    )
+    spec = load(file, "local", KNOWN)
+    with pytest.raises(BadInput) as refused, pointing(file, "local", KNOWN):
+        ship.up(gpu_shop(town, "one", {}), spec)
+    assert f"{file}:8: serve.instance: the pack is for the CPU" in str(refused.value)
