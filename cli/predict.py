@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import options, show, wiring
+from cli import options, show, talk, wiring
 from modelpack.errors import BadInput, EcomdeployError
 
 JSON = "application/json"
@@ -22,6 +22,9 @@ def predict(
     as_json: options.AsJson = False,
     request: Annotated[str | None, typer.Option(help="The body to send: JSON, or @file.")] = None,
     sample: Annotated[int, typer.Option(min=1, help="Which of the pack's real samples to send.")] = 1,
+    text: Annotated[
+        str | None, typer.Option(help="What to ask, for a model that takes text (search, chat).")
+    ] = None,
 ) -> None:
     """Without a request a real sample of the data is chosen, and shown with what is known about it."""
     spec = wiring.load_spec(folder, environment)
@@ -29,8 +32,17 @@ def predict(
     if live is None:
         raise BadInput(f"nothing of {spec.name} is live", hint="ecomdeploy up")
     samples = wiring.samples(spec, live)
-    chosen = choose(samples, sample) if request is None else {"request": parse(request)}
+    chosen = asked(samples, request, text, sample)
     body = chosen["request"]
+    if (
+        samples.get("streams")
+        and not as_json
+        and talk.on_a_terminal()
+        and len(body.get("instances", ())) == 1
+    ):
+        show.say(chosen.get("about", ""))
+        told(live.number, spec.name, talk.as_it_comes(wiring.traffic(spec), spec.name, body))
+        return
     answer = wiring.traffic(spec).invoke(spec.name, json.dumps(body).encode(), JSON)
     if answer.status != 200:
         raise EcomdeployError(
@@ -53,8 +65,34 @@ def predict(
         )
         return
     tell(chosen, predictions, samples)
-    show.say(f"Answered by release {live.number} of {spec.name} in {answer.latency_ms:.1f} ms.")
+    told(live.number, spec.name, answer.latency_ms)
+
+
+def told(release: int, service: str, milliseconds: float) -> None:
+    """Who answered, and what to type next."""
+    show.say(f"Answered by release {release} of {service} in {milliseconds:.1f} ms.")
     show.next_step("ecomdeploy predict --sample 2", "another one; or `ecomdeploy status`")
+
+
+def asked(samples: Mapping[str, Any], request: str | None, text: str | None, number: int) -> dict[str, Any]:
+    """What to send, with what is known about it: the body given, the text given, or a sample."""
+    if request is not None and text is not None:
+        raise BadInput("--request and --text exclude each other", hint="--text alone makes the body")
+    if request is not None:
+        return {"request": parse(request)}
+    chosen = choose(samples, number)
+    return chosen if text is None else {"request": typed(chosen, text), "about": text}
+
+
+def typed(sample: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """A body with that text where the pack's own samples have theirs. Raises BadInput when they have none."""
+    first = sample["request"]["instances"][0]
+    name = next((name for name, value in first.items() if isinstance(value, str)), None)
+    if name is None:
+        raise BadInput(
+            "this model takes no text", hint="ecomdeploy predict --request '{\"instances\": [...]}'"
+        )
+    return {"instances": [{name: text}]}
 
 
 def choose(samples: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -95,6 +133,9 @@ def tell(chosen: Mapping[str, Any], predictions: list[dict[str, Any]], samples: 
     names = samples.get("names", {})
     if chosen.get("about"):
         show.say(f"{chosen['about']}")
+    if samples.get("streams"):
+        talk.whole(predictions)
+        return
     if chosen.get("before"):
         show.say("  before: " + "; ".join(" ".join(name.split()) for name in chosen["before"]))
     for row in predictions:

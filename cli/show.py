@@ -17,6 +17,11 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
+def write(text: str) -> None:
+    """A piece of a line of result on stdout."""
+    print(text, end="", flush=True)
+
+
 def document(data: Mapping[str, Any] | Sequence[Any]) -> None:
     """The one JSON document of `--json`."""
     print(json.dumps(data, indent=2, default=str), flush=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
@@ -136,6 +136,12 @@ class Traffic(Protocol):
         """One request through the route. An error of the model is an `Answer` with its status."""
         ...
 
+    def stream(self, endpoint: str, body: bytes, content_type: str = "application/json") -> Iterator[bytes]:
+        """One request through the route, its answer in parts as they come.
+
+        EcomdeployError when the model refuses it, or the stream breaks."""
+        ...
+
 
 class Target(abc.ABC):
     """A place that runs releases. `lacks`: what it cannot do, each with the reason or the way round."""
@@ -224,6 +230,9 @@ class FakeTraffic:
             raise EcomdeployError(f"endpoint {endpoint} takes no requests")
         empty = Answer(status=200, body=b"{}", content_id="", latency_ms=0.0)
         return self.answers.get(seen.configuration, empty)
+
+    def stream(self, endpoint: str, body: bytes, content_type: str = "application/json") -> Iterator[bytes]:
+        yield from self.invoke(endpoint, body, content_type).body.splitlines(keepends=True)
 
 
 class FakeTarget(Target):

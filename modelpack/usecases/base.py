@@ -89,14 +89,17 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Samples:
-    """Questions for `predict`: bodies with what a person wants to know beside them, and names of what is answered."""
+    """Questions for `predict`: bodies with what a person wants to know beside them, and names of what is answered;
+    `streams`: the model answers in text, piece by piece when it is asked to."""
 
     requests: tuple[Mapping[str, Any], ...]
     names: Mapping[str, str]
+    streams: bool = False
 
     def as_data(self) -> dict[str, Any]:
         """As the image's referrer holds them."""
-        return {"requests": list(self.requests), "names": dict(self.names)}
+        data: dict[str, Any] = {"requests": list(self.requests), "names": dict(self.names)}
+        return {**data, "streams": True} if self.streams else data
 
 
 class UseCase(abc.ABC, Generic[D]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,3 +39,7 @@ class SageMakerTraffic:
         # One attempt: a retry would hide the failed request that a verification is there to see.
         runtime = self.session.client("sagemaker-runtime", attempts=1)
         return invoke.invoke(runtime, endpoint, body, content_type, self.clock)
+
+    def stream(self, endpoint: str, body: bytes, content_type: str = "application/json") -> Iterator[bytes]:
+        runtime = self.session.client("sagemaker-runtime", attempts=1)
+        return invoke.stream(runtime, endpoint, body, content_type)

@@ -187,6 +187,7 @@ class Chat(UseCase[Service]):
                 {"request": {"instances": [body]}, "about": body["question"], "before": []} for body in bodies
             ),
             names={},
+            streams=True,
         )
 
 
