@@ -82,7 +82,7 @@ def edit(folder: Path, *, passes: str | None, seed: int = 7) -> None:
         if line.strip().startswith("passes:"):
             continue
         if line.strip().startswith("train:"):
-            line = f"  train: {{epochs: 1, seed: {seed}}}"
+            line = f"  train: {{epochs: 1, seed: {seed}, architecture: one-stage}}"
         lines.append(line)
         if line.startswith("pack:") and passes is not None:
             lines.append(f"  passes: {passes}")

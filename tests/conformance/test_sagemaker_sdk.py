@@ -34,7 +34,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Terminal
     place = Terminal(root, root / "home", python)
     place.type("init", "recommendation", "shop")
     shop = place.into("shop")
-    shop.edit(r"epochs: \d+", "epochs: 1")
+    shop.edit(r"epochs: \d+", "epochs: 1, architecture: one-stage")
     shop.edit(r"^pack:.*$", "pack:\n  passes: []")
     try:
         yield shop, shop.type("up", "--yes", "--json").json

@@ -26,7 +26,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
     """A project packed once for the whole session, by the worker that needs it first: training and gate are paid for
     here, and nowhere else.
 
-    `train: {epochs: 1}` keeps it short; the stories that need another pack change the seed.
+    One epoch and no comparing of architectures keep it short; the stories that need another pack change the seed.
     """
     own = tmp_path_factory.getbasetemp()
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
@@ -37,7 +37,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
             shutil.rmtree(root, ignore_errors=True)
             (root / "work").mkdir(parents=True)
             Terminal(root / "work", root / "home").type("init", "recommendation", "shop")
-            shop.edit(r"epochs: \d+", "epochs: 1")
+            shop.edit(r"epochs: \d+", "epochs: 1, architecture: one-stage")
             shop.type("pack", "--json")
             done.touch()
     return shop

@@ -51,7 +51,7 @@ def test_two_clones_give_the_same_digest(tmp_path: Path) -> None:
         environment_free = [sys.executable, "-m", "cli.app", "init", "recommendation", str(project)]
         subprocess.run(environment_free, cwd=code, check=True, capture_output=True)
         spec = project / "ecomdeploy.yaml"
-        spec.write_text(re.sub(r"epochs: \d+", "epochs: 1", spec.read_text()))
+        spec.write_text(re.sub(r"epochs: \d+", "epochs: 1, architecture: one-stage", spec.read_text()))
         if lock is not None:
             shutil.copy(lock, project / "pack.lock")
         images.append(pack(code, project, root / "home")["image"])
