@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from modelpack.draft import ONNX, Draft
 from modelpack.errors import BadInput
-from modelpack.runtimes.base import Runtime
+from modelpack.runtimes.base import CPU, Runtime
 from modelpack.server.contract import Decoding
 from modelpack.usecases.base import Arrays, Run, UseCase
 
@@ -45,6 +45,11 @@ class OnnxRuntime(Runtime):
     def session(self, draft: Draft, usecase: UseCase[Any], providers: list[str]) -> Run:
         """The draft in a session with these execution providers, the preferred first. Raises BadInput."""
         if usecase.decoding is not None:
+            if self.hardware != CPU:
+                raise BadInput(
+                    f"{self.name} does not run language models: their step is written for the CPU",
+                    hint="choose a CPU instance; on a GPU they want a runtime of their own, such as vLLM",
+                )
             return decoder(draft, usecase.decoding)
         # Its Linux wheels send telemetry unless told not to before the import.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
