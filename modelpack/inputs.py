@@ -94,6 +94,14 @@ class Inputs:
         """Names the user's own data by the content of its files."""
         return tables_digest(self.data_path) if self.data_path else None
 
+    @property
+    def own_data(self) -> dict[str, str] | None:
+        """The user's own data and the code that reads it."""
+        if self.data_digest is None:
+            return None
+        reading = source_digest((Path(modelpack.__file__).parent / "owndata").glob("*.py"))
+        return {"files": self.data_digest, "reading": reading}
+
     @cached_property
     def training_digest(self) -> str:
         """Names a trained model: the use case's code and data, the training options, the training tools."""
@@ -101,7 +109,7 @@ class Inputs:
             {
                 "sources": source_digest(sources_of(self.usecase)),
                 "data": [package.sha256 for package in self.packages],
-                "own_data": self.data_digest,
+                "own_data": self.own_data,
                 "train": as_data(self.train),
                 "tools": {name: version(name) for name in (*TRAINING_TOOLS, *self.usecase.training_tools)},
             }

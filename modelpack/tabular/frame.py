@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,28 @@ class Split:
     test: Part
     names: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+OWN = "own"
+"""In a split's facts: its rows are the user's own, and none of them may be shown."""
+
+
+def kept_here(split: Split) -> Split:
+    """The split of a user's own data."""
+    return replace(split, facts={**split.facts, OWN: True})
+
+
+def mixed(part: Part, count: int) -> Part:
+    """`count` rows that are nobody's: every column drawn by itself from other rows, wide ones number by number."""
+    generator = np.random.default_rng(0)
+
+    def drawn(array: NDArray[Any]) -> NDArray[Any]:
+        if array.ndim == 1:
+            return array[generator.integers(0, len(array), count)]
+        return np.stack([drawn(array[:, place]) for place in range(array.shape[1])], axis=1)
+
+    inputs = {name: drawn(part.inputs[name]) for name in sorted(part.inputs)}
+    return Part(inputs, np.zeros(count, np.float32), np.arange(count))
 
 
 def stacked(parts: Sequence[Part]) -> Part:

@@ -14,7 +14,7 @@ from modelpack.errors import BadInput
 from modelpack.progress import Progress
 from modelpack.sources.safetensors import read_metadata
 from modelpack.spec import TrainSpec
-from modelpack.tabular.frame import AMOUNT, BINARY, Column, Part, Split, joined, spread
+from modelpack.tabular.frame import AMOUNT, BINARY, OWN, Column, Part, Split, joined, mixed, spread
 from modelpack.tabular.measures import best_f1_threshold
 from modelpack.usecases.base import Arrays, Evaluation, Run, Samples, Signature, Tensor, UseCase
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 1024
 GOLDEN = 6
 SAMPLES = 12
+MADE = "a made request: each number from another row of your data"
 CALIBRATION = 512
 STUDENT_SEED = 7
 
@@ -186,11 +187,18 @@ class TabularUseCase(UseCase[Split]):
         return spread(len(data.test), SAMPLES)
 
     def golden(self, data: Split) -> Sequence[Mapping[str, Any]]:
-        rows = self.shown(data)[:GOLDEN]
-        one_by_one = [{"instances": [instance(data.test, int(row))]} for row in rows]
-        return [*one_by_one, {"instances": [instance(data.test, int(row)) for row in rows[:3]]}]
+        own = data.facts.get(OWN)
+        rows = np.arange(GOLDEN) if own else self.shown(data)[:GOLDEN]
+        part = mixed(data.test, GOLDEN) if own else data.test
+        one_by_one = [{"instances": [instance(part, int(row))]} for row in rows]
+        return [*one_by_one, {"instances": [instance(part, int(row)) for row in rows[:3]]}]
 
     def samples(self, data: Split) -> Samples:
+        if data.facts.get(OWN):
+            part = mixed(data.test, SAMPLES)
+            requests = [{"instances": [instance(part, row)]} for row in range(SAMPLES)]
+            shown = tuple({"request": one, "about": MADE, "before": []} for one in requests)
+            return Samples(shown, data.names)
         return Samples(tuple(self.sample(data, int(row)) for row in self.shown(data)), data.names)
 
 

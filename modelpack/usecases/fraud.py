@@ -17,14 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
+from modelpack.owndata.reading import enough, optional
+from modelpack.owndata.schema import Field, OwnData, Table
 from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
 from modelpack.tabular import measures
-from modelpack.tabular.frame import BINARY, Column, Number, Part, Split, by_time, joined, spread
+from modelpack.tabular.frame import BINARY, Column, Number, Part, Split, by_time, joined, kept_here, spread
 from modelpack.tabular.usecase import SAMPLES, TabularUseCase, instance
 from modelpack.usecases.base import Baseline, Evaluation
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from modelpack.tabular.selection import Candidate
 
 PACKAGE = DataPackage(
@@ -47,6 +51,33 @@ FALSE_DECLINE_COST = 10.0
 MOST_FALSE_DECLINES = 0.001
 """The guard: no threshold that declines more than one good payment in a thousand."""
 LOW_RATE = 0.001
+FEWEST_FRAUDS = 10
+"""In each part of a user's own payments."""
+
+
+OWN = OwnData(
+    (
+        Table(
+            "payments",
+            "one line for each card payment",
+            (
+                Field("time", "time", "when it was made"),
+                Field("amount", "number", "how much, in the shop's money", low=0),
+                Field("fraud", "yes", "1 for a fraud, as known afterwards"),
+                *(
+                    Field(f"v{number}", "number", "a number of your own that may tell; default 0", False)
+                    for number in range(1, COMPONENTS + 1)
+                ),
+            ),
+            fewest=2000,
+        ),
+    ),
+    (
+        "In order of time: trained on the first 65 %, compared on the next 15 %, measured on the last 20 %.",
+        f"At least {FEWEST_FRAUDS} frauds in each of these parts; repeated rows count once.",
+        "v1 to v28 become the input `components`, in this order.",
+    ),
+)
 
 
 class Fraud(TabularUseCase):
@@ -56,6 +87,7 @@ class Fraud(TabularUseCase):
     title: ClassVar[str] = "which card payments are frauds"
     epochs: ClassVar[int] = 6
     task: ClassVar[str] = BINARY
+    own_data: ClassVar[OwnData | None] = OWN
     packages: ClassVar[tuple[DataPackage, ...]] = (PACKAGE,)
     columns: ClassVar[tuple[Column, ...]] = (
         Number("amount", log=True),
@@ -80,6 +112,9 @@ class Fraud(TabularUseCase):
             f"({int(data.test.target.sum())} frauds) held out"
         )
         return data
+
+    def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
+        return own(tables["payments"])
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.tabular.boosting import Boosting
@@ -166,6 +201,26 @@ def load(wheel: Path) -> Split:
         components=rows[[f"V{number}" for number in range(1, COMPONENTS + 1)]].to_numpy(np.float32),
         fraud=rows["Class"].to_numpy(np.float32),
     )
+
+
+def own(payments: pd.DataFrame) -> Split:
+    """A user's own payments, as those of the package. Raises TooLittle."""
+    rows = payments.drop_duplicates().sort_values("time", kind="stable")
+    since = rows.time - rows.time.min().normalize()
+    numbers = [optional(rows, f"v{place}", np.zeros(len(rows))) for place in range(1, COMPONENTS + 1)]
+    data = split(
+        seconds=since.dt.total_seconds().to_numpy(np.float64),
+        amount=rows.amount.to_numpy(np.float32),
+        components=np.stack([np.asarray(one, dtype=np.float32) for one in numbers], axis=1),
+        fraud=rows.fraud.to_numpy(np.float32),
+    )
+    for words, part in (
+        ("train on", data.training),
+        ("choose by", data.validation),
+        ("measure on", data.test),
+    ):
+        enough(int(part.target.sum()), FEWEST_FRAUDS, f"frauds to {words}")
+    return kept_here(data)
 
 
 def split(

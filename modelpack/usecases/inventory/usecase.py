@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
+from modelpack.owndata.schema import OwnData
 from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
 from modelpack.tabular import measures
 from modelpack.tabular.frame import AMOUNT, Column, Number, Part, Split, spread
 from modelpack.tabular.usecase import SAMPLES, TabularUseCase, instance
 from modelpack.usecases.base import Baseline, Evaluation
+from modelpack.usecases.inventory import own
 from modelpack.usecases.inventory.data import (
     OLDER,
     TEST_FROM,
@@ -42,6 +44,7 @@ class Inventory(TabularUseCase):
     title: ClassVar[str] = "how much of each product will be ordered next week"
     epochs: ClassVar[int] = 6
     task: ClassVar[str] = AMOUNT
+    own_data: ClassVar[OwnData | None] = own.OWN
     scale: ClassVar[str | None] = "usual_units"
     packages: ClassVar[tuple[DataPackage, ...]] = (SHOP,)
     columns: ClassVar[tuple[Column, ...]] = (
@@ -78,6 +81,9 @@ class Inventory(TabularUseCase):
             f"train and choose, {len(data.test):,} held out"
         )
         return data
+
+    def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
+        return own.load(tables)
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.tabular.boosting import Boosting

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
+from modelpack.owndata.schema import OwnData
 from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
 from modelpack.tabular import measures
 from modelpack.tabular.frame import AMOUNT, Category, Column, Number, Part, Split, joined, spread
 from modelpack.tabular.usecase import SAMPLES, TabularUseCase, instance
 from modelpack.usecases.base import Baseline, Evaluation, Signature, Tensor
+from modelpack.usecases.pricing import own
 from modelpack.usecases.pricing.data import PAST, PLANNED, TEST_FROM, VALIDATION_FROM, WEEKS, load, split
 from modelpack.usecases.recommendation.data import PACKAGE
 
@@ -33,6 +35,7 @@ class Pricing(TabularUseCase):
     title: ClassVar[str] = "what sells at which price, and which price to set"
     epochs: ClassVar[int] = 10
     task: ClassVar[str] = AMOUNT
+    own_data: ClassVar[OwnData | None] = own.OWN
     scale: ClassVar[str | None] = "usual_units"
     output: ClassVar[str] = "units_at_price"
     packages: ClassVar[tuple[DataPackage, ...]] = (PACKAGE,)
@@ -65,6 +68,9 @@ class Pricing(TabularUseCase):
         counts = len(np.unique(data.test.inputs["product"])), len(data.training), len(data.test)
         progress.note("{:,} products; {:,} product-weeks to train, {:,} held out".format(*counts))
         return data
+
+    def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
+        return own.load(tables)
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.tabular.boosting import Boosting

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from modelpack.errors import BadInput
 from modelpack.home import Home
 from modelpack.metrics import auc, hits, ndcg_at_k, recall_at_k
+from modelpack.owndata.schema import OwnData
 from modelpack.packages import fetch
 from modelpack.progress import Progress
 from modelpack.sources.safetensors import read_metadata
@@ -29,6 +30,7 @@ from modelpack.usecases.base import (
     UseCase,
 )
 from modelpack.usecases.recommendation import data as purchases
+from modelpack.usecases.recommendation import own
 from modelpack.usecases.recommendation.data import (
     HISTORY,
     LAST_TRAINING_WEEK,
@@ -67,6 +69,7 @@ class Recommendation(UseCase[Purchases]):
         "half-weights",
     )
     packages = (PACKAGE,)
+    own_data: ClassVar[OwnData | None] = own.OWN
     split = (
         f"by time: trained on baskets of weeks 1-{LAST_TRAINING_WEEK} of 2017, measured on every basket of weeks "
         f"{LAST_TRAINING_WEEK + 1}-{LAST_WEEK}"
@@ -89,6 +92,9 @@ class Recommendation(UseCase[Purchases]):
             f"{len(data.catalogue):,} products; {len(data.held_out):,} baskets held out"
         )
         return data
+
+    def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Purchases:
+        return own.load(tables)
 
     def train(self, data: Purchases, spec: TrainSpec, progress: Progress) -> Recommender:
         from modelpack.usecases.recommendation.architectures import trained
@@ -160,6 +166,9 @@ class Recommendation(UseCase[Purchases]):
         return requests(data, spread(data.held_out, count))
 
     def golden(self, data: Purchases) -> Sequence[Mapping[str, Any]]:
+        if isinstance(data, own.OwnPurchases):
+            strangers = own.made(data)
+            return [*({"instances": [one]} for one in strangers), {"instances": strangers[:3]}]
         chosen = last_baskets(data, GOLDEN_HOUSEHOLDS)
         bodies = [{"instances": [instance(data, basket)]} for basket in chosen]
         stranger = {"household": 0, "history": instance(data, chosen[0])["history"][-5:]}
@@ -170,8 +179,12 @@ class Recommendation(UseCase[Purchases]):
         ]
 
     def samples(self, data: Purchases) -> Samples:
+        if isinstance(data, own.OwnPurchases):
+            shown = tuple(shown_as(data, one, "a made stranger") for one in own.made(data))
+        else:
+            shown = tuple(sample(data, basket) for basket in last_baskets(data, SAMPLE_HOUSEHOLDS))
         return Samples(
-            requests=tuple(sample(data, basket) for basket in last_baskets(data, SAMPLE_HOUSEHOLDS)),
+            requests=shown,
             names={str(product): data.names[product] for product in data.catalogue.tolist()},
         )
 
@@ -247,6 +260,11 @@ def instance(data: Purchases, basket: int) -> dict[str, Any]:
 def sample(data: Purchases, basket: int) -> dict[str, Any]:
     """A request to show: its body, whom it is about, and what they buy most."""
     one = instance(data, basket)
+    return shown_as(data, one, f"household {one['household']}")
+
+
+def shown_as(data: Purchases, one: dict[str, Any], about: str) -> dict[str, Any]:
+    """A request with whom it is about and what they buy most."""
     usual = Counter(one["history"]).most_common(SHOWN_BEFORE)
     names = [data.names[product] for product, _ in usual]
-    return {"request": {"instances": [one]}, "about": f"household {one['household']}", "before": names}
+    return {"request": {"instances": [one]}, "about": about, "before": names}

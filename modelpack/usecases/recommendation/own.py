@@ -1,0 +1,82 @@
+"""A shop's own purchases in place of Complete Journey's: the same baskets, the same split by weeks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelpack.owndata.reading import enough, optional
+from modelpack.owndata.schema import Field, OwnData, Table
+from modelpack.usecases.recommendation.data import LAST_TRAINING_WEEK, Ids, Purchases, split
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HELD_OUT_SHARE = 0.08
+"""Of the weeks, the last; at least one."""
+FEWEST_WEEKS, FEWEST_PRODUCTS, FEWEST_TRAINING, FEWEST_HELD_OUT = 8, 50, 500, 200
+MADE, MADE_LENGTH = 8, 20
+
+OWN = OwnData(
+    (
+        Table(
+            "purchases",
+            "one line for each product in a basket",
+            (
+                Field("customer", "whole", "who bought", low=1),
+                Field("product", "whole", "what was bought", low=1),
+                Field("time", "time", "when"),
+                Field("basket", "text", "which lines were bought together; default: a customer's day", False),
+                Field("name", "text", "the product in words, for `predict`", False),
+            ),
+            fewest=1000,
+        ),
+    ),
+    (
+        f"The last {HELD_OUT_SHARE:.0%} of the weeks are held out (at least one); at least {FEWEST_WEEKS} weeks.",
+        "A product bought fewer than 20 times in training weeks is not recommended.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class OwnPurchases(Purchases):
+    """Purchases of which no household's history may leave this machine."""
+
+
+def load(tables: Mapping[str, pd.DataFrame]) -> OwnPurchases:
+    """Baskets and split. Raises TooLittle."""
+    lines = tables["purchases"]
+    day = lines.time.dt.normalize()
+    week = ((day - day.min()).dt.days // 7).to_numpy(np.int64)
+    weeks = int(week.max()) + 1
+    enough(weeks, FEWEST_WEEKS, "weeks of purchases")
+    held = max(1, round(weeks * HELD_OUT_SHARE))
+    shifted = week - (weeks - held - 1) + LAST_TRAINING_WEEK
+    basket = optional(lines, "basket", day.dt.strftime("%Y%m%d"))
+    lines = lines.assign(week=shifted, place=basket.factorize(sort=True)[0])
+    lines = lines.sort_values(["customer", "time", "place", "product"], kind="stable")
+    first = lines.drop_duplicates("product")
+    words = optional(first, "name", first["product"].astype(str))
+    found = split(
+        household=lines.customer.to_numpy(np.int64),
+        basket=lines.place.to_numpy(np.int64),
+        product=lines["product"].to_numpy(np.int64),
+        week=lines.week.to_numpy(np.int64),
+        names={int(one): str(word) for one, word in zip(first["product"], words, strict=True)},
+    )
+    enough(len(found.catalogue), FEWEST_PRODUCTS, "products bought 20 times in training weeks")
+    enough(len(found.training), FEWEST_TRAINING, "baskets with ten purchases before them to train on")
+    enough(len(found.held_out), FEWEST_HELD_OUT, "such baskets to measure on")
+    return OwnPurchases(**vars(found))
+
+
+def made(data: Purchases) -> list[dict[str, Any]]:
+    """Requests of strangers with histories drawn from the catalogue: nobody's, and fit to be shown."""
+    generator = np.random.default_rng(0)
+    chance = data.bought / data.bought.sum()
+    drawn: Sequence[Ids] = [generator.choice(data.catalogue, MADE_LENGTH, p=chance) for _ in range(MADE)]
+    return [{"household": 0, "history": one.tolist()} for one in drawn]
