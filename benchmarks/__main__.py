@@ -1,6 +1,7 @@
 """`python -m benchmarks [name ...]`: run benchmarks and write benchmarks/results/<name>.json.
 
 Each is a module of this folder with `measure() -> dict`. Figures are medians; comparisons are paired and interleaved.
+One that may have `lacks() -> str` says there why it cannot be measured on this machine, and is then passed over.
 """
 
 from __future__ import annotations
@@ -49,16 +50,20 @@ def machine() -> dict[str, object]:
 
 
 def main(names: list[str]) -> int:
-    known = [
-        found.name for found in pkgutil.iter_modules(benchmarks.__path__) if not found.name.startswith("_")
-    ]
+    every = (found.name for found in pkgutil.iter_modules(benchmarks.__path__))
+    known = [name for name in every if not name.startswith("_") and not name.endswith("_program")]
+    passed_over = 0
     for name in names or known:
         if name not in known:
             print(f"no benchmark {name!r}; known: {', '.join(known)}", file=sys.stderr)
             return 2
         print(f"--- {name}", file=sys.stderr)
-        here = machine()
-        figures = importlib.import_module(f"benchmarks.{name}").measure()
+        module, here = importlib.import_module(f"benchmarks.{name}"), machine()
+        if why := getattr(module, "lacks", str)():
+            print(f"{name}: {why}", file=sys.stderr)
+            passed_over += 1
+            continue
+        figures = module.measure()
         document = {
             "benchmark": name,
             "taken": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -69,7 +74,7 @@ def main(names: list[str]) -> int:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
         print(json.dumps(figures, indent=1))
-    return 0
+    return 1 if names and passed_over else 0
 
 
 if __name__ == "__main__":
