@@ -58,7 +58,8 @@ class Graph:
         for name, array in rows.items():
             inputs[name].update_inplace(array)
         self.session.run_with_iobinding(binding, options)
-        return [value.numpy() for value in outputs]
+        # on the CPU numpy() is a view of the fixed buffer
+        return [value.numpy().copy() for value in outputs]
 
     def bind(self, rows: Arrays, count: int) -> tuple[Any, Arrays, list[Any], Any]:
         """Fixed buffers for this many rows; each number of rows is a graph of its own."""
