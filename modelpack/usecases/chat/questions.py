@@ -131,7 +131,10 @@ def in_scope(tables: Tables, half: int) -> tuple[str, ...]:
     """Texts that must not be refused and name no order: our own questions, and why people call a shop (the
     package's own training and test tasks)."""
     own = tuple(one.text for one in questions(tables, half) if not one.customer)
-    return (*own, *tables.calls["retail"]["train" if half == CALIBRATION else "test"])
+    calls = tables.calls["retail"]
+    if half == CALIBRATION:
+        return (*own, *calls["train"])
+    return (*own, *(text for text in calls["test"] if text not in set(calls["train"])))
 
 
 def out_of_scope(tables: Tables, half: int) -> tuple[str, ...]:

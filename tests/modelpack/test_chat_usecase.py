@@ -1,0 +1,153 @@
+"""The use case chat: data without leaks, the published model, and that facts make its answers right."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelpack.answers import answers
+from modelpack.draft import TORCH, Draft
+from modelpack.errors import BadInput
+from modelpack.home import Home
+from modelpack.packages import fetch
+from modelpack.passes.base import Workshop, passes
+from modelpack.progress import Silent
+from modelpack.runtimes.base import CUDA, runtime_for
+from modelpack.spec import TrainSpec
+from modelpack.usecases.base import usecases
+from modelpack.usecases.chat import questions, service, shop
+from modelpack.usecases.chat.questions import CALIBRATION, HELD_OUT
+from modelpack.usecases.chat.service import Service
+from modelpack.usecases.chat.usecase import Chat
+
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    root = tmp_path_factory.mktemp("home")
+    return Home(root, pathlib.Path(os.environ.get("ECOMDEPLOY_CACHE", root / "cache")))
+
+
+@pytest.fixture(scope="module")
+def tables(home: Home) -> shop.Tables:
+    return shop.read(fetch(shop.SHOP, home, Silent()))
+
+
+@pytest.fixture(scope="module")
+def data(home: Home) -> Service:
+    return Chat().prepare(home, Silent())
+
+
+@pytest.fixture(scope="module")
+def trained(data: Service, tmp_path_factory: pytest.TempPathFactory) -> Draft:
+    usecase = Chat()
+    path = tmp_path_factory.mktemp("trained") / "model.safetensors"
+    usecase.save(usecase.train(data, TrainSpec(epochs=1, seed=1), Silent()), path)
+    return Draft(TORCH, path)
+
+
+def few(data: Service, count: int = 4) -> Service:
+    """The same with `count` questions."""
+    return dataclasses.replace(data, asked=data.asked[:: len(data.asked) // count][:count])
+
+
+def test_the_shop(tables: shop.Tables) -> None:
+    assert (len(tables.products), len(tables.customers), len(tables.orders)) == (50, 500, 1000)
+    sentences = shop.sentences(tables)
+    assert "Cancel pending order: An order can only be cancelled if its status is 'pending'." in sentences
+    assert not any("agent" in sentence.lower() or "you " in sentence.lower() for sentence in sentences)
+    # nothing of a customer or an order is in what anyone may be told
+    told = " ".join(sentences)
+    assert not any(number in told for number in tables.orders)
+    assert not any(
+        one["email"] in told or one["address"]["address1"] in told for one in tables.customers.values()
+    )
+    order = shop.orders(tables)["#W2611340"]
+    assert (order["customer"], order["postal_code"]) == (
+        "james_li_5688",
+        tables.customers["james_li_5688"]["address"]["zip"],
+    )
+
+
+def test_nothing_held_out_was_calibrated_on(tables: shop.Tables) -> None:
+    halves = [questions.questions(tables, half) for half in (CALIBRATION, HELD_OUT)]
+    texts = [{one.text for one in half} for half in halves]
+    assert not texts[0] & texts[1]
+    groups = [{one.group for one in half if one.kind != "policy"} for half in halves]
+    assert not groups[0] & groups[1]
+    for pick in (questions.in_scope, questions.out_of_scope):
+        assert not set(pick(tables, CALIBRATION)) & set(pick(tables, HELD_OUT))
+    assert len(halves[1]) == len({(one.text, one.customer) for one in halves[1]}) == 66
+
+
+def test_every_answer_is_in_the_facts_of_its_question(tables: shop.Tables, data: Service) -> None:
+    """What is asked can be answered: for most questions, the facts that the model sees say what is wanted."""
+    talk, _ = service.conversation(data, nothing)
+    told = [" ".join(talk.plan(one.text, one.customer, one.postal_code).facts) for one in data.asked]
+    there = [all(value in said for value in one.wanted) for one, said in zip(data.asked, told, strict=True)]
+    assert np.mean(there) > 0.8
+
+
+def test_refusals(data: Service) -> None:
+    talk, _ = service.conversation(data, nothing)
+    figures = service.refusals(data, talk)
+    assert figures["refused_out_of_scope"] > 0.7
+    assert figures["refused_in_scope"] < 0.05
+
+
+def test_orders_are_told_to_their_own_customers_only(tables: shop.Tables, data: Service) -> None:
+    talk, _ = service.conversation(data, nothing)
+    customers = sorted(tables.customers)
+    for number, order in list(tables.orders.items())[::25]:
+        own = tables.customers[order["user_id"]]
+        asking = f"Where is my order {number}?"
+        assert talk.plan(asking, own["user_id"], own["address"]["zip"]).route == "order"
+        other = tables.customers[next(name for name in customers if name != own["user_id"])]
+        if other["address"]["zip"] != own["address"]["zip"]:
+            assert talk.plan(asking, other["user_id"], other["address"]["zip"]).route == "identify"
+            assert talk.plan(asking, own["user_id"], other["address"]["zip"]).route == "identify"
+        assert talk.plan(asking).route == "identify"
+
+
+def test_the_published_model_speaks(data: Service, trained: Draft) -> None:
+    """Weights, rotary positions and tokenizer fit together: it would babble if one did not."""
+    run = runtime_for(TORCH).open(trained, Chat())
+    talk, _ = service.conversation(data, run)
+    prompt = list(talk.prompt("What is the capital of France?"))
+    tokens = run({"ids": np.array([prompt])})["tokens"][0]
+    assert "Paris" in decoded(data, tokens)
+
+
+def test_the_pack_answers_like_the_model_and_better_than_without_facts(
+    data: Service, trained: Draft, tmp_path: pathlib.Path
+) -> None:
+    usecase, some = Chat(), few(data, 6)
+    draft = passes().get("onnx").apply(trained, Workshop(usecase, {}, tmp_path / "onnx"))
+    reference, run = runtime_for(TORCH).open(trained, usecase), runtime_for(draft.format).open(draft, usecase)
+    one, other = usecase.evaluate(reference, some), usecase.evaluate(run, some)
+    np.testing.assert_array_equal(one.ranked, other.ranked)
+    alone, _ = usecase.baselines(some)
+    assert other.values.mean() > alone.evaluation.values.mean()
+    assert other.more["tokens_per_cpu_s"] > one.more["tokens_per_cpu_s"]
+    assert answers(usecase, reference, some) == answers(usecase, run, some)
+
+
+def test_a_gpu_runtime_refuses(trained: Draft, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(BadInput, match="does not run language models"):
+        runtime_for("onnx", CUDA).open(Draft("onnx", tmp_path / "model.onnx"), usecases().get("chat"))
+
+
+def decoded(data: Service, tokens: Any) -> str:
+    from tokenizers import Tokenizer
+
+    return str(Tokenizer.from_buffer(data.tokenizer).decode(tokens[tokens >= 0].tolist()))
+
+
+nothing: Callable[[Any], Any] = dict
