@@ -9,7 +9,7 @@ WORKERS ?= 2
 # A file at a time, in the order of tests/conftest.py: what a file's fixtures made is made once.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-fast test-sagemaker test-keras check lint types arrows format install clean bench facts
+.PHONY: help demo test test-fast test-sagemaker test-keras test-gpu check lint types arrows format install clean bench facts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -55,6 +55,9 @@ $(VENV_KERAS)/.installed: $(VENV)/.installed
 
 test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and transformers, brought in by ONNX
 	@$(VENV_KERAS)/bin/python -m pytest --slow tests/modelpack/test_keras.py tests/modelpack/test_hostile.py
+
+test-gpu: $(VENV)/.installed ## a GPU pack without a GPU: fetches 1.6 GB; see docs/gpu.md
+	@ECOMDEPLOY_TEST_GPU=1 $(BIN)/python -m pytest --slow tests/scenarios/test_gpu.py
 
 check: lint types arrows ## what CI runs besides the tests
 

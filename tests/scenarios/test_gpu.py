@@ -1,0 +1,44 @@
+"""A GPU pack on a machine without a GPU: packed, checked, up in the local cloud, and refused where it must be.
+
+Its wheels are 1.6 GB, and the image as much again in the store and in the registry, and unpacked: so it runs where it is
+asked for by name (`make test-gpu`), not on every run of CI. What the pack rests on is tested with made-up wheels in
+tests/modelpack/test_image_gpu.py, test_cuda_kernels.py, test_server_hardware.py and tests/stacks/test_hardware.py.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from typed import Terminal
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.network,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(
+        os.environ.get("ECOMDEPLOY_TEST_GPU") != "1", reason="fetches 1.6 GB: `make test-gpu` asks for it"
+    ),
+]
+
+
+def test_recommendation_for_a_gpu_instance(terminal: Terminal) -> None:
+    terminal.type("init", "recommendation", "shop")
+    shop = terminal.into("shop")
+    shop.edit(r"epochs: \d+", "epochs: 1, architecture: one-stage")
+    shop.edit(r"instance: ml\.c7i\.xlarge", "instance: ml.g6.xlarge")
+    packed = shop.type("pack", "--json").json
+    record = packed["record"]
+    assert record["needs"]["cuda"] == "13.0"
+    assert 89 in record["needs"]["kernels"]["cubins"]
+    assert "answered right by the image's own layers, through the CPU provider" in record["golden"]
+    assert record["chosen"]["usd_per_million"] is None
+    up = shop.type("up", "--json").json
+    assert up["verified"]
+    assert any("the local cloud has no GPU" in note for note in up["notes"])
+    assert shop.type("predict", "--json").json["predictions"]
+
+    shop.edit(r"instance: ml\.g6\.xlarge", "instance: ml.p6-b200.48xlarge")
+    refused = shop.type("plan", expect=2)
+    assert "compute capability 10.0" in refused.err
+    assert "ecomdeploy.yaml:" in refused.err
