@@ -61,10 +61,11 @@ class Text(msgspec.Struct, frozen=True):
 
 class Decoding(msgspec.Struct, frozen=True):
     """The model file is one step of a language model, and the server loops: until the token `end`, or `most_new`
-    tokens."""
+    tokens. `ahead`: how many tokens are guessed from the text so far and checked in one step."""
 
     end: int
     most_new: int
+    ahead: int = 0
 
 
 class Chat(msgspec.Struct, frozen=True):

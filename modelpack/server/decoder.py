@@ -20,6 +20,8 @@ from modelpack.server.runtime import Arrays, InvalidInput
 
 NOTHING = -1
 """Fills up prompts and answers at their ends, where several stand in one array."""
+MATCHES = (3, 2)
+"""How many last tokens must have stood before, the longest first, for a guess."""
 CACHE = ("keys.", "values.")
 """How the graph's caches are called; after the step they are the outputs of the same names with `.next`."""
 
@@ -57,15 +59,18 @@ class Decoder:
         """The most tokens of a prompt that leave room for a whole answer."""
         return self.longest - self.decoding.most_new
 
-    def step(self, ids: Sequence[int], past: int) -> NDArray[np.float32]:
-        """What may follow the last of `ids`: logits (vocabulary,). `past` tokens lie in the caches."""
+    def step(self, ids: Sequence[int], past: int, wanted: int = 1) -> NDArray[np.float32]:
+        """What may follow the `wanted` last of `ids`: logits (wanted, vocabulary). `past` tokens lie in the caches."""
         total = past + len(ids)
         bind: Any = self._binding.bind_cpu_input
+        # bound anew: the rows that are answered differ from step to step
+        self._binding.bind_output("logits")
         bind("ids", np.array([ids], np.int64))
+        bind("wanted", np.array([wanted], np.int64))
         bind("seen", np.array([total - 1], np.int32))
         bind("total", np.array([total], np.int32))
         self._session.run_with_iobinding(self._binding)
-        logits: NDArray[np.float32] = self._binding.get_outputs()[0].numpy()[0]
+        logits: NDArray[np.float32] = self._binding.get_outputs()[0].numpy()
         return logits
 
     def tokens(self, prompt: Sequence[int], most: int | None = None) -> Iterator[int]:
@@ -76,14 +81,22 @@ class Decoder:
         if not 0 < len(prompt) < self.longest:
             raise InvalidInput(f"a prompt of {len(prompt)} tokens; 1 to {self.longest - 1} are possible")
         bounds = [self.decoding.most_new, self.longest - len(prompt), *([] if most is None else [most])]
-        given, past = list(prompt), 0
-        for _ in range(min(bounds)):
-            token = int(self.step(given, past).argmax())
-            if token == self.decoding.end:
-                return
-            yield token
-            past += len(given)
-            given = [token]
+        text, past, left, guess = list(prompt), 0, min(bounds), list[int]()
+        while left:
+            given = [*text[past:], *guess]
+            found = self.step(given, past, 1 + len(guess)).argmax(axis=1).tolist()
+            past = len(text)
+            # a guess holds as long as the model would have said the same; what it says after the last one is free
+            for place, token in enumerate(found[:left]):
+                if token == self.decoding.end:
+                    return
+                yield token
+                text.append(token)
+                left -= 1
+                if place == len(guess) or token != guess[place]:
+                    break
+                past += 1
+            guess = guessed(text, min(self.decoding.ahead, left - 1))
 
     def run(self, feeds: Arrays) -> Arrays:
         """`ids` (prompts, tokens) -> `tokens` (prompts, most_new), both filled up with `NOTHING`."""
@@ -92,6 +105,20 @@ class Decoder:
             found = list(self.tokens(ids[ids != NOTHING].tolist()))
             answers[row, : len(found)] = found
         return {"tokens": answers}
+
+
+def guessed(text: Sequence[int], most: int) -> list[int]:
+    """What may come next because it came before: what followed the last tokens where they stood earlier; at most
+    `most` tokens. An answer from facts repeats them. Source: prompt lookup decoding, a speculative decoding (Leviathan
+    et al., arXiv:2211.17192) without a second model: https://github.com/apoorvumang/prompt-lookup-decoding."""
+    if most < 1:
+        return []
+    for length in MATCHES:
+        last = list(text[-length:])
+        for begin in range(len(text) - length - 1, -1, -1):
+            if list(text[begin : begin + length]) == last:
+                return list(text[begin + length : begin + length + most])
+    return []
 
 
 def load(decoding: Decoding, path: Path, threads: int) -> Decoder:

@@ -15,7 +15,7 @@ from modelpack.errors import BadInput
 from modelpack.passes.base import Workshop
 from modelpack.passes.nbits_exact import NBitsExact, in_steps
 from modelpack.server.contract import Decoding, Unfit
-from modelpack.server.decoder import Decoder, load
+from modelpack.server.decoder import Decoder, guessed, load
 from modelpack.server.runtime import InvalidInput
 from modelpack.sources.onnx import write
 from modelpack.sources.safetensors import read_metadata
@@ -54,7 +54,7 @@ def test_the_graph_steps_like_the_model(model: Any, graph: pathlib.Path) -> None
         cache, past = model.empty(), 0
         for piece in ([5, 6, 7, 8], [9], [10, 11, 12], [13]):
             wanted = model.step(torch.tensor(piece), past, cache).numpy()
-            np.testing.assert_allclose(decoder.step(piece, past), wanted, rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(decoder.step(piece, past), wanted[None], rtol=1e-3, atol=1e-4)
             past += len(piece)
 
 
@@ -149,6 +149,49 @@ def small_gguf(kind: int = gguf.Q4_1) -> tuple[bytes, np.ndarray[Any, Any]]:
     return head + b"".join(blocks), values.reshape(2, 64)
 
 
+def test_guessing_ahead_changes_nothing(model: Any, graph: pathlib.Path) -> None:
+    """Whatever is guessed, the tokens are those of the plain loop."""
+    plain = Decoder(Decoding(end=-5, most_new=40), graph, 1)
+    random = np.random.default_rng(2)
+    for ahead in (1, 3, 6):
+        guessing = Decoder(Decoding(end=-5, most_new=40, ahead=ahead), graph, 1)
+        for _ in range(8):
+            prompt = random.integers(3, 9, random.integers(1, 60)).tolist()
+            wanted = list(plain.tokens(prompt))
+            assert list(guessing.tokens(prompt)) == wanted
+            assert list(guessing.tokens(prompt, most=5)) == wanted[:5]
+    first = wanted[3]
+    ending = Decoder(Decoding(end=first, most_new=40, ahead=6), graph, 1)
+    assert list(ending.tokens(prompt)) == wanted[: wanted.index(first)]
+
+
+class Counting(Decoder):
+    """No model: after a token comes the next of a round of five."""
+
+    def __init__(self, ahead: int) -> None:
+        self.decoding, self.longest, self.steps = Decoding(end=-5, most_new=40, ahead=ahead), 99, 0
+
+    def step(self, ids: Any, past: int, wanted: int = 1) -> Any:
+        self.steps += 1
+        return np.eye(5, dtype=np.float32)[[(one + 1) % 5 for one in ids[-wanted:]]]
+
+
+def test_good_guesses_save_steps() -> None:
+    plain, ahead = Counting(0), Counting(6)
+    assert list(plain.tokens([0])) == list(ahead.tokens([0])) == [(one + 1) % 5 for one in range(40)]
+    assert plain.steps == 40
+    assert ahead.steps < 14
+
+
+def test_a_guess_is_what_followed_before() -> None:
+    assert guessed([1, 2, 3, 4, 5, 9, 2, 3], 3) == [4, 5, 9]
+    assert guessed([7, 2, 3, 4, 1, 2, 3, 5, 0, 2, 3], 1) == [5]
+    assert guessed([1, 2, 3, 4, 0, 2, 3, 5, 1, 2, 3], 1) == [4]
+    assert guessed([1, 2, 3], 5) == []
+    assert guessed([1, 2, 1, 2], 0) == []
+    assert guessed([], 4) == []
+
+
 @pytest.mark.parametrize("kind", [gguf.Q4_1, gguf.Q8_0])
 def test_gguf(kind: int) -> None:
     content, values = small_gguf(kind)
@@ -207,7 +250,7 @@ def test_the_pass_keeps_what_the_layers_compute(tmp_path: pathlib.Path) -> None:
     before = write(model.own_graph(), tmp_path / "before")
     after = NBitsExact().apply(before, workshop(tmp_path / "after"))
     assert after.size_mb < 0.6 * before.size_mb
-    one, other = (Decoder(DECODING, draft.path, 1).step(PROMPTS[1], 0) for draft in (before, after))
+    one, other = (Decoder(DECODING, draft.path, 1).step(PROMPTS[1], 0)[0] for draft in (before, after))
     assert np.corrcoef(one, other)[0, 1] > 0.99
     # what differs are activations rounded to 8 bits; with those in float32 nothing does
     graph = onnx.load(str(after.path))
@@ -215,7 +258,7 @@ def test_the_pass_keeps_what_the_layers_compute(tmp_path: pathlib.Path) -> None:
     assert len(changed) == 8
     for attribute in (one for node in changed for one in node.attribute if one.name == "accuracy_level"):
         attribute.i = 1
-    exact = Decoder(DECODING, write(graph, tmp_path / "exact").path, 1).step(PROMPTS[1], 0)
+    exact = Decoder(DECODING, write(graph, tmp_path / "exact").path, 1).step(PROMPTS[1], 0)[0]
     np.testing.assert_allclose(exact, one, rtol=1e-3, atol=1e-3)
 
 

@@ -57,9 +57,9 @@ class Sheet:
 
 
 def step_graph(model: Llama) -> onnx.ModelProto:
-    """Inputs `ids` (1, tokens), `seen` (1) the places filled after this step less one, `total` () the same in all,
-    `keys.N` and `values.N` (1, groups, longest, size); outputs `logits` (1, vocabulary) and the caches, `keys.N.next`
-    and `values.N.next`, which a caller binds to the same memory."""
+    """Inputs `ids` (1, tokens), `wanted` (1) how many of the last of them are answered, `total` (1) the places filled
+    after this step, `seen` (1) one less, `keys.N` and `values.N` (1, groups, longest, size); outputs `logits` (wanted,
+    vocabulary) and the caches, `keys.N.next` and `values.N.next`, which a caller binds to the same memory."""
     from onnx import TensorProto, helper
 
     shape, sheet = model.shape, Sheet()
@@ -72,9 +72,11 @@ def step_graph(model: Llama) -> onnx.ModelProto:
     )
     for number in range(shape.layers):
         hidden = layer(sheet, hidden, f"layers.{number}", number, numbers, model)
-    last = sheet.weight("last", np.array([-1], np.int64))
-    hidden = sheet.node("Gather", [hidden, last], ["hidden.last"], axis=1)
-    hidden = sheet.node("Squeeze", [hidden, sheet.weight("one", np.array([1], np.int64))], ["hidden.one"])
+    begin = sheet.node("Neg", ["wanted"], ["begin"])
+    end = sheet.weight("end", np.array([np.iinfo(np.int64).max], np.int64))
+    axis = sheet.weight("axis", np.array([1], np.int64))
+    hidden = sheet.node("Slice", [hidden, begin, end, axis], ["hidden.wanted"])
+    hidden = sheet.node("Squeeze", [hidden, sheet.weight("batch", np.array([0], np.int64))], ["hidden.rows"])
     hidden = sheet.norm(hidden, "norm", numbers["norm.weight"], shape.epsilon)
     head = sheet.weight("head.weight", numbers["words.weight"].T)
     sheet.node("MatMul", [hidden, head], ["logits"])
@@ -86,12 +88,13 @@ def step_graph(model: Llama) -> onnx.ModelProto:
         "step",
         [
             value("ids", TensorProto.INT64, [1, "tokens"]),
+            value("wanted", TensorProto.INT64, [1]),
             value("seen", TensorProto.INT32, [1]),
             value("total", TensorProto.INT32, [1]),
             *(value(name, TensorProto.FLOAT, cache) for name in caches),
         ],
         [
-            value("logits", TensorProto.FLOAT, [1, shape.vocabulary]),
+            value("logits", TensorProto.FLOAT, ["wanted", shape.vocabulary]),
             *(value(f"{name}.next", TensorProto.FLOAT, cache) for name in caches),
         ],
         sheet.weights,

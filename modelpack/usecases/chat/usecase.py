@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 END, MOST_NEW, LONGEST = 2, 32, 512
 """The token that ends an answer; tokens of an answer, and of prompt and answer together, at most."""
+AHEAD = 6
+"""Tokens guessed and checked in one step."""
 TIMED = 2
 STRANGER = {"customer": "nobody_nowhere_0000", "postal_code": "00000"}
 ELSEWHERE = "What will the weather be like tomorrow?"
@@ -52,7 +54,7 @@ class Chat(UseCase[Service]):
     packages = (shop.SHOP, shop.MODEL)
     max_batch: ClassVar[int] = 1
     turns: ClassVar[int] = 9
-    decoding: ClassVar[Decoding | None] = Decoding(end=END, most_new=MOST_NEW)
+    decoding: ClassVar[Decoding | None] = Decoding(end=END, most_new=MOST_NEW, ahead=AHEAD)
     chat: ClassVar[Files | None] = Files("shop.json", "orders.json", "tokenizer.json")
     requirements: ClassVar[tuple[str, ...]] = ("tokenizers>=0.21,<1",)
     unneeded = frozenset({"huggingface-hub"})
