@@ -26,7 +26,7 @@ from modelpack.usecases.base import UseCase, usecases
 
 TOOLS = ("numpy", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
 TRAINING_TOOLS = ("numpy", "pandas", "pyarrow", "torch")
-MEASURING = ("usecases", "own", "owndata", "tabular", "passes", "runtimes", "sources", "bench")
+MEASURING = ("usecases", "own", "owndata", "tabular", "passes", "runtimes", "sources", "bench", "server/chat")
 MEASURING_FILES = (
     "answers.py",
     "automatic.py",
@@ -36,6 +36,7 @@ MEASURING_FILES = (
     "inside.py",
     "metrics.py",
     "search.py",
+    "server/decoder.py",
     "server/text.py",
     "trial.py",
     "verdict.py",
