@@ -47,6 +47,10 @@ class Fuse(Pass):
             after = optimized(before, workshop.folder / "whole.onnx")
         if [node.op_type for node in after.graph.node] == [node.op_type for node in before.graph.node]:
             raise ValueError("no operators to join")
+        used = {node.domain for node in after.graph.node} | {function.domain for function in after.functions}
+        kept = [one for one in after.opset_import if one.domain in used | {""}]
+        del after.opset_import[:]
+        after.opset_import.extend(kept)
         return write(after, workshop.folder)
 
 

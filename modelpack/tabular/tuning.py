@@ -19,8 +19,9 @@ NARROWEST = 4
 NARROWEST_EMBEDDING = 2
 FROM_TREES = (64, 32)
 """Hidden widths of a student whose teacher has no layers of its own to go by."""
-TUNING = Dense(learning_rate=1e-3, batch=512)
-LEARNING = Dense(learning_rate=3e-3, batch=512)
+TUNING, LEARNING = Dense(learning_rate=1e-3), Dense(learning_rate=3e-3)
+FEWEST_STEPS, BATCHES = 100, (32, 512)
+"""Steps an epoch has at least, as far as batches of that many rows go."""
 ROWS_AT_ONCE = 4096
 
 
@@ -111,6 +112,7 @@ def tune(
     """Train the model in place on `part`; towards the teacher's answers too where there is one."""
     with repeatable(seed):
         wanted = None if teacher is None else taught(teacher.eval(), part)
-        rates = TUNING if teacher is None else LEARNING
+        batch = min(max(len(part) // FEWEST_STEPS, BATCHES[0]), BATCHES[1])
+        rates = replace(TUNING if teacher is None else LEARNING, batch=batch)
         fit(model, part, rates, epochs, np.random.default_rng(seed), progress, wanted)
         model.eval()

@@ -86,6 +86,7 @@ class Fraud(TabularUseCase):
     name: ClassVar[str] = "fraud"
     title: ClassVar[str] = "which card payments are frauds"
     epochs: ClassVar[int] = 6
+    metric_drop: ClassVar[float] = 0.01
     task: ClassVar[str] = BINARY
     own_data: ClassVar[OwnData | None] = OWN
     packages: ClassVar[tuple[DataPackage, ...]] = (PACKAGE,)

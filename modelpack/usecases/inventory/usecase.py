@@ -43,6 +43,7 @@ class Inventory(TabularUseCase):
     name: ClassVar[str] = "inventory"
     title: ClassVar[str] = "how much of each product will be ordered next week"
     epochs: ClassVar[int] = 6
+    metric_drop: ClassVar[float] = 0.005
     task: ClassVar[str] = AMOUNT
     own_data: ClassVar[OwnData | None] = own.OWN
     scale: ClassVar[str | None] = "usual_units"

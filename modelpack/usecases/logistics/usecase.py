@@ -31,6 +31,7 @@ class Logistics(TabularUseCase):
     name: ClassVar[str] = "logistics"
     title: ClassVar[str] = "which shipments will be late"
     epochs: ClassVar[int] = 2
+    metric_drop: ClassVar[float] = 0.005
     task: ClassVar[str] = BINARY
     packages: ClassVar[tuple[DataPackage, ...]] = (PACKAGE,)
     columns: ClassVar[tuple[Column, ...]] = (

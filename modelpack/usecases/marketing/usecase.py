@@ -36,6 +36,7 @@ class Marketing(TabularUseCase):
     name: ClassVar[str] = "marketing"
     title: ClassVar[str] = "which households will redeem a coupon"
     epochs: ClassVar[int] = 8
+    metric_drop: ClassVar[float] = 0.01
     task: ClassVar[str] = BINARY
     packages: ClassVar[tuple[DataPackage, ...]] = (PACKAGE,)
     columns: ClassVar[tuple[Column, ...]] = (

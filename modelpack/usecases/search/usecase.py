@@ -51,6 +51,7 @@ class Search(UseCase[Shop]):
     name: ClassVar[str] = "search"
     title: ClassVar[str] = "which products a text means"
     epochs: ClassVar[int] = 1
+    metric_drop: ClassVar[float] = 0.01
     passes: ClassVar[tuple[str, ...]] = ("onnx", "int8", "smooth-int8", "embedding-rows-int8")
     packages = (SHOP, ENCODER)
     packages_with_own = (ENCODER,)

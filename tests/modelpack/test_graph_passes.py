@@ -1,0 +1,149 @@
+"""Static int8, fusion and 16-bit storage on small graphs: what they write, the same bytes, the same answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from tables import COLUMNS, MadeAmount, split
+from tiny_usecase import Tiny
+
+from modelpack.draft import ONNX, TORCH, Draft
+from modelpack.packages import sha256_of
+from modelpack.passes.base import Pass, Workshop
+from modelpack.passes.fuse import Fuse
+from modelpack.passes.half_weights import HalfWeights
+from modelpack.passes.onnx import OnnxExport
+from modelpack.passes.static_int8 import StaticInt8
+from modelpack.progress import Silent
+from modelpack.runtimes.onnxruntime import OnnxRuntime
+from modelpack.sources.onnx import write
+from modelpack.tabular import training
+from modelpack.tabular.frame import AMOUNT
+from modelpack.tabular.training import Dense
+
+USECASE, DATA = MadeAmount(), split(AMOUNT)
+
+
+def workshop(folder: Path) -> Workshop:
+    return Workshop(USECASE, USECASE.examples(DATA, 64), folder, USECASE.calibration(DATA))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Draft:
+    folder = tmp_path_factory.mktemp("model")
+    dense = Dense(hidden=(48, 32))
+    model = training.train(COLUMNS, AMOUNT, DATA.training, dense, 3, 7, Silent(), USECASE.scale)
+    USECASE.save(model, folder / "model.safetensors")
+    return OnnxExport().apply(Draft(TORCH, folder / "model.safetensors"), workshop(folder / "onnx"))
+
+
+def answers(draft: Draft) -> NDArray[Any]:
+    return OnnxRuntime().open(draft, USECASE)(DATA.test.inputs)["prediction"]
+
+
+@pytest.mark.parametrize("one", [StaticInt8(), HalfWeights(), Fuse()])
+def test_the_same_graph_gives_the_same_bytes_and_nearly_the_same_answers(
+    one: Pass, exported: Draft, tmp_path: Path
+) -> None:
+    first, second = (one.apply(exported, workshop(tmp_path / name)) for name in ("a", "elsewhere"))
+    assert [sha256_of(path) for path in first.files.values()] == [
+        sha256_of(path) for path in second.files.values()
+    ]
+    assert set(first.files) == {"model.onnx", "model.bin"}
+    error = np.abs(answers(first) - answers(exported)).mean() / np.abs(answers(exported)).mean()
+    assert error < {"static-int8": 0.05, "half-weights": 1e-3, "fuse": 1e-6}[one.name]
+    assert str(tmp_path).encode() not in first.path.read_bytes()
+
+
+def test_static_int8_stores_a_scale_per_output_channel(exported: Draft, tmp_path: Path) -> None:
+    graph = onnx.load(str(StaticInt8().apply(exported, workshop(tmp_path)).path)).graph
+    kept = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    read = {node.input[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
+    weights = {name: array for name, array in kept.items() if name in read and array.ndim == 2}
+    assert sorted(array.shape for array in weights.values()) == [(1, 32), (32, 48), (48, 10)]
+    for name, array in weights.items():
+        assert array.dtype == np.int8
+        assert np.abs(array).max() <= 64  # 7 bits: AVX2 does not saturate
+        scale = kept[read[name].input[1]]
+        assert scale.shape == (array.shape[0],)
+    assert any(node.op_type == "QuantizeLinear" for node in graph.node)
+
+
+def test_static_int8_needs_something_to_calibrate_on_and_dense_layers(
+    exported: Draft, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="nothing to calibrate on"):
+        StaticInt8().apply(exported, Workshop(USECASE, {}, tmp_path))
+    done = StaticInt8().apply(exported, workshop(tmp_path / "once"))
+    with pytest.raises(ValueError, match="no dense layer with constant float weights"):
+        StaticInt8().apply(done, workshop(tmp_path / "twice"))
+
+
+def test_half_of_the_file_and_a_table_is_cast_after_its_lookup(tmp_path: Path) -> None:
+    table = np.random.default_rng(0).normal(size=(600, 16)).astype(np.float32)
+    large = np.full((16, 32), 1e6, np.float32)
+    dense = np.random.default_rng(1).normal(size=(16, 600)).astype(np.float32)
+    nodes = [
+        helper.make_node("Gather", ["table", "item"], ["row"], "lookup"),
+        helper.make_node("MatMul", ["row", "dense"], ["all"], "dense"),
+        helper.make_node("MatMul", ["row", "large"], ["wide"], "large"),
+        helper.make_node("ReduceMax", ["all"], ["score"], "max", keepdims=0),
+        helper.make_node("ArgMax", ["all"], ["next"], "best", axis=1, keepdims=0),
+    ]
+    inside = helper.make_tensor_value_info("item", TensorProto.INT64, ["batch"])
+    outside = [
+        helper.make_tensor_value_info("next", TensorProto.INT64, ["batch"]),
+        helper.make_tensor_value_info("wide", TensorProto.FLOAT, ["batch", 32]),
+    ]
+    kept = [
+        numpy_helper.from_array(array, name)
+        for name, array in {"table": table, "dense": dense, "large": large}.items()
+    ]
+    graph = helper.make_graph(nodes, "g", [inside], outside, kept)
+    opset = [helper.make_opsetid("", 17)]
+    before = write(helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "before")
+    after = HalfWeights().apply(before, Workshop(Tiny(), {}, tmp_path / "after"))
+    found = onnx.load(str(after.path)).graph
+    kinds = {tensor.name: tensor.data_type for tensor in found.initializer}
+    assert kinds == {
+        "table.half": TensorProto.FLOAT16,
+        "dense.half": TensorProto.FLOAT16,
+        "large": TensorProto.FLOAT,
+    }
+    reads = {node.op_type: list(node.input) for node in found.node if node.op_type == "Gather"}
+    assert reads == {"Gather": ["table.half", "item"]}
+    assert [list(node.input) for node in found.node if node.op_type == "Cast"] == [
+        ["dense.half"],
+        ["row.half"],
+    ]
+    weights = (draft.files["model.bin"].stat().st_size for draft in (after, before))
+    assert next(weights) < 0.6 * next(weights)
+    with pytest.raises(ValueError, match="no float weights"):
+        HalfWeights().apply(after, Workshop(Tiny(), {}, tmp_path / "twice"))
+
+
+def test_an_encoder_gets_one_operator_for_add_and_normalise(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    scale, bias = (rng.normal(size=16).astype(np.float32) for _ in range(2))
+    nodes = [
+        helper.make_node("Add", ["x", "y"], ["sum"], "add"),
+        helper.make_node(
+            "LayerNormalization", ["sum", "scale", "bias"], ["z"], "norm", axis=-1, epsilon=1e-5
+        ),
+    ]
+    shape = ["batch", 4, 16]
+    inside = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
+    outside = [helper.make_tensor_value_info("z", TensorProto.FLOAT, shape)]
+    kept = [numpy_helper.from_array(scale, "scale"), numpy_helper.from_array(bias, "bias")]
+    graph = helper.make_graph(nodes, "g", inside, outside, kept)
+    opset = [helper.make_opsetid("", 17)]
+    before = write(helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "before")
+    after = Fuse().apply(before, Workshop(Tiny(), {}, tmp_path / "after"))
+    assert after.format == ONNX
+    assert [node.op_type for node in onnx.load(str(after.path)).graph.node] == ["SkipLayerNormalization"]

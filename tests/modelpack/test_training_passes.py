@@ -1,0 +1,237 @@
+"""Passes that train: pruned and distilled models on made rows with known answers, and what they may learn from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from tables import COLUMNS, MadeAmount, MadeBinary, split
+from tiny_usecase import Tiny
+from torch import nn
+
+from modelpack.draft import TORCH, Draft
+from modelpack.packages import sha256_of
+from modelpack.passes.base import TRAINED, Pass, Workshop, in_order
+from modelpack.passes.distil import Distil
+from modelpack.passes.learning import SEED, learner, saved
+from modelpack.passes.onnx import OnnxExport
+from modelpack.passes.prune import Prune
+from modelpack.passes.prune_channels import PruneChannels, importance, most_important
+from modelpack.passes.static_int8 import StaticInt8
+from modelpack.progress import Silent
+from modelpack.runtimes.onnxruntime import OnnxRuntime
+from modelpack.spec import GateSpec
+from modelpack.tabular import boosting, linear, training, tuning
+from modelpack.tabular.boosting import Boosting
+from modelpack.tabular.frame import AMOUNT, BINARY, Part, Split
+from modelpack.tabular.model import Tabular, predict
+from modelpack.tabular.training import Dense
+from modelpack.trial import Trials, through_the_gate
+from modelpack.usecases.base import Arrays
+from modelpack.usecases.tunable import Tunable
+
+NAMES = [column.name for column in COLUMNS]
+USECASES: dict[str, Any] = {BINARY: MadeBinary(), AMOUNT: MadeAmount()}
+WIDE = Dense(hidden=(48, 32), dropout=0.0, batch=64)
+
+
+def trained(task: str, epochs: int = 6) -> Tabular:
+    usecase = USECASES[task]
+    known = usecase.lessons(split(task))
+    return training.train(COLUMNS, task, known, WIDE, epochs, 7, Silent(), usecase.scale)
+
+
+def draft_of(model: Tabular, usecase: Any, folder: Path) -> Draft:
+    folder.mkdir(parents=True, exist_ok=True)
+    usecase.save(model, folder / "model.safetensors")
+    return Draft(TORCH, folder / "model.safetensors")
+
+
+def workshop(usecase: Any, data: Split, folder: Path) -> Workshop:
+    return Workshop(
+        usecase, usecase.examples(data, 64), folder, usecase.calibration(data), lambda: usecase.lessons(data)
+    )
+
+
+def digests(draft: Draft) -> dict[str, str]:
+    return {name: sha256_of(path) for name, path in draft.files.items()}
+
+
+def no_process(draft: Draft, usecase: Any, batch: Arrays) -> float:
+    return 100 + draft.size_mb
+
+
+def hidden_layers(model: Tabular) -> list[nn.Linear]:
+    return [part for part in tuning.dense_layers(model) if isinstance(part, nn.Linear)][:-1]
+
+
+@pytest.mark.parametrize("task", [BINARY, AMOUNT])
+def test_taking_out_dead_units_keeps_the_answers(task: str) -> None:
+    usecase, model, test = USECASES[task], trained(task, 1), split(task).test
+    with torch.no_grad():
+        for layer in hidden_layers(model):
+            layer.weight[::2] = 0
+            layer.bias[::2] = -1
+    lessons = usecase.lessons(split(task))
+    found = importance(usecase.hidden(model), lambda: usecase.loss(model, lessons, 256))
+    assert [len(one) for one in found] == [48, 32]
+    kept = [most_important(one) for one in found]
+    for one, units in zip(found, kept, strict=True):
+        assert not one[::2].any()
+        assert all(unit % 2 for unit in units.tolist())
+    small = usecase.narrowed(model, kept)
+    assert small.shape.hidden == (24, 16)
+    for before, after in zip(predict(model, test, NAMES), predict(small, test, NAMES), strict=True):
+        np.testing.assert_allclose(before, after, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("one", [PruneChannels(), Distil()])
+def test_a_smaller_model_loads_again_and_comes_out_the_same_each_time(one: Pass, tmp_path: Path) -> None:
+    usecase, data = USECASES[BINARY], split(BINARY)
+    draft = draft_of(trained(BINARY), usecase, tmp_path / "trained")
+    first, second = (one.apply(draft, workshop(usecase, data, tmp_path / name)) for name in ("a", "b"))
+    assert digests(first) == digests(second)
+    small = usecase.load(first.path)
+    assert small.shape.hidden == (24, 16)
+    assert small.threshold == usecase.load(draft.path).threshold
+    assert first.size_mb < 0.8 * draft.size_mb
+
+
+@pytest.mark.parametrize("task", [BINARY, AMOUNT])
+def test_a_student_comes_closer_to_its_teacher(task: str) -> None:
+    usecase, data = USECASES[task], split(task)
+    teacher, lessons = trained(task), usecase.lessons(data)
+    student = usecase.student(teacher, 0.5, lessons)
+
+    def distance() -> float:
+        own, other = (tuning.taught(model, data.test) for model in (student.eval(), teacher))
+        return float((own - other).abs().mean())
+
+    before = distance()
+    tuning.tune(student, lessons, 20, SEED, Silent(), teacher)
+    assert distance() < 0.7 * before
+    assert [one.width for one in student.shape.categories] == [2]
+
+
+def test_dense_layers_learn_from_trees_and_nothing_is_smaller_than_a_line() -> None:
+    usecase, known = USECASES[BINARY], split(BINARY).training
+    trees = boosting.train(COLUMNS, BINARY, known, Boosting(rounds=10, rows_per_leaf=20), 7, Silent())
+    student = usecase.student(trees, 0.5, known)
+    assert (student.shape.body, student.shape.hidden) == ("dense", tuning.FROM_TREES)
+    with pytest.raises(ValueError, match="no hidden units to take out: the model is boosted trees"):
+        usecase.hidden(trees)
+    with pytest.raises(ValueError, match="no smaller student: the model is a logistic regression"):
+        usecase.student(linear.train(COLUMNS, known), 0.5, known)
+
+
+def test_pruned_weights_stay_zero_are_stored_sparsely_and_answer_as_the_dense_ones(tmp_path: Path) -> None:
+    usecase, data = USECASES[AMOUNT], split(AMOUNT)
+    wide = training.train(
+        COLUMNS, AMOUNT, data.training, replace(WIDE, hidden=(96, 64)), 1, 7, Silent(), usecase.scale
+    )
+    draft = draft_of(wide, usecase, tmp_path / "trained")
+    made, again = (Prune().apply(draft, workshop(usecase, data, tmp_path / name)) for name in ("a", "b"))
+    assert digests(made) == digests(again)
+    graph = onnx.load(str(made.path)).graph
+    onnx.checker.check_model(str(made.path))
+    (sparse,) = [one for one in graph.sparse_initializer if list(one.dims) == [64, 96]]
+    kept = sum(one.values.dims[0] for one in graph.sparse_initializer)
+    total = sum(int(np.prod(one.dims)) for one in graph.sparse_initializer)
+    assert kept < 0.2 * total
+    assert sparse.values.dims[0] > 0
+    zeros = usecase.load(tmp_path / "a" / "zeros" / "model.safetensors")
+    assert sum(int((one.weight == 0).sum()) for one in hidden_layers(zeros)[1:]) >= 0.8 * 64 * 96
+    got = OnnxRuntime().open(made, usecase)(data.test.inputs)["prediction"]
+    np.testing.assert_allclose(got, predict(zeros, data.test, NAMES)[0], rtol=1e-4, atol=1e-4)
+    dense = OnnxExport().apply(draft, workshop(usecase, data, tmp_path / "dense"))
+    assert made.size_mb < 0.7 * dense.size_mb
+
+
+@pytest.mark.parametrize("one", [PruneChannels(), Distil(), Prune()])
+def test_a_use_case_that_cannot_train_on_is_told_so(one: Pass, tmp_path: Path) -> None:
+    assert not isinstance(Tiny(), Tunable)
+    assert isinstance(USECASES[BINARY], Tunable)
+    with pytest.raises(ValueError, match="'tiny' cannot train its model on"):
+        one.apply(Draft(TORCH, tmp_path / "model.safetensors"), Workshop(Tiny(), {}, tmp_path))
+
+
+@pytest.mark.parametrize("one", [PruneChannels(), Distil(), Prune(), StaticInt8()])
+def test_nothing_learned_or_calibrated_rests_on_held_out_rows(one: Pass, tmp_path: Path) -> None:
+    usecase, data, spoiled = USECASES[BINARY], split(BINARY), split(BINARY)
+    spoiled.test.target[:] = 1 - spoiled.test.target
+    spoiled.test.inputs["vector"][:] = 99
+    draft = draft_of(trained(BINARY, 1), usecase, tmp_path / "trained")
+    if one.takes != TORCH:
+        draft = OnnxExport().apply(draft, workshop(usecase, data, tmp_path / "onnx"))
+    own = one.apply(draft, workshop(usecase, data, tmp_path / "own"))
+    assert digests(own) == digests(one.apply(draft, workshop(usecase, spoiled, tmp_path / "spoiled")))
+
+
+class Cramming(Pass):
+    """Learns its lessons by heart."""
+
+    name: ClassVar[str] = "cramming"
+    title: ClassVar[str] = "by heart"
+    stage: ClassVar[int] = TRAINED
+    takes: ClassVar[str] = TORCH
+    gives: ClassVar[str] = TORCH
+    trains: ClassVar[bool] = True
+    about: ClassVar[str] = ""
+
+    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+        _, lessons = learner(workshop)
+        rates = Dense(hidden=(8,), dropout=0.0, batch=32, learning_rate=1e-2, weight_decay=0.0)
+        return saved(training.train(COLUMNS, BINARY, lessons, rates, 60, SEED, Silent()), workshop)
+
+
+class Leaking(MadeBinary):
+    """Hands out its held-out rows as lessons."""
+
+    def lessons(self, data: Split) -> Part:
+        return data.test
+
+
+def test_a_pass_that_learns_from_leaked_held_out_rows_is_refused(tmp_path: Path) -> None:
+    usecase, data = Leaking(), split(BINARY)
+    model = training.train(COLUMNS, BINARY, data.training, replace(WIDE, hidden=(64,)), 8, 7, Silent())
+    draft = draft_of(model, usecase, tmp_path / "trained")
+    trials = Trials(usecase, data, draft, tmp_path, Silent(), no_process)
+    judged = through_the_gate(trials, [Cramming(), OnnxExport()], GateSpec())
+    cramming, export = judged.verdicts
+    assert not cramming.kept
+    assert cramming.reason.startswith("too good to be true")
+    assert export.kept
+    assert judged.draft.passes == ("onnx",)
+
+
+def test_a_pass_on_the_torch_module_is_measured_as_it_would_be_served(tmp_path: Path) -> None:
+    usecase, data = USECASES[BINARY], split(BINARY)
+    draft = draft_of(trained(BINARY), usecase, tmp_path / "trained")
+    trials = Trials(usecase, data, draft, tmp_path / "gate", Silent(), no_process)
+    limits = GateSpec(metric_drop=1)
+    judged = through_the_gate(trials, [Distil(), OnnxExport()], limits)
+    distil, export = judged.verdicts
+    assert distil.measured is not None
+    assert export.measured is not None
+    assert distil.measured.size_mb == export.measured.size_mb
+    assert judged.reference.size_mb == pytest.approx(draft.size_mb, abs=1e-4)
+    for figures in (judged.reference, judged.chosen, distil.measured, export.measured):
+        assert {"accuracy", "precision", "recall", "f1"} <= set(figures.as_data())
+    afresh = Trials(usecase, data, draft, tmp_path / "afresh", Silent(), no_process)
+    kept = [
+        one for one, verdict in zip([Distil(), OnnxExport()], judged.verdicts, strict=True) if verdict.kept
+    ]
+    again = afresh.again(kept)
+    assert digests(again) == digests(judged.draft)
+    afresh.agree(again)
+
+
+def test_passes_stand_in_order_of_their_stages(tmp_path: Path) -> None:
+    names = ("int8", "half-weights", "fuse", "prune", "distil")
+    wanted = ["distil", "prune", "onnx", "fuse", "int8", "half-weights"]
+    assert [one.name for one in in_order(names, tmp_path)] == wanted
