@@ -27,9 +27,9 @@ from modelpack.usecases.base import Arrays, Evaluation, beats
 from modelpack.usecases.recommendation import data as purchases
 from modelpack.usecases.recommendation.architectures import (
     VALIDATION_WEEKS,
-    before_validation,
     line,
     simplest_of_the_best,
+    without_validation,
 )
 from modelpack.usecases.recommendation.data import HISTORY, LAST_TRAINING_WEEK, Purchases
 from modelpack.usecases.recommendation.usecase import (
@@ -151,7 +151,7 @@ def test_scores_are_a_distribution_and_empty_histories_are_fine(tmp_path: Path) 
     assert torch.isfinite(scores).all()
 
 
-def test_architectures_are_compared_on_weeks_before_the_held_out_ones(tmp_path: Path) -> None:
+def test_architectures_are_compared_on_baskets_that_neither_saw(tmp_path: Path) -> None:
     data, usecase = small(), Recommendation()
     model = usecase.load(trained(data, tmp_path / "one", architecture=None))
     table = usecase.candidates_compared(model)
@@ -160,11 +160,15 @@ def test_architectures_are_compared_on_weeks_before_the_held_out_ones(tmp_path: 
     assert all(one["low"] <= one["value"] <= one["high"] for one in table)
     path = trained(data, tmp_path / "two", architecture=None)
     assert sha256_of(path) == sha256_of(tmp_path / "one" / "model.safetensors")
-    part = before_validation(data)
-    assert (data.week[part.training] <= LAST_TRAINING_WEEK - VALIDATION_WEEKS).all()
+    part = without_validation(data)
+    held = data.household[part.held_out]
+    assert set(part.training) | set(part.held_out) == set(data.training)
     assert (data.week[part.held_out] > LAST_TRAINING_WEEK - VALIDATION_WEEKS).all()
     assert (data.week[part.held_out] <= LAST_TRAINING_WEEK).all()
-    assert part.bought.sum() < data.bought.sum()
+    late = data.week[part.training] > LAST_TRAINING_WEEK - VALIDATION_WEEKS
+    assert not set(data.household[part.training][late]) & set(held)
+    lines = sum(len(one) for one in purchases.bought(data, part.held_out))
+    assert part.bought.sum() == data.bought.sum() - lines
 
 
 def test_a_tie_keeps_the_simpler_architecture_and_a_clear_win_does_not() -> None:

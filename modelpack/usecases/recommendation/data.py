@@ -134,9 +134,9 @@ def spread(baskets: Ids, count: int) -> Ids:
     return baskets[np.linspace(0, len(baskets) - 1, min(count, len(baskets))).astype(np.int64)]
 
 
-def bought_before(data: Purchases, week: int) -> Ids:
-    """How often each product of the catalogue was bought before that week."""
-    lines = data.line_product[np.repeat(data.week < week, data.end - data.start)]
+def bought_in(data: Purchases, baskets: NDArray[np.bool_]) -> Ids:
+    """How often each product of the catalogue was bought in these baskets (a mark for each)."""
+    lines = data.line_product[np.repeat(baskets, data.end - data.start)]
     place = np.minimum(np.searchsorted(data.catalogue, lines), len(data.catalogue) - 1)
     known = data.catalogue[place] == lines
     return np.bincount(place[known], minlength=len(data.catalogue)).astype(np.int64)

@@ -27,6 +27,8 @@ WARM_UP = 0.1
 OFTEN_BOUGHT = 1024
 RARELY_BOUGHT = 1024
 """Columns per step of the normalizer: the most bought products always, a sample of the others weighted up."""
+RANKED = 128
+"""Baskets of a step that the ranking network learns from: it is small, and its candidates are dear to find."""
 UNKNOWN_HOUSEHOLDS = 0.05
 """The share of requests trained as if the household were new, so that its place 0 learns to serve strangers."""
 
@@ -108,7 +110,9 @@ def loss(model: Recommender, data: Purchases, baskets: Ids, generator: np.random
     weight = torch.from_numpy((1.0 / np.bincount(row))[row].astype(np.float32))
     total = -(likelihood * weight).sum() / len(baskets)
     if isinstance(model, TwoStage):
-        total = total + model.rank_loss(hidden, attention, share, product, rows, wanted - 1)
+        some = rows < RANKED
+        parts = (hidden[:RANKED], attention[:RANKED], share[:RANKED], product[:RANKED])
+        total = total + model.rank_loss(*parts, rows[some], wanted[some] - 1)
     return total
 
 
