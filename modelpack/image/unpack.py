@@ -11,14 +11,14 @@ import json
 import os
 import secrets
 import shutil
-import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from modelpack.errors import EcomdeployError
-from modelpack.image.blob import BlobSource, read, tar_stream
+from modelpack.image.blob import BlobSource, read
 from modelpack.image.descriptor import Descriptor, layers_and_diff_ids
+from modelpack.image.members import FILE, FOLDER, HARD_LINK, SYMLINK, Member, Members, Put, streamed
 from modelpack.image.rooted import inside, parent_inside, relative_target
 
 WHITEOUT = ".wh."
@@ -35,8 +35,10 @@ def unpack(
     manifest_digest: str,
     destination: Path,
     skip: Callable[[Descriptor], bool] = nothing,
+    members: Members = streamed,
 ) -> Path:
     """Unpack an image to `destination` and return it, without the layers to `skip`. Already there: nothing is done.
+    `members` says where a layer's files come from: its blob, or layers kept before (`members.Kept`).
 
     Works in a folder beside it and renames at the end: the destination is whole or absent, whoever is killed,
     and two at once are fine. Raises EcomdeployError for a corrupted blob and for an entry that would leave it.
@@ -51,7 +53,10 @@ def unpack(
     try:
         for layer, diff_id in pairs:
             if not skip(layer):
-                _apply(source, layer, diff_id, work)
+                try:
+                    _apply(members(source, layer, diff_id), work)
+                except OSError as problem:
+                    raise EcomdeployError(f"layer {layer.digest} cannot be unpacked: {problem}") from problem
         _publish(work, destination)
     finally:
         if work.exists():
@@ -68,70 +73,50 @@ def _publish(work: Path, destination: Path) -> None:
             raise
 
 
-def _apply(source: BlobSource, layer: Descriptor, diff_id: str, root: Path) -> None:
+def _apply(entries: Iterable[tuple[Member, Put]], root: Path) -> None:
     """One layer over what is there already."""
     made: set[Path] = set()
     modes: list[tuple[Path, int]] = []
-    try:
-        with (
-            tar_stream(source, layer, diff_id) as stream,
-            tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as tar,
-        ):
-            for member in tar:
-                name = PurePosixPath(member.name)
-                if name.name.startswith(WHITEOUT):
-                    _white_out(root, name, made)
-                else:
-                    _place(tar, member, root, made, modes)
-    except tarfile.TarError as problem:
-        raise EcomdeployError(f"layer {layer.digest} is no readable tar: {problem}") from problem
+    for member, put in entries:
+        name = PurePosixPath(member.name)
+        if name.name.startswith(WHITEOUT):
+            _white_out(root, name, made)
+        else:
+            _place(member, put, root, made, modes)
     # a folder that is read-only must stay writable until its last entry is in
     for path, mode in modes:
         if path.is_dir() and not path.is_symlink():
             path.chmod(mode | 0o700)
 
 
-def _place(
-    tar: tarfile.TarFile, member: tarfile.TarInfo, root: Path, made: set[Path], modes: list[tuple[Path, int]]
-) -> None:
+def _place(member: Member, put: Put, root: Path, made: set[Path], modes: list[tuple[Path, int]]) -> None:
     path = parent_inside(root, member.name)
     if path == root:
         return
-    if member.isdir():
+    if member.kind == FOLDER:
         if path.is_symlink() or not path.is_dir():
             _clear(path)
             path.mkdir()
-        modes.append((path, member.mode & 0o7777))
-    elif member.issym():
-        target = relative_target(root, path, member.linkname)
+        modes.append((path, member.mode))
+    elif member.kind == SYMLINK:
+        target = relative_target(root, path, member.target)
         _clear(path)
         path.symlink_to(target)
-    elif member.islnk():
-        linked = inside(root, member.linkname)
+    elif member.kind == HARD_LINK:
+        linked = inside(root, member.target)
         if linked.is_symlink() or not linked.is_file():
             raise EcomdeployError(
-                f"hard link {member.name!r} points at {member.linkname!r}, which is no file there"
+                f"hard link {member.name!r} points at {member.target!r}, which is no file there"
             )
         if linked != path:
             _clear(path)
             os.link(linked, path)
-    elif member.isreg():
+    elif member.kind == FILE:
         _clear(path)
-        _write(tar, member, path)
+        put(path)
     else:
         return
     made.add(path)
-
-
-def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    content = tar.extractfile(member)
-    assert content is not None, "regular members have content"
-    # O_EXCL and O_NOFOLLOW: never write through a link, whatever appeared meanwhile
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        shutil.copyfileobj(content, file, 1 << 20)
-        # no set-uid from an image ever lands on this machine
-        os.fchmod(file.fileno(), member.mode & 0o1777 | 0o400)
 
 
 def _white_out(root: Path, name: PurePosixPath, made: set[Path]) -> None:

@@ -185,7 +185,8 @@ def test_damaged_layer_is_refused_and_leaves_no_tree(world: World, host: ModelHo
         host.start(f"{REGISTRY}/shop@{digest}", {})
     trees = world.root / "models/trees"
     assert not (trees / digest.removeprefix("sha256:")).exists()
-    assert not list(trees.glob(".*")), "nothing half unpacked"
+    assert [path.name for path in trees.glob(".*")] == [".layers"], "nothing half unpacked"
+    assert not list(trees.glob(".layers/.*")), "nothing half kept"
 
 
 def test_unpacked_files_that_were_changed_are_refused_then_replaced(world: World, host: ModelHost) -> None:

@@ -12,7 +12,10 @@ from typing import Any
 from infra.rehearsal.cloud.blobs import DIGEST, Blobs, digest_of
 from infra.rehearsal.cloud.host import ServerFailed
 from modelpack.errors import EcomdeployError
+from modelpack.image.members import Kept
 from modelpack.image.unpack import remove, unpack
+
+LAYERS = ".layers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +31,15 @@ class Tree:
 
 
 class Images:
-    """`<folder>/<hex>` for each image asked for. Thread-safe; one image is unpacked by one thread."""
+    """`<folder>/<hex>` for each image asked for. Thread-safe; one image is unpacked by one thread.
+
+    Layers are kept in `<folder>/.layers`, so that the next image reads only those that are new.
+    """
 
     def __init__(self, folder: Path, blobs: Blobs) -> None:
         self._folder = folder
         self._blobs = blobs
+        self._kept = Kept(folder / LAYERS)
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
 
@@ -51,7 +58,7 @@ class Images:
         path = self._folder / digest.removeprefix("sha256:")
         with self._lock_of(digest):
             try:
-                unpack(self._blobs, digest, path)
+                unpack(self._blobs, digest, path, members=self._kept)
             except (EcomdeployError, OSError) as problem:
                 raise ServerFailed(f"image {digest} cannot be unpacked: {problem}") from None
         return _tree(digest, path, configuration.get("config", {}))
@@ -61,15 +68,24 @@ class Images:
         if not self._folder.is_dir():
             return
         for path in self._folder.iterdir():
-            if path.name.startswith(".") or not self._blobs.has(f"sha256:{path.name}"):
+            lost = path.name.startswith(".") or not self._blobs.has(f"sha256:{path.name}")
+            if lost and path.name != LAYERS:
                 remove(path)
+        trees = [f"sha256:{path.name}" for path in self._folder.iterdir() if path.name != LAYERS]
+        self._kept.sweep(frozenset(layer for digest in trees for layer in self._layers(digest)))
 
     def discard(self, digest: str) -> None:
-        """Remove a tree, so that it is unpacked again when it is asked for. No server may be running from it."""
+        """Remove a tree, so that it is unpacked again when it is asked for, with all its layers, for their files are
+        the tree's. No server may be running from it."""
         path = self._folder / digest.removeprefix("sha256:")
         with self._lock_of(digest):
             if path.is_dir():
                 remove(path)
+            for layer in self._layers(digest):
+                self._kept.forget(layer)
+
+    def _layers(self, digest: str) -> tuple[str, ...]:
+        return tuple(str(layer["digest"]) for layer in self._document(digest).get("layers", ()))
 
     def _lock_of(self, digest: str) -> threading.Lock:
         with self._lock:
