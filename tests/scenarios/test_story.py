@@ -76,7 +76,6 @@ def second_release(shop: Terminal, first: dict) -> dict:  # type: ignore[type-ar
 
 def third_is_refused(shop: Terminal, second: dict) -> None:  # type: ignore[type-arg]
     shop.edit(r"epochs: \d+", "epochs: 1, seed: 11")
-    shop.edit(r"^pack:.*$", "pack:\n  passes: []")
     shop.type("cloud", "fault", "wrong-answers")
     failed = shop.type("up", "--yes", "--json", expect=4)
     assert "golden" in failed.json["error"]["what"]
