@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from modelpack.draft import TORCH, Draft
-from modelpack.passes.base import TRAINED, Pass, Workshop
+from modelpack.passes.base import ANY_HARDWARE, TRAINED, Pass, Workshop
 from modelpack.passes.learning import SEED, learner, saved
 
 SHARE = 0.5
@@ -26,6 +26,7 @@ class Distil(Pass):
     takes: ClassVar[str] = TORCH
     gives: ClassVar[str] = TORCH
     trains: ClassVar[bool] = True
+    hardware: ClassVar[frozenset[str]] = ANY_HARDWARE
     about: ClassVar[str] = "https://arxiv.org/abs/1503.02531"
 
     def apply(self, draft: Draft, workshop: Workshop) -> Draft:
