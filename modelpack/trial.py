@@ -149,7 +149,8 @@ class Trials:
         examples = self.usecase.examples(self.data, EXAMPLES)
         with self.progress.track(f"measuring {title}", self.usecase.turns, "turns") as advance:
             runs, batch = (self.run(before), self.run(after)), self.usecase.max_batch
-            return compare(*runs, examples, batch, advance, self.clock(), self.usecase.turns)
+            usecase = self.usecase
+            return compare(*runs, examples, batch, advance, self.clock(), usecase.turns, usecase.as_served)
 
     def clock(self) -> Callable[[], int]:
         """What a run costs, in nanoseconds: a GPU's work is not in this process' processor time."""

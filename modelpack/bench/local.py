@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -74,13 +75,15 @@ def compare(
     advance: Callable[[float], None] = lambda _: None,
     clock: Callable[[], int] = time.process_time_ns,
     wanted: int = TURNS,
+    as_served: Callable[[Arrays], Arrays] = lambda cut: cut,
 ) -> Comparison:
     """`wanted` turns of both models in changing order over the same real requests.
 
-    `clock` gives nanoseconds of what a run costs: processor time, or wall time where a GPU does the work.
+    `clock` gives nanoseconds of what a run costs: processor time, or wall time where a GPU does the work. `as_served`
+    makes of a cut of the examples what the server would give the model.
     """
-    singles = list(rows(examples, 1))[:SINGLES]
-    batches = list(rows(examples, batch))[:BATCHES]
+    singles = [as_served(one) for one in islice(rows(examples, 1), SINGLES)]
+    batches = [as_served(one) for one in islice(rows(examples, batch), BATCHES)]
     for run in (before, after):
         for one in [*singles[:WARM_UP], *batches[:1]]:
             run(one)

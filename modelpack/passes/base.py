@@ -15,9 +15,9 @@ from modelpack.progress import Progress, Silent
 from modelpack.runtimes.base import CPU, CUDA
 from modelpack.usecases.base import Arrays, UseCase
 
-TRAINED, EXPORT, FUSED, GRAPH, STORED, COMPILED = range(6)
-"""Stages in order: on the torch module, into a graph, operators joined, on the graph, how its weights are kept, into
-another runtime's own format."""
+TRAINED, EXPORT, FUSED, GRAPH, PACKED, STORED, COMPILED = range(7)
+"""Stages in order: on the torch module, into a graph, operators joined, on the graph, padding left out, how its weights
+are kept, into another runtime's own format."""
 
 
 ANY_HARDWARE = frozenset({CPU, CUDA})

@@ -181,6 +181,17 @@ class UseCase(abc.ABC, Generic[D]):
     def examples(self, data: D, count: int) -> Arrays:
         """Real held-out requests as arrays, for measuring speed."""
 
+    def as_served(self, cut: Arrays) -> Arrays:
+        """A cut of `examples` as the server gives it to the model: texts padded no further than to its longest."""
+        if self.text is None:
+            return cut
+        longest = max(1, int(cut[self.text.mask].sum(axis=1).max()))
+        padded = (self.text.ids, self.text.mask)
+        return {
+            name: np.ascontiguousarray(array[:, :longest]) if name in padded else array
+            for name, array in cut.items()
+        }
+
     @abc.abstractmethod
     def golden(self, data: D) -> Sequence[Mapping[str, Any]]:
         """Requests (`{"instances": [...]}`) whose answers are kept with the pack."""

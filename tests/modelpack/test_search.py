@@ -271,6 +271,55 @@ def test_passes_shrink_and_stay_close(small: Small, tmp_path: pathlib.Path, name
     assert np.allclose(got["scores"], want["scores"], atol=0.03)
 
 
+@pytest.mark.parametrize("before", [(), ("smooth-int8",), ("static-int8",), ("embedding-rows-int8",)])
+def test_without_padding_answers_are_the_same(
+    small: Small, tmp_path: pathlib.Path, before: tuple[str, ...]
+) -> None:
+    draft = passes().get("onnx").apply(small.reference, small.workshop(tmp_path / "onnx"))
+    for name in before:
+        draft = passes().get(name).apply(draft, small.workshop(tmp_path / name))
+    made = passes().get("drop-padding").apply(draft, small.workshop(tmp_path / "made"))
+    again = passes().get("drop-padding").apply(draft, small.workshop(tmp_path / "again"))
+    assert {name: sha256_of(path) for name, path in made.files.items()} == {
+        name: sha256_of(path) for name, path in again.files.items()
+    }
+    close = 0.02 if "smooth-int8" in before else 1e-5
+    for texts in (["red"], ["red", "blue bag for lunch", "mug"], ["a b", "a b c d e f g h i j k l m n", "a"]):
+        ids, mask = encoding.Tokenizer(small.data.tokenizer, 64)(texts)
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        got, want = small.run(made)(inputs), small.run(draft)(inputs)  # type: ignore[operator]
+        assert np.allclose(got["scores"], want["scores"], atol=close)
+
+
+def test_dense_layers_see_real_tokens_only(small: Small, tmp_path: pathlib.Path) -> None:
+    import onnx
+    import onnxruntime
+
+    draft = passes().get("onnx").apply(small.reference, small.workshop(tmp_path / "onnx"))
+    made = passes().get("drop-padding").apply(draft, small.workshop(tmp_path / "made"))
+    graph = onnx.load(str(made.path))
+    dense = [
+        node.output[0]
+        for node in graph.graph.node
+        if node.op_type == "MatMul" and node.output[0].endswith(".tokens")
+    ]
+    assert len(dense) == 4 * SHAPE.layers
+    graph.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dense)
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]], dtype=np.int64)
+    values = session.run(dense, {"input_ids": mask * 4, "attention_mask": mask})
+    assert {value.shape[0] for value in values} == {5}
+
+
+def test_texts_are_measured_padded_as_they_are_served(small: Small) -> None:
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]], dtype=np.int64)
+    cut = small.usecase.as_served({"input_ids": mask * 4, "attention_mask": mask})
+    assert {name: array.shape for name, array in cut.items()} == {
+        "input_ids": (2, 3),
+        "attention_mask": (2, 3),
+    }
+
+
 def test_smoothing_beats_plain_rounding() -> None:
     from modelpack.passes.smooth import smoothing
 

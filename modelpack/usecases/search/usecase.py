@@ -52,7 +52,13 @@ class Search(UseCase[Shop]):
     title: ClassVar[str] = "which products a text means"
     epochs: ClassVar[int] = 1
     metric_drop: ClassVar[float] = 0.01
-    passes: ClassVar[tuple[str, ...]] = ("onnx", "int8", "smooth-int8", "embedding-rows-int8")
+    passes: ClassVar[tuple[str, ...]] = (
+        "onnx",
+        "int8",
+        "smooth-int8",
+        "drop-padding",
+        "embedding-rows-int8",
+    )
     packages = (SHOP, ENCODER)
     packages_with_own = (ENCODER,)
     own_data: ClassVar[OwnData | None] = own.OWN
