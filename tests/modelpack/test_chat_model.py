@@ -14,6 +14,7 @@ import torch
 from modelpack.errors import BadInput
 from modelpack.passes.base import Workshop
 from modelpack.passes.nbits_exact import NBitsExact, in_steps
+from modelpack.passes.packed_blocks import PackedBlocks
 from modelpack.server.contract import Decoding, Unfit
 from modelpack.server.decoder import Decoder, guessed, load
 from modelpack.server.runtime import InvalidInput
@@ -262,12 +263,31 @@ def test_the_pass_keeps_what_the_layers_compute(tmp_path: pathlib.Path) -> None:
     np.testing.assert_allclose(exact, one, rtol=1e-3, atol=1e-3)
 
 
+def test_packed_files_hold_the_same_model(tmp_path: pathlib.Path) -> None:
+    model = tiny_chat.model()
+    for layer in model.layers:
+        for part in (layer.attention, layer.attended, layer.inner, layer.outer):
+            part.weight.copy_(on_steps(part.weight))
+    words = model.words.weight.view(-1, 32)
+    scale = (words.abs().amax(1, keepdim=True) / 127).half().float()
+    words.copy_(torch.round(words / scale).clamp(-127, 127) * scale)
+    before = write(model.own_graph(), tmp_path / "before")
+    after = PackedBlocks().apply(before, workshop(tmp_path / "after"))
+    assert after.size_mb < 0.45 * before.size_mb
+    one, other = (Decoder(DECODING, draft.path, 1).step(PROMPTS[1], 0)[0] for draft in (before, after))
+    np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="no constant matrix"):
+        PackedBlocks().apply(
+            write(tiny_chat.model().own_graph(), tmp_path / "other"), workshop(tmp_path / "none")
+        )
+
+
 def on_steps(weight: torch.Tensor) -> torch.Tensor:
-    """Weights on 16 steps in blocks of 32."""
+    """Weights on 16 steps in blocks of 32, scales and least weights in float16 as GGUF keeps them."""
     blocks = weight.reshape(-1, 32)
-    least = blocks.amin(1, keepdim=True)
-    scale = (blocks.amax(1, keepdim=True) - least) / 15
-    return (torch.round((blocks - least) / scale) * scale + least).view_as(weight)
+    least = blocks.amin(1, keepdim=True).half().float()
+    scale = ((blocks.amax(1, keepdim=True) - least) / 15).half().float()
+    return (torch.round((blocks - least) / scale).clamp(0, 15) * scale + least).view_as(weight)
 
 
 def workshop(folder: pathlib.Path) -> Workshop:
