@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelpack.automatic import Hurried
 from modelpack.bench.local import Ratio
 from modelpack.draft import Measured
-from modelpack.search import Names, Point, Search, front
+from modelpack.progress import Silent
+from modelpack.search import BudgetEnded, Names, Point, Search, front
 from modelpack.spec import Objective
 
 EXACT = {"int8": (2.0, 0.6), "tables": (1.01, 0.3), "fuse": (1.3, 1.0), "slow": (0.5, 0.9)}
@@ -103,6 +105,75 @@ def test_without_time_the_model_is_served_as_it_is() -> None:
     search = bench.search(5.0)
     assert search.run().passes == ()
     assert bench.asked == [()]
+
+
+def test_it_begins_with_the_use_cases_own_list_and_each_pass_of_it() -> None:
+    """Where the budget ends early, what the use case recommends has been tried."""
+    bench = Bench()
+    search = bench.search(4.0)
+    search.first = ("int8", "tables")
+    assert search.run().passes == ("int8", "tables")
+    assert bench.asked == [(), ("int8", "tables"), ("int8",), ("tables",)]
+    assert search.ran_out
+
+
+def test_passes_that_train_come_last_and_are_left_alone_when_they_gain_nothing() -> None:
+    bench = Bench(passes={"train": (1.01, 1.0), "int8": (2.0, 0.6), "tables": (1.2, 0.9)})
+    search = bench.search()
+    search.dear = frozenset({"train"})
+    assert search.run().passes == ("int8", "tables")
+    assert bench.asked[:4] == [(), ("int8",), ("tables",), ("train",)]
+    assert [names for names in bench.asked if "train" in names] == [("train",)]
+    bench = Bench(passes={"train": (1.5, 0.5), "int8": (2.0, 0.6)})
+    search = bench.search()
+    search.dear = frozenset({"train"})
+    assert search.run().passes == ("train", "int8")
+
+
+def test_a_dear_pass_does_not_stop_the_cheap_ones() -> None:
+    """What a training took is not expected of a pass that does not train."""
+    bench = Bench(passes={"train": (1.5, 0.5), "int8": (2.0, 0.6), "tables": (1.2, 0.9)})
+    longer = bench.measure
+
+    def measure(names: Names) -> Point:
+        bench.now += 8.0 if "train" in names else 0.0
+        return longer(names)
+
+    search = Search(("train", "int8", "tables"), measure, "throughput", 15.0, lambda: bench.now)
+    search.dear = frozenset({"train"})
+    assert search.run().passes == ("int8", "tables")
+    assert search.points[("train",)].seconds == 9.0
+    assert search.points[("int8", "tables")].as_data()["seconds"] == 1.0
+    assert search.spent_s <= 15.0
+    assert search.ran_out
+
+
+def test_a_measurement_is_cut_off_when_the_budget_ends() -> None:
+    def measure(names: Names) -> Point:
+        if "endless" in names:
+            raise BudgetEnded
+        return point(names, 2.0 if names else 1.0, 10.0)
+
+    search = Search(("endless", "int8"), measure, "throughput", 100.0, lambda: 0.0)
+    assert search.run().passes == ("int8",)
+    assert search.ran_out
+    assert search.points[("endless",)].reason == "cut off: the budget ended"
+
+
+def test_what_tells_its_steps_stops_when_time_is_up() -> None:
+    now = [0.0]
+    hurried, done = Hurried(Silent(), lambda: now[0], 10.0), []
+
+    def work() -> None:
+        with hurried.track("training", 100, "rows") as advance:
+            for step in range(100):
+                now[0] += 1
+                advance(1)
+                done.append(step)
+
+    with pytest.raises(BudgetEnded):
+        work()
+    assert len(done) == 10
 
 
 def test_among_equals_the_smaller_is_chosen() -> None:
