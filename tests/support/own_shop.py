@@ -1,0 +1,75 @@
+"""A user's own use case as he would write it, and a small model of his: twelve numbers in, three scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+SHOP = '''
+import numpy as np
+
+from ecomdeploy import OwnModel
+
+
+class ShopRecs(OwnModel):
+    """Which of three shelves a customer goes to"""
+
+    metric_name = "accuracy"
+
+    def requests(self):
+        rows = np.random.default_rng(0).normal(size=(60, 12)).astype("float32")
+        return {"features": rows}, rows[:, :3].argmax(axis=1)
+
+    def metric(self, answers, truths):
+        return answers["scores"].argmax(axis=1) == truths
+
+    def baseline(self, inputs):
+        """always the first shelf"""
+        return {"scores": np.tile([1, 0, 0], (len(inputs["features"]), 1))}
+'''
+
+
+def write_shop(folder: Path, *changes: tuple[str, str], text: str = SHOP) -> Path:
+    """shop.py in the folder, with parts of its text replaced."""
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    file = folder / "shop.py"
+    file.write_text(text)
+    return file
+
+
+def write_model(
+    file: Path, batch: int | str = "rows", shape: Sequence[int] = (12,), *, zipmap: bool = False
+) -> Path:
+    """scores = features @ weights, exact for what SHOP asks."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.eye(12, 3, dtype=np.float32)
+    output = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 3])
+    nodes = [helper.make_node("MatMul", ["features", "weights"], ["scores"])]
+    if zipmap:
+        nodes.append(
+            helper.make_node(
+                "ZipMap", ["scores"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2]
+            )
+        )
+        kind = helper.make_sequence_type_proto(
+            helper.make_map_type_proto(
+                TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+            )
+        )
+        output = helper.make_value_info("maps", kind)
+    graph = helper.make_graph(
+        nodes,
+        "shelves",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [batch, *shape])],
+        [output],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(file))
+    return file
