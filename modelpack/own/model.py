@@ -58,7 +58,7 @@ class OwnModel(UseCase[Held]):
     higher_is_better: ClassVar[bool] = True
     inputs: ClassVar[tuple[Tensor, ...]] = ()
     outputs: ClassVar[tuple[Tensor, ...]] = ()
-    names: ClassVar[Mapping[str, str]] = {}
+    names: Mapping[Any, str] = {}
     """Words for the numbers that the model answers, for people."""
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -200,7 +200,8 @@ class OwnModel(UseCase[Held]):
         return Samples(shown, {str(key): str(word) for key, word in self.names.items()})
 
     def _word(self, truth: Any) -> str:
-        return " ".join(str(self.names.get(str(truth), truth)).split())[:200]
+        words = {str(key): str(word) for key, word in self.names.items()}
+        return " ".join(words.get(str(truth), str(truth)).split())[:200]
 
     def calibration(self, data: Held) -> Arrays | None:
         given = self._told(self.training_inputs)

@@ -1,0 +1,41 @@
+"""The example `examples/uploads` as its heading says to set it up: a foreign model from its wheel, and real files."""
+
+from __future__ import annotations
+
+import shutil
+import site
+import zipfile
+from pathlib import Path
+
+from modelpack.home import Home
+from modelpack.packages import DataPackage, fetch
+from modelpack.progress import Silent
+
+MAGIKA = DataPackage(
+    name="magika",
+    version="1.0.3",
+    filename="magika-1.0.3-py3-none-manylinux_2_28_x86_64.whl",
+    sha256="3e9b49134e8116ee40b431664dcbed9e199413efddcce1a173c734b4e0521529",
+    licence="Apache-2.0",
+    statement="Google's Magika, a model that tells kinds of files.",
+    url="https://pypi.org/project/magika/1.0.3/",
+)
+ENDINGS = ("csv", "html", "json", "py")
+EACH = 15
+SMALLEST = 1024
+
+
+def set_up(example: Path, folder: Path, home: Home) -> None:
+    """Model, label names and uploads in a copy of the example."""
+    shutil.copytree(example, folder, dirs_exist_ok=True)
+    uploads = folder / "data" / "uploads"
+    uploads.mkdir(parents=True)
+    with zipfile.ZipFile(fetch(MAGIKA, home, Silent())) as wheel:
+        for name in ("models/standard_v3_3/model.onnx", "models/standard_v3_3/config.min.json"):
+            target = folder if name.endswith(".onnx") else folder / "data"
+            (target / Path(name).name).write_bytes(wheel.read(f"magika/{name}"))
+    packages = Path(next(one for one in site.getsitepackages() if (Path(one) / "numpy").is_dir()))
+    for ending in ENDINGS:
+        found = sorted(one for one in packages.rglob(f"*.{ending}") if one.stat().st_size >= SMALLEST)
+        for number, one in enumerate(found[:: max(1, len(found) // EACH)][:EACH]):
+            shutil.copyfile(one, uploads / f"{number:02}.{ending}")
