@@ -103,7 +103,8 @@ def catalogs(document: Value, known: KnownNames) -> Wrong:
                     "a CPU instance, or one with an NVIDIA GPU: ml.g6.xlarge",
                 )
             else:
-                yield at, f"unknown {kind} {name!r}", nearest(name, words)
+                by_path = f"write {name}:ClassName, a class of that file" if name.endswith(".py") else ""
+            yield at, f"unknown {kind} {name!r}", by_path or nearest(name, words)
 
 
 def hardware(document: Value, known: KnownNames) -> Wrong:

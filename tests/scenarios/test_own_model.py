@@ -1,4 +1,4 @@
-"""A user's own model in an empty folder: at most 40 lines of his, a foreign ONNX file, live and asked; and his slips."""
+"""A user's own model in an empty folder: at most 40 lines of his, a foreign ONNX file, live; and his slips."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ LATER = {
         "metric() answered one number",
     ),
     "another shape": ("rows}, rows", "rows[:, :5]}, rows", "each request has the shape [5]"),
-    "requests that raise": ("        rows = ", "        rows = 1 / 0 + ", "shop.py:13: requests() raised ZeroDivisionError"),
+    "requests that raise": ("        rows = ", "        rows = 1 / 0 + ", "shop.py:13: requests() raised ZeroDiv"),
     "unequal lengths": (r"rows\[:, :3\]", "rows[:9, :3]", "features' 60, truths 9"),
 }  # fmt: skip
 
