@@ -24,6 +24,7 @@ from cli import (
     predict,
     releases,
     rollback,
+    schema,
     show,
     status,
     up,
@@ -70,6 +71,7 @@ def application() -> typer.Typer:
         ("rollback", rollback.rollback),
         ("down", down.down),
         ("pack", pack.pack),
+        ("schema", schema.schema),
         ("logs", logs.logs),
         ("doctor", doctor.doctor),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -11,36 +12,82 @@ import typer
 from cli import options, show, wiring
 from modelpack.errors import BadInput
 
+MODELS = (".onnx", ".keras", ".pt2")
+
 
 def init(
-    usecase: Annotated[str, typer.Argument(help="recommendation, search, fraud, pricing ...")],
+    usecase: Annotated[
+        str, typer.Argument(help="recommendation, search, fraud ..., or ./shop.py:ShopRecs, your own.")
+    ],
     folder: Annotated[Path | None, typer.Argument(help="Where; default: the use case's name.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Write a project that `ecomdeploy up` ships as it stands."""
-    epochs = wiring.default_epochs(usecase)
-    folder = folder or Path(usecase)
+    own = usecase.startswith("./")
+    epochs = 1 if own else wiring.default_epochs(usecase)
+    folder = folder or Path("." if own else usecase)
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file, not a folder", hint=f"ecomdeploy init {usecase} another-name")
     spec = folder / "ecomdeploy.yaml"
     if spec.exists():
         raise BadInput(f"{spec} is already there and stays as it is", hint=f"cd {folder} && ecomdeploy up")
     folder.mkdir(parents=True, exist_ok=True)
-    spec.write_text(template("ecomdeploy.yaml.tmpl", usecase, folder, epochs), encoding="utf-8")
-    ignore = folder / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text(".ecomdeploy/\n", encoding="utf-8")
+    files = [spec, folder / ".gitignore"]
+    if own:
+        files += skeleton(usecase, folder)
+    words = own_words(folder) if own else trained_words(usecase, epochs)
+    words |= {"USECASE": usecase, "SERVICE": service_name(folder, "shop" if own else usecase)}
+    spec.write_text(template("ecomdeploy.yaml.tmpl", words), encoding="utf-8")
+    if not files[1].exists():
+        files[1].write_text(".ecomdeploy/\n", encoding="utf-8")
     if as_json:
-        show.document({"project": str(folder), "files": [str(spec), str(ignore)]})
+        show.document({"project": str(folder), "files": [str(file) for file in files]})
+        return
+    if own:
+        show.say(f"Wrote {' and '.join(str(file) for file in (spec, *files[2:]))}.")
+        show.next_step("ecomdeploy up", f"when {usecase} says what to ask and {words['FILE']} is there")
         return
     show.say(f"Wrote {spec}: a {usecase} service that ships as it stands.")
     show.next_step(f"cd {folder} && ecomdeploy up", "on this machine; no account, nothing leaves it")
 
 
-def template(name: str, usecase: str, folder: Path, epochs: int) -> str:
+def trained_words(usecase: str, epochs: int) -> dict[str, str]:
+    """Model and data of a use case that trains."""
+    return {
+        "MODEL": f"train: {{epochs: {epochs}}}              # or  path: model.onnx | model.safetensors",
+        "DATA": f"# data: {{path: mine.parquet}}     # your own; what it must hold: ecomdeploy schema {usecase}",
+    }
+
+
+def own_words(folder: Path) -> dict[str, str]:
+    """Model and data of a user's own use case: the one model file of the folder, when there is just one."""
+    found = [one.name for one in sorted(folder.glob("*")) if one.suffix in MODELS]
+    name = found[0] if len(found) == 1 else "model.onnx"
+    return {
+        "FILE": name,
+        "MODEL": f"path: {name}              # formats: docs/models.md",
+        "DATA": "# data: {path: held-out.npz}     # handed to requests(self, data), and part of the pack's name",
+    }
+
+
+def skeleton(usecase: str, folder: Path) -> list[Path]:
+    """The use case's file, written where there is none yet. Raises BadInput for a name without a class."""
+    path, _, name = usecase.partition(":")
+    if not name.isidentifier() or not path.endswith(".py"):
+        raise BadInput(
+            f"{usecase} names no class of a Python file", hint="ecomdeploy init ./shop.py:ShopRecs"
+        )
+    file = folder / path
+    if file.exists():
+        return []
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(template("shop.py.tmpl", {"CLASS": name}), encoding="utf-8")
+    return [file]
+
+
+def template(name: str, words: Mapping[str, str]) -> str:
     """A template of cli/templates with its words filled in."""
     text = (resources.files("cli") / "templates" / name).read_text(encoding="utf-8")
-    words = {"USECASE": usecase, "SERVICE": service_name(folder, usecase), "EPOCHS": str(epochs)}
     for word, value in words.items():
         text = text.replace(f"@{word}@", value)
     return text

@@ -141,7 +141,7 @@ def tell(chosen: Mapping[str, Any], predictions: list[dict[str, Any]], samples: 
     for row in predictions:
         columns = {key: as_list(value) for key, value in row.items()}
         if len(columns) == 1 and len(next(iter(columns.values()))) > MOST_SHOWN:
-            tell_best(*columns.items(), names)
+            tell_best(next(iter(columns.items())), names)
             continue
         ranks = range(max(map(len, columns.values()), default=0))
         for rank in ranks:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from infra.aws_session import AwsSession
     from infra.rehearsal.cloud.client import LocalCloud
     from infra.targets.base import Traffic
+    from modelpack.owndata.schema import OwnData
     from stacks.automation import AutomationDriver
     from stacks.builder import PackBuilder
     from stacks.ledger import Ledger
@@ -63,6 +64,25 @@ def default_epochs(name: str) -> int:
     from modelpack.usecases.base import usecases
 
     return usecases().get(name).epochs
+
+
+def own_data(name: str) -> OwnData:
+    """What a user's own data must hold for a use case.
+
+    Raises:
+        BadInput: there is no such use case, or it takes none.
+    """
+    from modelpack.usecases.base import usecases
+
+    catalog = usecases()
+    usecase = catalog.get(name, Path())
+    if usecase.own_data is None:
+        taking = [one for one in catalog.names() if catalog.get(one).own_data is not None]
+        what = f"the use case {usecase.name!r} takes no own data yet"
+        if not usecase.trains:
+            what = f"{usecase.name!r} is your own: its requests() reads whatever data it is given"
+        raise BadInput(what, hint=f"these do: {', '.join(taking)}")
+    return usecase.own_data
 
 
 def known_names() -> KnownNames:
