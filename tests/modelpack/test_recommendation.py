@@ -11,8 +11,11 @@ import platformdirs
 import pytest
 from onnx import numpy_helper
 
+from modelpack.digests import sources_of
 from modelpack.draft import TORCH, Draft
+from modelpack.errors import BadInput
 from modelpack.home import Home
+from modelpack.inputs import PackRequest, resolve
 from modelpack.inside import as_figures, broken, evaluated, falls
 from modelpack.metrics import bootstrap
 from modelpack.packages import fetch, sha256_of
@@ -22,7 +25,7 @@ from modelpack.progress import Silent
 from modelpack.runtimes.eager import Eager
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.sources.onnx import write
-from modelpack.spec import TrainSpec
+from modelpack.spec import ModelSpec, PackSpec, TrainSpec
 from modelpack.usecases.base import Arrays, Evaluation, beats
 from modelpack.usecases.recommendation import data as purchases
 from modelpack.usecases.recommendation.architectures import (
@@ -180,6 +183,14 @@ def test_a_tie_keeps_the_simpler_architecture_and_a_clear_win_does_not() -> None
     assert simplest_of_the_best({"one-stage": plain, "two-stage": tie}) == "one-stage"
     assert simplest_of_the_best({"one-stage": plain, "two-stage": better}) == "two-stage"
     assert "ahead of one-stage, within" in line("two-stage", tie, "one-stage", plain)["verdict"]
+
+
+def test_an_unknown_architecture_is_refused_and_the_vocabulary_names_the_model(tmp_path: Path) -> None:
+    train = TrainSpec(architecture="three-stage")
+    with pytest.raises(BadInput, match="has no 'three-stage'") as refused:
+        resolve(PackRequest("recommendation", ModelSpec(train=train), PackSpec(), "ml.c7i.large", tmp_path))
+    assert "one-stage, two-stage" in refused.value.hint
+    assert "vocabulary.py" in {path.name for path in sources_of(Recommendation())}
 
 
 def test_traffic_comes_from_training_baskets_and_what_was_bought_before_them() -> None:
