@@ -118,7 +118,7 @@ def run(root: Path, task: Path) -> dict[str, Any]:
     command = [str(root / LOADER), "--library-path", libraries, str(root / INTERPRETER), "-s", "-B", "-P"]
     environment = {
         "PYTHONHOME": str(root / "usr"),
-        "PYTHONPATH": f"{root}/opt/ecomdeploy/deps",
+        "PYTHONPATH": f"{root}/opt/ecomdeploy/app:{root}/opt/ecomdeploy/deps",
         "ORT_DISABLE_TELEMETRY": "1",
         "LC_ALL": "C.UTF-8",
     }

@@ -5,9 +5,8 @@
                                                             "graph": false}}}
 
 Prints one JSON document: per way the wall ms of one request (median and p99 of all turns), rows per second in full
-batches, and the largest difference of its answers from the first way's. With `graph` the inputs and outputs stay on
-the GPU under fixed addresses and the captured graph is replayed
-(onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html, "Using CUDA Graphs"). Imports nothing of ours.
+batches, and the largest difference of its answers from the first way's. With `graph` runs are captured and replayed by
+the server's own code, which is in the image.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from modelpack.server.graphs import OPTION, Replayed
+
 Arrays = dict[str, Any]
 SINGLES = 40
 
@@ -29,7 +30,7 @@ def opened(way: dict[str, Any]) -> Any:
     """A session on the GPU, or on the CPU where the way says none. Ends the program when CUDA does not load."""
     providers: list[Any] = ["CPUExecutionProvider"]
     if way["cuda"] is not None:
-        options = {**way["cuda"], **({"enable_cuda_graph": "1"} if way.get("graph") else {})}
+        options = {**way["cuda"], **(OPTION if way.get("graph") else {})}
         providers.insert(0, ("CUDAExecutionProvider", options))
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = 1
@@ -43,46 +44,10 @@ def plain(session: Any) -> Callable[[Arrays], list[Any]]:
     return lambda rows: list(session.run(None, rows))
 
 
-class Graph:
-    """A session whose run is captured once per number of rows and replayed."""
-
-    def __init__(self, session: Any, device: str = "cuda") -> None:
-        self.session, self.device = session, device
-        self.bound: dict[int, tuple[Any, Arrays, list[Any], Any]] = {}
-
-    def __call__(self, rows: Arrays) -> list[Any]:
-        count = len(next(iter(rows.values())))
-        if count not in self.bound:
-            self.bound[count] = self.bind(rows, count)
-        binding, inputs, outputs, options = self.bound[count]
-        for name, array in rows.items():
-            inputs[name].update_inplace(array)
-        self.session.run_with_iobinding(binding, options)
-        # on the CPU numpy() is a view of the fixed buffer
-        return [value.numpy().copy() for value in outputs]
-
-    def bind(self, rows: Arrays, count: int) -> tuple[Any, Arrays, list[Any], Any]:
-        """Fixed buffers for this many rows; each number of rows is a graph of its own."""
-        binding, inputs, outputs = self.session.io_binding(), {}, []
-        for name, array in rows.items():
-            inputs[name] = ort.OrtValue.ortvalue_from_numpy(array, self.device, 0)
-            binding.bind_ortvalue_input(name, inputs[name])
-        for shaped in self.session.run(None, rows) if self.device == "cpu" else self.shapes(rows):
-            value = ort.OrtValue.ortvalue_from_shape_and_type(
-                list(shaped.shape), shaped.dtype, self.device, 0
-            )
-            outputs.append(value)
-        for item, value in zip(self.session.get_outputs(), outputs, strict=True):
-            binding.bind_ortvalue_output(item.name, value)
-        options = ort.RunOptions()
-        options.add_run_config_entry("gpu_graph_id", str(count))
-        return binding, inputs, outputs, options
-
-    def shapes(self, rows: Arrays) -> list[Any]:
-        """Answers of the same rows without a graph, for their shapes."""
-        options = ort.RunOptions()
-        options.add_run_config_entry("gpu_graph_id", "-1")
-        return list(self.session.run(None, rows, options))
+def replayed(session: Any, batch: int, device: str) -> Callable[[Arrays], list[Any]]:
+    names = [item.name for item in session.get_outputs()]
+    graphs = Replayed(session, names, batch, device)
+    return lambda rows: list(graphs.run(rows).values())
 
 
 def cut(examples: Arrays, size: int) -> list[Arrays]:
@@ -99,7 +64,9 @@ def main(task: dict[str, Any]) -> dict[str, Any]:
         examples = {name: arrays[name] for name in arrays.files}
     singles, batches = cut(examples, 1)[:SINGLES], cut(examples, task["batch"])
     runs = {
-        name: Graph(opened(way), task.get("device", "cuda")) if way.get("graph") else plain(opened(way))
+        name: replayed(opened(way), task["batch"], task.get("device", "cuda"))
+        if way.get("graph")
+        else plain(opened(way))
         for name, way in task["ways"].items()
     }
     walls: dict[str, list[float]] = {name: [] for name in runs}

@@ -54,6 +54,7 @@ def serving(served: Served, draft: Draft, golden: tuple[Golden, ...], binding: B
         "golden": [{"request": one.request, "answer": one.answer} for one in golden],
         "tolerance": usecase.tolerance,
         "needs": binding.as_data(),
+        "session": draft.session,
         **words,
     }
 

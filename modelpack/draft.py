@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ TORCH = "torch"
 ONNX = "onnx"
 OPENVINO = "openvino"
 MEGABYTE = 1e6
+SESSION = "session.json"
+"""Options of the runtime's session, in a file beside the model: {"cuda_graph": true}."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,13 @@ class Draft:
     def files(self) -> dict[str, Path]:
         """File name -> path, sorted."""
         return {path.name: path for path in sorted(self.path.parent.iterdir()) if path.is_file()}
+
+    @property
+    def session(self) -> dict[str, Any]:
+        """Options for the runtime's session; empty when no pass set any."""
+        path = self.path.parent / SESSION
+        found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        return found
 
     @property
     def size_mb(self) -> float:

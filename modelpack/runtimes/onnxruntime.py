@@ -40,9 +40,9 @@ class OnnxRuntime(Runtime):
         return (f"onnxruntime=={version('onnxruntime')}", *SERVER)
 
     def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
-        return self.session(draft, usecase, ["CPUExecutionProvider"])
+        return self.running(draft, usecase, ["CPUExecutionProvider"])
 
-    def session(self, draft: Draft, usecase: UseCase[Any], providers: list[str]) -> Run:
+    def running(self, draft: Draft, usecase: UseCase[Any], providers: list[Any]) -> Run:
         """The draft in a session with these execution providers, the preferred first. Raises BadInput."""
         if usecase.decoding is not None:
             if self.hardware != CPU:
@@ -51,6 +51,15 @@ class OnnxRuntime(Runtime):
                     hint="choose a CPU instance; on a GPU they want a runtime of their own, such as vLLM",
                 )
             return decoder(draft, usecase.decoding)
+        session, names = self.session(draft, providers), self.outputs(usecase)
+
+        def run(inputs: Arrays) -> Arrays:
+            return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+        return run
+
+    def session(self, draft: Draft, providers: list[Any]) -> Any:
+        """An `onnxruntime.InferenceSession` on one thread. Raises BadInput when it cannot load the file."""
         # Its Linux wheels send telemetry unless told not to before the import.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
@@ -60,17 +69,15 @@ class OnnxRuntime(Runtime):
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            session = onnxruntime.InferenceSession(str(draft.path), options, providers=providers)
+            return onnxruntime.InferenceSession(str(draft.path), options, providers=providers)
         except Exception as error:
             raise BadInput(
                 f"ONNX Runtime cannot load it: {str(error).strip().splitlines()[0]}", where=str(draft.path)
             ) from error
-        names = [tensor.name for tensor in usecase.signature().outputs]
 
-        def run(inputs: Arrays) -> Arrays:
-            return dict(zip(names, session.run(names, dict(inputs)), strict=True))
-
-        return run
+    def outputs(self, usecase: UseCase[Any]) -> list[str]:
+        """The names that the graph gives."""
+        return [tensor.name for tensor in usecase.signature().outputs]
 
 
 def decoder(draft: Draft, decoding: Decoding) -> Run:

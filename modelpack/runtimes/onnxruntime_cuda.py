@@ -76,6 +76,11 @@ class OnnxRuntimeCuda(OnnxRuntime):
     def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
         """On the GPU where there is one; else through the CPU provider, which is what a machine without one can say."""
         from modelpack.server import cuda
+        from modelpack.server.graphs import OPTION, Replayed
 
-        wanted = [cuda.PROVIDER, cuda.FALLBACK] if self.at_hand() else [cuda.FALLBACK]
-        return self.session(draft, usecase, wanted)
+        if not self.at_hand():
+            return super().open(draft, usecase)
+        if not draft.session.get("cuda_graph"):
+            return self.running(draft, usecase, [cuda.PROVIDER, cuda.FALLBACK])
+        session = self.session(draft, [(cuda.PROVIDER, OPTION), cuda.FALLBACK])
+        return Replayed(session, self.outputs(usecase), usecase.max_batch).run

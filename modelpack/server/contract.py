@@ -61,11 +61,13 @@ class Text(msgspec.Struct, frozen=True):
 
 class Decoding(msgspec.Struct, frozen=True):
     """The model file is one step of a language model, and the server loops: until the token `end`, or `most_new`
-    tokens. `ahead`: how many tokens are guessed from the text so far and checked in one step."""
+    tokens. `ahead`: how many tokens are guessed from the text so far and checked in one step. `prefix`: what prompts
+    begin with, read once."""
 
     end: int
     most_new: int
     ahead: int = 0
+    prefix: tuple[int, ...] = ()
 
 
 class Chat(msgspec.Struct, frozen=True):
@@ -91,6 +93,12 @@ class Needs(msgspec.Struct, frozen=True):
     kernels: dict[str, tuple[int, ...]] = {}
 
 
+class Session(msgspec.Struct, frozen=True):
+    """Options of the runtime's session. `cuda_graph`: runs are captured on the GPU and replayed."""
+
+    cuda_graph: bool = False
+
+
 class Contract(msgspec.Struct, frozen=True):
     """The document. `threads` is per model call, `max_batch` rows.
 
@@ -110,6 +118,7 @@ class Contract(msgspec.Struct, frozen=True):
     text: Text | None = None
     labels: dict[str, str] = {}
     needs: Needs = Needs()
+    session: Session = Session()
     decoding: Decoding | None = None
     chat: Chat | None = None
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from modelpack.server import cuda, log
 from modelpack.server.contract import Contract, Needs, Unfit
+from modelpack.server.graphs import OPTION, Replayed
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -46,7 +47,7 @@ class OnnxRuntime:
         # idle threads must sleep, not spin: other servers share the cores
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=list(self.providers))
+            self._session = ort.InferenceSession(str(path), options, providers=self.wanted(contract))
         except Exception as problem:
             raise Unfit(f"{path.name} cannot be loaded: {problem}") from None
         # ONNX Runtime goes on without a provider that it cannot load, with no more than a warning
@@ -64,6 +65,10 @@ class OnnxRuntime:
         if absent:
             raise Unfit(f"{path.name} does not give {sorted(absent)}")
 
+    def wanted(self, contract: Contract) -> list[Any]:
+        """The execution providers, the preferred first, with their options."""
+        return list(self.providers)
+
     def run(self, feeds: Arrays) -> Arrays:
         try:
             values = self._session.run(self._outputs, feeds)
@@ -76,6 +81,26 @@ class OnnxRuntimeCuda(OnnxRuntime):
     """A session of ONNX Runtime on the first GPU; operators that CUDA lacks run on the CPU."""
 
     providers: ClassVar[tuple[str, ...]] = (cuda.PROVIDER, cuda.FALLBACK)
+
+    def __init__(self, contract: Contract, path: Path) -> None:
+        super().__init__(contract, path)
+        replays = contract.session.cuda_graph
+        self._replayed = Replayed(self._session, self._outputs, contract.max_batch) if replays else None
+
+    def wanted(self, contract: Contract) -> list[Any]:
+        return (
+            [(cuda.PROVIDER, OPTION), cuda.FALLBACK]
+            if contract.session.cuda_graph
+            else super().wanted(contract)
+        )
+
+    def run(self, feeds: Arrays) -> Arrays:
+        if self._replayed is None:
+            return super().run(feeds)
+        try:
+            return self._replayed.run(feeds)
+        except self._refusals as problem:
+            raise InvalidInput(str(problem)) from None
 
 
 def open_vino(contract: Contract, path: Path) -> Runtime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ from tiny_usecase import ITEMS, Tiny
 from modelpack.draft import ONNX, TORCH, Draft
 from modelpack.packages import sha256_of
 from modelpack.passes.base import Workshop, in_order, passes, unfit
+from modelpack.passes.cuda_graphs import CudaGraphs
 from modelpack.passes.fp16 import Fp16
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
 from modelpack.spec import TrainSpec
+from modelpack.usecases.base import Signature
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +66,22 @@ def test_every_pass_says_what_it_is_for_and_the_export_is_for_all() -> None:
         assert catalog.get(name).hardware <= {"cpu", "cuda"}
         assert catalog.get(name).hardware
     assert catalog.get("onnx").hardware == {"cpu", "cuda"}
+
+
+def test_graphs_are_an_option_beside_the_same_model(exported: Draft, tmp_path: Path) -> None:
+    made = CudaGraphs().apply(exported, workshop(tmp_path / "a"))
+    assert made.session == {"cuda_graph": True}
+    assert exported.session == {}
+    for name, path in exported.files.items():
+        assert sha256_of(made.files[name]) == sha256_of(path)
+
+
+def test_graphs_are_refused_where_shapes_vary(exported: Draft, tmp_path: Path) -> None:
+    class Varying(Tiny):
+        def signature(self) -> Signature:
+            own = super().signature()
+            return replace(own, inputs=tuple(replace(one, shape=(-1, -1)) for one in own.inputs))
+
+    given = replace(workshop(tmp_path / "a"), usecase=Varying())
+    with pytest.raises(ValueError, match="varies by request"):
+        CudaGraphs().apply(exported, given)
