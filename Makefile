@@ -54,7 +54,8 @@ $(VENV_KERAS)/.installed: $(VENV)/.installed
 	@touch $@
 
 test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and transformers, brought in by ONNX
-	@$(VENV_KERAS)/bin/python -m pytest --slow tests/modelpack/test_keras.py tests/modelpack/test_hostile.py
+	@$(VENV_KERAS)/bin/python -m pytest --slow tests/modelpack/test_keras.py tests/modelpack/test_hostile.py \
+		tests/scenarios/test_own_keras.py
 
 test-gpu: $(VENV)/.installed ## a GPU pack without a GPU: fetches 1.6 GB; see docs/gpu.md
 	@ECOMDEPLOY_TEST_GPU=1 $(BIN)/python -m pytest --slow tests/scenarios/test_gpu.py
