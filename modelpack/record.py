@@ -14,7 +14,6 @@ from modelpack.usecases.base import Baseline, beats
 
 OWN_ROWS = "own_rows"
 """In the verdict: how many rows each table of the user's own data has."""
-NOT_IN_IMAGE = "the shop's own data, read on the machine that packed; no row of it is in the image"
 SAMPLES_IN_IMAGE = (
     "the shop's own data, read on the machine that packed; a few of its requests are in the image, as those that it "
     "must answer alike before it serves, and a few with their truths beside it for `predict`"
@@ -111,7 +110,7 @@ def own_data(inputs: Inputs, rows: Mapping[str, int]) -> list[dict[str, Any]]:
             "sha256": inputs.data_digest,
             "rows": dict(rows),
             "licence": "the shop's own",
-            "statement": NOT_IN_IMAGE if inputs.own_tables else SAMPLES_IN_IMAGE,
+            "statement": inputs.usecase.own_data.statement if inputs.usecase.own_data else SAMPLES_IN_IMAGE,
         }
     ]
 

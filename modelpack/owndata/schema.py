@@ -50,6 +50,9 @@ class Table:
     required: bool = True
 
 
+NOT_IN_IMAGE = "the shop's own data, read on the machine that packed; no row of it is in the image"
+
+
 @dataclass(frozen=True)
 class OwnData:
     """The tables of a use case: one file for a single table, else a folder with `<table>.parquet` or `<table>.csv`
@@ -57,6 +60,8 @@ class OwnData:
 
     tables: tuple[Table, ...]
     notes: tuple[str, ...] = field(default=())
+    statement: str = NOT_IN_IMAGE
+    """What the record says of where the data is."""
 
     def as_data(self) -> dict[str, Any]:
         """For `--json`."""

@@ -38,6 +38,8 @@ OWN = OwnData(
         ),
     ),
     ("A folder with catalogue.parquet (or .csv) and queries.parquet (or .csv).",),
+    "the shop's own data, read on the machine that packed; the catalogue is what is answered, so its codes are in the "
+    "image and its names beside it; no query is",
 )
 
 
