@@ -37,6 +37,7 @@ def init(
         files += skeleton(usecase, folder)
     words = own_words(folder) if own else trained_words(usecase, epochs)
     words |= {"USECASE": usecase, "SERVICE": service_name(folder, "shop" if own else usecase)}
+    words |= {"RATE": "120" if own else f"{wiring.default_rate(usecase):g}"}
     spec.write_text(template("ecomdeploy.yaml.tmpl", words), encoding="utf-8")
     if not files[1].exists():
         files[1].write_text(".ecomdeploy/\n", encoding="utf-8")

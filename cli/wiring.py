@@ -66,6 +66,13 @@ def default_epochs(name: str) -> int:
     return usecases().get(name).epochs
 
 
+def default_rate(name: str) -> float:
+    """Requests per second and replica that a new project scales by."""
+    from modelpack.usecases.base import usecases
+
+    return usecases().get(name).target_rps
+
+
 def own_data(name: str) -> OwnData:
     """What a user's own data must hold for a use case.
 

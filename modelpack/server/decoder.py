@@ -41,6 +41,8 @@ class Decoder:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.decoding = decoding
+        self._prefix = list(decoding.prefix)
+        self._kept = False
         self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         caches = [one for one in self._session.get_inputs() if one.name.startswith(CACHE)]
         outputs = [one.name for one in self._session.get_outputs()]
@@ -81,7 +83,8 @@ class Decoder:
         if not 0 < len(prompt) < self.longest:
             raise InvalidInput(f"a prompt of {len(prompt)} tokens; 1 to {self.longest - 1} are possible")
         bounds = [self.decoding.most_new, self.longest - len(prompt), *([] if most is None else [most])]
-        text, past, left, guess = list(prompt), 0, min(bounds), list[int]()
+        text, left, guess = list(prompt), min(bounds), list[int]()
+        past = self._begin(text)
         while left:
             given = [*text[past:], *guess]
             found = self.step(given, past, 1 + len(guess)).argmax(axis=1).tolist()
@@ -97,6 +100,20 @@ class Decoder:
                     break
                 past += 1
             guess = guessed(text, min(self.decoding.ahead, left - 1))
+
+    def _begin(self, prompt: list[int]) -> int:
+        """How many tokens of the prompt lie in the caches already: the prefix, or none.
+
+        Never more, so that an answer does not depend on what was asked before.
+        """
+        length = len(self._prefix)
+        if not length or len(prompt) <= length or prompt[:length] != self._prefix:
+            self._kept = False
+            return 0
+        if not self._kept:
+            self.step(self._prefix, 0)
+            self._kept = True
+        return length
 
     def run(self, feeds: Arrays) -> Arrays:
         """`ids` (prompts, tokens) -> `tokens` (prompts, most_new), both filled up with `NOTHING`."""

@@ -123,9 +123,11 @@ class UseCase(abc.ABC, Generic[D]):
     max_batch: ClassVar[int] = 64
     text: ClassVar[Text | None] = None
     labels: ClassVar[Mapping[str, str]] = {}
-    decoding: ClassVar[Decoding | None] = None
-    """For language models: the graph is one step, and whoever runs it loops."""
+    decoding: Decoding | None = None
+    """For language models: the graph is one step, and whoever runs it loops. `prepare` may complete it."""
     chat: ClassVar[Chat | None] = None
+    target_rps: ClassVar[float] = 120
+    """Requests per second and replica that a new project scales by."""
     turns: ClassVar[int] = 25
     """How often two drafts take turns when they are timed."""
     requirements: ClassVar[tuple[str, ...]] = ()

@@ -166,11 +166,37 @@ def test_guessing_ahead_changes_nothing(model: Any, graph: pathlib.Path) -> None
     assert list(ending.tokens(prompt)) == wanted[: wanted.index(first)]
 
 
+def test_a_prefix_is_read_once_and_changes_nothing(graph: pathlib.Path) -> None:
+    """Whatever was asked before, whether it began with the prefix or not."""
+    prefix = tuple(range(20, 45))
+    plain = Decoder(Decoding(end=-5, most_new=9), graph, 1)
+    keeping = Counted(Decoding(end=-5, most_new=9, prefix=prefix), graph, 1)
+    random = np.random.default_rng(4)
+    for place in range(12):
+        rest = random.integers(50, 250, random.integers(1, 24)).tolist()
+        prompt = rest if place % 4 == 3 else [*prefix, *rest]
+        assert list(keeping.tokens(prompt)) == list(plain.tokens(prompt))
+    assert list(keeping.tokens(list(prefix))) == list(plain.tokens(list(prefix)))
+    # at first, after every prompt that began otherwise, and as a prompt of its own
+    assert keeping.read.count(len(prefix)) == 4
+
+
+class Counted(Decoder):
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.read: list[int] = []
+
+    def step(self, ids: Any, past: int, wanted: int = 1) -> Any:
+        self.read.append(len(ids))
+        return super().step(ids, past, wanted)
+
+
 class Counting(Decoder):
     """No model: after a token comes the next of a round of five."""
 
     def __init__(self, ahead: int) -> None:
         self.decoding, self.longest, self.steps = Decoding(end=-5, most_new=40, ahead=ahead), 99, 0
+        self._prefix = []
 
     def step(self, ids: Any, past: int, wanted: int = 1) -> Any:
         self.steps += 1

@@ -24,6 +24,14 @@ LONGEST_QUESTION = 2000
 """Letters."""
 
 
+class Example(msgspec.Struct, frozen=True):
+    """A question with its facts and a good answer, which the model is shown before every question."""
+
+    facts: str
+    question: str
+    answer: str
+
+
 class Shop(msgspec.Struct, frozen=True):
     """What the shop says: `sentences` of policy and catalogue, the `system` prompt, how many `facts` the model sees,
     the `vocabulary` and the `least` share of known words for a question to be answered, and what is said else."""
@@ -35,6 +43,7 @@ class Shop(msgspec.Struct, frozen=True):
     least: float
     refusal: str
     identify: str
+    examples: tuple[Example, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -77,6 +86,11 @@ class Conversation:
         self._shop, self._orders, self._decode, self._room = shop, orders, decode, room
         self._index = Index(shop.sentences)
         self._scope = Scope(shop.vocabulary, shop.least)
+        turns = [("system", shop.system)]
+        for one in shop.examples:
+            turns += [("user", from_facts(one.facts, one.question)), ("assistant", one.answer)]
+        self.prefix = tuple(token for who, text in turns for token in self._turn(who, text))
+        """What every prompt with facts begins with: the system's words and the examples."""
 
     def plan(self, question: str, customer: str = "", postal_code: str = "") -> Plan:
         """What will be done about a question. Raises InvalidInput."""
@@ -107,17 +121,13 @@ class Conversation:
         return Plan(route, facts=kept, prompt=prompt)
 
     def prompt(self, question: str, facts: tuple[str, ...] = ()) -> tuple[int, ...]:
-        """The tokens before an answer, in SmolLM2's chat template."""
-        asking = f"Facts: {' '.join(facts)}\nQuestion: {question}" if facts else question
-        ids: list[int] = []
-        for who, text in (("system", self._shop.system), ("user", asking)):
-            ids += [
-                self._begin,
-                *self._ids(f"{who}\n{text}"),
-                self._end,
-                *self._ids("\n"),
-            ]
-        return (*ids, self._begin, *self._ids("assistant\n"))
+        """The tokens before an answer, in SmolLM2's chat template. Without facts the examples are left out too."""
+        before = self.prefix if facts else self._turn("system", self._shop.system)
+        asking = from_facts(" ".join(facts), question) if facts else question
+        return (*before, *self._turn("user", asking), self._begin, *self._ids("assistant\n"))
+
+    def _turn(self, who: str, text: str) -> tuple[int, ...]:
+        return (self._begin, *self._ids(f"{who}\n{text}"), self._end, *self._ids("\n"))
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._words.encode(text, add_special_tokens=False).ids
@@ -155,3 +165,8 @@ class Conversation:
             "route": np.array(routes, np.object_),
             "tokens": np.array(counts, np.int64),
         }
+
+
+def from_facts(facts: str, question: str) -> str:
+    """What the model is asked."""
+    return f"Facts: {facts}\nQuestion: {question}"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.progress import Progress
-from modelpack.server.chat.conversation import Conversation, Plan, Shop
+from modelpack.server.chat.conversation import Conversation, Example, Plan, Shop
 from modelpack.server.chat.orders import Orders, as_json, read
 from modelpack.server.decoder import NOTHING
 from modelpack.usecases.base import Run
@@ -24,6 +24,19 @@ from modelpack.usecases.chat.questions import CALIBRATION, HELD_OUT, Question
 SYSTEM = "Answer the question with one short sentence from the facts."
 """Short prompts did best on the calibration half: a model of this size follows little more."""
 FACTS = 2
+EXAMPLES: tuple[Example, ...] = (
+    Example(
+        "The status of order #W0000001 is delivered. Order #W0000001 has 2 items.",
+        "Do you know the status of order #W0000001?",
+        "The status of order #W0000001 is delivered.",
+    ),
+    Example(
+        "There are 3 available options of the Lamp. The Lamp (color red, size small) costs 12.50 dollars.",
+        "What would I pay for the Lamp with color red, size small?",
+        "The Lamp (color red, size small) costs 12.50 dollars.",
+    ),
+)
+"""Of no order and no product that there is."""
 REFUSAL = "I can only help with this shop's products, orders and rules. Is there anything about those I can do for you?"
 IDENTIFY = (
     "To talk about an order I need its number, your customer id and your postal code, all three as they stand on the "
@@ -73,6 +86,7 @@ def prepared(wheel: Path, weights: Path, room: int, progress: Progress) -> Servi
             least=calibration.least(sentences, inside, questions.out_of_scope(tables, CALIBRATION)),
             refusal=REFUSAL,
             identify=IDENTIFY,
+            examples=EXAMPLES,
         ),
         orders=as_json(shop.orders(tables)),
         tokenizer=words.definition(metadata),

