@@ -29,7 +29,10 @@ class Obstacle:
 
 
 def obstacles(needs: Binding, instance: Instance, ami: str) -> tuple[Obstacle, ...]:
-    """All that keeps the instance from running the pack; `ami`: the host image asked for, "" for SageMaker's own."""
+    """All that keeps the instance from running the pack; `ami`: the host image asked for, "" for SageMaker's own.
+
+    What is not known of a pack before it is made (its kernels, its model's size) is no obstacle yet.
+    """
     if needs.hardware == CPU:
         return ()
     if instance.gpu is None:
@@ -45,7 +48,8 @@ def obstacles(needs: Binding, instance: Instance, ami: str) -> tuple[Obstacle, .
 
 def _architecture(needs: Binding, instance: Instance, gpu: Gpu) -> Iterator[Obstacle]:
     major, _, minor = gpu.compute_capability.partition(".")
-    if not runs((int(major), int(minor)), needs.kernels.cubins, needs.kernels.ptx):
+    known = needs.kernels.cubins or needs.kernels.ptx
+    if known and not runs((int(major), int(minor)), needs.kernels.cubins, needs.kernels.ptx):
         carried = ", ".join(f"{one // 10}.{one % 10}" for one in needs.kernels.cubins)
         what = (
             f"the {gpu.name} of {instance.name} has compute capability {gpu.compute_capability}, and the pack's "

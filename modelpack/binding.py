@@ -20,7 +20,7 @@ from modelpack.image.fatbin import Kernels, kernels
 from modelpack.image.parts import Wheel
 from modelpack.image.wheels import path_of
 from modelpack.pack import PLATFORM
-from modelpack.runtimes.base import CPU, Runtime
+from modelpack.runtimes.base import CPU, Runtime, runtimes
 
 CUDA_RUNTIME = "nvidia-cuda-runtime"
 
@@ -91,6 +91,17 @@ def bound(runtime: Runtime, wheels: Sequence[Wheel], downloads: Path, model_mb: 
         kernels=device_code(runtime, wheels, downloads),
         model_mb=round(model_mb, 4),
     )
+
+
+def expected(hardware: str) -> Binding:
+    """What a pack for that hardware will need at least, before it is made: no kernels are known yet."""
+    if hardware == CPU:
+        return Binding()
+    catalog = runtimes()
+    every = [catalog.get(name) for name in catalog.names()]
+    versions = [one.cuda for one in every if one.serves and one.hardware == hardware]
+    oldest = min(versions, key=lambda text: [int(part) for part in text.split(".")])
+    return Binding(hardware=hardware, cuda=oldest, driver=least_driver(oldest))
 
 
 def device_code(runtime: Runtime, wheels: Sequence[Wheel], downloads: Path) -> Kernels:

@@ -54,6 +54,25 @@ def refuse_unfit(spec: Spec, pack: Packed, contract: Contract) -> None:
         raise BadInput(found, hint="change it in ecomdeploy.yaml and type the same command again")
 
 
+def refuse_hopeless(spec: Spec, contract: Contract) -> None:
+    """Stop before minutes of training and packing for an instance that no pack of this kind can run on.
+
+    Raises:
+        BadInput: why.
+    """
+    from modelpack.binding import expected
+
+    will_need = Packed(
+        digest="",
+        content_id="",
+        input_digest="",
+        usecase=spec.usecase,
+        needs=expected(built_for(spec)).as_data(),
+    )
+    if found := incapable(will_need, contract):
+        raise BadInput(found, hint="change it in ecomdeploy.yaml and type the same command again")
+
+
 def mismatches(spec: Spec, pack: Packed, contract: Contract) -> list[Problem]:
     """A CPU pack on a GPU instance without the word for it."""
     cpu_pack = pack.needs.get("hardware", CPU) == CPU

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stacks.driver import Change
-from stacks.hardware import refuse_unfit, remarks
+from stacks.hardware import refuse_hopeless, refuse_unfit, remarks
 from stacks.ledger import RETAINED
 from stacks.release import Packed, Release
 from stacks.settings import (
@@ -64,6 +64,8 @@ def plan(shop: Shop, spec: Spec) -> Plan:
     pack = shop.builder.known(spec)
     if pack is not None:
         refuse_unfit(spec, pack, contract_of(spec))
+    else:
+        refuse_hopeless(spec, contract_of(spec))
     base = shop.outputs(base_stack(spec))
     repository = str(base["repository_url"]) if base else UNKNOWN_REPOSITORY
     image = f"{repository}@{pack.digest}" if pack else unpacked_image(repository, spec)

@@ -104,7 +104,7 @@ def catalogs(document: Value, known: KnownNames) -> Wrong:
                 )
             else:
                 by_path = f"write {name}:ClassName, a class of that file" if name.endswith(".py") else ""
-            yield at, f"unknown {kind} {name!r}", by_path or nearest(name, words)
+                yield at, f"unknown {kind} {name!r}", by_path or nearest(name, words)
 
 
 def hardware(document: Value, known: KnownNames) -> Wrong:

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from modelpack.errors import BadInput
 from stacks.driver import Deployed
-from stacks.hardware import refuse_unfit
+from stacks.hardware import refuse_hopeless, refuse_unfit
 from stacks.settings import base_stack, bucket_name, contract_of, platform_stack, service_stack
 from stacks.shop import Outcome, Shop
 from stacks.spec import Spec
@@ -73,6 +73,7 @@ def up(
         Locked, BadInput, Unhealthy (the old release serves), CloudRefused, EcomdeployError.
     """
     with shop.writing("up"):
+        refuse_hopeless(spec, contract_of(spec))
         pack = shop.builder.build(spec, shop.progress, regate=regate)
         refuse_unfit(spec, pack, contract_of(spec))
         refuse_marked(shop, spec, pack, again)

@@ -22,8 +22,8 @@ class Runtime(abc.ABC):
     `requirements` (wheels) without the `unneeded` ones that serving never imports. `hardware` is "cpu" or "cuda".
     One that does not `serve` only measures here. For the rest see `modelpack.image.parts.ImageParts`:
     `host_libraries` (sonames of the driver), `opened` (sonames opened by name), `left_out` (files of the wheels) and
-    `environment` of the image. `device_code` is the distribution and its library whose kernels decide which GPUs can
-    run it; `instructions` the least x86-64 level (numpy 2.4's own is x86-64-v2).
+    `environment` of the image. `cuda` is the CUDA version of its wheels; `device_code` the distribution and its library
+    whose kernels decide which GPUs can run it; `instructions` the least x86-64 level (numpy 2.4's own is x86-64-v2).
     """
 
     name: ClassVar[str]
@@ -37,6 +37,7 @@ class Runtime(abc.ABC):
     opened: ClassVar[tuple[str, ...]] = ()
     left_out: ClassVar[tuple[str, ...]] = ()
     environment: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    cuda: ClassVar[str] = ""
     device_code: ClassVar[tuple[str, str]] = ("", "")
     instructions: ClassVar[str] = "x86-64-v2"
 

@@ -27,6 +27,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
 
     name: ClassVar[str] = "onnxruntime-cuda"
     hardware: ClassVar[str] = CUDA
+    cuda: ClassVar[str] = TOOLKIT
     host_libraries: ClassVar[frozenset[str]] = frozenset({"libcuda.so.1"})
     opened: ClassVar[tuple[str, ...]] = ("libcudnn.so.9", "libcufft.so.12", "libnvrtc.so.13")
     left_out: ClassVar[tuple[str, ...]] = (

@@ -174,3 +174,14 @@ def test_what_only_the_pack_shows_has_the_file_s_line_too(tmp_path: Path, town: 
     with pytest.raises(BadInput) as refused, pointing(file, "local", KNOWN):
         ship.up(gpu_shop(town, "one", {}), spec)
     assert f"{file}:8: serve.instance: the pack is for the CPU" in str(refused.value)
+
+
+def test_what_no_pack_could_run_on_is_refused_before_anything_is_built(town: Any, spec_of: Any) -> None:
+    spec = spec_of("ml.g6.xlarge")
+    old = replace(spec, serve=replace(spec.serve, ami="al2-ami-sagemaker-inference-gpu-3-1"))
+    for verb in (ship.up, plan):
+        shop = gpu_shop(town, "one")
+        with pytest.raises(BadInput, match="needs NVIDIA driver 580 or newer"):
+            verb(shop, old)
+        assert shop.builder.built == 0
+    assert plan(gpu_shop(town, "one"), spec).release == 1
