@@ -25,6 +25,8 @@ from infra.rehearsal.cloud.loopback import listen
 from infra.rehearsal.cloud.process import REGION
 from infra.rehearsal.cloud.runtime import Runtime, Way
 from infra.rehearsal.cloud.streaming import message
+from infra.targets.sagemaker import invoke
+from modelpack.errors import EcomdeployError
 
 ASKED = {"instances": [{"question": f"What is the status of {MINE}?", **OWNER}], "stream": True}
 KEY = (REGION, "shop")
@@ -111,6 +113,27 @@ def test_a_refusal_of_the_model(runtime: Runtime, client: Any, chat: int) -> Non
     assert caught.value.response["Error"]["Code"] == "ModelError"
     assert caught.value.response["OriginalStatusCode"] == 400
     assert "length >= 1" in caught.value.response["OriginalMessage"]
+
+
+def test_the_target_streams(runtime: Runtime, client: Any, chat: int) -> None:
+    """What `predict` uses: parts, and errors in plain words."""
+
+    def parts(body: dict[str, Any], endpoint: str = "shop") -> list[bytes]:
+        return list(invoke.stream(client, endpoint, json.dumps(body).encode(), "application/json"))
+
+    served(runtime, chat)
+    assert b'"done":true' in parts(ASKED)[-1]
+    with pytest.raises(EcomdeployError, match=r"the endpoint answered 400: .*length >= 1"):
+        parts({"instances": [{"question": ""}], "stream": True})
+    with pytest.raises(EcomdeployError, match="not found"):
+        parts(ASKED, "other")
+    slow = Slow()
+    served(runtime, slow.port)
+    coming = invoke.stream(client, "shop", json.dumps(ASKED).encode(), "application/json")
+    assert next(coming) == b"hello"
+    slow.end()
+    with pytest.raises(EcomdeployError, match="the answer broke off"):
+        next(coming)
 
 
 def test_no_such_endpoint(client: Any) -> None:
