@@ -23,9 +23,9 @@ def code() -> str:
     return source_digest(sorted(Path(modelpack.__file__).parent.rglob("*.py")))
 
 
-def kept(name: str) -> dict[str, Any]:
+def kept(name: str, results: Path = RESULTS) -> dict[str, Any]:
     """The slices of this very code in the result file."""
-    path = RESULTS / f"{name}.json"
+    path = results / f"{name}.json"
     if not path.is_file():
         return {}
     slices = json.loads(path.read_text())["figures"]
@@ -33,7 +33,11 @@ def kept(name: str) -> dict[str, Any]:
 
 
 def take(
-    name: str, wanted: Sequence[str], measure: Callable[[str], Mapping[str, Any]], more: Sequence[str] = ()
+    name: str,
+    wanted: Sequence[str],
+    measure: Callable[[str], Mapping[str, Any]],
+    more: Sequence[str] = (),
+    results: Path = RESULTS,
 ) -> int:
     """Measure slices one after another and write the file after each; `more` are packages to name by version.
 
@@ -60,9 +64,9 @@ def take(
             "versions": {package: installed(package) for package in (*PACKAGES, *more)},
             **figures,
         }
-        slices = {**kept(name), key: one}
-        RESULTS.mkdir(exist_ok=True)
+        slices = {**kept(name, results), key: one}
+        results.mkdir(exist_ok=True)
         document = {"benchmark": name, "figures": dict(sorted(slices.items()))}
-        (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+        (results / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
         print(json.dumps(one, indent=1))
     return 1 if failed else 0

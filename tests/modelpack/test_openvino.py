@@ -11,16 +11,21 @@ import numpy as np
 import pytest
 from tiny_usecase import ITEMS, Tiny
 
+from modelpack.build import PackRequest, build, known
 from modelpack.draft import ONNX, OPENVINO, Draft
 from modelpack.errors import BadInput, EcomdeployError
+from modelpack.home import Home
+from modelpack.image.layout import Layout
+from modelpack.image.unpack import unpack
 from modelpack.packages import sha256_of
 from modelpack.passes.base import Workshop, applicable, passes
 from modelpack.passes.openvino import OpenVinoBf16, OpenVinoInt8, OpenVinoIr, has_any
 from modelpack.progress import Silent
+from modelpack.proof import golden_answers
 from modelpack.runtimes.base import runtime_for, served_formats
 from modelpack.server.contract import Contract, Tensor, Unfit
 from modelpack.server.runtime import InvalidInput, load
-from modelpack.spec import TrainSpec
+from modelpack.spec import ModelSpec, PackSpec, TrainSpec
 
 openvino = pytest.importorskip("openvino")
 
@@ -156,3 +161,22 @@ def test_neither_runtime_needs_the_other(drafts: dict[str, Draft], repository: P
 def test_a_search_is_offered_it(tmp_path: Path) -> None:
     names = applicable(("onnx",), served_formats(), tmp_path)
     assert {"openvino", "openvino-bf16", "openvino-int8"} <= set(names)
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_an_image_of_it_answers_by_its_own_layers(repository: Path, home: Home, tmp_path: Path) -> None:
+    """Only OpenVINO's CPU plug-in and reader are in it: neither ONNX Runtime nor telemetry."""
+    shutil.copy(repository / "tests" / "support" / "tiny_usecase.py", tmp_path / "own.py")
+    wanted = PackSpec(passes=("onnx", "openvino-int8"))
+    request = PackRequest("./own.py:Tiny", ModelSpec(), wanted, "ml.c7i.xlarge", tmp_path)
+    pack = build(request, home, Silent())
+    assert (pack.record["runtime"], pack.record["format"]) == ("openvino", "openvino")
+    layout = Layout(home.images)
+    assert "answered right by the image's own layers" in golden_answers(layout, pack.digest, Silent())
+    root = unpack(layout, pack.digest, tmp_path / "image") / "opt/ecomdeploy/deps"
+    assert not list(root.glob("onnxruntime*")) + list(root.glob("openvino_telemetry*"))
+    libraries = {path.name.split(".so")[0] for path in (root / "openvino/libs").iterdir()}
+    assert {"libopenvino_intel_cpu_plugin", "libopenvino_ir_frontend", "libtbb"} <= libraries
+    assert not [name for name in libraries if "gpu" in name or "npu" in name or "onnx" in name]
+    assert known(request, home) == pack

@@ -389,6 +389,27 @@ def test_real_search_beats_words(home: Home, tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.network
+def test_the_real_encoder_in_int8_on_real_tokens_keeps_the_ranking(
+    home: Home, tmp_path: pathlib.Path
+) -> None:
+    usecase = Search()
+    data = usecase.prepare(home, Silent())
+    path = tmp_path / "trained" / "model.safetensors"
+    path.parent.mkdir()
+    usecase.save(usecase.train(data, TrainSpec(), Silent()), path)
+    draft = trained = Draft(TORCH, path)
+    for name in ("onnx", "smooth-int8", "drop-padding", "embedding-rows-int8"):
+        examples, calibration = usecase.examples(data, 64), usecase.calibration(data)
+        draft = passes().get(name).apply(draft, Workshop(usecase, examples, tmp_path / name, calibration))
+    found = [usecase.evaluate(runtime_for(one.format).open(one, usecase), data) for one in (trained, draft)]
+    shared = agreement(*found)
+    assert shared is not None
+    assert shared >= usecase.agreement
+    assert draft.size_mb < 0.3 * trained.size_mb
+
+
+@pytest.mark.slow
+@pytest.mark.network
 def test_the_real_encoder_gives_the_same_bytes_each_time(home: Home, tmp_path: pathlib.Path) -> None:
     usecase = Search()
     whole = usecase.prepare(home, Silent())
