@@ -8,8 +8,10 @@ tests/modelpack/test_image_gpu.py, test_cuda_kernels.py, test_server_hardware.py
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
+from stand_in_driver import build, compiler, provider_says
 from typed import Terminal
 
 pytestmark = [
@@ -22,7 +24,7 @@ pytestmark = [
 ]
 
 
-def test_recommendation_for_a_gpu_instance(terminal: Terminal) -> None:
+def test_recommendation_for_a_gpu_instance(terminal: Terminal, tmp_path: Path) -> None:
     terminal.type("init", "recommendation", "shop")
     shop = terminal.into("shop")
     shop.edit(r"epochs: \d+", "epochs: 1, architecture: one-stage")
@@ -37,6 +39,12 @@ def test_recommendation_for_a_gpu_instance(terminal: Terminal) -> None:
     assert up["verified"]
     assert any("the local cloud has no GPU" in note for note in up["notes"])
     assert shop.type("predict", "--json").json["predictions"]
+    (root,) = (terminal.home / "cloud/models/trees").iterdir()
+    assert "libcuda.so.1: cannot open shared object file" in provider_says(root, None)
+    if compiler():
+        said = provider_says(root, build(tmp_path))
+        assert "Failed to load library" not in said
+        assert "cudaSetDevice" in said
 
     shop.edit(r"instance: ml\.g6\.xlarge", "instance: ml.p6-b200.48xlarge")
     refused = shop.type("plan", expect=2)
