@@ -1,6 +1,6 @@
 """A stand-in for NVIDIA's driver that knows no device, to see whether all else of a GPU image loads.
 
-The CUDA provider of ONNX Runtime needs `libcuda.so.1` to be loaded at all. With this one it is loaded, with every library
+ONNX Runtime's CUDA provider needs `libcuda.so.1` to be loaded at all. With this one it is loaded, with every library
 it asks for from the image, and fails at its first call to the GPU.
 """
 
