@@ -39,7 +39,7 @@ OWN = OwnData(
         f"The last {HELD_OUT_SHARE:.0%} of the weeks are held out (at least one); at least {FEWEST_WEEKS} weeks.",
         "A product bought fewer than 20 times in training weeks is not recommended.",
     ),
-    "the shop's own data, read on the machine that packed; no basket of it is in the image, but the ids of customers and "
+    "the shop's own data, read on the machine that packed; no basket of it is in the image, but ids of customers and "
     "products that the model knows are, and the products' names beside it",
 )
 

@@ -1,0 +1,88 @@
+"""A shop's own payments go live by a path: the same rows as the package's give the same model, and stay here."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typed import Terminal
+
+from modelpack.home import Home
+from modelpack.packages import fetch
+from modelpack.progress import Silent
+from modelpack.usecases.fraud import FILE, PACKAGE, Fraud
+
+pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("scenarios")]
+
+
+def as_a_shop_has_them(home: Home) -> pd.DataFrame:
+    """The package's payments under the names and dates of a shop."""
+    with zipfile.ZipFile(fetch(PACKAGE, home, Silent())) as archive:
+        rows = pd.read_csv(io.BytesIO(archive.read(FILE)))
+    shop = rows.rename(columns={f"V{number}": f"v{number}" for number in range(1, 29)})
+    time = pd.Timestamp("2025-09-01") + pd.to_timedelta(shop.Time, unit="s")
+    return shop.assign(time=time, amount=shop.Amount, fraud=shop.Class).drop(
+        columns=["Time", "Amount", "Class"]
+    )
+
+
+def test_own_payments_go_live_and_stay_here(terminal: Terminal) -> None:
+    home = Home(terminal.home, Path(terminal.environment["ECOMDEPLOY_CACHE"]))
+    terminal.type("init", "fraud", "shop")
+    shop = terminal.into("shop")
+    rows = as_a_shop_has_them(home)
+    rows.to_parquet(shop.folder / "mine.parquet")
+    as_the_package_has_them(shop.folder / "mine.parquet", home)
+    shop.edit("^# data: .*", "data: {path: mine.parquet}")
+    shop.edit(r"epochs: \d+", "epochs: 1")
+    done = shop.type("up", "--yes", "--json").json
+    assert (done["state"], done["verified"]) == ("live", True)
+    (told,) = done["record"]["data"]
+    assert (told["path"], told["rows"]) == ("mine.parquet", {"payments": len(rows)})
+    assert done["record"]["baselines"][0]["ahead"]["low"] > 0
+    nothing_left_the_machine(shop, rows, done["image"])
+    assert shop.type("up", "--yes", "--json").json["outcome"] == "nothing to do"
+    rows.iloc[:-1].to_parquet(shop.folder / "mine.parquet")
+    assert shop.type("plan", "--json").json["push_bytes"] is None, "other data is another model"
+    rows.rename(columns={"amount": "Amount"}).to_parquet(shop.folder / "mine.parquet")
+    refused = shop.type("up", "--yes", "--json", expect=2).json["error"]["what"]
+    assert "the column 'amount' is missing" in refused
+    assert "is it 'Amount'? rename it" in refused
+
+
+def as_the_package_has_them(file: Path, home: Home) -> None:
+    """The way in by a path gives the very split that the package gives."""
+    own, _ = Fraud().prepare_own(file, home, Silent())
+    packaged = Fraud().prepare(home, Silent())
+    for mine, theirs in ((own.training, packaged.training), (own.test, packaged.test)):
+        assert np.array_equal(mine.target, theirs.target)
+        for name, array in theirs.inputs.items():
+            assert np.array_equal(mine.inputs[name], array), name
+
+
+def nothing_left_the_machine(shop: Terminal, rows: pd.DataFrame, image: str) -> None:
+    """No payment of the shop's is in the image or beside it, by its components, which are as good as unique."""
+    from modelpack.image.layout import Layout
+    from modelpack.image.plan import attached
+    from modelpack.pack import SAMPLES
+
+    layout = Layout(Home(shop.home, shop.home / "cache").images)
+    digest = image.partition("@")[2]
+    packs = [json.loads(one.read_bytes()) for one in (shop.home / "packs").glob("*.json")]
+    golden = [one["request"] for pack in packs for one in pack["golden"]]
+    beside = [one["request"] for one in json.loads(attached(layout, digest, SAMPLES)[-1])["requests"]]
+    shown = [instance for body in (*golden, *beside) for instance in body["instances"]]
+    assert len(shown) > 15
+    real = {
+        tuple(row)
+        for row in np.round(rows[[f"v{one}" for one in range(1, 5)]].to_numpy(np.float32), 4).tolist()
+    }
+    for instance in shown:
+        first: Any = tuple(np.round(np.array(instance["components"][:4], np.float32), 4).tolist())
+        assert first not in real
