@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import modelpack
 from modelpack.draft import MEGABYTE, Draft
@@ -35,7 +36,7 @@ def peak_mb(draft: Draft, usecase: UseCase[Any], batch: Arrays) -> float:
     kind = type(usecase)
     with tempfile.TemporaryDirectory(prefix="ecomdeploy-memory-") as folder:
         arrays = Path(folder) / "batch.npz"
-        given: dict[str, Any] = {name: np.asarray(array) for name, array in batch.items()}
+        given: dict[str, Any] = {name: without_objects(np.asarray(array)) for name, array in batch.items()}
         np.savez(arrays, **given)
         task = {
             "module": kind.__module__,
@@ -77,9 +78,19 @@ def answer_once(task: dict[str, Any]) -> float:
     )
     usecase.adopt(Signature(inputs, outputs))
     with np.load(task["batch"], allow_pickle=False) as arrays:
-        batch = {name: arrays[name] for name in arrays.files}
+        batch: Arrays = {name: with_texts(arrays[name]) for name in arrays.files}
     runtime_for(task["format"]).open(Draft(task["format"], Path(task["path"])), usecase)(batch)
     return own_peak_kib() * KIBIBYTE / MEGABYTE
+
+
+def without_objects(array: NDArray[Any]) -> NDArray[Any]:
+    """Texts in a form that needs no pickle."""
+    return array.astype(np.str_) if array.dtype.kind == "O" else array
+
+
+def with_texts(array: NDArray[Any]) -> NDArray[Any]:
+    """Texts as the runtime takes them."""
+    return array.astype(np.object_) if array.dtype.kind == "U" else array
 
 
 def usecase_of(task: dict[str, str]) -> UseCase[Any]:

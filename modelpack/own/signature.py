@@ -44,7 +44,7 @@ def own_signature(graph: onnx.ModelProto, path: Path) -> Signature:
         if what
     ]
     if problems:
-        raise BadInput(problems, hint="export the model anew, with a free first axis for the rows")
+        raise BadInput(problems, hint="export the model anew")
     return Signature(tuple(map(as_tensor, given)), tuple(map(as_tensor, graph.graph.output)))
 
 

@@ -10,6 +10,7 @@ import pytest
 from own_shop import SHOP, write_model, write_shop
 
 from modelpack.answers import answers
+from modelpack.bench.memory import peak_mb
 from modelpack.draft import Draft
 from modelpack.errors import BadInput
 from modelpack.golden import compare
@@ -276,8 +277,6 @@ def test_what_is_not_there_is_told_before_anything_runs(tmp_path: Path, more: An
 
 
 def test_a_fresh_process_knows_what_the_model_takes(tmp_path: Path) -> None:
-    from modelpack.bench.memory import peak_mb
-
     write_shop(tmp_path)
     write_model(tmp_path / "model.onnx")
     usecase, held, _, _ = measured(tmp_path)
@@ -312,4 +311,6 @@ def test_texts_go_in_and_labels_come_out(tmp_path: Path) -> None:
     request, answer = answers(usecase, run, held)[0]
     assert request == {"instances": [{"kind": ["shoe"]}]}
     assert answer == {"predictions": [{"shelf": ["left"]}]}
-    assert np.asarray(usecase.examples(held, 3)["kind"]).shape == (3, 1)
+    examples = usecase.examples(held, 3)
+    assert np.asarray(examples["kind"]).shape == (3, 1)
+    assert peak_mb(Draft("onnx", tmp_path / "draft" / "model.onnx"), usecase, examples) > 10
