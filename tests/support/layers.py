@@ -62,7 +62,9 @@ def image_of(
     tars = [tar_of(layer) for layer in layers]
     blobs = [PACKERS[packing](tar) for tar in tars]
     diff_ids = [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]
-    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
+    config = json.dumps(
+        {"rootfs": {"type": "layers", "diff_ids": diff_ids}, "config": {"Cmd": ["serve"]}}
+    ).encode()
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
