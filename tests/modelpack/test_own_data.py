@@ -72,11 +72,27 @@ def orders(weeks: int = 110, products: int = 25) -> pd.DataFrame:
     )
 
 
+def shipments(days: int = 380, each: int = 30) -> pd.DataFrame:
+    generator = np.random.default_rng(4)
+    rows = days * each
+    minute = np.repeat(np.arange(days), each) * 1440 + generator.integers(360, 1320, rows)
+    return pd.DataFrame(
+        {
+            "planned": pd.Timestamp("2025-02-03") + pd.to_timedelta(minute, unit="min"),
+            "depot": generator.choice(["NYC", "LA1"], rows),
+            "carrier": generator.choice(["UPS", "DHL"], rows),
+            "destination": generator.choice(["BOS", "SEA", "MIA"], rows),
+            "late_minutes": generator.normal(0, 20, rows),
+        }
+    )
+
+
 MADE: dict[str, Any] = {
     "fraud": payments,
     "recommendation": purchases,
     "pricing": sales,
     "inventory": orders,
+    "logistics": shipments,
 }
 
 
@@ -108,6 +124,20 @@ def test_own_tables_are_split_by_time_and_show_no_row(name: str, suffix: str, tm
 
 def row_text(row: Any) -> str:
     return json.dumps({key: np.asarray(row[key], np.float64).round(4).tolist() for key in sorted(row)})
+
+
+def test_shipments_keep_their_weekday_and_take_weather(tmp_path: Path) -> None:
+    rows = shipments()
+    rows.to_parquet(tmp_path / "shipments.parquet")
+    hours = pd.date_range("2025-02-03", periods=381 * 24, freq="h")
+    weather = pd.DataFrame({"depot": "NYC", "time": hours, "wind_speed": np.arange(len(hours)) % 30})
+    weather.to_csv(tmp_path / "weather.csv", index=False)
+    usecase = usecases().get("logistics")
+    data, count = usecase.prepare_own(tmp_path, Home(tmp_path, tmp_path), Silent())
+    assert count == {"shipments": len(rows), "weather": len(weather)}
+    last = rows.planned.max()
+    assert data.test.inputs["weekday"][-1] == last.weekday()
+    assert len(np.unique(data.test.inputs["wind_speed"])) > 20
 
 
 def test_a_strange_order_of_the_file_changes_nothing(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
+from modelpack.owndata.schema import OwnData
 from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
 from modelpack.tabular import measures
 from modelpack.tabular.frame import BINARY, Category, Column, Number, Part, Split, joined
 from modelpack.tabular.usecase import TabularUseCase, instance
 from modelpack.usecases.base import Baseline, Evaluation
+from modelpack.usecases.logistics import own
 from modelpack.usecases.logistics.data import HOURS_BEFORE, PACKAGE, WEATHER, code_of, date_of, load
 from modelpack.usecases.logistics.lateness import SHRINK_LONG
 
@@ -33,6 +35,7 @@ class Logistics(TabularUseCase):
     epochs: ClassVar[int] = 2
     metric_drop: ClassVar[float] = 0.005
     task: ClassVar[str] = BINARY
+    own_data: ClassVar[OwnData | None] = own.OWN
     packages: ClassVar[tuple[DataPackage, ...]] = (PACKAGE,)
     columns: ClassVar[tuple[Column, ...]] = (
         Category("origin", 3),
@@ -62,6 +65,9 @@ class Logistics(TabularUseCase):
             f"{len(data.test):,} held out, {data.test.target.mean():.1%} of them late"
         )
         return data
+
+    def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
+        return own.load(tables)
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.tabular.boosting import Boosting
