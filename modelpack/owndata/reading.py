@@ -17,8 +17,8 @@ from modelpack.owndata.schema import Field, OwnData, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-HINT = "ecomdeploy schema USECASE tells what the data must hold"
 SHOWN = 60
+OTHER_COMMAS = (";", "\t", "|")
 
 
 class TooLittle(Exception):
@@ -34,8 +34,8 @@ def too_little(path: Path) -> Iterator[None]:
         raise BadInput(str(error), where=str(path), hint="give more of your data") from error
 
 
-def read(path: Path, wanted: OwnData) -> dict[str, pd.DataFrame]:
-    """The tables by name, each with exactly the declared columns that are there, in their kinds.
+def read(path: Path, wanted: OwnData, usecase: str = "USECASE") -> dict[str, pd.DataFrame]:
+    """The tables of a use case by name, each with exactly the declared columns that are there, in their kinds.
 
     Raises BadInput: every problem of every table.
     """
@@ -51,7 +51,7 @@ def read(path: Path, wanted: OwnData) -> dict[str, pd.DataFrame]:
         if rows is not None:
             found[table.name] = rows
     if problems:
-        raise BadInput(problems, hint=HINT)
+        raise BadInput(problems, hint=f"ecomdeploy schema {usecase} tells what the data must hold")
     return found
 
 
@@ -104,6 +104,8 @@ def one_file(file: Path, table: Table) -> tuple[pd.DataFrame | None, list[Proble
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         return None, [Problem(f"it cannot be read as {file.suffix[1:]}: {first[:200]}", where)]
     raw.columns = [str(name).strip() for name in raw.columns]
+    if file.suffix == ".csv" and (parted := [mark for mark in OTHER_COMMAS if mark in raw.columns[0]]):
+        return None, [Problem(f"its columns are parted by {parted[0]!r}; commas are wanted", f"{where}:1")]
     missing = [
         absent(one, raw.columns, where)
         for one in table.fields
@@ -130,7 +132,7 @@ def absent(one: Field, have: Any, where: str) -> Problem:
     """A missing column, with the nearest that is there."""
     near = difflib.get_close_matches(one.name, list(have), n=1, cutoff=0.5)
     hint = f"is it {near[0]!r}? rename it" if near else f"it has: {', '.join(map(str, have))[: SHOWN * 3]}"
-    return Problem(f"the column {one.name!r} is missing: {one.wanted}, {one.about}", where, hint=hint)
+    return Problem(f"the column {one.name!r} is missing ({one.about}; {one.wanted})", where, hint=hint)
 
 
 def converted(column: pd.Series, one: Field, file: Path) -> tuple[Any, list[Problem]]:
@@ -160,7 +162,8 @@ def converted(column: pd.Series, one: Field, file: Path) -> tuple[Any, list[Prob
         row = int(np.flatnonzero(bad.to_numpy())[0])
         value = "nothing" if gone.iloc[row] else repr(str(column.iloc[row])[:SHOWN])
         line = f"{file}:{row + 2}" if file.suffix == ".csv" else f"{file} row {row + 1}"
-        more = f"; so are {int(bad.sum()) - 1:,} more rows" if bad.sum() > 1 else ""
+        rows = int(bad.sum())
+        more = f" ({rows:,} rows are wrong)" if rows > 1 else ""
         return None, [Problem(f"{one.name} is {value}{more}; expected {one.wanted}", line)]
     return (found.astype(np.int64) if one.kind in ("whole", "yes") else found), []
 

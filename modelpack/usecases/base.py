@@ -223,7 +223,7 @@ class UseCase(abc.ABC, Generic[D]):
 
         if self.own_data is None:
             raise BadInput(f"the use case {self.name!r} takes no own data yet", hint="leave data: out")
-        tables = read(path, self.own_data)
+        tables = read(path, self.own_data, self.name)
         for name, table in tables.items():
             progress.note(f"your own {name}: {len(table):,} rows")
         with too_little(path):

@@ -186,7 +186,7 @@ def test_every_problem_of_a_table_is_told_at_once(tmp_path: Path) -> None:
     assert len(told) == 4
     assert "the column 'time' is missing" in told[0]
     assert "is it 'timestamp'? rename it" in told[0]
-    assert "mine.csv:9: amount is '12,50'; so are 1 more rows; expected a number, 0 or more" in told[1]
+    assert "mine.csv:9: amount is '12,50' (2 rows are wrong); expected a number, 0 or more" in told[1]
     assert "mine.csv:13: fraud is '2'; expected 0 or 1" in told[2]
     assert "mine.csv:22: v1 is nothing" in told[3]
 
@@ -196,6 +196,7 @@ def test_every_problem_of_a_table_is_told_at_once(tmp_path: Path) -> None:
     [
         ("", "cannot be read as csv"),
         ("time,amount,fraud\n", "it has no rows"),
+        ("time;amount;fraud\n2026-01-01;3;0\n", "its columns are parted by ';'; commas are wanted"),
         ("time,amount,fraud\n2026-01-01,3,0\n", "1 rows; at least 2,000 are needed"),
         ("time,amount,fraud\nyesterday,3,0\n", "time is 'yesterday'; expected a date or a moment"),
         ("time,amount,fraud\n20260101,nan,0\n", "amount is 'nan'"),
