@@ -15,7 +15,7 @@ from modelpack.errors import BadInput, Problem
 from modelpack.home import Home
 from modelpack.own import requests
 from modelpack.own.asking import ask, complain, place, takes
-from modelpack.own.requests import Held, conformed, held, instance
+from modelpack.own.requests import Answers, Held, conformed, held, instance
 from modelpack.own.verdicts import per_request, tolerances
 from modelpack.packages import DataPackage
 from modelpack.progress import Progress
@@ -68,9 +68,10 @@ class OwnModel(UseCase[Held]):
         if "title" not in vars(cls):
             cls.title = (cls.__doc__ or cls.name).strip().splitlines()[0]
 
+    _found: Signature | None = None
+    _path: Path | None = None
+
     def __init__(self) -> None:
-        self._found: Signature | None = None
-        self._path: Path | None = None
         if problems := self._slips():
             raise BadInput(problems)
 
@@ -160,7 +161,7 @@ class OwnModel(UseCase[Held]):
         return self._measured(answered(run, data.ready(self.signature()), self.max_batch), data)
 
     def _measured(self, answers: Arrays, data: Held) -> Evaluation:
-        values = per_request(ask(self.metric, answers, data.truths), len(data), place(self.metric))
+        values = per_request(ask(self.metric, Answers(answers), data.truths), len(data), place(self.metric))
         return Evaluation(self.metric_name, values, data.groups, self.higher_is_better)
 
     def baselines(self, data: Held) -> tuple[Baseline, ...]:

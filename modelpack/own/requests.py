@@ -19,6 +19,19 @@ FEWEST = 20
 WANTED = "return inputs, truths: a dict of arrays by input name, and one truth per request"
 
 
+class NoOutput(KeyError):
+    """An answer that the model does not give."""
+
+    __str__ = Exception.__str__
+
+
+class Answers(dict[str, NDArray[Any]]):
+    """What a model answered, by output name; a name that it does not answer tells those that it does."""
+
+    def __missing__(self, name: object) -> NDArray[Any]:
+        raise NoOutput(f"the model does not answer {name!r}; it answers: {', '.join(self)}")
+
+
 @dataclass(frozen=True)
 class Held:
     """Requests that were held out: `inputs` by name, first axis requests; `truths` one each; `groups` says which

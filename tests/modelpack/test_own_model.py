@@ -106,7 +106,7 @@ SLIPS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     ),
     "a metric that asks for another output": (
         [('answers["scores"]', 'answers["score"]')],
-        ["shop.py:17: metric() raised KeyError: 'score'"],
+        ["shop.py:17: metric() raised NoOutput: the model does not answer 'score'; it answers: scores"],
     ),
     "requests that raise": (
         [("        rows =", "        open('held-out.npz')\n        rows =")],
