@@ -23,8 +23,14 @@ def pack(
     ] = None,
 ) -> None:
     """Train or take the model, run the passes under the gate, write the image."""
+    from modelpack.lock import path_of
+    from stacks.hardware import built_for, refuse_hopeless
+    from stacks.settings import contract_of
+
     spec = wiring.load_spec(folder, environment)
     builder = wiring.builder(folder)
+    with wiring.pointing(folder, environment):
+        refuse_hopeless(spec, contract_of(spec))
     packed = builder.pack(spec, progress.chosen(), regate=regate)
     if report is not None:
         from cli.report import report as drawn
@@ -46,7 +52,8 @@ def pack(
     )
     if report is not None:
         show.say(f"  drawn in {report}")
-    show.next_step("ecomdeploy up", "ships it; commit pack.lock to get the same bytes everywhere")
+    lock = path_of(folder, built_for(spec)).name
+    show.next_step("ecomdeploy up", f"ships it; commit {lock} to get the same bytes everywhere")
 
 
 def against(metric: Mapping[str, Any]) -> str:
