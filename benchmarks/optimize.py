@@ -4,9 +4,11 @@
     python -m benchmarks.optimize search --auto 150      # passes: auto with that budget in seconds
 
 Peers get the same trained model: torch eager, torch.compile, ONNX Runtime with the plain export, OpenVINO with the
-plain export. All run on one thread, as ours does. Every peer takes turns with ours on the same held-out requests,
-padded as the server would; figures are medians of paired ratios of processor time with their intervals, and a ratio
-above 1 says that ours is better. Metric and agreement are of all held-out requests, for each.
+plain export, and for the text encoder optimum-onnx's export and its dynamic int8 (`optimum_program.py` says how to make
+its environment; without it the file says that it was left out). All run on one thread, as ours does. Every peer takes
+turns with ours on the same held-out requests, padded as the server would; figures are medians of paired ratios of
+processor time with their intervals, and a ratio above 1 says that ours is better. Metric and agreement are of all
+held-out requests, for each.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import platformdirs
 
+from benchmarks import _optimum
 from benchmarks._slices import take
 from modelpack.answers import agreement
 from modelpack.bench.local import Comparison, compare
@@ -50,6 +54,7 @@ class Peer:
 
     run: Run
     size_mb: float
+    versions: Mapping[str, str] | None = None
 
 
 def main(arguments: list[str]) -> int:
@@ -84,7 +89,7 @@ def compared(
     trials, usecase = reference.trials, inputs.usecase
     ours = Peer(trials.run(draft), draft.size_mb)
     rows = {}
-    for name, made in peers(reference, inputs).items():
+    for name, made in (peers(reference, inputs) | encoders(reference, usecase)).items():
         try:
             peer = made()
         except Exception as problem:
@@ -101,6 +106,7 @@ def compared(
         "ours": {**quality(ours, reference, usecase), "size_mb": round(draft.size_mb, 4)},
         "trained": dict(verdict["reference"]),
         "peers": rows,
+        **({"left_out": _optimum.lacks()} if usecase.text and _optimum.lacks() else {}),
         **standing(rows),
     }
 
@@ -132,6 +138,7 @@ def beside(peer: Peer, ours: Peer, reference: Reference, usecase: UseCase[Any]) 
         "latency": {name: rounded(value) for name, value in asdict(found.latency).items()},
         "throughput": {name: rounded(value) for name, value in asdict(found.throughput).items()},
         "size_mb": round(peer.size_mb, 4),
+        **({"versions": dict(peer.versions)} if peer.versions else {}),
     }
 
 
@@ -169,6 +176,21 @@ def peers(reference: Reference, inputs: Inputs) -> dict[str, Callable[[], Peer]]
             **known,
         }
     return known
+
+
+def encoders(reference: Reference, usecase: UseCase[Any]) -> dict[str, Callable[[], Peer]]:
+    """The peers that only text encoders have."""
+    if usecase.name != "search" or reference.trials.reference.format != TORCH or _optimum.lacks():
+        return {}
+    made: dict[str, Any] = {}
+
+    def one(name: str) -> Peer:
+        if not made:
+            made["files"], made["versions"] = _optimum.files(reference)
+        path = made["files"][name]
+        return Peer(_optimum.run_of(path, reference, usecase), _optimum.size_mb(path), made["versions"])
+
+    return {name: partial(one, name) for name in _optimum.FILES}
 
 
 def compiled(draft: Draft, usecase: UseCase[Any]) -> Run:

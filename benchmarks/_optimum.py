@@ -1,0 +1,83 @@
+"""optimum-onnx as a peer of the search use case: its files from its own environment, run as its users run them.
+
+The encoder's file gives token vectors; mean pooling, the product with the catalogue and the ten best are numpy. The
+catalogue's vectors are those of the trained model, as in our graph.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelpack.draft import MEGABYTE
+from modelpack.reference import Reference
+from modelpack.usecases.base import Arrays, Run, UseCase
+from modelpack.usecases.search import data as shop
+
+VARIABLE = "ECOMDEPLOY_OPTIMUM"
+FILES = {"optimum export": "export/model.onnx", "optimum int8 (avx2)": "int8/model_quantized.onnx"}
+TOP = 10
+
+
+def lacks() -> str:
+    """Why it is not there; empty when it is."""
+    return "" if os.environ.get(VARIABLE) else f"{VARIABLE} names no Python with optimum-onnx in it"
+
+
+def files(reference: Reference) -> tuple[dict[str, Path], dict[str, str]]:
+    """The ONNX files by peer, and the versions of what made them."""
+    folder = reference.trials.folder / "optimum"
+    with zipfile.ZipFile(reference.trials.data.weights) as archive:
+        for name in archive.namelist():
+            if name.startswith(f"{shop.MODEL}/") and not name.endswith("/"):
+                target = folder / "given" / name.removeprefix(f"{shop.MODEL}/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.read(name))
+    program = Path(__file__).parent / "optimum_program.py"
+    command = [os.environ[VARIABLE], str(program), str(folder / "given"), str(folder)]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"optimum: {done.stderr.strip()[-300:]}")
+    made = {name: folder / place for name, place in FILES.items()}
+    return made, json.loads(done.stdout.splitlines()[-1])
+
+
+def size_mb(path: Path) -> float:
+    """MB of the file."""
+    return path.stat().st_size / MEGABYTE
+
+
+def run_of(path: Path, reference: Reference, usecase: UseCase[Any]) -> Run:
+    """The encoder on one thread, with what a search needs around it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    vectors = usecase.load(reference.trials.reference.path).vectors.numpy()
+    taken = {one.name for one in session.get_inputs()}
+
+    def run(arrays: Arrays) -> Mapping[str, Any]:
+        mask = arrays["attention_mask"]
+        given = {**arrays, "token_type_ids": np.zeros_like(mask)}
+        (hidden,) = session.run(None, {name: given[name] for name in taken})[:1]
+        pooled = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdims=True)
+        scores = (pooled / np.linalg.norm(pooled, axis=1, keepdims=True)).astype(np.float32) @ vectors
+        best = np.argpartition(-scores, TOP, axis=1)[:, :TOP]
+        found = np.take_along_axis(scores, best, axis=1)
+        order = np.argsort(-found, axis=1)
+        return {
+            "products": np.take_along_axis(best, order, axis=1),
+            "scores": np.take_along_axis(found, order, axis=1),
+        }
+
+    return run
