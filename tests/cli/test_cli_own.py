@@ -1,0 +1,78 @@
+"""`schema` and `init` for what is a user's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli import app
+from modelpack.usecases.base import usecases
+from stacks.load import load
+from stacks.spec import KnownNames
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECOMDEPLOY_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("ECOMDEPLOY_TRACE", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+TAKING = [name for name in usecases().names() if usecases().get(name).own_data is not None]
+
+
+def test_the_docs_list_what_takes_own_data(repository: Path) -> None:
+    section = (repository / "docs" / "usecases.md").read_text().split("## Your own data")[1].split("\n## ")[0]
+    listed = [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("| ")]
+    assert sorted(set(listed) - {"Use case"}) == TAKING
+
+
+@pytest.mark.parametrize("name", TAKING)
+def test_schema_prints_every_column(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["schema", name, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert app.run(["schema", name]) == 0
+    words = capsys.readouterr().out
+    for table in told["tables"]:
+        assert f"{table['name']}: " in words
+        assert all(one["name"] in words for one in table["columns"] if not one["name"][-1].isdigit())
+    assert "data: {path:" in words
+
+
+def test_schema_of_what_takes_none_and_of_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["schema", "chat"]) == 2
+    assert "these do: fraud" in capsys.readouterr().err
+    assert app.run(["schema", "fruad"]) == 2
+    assert "fraud" in capsys.readouterr().err
+    assert app.run(["schema"]) == 0
+    assert "path" in json.loads(capsys.readouterr().out)["$defs"]["DataSpec"]["properties"]
+
+
+def test_init_of_ones_own_writes_what_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "best.onnx").write_bytes(b"")
+    assert app.run(["init", "./shop.py:ShopRecs", "mine"]) == 0
+    assert "shop.py" in capsys.readouterr().out
+    text = (tmp_path / "mine" / "shop.py").read_text()
+    assert "class ShopRecs(OwnModel)" in text
+    compile(text, "shop.py", "exec")
+    known = KnownNames(
+        usecases=frozenset(), targets=frozenset({"sagemaker"}), passes=frozenset(), instances=frozenset({"ml.c7i.xlarge"})
+    )  # fmt: skip
+    spec = load(tmp_path / "mine" / "ecomdeploy.yaml", "local", known)
+    assert (spec.service, spec.usecase, spec.model.path) == ("mine", "./shop.py:ShopRecs", "best.onnx")
+    (tmp_path / "mine" / "ecomdeploy.yaml").unlink()
+    (tmp_path / "mine" / "shop.py").write_text("mine\n")
+    assert app.run(["init", "./shop.py:ShopRecs", "mine"]) == 0
+    assert (tmp_path / "mine" / "shop.py").read_text() == "mine\n"
+
+
+def test_init_of_no_class_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("./shop.py", "./shop.txt:Shop", "shop.py:Shop"):
+        assert app.run(["init", name, "mine"]) == 2
+        assert "./shop.py:Shop" in capsys.readouterr().err
+        assert not (tmp_path / "mine" / "ecomdeploy.yaml").exists()
