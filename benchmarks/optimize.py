@@ -38,6 +38,7 @@ from modelpack.inputs import Inputs, PackRequest, resolve
 from modelpack.passes.base import passes
 from modelpack.progress import Silent
 from modelpack.reference import Reference, prepared
+from modelpack.search import TIE
 from modelpack.spec import ModelSpec, PackSpec
 from modelpack.usecases.base import Arrays, Run, UseCase
 from modelpack.verdict import measured
@@ -112,14 +113,15 @@ def compared(
 
 
 def standing(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Ours beside the quickest peer by rows per processor second, and by one request. `worse` only where the whole
-    interval of the ratio says so; peers that miss the gate's agreement are named but do not count."""
+    """Ours beside the quickest peer by rows per processor second, and by one request. `worse` where the whole interval
+    of the ratio is below what the gate takes for a tie (1 / 1.05); peers that miss the gate's limits are named but do
+    not count."""
     found: dict[str, Any] = {}
     for what in ("throughput", "latency"):
         ratios = {name: row[what] for name, row in rows.items() if what in row and row["keeps_the_gate"]}
         best = min(ratios, key=lambda name: ratios[name]["median"])
         found[f"best_peer_by_{what}"] = best
-        found[f"worse_by_{what}"] = ratios[best]["high"] < 1
+        found[f"worse_by_{what}"] = ratios[best]["high"] < 1 / TIE
     return found
 
 

@@ -3,8 +3,9 @@
     python -m venv there && there/bin/pip install "optimum-onnx==0.1.0" torch==2.13.0 onnxruntime==1.32.0
     ECOMDEPLOY_OPTIMUM=there/bin/python python -m benchmarks optimize search
 
-`optimum_program.py MODEL_FOLDER RESULT_FOLDER` writes `export/model.onnx` (the default export, huggingface.co/docs/optimum-onnx)
-and `int8/model_quantized.onnx` (its dynamic quantization for AVX2), and prints the versions as JSON.
+`optimum_program.py MODEL_FOLDER RESULT_FOLDER` writes `export/model.onnx`, the default export, and
+`int8/model_quantized.onnx`, its dynamic quantization for AVX2 (huggingface.co/docs/optimum-onnx), and prints the
+versions as JSON.
 """
 
 from __future__ import annotations
