@@ -157,8 +157,13 @@ def gains(trial: Trial) -> str:
     """Speed and size in words."""
     return (
         f"one request {factor(trial.comparison.latency)}, a full batch {factor(trial.comparison.throughput)}, "
-        f"{trial.before.size_mb:.1f} -> {trial.after.size_mb:.1f} MB"
+        f"{megabytes(trial.before.size_mb)} -> {megabytes(trial.after.size_mb)} MB"
     )
+
+
+def megabytes(size: float) -> str:
+    """A size for people: small models need more places."""
+    return f"{size:.1f}" if size >= 1 else f"{size:.3f}"
 
 
 def factor(ratio: Ratio) -> str:

@@ -10,7 +10,7 @@ import pytest
 from modelpack.bench.local import Comparison, Ratio, Speed
 from modelpack.draft import Draft, Measured
 from modelpack.errors import EcomdeployError
-from modelpack.gate import Trial, check_limits, judge, table_row
+from modelpack.gate import Trial, check_limits, judge, megabytes, table_row
 from modelpack.metrics import Interval
 from modelpack.spec import GateSpec
 
@@ -82,6 +82,10 @@ def test_the_reason_says_how_far_the_metric_is_from_its_limit(high: float, kept:
     _, verdict = judge(FakePass(), BEFORE, LIMIT, lambda _: found)
     assert verdict.kept is kept
     assert verdict.reason.endswith(words)
+
+
+def test_sizes_of_small_models_can_be_told_apart() -> None:
+    assert (megabytes(0.1458), megabytes(0.1107), megabytes(12.34)) == ("0.146", "0.111", "12.3")
 
 
 def crash(_: Draft) -> Trial:
