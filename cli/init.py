@@ -24,6 +24,8 @@ def init(
 ) -> None:
     """Write a project that `ecomdeploy up` ships as it stands."""
     own = usecase.startswith("./")
+    if own:
+        file_and_class(usecase)
     epochs = 1 if own else wiring.default_epochs(usecase)
     folder = folder or Path("." if own else usecase)
     if folder.exists() and not folder.is_dir():
@@ -71,13 +73,19 @@ def own_words(folder: Path) -> dict[str, str]:
     }
 
 
-def skeleton(usecase: str, folder: Path) -> list[Path]:
-    """The use case's file, written where there is none yet. Raises BadInput for a name without a class."""
+def file_and_class(usecase: str) -> tuple[str, str]:
+    """The two parts of `./shop.py:ShopRecs`. Raises BadInput for anything else."""
     path, _, name = usecase.partition(":")
     if not name.isidentifier() or not path.endswith(".py"):
         raise BadInput(
             f"{usecase} names no class of a Python file", hint="ecomdeploy init ./shop.py:ShopRecs"
         )
+    return path, name
+
+
+def skeleton(usecase: str, folder: Path) -> list[Path]:
+    """The use case's file, written where there is none yet."""
+    path, name = file_and_class(usecase)
     file = folder / path
     if file.exists():
         return []

@@ -60,9 +60,11 @@ def test_init_of_ones_own_writes_what_is_not_there(
     text = (tmp_path / "mine" / "shop.py").read_text()
     assert "class ShopRecs(OwnModel)" in text
     compile(text, "shop.py", "exec")
+    nothing: frozenset[str] = frozenset()
+    instances = frozenset({"ml.c7i.xlarge"})
     known = KnownNames(
-        usecases=frozenset(), targets=frozenset({"sagemaker"}), passes=frozenset(), instances=frozenset({"ml.c7i.xlarge"})
-    )  # fmt: skip
+        usecases=nothing, targets=frozenset({"sagemaker"}), passes=nothing, instances=instances
+    )
     spec = load(tmp_path / "mine" / "ecomdeploy.yaml", "local", known)
     assert (spec.service, spec.usecase, spec.model.path) == ("mine", "./shop.py:ShopRecs", "best.onnx")
     (tmp_path / "mine" / "ecomdeploy.yaml").unlink()
@@ -75,4 +77,4 @@ def test_init_of_no_class_writes_nothing(tmp_path: Path, capsys: pytest.CaptureF
     for name in ("./shop.py", "./shop.txt:Shop", "shop.py:Shop"):
         assert app.run(["init", name, "mine"]) == 2
         assert "./shop.py:Shop" in capsys.readouterr().err
-        assert not (tmp_path / "mine" / "ecomdeploy.yaml").exists()
+        assert not (tmp_path / "mine").exists()
