@@ -158,6 +158,13 @@ def test_training_repeats_and_samples_say_what_happened(tmp_path: Path) -> None:
     assert first["before"][-1].startswith("known afterwards: ")
 
 
+def test_passes_that_train_have_nothing_to_learn_from_and_the_limit_fits_qini() -> None:
+    usecase = MarketingUplift()
+    with pytest.raises(ValueError, match="no customer was both"):
+        usecase.lessons(hillstrom.split(customers(100)))
+    assert usecase.metric_drop < 0.001
+
+
 def test_the_catalogue_finds_it_beside_marketing() -> None:
     assert isinstance(usecases().get("marketing-uplift"), MarketingUplift)
     assert "marketing" in usecases().names()

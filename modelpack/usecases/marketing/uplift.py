@@ -33,6 +33,7 @@ class MarketingUplift(TabularUseCase):
     epochs: ClassVar[int] = 4
     task: ClassVar[str] = BINARY
     simplest_first: ClassVar[bool] = True
+    metric_drop: ClassVar[float] = 0.0003
     packages: ClassVar[tuple[DataPackage, ...]] = (EMAILS,)
     columns: ClassVar[tuple[Column, ...]] = (
         Number("recency"),
@@ -97,6 +98,10 @@ class MarketingUplift(TabularUseCase):
         from modelpack.usecases.marketing.uplift_model import Uplift
 
         return Uplift
+
+    def lessons(self, data: Split) -> Part:
+        """None: no row has a right answer, for nobody was both mailed and left alone. Raises ValueError."""
+        raise ValueError("no lessons: no customer was both mailed and left alone")
 
     def tabular_outputs(self) -> tuple[Tensor, ...]:
         return Tensor("uplift", "FP32", (-1,)), Tensor("decision", "INT64", (-1,))
