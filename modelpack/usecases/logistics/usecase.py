@@ -33,6 +33,7 @@ class Logistics(TabularUseCase):
     name: ClassVar[str] = "logistics"
     title: ClassVar[str] = "which shipments will be late"
     epochs: ClassVar[int] = 2
+    passes: ClassVar[tuple[str, ...]] = ("prune-channels", "onnx", "int8")
     metric_drop: ClassVar[float] = 0.005
     task: ClassVar[str] = BINARY
     own_data: ClassVar[OwnData | None] = own.OWN

@@ -34,6 +34,7 @@ class Pricing(TabularUseCase):
     name: ClassVar[str] = "pricing"
     title: ClassVar[str] = "what sells at which price, and which price to set"
     epochs: ClassVar[int] = 10
+    passes: ClassVar[tuple[str, ...]] = ("prune-channels", "distil", "onnx", "half-weights")
     metric_drop: ClassVar[float] = 0.005
     task: ClassVar[str] = AMOUNT
     own_data: ClassVar[OwnData | None] = own.OWN
