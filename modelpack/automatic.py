@@ -199,12 +199,22 @@ def verdict_of(one: Pass, best: Point, search: Search) -> Verdict:
         return Verdict(one.name, False, f"it takes {one.takes}, the model is not", None)
     if alone is None:
         return Verdict(
-            one.name, kept, "in the chosen combination" if kept else "the budget did not reach it", None
+            one.name, kept, "in the chosen combination" if kept else only_with_others(one.name, search), None
         )
     if kept:
         return Verdict(one.name, True, f"in the chosen combination; alone: {alone.reason}", measured, drop)
     words = f"not in the best combination; alone: {alone.reason}" if alone.allowed else alone.reason
     return Verdict(one.name, False, words, measured, drop)
+
+
+def only_with_others(name: str, search: Search) -> str:
+    """What was found of a pass that was never tried by itself."""
+    tried = [point for point in search.points.values() if name in point.passes]
+    if not tried:
+        return "the budget did not reach it"
+    if not any(point.allowed for point in tried):
+        return f"with others: {tried[0].reason}"
+    return f"in {len(tried)} combinations with others, none of them better"
 
 
 def show_points(trials: Trials, points: Sequence[Point], on_front: Sequence[Point], best: Point) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelpack.automatic import Hurried
+from modelpack.automatic import Hurried, only_with_others
 from modelpack.bench.local import Ratio
 from modelpack.draft import Measured
 from modelpack.progress import Silent
@@ -217,3 +217,15 @@ def test_independent_passes_that_all_gain_are_all_taken(passes: dict[str, tuple[
     assert bench.search().run().passes == tuple(passes)
     every = {names for size in range(len(passes) + 1) for names in combinations(tuple(passes), size)}
     assert set(bench.asked) <= every
+
+
+def test_a_pass_that_was_tried_with_others_only_is_not_said_to_lack_time() -> None:
+    search = Bench(refused=lambda names: "slow" in names).search()
+    search.points = {
+        ("int8", "fuse"): point(("int8", "fuse"), 2.0, 5.0),
+        ("int8", "slow"): point(("int8", "slow"), 1.0, 5.0, allowed=False),
+    }
+    said = {name: only_with_others(name, search) for name in ("fuse", "slow", "tables")}
+    assert said["fuse"] == "in 1 combinations with others, none of them better"
+    assert said["slow"] == "with others: harms"
+    assert said["tables"] == "the budget did not reach it"
