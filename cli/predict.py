@@ -85,13 +85,15 @@ def asked(samples: Mapping[str, Any], request: str | None, text: str | None, num
 
 
 def typed(sample: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """A body with that text where the pack's own samples have theirs. Raises BadInput when they have none."""
+    """A body with that text where the sample has the text that it is about. Raises BadInput when it has none."""
     first = sample["request"]["instances"][0]
-    name = next((name for name, value in first.items() if isinstance(value, str)), None)
-    if name is None:
+    texts = {name: value for name, value in first.items() if isinstance(value, str)}
+    if not texts:
         raise BadInput(
             "this model takes no text", hint="ecomdeploy predict --request '{\"instances\": [...]}'"
         )
+    about = str(sample.get("about", ""))
+    name = next((name for name, value in texts.items() if value in about), next(iter(texts)))
     return {"instances": [{name: text}]}
 
 
