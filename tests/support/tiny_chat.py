@@ -59,7 +59,7 @@ def tokenizer() -> bytes:
     return str(made.to_str()).encode()
 
 
-def model(seed: int = 0) -> Any:
+def model(seed: int = 0, most_new: int = MOST_NEW) -> Any:
     """The language model."""
     import torch
 
@@ -67,7 +67,7 @@ def model(seed: int = 0) -> Any:
 
     shape = Shape(
         vocabulary=259, width=64, inner=96, layers=2, heads=4, groups=2, base=10000.0, epsilon=1e-5, end=END,
-        most_new=MOST_NEW, longest=LONGEST,
+        most_new=most_new, longest=LONGEST,
     )  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
     weights = {

@@ -53,6 +53,7 @@ class Chat(UseCase[Service]):
     passes: ClassVar[tuple[str, ...]] = ("onnx", "nbits-exact", "packed-blocks")
     packages = (shop.SHOP, shop.MODEL)
     max_batch: ClassVar[int] = 1
+    agreement: ClassVar[float] = 0.97
     target_rps: ClassVar[float] = 1
     turns: ClassVar[int] = 9
     decoding: Decoding | None = Decoding(end=END, most_new=MOST_NEW, ahead=AHEAD)
@@ -168,8 +169,8 @@ class Chat(UseCase[Service]):
     def examples(self, data: Service, count: int) -> Arrays:
         """Prompts of the first held-out questions of two kinds, whatever `count` is: an answer takes seconds."""
         talk, _ = service.conversation(data, nothing)
-        asked = by_kind(data)[:TIMED]
-        prompts = [talk.plan(one.text, one.customer, one.postal_code).prompt for one in asked]
+        plans = [talk.plan(one.text, one.customer, one.postal_code) for one in by_kind(data)]
+        prompts = [plan.prompt for plan in plans if plan.prompt][:TIMED]
         ids = np.full((len(prompts), max(map(len, prompts))), NOTHING, np.int64)
         for row, prompt in enumerate(prompts):
             ids[row, : len(prompt)] = prompt

@@ -1,0 +1,127 @@
+"""Chat from a tiny language model through the gate into a server's folder, and out of the server again."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import httpx
+import pytest
+import tiny_chat
+from model_server import launch, seal
+from tiny_chat import MINE, OWNER
+
+from modelpack import binding, contents
+from modelpack.answers import answers
+from modelpack.draft import ONNX, TORCH, Draft
+from modelpack.golden import Golden
+from modelpack.home import Home
+from modelpack.passes.base import in_order
+from modelpack.progress import Progress, Silent
+from modelpack.runtimes.base import CPU, runtime_for
+from modelpack.served import Served
+from modelpack.server.contract import Decoding
+from modelpack.spec import GateSpec
+from modelpack.trial import Judged, Trials, through_the_gate
+from modelpack.usecases.base import Signature, Tensor
+from modelpack.usecases.chat import service
+from modelpack.usecases.chat.questions import Question
+from modelpack.usecases.chat.service import Service
+from modelpack.usecases.chat.usecase import MOST_NEW, Chat, nothing
+
+STATUS = f"What is the status of {MINE}?"
+ASKED = (
+    Question(STATUS, "order status", "ann", ("pending",), (), **OWNER),
+    Question("What does the kettle cost?", "price", "kettle", ("30.50",)),
+)
+
+
+class TinyChat(Chat):
+    """The use case around a tiny shop."""
+
+    turns = 3
+
+    def prepare(self, home: Home, progress: Progress) -> Service:
+        data = Service(
+            shop=tiny_chat.SHOP,
+            orders=tiny_chat.orders(),
+            tokenizer=tiny_chat.tokenizer(),
+            weights=pathlib.Path(),
+            asked=ASKED,
+            inside=("the kettle", "the lamp"),
+            outside=("sing of the moon", "a kettle"),
+            room=300,
+            progress=Silent(),
+        )
+        talk, _ = service.conversation(data, nothing)
+        self.decoding = Decoding(end=tiny_chat.END, most_new=MOST_NEW, ahead=4, prefix=talk.prefix)
+        return data
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trials, Judged]:
+    folder = tmp_path_factory.mktemp("chat")
+    usecase = TinyChat()
+    data = usecase.prepare(Home(folder, folder), Silent())
+    (folder / "trained").mkdir()
+    reference = Draft(TORCH, folder / "trained" / "model.safetensors")
+    usecase.save(tiny_chat.model(most_new=MOST_NEW), reference.path)
+    trials = Trials(usecase, data, reference, folder, Silent(), peak=lambda *_: 1.0)
+    passes = in_order(usecase.passes, folder)
+    return trials, through_the_gate(trials, passes, GateSpec())
+
+
+def test_the_graph_answers_like_the_model(judged: tuple[Trials, Judged]) -> None:
+    trials, found = judged
+    onnx, *others = found.verdicts
+    assert (onnx.name, onnx.kept, found.draft.format) == ("onnx", True, ONNX)
+    assert found.chosen.more["agreement"] == 1.0
+    # random weights were published in no blocks
+    assert [one.reason.partition(":")[0] for one in others] == ["failed", "failed"]
+    assert trials.evaluation(trials.reference).values.tolist() == found.evaluation.values.tolist()
+
+
+def test_figures_of_the_record(judged: tuple[Trials, Judged]) -> None:
+    _, found = judged
+    more = found.chosen.as_data()
+    assert more["refused_out_of_scope"] == 0.5
+    assert more["refused_in_scope"] == 0.0
+    assert more["tokens_per_cpu_s"] > 0
+    assert found.evaluation.metric == "exactness"
+
+
+def test_the_server_says_what_the_gate_heard(judged: tuple[Trials, Judged], tmp_path: pathlib.Path) -> None:
+    trials, found = judged
+    usecase, run = trials.usecase, trials.run(found.draft)
+    golden = tuple(Golden(*pair) for pair in answers(usecase, run, trials.data))
+    assert [one.answer["predictions"][0]["route"] for one in golden] == [
+        "order",
+        "shop",
+        "identify",
+        "refused",
+    ]
+    document = contents.serving(
+        Served(runtime_for(ONNX), usecase), found.draft, golden, binding.expected(CPU)
+    )
+    assert document["decoding"]["prefix"]
+    folder = tmp_path / "root" / "opt/ecomdeploy/model"
+    folder.mkdir(parents=True)
+    for name, content in contents.model(found.draft, document, usecase.companions(trials.data)).items():
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    seal(tmp_path / "root")
+    process = launch(tmp_path / "root")
+    try:
+        process.wait_ready()
+        body = {"instances": [{"question": STATUS, **OWNER}]}
+        heard = httpx.post(f"{process.url}/invocations", json=body, timeout=30).json()
+    finally:
+        process.end()
+    assert heard == json.loads(json.dumps(golden[0].answer))
+
+
+def test_what_callers_send_and_what_the_model_takes() -> None:
+    chat = Chat()
+    assert chat.signature() == Signature(
+        (Tensor("ids", "INT64", (-1, -1)),), (Tensor("tokens", "INT64", (-1, MOST_NEW)),)
+    )
+    assert [tensor.default for tensor in chat.interface().inputs] == [None, "", ""]
