@@ -218,9 +218,11 @@ def only_with_others(name: str, search: Search) -> str:
 
 
 def show_points(trials: Trials, points: Sequence[Point], on_front: Sequence[Point], best: Point) -> None:
-    """The search's table."""
+    """The search's table; combinations that could not be made stand in the record only."""
     rows = []
     for one in points:
+        if one.measured is None and len(one.passes) > 1:
+            continue
         place = "chosen" if one is best else "front" if one in on_front else "" if one.allowed else "refused"
         speed = f"{factor(one.throughput)} batch" if one.throughput and one.allowed else one.reason
         name = " + ".join(one.passes) or "needed to serve"

@@ -74,7 +74,7 @@ class Search:
     """Searches over `names` (in the order in which passes are applied). `measure` may take long; `clock` is in seconds.
 
     It begins with the combination `first`; `dear` passes train. No measurement begins that would, taking as long as
-    the longest of its kind (with a dear pass, or without) so far, end after the budget; one that raises BudgetEnded
+    the longest of its kind (that trains, or not) so far, end after the budget; one that raises BudgetEnded
     is cut off. The empty combination is always measured: something has to serve.
     """
 
@@ -111,7 +111,8 @@ class Search:
     def opening(self) -> list[Names]:
         """The combination to begin with, and each pass of it by itself."""
         first = self.ordered(self.first)
-        return list(dict.fromkeys([first, *((name,) for name in first)])) if first else []
+        alone = sorted(first, key=self.dear.__contains__)
+        return list(dict.fromkeys([first, *((name,) for name in alone)])) if first else []
 
     def additions(self, current: Names) -> list[Names]:
         """One pass more, those that train last."""
@@ -138,6 +139,11 @@ class Search:
         alone = [self.points.get((name,)) for name in combination] if len(combination) > 1 else []
         return any(one is not None and (not one.allowed or self.idle(one)) for one in alone)
 
+    def trains(self, combination: Names) -> bool:
+        """Whether making it trains: what the same dear passes gave before is there already."""
+        own = self.dear.intersection(combination)
+        return bool(own) and all(self.dear.intersection(one) != own for one in self.points)
+
     def idle(self, one: Point) -> bool:
         """Whether a dear pass by itself is no better than the model without it."""
         if self.dear.isdisjoint(one.passes):
@@ -148,7 +154,7 @@ class Search:
         """What was measured before, or is measured now; None when the budget does not reach."""
         if combination in self.points:
             return self.points[combination]
-        begun, kind = self.clock(), not self.dear.isdisjoint(combination)
+        begun, kind = self.clock(), self.trains(combination)
         if combination and begun - self.started + self.longest_s.get(kind, 0.0) > self.budget_s:
             self.ran_out = True
             return None

@@ -131,21 +131,21 @@ def test_passes_that_train_come_last_and_are_left_alone_when_they_gain_nothing()
 
 
 def test_a_dear_pass_does_not_stop_the_cheap_ones() -> None:
-    """What a training took is not expected of a pass that does not train."""
+    """What a training took is not expected of a combination that needs none, or whose training is done."""
     bench = Bench(passes={"train": (1.5, 0.5), "int8": (2.0, 0.6), "tables": (1.2, 0.9)})
     longer = bench.measure
 
     def measure(names: Names) -> Point:
-        bench.now += 8.0 if "train" in names else 0.0
+        first = "train" in names and not any("train" in one for one in bench.asked)
+        bench.now += 8.0 if first else 0.0
         return longer(names)
 
-    search = Search(("train", "int8", "tables"), measure, "throughput", 15.0, lambda: bench.now)
+    search = Search(("train", "int8", "tables"), measure, "throughput", 16.0, lambda: bench.now)
     search.dear = frozenset({"train"})
-    assert search.run().passes == ("int8", "tables")
+    assert search.run().passes == ("train", "int8", "tables")
     assert search.points[("train",)].seconds == 9.0
     assert search.points[("int8", "tables")].as_data()["seconds"] == 1.0
-    assert search.spent_s <= 15.0
-    assert search.ran_out
+    assert search.spent_s <= 16.0
 
 
 def test_a_measurement_is_cut_off_when_the_budget_ends() -> None:
