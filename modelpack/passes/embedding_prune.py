@@ -3,7 +3,8 @@
 Traffic is counted on requests of the training period alone (`UseCase.traffic`): the graph's own lookups, so that it
 works for any table behind any vocabulary. The rows least looked up, together at most `SHARE` of all lookups, become
 one row, their mean weighted by traffic: what a rare product has in common with other rare ones. The other rows keep
-their numbers; a map from old places to new is folded when the graph is loaded.
+their numbers; a map from old places to new is folded when the graph is loaded. (Ginart et al., *Mixed Dimension
+Embeddings*, also size an embedding by how often it is asked for, but train it so.)
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class EmbeddingPrune(Pass):
     stage: ClassVar[int] = GRAPH
     takes: ClassVar[str] = ONNX
     gives: ClassVar[str] = ONNX
-    about: ClassVar[str] = "https://arxiv.org/abs/1901.02103"
+    about: ClassVar[str] = "https://arxiv.org/abs/1909.11810"
 
     def apply(self, draft: Draft, workshop: Workshop) -> Draft:
         requests = workshop.traffic()
