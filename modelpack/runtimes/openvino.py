@@ -14,6 +14,8 @@ from modelpack.runtimes.base import Runtime
 from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
 from modelpack.usecases.base import Arrays, Run, UseCase
 
+OTHERS = ("gguf", "jax", "onnx", "paddle", "pytorch", "tensorflow", "tensorflow_lite")
+
 
 class OpenVino(Runtime):
     """Executes OpenVINO's IR."""
@@ -30,13 +32,12 @@ class OpenVino(Runtime):
         "openvino/libs/libopenvino_auto*_plugin.so",
         "openvino/libs/libopenvino_hetero_plugin.so",
         # readers of other formats than IR; converters, headers
-        *(
-            f"openvino/libs/libopenvino_{name}_frontend.so*"
-            for name in ("gguf", "jax", "onnx", "paddle", "pytorch", "tensorflow", "tensorflow_lite")
-        ),
+        *(f"openvino/libs/libopenvino_{name}_frontend.so*" for name in OTHERS),
+        *(f"openvino/frontend/{name}/*" for name in OTHERS),
+        "openvino/cmake/*",
+        "openvino/include/*",
         "openvino/tools/*",
         "openvino/torch/*",
-        "openvino/include/*",
         "bin/*",
     )
 

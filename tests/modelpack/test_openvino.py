@@ -163,12 +163,22 @@ def test_a_search_is_offered_it(tmp_path: Path) -> None:
     assert {"openvino", "openvino-bf16", "openvino-int8"} <= set(names)
 
 
+FORCED = """
+from modelpack.passes.openvino import OpenVinoInt8
+
+class Forced(OpenVinoInt8):
+    name, required = "forced", True
+"""
+"""A model this small is quicker in ONNX Runtime, so the gate would drop it."""
+
+
 @pytest.mark.slow
 @pytest.mark.network
 def test_an_image_of_it_answers_by_its_own_layers(repository: Path, home: Home, tmp_path: Path) -> None:
     """Only OpenVINO's CPU plug-in and reader are in it: neither ONNX Runtime nor telemetry."""
     shutil.copy(repository / "tests" / "support" / "tiny_usecase.py", tmp_path / "own.py")
-    wanted = PackSpec(passes=("onnx", "openvino-int8"))
+    (tmp_path / "forced.py").write_text(FORCED)
+    wanted = PackSpec(passes=("onnx", "./forced.py:Forced"))
     request = PackRequest("./own.py:Tiny", ModelSpec(), wanted, "ml.c7i.xlarge", tmp_path)
     pack = build(request, home, Silent())
     assert (pack.record["runtime"], pack.record["format"]) == ("openvino", "openvino")
