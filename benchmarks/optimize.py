@@ -91,6 +91,7 @@ def compared(
     ours = Peer(trials.run(draft), draft.size_mb)
     rows = {}
     for name, made in (peers(reference, inputs) | encoders(reference, usecase)).items():
+        print(f"* beside {name}", file=sys.stderr)
         try:
             peer = made()
         except Exception as problem:
