@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks._slices import kept, take
 from benchmarks.optimize import standing
+from benchmarks.usecases import figures
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -73,3 +74,34 @@ def test_the_best_peer_is_the_one_ours_gains_least_over_and_that_keeps_the_gate(
 
 def test_a_ratio_that_could_be_one_is_not_called_worse() -> None:
     assert not standing({"tie": row(0.95, 0.95)})["worse_by_throughput"]
+
+
+def test_figures_of_a_record_are_its_own_and_their_ratios() -> None:
+    def point(rows: float, milliseconds: float, size: float) -> dict[str, Any]:
+        return {
+            "metric": 0.5,
+            "p50_ms": milliseconds,
+            "rows_per_cpu_s": rows,
+            "size_mb": size,
+            "hardware": "a bench",
+        }
+
+    record = {
+        "metric": {"name": "AUC", "value": 0.5, "low": 0.4, "high": 0.6, "baseline": 0.3},
+        "baselines": [
+            {"name": "rule", "about": "-", "value": 0.3, "low": 0.2, "high": 0.4, "ahead": {"value": 0.2}}
+        ],
+        "reference": point(100.0, 4.0, 10.0),
+        "chosen": point(250.0, 2.0, 2.5),
+        "passes": [
+            {"name": "int8", "kept": True, "reason": "2.5x"},
+            {"name": "prune", "kept": False, "reason": "harms"},
+        ],
+        "runtime": "onnxruntime",
+    }
+    found = figures(record)
+    assert found["times"] == {"rows_per_cpu_s": 2.5, "p50_ms": 2.0, "size_mb": 0.25}
+    assert found["passes"] == ["int8"]
+    assert found["dropped"] == {"prune": "harms"}
+    assert found["baselines"] == [{"name": "rule", "value": 0.3, "ahead": {"value": 0.2}}]
+    assert found["served"]["size_mb"] == 2.5
