@@ -35,9 +35,11 @@ class EmbeddingInt8(Pass):
 
 
 def in_int8(name: str, values: Floats) -> Stored:
-    """`int8` (rows, width) and `scale` (one number)."""
+    """`int8` (rows, width), `scale` and `zero` (one number each)."""
     scale = best_scale(values)
-    return Stored({"int8": in_steps(values, scale), "scale": np.float32(scale)}, int8_lookup)
+    return Stored(
+        {"int8": in_steps(values, scale), "scale": np.float32(scale), "zero": np.int8(0)}, int8_lookup
+    )
 
 
 def best_scale(values: Floats) -> float:

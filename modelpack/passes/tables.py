@@ -120,13 +120,22 @@ def replaced(node: onnx.NodeProto, changed: Mapping[str, Stored]) -> Sequence[on
 
 
 def int8_lookup(at: Lookup) -> list[onnx.NodeProto]:
-    """Gather rows of `<table>.int8`, widen only those by `<table>.scale` (one number)."""
+    """Gather rows of `<table>.int8`, widen only those by `<table>.scale` (one number); `<table>.zero` is 0.
+
+    The zero is written out: where it is left out, ONNX Runtime (1.32) carries the widening past a Reshape with one that
+    is unsigned, and every negative number becomes 0.
+    """
     from onnx import helper
 
     narrow = f"{at.result}.int8"
     return [
         helper.make_node("Gather", [f"{at.table}.int8", at.index], [narrow], f"{at.own}.rows", axis=0),
-        helper.make_node("DequantizeLinear", [narrow, f"{at.table}.scale"], [at.result], f"{at.own}.wide"),
+        helper.make_node(
+            "DequantizeLinear",
+            [narrow, f"{at.table}.scale", f"{at.table}.zero"],
+            [at.result],
+            f"{at.own}.wide",
+        ),
     ]
 
 
