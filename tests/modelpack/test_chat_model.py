@@ -232,6 +232,14 @@ def test_damaged_gguf() -> None:
     for length in range(len(content)):
         with pytest.raises(BadInput):
             gguf.read(content[:length])
+    sizes = struct.pack("<IQQ", 2, 64, 2)
+    for wrong in (
+        struct.pack("<IQQ", 2, 2**63, 2),
+        struct.pack("<IQQ", 2, 2**62, 2**62),
+        struct.pack("<IQQ", 2, 33, 2),
+    ):
+        with pytest.raises(BadInput, match="does not fit its shape"):
+            gguf.read(content.replace(sizes, wrong))
     with pytest.raises(BadInput, match="not a GGUF"):
         gguf.read(b"PK" + content)
     with pytest.raises(BadInput, match="a length of"):

@@ -7,6 +7,7 @@ Q8_0: a scale (float16), then 32 signed bytes.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -128,7 +129,7 @@ def cut(data: Bytes, begin: int, kind: int, shape: tuple[int, ...], name: str) -
     if kind not in BYTES:
         raise BadInput(f"{name}: tensors of GGUF type {kind} are not known here (F32, Q4_1 and Q8_0 are)")
     weights, size = BYTES[kind]
-    length = int(np.prod(shape)) // weights * size
-    if begin + length > len(data) or shape[-1] % weights:
+    length = math.prod(shape) // weights * size
+    if not shape or shape[-1] % weights or begin + length > len(data):
         raise BadInput(f"{name}: damaged GGUF file: its data does not fit its shape {shape}")
     return Blocks(kind, shape, data[begin : begin + length])
