@@ -61,7 +61,7 @@ class Recommendation(UseCase[Purchases]):
     name: ClassVar[str] = "recommendation"
     title: ClassVar[str] = "which products a household buys next"
     epochs: ClassVar[int] = 1
-    passes: ClassVar[tuple[str, ...]] = ("onnx", "embedding-int4", "dense-int4", "half-weights")
+    passes: ClassVar[tuple[str, ...]] = ("onnx", "embedding-int4", "dense-int4")
     packages = (PACKAGE,)
     own_data: ClassVar[OwnData | None] = own.OWN
     split = (
