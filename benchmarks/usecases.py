@@ -38,6 +38,10 @@ CHOSEN = (
     "peak_mb",
     "usd_per_million",
     "agreement",
+    "auc",
+    "tokens_per_cpu_s",
+    "refused_out_of_scope",
+    "refused_in_scope",
 )
 TOOLS = ("lightgbm", "openvino", "tokenizers")
 
