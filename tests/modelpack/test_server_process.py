@@ -18,7 +18,7 @@ import pytest
 from model_server import Process, expected, launch, seal, serving, tree
 
 from modelpack.contents import app
-from modelpack.runtimes.onnxruntime import OnnxRuntime
+from modelpack.runtimes.base import runtimes
 from modelpack.usecases.base import usecases
 
 
@@ -222,7 +222,9 @@ def needs(usecase: str) -> tuple[str, ...]:
 
 
 def test_imports_only_itself_and_its_wheels() -> None:
-    used = (*OnnxRuntime().requirements(), *(line for name in usecases().names() for line in needs(name)))
+    serving = [one for name in runtimes().names() if (one := runtimes().get(name)).serves]
+    used = [line for one in serving for line in one.requirements()]
+    used += [line for name in usecases().names() for line in needs(name)]
     wheels = {re.split("[^a-z]", requirement)[0] for requirement in used}
     allowed = {"modelpack", *wheels, *sys.stdlib_module_names}
     assert "modelpack/server/__main__.py" in app()
