@@ -11,6 +11,7 @@ from typing import Any
 TORCH = "torch"
 ONNX = "onnx"
 OPENVINO = "openvino"
+AOT = "aot"
 MEGABYTE = 1e6
 SESSION = "session.json"
 """Options of the runtime's session, in a file beside the model: {"cuda_graph": true}."""
@@ -19,7 +20,7 @@ SESSION = "session.json"
 @dataclass(frozen=True)
 class Draft:
     """A model in one `format` (`TORCH`: a `.safetensors` file; `ONNX`: a graph beside its weights;
-    `OPENVINO`: IR, `model.xml` beside `model.bin`).
+    `OPENVINO`: IR, `model.xml` beside `model.bin`; `AOT`: PyTorch's package of compiled code, `.pt2`).
 
     `path` is the main file; everything the model needs lies in its folder, and nothing else does.
     """

@@ -63,7 +63,7 @@ class Trial:
     """A changed draft and what was found: its figures, those of the draft before it, and how they compare.
 
     `drop` is how much the metric fell against the trained model (above 0: worse), with its interval; `complaint`
-    what the use case holds against its answers, empty when nothing.
+    what the use case holds against its answers, empty when nothing; `unserved` why no image has its runtime.
     """
 
     draft: Draft
@@ -72,6 +72,7 @@ class Trial:
     drop: Interval
     comparison: Comparison
     complaint: str = ""
+    unserved: str = ""
 
 
 def judge(
@@ -93,6 +94,9 @@ def judge(
             raise EcomdeployError(f"the pass {candidate.name!r} is needed to serve, but {harmed}")
         reason = f"needed to serve; {gains(trial)}; {room(trial.drop, metric_drop)}"
         return trial.draft, Verdict(candidate.name, True, reason, trial.after, trial.drop)
+    if trial.unserved and not harmed:
+        reason = f"measured only, {trial.unserved}; {gains(trial)}; {room(trial.drop, metric_drop)}"
+        return draft, Verdict(candidate.name, False, reason, trial.after, trial.drop)
     kept, reason = (False, harmed) if harmed else pays(trial)
     reason = f"{reason}; {room(trial.drop, metric_drop)}" if kept else reason
     return (trial.draft if kept else draft), Verdict(candidate.name, kept, reason, trial.after, trial.drop)

@@ -5,6 +5,7 @@ A digest covers contents, never paths: another checkout with the same files has 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -17,7 +18,15 @@ from modelpack.errors import BadInput
 from modelpack.lock import Lock
 from modelpack.owndata.files import table_files, tables_digest
 from modelpack.packages import DataPackage
-from modelpack.passes.base import Pass, applicable, in_order, installed, lacking, unfit
+from modelpack.passes.base import (
+    Pass,
+    applicable,
+    in_order,
+    installed,
+    lacking,
+    program_version,
+    unfit,
+)
 from modelpack.runtimes.base import CPU, runtime_for, served_formats
 from modelpack.served import Served
 from modelpack.sources.base import check, content_digest
@@ -152,9 +161,12 @@ class Inputs:
 
     @cached_property
     def tools(self) -> dict[str, str | None]:
-        """The packages that a verdict rests on, by version; None: not installed."""
+        """The packages and programs that a verdict rests on, by version; None: not installed."""
         names = {*TOOLS, *(name for one in self.passes for name in one.tools)}
-        return {name: installed(name) for name in sorted(names)}
+        programs = {name for one in self.passes for name in one.programs}
+        found = {name: installed(name) for name in names}
+        found |= {name: program_version(name) for name in programs}
+        return dict(sorted(found.items()))
 
     def served(self, chosen: str) -> Served:
         """What the image holds around a model of the `chosen` format."""
@@ -212,7 +224,7 @@ def resolve(request: PackRequest) -> Inputs:
         if absent := lacking(one):
             raise BadInput(
                 f"the pass {one.name!r} needs {', '.join(absent)}, not installed",
-                hint=f"pip install {' '.join(absent)}",
+                hint=remedy(one, absent),
             )
     train = request.model.train or TrainSpec()
     check_architecture(train, usecase)
@@ -225,6 +237,15 @@ def resolve(request: PackRequest) -> Inputs:
         set_aside=tuple(aside.items()),
         data_path=own_data_path(request, usecase),
     )
+
+
+def remedy(one: Pass, absent: Sequence[str]) -> str:
+    """What to type where a pass' tools or programs are absent."""
+    packages = [name for name in absent if name in one.tools]
+    programs = [name for name in absent if name in one.programs]
+    commands = [f"pip install {' '.join(packages)}"] if packages else []
+    commands += [f"apt-get install {' '.join(programs)}"] if programs else []
+    return "; ".join([*commands, "or leave the pass out"] if programs else commands)
 
 
 def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:

@@ -142,6 +142,7 @@ class Trials:
             drop=bootstrap(sign * (trained.values - after.values), trained.groups),
             comparison=comparison,
             complaint=self.complaint(after),
+            unserved=self.runtime(changed).unserved(),
         )
 
     def compare(self, before: Draft, after: Draft, title: str) -> Comparison:

@@ -1,0 +1,56 @@
+"""Models compiled by PyTorch's Inductor: opened to measure them, in no image.
+
+What speaks against an image with it: libtorch, which the compiled code calls (CPU build: `libtorch_cpu.so` 434 MB, with
+the package 754 MB; on PyPI `torch` for Linux is the CUDA build, several GB with NVIDIA's libraries); code for the very
+CPU that compiled it (`-march=native`), where a missing instruction ends the process; bytes that depend on the place.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import files
+from typing import Any, ClassVar
+
+from modelpack.draft import AOT, MEGABYTE, Draft
+from modelpack.errors import BadInput
+from modelpack.runtimes.base import Runtime
+from modelpack.usecases.base import Arrays, Run, UseCase
+
+
+class AotInductorRuntime(Runtime):
+    """Executes a .pt2 package on one thread, by libtorch."""
+
+    name: ClassVar[str] = "aotinductor"
+    format: ClassVar[str] = AOT
+    serves: ClassVar[bool] = False
+
+    def unserved(self) -> str:
+        size = sum(one.size or 0 for one in files("torch") or ()) / MEGABYTE
+        return (
+            f"its runtime needs libtorch ({size:.0f} MB installed), "
+            "and its code is bound to the CPU and the paths where it was compiled"
+        )
+
+    def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
+        import torch
+        import torch._inductor
+
+        try:
+            model = torch._inductor.aoti_load_package(str(draft.path), run_single_threaded=True)
+        except RuntimeError as error:
+            words = str(error).strip().splitlines()[0]
+            raise BadInput(f"libtorch cannot load it: {words}", where=str(draft.path)) from error
+        signature = usecase.signature()
+        inputs = [tensor.name for tensor in signature.inputs]
+        outputs = [tensor.name for tensor in signature.outputs]
+
+        def run(arrays: Arrays) -> Arrays:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)
+            try:
+                with torch.inference_mode():
+                    answers = model(*(torch.from_numpy(arrays[name]) for name in inputs))
+            finally:
+                torch.set_num_threads(threads)
+            return {name: answer.numpy() for name, answer in zip(outputs, answers, strict=True)}
+
+        return run
