@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 TORCH = "torch"
+HUGGING_FACE = "hugging-face"
 ONNX = "onnx"
 OPENVINO = "openvino"
 AOT = "aot"
@@ -20,7 +21,8 @@ SESSION = "session.json"
 @dataclass(frozen=True)
 class Draft:
     """A model in one `format` (`TORCH`: a `.safetensors` file; `ONNX`: a graph beside its weights;
-    `OPENVINO`: IR, `model.xml` beside `model.bin`; `AOT`: PyTorch's package of compiled code, `.pt2`).
+    `OPENVINO`: IR, `model.xml` beside `model.bin`; `AOT`: PyTorch's package of compiled code, `.pt2`;
+    `HUGGING_FACE`: a language model's weights beside `config.json`).
 
     `path` is the main file; everything the model needs lies in its folder, and nothing else does.
     """

@@ -28,6 +28,7 @@ from modelpack.passes.base import (
     unfit,
 )
 from modelpack.runtimes.base import CPU, runtime_for, served_formats
+from modelpack.runtimes.vllm import NOT_YET
 from modelpack.served import Served
 from modelpack.sources.base import check, content_digest
 from modelpack.spec import DataSpec, ModelSpec, PackSpec, TrainSpec, as_data
@@ -205,6 +206,7 @@ class Inputs:
 def resolve(request: PackRequest) -> Inputs:
     """Names to things. Raises BadInput for unknown names and a missing model file."""
     usecase = usecases().get(request.usecase, request.project)
+    refuse_unserved(usecase, request.built_for)
     names = usecase.passes if request.pack.passes is None else request.pack.passes
     if request.pack.automatic:
         names = applicable(usecase.passes, served_formats(request.built_for), request.project)
@@ -246,6 +248,15 @@ def remedy(one: Pass, absent: Sequence[str]) -> str:
     commands = [f"pip install {' '.join(packages)}"] if packages else []
     commands += [f"apt-get install {' '.join(programs)}"] if programs else []
     return "; ".join([*commands, "or leave the pass out"] if programs else commands)
+
+
+def refuse_unserved(usecase: UseCase[Any], hardware: str) -> None:
+    """Raises BadInput for a language model on a GPU: ONNX Runtime's step is the CPU's, and vLLM serves nothing yet."""
+    if usecase.decoding is not None and hardware != CPU:
+        raise BadInput(
+            f"{usecase.name} is not served on a GPU yet: {NOT_YET}",
+            hint="choose a CPU instance, or write pack: {hardware: cpu}",
+        )
 
 
 def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:

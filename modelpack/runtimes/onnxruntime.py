@@ -48,7 +48,7 @@ class OnnxRuntime(Runtime):
             if self.hardware != CPU:
                 raise BadInput(
                     f"{self.name} does not run language models: their step is written for the CPU",
-                    hint="choose a CPU instance; on a GPU they want a runtime of their own, such as vLLM",
+                    hint="choose a CPU instance; their runtime on a GPU is vLLM, which serves nothing yet",
                 )
             return decoder(draft, usecase.decoding)
         session, names = self.session(draft, providers), self.outputs(usecase)

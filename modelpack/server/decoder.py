@@ -29,6 +29,8 @@ CACHE = ("keys.", "values.")
 class Decoder:
     """One graph with one set of caches: one prompt at a time, called from one thread."""
 
+    at_once = 1
+
     def __init__(self, decoding: Decoding, path: Path, threads: int) -> None:
         """Raises what ONNX Runtime raises for a damaged file, ValueError for a graph that is no such step."""
         # the wheels for Linux report sessions to their maker unless told not to, from 1.29 on

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,22 @@ class Runtime(Protocol):
 
     def run(self, feeds: Arrays) -> Arrays:
         """Outputs by name, for inputs by name; the first axis is rows in both. Raises `InvalidInput`."""
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """A language model behind its loop. `room`: the most tokens of a prompt; `at_once`: from how many threads `tokens`
+    may be asked."""
+
+    @property
+    def room(self) -> int: ...
+
+    @property
+    def at_once(self) -> int: ...
+
+    def tokens(self, prompt: Sequence[int], most: int | None = None) -> Iterator[int]:
+        """The answer's tokens as they come, at most `most`. Raises `InvalidInput`."""
         ...
 
 
@@ -110,12 +126,22 @@ def open_vino(contract: Contract, path: Path) -> Runtime:
     return OpenVino(contract, path)
 
 
+def vllm(contract: Contract, path: Path) -> Runtime:
+    """A language model on the GPU by vLLM, which is loaded here, and only in images that have it. Raises `Unfit`."""
+    from modelpack.server.vllm import load
+
+    return load(contract, path)
+
+
 Loader = Callable[[Contract, Path], Runtime]
 LOADERS: Mapping[str, Loader] = {
     "onnxruntime": OnnxRuntime,
     "onnxruntime-cuda": OnnxRuntimeCuda,
     "openvino": open_vino,
+    "vllm": vllm,
 }
+LOOPING = frozenset({"vllm"})
+"""Runtimes that loop over a language model's steps themselves."""
 ON_CPU: Mapping[str, str] = {"onnxruntime-cuda": "onnxruntime"}
 """What stands in for a GPU runtime where a rehearsal allows the CPU."""
 
@@ -140,7 +166,9 @@ def choose(
     reason = lacks(needs, look())
     if not reason:
         return Choice(name, needs.hardware)
-    if not allow_cpu or name not in ON_CPU:
+    if name not in ON_CPU:
+        raise Unfit(f"{reason}. This pack is for a GPU, and nothing stands in for {name} on the CPU")
+    if not allow_cpu:
         raise Unfit(f"{reason}. This pack is for a GPU; {cuda.ALLOW}=1 lets it serve on the CPU, slowly")
     log.say("no GPU", reason=reason, hardware="cpu", allowed_by=cuda.ALLOW)
     return Choice(ON_CPU[name], "cpu")
@@ -155,7 +183,7 @@ def lacks(needs: Needs, found: cuda.Device | str) -> str:
 def load(contract: Contract, folder: Path, choice: Choice | None = None) -> Runtime:
     """The chosen runtime, by default the one that `contract` names, with its model file loaded. Raises `Unfit`."""
     chosen = choice or choose(contract)
-    if contract.decoding is not None:
+    if contract.decoding is not None and chosen.runtime not in LOOPING:
         from modelpack.server import decoder
 
         return decoder.load(contract.decoding, folder / contract.file, contract.threads)

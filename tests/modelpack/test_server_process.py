@@ -19,6 +19,7 @@ from model_server import Process, expected, launch, seal, serving, tree
 
 from modelpack.contents import app
 from modelpack.runtimes.base import runtimes
+from modelpack.server.runtime import LOADERS
 from modelpack.usecases.base import usecases
 
 
@@ -222,8 +223,8 @@ def needs(usecase: str) -> tuple[str, ...]:
 
 
 def test_imports_only_itself_and_its_wheels() -> None:
-    serving = [one for name in runtimes().names() if (one := runtimes().get(name)).serves]
-    used = [line for one in serving for line in one.requirements()]
+    loaded = [runtimes().get(name) for name in runtimes().names() if name in LOADERS]
+    used = [line for one in loaded for line in one.requirements()]
     used += [line for name in usecases().names() for line in needs(name)]
     wheels = {re.split("[^a-z]", requirement)[0] for requirement in used}
     allowed = {"modelpack", *wheels, *sys.stdlib_module_names}

@@ -67,10 +67,13 @@ Decode = Callable[[list[int], int | None], Iterable[int]]
 
 
 class Conversation:
-    """Answers one question at a time."""
+    """Answers questions: `at_once` of them at a time, each in a thread of its own where it is more than one."""
 
-    def __init__(self, shop: Shop, orders: Orders, tokenizer: bytes, decode: Decode, room: int) -> None:
+    def __init__(
+        self, shop: Shop, orders: Orders, tokenizer: bytes, decode: Decode, room: int, at_once: int = 1
+    ) -> None:
         """`room` is the most tokens of a prompt. Raises ValueError when `tokenizer` is none."""
+        self.at_once = at_once
         import tokenizers
 
         try:

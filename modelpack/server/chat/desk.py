@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import msgspec
@@ -61,11 +62,14 @@ def read(body: bytes) -> Body:
 
 
 class Desk:
-    """Takes questions from the event loop to the model's thread, and pieces of answers back."""
+    """Takes questions from the event loop to the model's thread, and pieces of answers back. A model that answers
+    several at once has as many threads."""
 
     def __init__(self, conversation: Conversation, batcher: Batcher) -> None:
         self._conversation = conversation
-        self._batcher = batcher
+        self._begin: Callable[[Callable[[], None]], object] = batcher.alone
+        if conversation.at_once > 1:
+            self._begin = ThreadPoolExecutor(conversation.at_once, "answer").submit
 
     async def ask(
         self, asked: Question, most: int | None, gone: threading.Event
@@ -77,7 +81,7 @@ class Desk:
         def tell(event: str | Said | Exception | None) -> None:
             loop.call_soon_threadsafe(events.put_nowait, event)
 
-        self._batcher.alone(lambda: self._answer(asked, most, gone, tell))
+        self._begin(lambda: self._answer(asked, most, gone, tell))
         try:
             while (event := await events.get()) is not None:
                 if isinstance(event, Exception):
@@ -87,7 +91,7 @@ class Desk:
             gone.set()
 
     def _answer(self, asked: Question, most: int | None, gone: threading.Event, tell: Any) -> None:
-        """In the model's thread."""
+        """In the model's thread, or one of its own."""
         try:
             if gone.is_set():
                 return

@@ -9,18 +9,17 @@ import msgspec
 from modelpack.server.chat import orders
 from modelpack.server.chat.conversation import Conversation, Shop
 from modelpack.server.contract import Chat, Unfit
-from modelpack.server.decoder import Decoder
-from modelpack.server.runtime import Runtime
+from modelpack.server.runtime import Runtime, Writer
 
 
 def conversation(chat: Chat, folder: Path, runtime: Runtime) -> Conversation:
-    """Raises `Unfit` for a file that is missing or damaged, and for a model that is no decoder."""
-    if not isinstance(runtime, Decoder):
+    """Raises `Unfit` for a file that is missing or damaged, and for a model that writes no text."""
+    if not isinstance(runtime, Writer):
         raise Unfit("serving.json: chat needs a language model (decoding)")
     try:
         shop = msgspec.json.decode((folder / chat.shop).read_bytes(), type=Shop)
         table = orders.read((folder / chat.orders).read_bytes())
         tokenizer = (folder / chat.tokenizer).read_bytes()
-        return Conversation(shop, table, tokenizer, runtime.tokens, runtime.room)
+        return Conversation(shop, table, tokenizer, runtime.tokens, runtime.room, runtime.at_once)
     except (OSError, ValueError, ImportError, msgspec.MsgspecError) as problem:
         raise Unfit(f"{chat.shop}, {chat.orders}, {chat.tokenizer}: {problem}") from None

@@ -146,6 +146,12 @@ class Llama(nn.Module):
 
         return step_graph(self)
 
+    def own_folder(self, folder: Path) -> Path:
+        """The model as a Hugging Face folder; its weights' path."""
+        from modelpack.usecases.chat.folder import write
+
+        return write(self, folder)
+
 
 def turns(shape: Shape) -> Tensor:
     """What each place turns its pairs by: complex numbers of length 1, (longest, size / 2)."""

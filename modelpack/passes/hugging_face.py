@@ -1,0 +1,35 @@
+"""A language model as a Hugging Face folder: `config.json` and weights in bfloat16, which vLLM reads."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from modelpack.draft import HUGGING_FACE, TORCH, Draft
+from modelpack.errors import BadInput
+from modelpack.passes.base import EXPORT, Pass, Workshop
+from modelpack.runtimes.base import CUDA
+
+
+class HuggingFaceFolder(Pass):
+    """For a torch module with a method `own_folder(path)`, which writes the folder and answers its main file.
+
+    Not `required` as long as no runtime serves the format (`modelpack.runtimes.vllm`): it must not take the place of
+    the export to ONNX.
+    """
+
+    name: ClassVar[str] = "hugging-face"
+    title: ClassVar[str] = "Hugging Face folder in bfloat16"
+    stage: ClassVar[int] = EXPORT
+    takes: ClassVar[str] = TORCH
+    gives: ClassVar[str] = HUGGING_FACE
+    hardware: ClassVar[frozenset[str]] = frozenset({CUDA})
+    about: ClassVar[str] = "https://docs.vllm.ai/en/latest/models/supported_models.html"
+
+    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+        own_folder = getattr(workshop.usecase.load(draft.path), "own_folder", None)
+        if own_folder is None:
+            raise BadInput(
+                f"{workshop.usecase.name} is no language model",
+                hint=f"leave {self.name} out of pack.passes",
+            )
+        return Draft(HUGGING_FACE, own_folder(workshop.folder))

@@ -1,0 +1,86 @@
+"""vLLM on an NVIDIA GPU: language models from a Hugging Face folder (docs.vllm.ai/en/v0.33.0).
+
+By vLLM's documentation and sources; not run on a GPU by us, so it serves nothing yet: `NOT_YET` says what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from modelpack.draft import HUGGING_FACE, Draft
+from modelpack.errors import BadInput
+from modelpack.runtimes.base import CUDA, Runtime
+from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
+from modelpack.runtimes.onnxruntime_cuda import OnnxRuntimeCuda
+from modelpack.usecases.base import Run, UseCase
+
+VERSION = "0.33.0"
+SCRATCH = "/tmp"  # noqa: S108 - in a container of its own
+CACHES = ("VLLM_CACHE_ROOT", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
+NOT_YET = (
+    "the golden answers of a language model are exact texts, and what vLLM answers in bfloat16 on a GPU can be asked "
+    "of a GPU only"
+)
+"""Why no image is made with it: a server refuses to start on other golden answers than its own, and to lock answers
+that nobody has seen would be a guess."""
+
+
+class Vllm(Runtime):
+    """Executes a language model's folder; without a GPU by PyTorch, which tells whether the folder holds the model."""
+
+    name: ClassVar[str] = "vllm"
+    format: ClassVar[str] = HUGGING_FACE
+    hardware: ClassVar[str] = CUDA
+    serves: ClassVar[bool] = False
+    cuda: ClassVar[str] = "13.0"
+    # Triton compiles a launcher in C the first time a kernel runs (triton-lang.org, `triton/runtime/build.py`)
+    debian_packages: ClassVar[tuple[str, ...]] = (
+        *OnnxRuntime.debian_packages,
+        "gcc",
+        "libc6-dev",
+        "python3-dev",
+    )
+    host_libraries: ClassVar[frozenset[str]] = OnnxRuntimeCuda.host_libraries
+    environment: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            **OnnxRuntimeCuda.environment,
+            # it reports its use unless told not to (docs.vllm.ai/en/v0.33.0/usage/usage_stats)
+            "VLLM_NO_USAGE_STATS": "1",
+            "HF_HUB_OFFLINE": "1",
+            # the server's threads are there before the engine's process is
+            "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+            # the server's user has no home; what is compiled at start is written here
+            **{name: f"{SCRATCH}/{name.lower()}" for name in CACHES},
+        }
+    )
+
+    def requirements(self) -> tuple[str, ...]:
+        """vLLM, which pins torch and its CUDA libraries, and the server's."""
+        return (f"vllm=={VERSION}", *SERVER)
+
+    def unserved(self) -> str:
+        """Why no image holds it."""
+        return NOT_YET
+
+    def at_hand(self) -> bool:
+        from modelpack.server import cuda
+
+        return isinstance(cuda.look(), cuda.Device) and find_spec("vllm") is not None
+
+    def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
+        """On the GPU where there is one; else the folder read back into our own module, in float32."""
+        decoding = usecase.decoding
+        if decoding is None:
+            raise BadInput(f"{usecase.name} is no language model", where=str(draft.path))
+        if self.at_hand():
+            from modelpack.server.vllm import opened
+
+            writer = opened(decoding, draft.path)
+            return lambda inputs: writer.run(dict(inputs))
+        from modelpack.usecases.chat.folder import read
+        from modelpack.usecases.chat.usecase import eager
+
+        return eager(read(draft.path.parent, decoding.most_new))

@@ -1,0 +1,338 @@
+"""vLLM as the runtime of language models: its folder, and the server around it with a fake in the engine's place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import tiny_chat
+import torch
+from model_server import launch
+from tiny_chat import MINE, OWNER
+
+from modelpack.draft import HUGGING_FACE, TORCH, Draft
+from modelpack.errors import BadInput
+from modelpack.inputs import PackRequest, resolve
+from modelpack.packages import sha256_of
+from modelpack.passes.base import Workshop, applicable, in_order
+from modelpack.passes.hugging_face import HuggingFaceFolder
+from modelpack.runtimes.base import CUDA, runtime_for, served_formats
+from modelpack.server.batch import Batcher
+from modelpack.server.chat import orders
+from modelpack.server.chat.conversation import Conversation
+from modelpack.server.chat.desk import Desk, Question, Said
+from modelpack.server.contract import Contract, Decoding, Needs, Unfit
+from modelpack.server.runtime import InvalidInput, Writer, choose
+from modelpack.server.vllm import FakeEngine, Vllm, load, opened
+from modelpack.spec import ModelSpec, PackSpec
+from modelpack.usecases.chat import Chat, folder
+from modelpack.usecases.chat.model import Llama, assembled
+
+DECODING = Decoding(end=tiny_chat.END, most_new=tiny_chat.MOST_NEW)
+STATUS = Question(f"What is the status of {MINE}?", **OWNER)
+PROMPTS = ([1, 40, 41, 42, 2], list(range(3, 60)), [7])
+
+
+@pytest.fixture(scope="module")
+def model() -> Llama:
+    """One whose weights are bfloat16's already, so that the folder holds the very same."""
+    full = tiny_chat.model()
+    rounded = {name: value.bfloat16().float() for name, value in full.state_dict().items()}
+    return assembled(full.shape, {}, rounded)
+
+
+class Tiny(Chat):
+    """Chat around the tiny model."""
+
+    decoding = DECODING
+
+
+@pytest.fixture(scope="module")
+def drafts(model: Llama, tmp_path_factory: pytest.TempPathFactory) -> tuple[Draft, Draft]:
+    """As trained, and as the pass writes it."""
+    root = tmp_path_factory.mktemp("drafts")
+    trained = Draft(TORCH, root / "model.safetensors")
+    Tiny().save(model, trained.path)
+    return trained, HuggingFaceFolder().apply(trained, Workshop(Tiny(), {}, root / "made"))
+
+
+def test_the_folder_holds_the_very_model(model: Llama, drafts: tuple[Draft, Draft]) -> None:
+    back = folder.read(drafts[1].path.parent, tiny_chat.MOST_NEW)
+    assert back.shape == model.shape
+    ids = torch.arange(3, 60)
+    with torch.inference_mode():
+        assert torch.equal(back.step(ids, 0, back.empty()), model.step(ids, 0, model.empty()))
+
+
+def test_rotary_halves_are_not_the_pairs(model: Llama) -> None:
+    """Were the rows of queries left as they are, others would read another model."""
+    found = folder.theirs(model.state_dict(), model.shape)
+    query = found["model.layers.0.self_attn.q_proj.weight"]
+    own = model.state_dict()["layers.0.attention.weight"][: len(query)]
+    size = model.shape.size
+    assert not torch.equal(query, own)
+    for head in range(model.shape.heads):
+        first = head * size
+        assert torch.equal(query[first + 1], own[first + 2])
+        assert torch.equal(query[first + size // 2], own[first + 1])
+
+
+def test_the_same_bytes_on_any_path(drafts: tuple[Draft, Draft], tmp_path: Path) -> None:
+    again = HuggingFaceFolder().apply(drafts[0], Workshop(Tiny(), {}, tmp_path / "other"))
+    assert again.format == HUGGING_FACE
+    assert set(again.files) == {"config.json", "model.safetensors", "tokenizer_config.json"}
+    for name, path in again.files.items():
+        assert sha256_of(path) == sha256_of(drafts[1].files[name])
+
+
+def test_without_a_gpu_the_folder_answers_through_torch(drafts: tuple[Draft, Draft]) -> None:
+    trained, made = drafts
+    for prompt in PROMPTS:
+        feeds = {"ids": torch.tensor([prompt]).numpy()}
+        want = runtime_for(TORCH).open(trained, Tiny())(feeds)["tokens"]
+        assert (runtime_for(HUGGING_FACE, CUDA).open(made, Tiny())(feeds)["tokens"] == want).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"architectures": ["MistralForCausalLM"]}, "architectures"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings"),
+        ({"rope_parameters": {"rope_theta": 1e4, "rope_type": "llama3"}}, "rope_parameters"),
+        ({"num_hidden_layers": 3}, "KeyError"),
+        ({"vocab_size": None}, "not a folder"),
+    ],
+)
+def test_another_model_is_refused(
+    drafts: tuple[Draft, Draft], tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    for name, path in drafts[1].files.items():
+        (tmp_path / name).write_bytes(path.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(BadInput, match=said):
+        folder.read(tmp_path, 3)
+
+
+def test_it_serves_nothing_yet(tmp_path: Path) -> None:
+    """Neither a search nor a named pass leads a pack into a format that no image can serve."""
+    assert HUGGING_FACE not in served_formats(CUDA)
+    assert "hugging-face" not in applicable(("onnx",), served_formats(CUDA), tmp_path)
+    assert "onnx" in [one.name for one in in_order(("hugging-face",), tmp_path)]
+
+
+def test_chat_is_refused_for_a_gpu_before_anything_is_made(tmp_path: Path) -> None:
+    request = PackRequest("chat", ModelSpec(), PackSpec(), "ml.g6.xlarge", tmp_path, hardware=CUDA)
+    with pytest.raises(BadInput, match="not served on a GPU yet: the golden answers"):
+        resolve(request)
+    on_cpu = PackRequest(
+        "chat", ModelSpec(), PackSpec(hardware="cpu"), "ml.g6.xlarge", tmp_path, hardware=CUDA
+    )
+    assert resolve(on_cpu).usecase.name == "chat"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def writer(say: Any, together: int = 1) -> tuple[Vllm, FakeEngine]:
+    engine = FakeEngine(say, together)
+    return Vllm(DECODING, tiny_chat.LONGEST, lambda: engine), engine
+
+
+def repeated(token: int) -> Any:
+    def say(prompt: Sequence[int]) -> Iterable[int]:
+        while True:
+            yield token
+
+    return say
+
+
+def test_answers_end_where_the_model_or_the_bounds_say() -> None:
+    ending, _ = writer(lambda prompt: [70, 71, tiny_chat.END, 72])
+    endless, _ = writer(repeated(70))
+    assert isinstance(ending, Writer)
+    assert list(ending.tokens([5])) == [70, 71]
+    assert list(endless.tokens([5])) == [70] * tiny_chat.MOST_NEW
+    assert list(endless.tokens([5], most=2)) == [70] * 2
+    assert list(endless.tokens([3] * (tiny_chat.LONGEST - 2))) == [70] * 2
+    for prompt in ([], [3] * tiny_chat.LONGEST):
+        with pytest.raises(InvalidInput, match="are possible"):
+            list(endless.tokens(prompt))
+    assert endless.room == tiny_chat.LONGEST - tiny_chat.MOST_NEW
+
+
+class Held:
+    """Says a letter only when it is let, and would never end by itself."""
+
+    def __init__(self, letters: int) -> None:
+        self.let = threading.Semaphore(letters)
+
+    def __call__(self, prompt: Sequence[int]) -> Iterable[int]:
+        while self.let.acquire(timeout=30):
+            yield 70
+
+
+def test_who_stops_asking_stops_the_engine() -> None:
+    held = Held(1)
+    endless, engine = writer(held)
+    written = endless.tokens([5])
+    assert next(iter(written)) == 70
+    del written
+    held.let.release(1000)
+    wait_for(lambda: engine.stopped == ["answer-0"])
+    assert list(endless.tokens([5], most=1)) == [70]
+
+
+def test_what_the_engine_raises_reaches_the_caller() -> None:
+    def broken(prompt: Sequence[int]) -> Iterable[int]:
+        yield 70
+        raise RuntimeError("the engine is dead")
+
+    failing, _ = writer(broken)
+    with pytest.raises(RuntimeError, match="the engine is dead"):
+        list(failing.tokens([5]))
+
+
+def desk(say: Any, together: int = 1) -> tuple[Desk, FakeEngine]:
+    vllm, engine = writer(say, together)
+    table = orders.read(tiny_chat.orders())
+    talk = Conversation(tiny_chat.SHOP, table, tiny_chat.tokenizer(), vllm.tokens, vllm.room, vllm.at_once)
+    return Desk(talk, Batcher(talk, 1, lambda rows, seconds: None)), engine
+
+
+async def asked(desk: Desk, question: Question) -> list[str | Said]:
+    return [event async for event in desk.ask(question, None, threading.Event())]
+
+
+def test_the_shop_s_own_front_stays() -> None:
+    """Facts, the order tool and refusals are decided before the engine is asked at all."""
+    prompts: list[list[int]] = []
+
+    def say(prompt: Sequence[int]) -> Iterable[int]:
+        prompts.append(list(prompt))
+        return [70, 71, tiny_chat.END]
+
+    own, _ = desk(say)
+    *pieces, said = asyncio.run(asked(own, STATUS))
+    assert isinstance(said, Said)
+    assert (said.route, said.usage.completion_tokens, "".join(map(str, pieces))) == ("order", 2, said.answer)
+    for question in (Question("Sing about the moon"), Question(STATUS.question)):
+        (_, refused) = asyncio.run(asked(own, question))
+        assert isinstance(refused, Said)
+        assert refused.route in ("refused", "identify")
+    assert len(prompts) == 1
+
+
+def test_several_are_answered_at_once() -> None:
+    """The engine says nothing before it has three questions: one after another would wait for ever."""
+    own, _ = desk(lambda prompt: [70, tiny_chat.END], together=3)
+
+    async def all_of_them() -> list[list[str | Said]]:
+        return await asyncio.wait_for(asyncio.gather(*(asked(own, STATUS) for _ in range(3))), 30)
+
+    answers = asyncio.run(all_of_them())
+    assert [one[:-1] for one in answers] == [answers[0][:-1]] * 3
+
+
+def test_a_caller_who_goes_stops_the_engine() -> None:
+    held, gone = Held(2), threading.Event()
+    own, engine = desk(held)
+
+    async def leave() -> None:
+        asking = own.ask(STATUS, None, gone)
+        await anext(asking)
+        gone.set()
+        # the answering thread is at its next token, or sees already that nobody is there
+        held.let.release()
+        assert not [event async for event in asking if isinstance(event, Said)]
+
+    asyncio.run(leave())
+    held.let.release(1000)
+    wait_for(lambda: engine.stopped == ["answer-0"])
+
+
+def test_nothing_stands_in_for_it_on_the_cpu() -> None:
+    contract = Contract(1, "chat", "vllm", "model.safetensors", (), (), needs=Needs("cuda", "13.0"))
+    for allowed in (False, True):
+        with pytest.raises(
+            Unfit, match=r"no driver here. This pack is for a GPU, and nothing stands in for vllm"
+        ):
+            choose(contract, allowed, lambda: "no driver here")
+
+
+def test_a_server_without_a_gpu_refuses(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    tiny_chat.tree(root, runtime="vllm", needs={"hardware": "cuda", "cuda": "13.0"})
+    process = launch(root, {"ECOMDEPLOY_ALLOW_CPU": "1"})
+    try:
+        assert process.process.wait(60) == 3, process.output.read_text()
+    finally:
+        process.end()
+    reason = next(line["reason"] for line in process.lines() if line["event"] == "refused")
+    assert "nothing stands in for vllm" in reason
+
+
+class AsyncLLM:
+    """Where vLLM would be: what was asked of it, and the answer's parts as it gives them, the stop token last."""
+
+    def __init__(self, arguments: Any) -> None:
+        self.arguments = arguments
+        self.asked: list[tuple[Any, Any, str]] = []
+
+    @classmethod
+    def from_engine_args(cls, arguments: Any) -> AsyncLLM:
+        asyncio.get_running_loop()
+        arguments.made.append(cls(arguments))
+        return arguments.made[-1]  # type: ignore[no-any-return]
+
+    async def generate(self, prompt: Any, sampling_params: Any, request_id: str) -> AsyncIterator[Any]:
+        self.asked.append((prompt, sampling_params, request_id))
+        for part in ([70, 71], [72, tiny_chat.END]):
+            yield SimpleNamespace(outputs=[SimpleNamespace(token_ids=part)])
+
+
+def test_what_is_asked_of_vllm(drafts: tuple[Draft, Draft], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names as in vLLM's sources; that vLLM does as they say only a GPU can tell."""
+    made: list[AsyncLLM] = []
+    contents: dict[str, dict[str, Any]] = {
+        "vllm": {"TokensPrompt": dict},
+        "vllm.engine": {},
+        "vllm.engine.arg_utils": {"AsyncEngineArgs": lambda **more: SimpleNamespace(made=made, **more)},
+        "vllm.sampling_params": {
+            "RequestOutputKind": SimpleNamespace(DELTA="delta"),
+            "SamplingParams": SimpleNamespace,
+        },
+        "vllm.v1": {},
+        "vllm.v1.engine": {},
+        "vllm.v1.engine.async_llm": {"AsyncLLM": AsyncLLM},
+    }
+    for name, content in contents.items():
+        module = ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    vllm = opened(DECODING, drafts[1].path)
+    assert list(vllm.tokens([5, 6], most=9)) == [70, 71, 72]
+    (engine,) = made
+    assert (engine.arguments.model, engine.arguments.dtype) == (str(drafts[1].path.parent), "bfloat16")
+    assert engine.arguments.max_model_len == vllm.longest == tiny_chat.LONGEST
+    ((prompt, wanted, _),) = engine.asked
+    assert prompt == {"prompt_token_ids": [5, 6]}
+    assert (wanted.temperature, wanted.max_tokens, wanted.stop_token_ids) == (0.0, 9, [tiny_chat.END])
+
+
+def test_a_folder_without_vllm_installed_is_unfit(drafts: tuple[Draft, Draft]) -> None:
+    contract = Contract(1, "chat", "vllm", "model.safetensors", (), (), decoding=DECODING)
+    with pytest.raises(Unfit, match=r"model\.safetensors cannot be loaded: ModuleNotFoundError"):
+        load(contract, drafts[1].path)
