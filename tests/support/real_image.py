@@ -12,6 +12,7 @@ import model_server
 import platformdirs
 import pytest
 
+from modelpack.contents import app
 from modelpack.errors import EcomdeployError
 from modelpack.image.debian import fetch_debs, lock_debs
 from modelpack.image.parts import ImageParts
@@ -43,17 +44,6 @@ def parts(folder: pathlib.Path) -> ImageParts:
     model_server.write_model(model)
     serving = json.dumps(model_server.serving()).encode()
     return ImageParts(debs, wheels, app(), {"model.onnx": model, "serving.json": serving}, place)
-
-
-def app() -> dict[str, pathlib.Path]:
-    """The files of the model server."""
-    root = model_server.REPOSITORY
-    files = [
-        root / "modelpack/__init__.py",
-        root / "modelpack/golden.py",
-        *(root / "modelpack/server").glob("*.py"),
-    ]
-    return {str(path.relative_to(root)): path for path in files}
 
 
 def elsewhere(given: ImageParts, folder: pathlib.Path) -> ImageParts:
