@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 from modelpack.draft import AOT, MEGABYTE, Draft
 from modelpack.errors import BadInput
 from modelpack.runtimes.base import Runtime
-from modelpack.usecases.base import Arrays, Run, UseCase
+from modelpack.runtimes.eager import on_one_thread
+from modelpack.usecases.base import Run, UseCase
 
 
 class AotInductorRuntime(Runtime):
@@ -31,7 +32,6 @@ class AotInductorRuntime(Runtime):
         )
 
     def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
-        import torch
         import torch._inductor
 
         try:
@@ -39,18 +39,4 @@ class AotInductorRuntime(Runtime):
         except RuntimeError as error:
             words = str(error).strip().splitlines()[0]
             raise BadInput(f"libtorch cannot load it: {words}", where=str(draft.path)) from error
-        signature = usecase.signature()
-        inputs = [tensor.name for tensor in signature.inputs]
-        outputs = [tensor.name for tensor in signature.outputs]
-
-        def run(arrays: Arrays) -> Arrays:
-            threads = torch.get_num_threads()
-            torch.set_num_threads(1)
-            try:
-                with torch.inference_mode():
-                    answers = model(*(torch.from_numpy(arrays[name]) for name in inputs))
-            finally:
-                torch.set_num_threads(threads)
-            return {name: answer.numpy() for name, answer in zip(outputs, answers, strict=True)}
-
-        return run
+        return on_one_thread(model, usecase)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from modelpack.draft import TORCH, Draft
@@ -17,21 +18,25 @@ class Eager(Runtime):
     serves: ClassVar[bool] = False
 
     def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
-        import torch
+        return on_one_thread(usecase.load(draft.path), usecase)
 
-        model = usecase.load(draft.path)
-        signature = usecase.signature()
-        inputs = [tensor.name for tensor in signature.inputs]
-        outputs = [tensor.name for tensor in signature.outputs]
 
-        def run(arrays: Arrays) -> Arrays:
-            threads = torch.get_num_threads()
-            torch.set_num_threads(1)
-            try:
-                with torch.inference_mode():
-                    answers = model(*(torch.from_numpy(arrays[name]) for name in inputs))
-            finally:
-                torch.set_num_threads(threads)
-            return {name: answer.numpy() for name, answer in zip(outputs, answers, strict=True)}
+def on_one_thread(model: Callable[..., Sequence[Any]], usecase: UseCase[Any]) -> Run:
+    """A callable from tensors to tensors, run by names of the signature on one thread of torch."""
+    import torch
 
-        return run
+    signature = usecase.signature()
+    inputs = [tensor.name for tensor in signature.inputs]
+    outputs = [tensor.name for tensor in signature.outputs]
+
+    def run(arrays: Arrays) -> Arrays:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                answers = model(*(torch.from_numpy(arrays[name]) for name in inputs))
+        finally:
+            torch.set_num_threads(threads)
+        return {name: answer.numpy() for name, answer in zip(outputs, answers, strict=True)}
+
+    return run
