@@ -32,16 +32,20 @@ class RegistryImages:
 
     def missing(self, repository: str, digest: str) -> int:
         """Bytes to send; all of the image when there is no repository yet."""
+        from modelpack.image.registry_push import missing
+
         layout = self.layout()
         if not repository or not self.reachable(repository):
             return layout.size(digest)
-        return self.registry(repository).missing(layout, digest)
+        return missing(self.registry(repository), layout, digest)
 
     def push(self, repository: str, digest: str, progress: Progress) -> int:
+        from modelpack.image.registry_push import push
+
         if self.holds(repository, digest) and not self.missing(repository, digest):
             return 0
         progress.step(f"Pushing to {repository}")
-        sent = self.registry(repository).push(self.layout(), digest, tag_of(digest), progress)
+        sent = push(self.registry(repository), self.layout(), digest, tag_of(digest), progress)
         progress.note(
             f"pushed {sent.bytes_sent / 1e6:,.1f} MB; {sent.blobs_present} layers were there already"
         )

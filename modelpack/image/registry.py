@@ -9,27 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from modelpack.errors import EcomdeployError
-from modelpack.image import registry_pull, registry_push
 from modelpack.image.descriptor import INDEX, MANIFEST_TYPES, Descriptor, checked, digest_of, encode, parse
-from modelpack.image.layout import Layout
 from modelpack.image.registry_http import Again, Connection
-from modelpack.progress import Progress
 
 ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """What a push did. `bytes_sent` counts blobs and manifests, as they went over the wire."""
-
-    bytes_sent: int
-    blobs_sent: int
-    blobs_present: int
 
 
 class Registry:
@@ -106,22 +93,6 @@ class Registry:
         index = answer.json() if answer.status_code == 200 else self._fallback(digest)
         listed = tuple(parse(entry) for entry in index.get("manifests", ()))
         return tuple(entry for entry in listed if artifact_type in (None, entry.artifact_type))
-
-    def missing(self, layout: Layout, digest: str) -> int:
-        """How many bytes a push of the image and its referrers would send now."""
-        return registry_push.missing(self, layout, digest)
-
-    def push(self, layout: Layout, digest: str, tag: str, progress: Progress) -> Pushed:
-        """Send what the repository lacks: blobs first, then manifests, then what refers to the image.
-
-        A push that was cut off is pushed again: what arrived is not sent twice.
-        Raises CloudRefused for credentials, EcomdeployError when the registry stays away or a blob here is corrupted.
-        """
-        return Pushed(*registry_push.push(self, layout, digest, tag, progress))
-
-    def pull(self, layout: Layout, reference: str, progress: Progress) -> str:
-        """Bring an image for linux/amd64 into the layout, verified; returns its manifest's digest."""
-        return registry_pull.pull(self, layout, reference, progress)
 
     def put_manifest(self, reference: str, data: bytes, media_type: str) -> bool:
         """Store a manifest; returns whether the registry took note of its subject by itself (OCI 1.1)."""

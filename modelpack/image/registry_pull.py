@@ -6,18 +6,16 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from modelpack.errors import EcomdeployError
 from modelpack.image.descriptor import Descriptor, blobs_of, checked, digest_of
 from modelpack.image.layout import Layout
+from modelpack.image.registry import Registry
 from modelpack.image.registry_http import Again
 from modelpack.progress import Progress
-
-if TYPE_CHECKING:
-    from modelpack.image.registry import Registry
 
 PARALLEL = 4
 BLOCK = 1 << 20
@@ -25,7 +23,7 @@ PLATFORM = ("linux", "amd64")
 
 
 def pull(registry: Registry, layout: Layout, reference: str, progress: Progress) -> str:
-    """The digest of the image's manifest, which is in the layout afterwards, with all its blobs."""
+    """Bring an image for linux/amd64 into the layout, verified; returns its manifest's digest."""
     data = registry.manifest_bytes(reference)
     document: dict[str, Any] = json.loads(data)
     if "manifests" in document:

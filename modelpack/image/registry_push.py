@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 import httpx
@@ -14,11 +13,9 @@ import httpx
 from modelpack.errors import EcomdeployError
 from modelpack.image.descriptor import Descriptor, blobs_of
 from modelpack.image.layout import Layout
+from modelpack.image.registry import Registry
 from modelpack.image.registry_http import Again
 from modelpack.progress import Progress
-
-if TYPE_CHECKING:
-    from modelpack.image.registry import Registry
 
 PARALLEL = 4
 BLOCK = 1 << 20
@@ -37,15 +34,26 @@ class Work:
         return sum(blob.size for blob in self.blobs) + sum(manifest.size for manifest in self.manifests)
 
 
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did. `bytes_sent` counts blobs and manifests, as they went over the wire."""
+
+    bytes_sent: int
+    blobs_sent: int
+    blobs_present: int
+
+
 def missing(registry: Registry, layout: Layout, digest: str) -> int:
-    """Bytes that a push would send."""
+    """How many bytes a push of the image and its referrers would send now."""
     return _work(registry, layout, digest).bytes
 
 
-def push(
-    registry: Registry, layout: Layout, digest: str, tag: str, progress: Progress
-) -> tuple[int, int, int]:
-    """(bytes sent, blobs sent, blobs that were there already)."""
+def push(registry: Registry, layout: Layout, digest: str, tag: str, progress: Progress) -> Pushed:
+    """Send what the repository lacks: blobs first, then manifests, then what refers to the image.
+
+    A push that was cut off is pushed again: what arrived is not sent twice.
+    Raises CloudRefused for credentials, EcomdeployError when the registry stays away or a blob here is corrupted.
+    """
     work = _work(registry, layout, digest)
     sent = work.bytes
     with progress.track("Pushing", work.bytes, "B") as advance:
@@ -61,7 +69,7 @@ def push(
         data = layout.read(digest)
         registry.put_manifest(tag, data, _described(layout, digest).media_type)
         sent += len(data)
-    return sent, len(work.blobs), work.present
+    return Pushed(sent, len(work.blobs), work.present)
 
 
 def _work(registry: Registry, layout: Layout, digest: str) -> Work:

@@ -352,6 +352,8 @@ def test_our_own_client_pushes_and_pulls(served: Served, tmp_path: pathlib.Path)
     from modelpack.image.layout import Layout
     from modelpack.image.plan import attach
     from modelpack.image.registry import Registry as Client
+    from modelpack.image.registry_pull import pull
+    from modelpack.image.registry_push import missing, push
     from modelpack.progress import Silent
 
     layout = Layout(tmp_path / "layout")
@@ -362,14 +364,14 @@ def test_our_own_client_pushes_and_pulls(served: Served, tmp_path: pathlib.Path)
     record = attach(layout, digest, "application/vnd.x.record", b"{}")
     url = f"http://127.0.0.1:{served.port}"
     with Client(url, "other") as client, Client(url, "nobody") as stranger:
-        assert client.push(layout, digest, "v2", Silent()).blobs_sent >= 2
+        assert push(client, layout, digest, "v2", Silent()).blobs_sent >= 2
         assert client.has_manifest("v2") == digest
         assert [item.digest for item in client.referrers(digest)] == [record]
-        assert client.missing(layout, digest) == 0
-        assert client.push(layout, digest, "v2", Silent()).blobs_sent == 0
-        assert client.pull(Layout(tmp_path / "pulled"), "v2", Silent()) == digest
+        assert missing(client, layout, digest) == 0
+        assert push(client, layout, digest, "v2", Silent()).blobs_sent == 0
+        assert pull(client, Layout(tmp_path / "pulled"), "v2", Silent()) == digest
         with pytest.raises(Exception, match=r"NAME_UNKNOWN|does not exist|no repository"):
-            stranger.push(layout, digest, "v2", Silent())
+            push(stranger, layout, digest, "v2", Silent())
 
 
 @pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed (apt-get install skopeo)")

@@ -16,6 +16,8 @@ from modelpack.image.layout import Layout
 from modelpack.image.parts import Built, ImageParts
 from modelpack.image.plan import assemble, attach
 from modelpack.image.registry import Registry
+from modelpack.image.registry_push import missing
+from modelpack.image.registry_push import push as send
 from modelpack.image.unpack import unpack
 from modelpack.progress import Silent
 from modelpack.server import seal
@@ -38,8 +40,8 @@ def push(image: tuple[Layout, Built], host: str) -> str:
     layout, built = image
     attach(layout, built.digest, "application/vnd.ecomdeploy.record.v1+json", b"{}")
     with Registry(f"http://{host}", "shop") as registry:
-        registry.push(layout, built.digest, "one", Silent())
-        assert registry.missing(layout, built.digest) == 0
+        send(registry, layout, built.digest, "one", Silent())
+        assert missing(registry, layout, built.digest) == 0
         assert len(registry.referrers(built.digest)) == 1, (
             "by the fallback tag: this registry has no referrers API"
         )

@@ -16,6 +16,8 @@ from modelpack.image.layout import Layout
 from modelpack.image.parts import BaseImage
 from modelpack.image.plan import assemble, attach
 from modelpack.image.registry import Registry, fallback_tag
+from modelpack.image.registry_pull import pull
+from modelpack.image.registry_push import missing, push
 from modelpack.image.unpack import unpack
 from modelpack.progress import Silent
 from modelpack.server import seal as server_seal
@@ -70,10 +72,10 @@ def test_everything_arrives_and_a_second_push_sends_nothing(tmp_path: pathlib.Pa
     layout, digest = built(tmp_path)
     with serving(**behaviour) as fake, client(fake) as registry:
         assert registry.exists()
-        expected = registry.missing(layout, digest)
+        expected = missing(registry, layout, digest)
         assert expected > layout.size(digest)
         bar = Bar()
-        pushed = registry.push(layout, digest, "one", bar)
+        pushed = push(registry, layout, digest, "one", bar)
         assert fake.received == pushed.bytes_sent >= expected
         assert bar.moved == bar.total == expected
         assert fake.manifests["one"][0] == layout.read(digest)
@@ -81,9 +83,9 @@ def test_everything_arrives_and_a_second_push_sends_nothing(tmp_path: pathlib.Pa
         assert record.artifact_type == RECORD
         assert registry.referrers(digest, "other/type") == ()
         assert registry.blob(registry.manifest(record.digest)["layers"][0]["digest"]) == b'{"metric": 1}'
-        assert registry.missing(layout, digest) == 0
+        assert missing(registry, layout, digest) == 0
         before = fake.received
-        again = registry.push(layout, digest, "one", Silent())
+        again = push(registry, layout, digest, "one", Silent())
         assert (again.bytes_sent, again.blobs_sent, fake.received) == (0, 0, before)
         assert again.blobs_present == 6, "config and five layers"
 
@@ -91,9 +93,9 @@ def test_everything_arrives_and_a_second_push_sends_nothing(tmp_path: pathlib.Pa
 def test_the_fallback_tag_keeps_all_referrers(tmp_path: pathlib.Path) -> None:
     layout, digest = built(tmp_path)
     with serving(referrers_api=False) as fake, client(fake) as registry:
-        registry.push(layout, digest, "one", Silent())
+        push(registry, layout, digest, "one", Silent())
         attach(layout, digest, "application/vnd.test.samples.v1+json", b"[]")
-        sent = registry.push(layout, digest, "one", Silent())
+        sent = push(registry, layout, digest, "one", Silent())
         assert sent.blobs_sent == 1
         assert {found.artifact_type for found in registry.referrers(digest)} == {
             RECORD,
@@ -105,15 +107,15 @@ def test_the_fallback_tag_keeps_all_referrers(tmp_path: pathlib.Path) -> None:
 def test_only_what_changed_is_sent(tmp_path: pathlib.Path) -> None:
     layout, digest = built(tmp_path, model={"model.onnx": noise(200_000)})
     with serving() as fake, client(fake) as registry:
-        first = registry.push(layout, digest, "one", Silent())
+        first = push(registry, layout, digest, "one", Silent())
         second = built(
             tmp_path, model={"model.onnx": noise(200_000)}, app={"modelpack/__init__.py": b"# new"}
         )[1]
         assert second != digest
-        missing = registry.missing(layout, second)
-        sent = registry.push(layout, second, "two", Silent())
+        expected = missing(registry, layout, second)
+        sent = push(registry, layout, second, "two", Silent())
         assert sent.bytes_sent < first.bytes_sent / 20
-        assert missing <= sent.bytes_sent < 10_000
+        assert expected <= sent.bytes_sent < 10_000
         assert sent.blobs_present == 5, "base, wheels, model, and the two blobs of the record"
 
 
@@ -121,7 +123,7 @@ def test_a_push_goes_on_where_it_was_cut(tmp_path: pathlib.Path) -> None:
     layout, digest = built(tmp_path, model={"model.onnx": noise(600_000)})
     with serving(cuts=2) as fake, client(fake) as registry:
         bar = Bar()
-        sent = registry.push(layout, digest, "one", bar)
+        sent = push(registry, layout, digest, "one", bar)
         assert fake.cuts == 0
         assert fake.received == sent.bytes_sent + 2 * fake.cut_after
         assert bar.moved == bar.total, "bytes sent twice count once"
@@ -138,9 +140,9 @@ def test_a_push_goes_on_where_it_was_cut(tmp_path: pathlib.Path) -> None:
 def test_passing_trouble_is_waited_out(tmp_path: pathlib.Path, trouble: dict) -> None:
     layout, digest = built(tmp_path)
     with serving(**trouble) as fake, client(fake) as registry:
-        registry.push(layout, digest, "one", Silent())
+        push(registry, layout, digest, "one", Silent())
         assert fake.failures == []
-        assert registry.missing(layout, digest) == 0
+        assert missing(registry, layout, digest) == 0
 
 
 def test_lasting_trouble_ends_with_a_hint(tmp_path: pathlib.Path) -> None:
@@ -150,7 +152,7 @@ def test_lasting_trouble_ends_with_a_hint(tmp_path: pathlib.Path) -> None:
         client(fake) as registry,
         pytest.raises(EcomdeployError, match="503 TRY not now") as caught,
     ):
-        registry.push(layout, digest, "one", Silent())
+        push(registry, layout, digest, "one", Silent())
     assert "run the same command again" in caught.value.hint
     assert caught.value.where == fake.url
 
@@ -160,7 +162,7 @@ def test_a_registry_that_is_down(tmp_path: pathlib.Path) -> None:
     with Registry("http://127.0.0.1:9", "shop", sleep=lambda seconds: None) as registry:
         assert not registry.exists()
         with pytest.raises(EcomdeployError, match="no luck in 6 tries"):
-            registry.push(layout, digest, "one", Silent())
+            push(registry, layout, digest, "one", Silent())
 
 
 def test_an_unknown_repository(tmp_path: pathlib.Path) -> None:
@@ -168,7 +170,7 @@ def test_an_unknown_repository(tmp_path: pathlib.Path) -> None:
     with serving() as fake, Registry(fake.url, "other") as registry:
         assert not registry.exists()
         with pytest.raises(EcomdeployError, match="NAME_UNKNOWN"):
-            registry.push(layout, digest, "one", Silent())
+            push(registry, layout, digest, "one", Silent())
 
 
 def test_a_corrupted_blob_here_is_found_before_it_is_believed(tmp_path: pathlib.Path) -> None:
@@ -181,7 +183,7 @@ def test_a_corrupted_blob_here_is_found_before_it_is_believed(tmp_path: pathlib.
         client(fake) as registry,
         pytest.raises(EcomdeployError, match="corrupted on disk"),
     ):
-        registry.push(layout, digest, "one", Silent())
+        push(registry, layout, digest, "one", Silent())
     assert not fake.manifests
 
 
@@ -190,12 +192,12 @@ def test_passwords_and_tokens(tmp_path: pathlib.Path, bearer: str) -> None:
     layout, digest = built(tmp_path)
     with serving(password=("AWS", "secret"), bearer=bearer) as fake:
         with client(fake, ("AWS", "secret")) as registry:
-            registry.push(layout, digest, "one", Silent())
-            assert registry.missing(layout, digest) == 0
+            push(registry, layout, digest, "one", Silent())
+            assert missing(registry, layout, digest) == 0
         assert fake.asked.count("GET /token") <= 4 if bearer else "GET /token" not in fake.asked
         for wrong in (None, ("AWS", "wrong")):
             with client(fake, wrong) as registry, pytest.raises(CloudRefused) as caught:
-                registry.push(layout, digest, "one", Silent())
+                push(registry, layout, digest, "one", Silent())
             assert "secret" not in str(caught.value)
             assert caught.value.hint
 
@@ -203,10 +205,10 @@ def test_passwords_and_tokens(tmp_path: pathlib.Path, bearer: str) -> None:
 def test_a_token_that_runs_out_is_renewed(tmp_path: pathlib.Path) -> None:
     layout, digest = built(tmp_path)
     with serving(bearer="first") as fake, client(fake) as registry:
-        assert registry.missing(layout, digest) > 0
+        assert missing(registry, layout, digest) > 0
         fake.bearer = "second"
-        registry.push(layout, digest, "one", Silent())
-        assert registry.missing(layout, digest) == 0
+        push(registry, layout, digest, "one", Silent())
+        assert missing(registry, layout, digest) == 0
 
 
 def test_no_password_over_plain_http_to_another_machine() -> None:
@@ -233,7 +235,7 @@ def test_four_blobs_at_a_time(tmp_path: pathlib.Path) -> None:
         model[path.name] = path
     layout, digest = built(tmp_path, model=model)
     with serving() as fake, client(fake) as registry:
-        registry.push(layout, digest, "one", Silent())
+        push(registry, layout, digest, "one", Silent())
         assert 1 < fake.busiest <= 4
 
 
@@ -242,12 +244,13 @@ import resource, sys
 from pathlib import Path
 from modelpack.image.layout import Layout
 from modelpack.image.registry import Registry
+from modelpack.image.registry_push import missing, push
 from modelpack.progress import Silent
 layout, digest, url = Layout(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
 with Registry(url, "shop") as registry:
-    registry.missing(layout, digest)
+    missing(registry, layout, digest)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    registry.push(layout, digest, "one", Silent())
+    push(registry, layout, digest, "one", Silent())
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
@@ -274,18 +277,18 @@ def test_a_blob_is_never_in_memory_as_a_whole(tmp_path: pathlib.Path) -> None:
 def test_pull_and_unpack(tmp_path: pathlib.Path) -> None:
     layout, digest = built(tmp_path)
     with serving(flips=1) as fake, client(fake) as registry:
-        registry.push(layout, digest, "one", Silent())
+        push(registry, layout, digest, "one", Silent())
         other = Layout(tmp_path / "other")
-        assert registry.pull(other, "one", Silent()) == digest
+        assert pull(registry, other, "one", Silent()) == digest
         assert unpack(other, digest, tmp_path / "root").joinpath("usr/bin/python3").is_symlink()
         with pytest.raises(EcomdeployError, match="no manifest missing"):
-            registry.pull(other, "missing", Silent())
+            pull(registry, other, "missing", Silent())
 
 
 def test_a_manifest_with_other_bytes_is_refused(tmp_path: pathlib.Path) -> None:
     layout, digest = built(tmp_path)
     with serving() as fake, client(fake) as registry:
-        registry.push(layout, digest, "one", Silent())
+        push(registry, layout, digest, "one", Silent())
         fake.manifests[digest] = (b'{"evil": true}', fake.manifests[digest][1])
         with pytest.raises(EcomdeployError, match="other bytes"):
             registry.manifest(digest)
@@ -294,7 +297,7 @@ def test_a_manifest_with_other_bytes_is_refused(tmp_path: pathlib.Path) -> None:
 def test_a_base_from_a_registry(tmp_path: pathlib.Path) -> None:
     layout, digest = built(tmp_path)
     with serving() as fake, client(fake) as registry:
-        registry.push(layout, digest, "base", Silent())
+        push(registry, layout, digest, "base", Silent())
         host = fake.url.removeprefix("http://")
         own = Layout(tmp_path / "own")
         told = Silent()

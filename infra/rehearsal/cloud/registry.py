@@ -8,7 +8,6 @@ Source: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,25 +17,22 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from infra.rehearsal.cloud import manifests, registry_blobs
-from infra.rehearsal.cloud.blobs import DIGEST, Blobs, Uploads, digest_of
+from infra.rehearsal.cloud.blobs import DIGEST, digest_of
 from infra.rehearsal.cloud.registry_answers import Refused, json_answer, page
 from infra.rehearsal.cloud.repositories import Push, Repositories
-from infra.rehearsal.cloud.shelf import Entry, Shelf
+from infra.rehearsal.cloud.shelf import Entry
+from infra.rehearsal.cloud.storage import Storage
 
 COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 NAME = rf"(?P<name>{COMPONENT}(?:/{COMPONENT})*)"
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
-class Registry:
+class Registry(Storage):
     """The WSGI application. Other threads may call its methods while it serves."""
 
     def __init__(self, root: Path, repositories: Repositories) -> None:
-        self.blobs = Blobs(root)
-        self.shelf = Shelf(root, self.blobs)
-        self.uploads = Uploads(root)
-        self.repositories = repositories
-        self.lock = threading.RLock()
+        super().__init__(root, repositories)
         self._routes: tuple[tuple[re.Pattern[str], Callable[..., Response]], ...] = (
             (re.compile(r"/v2/?"), lambda request: json_answer({})),
             (re.compile(r"/v2/_catalog"), self._catalogue),

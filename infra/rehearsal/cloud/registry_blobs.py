@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Request, Response
 
 from infra.rehearsal.cloud.blobs import DIGEST, Blobs, DigestMismatch, WrongOffset
 from infra.rehearsal.cloud.registry_answers import Refused
 from infra.rehearsal.cloud.shelf import Shelf
-
-if TYPE_CHECKING:
-    from infra.rehearsal.cloud.registry import Registry
+from infra.rehearsal.cloud.storage import Storage
 
 CONTENT_RANGE = re.compile(r"(?:bytes )?(\d+)-(\d+)(?:/.*)?")
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -61,19 +58,19 @@ def _wanted(request: Request, size: int) -> tuple[int, int, int]:
     return start, end, 206
 
 
-def upload(registry: Registry, request: Request, name: str, identifier: str) -> Response:
+def upload(storage: Storage, request: Request, name: str, identifier: str) -> Response:
     """POST starts (or does all of it), PATCH appends, PUT ends, GET tells the offset, DELETE gives up."""
     try:
         if request.method == "POST" and not identifier:
-            return _start(registry, request, name)
+            return _start(storage, request, name)
         if request.method == "PATCH":
-            return _append(registry, request, name, identifier)
+            return _append(storage, request, name, identifier)
         if request.method == "PUT":
-            return _finish(registry, request, name, identifier)
+            return _finish(storage, request, name, identifier)
         if request.method == "GET":
-            return _progress(name, identifier, registry.uploads.offset(identifier), 204)
+            return _progress(name, identifier, storage.uploads.offset(identifier), 204)
         if request.method == "DELETE":
-            registry.uploads.cancel(identifier)
+            storage.uploads.cancel(identifier)
             return Response(status=204)
     except FileNotFoundError:
         raise Refused(404, "BLOB_UPLOAD_UNKNOWN", f"no such upload: {identifier}") from None
@@ -83,51 +80,51 @@ def upload(registry: Registry, request: Request, name: str, identifier: str) -> 
     raise Refused(405, "UNSUPPORTED", f"{request.method} on an upload")
 
 
-def _start(registry: Registry, request: Request, name: str) -> Response:
+def _start(storage: Storage, request: Request, name: str) -> Response:
     digest = request.args.get("digest")
     if digest is not None:
-        identifier = registry.uploads.start()
-        registry.uploads.append(identifier, request.stream, None)
-        return _store(registry, name, identifier, digest)
+        identifier = storage.uploads.start()
+        storage.uploads.append(identifier, request.stream, None)
+        return _store(storage, name, identifier, digest)
     mount = request.args.get("mount", "")
-    if registry.blobs.has(mount) and _mountable(registry, mount, request.args.get("from")):
-        with registry.lock:
-            registry.shelf.link(name, mount)
+    if storage.blobs.has(mount) and _mountable(storage, mount, request.args.get("from")):
+        with storage.lock:
+            storage.shelf.link(name, mount)
         return _stored(name, mount)
-    return _progress(name, registry.uploads.start(), 0, 202)
+    return _progress(name, storage.uploads.start(), 0, 202)
 
 
-def _mountable(registry: Registry, digest: str, source: str | None) -> bool:
-    sources = (source,) if source else registry.shelf.repositories()
-    return any(registry.repositories.exists(name) and registry.shelf.holds(name, digest) for name in sources)
+def _mountable(storage: Storage, digest: str, source: str | None) -> bool:
+    sources = (source,) if source else storage.shelf.repositories()
+    return any(storage.repositories.exists(name) and storage.shelf.holds(name, digest) for name in sources)
 
 
-def _append(registry: Registry, request: Request, name: str, identifier: str) -> Response:
+def _append(storage: Storage, request: Request, name: str, identifier: str) -> Response:
     start = None
     if text := request.headers.get("Content-Range"):
         match = CONTENT_RANGE.fullmatch(text)
         if match is None:
             raise Refused(400, "BLOB_UPLOAD_INVALID", f"Content-Range {text!r} is not <start>-<end>")
         start = int(match.group(1))
-    offset = registry.uploads.append(identifier, request.stream, start)
+    offset = storage.uploads.append(identifier, request.stream, start)
     return _progress(name, identifier, offset, 202)
 
 
-def _finish(registry: Registry, request: Request, name: str, identifier: str) -> Response:
+def _finish(storage: Storage, request: Request, name: str, identifier: str) -> Response:
     digest = request.args.get("digest", "")
-    _append(registry, request, name, identifier)
-    return _store(registry, name, identifier, digest)
+    _append(storage, request, name, identifier)
+    return _store(storage, name, identifier, digest)
 
 
-def _store(registry: Registry, name: str, identifier: str, digest: str) -> Response:
+def _store(storage: Storage, name: str, identifier: str, digest: str) -> Response:
     if not DIGEST.fullmatch(digest):
-        registry.uploads.cancel(identifier)
+        storage.uploads.cancel(identifier)
         raise Refused(400, "DIGEST_INVALID", f"not a sha256 digest: {digest!r}")
     try:
         # the lock keeps a sweep of unheld blobs from taking this one before it is linked
-        with registry.lock:
-            registry.uploads.finish(identifier, digest, registry.blobs)
-            registry.shelf.link(name, digest)
+        with storage.lock:
+            storage.uploads.finish(identifier, digest, storage.blobs)
+            storage.shelf.link(name, digest)
     except DigestMismatch:
         raise Refused(400, "DIGEST_INVALID", f"the bytes sent are not {digest}") from None
     return _stored(name, digest)
