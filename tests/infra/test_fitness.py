@@ -71,9 +71,9 @@ def test_a_cpu_pack_asks_nothing_of_the_gpu() -> None:
     assert obstacles(Binding(), instances.serving("ml.g6.xlarge"), "") == ()
 
 
-def test_every_gpu_of_the_table_but_the_b200_runs_the_wheels_of_today() -> None:
+def test_every_gpu_of_the_table_but_b200_and_b300_runs_the_wheels_of_today() -> None:
     refused = {name for name in instances.gpu_names() if obstacles(NEEDS, instances.serving(name), NEWEST)}
-    assert refused == {"ml.p6-b200.48xlarge"}
+    assert refused == {"ml.p6-b200.48xlarge", "ml.p6-b300.48xlarge"}
 
 
 def test_the_amis_are_those_that_the_api_documents() -> None:

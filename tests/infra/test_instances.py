@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import gzip
+import importlib.util
+import json
+import pathlib
+from typing import Any
 
 import pytest
 
@@ -54,6 +59,30 @@ def test_hosting_types_are_ones_that_the_api_takes() -> None:
 
     model = botocore.loaders.Loader().load_service_model("sagemaker", "service-2")
     assert instances.serving_names() <= set(model["shapes"]["ProductionVariantInstanceType"]["enum"])
+
+
+def test_hardware_is_what_ec2_describes() -> None:
+    """Against EC2's DescribeInstanceTypes as moto records it, read without importing moto."""
+    moto = importlib.util.find_spec("moto")
+    assert moto is not None
+    assert moto.origin is not None
+    recorded = pathlib.Path(moto.origin).parent / "ec2/resources/instance_types.json.gz"
+    described = json.loads(gzip.decompress(recorded.read_bytes()))
+    names = sorted(instances.serving_names() | instances.pool_names())
+    assert len(names) > 100
+    for name in names:
+        found = (instances.serving if name.startswith("ml.") else instances.pool)(name)
+        said = described[name.removeprefix("ml.")]
+        assert (found.vcpus, found.memory_mib) == (
+            said["VCpuInfo"]["DefaultVCpus"],
+            said["MemoryInfo"]["SizeInMiB"],
+        )
+        gpus = [(one["Name"], one["Count"], one["MemoryInfo"]["SizeInMiB"]) for one in gpus_of(said)]
+        assert gpus == ([(found.gpu.name, found.gpu.count, found.gpu.memory_mib)] if found.gpu else []), name
+
+
+def gpus_of(said: dict[str, Any]) -> list[dict[str, Any]]:
+    return list((said.get("GpuInfo") or {}).get("Gpus", ()))
 
 
 def test_prices_say_where_when_and_how_sure() -> None:
