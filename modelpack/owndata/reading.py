@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,10 @@ import numpy as np
 from modelpack.errors import BadInput, Problem
 from modelpack.owndata.files import table_files
 from modelpack.owndata.schema import Field, OwnData, Table
+from modelpack.owndata.values import SHOWN, of_many, one_file, place
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SHOWN = 60
-OTHER_COMMAS = (";", "\t", "|")
 
 
 class TooLittle(Exception):
@@ -34,25 +32,43 @@ def too_little(path: Path) -> Iterator[None]:
         raise BadInput(str(error), where=str(path), hint="give more of your data") from error
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A table's rows from all its files, and how many are from each."""
+
+    rows: pd.DataFrame
+    files: tuple[tuple[Path, int], ...]
+
+    def place(self, row: int) -> str:
+        """The file of a row and the row in it."""
+        for file, count in self.files:
+            if row < count:
+                return place(file, row)
+            row -= count
+        raise IndexError(row)
+
+
 def read(path: Path, wanted: OwnData, usecase: str = "USECASE") -> dict[str, pd.DataFrame]:
     """The tables of a use case by name, each with exactly the declared columns that are there, in their kinds.
 
     Raises BadInput: every problem of every table.
     """
-    found, problems = {}, []
+    found: dict[str, Whole] = {}
+    problems = []
     for table, files in placed(path, wanted):
         if not files:
             if table.required:
                 names = f"{table.name}.parquet or {table.name}.csv"
                 problems.append(Problem(f"the table {table.name!r} is missing", str(path), hint=names))
             continue
-        rows, wrong = one_table(files, table)
+        whole, wrong = whole_table(files, table)
         problems += wrong
-        if rows is not None:
-            found[table.name] = rows
+        if whole is not None:
+            found[table.name] = whole
+    problems += strangers(found, wanted)
     if problems:
         raise BadInput(problems, hint=f"ecomdeploy schema {usecase} tells what the data must hold")
-    return found
+    return {name: whole.rows for name, whole in found.items()}
 
 
 def placed(path: Path, wanted: OwnData) -> list[tuple[Table, tuple[Path, ...]]]:
@@ -68,7 +84,7 @@ def placed(path: Path, wanted: OwnData) -> list[tuple[Table, tuple[Path, ...]]]:
     return [(table, named[table.name]) for table in wanted.tables]
 
 
-def one_table(files: tuple[Path, ...], table: Table) -> tuple[pd.DataFrame | None, list[Problem]]:
+def whole_table(files: tuple[Path, ...], table: Table) -> tuple[Whole | None, list[Problem]]:
     """All files of a table under each other, in their kinds, or what is wrong."""
     import pandas as pd
 
@@ -80,104 +96,56 @@ def one_table(files: tuple[Path, ...], table: Table) -> tuple[pd.DataFrame | Non
             parts.append(rows)
     if problems or not parts:
         return None, problems
-    whole = pd.concat(parts, ignore_index=True)
-    if len(whole) < table.fewest:
+    counted = tuple((file, len(part)) for file, part in zip(files, parts, strict=True))
+    whole = Whole(pd.concat(parts, ignore_index=True), counted)
+    problems = [problem for one in table.fields if one.once for problem in repeated(whole, one)]
+    problems += [uneven(one, files, parts) for one in table.fields if is_uneven(one, parts)]
+    if len(whole.rows) < table.fewest:
         where = str(files[0] if len(files) == 1 else files[0].parent)
-        return None, [
-            Problem(f"{table.name}: {len(whole):,} rows; at least {table.fewest:,} are needed", where)
-        ]
-    return whole, []
+        few = f"{table.name}: {len(whole.rows):,} rows; at least {table.fewest:,} are needed"
+        problems.append(Problem(few, where))
+    return (None if problems else whole), problems
 
 
-def one_file(file: Path, table: Table) -> tuple[pd.DataFrame | None, list[Problem]]:
-    """One file's declared columns in their kinds, or what is wrong with it."""
-    import pandas as pd
-
-    where = str(file)
-    try:
-        raw = (
-            parquet(file)
-            if file.suffix == ".parquet"
-            else pd.read_csv(file, dtype=str, keep_default_na=False)
-        )
-    except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return None, [Problem(f"it cannot be read as {file.suffix[1:]}: {first[:200]}", where)]
-    raw.columns = [str(name).strip() for name in raw.columns]
-    if file.suffix == ".csv" and (parted := [mark for mark in OTHER_COMMAS if mark in raw.columns[0]]):
-        return None, [Problem(f"its columns are parted by {parted[0]!r}; commas are wanted", f"{where}:1")]
-    missing = [
-        absent(one, raw.columns, where)
-        for one in table.fields
-        if one.required and one.name not in raw.columns
-    ]
-    if not len(raw):
-        return None, [*missing, Problem("it has no rows", where)]
-    columns: dict[str, Any] = {}
-    for one in table.fields:
-        if one.name in raw.columns:
-            columns[one.name], wrong = converted(raw[one.name], one, file)
-            missing += wrong
-    return (None if missing else pd.DataFrame(columns)), missing
+def is_uneven(one: Field, parts: list[pd.DataFrame]) -> bool:
+    """Whether some files have the column and others have not."""
+    return len({one.name in part.columns for part in parts}) > 1
 
 
-def parquet(file: Path) -> pd.DataFrame:
-    """A Parquet file as plain columns."""
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(file).read().to_pandas()
-
-
-def absent(one: Field, have: Any, where: str) -> Problem:
-    """A missing column, with the nearest that is there."""
-    near = difflib.get_close_matches(one.name, list(have), n=1, cutoff=0.5)
-    hint = f"is it {near[0]!r}? rename it" if near else f"it has: {', '.join(map(str, have))[: SHOWN * 3]}"
-    return Problem(f"the column {one.name!r} is missing ({one.about}; {one.wanted})", where, hint=hint)
+def uneven(one: Field, files: tuple[Path, ...], parts: list[pd.DataFrame]) -> Problem:
+    """A column that one file has and another has not."""
+    here = {one.name in part.columns: file for file, part in zip(files, parts, strict=True)}
+    what = f"the column {one.name!r} is missing here and there in {here[True].name}"
+    return Problem(what, str(here[False]), hint="all files of a table have the same columns")
 
 
-def converted(column: pd.Series, one: Field, file: Path) -> tuple[Any, list[Problem]]:
-    """The column in its kind, or its first bad row. Row numbers are the file's: a CSV's heading is line 1."""
-    import pandas as pd
-
-    texts = column.map(lambda value: value.strip() if isinstance(value, str) else value)
-    gone = texts.isna() | (texts == "")
-    if one.kind == "text":
-        found: Any = texts.astype(str)
-        bad = gone
-    elif one.kind == "time":
-        found = moments(texts)
-        bad = found.isna()
-    else:
-        found = pd.to_numeric(texts, errors="coerce").astype(np.float64)
-        bad = ~np.isfinite(found)
-        if one.kind in ("whole", "yes"):
-            bad |= found != np.floor(found)
-        if one.kind == "yes":
-            bad |= ~found.isin((0, 1))
-        if one.low is not None:
-            bad |= found < one.low
-        if one.high is not None:
-            bad |= found > one.high
-    if bad.any():
-        row = int(np.flatnonzero(bad.to_numpy())[0])
-        value = "nothing" if gone.iloc[row] else repr(str(column.iloc[row])[:SHOWN])
-        line = f"{file}:{row + 2}" if file.suffix == ".csv" else f"{file} row {row + 1}"
-        rows = int(bad.sum())
-        more = f" ({rows:,} rows are wrong)" if rows > 1 else ""
-        return None, [Problem(f"{one.name} is {value}{more}; expected {one.wanted}", line)]
-    return (found.astype(np.int64) if one.kind in ("whole", "yes") else found), []
+def repeated(whole: Whole, one: Field) -> list[Problem]:
+    """The first value of the column that was there before."""
+    bad = whole.rows[one.name].duplicated()
+    if not bad.any():
+        return []
+    row = int(np.flatnonzero(bad.to_numpy())[0])
+    value = str(whole.rows[one.name].iloc[row])[:SHOWN]
+    what = f"{one.name} is {value!r} a second time{of_many(bad)}; each is wanted once"
+    return [Problem(what, whole.place(row))]
 
 
-def moments(texts: pd.Series) -> pd.Series:
-    """Moments without a zone, in UTC where one was given; NaT where there is none."""
-    import pandas as pd
-
-    if texts.dtype.kind in "iuf":  # a bare number is no date
-        return pd.Series(pd.NaT, index=texts.index)
-    found = pd.to_datetime(
-        texts, errors="coerce", utc=True, format="ISO8601" if texts.dtype.kind != "M" else None
-    )
-    return found.dt.tz_localize(None)
+def strangers(found: Mapping[str, Whole], wanted: OwnData) -> list[Problem]:
+    """Values that must stand in another table and do not, the first of each column."""
+    problems = []
+    for table in wanted.tables:
+        for one in table.fields:
+            other, _, column = one.among.partition(".")
+            if not one.among or table.name not in found or other not in found:
+                continue
+            whole = found[table.name]
+            bad = ~whole.rows[one.name].isin(found[other].rows[column])
+            if bad.any():
+                row = int(np.flatnonzero(bad.to_numpy())[0])
+                value = str(whole.rows[one.name].iloc[row])[:SHOWN]
+                what = f"{one.name} is {value!r}{of_many(bad)}; {other} has no such {column}"
+                problems.append(Problem(what, whole.place(row)))
+    return problems
 
 
 def enough(count: int, least: int, what: str) -> None:
@@ -189,8 +157,3 @@ def enough(count: int, least: int, what: str) -> None:
 def optional(table: pd.DataFrame, name: str, otherwise: Any) -> Any:
     """A column, or `otherwise` where it was left out."""
     return table[name] if name in table.columns else otherwise
-
-
-def counts(tables: Mapping[str, pd.DataFrame]) -> dict[str, int]:
-    """Rows by table."""
-    return {name: len(table) for name, table in tables.items()}

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["number", "whole", "text", "time", "yes"]
+Kind = Literal["number", "whole", "text", "code", "time", "yes"]
 KINDS: Mapping[str, str] = {
     "number": "a number",
     "whole": "a whole number",
     "text": "text",
+    "code": "one to three digits and capitals, such as LA1",
     "time": "a date or a moment: 2025-03-01, 2025-03-01T12:30",
     "yes": "0 or 1",
 }
@@ -18,8 +19,11 @@ KINDS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Field:
-    """One column. Values are never missing; an optional column may be left out as a whole. `low` and `high` are the
-    least and the most it may hold."""
+    """One column. Values are never missing; an optional column may be left out as a whole.
+
+    `low` and `high` are the least and the most it may hold; `once`: no value twice; `among` ("table.column"): each
+    value must stand there too; `from_column`: at or after that column of the same row.
+    """
 
     name: str
     kind: Kind
@@ -27,6 +31,9 @@ class Field:
     required: bool = True
     low: float | None = None
     high: float | None = None
+    once: bool = False
+    among: str = ""
+    from_column: str = ""
 
     @property
     def wanted(self) -> str:
@@ -80,6 +87,9 @@ class OwnData:
                             "low": one.low,
                             "high": one.high,
                             "about": one.about,
+                            "once": one.once,
+                            "among": one.among or None,
+                            "from_column": one.from_column or None,
                         }
                         for one in table.fields
                     ],
