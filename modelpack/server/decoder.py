@@ -24,6 +24,8 @@ MATCHES = (3, 2)
 """How many last tokens must have stood before, the longest first, for a guess."""
 CACHE = ("keys.", "values.")
 """How the graph's caches are called; after the step they are the outputs of the same names with `.next`."""
+CACHED = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
+"""What caches may be kept as, by the type that the graph declares."""
 
 
 class Decoder:
@@ -54,7 +56,7 @@ class Decoder:
         self._binding = self._session.io_binding()
         self._binding.bind_output("logits")
         for one in caches:
-            cache = ort.OrtValue.ortvalue_from_numpy(np.zeros(one.shape, np.float32))
+            cache = ort.OrtValue.ortvalue_from_numpy(np.zeros(one.shape, CACHED[one.type]))
             self._binding.bind_ortvalue_input(one.name, cache)
             self._binding.bind_ortvalue_output(f"{one.name}.next", cache)
 

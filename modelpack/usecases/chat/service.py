@@ -46,7 +46,8 @@ IDENTIFY = (
 
 @dataclass(frozen=True)
 class Service:
-    """The shop, its order table as a file, the tokenizer, the weights as published, and the questions."""
+    """The shop, its order table as a file, the tokenizer, the weights as published, and the questions: `asked` and
+    measured, and those of the calibration half, `asked_before`."""
 
     shop: Shop
     orders: bytes
@@ -57,6 +58,7 @@ class Service:
     outside: tuple[str, ...]
     room: int
     progress: Progress = field(repr=False)
+    asked_before: tuple[Question, ...] = ()
 
     def table(self) -> Orders:
         """The order tool's table."""
@@ -96,6 +98,7 @@ def prepared(wheel: Path, weights: Path, room: int, progress: Progress) -> Servi
         outside=questions.out_of_scope(tables, HELD_OUT),
         room=room,
         progress=progress,
+        asked_before=questions.questions(tables, CALIBRATION),
     )
 
 

@@ -40,6 +40,7 @@ END, MOST_NEW, LONGEST = 2, 32, 512
 AHEAD = 6
 """Tokens guessed and checked in one step."""
 TIMED = 2
+CALIBRATED_EVERY = 4
 STRANGER = {"customer": "nobody_nowhere_0000", "postal_code": "00000"}
 ELSEWHERE = "What will the weather be like tomorrow?"
 
@@ -168,13 +169,12 @@ class Chat(UseCase[Service]):
 
     def examples(self, data: Service, count: int) -> Arrays:
         """Prompts of the first held-out questions of two kinds, whatever `count` is: an answer takes seconds."""
-        talk, _ = service.conversation(data, nothing)
-        plans = [talk.plan(one.text, one.customer, one.postal_code) for one in by_kind(data)]
-        prompts = [plan.prompt for plan in plans if plan.prompt][:TIMED]
-        ids = np.full((len(prompts), max(map(len, prompts))), NOTHING, np.int64)
-        for row, prompt in enumerate(prompts):
-            ids[row, : len(prompt)] = prompt
-        return {"ids": ids}
+        return filled_up(prompts(data, by_kind(data))[:TIMED])
+
+    def calibration(self, data: Service) -> Arrays | None:
+        """Prompts of the calibration half, every kind among them."""
+        found = prompts(data, data.asked_before[::CALIBRATED_EVERY])
+        return filled_up(found) if found else None
 
     def golden(self, data: Service) -> Sequence[Mapping[str, Any]]:
         """A question of every kind, an order that a stranger asks for, and one that is refused."""
@@ -200,6 +200,21 @@ class Chat(UseCase[Service]):
 def by_kind(data: Service) -> list[Question]:
     """The first held-out question of every kind."""
     return list({one.kind: one for one in reversed(data.asked)}.values())[::-1]
+
+
+def prompts(data: Service, asked: Sequence[Question]) -> list[tuple[int, ...]]:
+    """What the model reads for these questions; those that it does not answer are left out."""
+    talk, _ = service.conversation(data, nothing)
+    plans = [talk.plan(one.text, one.customer, one.postal_code) for one in asked]
+    return [plan.prompt for plan in plans if plan.prompt]
+
+
+def filled_up(given: Sequence[Sequence[int]]) -> Arrays:
+    """Prompts as one array, (prompts, tokens)."""
+    ids = np.full((len(given), max(map(len, given))), NOTHING, np.int64)
+    for row, prompt in enumerate(given):
+        ids[row, : len(prompt)] = prompt
+    return {"ids": ids}
 
 
 def instance(one: Question) -> dict[str, str]:
