@@ -1,4 +1,4 @@
-"""Static int8, fusion and 16-bit storage on small graphs: what they write, the same bytes, the same answers."""
+"""Static int8, fusion, 16-bit and 8-bit storage on small graphs: what they write, the same bytes, the same answers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tables import COLUMNS, MadeAmount, split
@@ -16,6 +19,7 @@ from tiny_usecase import Tiny
 from modelpack.draft import ONNX, TORCH, Draft
 from modelpack.packages import sha256_of
 from modelpack.passes.base import Pass, Workshop
+from modelpack.passes.fp8_weights import FP8, LARGEST, SCALE, Fp8Weights, in_float8
 from modelpack.passes.fuse import Fuse
 from modelpack.passes.half_weights import HalfWeights
 from modelpack.passes.onnx import OnnxExport
@@ -47,7 +51,7 @@ def answers(draft: Draft) -> NDArray[Any]:
     return OnnxRuntime().open(draft, USECASE)(DATA.test.inputs)["prediction"]
 
 
-@pytest.mark.parametrize("one", [StaticInt8(), HalfWeights(), Fuse()])
+@pytest.mark.parametrize("one", [StaticInt8(), HalfWeights(), Fp8Weights(), Fuse()])
 def test_the_same_graph_gives_the_same_bytes_and_nearly_the_same_answers(
     one: Pass, exported: Draft, tmp_path: Path
 ) -> None:
@@ -57,7 +61,7 @@ def test_the_same_graph_gives_the_same_bytes_and_nearly_the_same_answers(
     ]
     assert set(first.files) == {"model.onnx", "model.bin"}
     error = np.abs(answers(first) - answers(exported)).mean() / np.abs(answers(exported)).mean()
-    assert error < {"static-int8": 0.05, "half-weights": 1e-3, "fuse": 1e-6}[one.name]
+    assert error < {"static-int8": 0.05, "half-weights": 1e-3, "fp8-weights": 0.05, "fuse": 1e-6}[one.name]
     assert str(tmp_path).encode() not in first.path.read_bytes()
 
 
@@ -126,6 +130,73 @@ def test_half_of_the_file_and_a_table_is_cast_after_its_lookup(tmp_path: Path) -
     assert next(weights) < 0.6 * next(weights)
     with pytest.raises(ValueError, match="no float weights"):
         HalfWeights().apply(after, Workshop(Tiny(), {}, tmp_path / "twice"))
+
+
+def test_a_quarter_of_the_file_and_nothing_of_fp8_is_left_to_a_request(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table, dense = rng.normal(size=(600, 16)), rng.normal(size=(600, 16)) * 10.0 ** np.arange(-4, 12)
+    kept = {"table": table, "dense": dense, "small": np.ones((16, 8)), "bias": np.ones(600)}
+    nodes = [
+        helper.make_node("Gather", ["table", "item"], ["row"], "lookup"),
+        helper.make_node("Gemm", ["row", "dense", "bias"], ["all"], "dense", transB=1),
+        helper.make_node("MatMul", ["row", "small"], ["wide"], "small"),
+    ]
+    before = write(model_of(nodes, kept, 19), tmp_path / "before")
+    after = Fp8Weights().apply(before, Workshop(Tiny(), {}, tmp_path / "after"))
+    found = onnx.load(str(after.path)).graph
+    held = {one.name: numpy_helper.to_array(one) for one in found.initializer}
+    assert {name for name, array in held.items() if array.dtype.itemsize == 1} == {
+        "table" + FP8,
+        "dense" + FP8,
+    }
+    assert {name: array.shape for name, array in held.items() if name.endswith(SCALE)} == {
+        "table" + SCALE: (600, 1),
+        "dense" + SCALE: (600, 1),
+    }
+    weights = (draft.files["model.bin"].stat().st_size for draft in (after, before))
+    assert next(weights) < 0.4 * next(weights)
+    assert loaded(after, tmp_path) == ["Gather", "Gemm", "MatMul"]
+    with pytest.raises(ValueError, match="no float matrices"):
+        Fp8Weights().apply(after, Workshop(Tiny(), {}, tmp_path / "twice"))
+    old = write(model_of(nodes, kept, 18), tmp_path / "old")
+    with pytest.raises(ValueError, match="of opset 18, and float8 came with 19"):
+        Fp8Weights().apply(old, Workshop(Tiny(), {}, tmp_path / "older"))
+
+
+def model_of(nodes: list[Any], kept: dict[str, NDArray[Any]], opset: int) -> onnx.ModelProto:
+    inside = helper.make_tensor_value_info("item", TensorProto.INT64, ["batch"])
+    outside = [
+        helper.make_tensor_value_info("all", TensorProto.FLOAT, ["batch", 600]),
+        helper.make_tensor_value_info("wide", TensorProto.FLOAT, ["batch", 8]),
+    ]
+    held = [numpy_helper.from_array(array.astype(np.float32), name) for name, array in kept.items()]
+    graph = helper.make_graph(nodes, "g", [inside], outside, held)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+
+
+def loaded(draft: Draft, folder: Path) -> list[str]:
+    """The operators that ONNX Runtime executes, after it has folded what depends on constants alone."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "loaded.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(draft.path), options, providers=["CPUExecutionProvider"])
+    kept = onnx.load(options.optimized_model_filepath, load_external_data=False)
+    return sorted(node.op_type for node in kept.graph.node)
+
+
+@given(arrays(np.float32, (4, 6), elements=st.floats(-(2.0**100), 2.0**100, width=32)))
+def test_fp8_is_within_half_a_step_and_keeps_each_row_s_largest(values: NDArray[np.float32]) -> None:
+    values[np.abs(values) < 1e-20] = 0
+    eighths, scale = in_float8(values, 0)
+    wide = eighths.astype(np.float32) * scale
+    assert np.isfinite(wide).all()
+    largest = np.abs(values).max(axis=1, keepdims=True)
+    # 3 bits of precision: half a step is 1/16 of a number; below 2^-6 the steps are even ones of 2^-9
+    allowed = np.maximum(np.abs(values) / 16, largest / LARGEST * 2.0**-10)
+    assert (np.abs(wide - values) <= allowed * 1.0001).all()
+    np.testing.assert_allclose(np.abs(wide).max(axis=1, keepdims=True), largest, rtol=1e-5)
 
 
 def test_an_encoder_gets_one_operator_for_add_and_normalise(tmp_path: Path) -> None:
