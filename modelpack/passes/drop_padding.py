@@ -3,19 +3,20 @@
 ByteTransformer (Zhai et al., arXiv:2210.03052) packs the tokens of a batch before what is computed token by token
 (dense layers, normalization, activation) and spreads them again before attention. Here the graph itself tells which
 values are of that kind: it is run on two batches, and what has (texts, tokens, ...) in both and is made by operators
-that work along the last axis is packed. Answers do not change but by the ranges of dynamic int8, which then no padding
-widens.
+that work along the last axis is packed. Attention, which gets its tokens spread, becomes one operator (`attention.py`).
+Answers do not change but by the ranges of dynamic int8, which then no padding widens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from modelpack.draft import ONNX, Draft
+from modelpack.passes import attention
 from modelpack.passes.base import PACKED, Pass, Workshop
 from modelpack.sources.onnx import write
 from modelpack.usecases.base import Arrays
@@ -25,14 +26,16 @@ if TYPE_CHECKING:
 
 BATCHES = ((3, 5), (2, 7))
 """(texts, tokens) of the two batches; no size occurs twice."""
+PADDING = 2
+"""Tokens by which their first text is shorter."""
 DENSE = frozenset({"DynamicQuantizeMatMul", "Gemm", "MatMul", "MatMulIntegerToFloat", "MatMulNBits"})
 ALONG_LAST = DENSE | {
     *("Add", "Sub", "Mul", "Div", "Erf", "Tanh", "Relu", "Sigmoid", "Sqrt", "Cast", "Identity"),
     *("Gelu", "BiasGelu", "FastGelu", "QuickGelu", "LayerNormalization", "SkipLayerNormalization"),
-    *("Gather", "QuantizeLinear", "DequantizeLinear"),
+    *("Gather", "QuantizeLinear", "DequantizeLinear", "Split"),
 }
 """Operators whose last axis alone matters, as far as `along_last` agrees."""
-AXIS = {"Gather": 0, "LayerNormalization": -1}
+AXIS = {"Gather": 0, "LayerNormalization": -1, "Split": 0}
 """Their axis where the attribute is left out."""
 LAST = (-1, 2)
 ROWS, PLACES = "padding.rows", "padding.places"
@@ -55,7 +58,10 @@ class DropPadding(Pass):
         if text is None:
             raise ValueError("the use case takes no text")
         model = onnx.load(str(draft.path))
-        packing = Packing(model.graph, text.mask, per_token(model, workshop.examples))
+        seen = observed(model, text.mask, workshop.examples)
+        if attention.join(model, text.mask, per_token(seen, text.mask), seen):
+            seen = observed(model, text.mask, workshop.examples)
+        packing = Packing(model.graph, text.mask, per_token(seen, text.mask))
         if not packing.packed & {name for node in model.graph.node if is_dense(node) for name in node.output}:
             raise ValueError("no dense layer works token by token")
         packing.rewrite()
@@ -66,8 +72,8 @@ def is_dense(node: onnx.NodeProto) -> bool:
     return node.op_type in DENSE
 
 
-def per_token(model: onnx.ModelProto, examples: Arrays) -> frozenset[str]:
-    """Names of the values of shape (texts, tokens, width) in both batches."""
+def observed(model: onnx.ModelProto, mask: str, examples: Arrays) -> list[dict[str, Any]]:
+    """All values of the graph by name on both batches, in which the first text has padding."""
     import onnx
     import onnxruntime
 
@@ -83,15 +89,28 @@ def per_token(model: onnx.ModelProto, examples: Arrays) -> frozenset[str]:
     session = onnxruntime.InferenceSession(
         watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    found = set(names)
+    found = []
     for texts, tokens in BATCHES:
         given = {
             name: np.ascontiguousarray(np.resize(array[:, :tokens], (texts, tokens)))
             for name, array in examples.items()
         }
-        shapes = {name: np.shape(value) for name, value in zip(names, session.run(names, given), strict=True)}
-        found &= {name for name, shape in shapes.items() if len(shape) == 3 and shape[:2] == (texts, tokens)}
-    return frozenset(found)
+        given[mask][0, -PADDING:] = 0
+        found.append({**given, **dict(zip(names, session.run(names, given), strict=True))})
+    return found
+
+
+def per_token(seen: Sequence[Mapping[str, Any]], mask: str) -> frozenset[str]:
+    """Names of the values of shape (texts, tokens, width) in all batches."""
+    found = [
+        {
+            name
+            for name, value in values.items()
+            if np.ndim(value) == 3 and np.shape(value)[:2] == values[mask].shape
+        }
+        for values in seen
+    ]
+    return frozenset(set.intersection(*found))
 
 
 @dataclass

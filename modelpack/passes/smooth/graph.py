@@ -1,8 +1,9 @@
 """Dense layers of a text encoder in int8, where one scale per channel alone changes too many answers.
 
 How the weights are found: `smoothing.py`. Calibrated on texts without answers that the use case names for it, never on
-held-out requests. In the graph each layer becomes a multiplication and one DynamicQuantizeMatMul; where many inputs
-make few outputs (and some channels reach far out) a small product in float stands beside it.
+held-out requests. In the graph each layer with its bias becomes a multiplication and one DynamicQuantizeMatMul; where
+many inputs make few outputs (and some channels reach far out) a small product in float stands beside it. A GELU whose
+result is rounded to 8 bits anyway is computed in its tanh form (`around.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from modelpack.draft import ONNX, Draft
 from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.passes.smooth.around import Bias, biases, gelus_by_tanh
 from modelpack.sources.onnx import write
 from modelpack.usecases.base import Arrays
 
@@ -117,11 +119,15 @@ def rewrite(
 
     from modelpack.passes.smooth.smoothing import quantized
 
+    added = biases(graph, layers)
+    gelus_by_tanh(graph, layers)
     weights = {tensor.name: tensor for tensor in graph.initializer}
     replaced: list[Any] = []
+    in_layers = {bias.result for bias in added.values()}
     for node in graph.node:
         if node.name not in layers:
-            replaced.append(node)
+            if node.output[0] not in in_layers:
+                replaced.append(node)
             continue
         tensor = weights[node.input[1]]
         matrix = torch.from_numpy(numpy_helper.to_array(tensor).copy())
@@ -129,7 +135,7 @@ def rewrite(
         outliers = inputs // INPUTS_PER_OUTLIER if inputs >= NARROWING * outputs else 0
         layer = quantized(torch.from_numpy(given[node.input[0]]), matrix, outliers)
         parts = {name: getattr(layer, name).numpy() for name in PARTS}
-        replaced += nodes(node, parts)
+        replaced += nodes(node, parts, added.get(node.name, Bias("", node.output[0])))
         for name, array in parts.items():
             if array.size:
                 graph.initializer.append(numpy_helper.from_array(array, f"{node.name}.{name}"))
@@ -144,18 +150,18 @@ def rewrite(
 PARTS = ("before", "weights", "scale", "outliers", "float_rows")
 
 
-def nodes(node: onnx.NodeProto, parts: Mapping[str, NDArray[Any]]) -> list[onnx.NodeProto]:
+def nodes(node: onnx.NodeProto, parts: Mapping[str, NDArray[Any]], bias: Bias) -> list[onnx.NodeProto]:
     """The nodes that stand for one layer."""
     from onnx import helper
 
-    given, result, own = node.input[0], node.output[0], node.name
+    given, result, own = node.input[0], bias.result, node.name
     beside = bool(parts["outliers"].size)
     whole = f"{own}.int" if beside else result
     made = [
         helper.make_node("Mul", [given, f"{own}.before"], [f"{own}.smooth"], f"{own}.smoothing"),
         helper.make_node(
             "DynamicQuantizeMatMul",
-            [f"{own}.smooth", f"{own}.weights", f"{own}.scale"],
+            [f"{own}.smooth", f"{own}.weights", f"{own}.scale", *(("", bias.name) if bias.name else ())],
             [whole],
             f"{own}.int8",
             domain=DOMAIN,
