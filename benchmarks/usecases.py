@@ -1,4 +1,4 @@
-"""Every use case packed as users do: `ecomdeploy init USECASE shop && ecomdeploy pack --json`, figures of its record.
+"""Every use case shipped as users do: `init USECASE shop && up && predict && down --all`; figures of the pack's record.
 
     python -m benchmarks usecases            # all that are not in the result file for this very code
     python -m benchmarks usecases fraud      # this one, again
@@ -49,15 +49,18 @@ TOOLS = ("lightgbm", "openvino", "tokenizers")
 def main(arguments: list[str]) -> int:
     done = kept("usecases")
     wanted = arguments or [name for name in usecases().names() if name not in done]
-    return take("usecases", wanted, packed, TOOLS)
+    return take("usecases", wanted, shipped, TOOLS)
 
 
-def packed(name: str) -> dict[str, Any]:
-    """One use case from nothing to a pack. Raises RuntimeError with what the command said when it fails."""
+def shipped(name: str) -> dict[str, Any]:
+    """One use case from nothing to an answer of its endpoint, on a local cloud of its own, which is gone afterwards.
+
+    Raises RuntimeError with what a command said when it fails.
+    """
     cache = Path(os.environ.get("ECOMDEPLOY_CACHE") or platformdirs.user_cache_path("ecomdeploy"))
     with tempfile.TemporaryDirectory(prefix="ecomdeploy-usecases-") as folder:
         place = Path(folder)
-        own = place / "cache"
+        own, shop = place / "cache", place / "shop"
         own.mkdir()
         # downloads are shared, trained models are not
         (own / "downloads").symlink_to(cache / "downloads")
@@ -68,28 +71,36 @@ def packed(name: str) -> dict[str, Any]:
             "PYTHONPATH": str(ROOT),
         }
         told(["init", name, "shop"], place, environment)
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        document = told(["pack"], place / "shop", environment)
-        seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        image = Layout(Home(place / "home", own).images).size(document["image"])
-        return {
-            **figures(document["record"]),
-            "image_mb": round(image / 1e6, 1),
-            "seconds": round(seconds, 1),
-            "cpu_seconds": round(cpu, 1),
-        }
+        try:
+            document, seconds = told(["up"], shop, environment)
+            told(["predict"], shop, environment)
+            _, again = told(["up"], shop, environment)
+            told(["down", "--all", "--yes"], shop, environment)
+        finally:
+            told(["cloud", "stop"], shop, environment)
+        image = Layout(Home(place / "home", own).images).size(document["image"].partition("@")[2])
+    return {
+        **figures(document["record"]),
+        "image_mb": round(image / 1e6, 1),
+        "first_up": seconds,
+        "up_with_nothing_changed": again,
+    }
 
 
-def told(arguments: list[str], where: Path, environment: Mapping[str, str]) -> Any:
-    """What a command says as JSON. Raises RuntimeError when it fails."""
+def told(arguments: list[str], where: Path, environment: Mapping[str, str]) -> tuple[Any, dict[str, float]]:
+    """What a command says as JSON, and the seconds it took, of the clock and of the processor. Raises RuntimeError
+    when it fails.
+    """
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "cli.app", *arguments, "--json"],
         cwd=where, env=dict(environment), capture_output=True, text=True,
     )  # fmt: skip
+    seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise RuntimeError(f"{arguments}: exit {done.returncode}: {done.stderr.strip()[-600:]}")
-    return json.loads(done.stdout)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return json.loads(done.stdout), {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}
 
 
 def figures(record: Mapping[str, Any]) -> dict[str, Any]:
