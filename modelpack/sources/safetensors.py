@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from modelpack.draft import TORCH, Draft
 from modelpack.errors import BadInput
@@ -25,6 +25,8 @@ LARGEST_HEADER = 100_000_000
 """Bytes; the library's own limit."""
 LARGEST_CONFIG = 10_000_000
 BLOCK = 1 << 20
+OWN = "take a file that `ecomdeploy pack` made, or an .onnx file"
+M = TypeVar("M")
 
 
 class Safetensors(Source):
@@ -105,6 +107,29 @@ def write_with(path: Path, header: Mapping[str, Any], config: Mapping[str, Any],
         source.seek(8 + length)
         target.write(struct.pack("<Q", len(text)) + text)
         shutil.copyfileobj(source, target, BLOCK)
+
+
+def load_own(
+    path: Path,
+    usecase: str,
+    kinds: Collection[str],
+    load: Callable[[dict[str, Any]], M],
+    named: bool = False,
+    hint: str = OWN,
+) -> M:
+    """The model of a file that the use case's `save` wrote. `load` gets the metadata once its `kind` is one of these;
+    `named`: several use cases share the architecture, so the metadata must name this one. Raises BadInput, also for
+    whatever `load` raises."""
+    config = read_metadata(path)
+    if config.get("kind") not in kinds or (named and config.get("usecase") != usecase):
+        said = config.get("usecase", config.get("kind", "nothing"))
+        raise BadInput(
+            f"not a model of the use case {usecase!r}: its metadata says {said!r}", where=str(path), hint=hint
+        )
+    try:
+        return load(config)
+    except Exception as error:
+        raise BadInput(f"the tensors do not fit the model: {error}", where=str(path)) from error
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

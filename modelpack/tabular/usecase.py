@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.errors import BadInput
 from modelpack.progress import Progress
-from modelpack.sources.safetensors import read_metadata
+from modelpack.sources.safetensors import load_own
 from modelpack.spec import TrainSpec
 from modelpack.tabular.frame import AMOUNT, BINARY, OWN, Column, Part, Split, joined, mixed, spread
 from modelpack.tabular.measures import best_f1_threshold
@@ -103,18 +102,13 @@ class TabularUseCase(UseCase[Split]):
     def load(self, path: Path) -> Tabular:
         from modelpack.tabular import model as tabular
 
-        config = read_metadata(path)
-        if config.get("kind") != tabular.KIND or config.get("usecase") != self.name:
-            raise BadInput(
-                f"not a model of the use case {self.name!r}: its metadata says "
-                f"{config.get('usecase', config.get('kind', 'nothing'))!r}",
-                where=str(path),
-                hint="take a file that `ecomdeploy pack` trained, or an .onnx file",
-            )
-        try:
-            return tabular.load(path, config, self.module())
-        except Exception as error:
-            raise BadInput(f"the tensors do not fit the model: {error}", where=str(path)) from error
+        return load_own(
+            path,
+            self.name,
+            {tabular.KIND},
+            lambda config: tabular.load(path, config, self.module()),
+            named=True,
+        )
 
     def module(self) -> type[Tabular]:
         """The torch class that ships; a use case that adds to the answers subclasses `Tabular`."""

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.errors import BadInput
 from modelpack.home import Home
 from modelpack.packages import fetch
 from modelpack.progress import Progress
 from modelpack.server.contract import Chat as Files
 from modelpack.server.contract import Decoding
 from modelpack.server.decoder import NOTHING
-from modelpack.sources.safetensors import read_metadata
+from modelpack.sources.safetensors import load_own
 from modelpack.spec import TrainSpec
 from modelpack.usecases.base import (
     Arrays,
@@ -96,17 +95,10 @@ class Chat(UseCase[Service]):
     def load(self, path: Path) -> Llama:
         from modelpack.usecases.chat import model as language
 
-        metadata = read_metadata(path)
-        if metadata.get("kind") != language.KIND:
-            raise BadInput(
-                f"not a model of the use case {self.name!r}: its metadata says {metadata.get('kind', 'nothing')!r}",
-                where=str(path),
-                hint="take a file that `ecomdeploy pack` made",
-            )
-        try:
-            return language.load(path, metadata)
-        except Exception as error:
-            raise BadInput(f"the tensors do not fit the model: {error}", where=str(path)) from error
+        hint = "take a file that `ecomdeploy pack` made"
+        return load_own(
+            path, self.name, {language.KIND}, lambda config: language.load(path, config), hint=hint
+        )
 
     def evaluate(self, run: Run, data: Service) -> Evaluation:
         talk, meter = service.conversation(data, run)

