@@ -49,7 +49,9 @@ class DropPadding(Pass):
     stage: ClassVar[int] = PACKED
     takes: ClassVar[str] = ONNX
     gives: ClassVar[str] = ONNX
-    about: ClassVar[str] = "https://arxiv.org/abs/2210.03052"
+    about: ClassVar[str] = (
+        "https://arxiv.org/abs/2210.03052, https://onnx.ai/onnx/operators/onnx__Attention.html"
+    )
 
     def apply(self, draft: Draft, workshop: Workshop) -> Draft:
         import onnx

@@ -38,7 +38,7 @@ class SmoothInt8(Pass):
     stage: ClassVar[int] = GRAPH
     takes: ClassVar[str] = ONNX
     gives: ClassVar[str] = ONNX
-    about: ClassVar[str] = "https://arxiv.org/abs/2211.10438, 2208.07339, 2210.17323"
+    about: ClassVar[str] = "https://arxiv.org/abs/2211.10438, 2208.07339, 2210.17323, 1606.08415"
 
     def apply(self, draft: Draft, workshop: Workshop) -> Draft:
         import onnx
