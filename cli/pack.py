@@ -48,7 +48,7 @@ def pack(
     show.say(f"Packed {spec.usecase}: {packed.digest}, {show.megabytes(packed.size_bytes)}.")
     show.say(
         f"  {metric['name']} {metric['value']:.4f} [{metric['low']:.4f}, {metric['high']:.4f}], "
-        f"{against(metric)}; model {chosen['size_mb']:.1f} MB, p99 {chosen['p99_ms']:.2f} ms"
+        f"{against(metric)}; model {chosen['size_mb']:.1f} MB, {speed(packed.record)}"
     )
     if report is not None:
         show.say(f"  drawn in {report}")
@@ -60,6 +60,14 @@ def against(metric: Mapping[str, Any]) -> str:
     """The baseline's figure, or that there is none."""
     figure = metric["baseline"]
     return "no baseline given" if figure is None else f"baseline {figure:.4f}"
+
+
+def speed(record: Mapping[str, Any]) -> str:
+    """The slowest of a hundred requests; of a GPU pack also what it was measured on, for that may be a CPU."""
+    chosen = record["chosen"]
+    said = f"p99 {chosen['p99_ms']:.2f} ms"
+    on_gpu = record.get("needs", {}).get("hardware", "cpu") != "cpu"
+    return f"{said} on {chosen['hardware']}" if on_gpu else said
 
 
 def write_text(path: Path, text: str) -> None:

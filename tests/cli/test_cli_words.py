@@ -6,6 +6,7 @@ import pytest
 
 from cli import predict
 from cli.cloud import endpoint_in_words, in_words
+from cli.pack import speed
 from cli.words import changes_in_words, listed, verdict
 from modelpack.errors import BadInput
 from stacks.driver import Change
@@ -84,3 +85,10 @@ def test_an_endpoint_in_words() -> None:
     assert lines[0] == "shop-local Failed: no capacity, on c"
     assert "(chroot) from x@sha256:1" in lines[1]
     assert in_words({"mutating": 1, "reading": 2}) == "mutating 1, reading 2"
+
+
+def test_a_gpu_pack_s_figures_name_what_they_were_measured_on() -> None:
+    chosen = {"p99_ms": 5.786, "hardware": "1 thread of a CPU"}
+    assert speed({"chosen": chosen}) == "p99 5.79 ms"
+    assert speed({"chosen": chosen, "needs": {"hardware": "cpu"}}) == "p99 5.79 ms"
+    assert speed({"chosen": chosen, "needs": {"hardware": "cuda"}}) == "p99 5.79 ms on 1 thread of a CPU"
