@@ -16,6 +16,7 @@ from modelpack.draft import Draft
 from modelpack.passes import nibbles
 from modelpack.passes.base import Pass
 from modelpack.passes.embedding_codebook import FEWEST, REPRESENTATIVES, EmbeddingCodebook
+from modelpack.passes.embedding_hash import EmbeddingHash, places
 from modelpack.passes.embedding_int4 import EmbeddingInt4
 from modelpack.passes.embedding_int8 import EmbeddingInt8
 from modelpack.passes.embedding_prune import SHARE, EmbeddingPrune, rarely
@@ -23,7 +24,9 @@ from modelpack.passes.embedding_rows_int8 import EmbeddingRowsInt8
 from modelpack.passes.traffic import lookups_seen
 
 ROWS, WIDTH = 600, 16
-ALL = (EmbeddingInt8(), EmbeddingRowsInt8(), EmbeddingInt4(), EmbeddingCodebook(), EmbeddingPrune())
+ALL = (
+    EmbeddingInt8(), EmbeddingRowsInt8(), EmbeddingInt4(), EmbeddingCodebook(), EmbeddingHash(), EmbeddingPrune(),
+)  # fmt: skip
 ITEMS = np.arange(-1, ROWS - 1, dtype=np.int64)
 
 
@@ -90,6 +93,35 @@ def test_rows_asked_for_often_are_closer_than_others(tmp_path: Path) -> None:
 def test_a_small_table_beside_a_codebook_goes_into_int4(tmp_path: Path) -> None:
     draft = through(EmbeddingCodebook(), looked_up(table(), tmp_path / "a"), tmp_path / "b")
     assert "table.nibbles" in constants(draft)
+
+
+def test_a_hashed_table_gives_weighted_sums_of_two_shared_vectors(tmp_path: Path) -> None:
+    count = -(-FEWEST // 24)
+    generator = np.random.default_rng(3)
+    own, weight = generator.normal(0, 1, (count, WIDTH)), generator.uniform(0.5, 1.5, (FEWEST, 2, 1))
+    at = places(FEWEST, count)
+    assert np.bincount(at.ravel(), minlength=count).max() < 4 * at.size / count
+    assert np.mean(at[:, 0] == at[:, 1]) < 0.05
+    values = (own[at] * weight).sum(axis=1).astype(np.float32)
+    items = np.arange(-1, FEWEST - 1, dtype=np.int64)
+    draft = through(EmbeddingHash(), looked_up(values, tmp_path / "a"), tmp_path / "b", items)
+    kept = constants(draft)
+    assert kept["table.buckets"].shape == (count, WIDTH)
+    want = (kept["table.buckets"].astype(np.float32)[at] * kept["table.weights"].astype(np.float32)).sum(1)
+    found = value(draft, "row", item=items)
+    assert np.allclose(found, want, atol=1e-5)
+    # a table that is hashed already is found again; one that is not, mostly not
+    assert np.square(found - values).mean() < 0.05 * np.square(values).mean()
+    assert draft.size_mb < looked_up(values, tmp_path / "c").size_mb / 4
+
+
+def test_hashed_rows_asked_for_often_are_closer_than_others(tmp_path: Path) -> None:
+    values = table(FEWEST)
+    often = np.tile(np.arange(-1, 99, dtype=np.int64), 4000)
+    draft = through(EmbeddingHash(), looked_up(values, tmp_path / "a"), tmp_path / "b", often)
+    items = np.arange(-1, FEWEST - 1, dtype=np.int64)
+    errors = np.square(value(draft, "row", item=items) - values).mean(axis=1)
+    assert errors[:100].mean() < 0.6 * errors[100:].mean()
 
 
 def test_rare_rows_share_one_and_the_others_keep_their_numbers(tmp_path: Path) -> None:
