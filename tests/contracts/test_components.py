@@ -10,6 +10,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -179,3 +180,17 @@ def test_a_network_needs_no_cluster() -> None:
     assert len(alone.of("Subnet")) == 4
     assert not alone.of("Cluster")
     assert "cluster" not in alone.outputs
+
+
+def test_mypy_reads_every_service_that_is_used() -> None:
+    """What is not named in pyproject.toml would be `Any`, and no wrong property would be seen."""
+    overrides = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
+    (named,) = [one["module"] for one in overrides if one.get("follow_imports") == "normal"]
+    imports = re.compile(r"from pulumi_aws import (\([^)]*\)|.+)|(?:from|import) pulumi_aws\.(\w+)")
+    used: set[str] = set()
+    for room in ("cli", "stacks", "infra", "modelpack"):
+        for file in (ROOT / room).rglob("*.py"):
+            for several, one in imports.findall(file.read_text()):
+                used |= {word for word in re.findall(r"[a-z]\w+", several) if word != "as"} | {one} - {""}
+    assert len(used) > 8
+    assert {f"pulumi_aws.{service}.*" for service in used} <= set(named)
