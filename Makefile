@@ -5,7 +5,8 @@ VENV   := .venv
 VENV_SAGEMAKER := .venv-sagemaker
 VENV_KERAS := .venv-keras
 BIN    := $(VENV)/bin
-WORKERS ?= 2
+# One more than CI has cores: tests wait for servers and daemons about as often as they compute.
+WORKERS ?= 3
 # A file at a time, in the order of tests/conftest.py: what a file's fixtures made is made once.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
