@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from modelpack import single_thread
 from modelpack.draft import MEGABYTE
 from modelpack.reference import Reference
 from modelpack.usecases.base import Arrays, Run, UseCase
 from modelpack.usecases.search import data as shop
+from modelpack.usecases.search.encoding import TOP
 
 VARIABLE = "ECOMDEPLOY_OPTIMUM"
 FILES = {"optimum export": "export/model.onnx", "optimum int8 (avx2)": "int8/model_quantized.onnx"}
-TOP = 10
 
 
 def lacks() -> str:
@@ -58,11 +59,7 @@ def size_mb(path: Path) -> float:
 
 def run_of(path: Path, reference: Reference, usecase: UseCase[Any]) -> Run:
     """The encoder on one thread, with what a search needs around it."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = single_thread.session(str(path))
     vectors = usecase.load(reference.trials.reference.path).vectors.numpy()
     taken = {one.name for one in session.get_inputs()}
 

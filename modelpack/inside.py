@@ -8,11 +8,11 @@ another format holds inside is not seen: it has no such figures, and only the ta
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from modelpack import single_thread
 from modelpack.draft import ONNX, TORCH, Draft
 from modelpack.metrics import Interval, bootstrap
 from modelpack.usecases.base import Arrays, Evaluation, Run, UseCase
@@ -44,13 +44,8 @@ def in_torch(draft: Draft, usecase: UseCase[Any]) -> Run:
     names = [tensor.name for tensor in usecase.signature().inputs]
 
     def run(arrays: Arrays) -> Arrays:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with torch.inference_mode():
-                found = method(*(torch.from_numpy(arrays[name]) for name in names))
-        finally:
-            torch.set_num_threads(threads)
+        with single_thread.inference():
+            found = method(*(torch.from_numpy(arrays[name]) for name in names))
         return {usecase.inside: found.numpy()}
 
     return run
@@ -58,9 +53,7 @@ def in_torch(draft: Draft, usecase: UseCase[Any]) -> Run:
 
 def in_graph(draft: Draft, usecase: UseCase[Any]) -> Run | None:
     """The graph with its inner value as the only output; None when it has none of that name."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnx
-    import onnxruntime
 
     model = onnx.load(str(draft.path))
     if not any(usecase.inside in node.output for node in model.graph.node):
@@ -69,12 +62,7 @@ def in_graph(draft: Draft, usecase: UseCase[Any]) -> Run | None:
     model.graph.output.append(
         onnx.helper.make_tensor_value_info(usecase.inside, onnx.TensorProto.FLOAT, None)
     )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = single_thread.session(model.SerializeToString())
 
     def run(arrays: Arrays) -> Arrays:
         return {usecase.inside: session.run([usecase.inside], dict(arrays))[0]}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from modelpack import single_thread
 from modelpack.draft import ONNX, Draft
 from modelpack.passes import attention
 from modelpack.passes.base import PACKED, Pass, Workshop
@@ -77,20 +78,13 @@ def is_dense(node: onnx.NodeProto) -> bool:
 def observed(model: onnx.ModelProto, mask: str, examples: Arrays) -> list[dict[str, Any]]:
     """All values of the graph by name on both batches, in which the first text has padding."""
     import onnx
-    import onnxruntime
 
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     known = {value.name for value in model.graph.output}
     names = [name for node in model.graph.node for name in node.output if name]
     watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = single_thread.session(watched.SerializeToString(), optimized=False)
     found = []
     for texts, tokens in BATCHES:
         given = {

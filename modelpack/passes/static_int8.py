@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack import single_thread
 from modelpack.draft import ONNX, Draft
 from modelpack.passes.base import GRAPH, Pass, Workshop
 from modelpack.sources.onnx import write
@@ -128,12 +129,7 @@ def batches(given: Arrays) -> list[Arrays]:
 
 def answers(path: str, given: Arrays) -> list[NDArray[Any]]:
     """The graph's outputs for the given rows."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = single_thread.session(path)
     parts = [session.run(None, one) for one in batches(given)]
     return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from modelpack import single_thread
 from modelpack.draft import TORCH, Draft
 from modelpack.runtimes.base import Runtime
 from modelpack.usecases.base import Arrays, Run, UseCase
@@ -30,13 +31,8 @@ def on_one_thread(model: Callable[..., Sequence[Any]], usecase: UseCase[Any]) ->
     outputs = [tensor.name for tensor in signature.outputs]
 
     def run(arrays: Arrays) -> Arrays:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with torch.inference_mode():
-                answers = model(*(torch.from_numpy(arrays[name]) for name in inputs))
-        finally:
-            torch.set_num_threads(threads)
+        with single_thread.inference():
+            answers = model(*(torch.from_numpy(arrays[name]) for name in inputs))
         return {name: answer.numpy() for name, answer in zip(outputs, answers, strict=True)}
 
     return run

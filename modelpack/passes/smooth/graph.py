@@ -8,13 +8,13 @@ result is rounded to 8 bits anyway is computed in its tanh form (`around.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack import single_thread
 from modelpack.draft import ONNX, Draft
 from modelpack.passes.base import GRAPH, Pass, Workshop
 from modelpack.passes.smooth.around import Bias, biases, gelus_by_tanh
@@ -50,7 +50,7 @@ class SmoothInt8(Pass):
         if not layers:
             raise ValueError("no dense layer with constant float weights")
         given = activations(graph, sorted({node.input[0] for node in layers.values()}), workshop)
-        with one_thread():
+        with single_thread.inference():
             rewrite(graph.graph, layers, given)
         if all(one.domain != DOMAIN for one in graph.opset_import):
             graph.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
@@ -74,18 +74,12 @@ def activations(
 ) -> dict[str, NDArray[np.float32]]:
     """What the named values are on the calibration inputs, zero where a token is padding."""
     import onnx
-    import onnxruntime
 
     watched = onnx.ModelProto()
     watched.CopyFrom(graph)
     for name in names:
         watched.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = single_thread.session(watched.SerializeToString())
     inputs = workshop.calibration or {}
     count = len(next(iter(inputs.values())))
     parts = [
@@ -176,17 +170,3 @@ def nodes(node: onnx.NodeProto, parts: Mapping[str, NDArray[Any]], bias: Bias) -
             helper.make_node("Add", [whole, f"{own}.float"], [result], f"{own}.sum"),
         ]
     return made
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """torch on one thread, which repeats exactly."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        torch.set_num_threads(threads)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack import single_thread
 from modelpack.progress import Progress
 from modelpack.server.text import Tokenizer
 
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from modelpack.usecases.search.model import SearchModel
 
 BATCH = 64
-THREADS = 1
-"""One thread repeats exactly."""
+TOP = 10
+"""Products that are answered."""
+LONGEST = 64
+"""Tokens that are read of a text."""
 
 Ids = NDArray[np.int64]
 
@@ -25,16 +28,14 @@ def index(model: SearchModel, tokenizer: Tokenizer, texts: Sequence[str], progre
     """Give the model the vectors of its catalogue. Nothing is random, so the same weights give the same bytes."""
     import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
-    try:
-        with torch.inference_mode(), progress.track("encoding the catalogue", len(texts), "items") as advance:
-            for places, ids, mask in batches(tokenizer, texts):
-                vectors = model.encoder(torch.from_numpy(ids), torch.from_numpy(mask))
-                model.vectors[:, torch.from_numpy(places)] = vectors.T
-                advance(len(places))
-    finally:
-        torch.set_num_threads(threads)
+    with (
+        single_thread.inference(),
+        progress.track("encoding the catalogue", len(texts), "items") as advance,
+    ):
+        for places, ids, mask in batches(tokenizer, texts):
+            vectors = model.encoder(torch.from_numpy(ids), torch.from_numpy(mask))
+            model.vectors[:, torch.from_numpy(places)] = vectors.T
+            advance(len(places))
 
 
 def ranked(run: Callable[[dict[str, Ids]], Any], tokenizer: Tokenizer, texts: Sequence[str], top: int) -> Ids:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-TOP = 10
-LONGEST = 64
+from modelpack.usecases.search.encoding import LONGEST, TOP
+
 METADATA_KEY = "ecomdeploy"
 KIND = "search.minilm/1"
 

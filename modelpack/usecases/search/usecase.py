@@ -30,12 +30,11 @@ from modelpack.usecases.base import (
 from modelpack.usecases.search import data as shop
 from modelpack.usecases.search import encoding, lexical, own
 from modelpack.usecases.search.data import ENCODER, SHOP, Shop
+from modelpack.usecases.search.encoding import LONGEST, TOP
 
 if TYPE_CHECKING:
     from modelpack.usecases.search.model import SearchModel
 
-TOP = 10
-LONGEST = 64
 CANDIDATES = 50
 CALIBRATION = 384
 GOLDEN_QUERIES = 8
@@ -153,12 +152,15 @@ class Search(UseCase[Shop]):
     def examples(self, data: Shop, count: int) -> Arrays:
         """Held-out queries, all padded to the longest of them."""
         texts = [data.queries[place] for place in spread(len(data.queries), count)]
-        ids, mask = Tokenizer(data.tokenizer, LONGEST)(texts)
-        return {self.text.ids: ids, self.text.mask: mask}
+        return self.arrays(data, texts)
 
     def calibration(self, data: Shop) -> Arrays:
         """Names of the catalogue, which is what the encoder is indexed with; no query."""
         texts = [data.names[place] for place in spread(len(data.names), CALIBRATION)]
+        return self.arrays(data, texts)
+
+    def arrays(self, data: Shop, texts: Sequence[str]) -> Arrays:
+        """Texts as the model takes them, padded to the longest."""
         ids, mask = Tokenizer(data.tokenizer, LONGEST)(texts)
         return {self.text.ids: ids, self.text.mask: mask}
 
@@ -182,6 +184,8 @@ class Search(UseCase[Shop]):
         """What fusing with character n-grams by reciprocal rank would give; it is served only where it helps."""
         import torch
 
+        candidates = min(CANDIDATES, len(data.names))
+
         def run(arrays: Arrays) -> Arrays:
             with torch.inference_mode():
                 vectors = model.encoder(
@@ -189,7 +193,6 @@ class Search(UseCase[Shop]):
                 )
                 return {"products": torch.topk(vectors @ model.vectors, candidates, dim=1).indices.numpy()}
 
-        candidates = min(CANDIDATES, len(data.names))
         own = encoding.ranked(run, Tokenizer(data.tokenizer, LONGEST), data.queries, candidates)
         grams = lexical.ngrams(data.names).ranked(data.queries, candidates)
         return {"ndcg_fused_with_ngrams": float(score(data, lexical.fused(own, grams, TOP)).values.mean())}
