@@ -50,3 +50,17 @@ def test_recommendation_for_a_gpu_instance(terminal: Terminal, tmp_path: Path) -
     refused = shop.type("plan", expect=2)
     assert "compute capability 10.0" in refused.err
     assert "ecomdeploy.yaml:" in refused.err
+
+    shop.edit(r"instance: ml\.p6-b200\.48xlarge", "instance: ml.c7i.xlarge")
+    shop.edit(r"(?m)^  gate: ", "  hardware: cuda\n  gate: ")
+    assert "a GPU pack does not run on ml.c7i.xlarge" in shop.type("plan", expect=2).err
+    shop.edit(r"(?m)^  instance: ", '  environment: {ECOMDEPLOY_ALLOW_CPU: "1"}\n  instance: ')
+    assert shop.type("plan", "--json").json["image"].endswith(packed["image"])
+
+    shop.edit(r"  hardware: cuda\n", "")
+    shop.edit(r"  environment: .*\n", "")
+    assert shop.type("up", "--json").json["verified"]
+    assert "ml.c7i.xlarge" in shop.type("status").out
+    for release, instance in (("1", "ml.g6.xlarge"), ("2", "ml.c7i.xlarge")):
+        assert shop.type("rollback", release, "--yes", "--json").json["verified"]
+        assert instance in shop.type("status").out
