@@ -178,6 +178,7 @@ class Account:
             self.host.stop_all()
             self.state.clear()
             self.faults.clear()
+            self.runtime.metrics.clear()
             BackendDict.reset()
             self.registry.reset()
         self.changed.set()

@@ -52,6 +52,11 @@ class Metrics:
                 found = self._sums[key] = Sum()
             found.add(status, seconds * 1e6)
 
+    def clear(self) -> None:
+        """After a reset of the account: what nobody asked for yet is gone with it."""
+        with self._lock:
+            self._sums = {}
+
     def taken(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """What came together since the last time: region and PutMetricData's MetricData."""
         with self._lock:

@@ -272,20 +272,31 @@ def test_invocations_reach_cloudwatch(aws: Any) -> None:
     for _ in range(3):
         aws.invoke("shop", TargetVariant="variant-one")
     refused(aws.invoke, endpoint="shop", TargetVariant="variant-bad")
+    assert total(aws, "Invocations", "variant-one") == 3
+    assert total(aws, "Invocation5XXErrors", "variant-bad") == 1
+    assert total(aws, "Invocation5XXErrors", "variant-one") == 0
+    assert 0 < total(aws, "ModelLatency", "variant-one", "Maximum") < 60e6
 
-    def total(metric: str, variant: str, statistic: str = "Sum") -> float:
-        found = aws("cloudwatch").get_metric_statistics(
-            Namespace="AWS/SageMaker",
-            MetricName=metric,
-            Dimensions=[{"Name": "EndpointName", "Value": "shop"}, {"Name": "VariantName", "Value": variant}],
-            StartTime=time.time() - 300,
-            EndTime=time.time() + 60,
-            Period=600,
-            Statistics=[statistic],
-        )
-        return sum(point[statistic] for point in found["Datapoints"])
 
-    assert total("Invocations", "variant-one") == 3
-    assert total("Invocation5XXErrors", "variant-bad") == 1
-    assert total("Invocation5XXErrors", "variant-one") == 0
-    assert 0 < total("ModelLatency", "variant-one", "Maximum") < 60e6
+def test_a_reset_takes_invocations_that_nobody_asked_for_yet(aws: Any) -> None:
+    aws.release("one")
+    aws.release("two")
+    aws.configuration("both", [("one", 1.0), ("two", 1.0)])
+    aws.endpoint("shop", "both")
+    aws.invoke("shop", TargetVariant="variant-one")
+    aws.cloud.reset()
+    assert total(aws, "Invocations", "variant-one") == 0
+
+
+def total(aws: Any, metric: str, variant: str, statistic: str = "Sum") -> float:
+    """What CloudWatch has of the endpoint `shop` for the last five minutes."""
+    found = aws("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SageMaker",
+        MetricName=metric,
+        Dimensions=[{"Name": "EndpointName", "Value": "shop"}, {"Name": "VariantName", "Value": variant}],
+        StartTime=time.time() - 300,
+        EndTime=time.time() + 60,
+        Period=600,
+        Statistics=[statistic],
+    )
+    return sum(point[statistic] for point in found["Datapoints"])
