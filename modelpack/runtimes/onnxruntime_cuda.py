@@ -31,7 +31,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
     host_libraries: ClassVar[frozenset[str]] = frozenset({"libcuda.so.1"})
     opened: ClassVar[tuple[str, ...]] = ("libcudnn.so.9", "libcufft.so.12", "libnvrtc.so.13")
     left_out: ClassVar[tuple[str, ...]] = (
-        # wants TensorRT, which is not in the image
+        # wants TensorRT 10 (libnvinfer.so.10), which no wheel on PyPI holds: docs/gpu.md
         "onnxruntime/capi/libonnxruntime_providers_tensorrt.so",
         # for compilers only: headers, static libraries, a second nvrtc for other C++ runtimes
         "nvidia/*/include/*",
