@@ -45,11 +45,12 @@ class DataSpec:
 @dataclass(frozen=True, kw_only=True)
 class GateSpec:
     """Limits a pass must keep. Metric in the use case's own unit (None: the use case's own limit), latency in ms, size
-    in MB (1e6 bytes)."""
+    in MB (1e6 bytes). `must_beat`: no pack of a model that is not ahead of the use case's rules; false: told."""
 
     metric_drop: Annotated[float, Ge(0), Le(1)] | None = None
     p99_ms: Annotated[float, Gt(0)] | None = None
     size_mb: Annotated[float, Gt(0)] | None = None
+    must_beat: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,7 @@ def measured(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[
         "gate": {
             "metric_drop": trials.metric_drop(asked.gate),
             "from": "use case" if asked.gate.metric_drop is None else "spec",
+            "must_beat": asked.gate.must_beat,
         },
     }
     if reference.own_rows:
@@ -106,13 +107,15 @@ def with_set_aside(judged: Judged, aside: tuple[tuple[str, str], ...], progress:
 def must_win(
     inputs: Inputs, reference: Reference, baselines: tuple[Baseline, ...], progress: Progress
 ) -> None:
-    """Tell how the model stands against each baseline. Raises EcomdeployError when one it must beat is not beaten."""
+    """Tell how the model stands against each baseline. Raises EcomdeployError with all that it must beat and does not,
+    unless the Spec says that they are reported only."""
     evaluation = reference.trials.evaluation(reference.trials.reference)
     if not baselines:
         progress.note(
             f"{evaluation.metric} {evaluation.values.mean():.4f}; no baseline is given, so nothing says whether a "
             "simple rule would do as well"
         )
+    unbeaten = []
     for baseline in baselines:
         ahead = beats(evaluation, baseline.evaluation)
         words = (
@@ -121,6 +124,24 @@ def must_win(
         )
         progress.note(words)
         if baseline.must_beat and ahead.low <= 0:
-            raise EcomdeployError(
-                f"the model does not beat its baseline: {words}", hint="train longer, or check the file"
-            )
+            unbeaten.append(words)
+    if not unbeaten:
+        return
+    if not inputs.request.pack.gate.must_beat:
+        progress.note("it goes on all the same: pack.gate.must_beat is false, and the record says so")
+        return
+    told = "".join(f"\n  {one}" for one in unbeaten)
+    raise EcomdeployError(
+        f"the model is not ahead of what it must beat, so nothing is packed:{told}", hint=better(inputs)
+    )
+
+
+def better(inputs: Inputs) -> str:
+    """What to do about a model that is not ahead of a simple rule."""
+    if inputs.model_path is not None:
+        first = "check the model's file"
+    elif inputs.own_tables:
+        first = "the rule may be all that this data bears: use it, or give more data"
+    else:
+        first = f"train longer: model: {{train: {{epochs: {2 * (inputs.train.epochs or 1)}}}}}"
+    return f"{first}; pack: {{gate: {{must_beat: false}}}} packs it as it is"

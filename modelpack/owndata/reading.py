@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 class TooLittle(Exception):
-    """What is left of the data is too little to train and measure honestly; the text says of what."""
+    """Too little is left of the data to train and measure honestly; the text says of what, `hint` what to do."""
+
+    def __init__(self, what: str, hint: str = "give more of your data") -> None:
+        super().__init__(what)
+        self.hint = hint
 
 
 @contextmanager
@@ -29,7 +33,7 @@ def too_little(path: Path) -> Iterator[None]:
     try:
         yield
     except TooLittle as error:
-        raise BadInput(str(error), where=str(path), hint="give more of your data") from error
+        raise BadInput(str(error), where=str(path), hint=error.hint) from error
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.owndata.reading import enough
 from modelpack.usecases.base import Tensor
 
 Floats = NDArray[np.float64]
@@ -85,6 +86,14 @@ class Split:
     names: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def counted(self, yes: str = "") -> str:
+        """The rows of each part, with how many of them are `yes` where there is such a word."""
+        counts = [
+            f"{len(part):,}" + (f" ({int((part.target > 0).sum()):,} {yes})" if yes else "")
+            for part in (self.training, self.validation, self.test)
+        ]
+        return "{} to train on, {} to choose by, {} held out".format(*counts)
+
 
 OWN = "own"
 """In a split's facts: its rows are the user's own, and none of them may be shown."""
@@ -93,6 +102,13 @@ OWN = "own"
 def kept_here(split: Split) -> Split:
     """The split of a user's own data."""
     return replace(split, facts={**split.facts, OWN: True})
+
+
+def enough_of_both(answers: NDArray[Any], least: int, yes: str, no: str) -> None:
+    """Raises TooLittle when fewer than `least` of the answers are above 0, or are not; in these words."""
+    found = int((answers > 0).sum())
+    enough(found, least, yes)
+    enough(len(answers) - found, least, no)
 
 
 def mixed(part: Part, count: int) -> Part:

@@ -227,7 +227,10 @@ class UseCase(abc.ABC, Generic[D]):
         for name, table in tables.items():
             progress.note(f"your own {name}: {len(table):,} rows")
         with too_little(path):
-            return self.from_tables(tables, home, progress), {n: len(t) for n, t in tables.items()}
+            data = self.from_tables(tables, home, progress)
+        if words := self.summary(data):
+            progress.note(words)
+        return data, {name: len(table) for name, table in tables.items()}
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> D:
         """Clean and split the user's own tables (pandas, by the names in `own_data`), as `prepare` does with its own.
@@ -235,6 +238,10 @@ class UseCase(abc.ABC, Generic[D]):
         Raises BadInput when too little is left to train and measure honestly.
         """
         raise NotImplementedError
+
+    def summary(self, data: D) -> str:
+        """How much of the data trains, chooses and measures, in a line; empty: nothing to tell."""
+        return ""
 
     def adopt(self, found: Signature) -> None:
         """Told of a given model's own inputs and outputs before they are checked."""

@@ -17,12 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
-from modelpack.owndata.reading import enough, optional
+from modelpack.owndata.reading import optional
 from modelpack.owndata.schema import Field, OwnData, Table
 from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
 from modelpack.tabular import measures
-from modelpack.tabular.frame import BINARY, Column, Number, Part, Split, by_time, joined, kept_here, spread
+from modelpack.tabular.frame import (
+    BINARY,
+    Column,
+    Number,
+    Part,
+    Split,
+    by_time,
+    enough_of_both,
+    joined,
+    kept_here,
+    spread,
+)
 from modelpack.tabular.usecase import SAMPLES, TabularUseCase, instance
 from modelpack.usecases.base import Baseline, Evaluation
 
@@ -105,14 +116,11 @@ class Fraud(TabularUseCase):
 
     def prepare(self, home: Home, progress: Progress) -> Split:
         data = load(fetch(PACKAGE, home, progress))
-        counts = [
-            f"{len(part):,} ({int(part.target.sum())} frauds)" for part in (data.training, data.validation)
-        ]
-        progress.note(
-            f"payments: {' and '.join(counts)} to train and choose, {len(data.test):,} "
-            f"({int(data.test.target.sum())} frauds) held out"
-        )
+        progress.note(self.summary(data))
         return data
+
+    def summary(self, data: Split) -> str:
+        return f"payments: {data.counted('frauds')}"
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
         return own(tables["payments"])
@@ -220,7 +228,7 @@ def own(payments: pd.DataFrame) -> Split:
         ("choose by", data.validation),
         ("measure on", data.test),
     ):
-        enough(int(part.target.sum()), FEWEST_FRAUDS, f"frauds to {words}")
+        enough_of_both(part.target, FEWEST_FRAUDS, f"frauds to {words}", f"good payments to {words}")
     return kept_here(data)
 
 

@@ -156,6 +156,77 @@ def search() -> Tables:
     }
 
 
+def marketing(customers: int = 700, days: int = 400) -> Tables:
+    """Who redeemed before, and buys what the coupons are for, redeems; some never do."""
+    draw = np.random.default_rng(7)
+    keen, favourite = draw.beta(0.6, 1.6, customers), draw.integers(0, 20, customers)
+    who, day = np.repeat(np.arange(customers), 90), draw.integers(0, days, customers * 90)
+    product = np.where(draw.random(who.size) < 0.5, favourite[who], draw.integers(0, 20, who.size))
+    spent, price_off = draw.gamma(2, 3, who.size), draw.random(who.size) < 0.2 * keen[who]
+    start = np.arange(20, days - 40, 15)
+    about = draw.integers(0, 20, (len(start), 3))
+    sent = [(one, place) for place in range(len(start)) for one in draw.choice(customers, 250, replace=False)]
+    chance = [0.8 * keen[one] * (1.2 if favourite[one] in about[place] else 0.5) for one, place in sent]
+    redeemed = [pair for pair, share in zip(sent, chance, strict=True) if draw.random() < share]
+    names = [f"c{one}" for one in range(customers)]
+    campaigns = [f"spring {place}" for place in range(len(start))]
+    return {
+        "purchases": pd.DataFrame(
+            {
+                "customer": [names[one] for one in who],
+                "product": product,
+                "time": moments(day, 600),
+                "spent": spent.round(2),
+                "coupon": np.where(price_off, 0.5, 0.0),
+                "own_brand": product % 2,
+            }
+        ),
+        "campaigns": pd.DataFrame(
+            {
+                "campaign": campaigns,
+                "start": moments(start).dt.date,
+                "end": moments(start + 20).dt.date,
+                "type": np.where(np.arange(len(start)) % 3, "mail", "leaflet"),
+            }
+        ),
+        "sent": pd.DataFrame(
+            [(names[one], campaigns[place]) for one, place in sent], columns=["customer", "campaign"]
+        ),
+        "redeemed": pd.DataFrame(
+            {
+                "customer": [names[one] for one, _ in redeemed],
+                "campaign": [campaigns[place] for _, place in redeemed],
+                "time": moments(start[[place for _, place in redeemed]] + 3, 600),
+            }
+        ),
+        "coupons": pd.DataFrame(
+            {"campaign": np.repeat(campaigns, 3), "product": about.ravel()}
+        ).drop_duplicates(),
+        "people": pd.DataFrame({"customer": names[::3], "age": draw.integers(20, 80, len(names[::3]))}),
+    }
+
+
+def marketing_uplift(rows: int = 8000) -> Tables:
+    """An e-mail moves those who bought its wares before, the more the fresher they are."""
+    draw = np.random.default_rng(8)
+    mailed, womens, mens, web = draw.integers(0, 2, (4, rows))
+    recency = draw.integers(1, 13, rows)
+    moved = mailed * (0.12 * womens + 0.3 * (recency < 4))
+    return {
+        "customers": pd.DataFrame(
+            {
+                "mailed": mailed,
+                "visited": (draw.random(rows) < 0.1 + moved).astype(int),
+                "womens": womens,
+                "mens": mens,
+                "recency": recency,
+                "history": draw.gamma(2, 100, rows).round(2),
+                "by_web": web,
+            }
+        )
+    }
+
+
 def written(tables: Mapping[str, pd.DataFrame], folder: Path, suffix: str = "parquet") -> Path:
     """The tables in a folder, one file each."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -169,6 +240,8 @@ MADE: dict[str, Callable[[], Tables]] = {
     "fraud": fraud,
     "inventory": inventory,
     "logistics": logistics,
+    "marketing": marketing,
+    "marketing-uplift": marketing_uplift,
     "pricing": pricing,
     "recommendation": recommendation,
     "search": search,

@@ -77,14 +77,14 @@ class Inventory(TabularUseCase):
 
     def prepare(self, home: Home, progress: Progress) -> Split:
         data = split(load(fetch(SHOP, home, progress)))
-        progress.note(
-            f"{len(data.facts['codes']):,} products; {len(data.training) + len(data.validation):,} product-weeks to "
-            f"train and choose, {len(data.test):,} held out"
-        )
+        progress.note(self.summary(data))
         return data
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
         return own.load(tables)
+
+    def summary(self, data: Split) -> str:
+        return f"{len(data.facts['codes']):,} products; product-weeks: {data.counted()}"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.tabular.boosting import Boosting

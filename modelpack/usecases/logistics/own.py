@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelpack.owndata.reading import TooLittle, enough, optional
+from modelpack.owndata.reading import enough, optional
 from modelpack.owndata.schema import Field, OwnData, Table
-from modelpack.tabular.frame import Split, kept_here
+from modelpack.tabular.frame import Split, enough_of_both, kept_here
 from modelpack.usecases.logistics.data import split
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 YEAR = 2013
 FEWEST_DAYS, FEWEST_LATE = 357, 50
 MEASURED = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
-PLACES = ("depot", "carrier", "destination")
 
 OWN = OwnData(
     (
@@ -27,9 +26,9 @@ OWN = OwnData(
             "one line for each shipment that arrived",
             (
                 Field("planned", "time", "when it was to leave, in the depot's own time"),
-                Field("depot", "text", "from where: up to three digits and capitals"),
-                Field("carrier", "text", "by whom, written alike"),
-                Field("destination", "text", "where to, written alike"),
+                Field("depot", "code", "from where"),
+                Field("carrier", "code", "by whom"),
+                Field("destination", "code", "where to"),
                 Field("late_minutes", "number", "how late it arrived; early is below 0"),
                 Field("distance", "number", "how far; default 0", False, low=0),
             ),
@@ -39,7 +38,7 @@ OWN = OwnData(
             "weather",
             "one line for each depot and hour; without it the weather is left out",
             (
-                Field("depot", "text", "where"),
+                Field("depot", "code", "where"),
                 Field("time", "time", "the hour, in the depot's own time"),
                 *(Field(name, "number", "in units of your own; default 0", False) for name in MEASURED),
             ),
@@ -59,9 +58,6 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     import pandas as pd
 
     rows = tables["shipments"]
-    strange = [name for name in PLACES if not rows[name].str.fullmatch(r"[0-9A-Z]{1,3}").all()]
-    if strange:
-        raise TooLittle(f"{', '.join(strange)}: codes of one to three digits and capitals are wanted")
     last = rows.planned.max().normalize()
     enough(int((last - rows.planned.min().normalize()).days) + 1, FEWEST_DAYS, "days of shipments")
     weeks = (pd.Timestamp(YEAR, 12, 31) - last).days // 7
@@ -86,7 +82,9 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     found = split(flights, weather(tables.get("weather"), rows, weeks), {})
     parts = {"to train on": found.training, "to choose by": found.validation, "to measure on": found.test}
     for words, part in parts.items():
-        enough(int(part.target.sum()), FEWEST_LATE, f"late shipments {words}")
+        enough_of_both(
+            part.target, FEWEST_LATE, f"late shipments {words}", f"shipments {words} that were on time"
+        )
     return kept_here(found)
 
 

@@ -61,14 +61,14 @@ class Logistics(TabularUseCase):
 
     def prepare(self, home: Home, progress: Progress) -> Split:
         data = load(fetch(PACKAGE, home, progress))
-        progress.note(
-            f"shipments: {len(data.training):,} to train on and {len(data.validation):,} to choose by, "
-            f"{len(data.test):,} held out, {data.test.target.mean():.1%} of them late"
-        )
+        progress.note(self.summary(data))
         return data
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
         return own.load(tables)
+
+    def summary(self, data: Split) -> str:
+        return f"shipments: {data.counted('late')}"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.tabular.boosting import Boosting

@@ -59,10 +59,14 @@ def load(archive: Path) -> Split:
 
 
 def split(customers: pd.DataFrame) -> Split:
-    """At random, once and for all: the rows have neither a time nor a customer's id."""
-    order = np.random.default_rng(SHUFFLE).permutation(len(customers))
+    """The three parts."""
+    return at_random(part(customers))
+
+
+def at_random(every: Part) -> Split:
+    """Cut at random, once and for all: the rows have neither a time nor a customer's id."""
+    order = np.random.default_rng(SHUFFLE).permutation(len(every))
     first, second = int(TRAINING * len(order)), int((TRAINING + VALIDATION) * len(order))
-    every = part(customers)
     return Split(
         every.take(np.sort(order[:first])),
         every.take(np.sort(order[first:second])),

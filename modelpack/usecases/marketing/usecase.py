@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
+from modelpack.owndata.schema import OwnData
 from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
 from modelpack.tabular import measures
 from modelpack.tabular.frame import BINARY, Column, Number, Part, Split, joined, spread
 from modelpack.tabular.usecase import SAMPLES, TabularUseCase, instance
 from modelpack.usecases.base import Baseline, Evaluation
+from modelpack.usecases.marketing import own
 from modelpack.usecases.marketing.data import TYPES, WINDOWS, load
 from modelpack.usecases.marketing.households import settled, split
 from modelpack.usecases.recommendation.data import PACKAGE
@@ -38,6 +40,7 @@ class Marketing(TabularUseCase):
     epochs: ClassVar[int] = 8
     metric_drop: ClassVar[float] = 0.01
     task: ClassVar[str] = BINARY
+    own_data: ClassVar[OwnData | None] = own.OWN
     packages: ClassVar[tuple[DataPackage, ...]] = (PACKAGE,)
     columns: ClassVar[tuple[Column, ...]] = (
         *(Number(f"{name}_{window}", log=True) for window in WINDOWS for name in PER_WEEK),
@@ -68,14 +71,14 @@ class Marketing(TabularUseCase):
 
     def prepare(self, home: Home, progress: Progress) -> Split:
         data = split(load(fetch(PACKAGE, home, progress)))
-        counts = [
-            f"{len(part):,} ({int(part.target.sum())} redeemed)" for part in (data.training, data.validation)
-        ]
-        progress.note(
-            f"households in campaigns: {' and '.join(counts)} to train and choose, {len(data.test):,} "
-            f"({int(data.test.target.sum())} redeemed) held out"
-        )
+        progress.note(self.summary(data))
         return data
+
+    def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
+        return own.load(tables)
+
+    def summary(self, data: Split) -> str:
+        return f"households in campaigns: {data.counted('redeemed')}"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.tabular import boosting, linear, training

@@ -56,7 +56,7 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     lines = tables["sales"]
     day = lines.time.dt.normalize()
     week = WEEKS - (day.max() - day).dt.days // 7
-    enough(int((day.max() - day.min()).days + 1) // 7, WEEKS, "weeks of sales")
+    enough(int((day.max() - day.min()).days) // 7 + 1, WEEKS, "weeks of sales")
     lines = lines.assign(week=week)[week >= 1]
     early = lines[(lines.week < VALIDATION_FROM) & (lines.units > 0)].groupby("product").week.nunique()
     product = np.sort(early.index[early >= FEWEST_WEEKS].to_numpy(np.int64))

@@ -67,12 +67,14 @@ class Pricing(TabularUseCase):
 
     def prepare(self, home: Home, progress: Progress) -> Split:
         data = split(load(fetch(PACKAGE, home, progress)))
-        counts = len(np.unique(data.test.inputs["product"])), len(data.training), len(data.test)
-        progress.note("{:,} products; {:,} product-weeks to train, {:,} held out".format(*counts))
+        progress.note(self.summary(data))
         return data
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
         return own.load(tables)
+
+    def summary(self, data: Split) -> str:
+        return f"{len(np.unique(data.test.inputs['product'])):,} products; product-weeks: {data.counted()}"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.tabular.boosting import Boosting
