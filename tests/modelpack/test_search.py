@@ -23,7 +23,7 @@ from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
 from modelpack.spec import TrainSpec
 from modelpack.trial import agreement, answers
-from modelpack.usecases.base import beats
+from modelpack.usecases.base import Evaluation, beats
 from modelpack.usecases.search import data as shop
 from modelpack.usecases.search import encoding, lexical
 from modelpack.usecases.search import model as searcher
@@ -369,50 +369,60 @@ def test_looking_up_the_use_case_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.slow
-@pytest.mark.network
-def test_real_search_beats_words(home: Home, tmp_path: pathlib.Path) -> None:
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """The published encoder with its index of the real catalogue, and what it answers to the held-out requests."""
+
+    data: Shop
+    draft: Draft
+    evaluation: Evaluation
+
+
+@pytest.fixture(scope="module")
+def encoded(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Encoded:
+    """Encoded and evaluated once for the tests that look at it from different sides."""
     usecase = Search()
     data = usecase.prepare(home, Silent())
+    path = tmp_path_factory.mktemp("encoded") / "model.safetensors"
+    usecase.save(usecase.train(data, TrainSpec(), Silent()), path)
+    draft = Draft(TORCH, path)
+    return Encoded(data, draft, usecase.evaluate(runtime_for(TORCH).open(draft, usecase), data))
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_real_search_beats_words(encoded: Encoded) -> None:
+    usecase, data, evaluation = Search(), encoded.data, encoded.evaluation
     assert len(data.codes) == 4667
     assert len(data.queries) == 468
     assert not set(data.queries) & set(data.names)
-    path = tmp_path / "model.safetensors"
-    usecase.save(usecase.train(data, TrainSpec(), Silent()), path)
-    evaluation = usecase.evaluate(runtime_for(TORCH).open(Draft(TORCH, path), usecase), data)
     assert 0.86 < bootstrap(evaluation.values, evaluation.groups).value < 0.91
     for baseline in usecase.baselines(data):
         assert beats(evaluation, baseline.evaluation).low > 0, baseline.name
-    fused = usecase.further_figures(usecase.load(path), data)["ndcg_fused_with_ngrams"]
+    fused = usecase.further_figures(usecase.load(encoded.draft.path), data)["ndcg_fused_with_ngrams"]
     assert fused < evaluation.values.mean(), "fusing would help: serve it"
 
 
 @pytest.mark.slow
 @pytest.mark.network
 def test_the_real_encoder_in_int8_on_real_tokens_keeps_the_ranking(
-    home: Home, tmp_path: pathlib.Path
+    encoded: Encoded, tmp_path: pathlib.Path
 ) -> None:
-    usecase = Search()
-    data = usecase.prepare(home, Silent())
-    path = tmp_path / "trained" / "model.safetensors"
-    path.parent.mkdir()
-    usecase.save(usecase.train(data, TrainSpec(), Silent()), path)
-    draft = trained = Draft(TORCH, path)
+    usecase, data, draft = Search(), encoded.data, encoded.draft
     for name in ("onnx", "smooth-int8", "drop-padding", "embedding-rows-int8"):
         examples, calibration = usecase.examples(data, 64), usecase.calibration(data)
         draft = passes().get(name).apply(draft, Workshop(usecase, examples, tmp_path / name, calibration))
-    found = [usecase.evaluate(runtime_for(one.format).open(one, usecase), data) for one in (trained, draft)]
-    shared = agreement(*found)
+    found = usecase.evaluate(runtime_for(draft.format).open(draft, usecase), data)
+    shared = agreement(encoded.evaluation, found)
     assert shared is not None
     assert shared >= usecase.agreement
-    assert draft.size_mb < 0.3 * trained.size_mb
+    assert draft.size_mb < 0.3 * encoded.draft.size_mb
 
 
 @pytest.mark.slow
 @pytest.mark.network
-def test_the_real_encoder_gives_the_same_bytes_each_time(home: Home, tmp_path: pathlib.Path) -> None:
-    usecase = Search()
-    whole = usecase.prepare(home, Silent())
+def test_the_real_encoder_gives_the_same_bytes_each_time(encoded: Encoded, tmp_path: pathlib.Path) -> None:
+    usecase, whole = Search(), encoded.data
     data = dataclasses.replace(whole, codes=whole.codes[:200], names=whole.names[:200])
     paths = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
     for path in paths:
