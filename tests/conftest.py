@@ -29,9 +29,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def longest_first(items: list[pytest.Item]) -> None:
     """Whole stories, then other files with slow tests, then the rest: workers that take a file at a time (`--dist
-    loadfile`) then end at about the same time. Within a file the order stays."""
+    loadfile`) then end at about the same time. Of the stories that share a packed project one comes first and packs
+    it; the others come last, when they need not wait for it. Within a file the order stays."""
     slow = {item.path for item in items if "slow" in item.keywords}
-    items.sort(key=lambda item: (item.path not in slow, item.path.parent.name != "scenarios"))
+    sharing = list(
+        dict.fromkeys(item.path for item in items if "packed" in getattr(item, "fixturenames", ()))
+    )
+    items.sort(
+        key=lambda item: (
+            item.path not in slow,
+            item.path.parent.name != "scenarios",
+            item.path in sharing[1:],
+            item.path not in sharing,
+        )
+    )
 
 
 @pytest.fixture(autouse=True)

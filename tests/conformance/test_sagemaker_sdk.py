@@ -22,7 +22,7 @@ resources = pytest.importorskip(
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
-SECONDS = {"poll": 1, "timeout": 90}
+SECONDS = {"poll": 1, "timeout": 300}
 
 
 @pytest.fixture(scope="module")

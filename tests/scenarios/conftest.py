@@ -11,6 +11,16 @@ import pytest
 from filelock import FileLock
 from typed import Terminal
 
+SECONDS = 1800
+"""For a whole story, the wait for another worker's pack included, on a machine that is busy with other things. Each
+command within has its own bound (`typed.SECONDS`)."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SECONDS))
+
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:

@@ -99,7 +99,7 @@ def test_an_interrupted_up_says_that_it_is_safe(project: Terminal) -> None:
         assert process.stderr is not None
         next(line for line in process.stderr if "Preparing data" in line)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 130

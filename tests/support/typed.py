@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 900
+"""The most that one command may take, on a machine that is busy with other things."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Terminal:
         """Run `ecomdeploy <arguments>`; with `expect` its exit code must be that."""
         done = subprocess.run(
             [self.python, "-m", "cli.app", *arguments],
-            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=900,
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=SECONDS,
         )  # fmt: skip
         typed = Typed(done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in typed.err, typed.err
@@ -76,13 +78,18 @@ class Terminal:
         )  # fmt: skip
         said = ""
         assert process.stderr is not None
+        bound = threading.Timer(SECONDS, process.terminate)  # ends with a code that no caller expects
+        bound.daemon = True
+        bound.start()
         for line in process.stderr:
             said += line
             if when(said):
                 process.send_signal(signal.SIGKILL)
                 break
         process.stderr.close()
-        return process.wait()
+        code = process.wait()
+        bound.cancel()
+        return code
 
     def into(self, name: str) -> Terminal:
         return Terminal(self.folder / name, self.home, self.python)

@@ -95,7 +95,7 @@ class Aws:
         self("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=configuration)
         self.settled(name)
 
-    def settled(self, name: str, seconds: float = 20) -> dict[str, Any]:
+    def settled(self, name: str, seconds: float = 120) -> dict[str, Any]:
         """The endpoint once it no longer changes."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
