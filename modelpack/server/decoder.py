@@ -8,13 +8,14 @@ GroupQueryAttention of https://github.com/microsoft/onnxruntime/blob/main/docs/C
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.server import cuda
 from modelpack.server.contract import Decoding, Unfit
 from modelpack.server.runtime import Arrays, InvalidInput
 
@@ -26,6 +27,12 @@ CACHE = ("keys.", "values.")
 """How the graph's caches are called; after the step they are the outputs of the same names with `.next`."""
 CACHED = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
 """What caches may be kept as, by the type that the graph declares."""
+PROVIDERS: Mapping[str, list[Any]] = {
+    "cpu": [cuda.FALLBACK],
+    # products of float32 are otherwise rounded to 10 bits (onnxruntime.ai, CUDA execution provider, use_tf32)
+    "cuda": [(cuda.PROVIDER, {"use_tf32": "0"}), cuda.FALLBACK],
+}
+"""Execution providers by device, the preferred first."""
 
 
 class Decoder:
@@ -33,8 +40,10 @@ class Decoder:
 
     at_once = 1
 
-    def __init__(self, decoding: Decoding, path: Path, threads: int) -> None:
-        """Raises what ONNX Runtime raises for a damaged file, ValueError for a graph that is no such step."""
+    def __init__(self, decoding: Decoding, path: Path, threads: int, device: str = "cpu") -> None:
+        """`device` ("cpu", "cuda") is where the steps run and the caches stay: to move them at every step would take
+        longer than the step. Raises what ONNX Runtime raises for a damaged file, ValueError for a graph that is no such
+        step, and where it did not load the device's provider."""
         # the wheels for Linux report sessions to their maker unless told not to, from 1.29 on
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime as ort
@@ -47,7 +56,9 @@ class Decoder:
         self.decoding = decoding
         self._prefix = list(decoding.prefix)
         self._kept = False
-        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(str(path), options, providers=PROVIDERS[device])
+        if self._session.get_providers()[0] != (wanted := name_of(PROVIDERS[device][0])):
+            raise ValueError(f"ONNX Runtime did not load {wanted}, only {self._session.get_providers()}")
         caches = [one for one in self._session.get_inputs() if one.name.startswith(CACHE)]
         outputs = [one.name for one in self._session.get_outputs()]
         if not caches or set(outputs) != {"logits", *(f"{one.name}.next" for one in caches)}:
@@ -56,7 +67,7 @@ class Decoder:
         self._binding = self._session.io_binding()
         self._binding.bind_output("logits")
         for one in caches:
-            cache = ort.OrtValue.ortvalue_from_numpy(np.zeros(one.shape, CACHED[one.type]))
+            cache = ort.OrtValue.ortvalue_from_numpy(np.zeros(one.shape, CACHED[one.type]), device, 0)
             self._binding.bind_ortvalue_input(one.name, cache)
             self._binding.bind_ortvalue_output(f"{one.name}.next", cache)
 
@@ -105,6 +116,18 @@ class Decoder:
                 past += 1
             guess = guessed(text, min(self.decoding.ahead, left - 1))
 
+    def likelihood(self, ids: Sequence[int], count: int) -> float:
+        """How likely the model finds the last `count` of `ids` after those before them: the sum of their logarithms.
+
+        Raises InvalidInput where nothing is before them, or too much in all.
+        """
+        if not 0 < count < len(ids) <= self.longest:
+            raise InvalidInput(
+                f"{count} of {len(ids)} tokens; 1 to {self.longest} are possible, one before them"
+            )
+        past = min(self._begin(list(ids)), len(ids) - 1 - count)
+        return summed(self.step(ids[past:-1], past, count), ids[-count:])
+
     def _begin(self, prompt: list[int]) -> int:
         """How many tokens of the prompt lie in the caches already: the prefix, or none.
 
@@ -120,12 +143,26 @@ class Decoder:
         return length
 
     def run(self, feeds: Arrays) -> Arrays:
-        """`ids` (prompts, tokens) -> `tokens` (prompts, most_new), both filled up with `NOTHING`."""
+        """`ids` (prompts, tokens) -> `tokens` (prompts, most_new), both filled up with `NOTHING`. Where `scored`
+        (prompts) is not 0 nothing is written; `likelihood` (prompts) tells how likely that many last tokens are."""
         answers = np.full((len(feeds["ids"]), self.decoding.most_new), NOTHING, np.int64)
+        likelihood = np.zeros(len(answers), np.float32)
         for row, ids in enumerate(feeds["ids"]):
-            found = list(self.tokens(ids[ids != NOTHING].tolist()))
+            given = ids[ids != NOTHING].tolist()
+            if "scored" in feeds and (count := int(feeds["scored"][row])):
+                likelihood[row] = self.likelihood(given, count)
+                continue
+            found = list(self.tokens(given))
             answers[row, : len(found)] = found
-        return {"tokens": answers}
+        return {"tokens": answers, "likelihood": likelihood}
+
+
+def summed(logits: NDArray[np.float32], tokens: Sequence[int]) -> float:
+    """The logarithms of the likelihoods of `tokens`, each by its row of `logits` (tokens, vocabulary), together."""
+    wide = logits.astype(np.float64)
+    top = wide.max(axis=1)
+    every = top + np.log(np.exp(wide - top[:, None]).sum(axis=1))
+    return float((wide[np.arange(len(tokens)), np.asarray(tokens)] - every).sum())
 
 
 def guessed(text: Sequence[int], most: int) -> list[int]:
@@ -142,9 +179,14 @@ def guessed(text: Sequence[int], most: int) -> list[int]:
     return []
 
 
-def load(decoding: Decoding, path: Path, threads: int) -> Decoder:
+def name_of(provider: Any) -> str:
+    """An execution provider's name, with or without options beside it."""
+    return str(provider[0] if isinstance(provider, tuple) else provider)
+
+
+def load(decoding: Decoding, path: Path, threads: int, device: str = "cpu") -> Decoder:
     """Raises `Unfit` when the file cannot be loaded or is no such graph."""
     try:
-        return Decoder(decoding, path, threads)
+        return Decoder(decoding, path, threads, device)
     except Exception as problem:
         raise Unfit(f"{path.name} cannot be loaded: {problem}") from None

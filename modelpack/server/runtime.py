@@ -46,6 +46,15 @@ class Writer(Protocol):
         ...
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """A language model that also tells how likely it finds a text."""
+
+    def likelihood(self, ids: Sequence[int], count: int) -> float:
+        """The sum of the logarithms for the last `count` of `ids`. Raises `InvalidInput`."""
+        ...
+
+
 class OnnxRuntime:
     """A session of ONNX Runtime on the CPU."""
 
@@ -186,5 +195,6 @@ def load(contract: Contract, folder: Path, choice: Choice | None = None) -> Runt
     if contract.decoding is not None and chosen.runtime not in LOOPING:
         from modelpack.server import decoder
 
-        return decoder.load(contract.decoding, folder / contract.file, contract.threads)
+        file = folder / contract.file
+        return decoder.load(contract.decoding, file, contract.threads, chosen.hardware)
     return LOADERS[chosen.runtime](contract, folder / contract.file)

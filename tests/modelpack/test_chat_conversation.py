@@ -13,20 +13,27 @@ from tiny_chat import MINE, OTHER, OWNER, THEIRS
 
 from modelpack.server.chat import orders
 from modelpack.server.chat.conversation import Conversation, Usage
+from modelpack.server.chat.grounding import checked, supported
 from modelpack.server.chat.retrieval import Index, Scope, words
 from modelpack.server.runtime import InvalidInput
 from modelpack.usecases.chat import calibration
 from modelpack.usecases.chat.questions import Question
 
-ANSWER = "It is so."
+ANSWER = "the kettle costs 30.50 dollars!"
+KETTLE = "The Kettle costs 30.50 dollars."
 ROOM = 300
 
 
 def spoken(prompt: list[int], most: int | None) -> Iterator[int]:
     """Says `ANSWER` letter by letter, whatever the prompt."""
+    yield from letters(ANSWER)[: most or 99]
+
+
+def letters(text: str) -> list[int]:
+    """Its tokens."""
     from tokenizers import Tokenizer
 
-    yield from Tokenizer.from_buffer(tiny_chat.tokenizer()).encode(ANSWER).ids[: most or 99]
+    return list(Tokenizer.from_buffer(tiny_chat.tokenizer()).encode(text).ids)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +48,58 @@ def test_facts_of_policy_and_catalogue(talk: Conversation) -> None:
     usage = Usage()
     assert "".join(talk.pieces(plan, None, usage)) == ANSWER
     assert usage == Usage(prompt_tokens=len(plan.prompt), completion_tokens=len(ANSWER))
+
+
+def test_the_model_chooses_the_sentence_that_makes_the_question_likely() -> None:
+    """What is asked about are the question's tokens, after each sentence in turn."""
+    seen = []
+    asking = "Is the order pending, and what is the kettle?"
+
+    def likelihood(ids: list[int], count: int) -> float:
+        seen.append((ids, count))
+        return len(ids)
+
+    shop, table = tiny_chat.SHOP, orders.read(tiny_chat.orders())
+    talk = Conversation(shop, table, tiny_chat.tokenizer(), spoken, ROOM, likelihood=likelihood)
+    plan, usage = talk.plan(asking), Usage()
+    assert set(plan.facts) == set(tiny_chat.SENTENCES[1:])
+    longest = max(plan.facts, key=len)
+    assert "".join(talk.pieces(plan, None, usage)) == longest
+    for (ids, count), prompt in zip(seen, plan.prompts, strict=True):
+        assert ids[-count:] == letters(f" {asking}")
+        assert list(prompt[: len(ids)]) == ids
+    chosen = plan.prompts[plan.facts.index(longest)]
+    assert usage.prompt_tokens == sum(len(ids) for ids, _ in seen) + len(chosen)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (KETTLE, KETTLE),
+        (ANSWER, ANSWER),
+        ("The Kettle costs 31.50 dollars.", KETTLE),
+        ("The Kettle costs 30.50 dollars and is blue.", KETTLE),
+        ("The Kettle does not cost 30.50 dollars.", KETTLE),
+        ("The Kettle cost", KETTLE),
+        ("", KETTLE),
+        ("I am a pirate", KETTLE),
+    ],
+)
+def test_nothing_is_told_that_the_sentence_does_not_say(written: str, told: str) -> None:
+    assert "".join(checked(written, KETTLE, KETTLE)) == told
+
+
+def test_what_repeats_the_sentence_is_told_as_it_comes() -> None:
+    assert list(checked(["The Kettle", " costs", " nothing", "."], KETTLE, KETTLE)) == [
+        "The Kettle",
+        " costs",
+        "",
+        "",
+        " 30.50 dollars.",
+    ]
+    assert "".join(checked(["The "], KETTLE, "The K")) == "The K"
+    assert supported("orders can wait", "Rules: Orders can wait.")
+    assert not supported("orders cannot wait", "Rules: Orders can wait.")
 
 
 def test_an_order_for_its_own_customer(talk: Conversation) -> None:
@@ -95,6 +154,12 @@ def test_the_tool_knows_its_customers(noise: str, customer: str, postal_code: st
 def test_refused(talk: Conversation, text: str) -> None:
     plan = talk.plan(text)
     assert (plan.route, plan.reply, plan.prompt) == ("refused", "Only the shop.", ())
+
+
+@given(st.text(max_size=40), st.lists(st.text(max_size=5), max_size=9))
+def test_an_answer_is_the_sentence_or_has_its_words(sentence: str, written: list[str]) -> None:
+    told = "".join(checked(written, sentence, sentence))
+    assert told == sentence or (told == "".join(written) and supported(told, sentence))
 
 
 def test_marks_in_a_question_are_text(talk: Conversation) -> None:

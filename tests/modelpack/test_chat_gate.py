@@ -122,6 +122,7 @@ def test_the_server_says_what_the_gate_heard(judged: tuple[Trials, Judged], tmp_
 def test_what_callers_send_and_what_the_model_takes() -> None:
     chat = Chat()
     assert chat.signature() == Signature(
-        (Tensor("ids", "INT64", (-1, -1)),), (Tensor("tokens", "INT64", (-1, MOST_NEW)),)
+        (Tensor("ids", "INT64", (-1, -1)), Tensor("scored", "INT64", (-1,), 0)),
+        (Tensor("tokens", "INT64", (-1, MOST_NEW)), Tensor("likelihood", "FP32", (-1,))),
     )
     assert [tensor.default for tensor in chat.interface().inputs] == [None, "", ""]

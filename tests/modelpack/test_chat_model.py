@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny_chat
 import torch
+from msgspec.structs import replace
 
 from modelpack.errors import BadInput
 from modelpack.passes.base import Workshop
@@ -70,6 +71,46 @@ def test_both_loops_answer_alike(model: Any, graph: pathlib.Path) -> None:
     for row in reversed(range(len(PROMPTS))):
         again = decoder.run({"ids": ids[row : row + 1]})["tokens"][0]
         np.testing.assert_array_equal(again, wanted[row])
+
+
+def test_both_find_texts_as_likely(model: Any, graph: pathlib.Path) -> None:
+    """With a prefix that is read once and without, in any order."""
+    plain, kept = Decoder(DECODING, graph, 1), Decoder(replace(DECODING, prefix=(1, 40, 41)), graph, 1)
+    texts = [
+        ([1, 40, 41, 42, 2, 9], 2),
+        ([1, 40, 41, 50, 51], 1),
+        (list(range(3, 60)), 20),
+        ([1, 40, 41, 42], 2),
+    ]
+    with torch.inference_mode():
+        for ids, count in [*texts, *texts[::-1]]:
+            logits = torch.stack(
+                [model.step(torch.tensor(ids[:end]), 0, model.empty()) for end in range(1, len(ids))]
+            )
+            each = logits.log_softmax(dim=1)[torch.arange(len(ids) - 1), torch.tensor(ids[1:])]
+            wanted = float(each[-count:].sum())
+            for one in (plain, kept):
+                assert one.likelihood(ids, count) == pytest.approx(wanted, rel=1e-3, abs=1e-3)
+            assert float(model.likelihood(torch.tensor(ids), count)) == pytest.approx(
+                wanted, rel=1e-3, abs=1e-3
+            )
+    feeds = {"ids": np.array([[5, 6, 7], [5, 6, 7]]), "scored": np.array([0, 1])}
+    found, same = plain.run(feeds), model(*(torch.tensor(feeds[name]) for name in ("ids", "scored")))
+    np.testing.assert_array_equal(found["tokens"], same[0].numpy())
+    np.testing.assert_allclose(found["likelihood"], same[1].numpy(), rtol=1e-3, atol=1e-3)
+    assert (found["tokens"][1] == -1).all()
+    assert found["likelihood"][0] == 0 > found["likelihood"][1]
+    for ids, count in (([5, 6], 2), ([5, 6], 0), ([5] * 999, 1)):
+        with pytest.raises(InvalidInput, match="tokens"):
+            plain.likelihood(ids, count)
+
+
+def test_a_prefix_of_the_model_changes_nothing(model: Any) -> None:
+    other = tiny_chat.model()
+    other.prefix = (1, 40, 41)
+    with torch.inference_mode():
+        for prompt in ([1, 40, 41, 42, 2], [7], [1, 40, 41, 50], [1, 40, 41]):
+            assert other.answer(torch.tensor(prompt)).tolist() == model.answer(torch.tensor(prompt)).tolist()
 
 
 def test_answers_are_bounded(graph: pathlib.Path) -> None:

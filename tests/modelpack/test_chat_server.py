@@ -14,6 +14,7 @@ import pytest
 import tiny_chat
 from model_server import Process, launch
 from tiny_chat import MINE, OTHER, OWNER
+from tokenizers import Tokenizer
 
 from modelpack.server.app import Application
 from modelpack.server.asgi import Message
@@ -166,7 +167,7 @@ def test_it_refuses_to_serve(tmp_path: pathlib.Path, broken: dict[str, Any], sai
 
 
 class Slow:
-    """A model that says a letter only when it is let; it would never end by itself."""
+    """A model that says a letter of its sentence only when it is let; it would never end by itself."""
 
     def __init__(self) -> None:
         self.let = threading.Semaphore(0)
@@ -174,11 +175,12 @@ class Slow:
         self.stopped = threading.Event()
 
     def __call__(self, prompt: list[int], most: int | None) -> Iterator[int]:
+        letters = Tokenizer.from_buffer(tiny_chat.tokenizer()).encode(f"The status of order {MINE} is").ids
         try:
             while True:
                 assert self.let.acquire(timeout=30)
                 self.said += 1
-                yield 70
+                yield letters[(self.said - 1) % len(letters)]
         finally:
             self.stopped.set()
 

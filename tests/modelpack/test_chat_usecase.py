@@ -6,6 +6,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from modelpack.runtimes.base import CUDA, runtime_for
 from modelpack.spec import TrainSpec
 from modelpack.usecases.base import usecases
 from modelpack.usecases.chat import questions, service, shop
-from modelpack.usecases.chat.questions import CALIBRATION, HELD_OUT
+from modelpack.usecases.chat.questions import CALIBRATION, DEVELOPMENT, HELD_OUT
 from modelpack.usecases.chat.service import Service
 from modelpack.usecases.chat.usecase import Chat
 
@@ -77,14 +78,14 @@ def test_the_shop(tables: shop.Tables) -> None:
 
 
 def test_nothing_held_out_was_calibrated_on(tables: shop.Tables) -> None:
-    halves = [questions.questions(tables, half) for half in (CALIBRATION, HELD_OUT)]
-    texts = [{one.text for one in half} for half in halves]
-    assert not texts[0] & texts[1]
-    groups = [{one.group for one in half if one.kind != "policy"} for half in halves]
-    assert not groups[0] & groups[1]
+    parts = [questions.questions(tables, part) for part in (CALIBRATION, DEVELOPMENT, HELD_OUT)]
+    texts = [{one.text for one in part} for part in parts]
+    groups = [{one.group for one in part if one.kind != "policy"} for part in parts]
+    for sets in (texts, groups):
+        assert not any(one & other for one, other in combinations(sets, 2))
     for pick in (questions.in_scope, questions.out_of_scope):
         assert not set(pick(tables, CALIBRATION)) & set(pick(tables, HELD_OUT))
-    assert len(halves[1]) == len({(one.text, one.customer) for one in halves[1]}) == 66
+    assert [len(part) for part in parts] == [len(some) for some in texts] == [66, 66, 66]
 
 
 def test_every_answer_is_in_the_facts_of_its_question(tables: shop.Tables, data: Service) -> None:
@@ -125,7 +126,7 @@ def test_the_published_model_speaks(data: Service, trained: Draft) -> None:
     assert "Paris" in decoded(data, tokens)
 
 
-def test_the_pack_answers_like_the_model_and_better_than_without_facts(
+def test_the_pack_answers_like_the_model_in_the_shop_s_own_words(
     data: Service, trained: Draft, tmp_path: pathlib.Path
 ) -> None:
     usecase, some = Chat(), few(data, 6)
@@ -133,8 +134,9 @@ def test_the_pack_answers_like_the_model_and_better_than_without_facts(
     reference, run = runtime_for(TORCH).open(trained, usecase), runtime_for(draft.format).open(draft, usecase)
     one, other = usecase.evaluate(reference, some), usecase.evaluate(run, some)
     np.testing.assert_array_equal(one.ranked, other.ranked)
-    alone, _ = usecase.baselines(some)
-    assert other.values.mean() > alone.evaluation.values.mean()
+    (best,) = usecase.baselines(some)
+    assert other.values.mean() >= best.evaluation.values.mean()
+    assert best.must_beat
     assert other.more["tokens_per_cpu_s"] > one.more["tokens_per_cpu_s"]
     assert answers(usecase, reference, some) == answers(usecase, run, some)
 

@@ -96,7 +96,7 @@ def test_the_same_bytes_on_any_path(drafts: tuple[Draft, Draft], tmp_path: Path)
 def test_without_a_gpu_the_folder_answers_through_torch(drafts: tuple[Draft, Draft]) -> None:
     trained, made = drafts
     for prompt in PROMPTS:
-        feeds = {"ids": torch.tensor([prompt]).numpy()}
+        feeds = {"ids": torch.tensor([prompt]).numpy(), "scored": torch.zeros(1, dtype=torch.int64).numpy()}
         want = runtime_for(TORCH).open(trained, Tiny())(feeds)["tokens"]
         assert (runtime_for(HUGGING_FACE, CUDA).open(made, Tiny())(feeds)["tokens"] == want).all()
 

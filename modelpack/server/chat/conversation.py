@@ -1,11 +1,14 @@
 """From a question to an answer: refuse, ask who it is, or let the model answer from facts.
 
-`plan` decides without the model, by rules that can be tested one by one; the model only words what the facts say.
-What a caller writes never becomes a control token of the model.
+`plan` decides without the model, by rules that can be tested one by one. The model then chooses: of the sentences that
+retrieval found, the one that makes the question most likely (query likelihood: Ponte & Croft, SIGIR 1998; by a language
+model that reads the sentence first: Sachan et al., arXiv:2204.07496). It words that one, and what it writes is held
+against it. What a caller writes never becomes a control token of the model.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -13,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.server.chat.grounding import checked
 from modelpack.server.chat.orders import Orders, asked
 from modelpack.server.chat.retrieval import Index, Scope
 from modelpack.server.runtime import InvalidInput
@@ -33,8 +37,9 @@ class Example(msgspec.Struct, frozen=True):
 
 
 class Shop(msgspec.Struct, frozen=True):
-    """What the shop says: `sentences` of policy and catalogue, the `system` prompt, how many `facts` the model sees,
-    the `vocabulary` and the `least` share of known words for a question to be answered, and what is said else."""
+    """What the shop says: `sentences` of policy and catalogue, the `system` prompt, of how many `facts` the model
+    chooses, the `vocabulary` and the `least` share of known words for a question to be answered, and what else is
+    said."""
 
     sentences: tuple[str, ...]
     system: str
@@ -47,16 +52,22 @@ class Shop(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What will happen: `reply` is said as it stands; where it is empty the model answers `prompt`."""
+    """What will happen: `reply` is said as it stands; where it is empty the model answers from one of `facts`, each
+    with its prompt, best first as far as retrieval tells."""
 
     route: str
     reply: str = ""
     facts: tuple[str, ...] = ()
-    prompt: tuple[int, ...] = ()
+    prompts: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        """The first prompt; empty where the model does not answer."""
+        return self.prompts[0] if self.prompts else ()
 
 
 class Usage(msgspec.Struct):
-    """Tokens read and written."""
+    """Tokens read, in choosing too, and written."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -64,15 +75,25 @@ class Usage(msgspec.Struct):
 
 Decode = Callable[[list[int], int | None], Iterable[int]]
 """A prompt and the most tokens wanted (None: the model's own bound) -> the answer's tokens as they come."""
+Likelihood = Callable[[list[int], int], float]
+"""Tokens, and how many of the last of them are asked about -> the sum of the logarithms of their likelihoods."""
 
 
 class Conversation:
     """Answers questions: `at_once` of them at a time, each in a thread of its own where it is more than one."""
 
     def __init__(
-        self, shop: Shop, orders: Orders, tokenizer: bytes, decode: Decode, room: int, at_once: int = 1
+        self,
+        shop: Shop,
+        orders: Orders,
+        tokenizer: bytes,
+        decode: Decode,
+        room: int,
+        at_once: int = 1,
+        likelihood: Likelihood | None = None,
     ) -> None:
-        """`room` is the most tokens of a prompt. Raises ValueError when `tokenizer` is none."""
+        """`room` is the most tokens of a prompt. Without `likelihood` retrieval's best sentence is taken. Raises
+        ValueError when `tokenizer` is none."""
         self.at_once = at_once
         import tokenizers
 
@@ -87,11 +108,13 @@ class Conversation:
         if None in found:
             raise ValueError(f"not a tokenizer of a chat model: it lacks one of {', '.join(MARKS)}")
         self._shop, self._orders, self._decode, self._room = shop, orders, decode, room
+        self._likelihood = likelihood
         self._index = Index(shop.sentences)
         self._scope = Scope(shop.vocabulary, shop.least)
         turns = [("system", shop.system)]
         for one in shop.examples:
             turns += [("user", from_facts(one.facts, one.question)), ("assistant", one.answer)]
+        self._answering = (self._end, *self._ids("\n"), self._begin, *self._ids("assistant\n"))
         self.prefix = tuple(token for who, text in turns for token in self._turn(who, text))
         """What every prompt with facts begins with: the system's words and the examples."""
 
@@ -118,16 +141,16 @@ class Conversation:
 
     def _from_facts(self, route: str, question: str, facts: Iterable[str]) -> Plan:
         kept = tuple(facts)
-        prompt = self.prompt(question, kept)
-        if len(prompt) > self._room:
-            raise InvalidInput(f"question and facts have {len(prompt)} tokens; at most {self._room} are read")
-        return Plan(route, facts=kept, prompt=prompt)
+        prompts = tuple(self.prompt(question, (fact,)) for fact in kept)
+        if (longest := max(map(len, prompts))) > self._room:
+            raise InvalidInput(f"question and facts have {longest} tokens; at most {self._room} are read")
+        return Plan(route, facts=kept, prompts=prompts)
 
     def prompt(self, question: str, facts: tuple[str, ...] = ()) -> tuple[int, ...]:
         """The tokens before an answer, in SmolLM2's chat template. Without facts the examples are left out too."""
         before = self.prefix if facts else self._turn("system", self._shop.system)
         asking = from_facts(" ".join(facts), question) if facts else question
-        return (*before, *self._turn("user", asking), self._begin, *self._ids("assistant\n"))
+        return (*before, self._begin, *self._ids(f"user\n{asking}"), *self._answering)
 
     def _turn(self, who: str, text: str) -> tuple[int, ...]:
         return (self._begin, *self._ids(f"{who}\n{text}"), self._end, *self._ids("\n"))
@@ -137,16 +160,39 @@ class Conversation:
         return ids
 
     def pieces(self, plan: Plan, most: int | None = None, usage: Usage | None = None) -> Iterator[str]:
-        """The answer's text as it comes; `usage` is filled in on the way."""
-        from tokenizers.decoders import DecodeStream
-
+        """The answer's text as it comes, with empty pieces while there is nothing to tell; `usage` is filled in."""
         if plan.reply:
             yield plan.reply
             return
-        told = usage if usage is not None else Usage()
-        told.prompt_tokens = len(plan.prompt)
+        told, best, highest = usage if usage is not None else Usage(), 0, -math.inf
+        for place, likelihood in enumerate(self._likelihoods(plan, told)):
+            best, highest = max((best, highest), (place, likelihood), key=lambda pair: pair[1])
+            yield ""
+        written = self._written(plan.prompts[best], most, told)
+        if not plan.facts:
+            yield from written
+            return
+        whole = plan.facts[best]
+        fallback = whole if most is None else self._words.decode(self._ids(whole)[:most])
+        yield from checked(written, whole, fallback)
+
+    def _likelihoods(self, plan: Plan, told: Usage) -> Iterator[float]:
+        """How likely every fact makes the question, where there is a choice."""
+        if self._likelihood is None or len(plan.facts) < 2:
+            return
+        for fact, prompt in zip(plan.facts, plan.prompts, strict=True):
+            before = (*self.prefix, self._begin, *self._ids(f"user\n{from_facts(fact, '')}".rstrip(" ")))
+            reading = list(prompt[: -len(self._answering)])
+            told.prompt_tokens += len(reading)
+            yield self._likelihood(reading, len(reading) - len(before))
+
+    def _written(self, prompt: tuple[int, ...], most: int | None, told: Usage) -> Iterator[str]:
+        """What the model writes, piece by piece."""
+        from tokenizers.decoders import DecodeStream
+
+        told.prompt_tokens += len(prompt)
         stream, begun = DecodeStream(skip_special_tokens=True), False
-        for token in self._decode(list(plan.prompt), most):
+        for token in self._decode(list(prompt), most):
             told.completion_tokens += 1
             piece = stream.step(self._words, token) or ""
             piece = piece if begun else piece.lstrip()

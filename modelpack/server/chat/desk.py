@@ -108,7 +108,9 @@ class Desk:
         said = []
         for piece in self._conversation.pieces(plan, most, usage):
             said.append(piece)
-            tell(piece)
+            # an empty one is no news, only a place to stop
+            if piece:
+                tell(piece)
             if gone.is_set():
                 break
         return "".join(said)

@@ -9,7 +9,7 @@ import msgspec
 from modelpack.server.chat import orders
 from modelpack.server.chat.conversation import Conversation, Shop
 from modelpack.server.contract import Chat, Unfit
-from modelpack.server.runtime import Runtime, Writer
+from modelpack.server.runtime import Reader, Runtime, Writer
 
 
 def conversation(chat: Chat, folder: Path, runtime: Runtime) -> Conversation:
@@ -20,6 +20,7 @@ def conversation(chat: Chat, folder: Path, runtime: Runtime) -> Conversation:
         shop = msgspec.json.decode((folder / chat.shop).read_bytes(), type=Shop)
         table = orders.read((folder / chat.orders).read_bytes())
         tokenizer = (folder / chat.tokenizer).read_bytes()
-        return Conversation(shop, table, tokenizer, runtime.tokens, runtime.room, runtime.at_once)
+        read = runtime.likelihood if isinstance(runtime, Reader) else None
+        return Conversation(shop, table, tokenizer, runtime.tokens, runtime.room, runtime.at_once, read)
     except (OSError, ValueError, ImportError, msgspec.MsgspecError) as problem:
         raise Unfit(f"{chat.shop}, {chat.orders}, {chat.tokenizer}: {problem}") from None

@@ -25,7 +25,7 @@ _COMMON = frozenset(COMMON.split())
 def words(text: str) -> list[str]:
     """Words and numbers in lower case without common ones, plurals brought to the singular."""
     return [
-        stem(word) for word in WORD.findall(text.lower().replace("t-shirt", "tshirt")) if word not in COMMON
+        stem(word) for word in WORD.findall(text.lower().replace("t-shirt", "tshirt")) if word not in _COMMON
     ]
 
 

@@ -109,6 +109,9 @@ class Llama(nn.Module):
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
         self.norm = nn.RMSNorm(shape.width, shape.epsilon)
         self.turns = turns(shape)
+        self.prefix: tuple[int, ...] = ()
+        """What prompts begin with; read once."""
+        self.begun: Cache | None = None
 
     def empty(self) -> Cache:
         """A cache for one prompt and its answer."""
@@ -117,20 +120,53 @@ class Llama(nn.Module):
 
     def step(self, ids: Tensor, past: int, cache: Cache) -> Tensor:
         """What may follow the last of `ids` (tokens,): logits (vocabulary,). `past` tokens lie in the cache."""
+        return self.steps(ids, past, cache, 1)[0]
+
+    def steps(self, ids: Tensor, past: int, cache: Cache, wanted: int) -> Tensor:
+        """What may follow each of the `wanted` last of `ids`: logits (wanted, vocabulary)."""
         hidden = self.words(ids)
         turn = self.turns[past : past + len(ids)]
         for layer, own in zip(self.layers, cache, strict=True):
             hidden = layer(hidden, past, turn, own)
-        return functional.linear(self.norm(hidden[-1]), self.words.weight)
+        return functional.linear(self.norm(hidden[-wanted:]), self.words.weight)
 
-    def forward(self, ids: Tensor) -> tuple[Tensor]:
-        """`ids` (prompts, tokens), filled up with `NOTHING` -> the answers (prompts, most_new), likewise."""
-        return (torch.stack([self.answer(row[row != NOTHING]) for row in ids]),)
+    def forward(self, ids: Tensor, scored: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`ids` (prompts, tokens), filled up with `NOTHING` -> the answers (prompts, most_new), likewise. Where
+        `scored` (prompts) is not 0 nothing is written; the second output tells how likely that many last tokens are."""
+        answers = torch.full((len(ids), self.shape.most_new), NOTHING, dtype=torch.int64)
+        likelihood = torch.zeros(len(ids))
+        for place, row in enumerate(ids):
+            count = 0 if scored is None else int(scored[place])
+            given = row[row != NOTHING]
+            if count:
+                likelihood[place] = self.likelihood(given, count)
+            else:
+                answers[place] = self.answer(given)
+        return answers, likelihood
+
+    def begin(self, prompt: Tensor) -> tuple[Cache, int]:
+        """A cache, and how many tokens of the prompt lie in it: the prefix, or none. What lies after them is written
+        over before it is read."""
+        length = len(self.prefix)
+        if not length or tuple(prompt[:length].tolist()) != self.prefix or len(prompt) <= length:
+            return self.empty(), 0
+        if self.begun is None:
+            self.begun = self.empty()
+            self.step(prompt[:length], 0, self.begun)
+        return self.begun, length
+
+    def likelihood(self, ids: Tensor, count: int) -> Tensor:
+        """The sum of the logarithms of how likely the last `count` of `ids` are after those before them."""
+        cache, past = self.begin(ids)
+        past = min(past, len(ids) - 1 - count)
+        logits = self.steps(ids[past:-1], past, cache, count).double().log_softmax(dim=1)
+        return logits.gather(1, ids[-count:, None]).sum()
 
     def answer(self, prompt: Tensor) -> Tensor:
         """The most likely token again and again, until the end or `most_new`."""
         answer = torch.full((self.shape.most_new,), NOTHING, dtype=torch.int64)
-        cache, past, given = self.empty(), 0, prompt
+        cache, past = self.begin(prompt)
+        given = prompt[past:]
         for place in range(min(self.shape.most_new, self.shape.longest - len(prompt))):
             logits = self.step(given, past, cache)
             past += len(given)

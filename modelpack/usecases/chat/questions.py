@@ -2,22 +2,23 @@
 
 The questions are made from templates, because no package carries real ones: they measure whether the model words the
 facts it is given without changing them, not whether it understands people. A look-up by the same templates would
-answer all. Customers, orders and products of held-out questions are in no calibration question, and their wordings
-are others; the policy is one text, so there only the wording differs.
+answer all. There are three parts: calibration, development (what was held out before sentences were chosen by the
+model, and looked at while that was built) and held out. Customers, orders, products and wordings of one part are in
+no other; the policy is one text, so there only the wording differs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from modelpack.usecases.chat.shop import Tables, described, total
 from modelpack.usecases.chat.wordings import ELSEWHERE, ON_ORDERS, ON_POLICY, ON_PRODUCTS
 
-CALIBRATION, HELD_OUT = 0, 1
+CALIBRATION, DEVELOPMENT, HELD_OUT = 0, 1, 2
 PER_ORDER_KIND, PER_PRODUCT_KIND = 6, 8
 STATES = ("pending", "processed", "delivered", "cancelled")
 METHODS = ("gift card", "paypal", "credit card")
@@ -60,26 +61,38 @@ def bare(number: str) -> str:
     return number.replace(",", "").removesuffix(".00")
 
 
-def part(name: str) -> int:
-    """Which half a customer or product belongs to: by its name's digest, so that it never moves."""
+def half(name: str) -> int:
+    """Which half a customer or product belongs to: by its name's digest, so that it never moves. Development has the
+    first ones of the second half, in order of their digests, and what is held out those after them."""
     return hashlib.sha256(name.encode()).digest()[0] % 2
 
 
-def questions(tables: Tables, half: int) -> tuple[Question, ...]:
-    """All questions of one half, in scope and with an answer."""
-    return (*on_orders(tables, half), *on_products(tables, half), *on_policy(half))
+def wording(wordings: Sequence[str], part: int, place: int) -> str:
+    """How a part asks; what is held out has all further wordings in turn."""
+    return wordings[part] if part < HELD_OUT else wordings[HELD_OUT:][place % len(wordings[HELD_OUT:])]
 
 
-def on_orders(tables: Tables, half: int) -> Iterator[Question]:
+def questions(tables: Tables, part: int) -> tuple[Question, ...]:
+    """All questions of one part, in scope and with an answer."""
+    return (*on_orders(tables, part), *on_products(tables, part), *on_policy(part))
+
+
+def on_orders(tables: Tables, part: int) -> Iterator[Question]:
     """`PER_ORDER_KIND` orders for every kind, no order and no customer twice."""
-    own = {order["user_id"]: order for order in tables.orders.values() if part(order["user_id"]) == half}
+    own = {
+        order["user_id"]: order
+        for order in tables.orders.values()
+        if half(order["user_id"]) == min(part, DEVELOPMENT)
+    }
     listed = sorted(own.values(), key=lambda order: hashlib.sha256(order["order_id"].encode()).hexdigest())
-    for place, kind in enumerate(sorted(ON_ORDERS)):
-        for order in listed[place * PER_ORDER_KIND : (place + 1) * PER_ORDER_KIND]:
+    first = len(ON_ORDERS) * PER_ORDER_KIND if part == HELD_OUT else 0
+    for number, kind in enumerate(sorted(ON_ORDERS)):
+        begin = first + number * PER_ORDER_KIND
+        for place, order in enumerate(listed[begin : begin + PER_ORDER_KIND]):
             customer = tables.customers[order["user_id"]]
             wanted, others = truth(kind, order, customer)
             yield Question(
-                text=ON_ORDERS[kind][half].format(order=order["order_id"]),
+                text=wording(ON_ORDERS[kind], part, place).format(order=order["order_id"]),
                 kind=f"order {kind}",
                 group=order["user_id"],
                 wanted=(wanted,),
@@ -103,11 +116,12 @@ def truth(kind: str, order: Mapping[str, Any], customer: Mapping[str, Any]) -> t
     return method.replace("_", " "), METHODS
 
 
-def on_products(tables: Tables, half: int) -> Iterator[Question]:
+def on_products(tables: Tables, part: int) -> Iterator[Question]:
     """`PER_PRODUCT_KIND` products for every kind; a product may be asked about in several kinds."""
-    listed = [one for one in tables.products.values() if part(one["name"]) == half]
+    listed = [one for one in tables.products.values() if half(one["name"]) == min(part, DEVELOPMENT)]
     listed.sort(key=lambda one: hashlib.sha256(one["product_id"].encode()).hexdigest())
-    for product in listed[:PER_PRODUCT_KIND]:
+    first = PER_PRODUCT_KIND if part == HELD_OUT else 0
+    for place, product in enumerate(listed[first : first + PER_PRODUCT_KIND]):
         options = list(product["variants"].values())
         there = [one for one in options if one["available"]]
         option = options[len(options) // 2]
@@ -117,28 +131,28 @@ def on_products(tables: Tables, half: int) -> Iterator[Question]:
             "price": f"{option['price']:.2f}",
         }
         for kind, wordings in sorted(ON_PRODUCTS.items()):
-            text = wordings[half].format(product=product["name"], option=described(option))
+            text = wording(wordings, part, place).format(product=product["name"], option=described(option))
             yield Question(text, f"product {kind}", product["name"], (values[kind],))
 
 
-def on_policy(half: int) -> Iterator[Question]:
+def on_policy(part: int) -> Iterator[Question]:
     """One question for every rule."""
     for place, (wordings, wanted, wrong) in enumerate(ON_POLICY):
-        yield Question(wordings[half], "policy", f"rule {place}", wanted, wrong)
+        yield Question(wording(wordings, part, place), "policy", f"rule {place}", wanted, wrong)
 
 
-def in_scope(tables: Tables, half: int) -> tuple[str, ...]:
+def in_scope(tables: Tables, part: int) -> tuple[str, ...]:
     """Texts that must not be refused and name no order: our own questions, and why people call a shop (the
     package's own training and test tasks)."""
-    own = tuple(one.text for one in questions(tables, half) if not one.customer)
+    own = tuple(one.text for one in questions(tables, part) if not one.customer)
     calls = tables.calls["retail"]
-    if half == CALIBRATION:
+    if part == CALIBRATION:
         return (*own, *calls["train"])
     return (*own, *(text for text in calls["test"] if text not in set(calls["train"])))
 
 
-def out_of_scope(tables: Tables, half: int) -> tuple[str, ...]:
+def out_of_scope(tables: Tables, part: int) -> tuple[str, ...]:
     """Texts that must be refused: on anything, and why people call a mobile carrier (calibration) or an airline
     (held out: a domain that nothing was set by)."""
-    domain = "telecom" if half == CALIBRATION else "airline"
-    return (*ELSEWHERE[half], *tables.calls[domain]["all"])
+    domain = "telecom" if part == CALIBRATION else "airline"
+    return (*ELSEWHERE[min(part, DEVELOPMENT)], *tables.calls[domain]["all"])
