@@ -30,8 +30,11 @@ def schema(
         show.document({"usecase": usecase, **wanted.as_data()})
         return
     tell(wanted)
-    where = "FOLDER" if sum(table.required for table in wanted.tables) > 1 else "FILE.parquet"
-    show.next_step(f"data: {{path: {where}}}", "in ecomdeploy.yaml; Parquet or CSV, or a folder of them")
+    needed = [table.name for table in wanted.tables if table.required]
+    where, files = "FILE.parquet", "Parquet or CSV, or a folder of them"
+    if len(needed) > 1:
+        where, files = "FOLDER", f"a folder of {', '.join(f'{name}.csv' for name in needed)}, or .parquet"
+    show.next_step(f"data: {{path: {where}}}", f"in ecomdeploy.yaml; {files}")
 
 
 def grouped(fields: Sequence[Field]) -> list[list[Field]]:
@@ -48,9 +51,10 @@ def named(alike: Sequence[Field]) -> str:
 def tell(wanted: OwnData) -> None:
     """Each table with its columns, then the notes."""
     for table in wanted.tables:
-        show.say(f"{table.name}: {table.about}; at least {table.fewest:,} rows")
+        fewest = f"; at least {table.fewest:,} rows" if table.fewest > 1 else ""
+        show.say(f"{table.name}{'' if table.required else ' (may be left out)'}: {table.about}{fewest}")
         rows = [
-            (named(alike), alike[0].wanted, "" if alike[0].required else "may be left out", alike[0].about)
+            (named(alike), alike[0].told, "" if alike[0].required else "may be left out", alike[0].about)
             for alike in grouped(table.fields)
         ]
         show.table(("column", "holds", "", "what it is"), rows)

@@ -45,6 +45,18 @@ class Field:
             return f"{KINDS[self.kind]}, {low:g} or more"
         return KINDS[self.kind]
 
+    @property
+    def told(self) -> str:
+        """Kind and range with what else holds of the values."""
+        table, _, column = self.among.partition(".")
+        rules = (
+            self.wanted,
+            "each once" if self.once else "",
+            f"a {column} of {table}" if table else "",
+            f"not before {self.from_column}" if self.from_column else "",
+        )
+        return "; ".join(rule for rule in rules if rule)
+
 
 @dataclass(frozen=True)
 class Table:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SHOWN = 60
 OTHER_COMMAS = (";", "\t", "|")
+MOST_EXACT = 2.0**53
+"""Beyond it a float64 does not tell neighbouring whole numbers apart."""
 CODE = "[0-9A-Z]{1,3}"
 
 
@@ -116,7 +118,8 @@ def converted(column: pd.Series, one: Field, file: Path) -> tuple[Any, list[Prob
         value = "nothing" if gone.iloc[row] else repr(str(column.iloc[row])[:SHOWN])
         what = f"{one.name} is {value}{of_many(bad)}; expected {one.wanted}"
         return None, [Problem(what, place(file, row))]
-    return (found.astype(np.int64) if one.kind in ("whole", "yes") else found), []
+    kinds = {"whole": np.int64, "yes": np.int64, "number": np.float64}
+    return (found.astype(kinds[one.kind]) if one.kind in kinds else found), []
 
 
 def is_text(column: pd.Series) -> bool:
@@ -127,20 +130,23 @@ def is_text(column: pd.Series) -> bool:
 
 
 def numbers(texts: pd.Series, one: Field) -> tuple[Any, Any]:
-    """The column as float64, and which rows are none of the field's numbers."""
+    """The column as float64, or int64 where it holds nothing else, and which rows are none of the field's numbers."""
     import pandas as pd
 
-    found = pd.to_numeric(texts, errors="coerce").astype(np.float64)
+    exact = pd.to_numeric(texts, errors="coerce")
+    found = exact.astype(np.float64)
     bad = ~np.isfinite(found)
     if one.kind in ("whole", "yes"):
         bad |= found != np.floor(found)
+        if exact.dtype != np.int64:
+            bad |= found.abs() > MOST_EXACT
     if one.kind == "yes":
         bad |= ~found.isin((0, 1))
     if one.low is not None:
         bad |= found < one.low
     if one.high is not None:
         bad |= found > one.high
-    return found, bad
+    return (exact if exact.dtype == np.int64 else found), bad
 
 
 def moments(texts: pd.Series) -> pd.Series:

@@ -228,6 +228,17 @@ def test_files_of_a_table_have_the_same_columns(tmp_path: Path) -> None:
     assert "second.parquet: the column 'v2' is missing here and there in first.csv" in told
 
 
+def test_large_ids_stay_what_they_are_or_are_refused(tmp_path: Path) -> None:
+    large = 2**62 + 1
+    table = MADE["recommendation"]()["purchases"].assign(customer=large)
+    for suffix in ("csv", "parquet"):
+        written({"purchases": table}, tmp_path / suffix, suffix)
+        found = read(tmp_path / suffix, wanted("recommendation"))["purchases"]
+        assert set(found.customer) == {large}
+    table.assign(customer=str(2**70)).to_csv(tmp_path / "mine.csv", index=False)
+    assert f"mine.csv:2: customer is '{2**70}'" in complaints("recommendation", tmp_path / "mine.csv")[0]
+
+
 def test_numbers_are_no_dates(tmp_path: Path) -> None:
     payments()[:2500].assign(time=range(2500)).to_parquet(tmp_path / "mine.parquet")
     assert "mine.parquet row 1: time is '0'" in complaints("fraud", tmp_path / "mine.parquet")[0]

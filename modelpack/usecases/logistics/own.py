@@ -36,7 +36,7 @@ OWN = OwnData(
         ),
         Table(
             "weather",
-            "one line for each depot and hour; without it the weather is left out",
+            "one line for each depot and hour",
             (
                 Field("depot", "code", "where"),
                 Field("time", "time", "the hour, in the depot's own time"),

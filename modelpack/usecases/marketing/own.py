@@ -74,7 +74,7 @@ OWN = OwnData(
         ),
         Table(
             "coupons",
-            "what the coupons of a campaign are for; without it that is left out",
+            "what the coupons of a campaign are for",
             (
                 Field("campaign", "text", "which", among="campaigns.campaign"),
                 Field("product", "text", "one of the products"),
@@ -83,7 +83,7 @@ OWN = OwnData(
         ),
         Table(
             "people",
-            "what customers told of themselves; without it that is left out",
+            "what customers told of themselves",
             (
                 Field("customer", "text", "who", once=True),
                 *(
