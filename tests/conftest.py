@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
 
@@ -11,6 +12,7 @@ import pytest
 from modelpack.home import Home
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+gc.set_threshold(50_000)  # as cli/app.py does
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
