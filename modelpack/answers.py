@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,13 @@ SIGNIFICANT = 7
 KINDS = {"INT64": "int64", "INT32": "int32", "FP32": "float32", "FP64": "float64"}
 
 
-def answers(usecase: UseCase[Any], run: Run, data: Any) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
-    """The golden requests with the answers of a running model, as `/invocations` bodies."""
+def answers(
+    usecase: UseCase[Any], run: Run, data: Any, requests: Sequence[Mapping[str, Any]] | None = None
+) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
+    """The golden requests, or those given, with the answers of a running model, as `/invocations` bodies."""
     interface, outer = usecase.interface(), usecase.outer(run, data)
     pairs = []
-    for request in usecase.golden(data):
+    for request in usecase.golden(data) if requests is None else requests:
         instances = request["instances"]
         outputs = outer(arrays_from(instances, interface.inputs))
         rows = [

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelpack import lock as locks
 from modelpack import pack as packs
+from modelpack.draft import ONNX
 from modelpack.home import Home
 from modelpack.inputs import Inputs, PackRequest, resolve
 from modelpack.lock import Lock
@@ -91,7 +92,8 @@ def packed(
     from modelpack.image.plan import attach
 
     usecase, trials = inputs.usecase, reference.trials
-    golden = tuple(Golden(*pair) for pair in answers(usecase, trials.run(draft), trials.data))
+    requests, lasting = trials.golden(draft)
+    golden = tuple(Golden(*pair) for pair in answers(usecase, trials.run(draft), trials.data, requests))
     served = inputs.served(draft.format)
     binding = bound(served.runtime, locked_wheels(served, lock), home.downloads, draft.size_mb)
     serving = contents.serving(served, draft, golden, binding)
@@ -100,6 +102,8 @@ def packed(
     figures = lock.get("verdict", inputs.verdict_digest) or {}
     layout = Layout(home.images)
     more = {"needs": binding.as_data(), "golden": checked(served, layout, built.digest, progress)}
+    more |= {"golden_margin": dict(lasting)} if lasting else {}
+    more |= fallen_back(served, draft)
     document = record.complete(inputs, figures, reference.model_sha256, more)
     attach(layout, built.digest, RECORD, packs.encode(document))
     attach(layout, built.digest, SAMPLES, packs.encode(usecase.samples(trials.data).as_data()))
@@ -124,5 +128,23 @@ def checked(served: Served, layout: Layout, digest: str, progress: Progress) -> 
     if served.runtime.hardware == CPU:
         return "computed here by the runtime of the image; the server asks them of itself at every start"
     from modelpack.proof import golden_answers
+    from modelpack.server.runtime import ON_CPU
 
+    if served.runtime.name not in ON_CPU:
+        return (
+            f"not asked of the image: {served.runtime.name} runs on a GPU only; taken in float32 from the image's "
+            "weights, with the margins under golden_margin"
+        )
     return golden_answers(layout, digest, progress)
+
+
+def fallen_back(served: Served, draft: Draft) -> dict[str, Any]:
+    """What of a language model's step runs on the CPU of a GPU machine, for the record."""
+    if draft.format != ONNX or served.runtime.hardware == CPU or served.usecase.decoding is None:
+        return {}
+    import onnx
+
+    from modelpack.passes.half_attention import on_the_cpu
+
+    graph = onnx.load_model(str(draft.path), load_external_data=False)
+    return {"without_cuda_kernel": list(on_the_cpu(graph))}

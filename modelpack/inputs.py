@@ -24,11 +24,11 @@ from modelpack.passes.base import (
     in_order,
     installed,
     lacking,
+    of_use,
     program_version,
     unfit,
 )
 from modelpack.runtimes.base import CPU, runtime_for, served_formats
-from modelpack.runtimes.vllm import NOT_YET
 from modelpack.served import Served
 from modelpack.sources.base import check, content_digest
 from modelpack.spec import DataSpec, ModelSpec, PackSpec, TrainSpec, as_data
@@ -206,10 +206,10 @@ class Inputs:
 def resolve(request: PackRequest) -> Inputs:
     """Names to things. Raises BadInput for unknown names and a missing model file."""
     usecase = usecases().get(request.usecase, request.project)
-    refuse_unserved(usecase, request.built_for)
     names = usecase.passes if request.pack.passes is None else request.pack.passes
     if request.pack.automatic:
         names = applicable(usecase.passes, served_formats(request.built_for), request.project)
+        names = of_use(names, usecase, request.project)
     path = None
     if request.model.path is not None:
         path = request.project / request.model.path
@@ -248,15 +248,6 @@ def remedy(one: Pass, absent: Sequence[str]) -> str:
     commands = [f"pip install {' '.join(packages)}"] if packages else []
     commands += [f"apt-get install {' '.join(programs)}"] if programs else []
     return "; ".join([*commands, "or leave the pass out"] if programs else commands)
-
-
-def refuse_unserved(usecase: UseCase[Any], hardware: str) -> None:
-    """Raises BadInput for a language model on a GPU: ONNX Runtime's step is the CPU's, and vLLM serves nothing yet."""
-    if usecase.decoding is not None and hardware != CPU:
-        raise BadInput(
-            f"{usecase.name} is not served on a GPU yet: {NOT_YET}",
-            hint="choose a CPU instance, or write pack: {hardware: cpu}",
-        )
 
 
 def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:

@@ -24,13 +24,13 @@ NOT_OPENED = ("wheels: nvidia-", "wheels: cuda-")
 PROGRAM = """
 import sys
 from pathlib import Path
-from modelpack.server import contract as contracts, runtime, text
+from modelpack.server import contract as contracts, runtime
 from modelpack.server.decode import Instances
-from modelpack.server.ready import MODEL, check_golden
+from modelpack.server.ready import MODEL, check_golden, wrapped
 folder = Path(sys.argv[1]) / MODEL
 contract = contracts.read(folder / "serving.json")
 chosen = runtime.choose(contract, True)
-check_golden(contract, Instances(contract), text.wrapped(contract, folder, runtime.load(contract, folder, chosen)))
+check_golden(contract, Instances(contract), wrapped(contract, folder, runtime.load(contract, folder, chosen)))
 print(f"{len(contract.golden)} {chosen.hardware}")
 """
 

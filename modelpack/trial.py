@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 from modelpack.answers import agreement, answers, check_declared, check_shapes
 from modelpack.bench.local import Comparison, Speed, compare
 from modelpack.bench.memory import peak_mb
-from modelpack.draft import Draft, Measured
-from modelpack.errors import EcomdeployError
+from modelpack.draft import TORCH, Draft, Measured
+from modelpack.errors import BadInput, EcomdeployError
 from modelpack.gate import COLUMNS, Trial, Verdict, check_limits, judge, table_row
 from modelpack.golden import compare as differences
 from modelpack.inside import as_figures, broken, evaluated, falls
@@ -58,6 +58,7 @@ class Trials:
     _peaks: dict[Path, float] = field(default_factory=dict)
     _made: dict[tuple[Path, str], Draft] = field(default_factory=dict)
     _origins: dict[Path, Draft] = field(default_factory=dict)
+    _golden: dict[str, tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]] = field(default_factory=dict)
 
     def run(self, draft: Draft) -> Run:
         """The draft, ready to run."""
@@ -127,7 +128,8 @@ class Trials:
         learn = (lambda: usecase.lessons(data)) if isinstance(usecase, Tunable) else nothing
         examples = usecase.examples(data, EXAMPLES)
         traffic = lambda: usecase.traffic(data)  # noqa: E731
-        return Workshop(usecase, examples, folder, usecase.calibration(data), learn, self.progress, traffic)
+        calibration = usecase.calibration(data)
+        return Workshop(usecase, examples, folder, calibration, learn, self.progress, traffic, self.hardware)
 
     def weigh(self, changed: Draft, before: Draft, title: str) -> Trial:
         """Measure a changed draft against the one before it. Raises EcomdeployError when its answers differ."""
@@ -165,12 +167,34 @@ class Trials:
         if self.usecase.decoding is None:
             check_declared(draft, signature)
         check_shapes(self.run(draft), signature, examples, self.usecase.max_batch)
-        wanted = answers(self.usecase, self.run(self.origin(draft)), self.data)
-        for (request, want), (_, got) in zip(
-            wanted, answers(self.usecase, self.run(draft), self.data), strict=True
-        ):
+        requests, _ = self.golden(draft)
+        wanted = answers(self.usecase, self.run(self.origin(draft)), self.data, requests)
+        got_of = answers(self.usecase, self.run(draft), self.data, requests)
+        for (request, want), (_, got) in zip(wanted, got_of, strict=True):
             if found := differences(want, got, self.usecase.tolerance):
                 raise EcomdeployError(f"it answers {json.dumps(request)[:80]} otherwise: {found[0]}")
+
+    def golden(self, draft: Draft) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
+        """The golden requests of a pack of this draft, and how far their answers are from turning where that matters.
+
+        Raises BadInput for a language model whose weights are not at hand, EcomdeployError when no answer lasts.
+        """
+        arithmetic = self.runtime(draft).arithmetic
+        if arithmetic == Runtime.arithmetic:
+            return self.usecase.golden(self.data), {}
+        if arithmetic not in self._golden:
+            self._golden[arithmetic] = self.usecase.lasting_golden(self.weights, self.data, arithmetic)
+        return self._golden[arithmetic]
+
+    def weights(self) -> Any:
+        """The trained model as a torch module. Raises BadInput when a graph was given instead."""
+        if self.reference.format != TORCH:
+            raise BadInput(
+                "golden answers for a GPU are chosen with the language model's weights, and a graph was given",
+                where=str(self.reference.path),
+                hint="give the .safetensors file that `ecomdeploy pack` made, or leave model.path out",
+            )
+        return self.usecase.load(self.reference.path)
 
     def metric_drop(self, limits: GateSpec) -> float:
         """The most that the metric may fall: what the Spec says, else what the use case does."""

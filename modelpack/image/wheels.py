@@ -23,7 +23,7 @@ from modelpack.image.parts import Wheel
 from modelpack.progress import Progress
 
 PYTHON = "3.11"
-# what glibc 2.36 of Debian 12 runs, kept at 2.28 so that a base from a registry may be older
+# kept at glibc 2.28 where it can be, so that a base from a registry may be older
 PLATFORMS = (
     *(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)),
     "manylinux2014_x86_64",
@@ -31,7 +31,14 @@ PLATFORMS = (
     "manylinux1_x86_64",
     "linux_x86_64",
 )
+NEWER = tuple(f"manylinux_2_{minor}_x86_64" for minor in range(29, 37))
+"""What glibc 2.36 of Debian 12 runs as well: asked for only where packages are to be had in no older form."""
 PIP_SECONDS = 900
+MISSING = re.compile(
+    r"Could not find a version that satisfies the requirement (?P<what>[^ ;]+)[^(]*"
+    r"\(from (?P<by>(?!versions:)[^)]*)\)[^(]*\(from versions: (?P<there>[^)]*)\)"
+)
+"""pip's words for a package that another one wants and the index lacks."""
 
 
 def lock_wheels(
@@ -46,9 +53,12 @@ def lock_wheels(
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         options = ["install", "--dry-run", "--ignore-installed", "--report", str(report)]
-        _pip(
-            [*options, "--target", folder, *_platform(python), *requirements], "resolve the image's packages"
-        )
+        options += ["--target", folder]
+        purpose = "resolve the image's packages"
+        try:
+            _pip([*options, *_platform(python, PLATFORMS), *requirements], purpose)
+        except EcomdeployError:
+            _pip([*options, *_platform(python), *requirements], purpose)
         data = json.loads(report.read_bytes())
     kept = needed(data["install"], requirements, without, python)
     wheels = [wheel for item in data["install"] if (wheel := _wheel(item)).name in kept]
@@ -108,9 +118,9 @@ def _accept(wheel: Wheel, found: Path, target: Path) -> None:
     found.replace(target)
 
 
-def _platform(python: str) -> list[str]:
+def _platform(python: str, platforms: Sequence[str] = (*PLATFORMS, *NEWER)) -> list[str]:
     options = ["--only-binary", ":all:", "--implementation", "cp", "--python-version", python]
-    return options + [option for platform in PLATFORMS for option in ("--platform", platform)]
+    return options + [option for platform in platforms for option in ("--platform", platform)]
 
 
 def _pip(arguments: Sequence[str], purpose: str) -> None:
@@ -132,7 +142,17 @@ def _pip(arguments: Sequence[str], purpose: str) -> None:
             line for line in done.stderr.splitlines() if line.startswith("ERROR")
         ] or done.stderr.splitlines()
         hint = "check the network, pip's index (`pip config list`) and the requirement"
-        raise EcomdeployError(f"cannot {purpose}: {lines[-1] if lines else 'pip gave no reason'}", hint=hint)
+        reason = lines[-1] if lines else "pip gave no reason"
+        if absent := MISSING.search(done.stderr):
+            reason = (
+                f"ERROR: no wheel of {absent['what']} on the index fits the image (wanted by {absent['by']}; "
+                f"to be had: {absent['there'] or 'none'})"
+            )
+            hint = (
+                f"add an index or a folder that has {absent['what']}: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS (now: `pip "
+                "config list`); or name other passes in pack.passes, whose runtime does without it"
+            )
+        raise EcomdeployError(f"cannot {purpose}: {reason}", hint=hint)
 
 
 def _wheel(item: dict[str, Any]) -> Wheel:

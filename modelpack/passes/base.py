@@ -33,7 +33,7 @@ def nothing() -> None:
 class Workshop:
     """What a pass may use: the use case, real example requests (their inputs, no answers), an empty folder for its
     result; inputs to calibrate on, lessons to learn from and requests to count traffic in (where the use case names
-    some), which are never held-out rows; and whom to tell how far it is."""
+    some), which are never held-out rows; whom to tell how far it is; and the `hardware` that will serve."""
 
     usecase: UseCase[Any]
     examples: Arrays
@@ -42,6 +42,7 @@ class Workshop:
     lessons: Callable[[], Any] = nothing
     progress: Progress = field(default_factory=Silent)
     traffic: Callable[[], Arrays | None] = nothing
+    hardware: str = CPU
 
 
 class Pass(abc.ABC):
@@ -54,7 +55,8 @@ class Pass(abc.ABC):
     gives another model: it is held to the task metric, not to the trained model's single answers, and the search tries
     it last. `hardware` is what its result can be served on: "cpu", "cuda" or both; the gate keeps
     only what it measured there. `instructions` are CPU instruction sets (the kernel's names in /proc/cpuinfo), of which
-    one is needed for the gain; without them the result still answers, as slowly as before.
+    one is needed for the gain; without them the result still answers, as slowly as before. One
+    `for_language_models` can change nothing else; a search leaves it out elsewhere.
     """
 
     name: ClassVar[str]
@@ -68,6 +70,7 @@ class Pass(abc.ABC):
     trains: ClassVar[bool] = False
     hardware: ClassVar[frozenset[str]] = frozenset({CPU})
     instructions: ClassVar[tuple[str, ...]] = ()
+    for_language_models: ClassVar[bool] = False
     about: ClassVar[str]
 
     @abc.abstractmethod
@@ -81,15 +84,15 @@ def passes() -> Catalog[Pass]:
 
 
 def in_order(names: Sequence[str], project: Path) -> tuple[Pass, ...]:
-    """The passes by name, in order of their stages and, within a stage, as given. The export is always there, after
-    what may take its place.
+    """The passes by name, in order of their stages and, within a stage, as given. One export is always there, the first
+    named or else that to ONNX, after what may take its place.
 
     Raises BadInput for an unknown name.
     """
     catalog = passes()
     chosen = [catalog.get(name, project) for name in dict.fromkeys(names)]
-    if not any(one.required and one.stage == EXPORT for one in chosen):
-        chosen.append(catalog.get("onnx"))
+    exports = [one for one in chosen if one.required and one.stage == EXPORT] or [catalog.get("onnx")]
+    chosen = [*(one for one in chosen if one not in exports), exports[0]]
     return tuple(sorted(chosen, key=lambda one: (one.stage, one.required)))
 
 
@@ -117,6 +120,16 @@ def unfit(one: Pass, hardware: str) -> str:
     """Why a pass is not for a pack of that hardware; empty when it is."""
     return (
         "" if hardware in one.hardware else f"it is for {', '.join(sorted(one.hardware))}, not for {hardware}"
+    )
+
+
+def of_use(names: Sequence[str], usecase: UseCase[Any], project: Path) -> tuple[str, ...]:
+    """The names without those of passes that only a language model can go through, where it is none."""
+    catalog = passes()
+    return tuple(
+        name
+        for name in names
+        if usecase.decoding is not None or not catalog.get(name, project).for_language_models
     )
 
 

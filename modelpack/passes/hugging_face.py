@@ -13,8 +13,7 @@ from modelpack.runtimes.base import CUDA
 class HuggingFaceFolder(Pass):
     """For a torch module with a method `own_folder(path)`, which writes the folder and answers its main file.
 
-    Not `required` as long as no runtime serves the format (`modelpack.runtimes.vllm`): it must not take the place of
-    the export to ONNX.
+    Named in `pack.passes` it takes the place of the export to ONNX, and vLLM that of ONNX Runtime.
     """
 
     name: ClassVar[str] = "hugging-face"
@@ -22,6 +21,8 @@ class HuggingFaceFolder(Pass):
     stage: ClassVar[int] = EXPORT
     takes: ClassVar[str] = TORCH
     gives: ClassVar[str] = HUGGING_FACE
+    required: ClassVar[bool] = True
+    for_language_models: ClassVar[bool] = True
     hardware: ClassVar[frozenset[str]] = frozenset({CUDA})
     about: ClassVar[str] = "https://docs.vllm.ai/en/latest/models/supported_models.html"
 

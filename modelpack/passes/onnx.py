@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 from modelpack.draft import ONNX, TORCH, Draft
 from modelpack.passes.base import ANY_HARDWARE, EXPORT, Pass, Workshop
+from modelpack.passes.half_attention import half_attention
+from modelpack.runtimes.base import CUDA
 from modelpack.sources.onnx import write
 from modelpack.usecases.base import Signature
 
@@ -21,7 +23,8 @@ MOST_AXES = 8
 class OnnxExport(Pass):
     """`torch.onnx.export(dynamo=True)` with a free batch dimension.
 
-    A module with a method `own_graph()` writes its whole graph itself (one step of a language model); one with a method
+    A module with a method `own_graph()` writes its whole graph itself (one step of a language model; for the
+    CUDA provider its attention is put in 16 bits); one with a method
     `complete_graph(ModelProto)` may write what the exporter would be slow to carry (the
     attributes of an operator with thousands of tree nodes).
     """
@@ -40,7 +43,10 @@ class OnnxExport(Pass):
 
         model = workshop.usecase.load(draft.path)
         if own_graph := getattr(model, "own_graph", None):
-            return write(own_graph(), workshop.folder)
+            graph = own_graph()
+            if workshop.hardware == CUDA:
+                half_attention(graph)
+            return write(graph, workshop.folder)
         signature = workshop.usecase.signature()
         given = tuple(torch.from_numpy(workshop.examples[tensor.name][:2]) for tensor in signature.inputs)
         with quiet(), torch.no_grad():

@@ -23,11 +23,14 @@ class Runtime(abc.ABC):
     One that does not `serve` only measures here. For the rest see `modelpack.image.parts.ImageParts`:
     `host_libraries` (sonames of the driver), `opened` (sonames opened by name), `left_out` (files of the wheels) and
     `environment` of the image. `cuda` is the CUDA version of its wheels; `device_code` the distribution and its library
-    whose kernels decide which GPUs can run it; `instructions` the least x86-64 level (numpy 2.4's own is x86-64-v2).
+    whose kernels decide which GPUs can run it; `arithmetic` the
+    roughest that it calculates in (float32, float16, bfloat16), which a language model's golden answers must outlast;
+    `instructions` the least x86-64 level (numpy 2.4's own is x86-64-v2).
     """
 
     name: ClassVar[str]
     format: ClassVar[str]
+    arithmetic: ClassVar[str] = "float32"
     hardware: ClassVar[str] = CPU
     serves: ClassVar[bool] = True
     debian_suite: ClassVar[str] = "bookworm"

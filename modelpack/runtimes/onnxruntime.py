@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 from modelpack.draft import ONNX, Draft
 from modelpack.errors import BadInput
-from modelpack.runtimes.base import CPU, Runtime
+from modelpack.runtimes.base import CPU, CUDA, Runtime
 from modelpack.server.contract import Decoding
+from modelpack.server.cuda import PROVIDER
 from modelpack.usecases.base import Arrays, Run, UseCase
 
 SERVER = ("httptools>=0.6,<1", "msgspec>=0.19,<1", "numpy>=2,<3", "uvicorn>=0.34,<1", "uvloop>=0.21,<1")
@@ -45,12 +46,7 @@ class OnnxRuntime(Runtime):
     def running(self, draft: Draft, usecase: UseCase[Any], providers: list[Any]) -> Run:
         """The draft in a session with these execution providers, the preferred first. Raises BadInput."""
         if usecase.decoding is not None:
-            if self.hardware != CPU:
-                raise BadInput(
-                    f"{self.name} does not run language models: their step is written for the CPU",
-                    hint="choose a CPU instance; their runtime on a GPU is vLLM, which serves nothing yet",
-                )
-            return decoder(draft, usecase.decoding)
+            return decoder(draft, usecase.decoding, CUDA if PROVIDER in providers else CPU)
         session, names = self.session(draft, providers), self.outputs(usecase)
 
         def run(inputs: Arrays) -> Arrays:
@@ -80,13 +76,13 @@ class OnnxRuntime(Runtime):
         return [tensor.name for tensor in usecase.signature().outputs]
 
 
-def decoder(draft: Draft, decoding: Decoding) -> Run:
-    """A language model's step with the server's loop around it. Raises BadInput."""
+def decoder(draft: Draft, decoding: Decoding, device: str = CPU) -> Run:
+    """A language model's step with the server's loop around it, its caches on the `device`. Raises BadInput."""
     from modelpack.server.contract import Unfit
     from modelpack.server.decoder import load
 
     try:
-        found = load(decoding, draft.path, threads=1)
+        found = load(decoding, draft.path, 1, device)
     except Unfit as problem:
         raise BadInput(str(problem), where=str(draft.path)) from None
 

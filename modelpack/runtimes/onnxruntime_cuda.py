@@ -27,6 +27,8 @@ class OnnxRuntimeCuda(OnnxRuntime):
 
     name: ClassVar[str] = "onnxruntime-cuda"
     hardware: ClassVar[str] = CUDA
+    # language models keep keys and values in it (`modelpack/passes/half_attention.py`), and the pass fp16 all else
+    arithmetic: ClassVar[str] = "float16"
     cuda: ClassVar[str] = TOOLKIT
     host_libraries: ClassVar[frozenset[str]] = frozenset({"libcuda.so.1"})
     opened: ClassVar[tuple[str, ...]] = ("libcudnn.so.9", "libcufft.so.12", "libnvrtc.so.13")

@@ -1,6 +1,6 @@
 """vLLM on an NVIDIA GPU: language models from a Hugging Face folder (docs.vllm.ai/en/v0.33.0).
 
-By vLLM's documentation and sources; not run on a GPU by us, so it serves nothing yet: `NOT_YET` says what is missing.
+By vLLM's documentation and sources; not run on a GPU by us (docs/gpu.md).
 """
 
 from __future__ import annotations
@@ -20,12 +20,6 @@ from modelpack.usecases.base import Run, UseCase
 VERSION = "0.33.0"
 SCRATCH = "/tmp"  # noqa: S108 - in a container of its own
 CACHES = ("VLLM_CACHE_ROOT", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
-NOT_YET = (
-    "the golden answers of a language model are exact texts, and what vLLM answers in bfloat16 on a GPU can be asked "
-    "of a GPU only"
-)
-"""Why no image is made with it: a server refuses to start on other golden answers than its own, and to lock answers
-that nobody has seen would be a guess."""
 
 
 class Vllm(Runtime):
@@ -34,7 +28,7 @@ class Vllm(Runtime):
     name: ClassVar[str] = "vllm"
     format: ClassVar[str] = HUGGING_FACE
     hardware: ClassVar[str] = CUDA
-    serves: ClassVar[bool] = False
+    arithmetic: ClassVar[str] = "bfloat16"
     cuda: ClassVar[str] = "13.0"
     # Triton compiles a launcher in C the first time a kernel runs (triton-lang.org, `triton/runtime/build.py`)
     debian_packages: ClassVar[tuple[str, ...]] = (
@@ -44,6 +38,8 @@ class Vllm(Runtime):
         "python3-dev",
     )
     host_libraries: ClassVar[frozenset[str]] = OnnxRuntimeCuda.host_libraries
+    # in the wheel of 0.33.0: machine code for 7.5, 8.0, 8.6, 8.9, 9.0, 10.0, 12.0, and PTX
+    device_code: ClassVar[tuple[str, str]] = ("vllm", "vllm/_C_stable_libtorch.abi3.so")
     environment: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             **OnnxRuntimeCuda.environment,
@@ -60,10 +56,6 @@ class Vllm(Runtime):
     def requirements(self) -> tuple[str, ...]:
         """vLLM, which pins torch and its CUDA libraries, and the server's."""
         return (f"vllm=={VERSION}", *SERVER)
-
-    def unserved(self) -> str:
-        """Why no image holds it."""
-        return NOT_YET
 
     def at_hand(self) -> bool:
         from modelpack.server import cuda

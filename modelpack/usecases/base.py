@@ -198,6 +198,16 @@ class UseCase(abc.ABC, Generic[D]):
     def golden(self, data: D) -> Sequence[Mapping[str, Any]]:
         """Requests (`{"instances": [...]}`) whose answers are kept with the pack."""
 
+    def lasting_golden(
+        self, model: Callable[[], Any], data: D, arithmetic: str
+    ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
+        """`golden` for a machine that calculates in another `arithmetic` than this one, and how far the answers are
+        from turning, for the record. Answers with a tolerance last anyway; exact texts are chosen with the `model`.
+
+        Raises EcomdeployError when no answer lasts.
+        """
+        return self.golden(data), {}
+
     @abc.abstractmethod
     def samples(self, data: D) -> Samples:
         """Requests to show, with names."""

@@ -9,7 +9,8 @@ import httpx
 import pytest
 import tiny_chat
 from model_server import launch, seal
-from tiny_chat import MINE, OWNER
+from tiny_chat import OWNER
+from tiny_chat_usecase import STATUS, TinyChat
 
 from modelpack import binding, contents
 from modelpack.answers import answers
@@ -17,45 +18,13 @@ from modelpack.draft import ONNX, TORCH, Draft
 from modelpack.golden import Golden
 from modelpack.home import Home
 from modelpack.passes.base import in_order
-from modelpack.progress import Progress, Silent
+from modelpack.progress import Silent
 from modelpack.runtimes.base import CPU, runtime_for
 from modelpack.served import Served
-from modelpack.server.contract import Decoding
 from modelpack.spec import GateSpec
 from modelpack.trial import Judged, Trials, through_the_gate
 from modelpack.usecases.base import Signature, Tensor
-from modelpack.usecases.chat import service
-from modelpack.usecases.chat.questions import Question
-from modelpack.usecases.chat.service import Service
-from modelpack.usecases.chat.usecase import MOST_NEW, Chat, nothing
-
-STATUS = f"What is the status of {MINE}?"
-ASKED = (
-    Question(STATUS, "order status", "ann", ("pending",), (), **OWNER),
-    Question("What does the kettle cost?", "price", "kettle", ("30.50",)),
-)
-
-
-class TinyChat(Chat):
-    """The use case around a tiny shop."""
-
-    turns = 3
-
-    def prepare(self, home: Home, progress: Progress) -> Service:
-        data = Service(
-            shop=tiny_chat.SHOP,
-            orders=tiny_chat.orders(),
-            tokenizer=tiny_chat.tokenizer(),
-            weights=pathlib.Path(),
-            asked=ASKED,
-            inside=("the kettle", "the lamp"),
-            outside=("sing of the moon", "a kettle"),
-            room=300,
-            progress=Silent(),
-        )
-        talk, _ = service.conversation(data, nothing)
-        self.decoding = Decoding(end=tiny_chat.END, most_new=MOST_NEW, ahead=4, prefix=talk.prefix)
-        return data
+from modelpack.usecases.chat.usecase import MOST_NEW, Chat
 
 
 @pytest.fixture(scope="module")

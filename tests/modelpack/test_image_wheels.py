@@ -101,3 +101,29 @@ def test_grouping_by_size(tmp_path: pathlib.Path) -> None:
     assert wheel_files.grouped((), tmp_path) == ()
     with pytest.raises(EcomdeployError, match="has not been fetched"):
         wheel_files.grouped((Wheel("x", "1", "x-1-py3-none-any.whl", "0" * 64),), tmp_path)
+
+
+def test_newer_platforms_only_where_nothing_older_is_to_be_had(index: pathlib.Path) -> None:
+    package(index, "shop_old", "1.0", tag="cp311-cp311-manylinux_2_28_x86_64")
+    package(index, "shop_old", "1.1", tag="cp311-cp311-manylinux_2_31_x86_64")
+    package(index, "shop_new", "1.0", tag="cp311-cp311-manylinux_2_36_x86_64")
+    package(index, "shop_newer", "1.0", tag="cp311-cp311-manylinux_2_39_x86_64")
+    assert [wheel.version for wheel in lock_wheels(["shop-old"])] == ["1.0"]
+    assert [wheel.filename for wheel in lock_wheels(["shop-new"])] == [
+        "shop_new-1.0-cp311-cp311-manylinux_2_36_x86_64.whl"
+    ]
+    with pytest.raises(EcomdeployError, match="cannot resolve"):
+        lock_wheels(["shop-newer"])
+
+
+def test_a_package_that_another_pins_and_the_index_lacks_is_named(index: pathlib.Path) -> None:
+    """As vLLM's torch pins an NCCL that an index may not have."""
+    package(index, "shop_engine", "1.0", "shop-torch==2.0")
+    package(index, "shop_torch", "2.0", "shop-nccl==2.30.7; platform_system == 'Linux'")
+    package(index, "shop_nccl", "2.29.1")
+    with pytest.raises(EcomdeployError) as caught:
+        lock_wheels(["shop-engine==1.0"])
+    assert "no wheel of shop-nccl==2.30.7" in str(caught.value)
+    assert "wanted by shop-torch" in str(caught.value)
+    assert "2.29.1" in str(caught.value)
+    assert "PIP_FIND_LINKS" in caught.value.hint

@@ -17,12 +17,12 @@ import tiny_chat
 import torch
 from model_server import launch
 from tiny_chat import MINE, OWNER
+from tokenizers import Tokenizer
 
 from modelpack.draft import HUGGING_FACE, TORCH, Draft
 from modelpack.errors import BadInput
-from modelpack.inputs import PackRequest, resolve
 from modelpack.packages import sha256_of
-from modelpack.passes.base import Workshop, applicable, in_order
+from modelpack.passes.base import Workshop, applicable, in_order, of_use
 from modelpack.passes.hugging_face import HuggingFaceFolder
 from modelpack.runtimes.base import CUDA, runtime_for, served_formats
 from modelpack.server.batch import Batcher
@@ -32,7 +32,6 @@ from modelpack.server.chat.desk import Desk, Question, Said
 from modelpack.server.contract import Contract, Decoding, Needs, Unfit
 from modelpack.server.runtime import InvalidInput, Writer, choose
 from modelpack.server.vllm import FakeEngine, Vllm, load, opened
-from modelpack.spec import ModelSpec, PackSpec
 from modelpack.usecases.chat import Chat, folder
 from modelpack.usecases.chat.model import Llama, assembled
 
@@ -47,6 +46,12 @@ def model() -> Llama:
     full = tiny_chat.model()
     rounded = {name: value.bfloat16().float() for name, value in full.state_dict().items()}
     return assembled(full.shape, {}, rounded)
+
+
+class Plain(Chat):
+    """No language model."""
+
+    decoding = None
 
 
 class Tiny(Chat):
@@ -122,21 +127,14 @@ def test_another_model_is_refused(
         folder.read(tmp_path, 3)
 
 
-def test_it_serves_nothing_yet(tmp_path: Path) -> None:
-    """Neither a search nor a named pass leads a pack into a format that no image can serve."""
-    assert HUGGING_FACE not in served_formats(CUDA)
-    assert "hugging-face" not in applicable(("onnx",), served_formats(CUDA), tmp_path)
-    assert "onnx" in [one.name for one in in_order(("hugging-face",), tmp_path)]
-
-
-def test_chat_is_refused_for_a_gpu_before_anything_is_made(tmp_path: Path) -> None:
-    request = PackRequest("chat", ModelSpec(), PackSpec(), "ml.g6.xlarge", tmp_path, hardware=CUDA)
-    with pytest.raises(BadInput, match="not served on a GPU yet: the golden answers"):
-        resolve(request)
-    on_cpu = PackRequest(
-        "chat", ModelSpec(), PackSpec(hardware="cpu"), "ml.g6.xlarge", tmp_path, hardware=CUDA
+def test_it_is_there_for_who_names_it(tmp_path: Path) -> None:
+    """One export each: named, the folder takes the place of the graph; a search does not come upon it."""
+    assert HUGGING_FACE in served_formats(CUDA)
+    assert [one.name for one in in_order(("hugging-face",), tmp_path)] == ["hugging-face"]
+    assert [one.name for one in in_order(("onnx", "hugging-face"), tmp_path)] == ["onnx"]
+    assert "hugging-face" not in of_use(
+        applicable(("onnx",), served_formats(CUDA), tmp_path), Plain(), tmp_path
     )
-    assert resolve(on_cpu).usecase.name == "chat"
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -176,12 +174,12 @@ def test_answers_end_where_the_model_or_the_bounds_say() -> None:
 class Held:
     """Says a letter only when it is let, and would never end by itself."""
 
-    def __init__(self, letters: int) -> None:
-        self.let = threading.Semaphore(letters)
+    def __init__(self, letters: int, token: int = 70) -> None:
+        self.let, self.token = threading.Semaphore(letters), token
 
     def __call__(self, prompt: Sequence[int]) -> Iterable[int]:
         while self.let.acquire(timeout=30):
-            yield 70
+            yield self.token
 
 
 def test_who_stops_asking_stops_the_engine() -> None:
@@ -247,7 +245,9 @@ def test_several_are_answered_at_once() -> None:
 
 
 def test_a_caller_who_goes_stops_the_engine() -> None:
-    held, gone = Held(2), threading.Event()
+    # the sentence's own first letter, which is told at once
+    begun = Tokenizer.from_str(tiny_chat.tokenizer().decode()).token_to_id("T")
+    held, gone = Held(2, int(begun or 0)), threading.Event()
     own, engine = desk(held)
 
     async def leave() -> None:

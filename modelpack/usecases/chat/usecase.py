@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -65,8 +65,8 @@ class Chat(UseCase[Service]):
     training_tools: ClassVar[tuple[str, ...]] = ("safetensors", "tokenizers")
     split = (
         "no training: the weights are taken as published, so epochs change nothing. Words and threshold of what "
-        "is refused, and from how many sentences the model chooses, are set on one part of customers, products and wordings; "
-        "a second part was looked at while the service was built; measured on a third. Questions are "
+        "is refused, and of how many sentences the model chooses, are set on one part of customers, products and "
+        "wordings; a second part was looked at while the service was built; measured on a third. Questions are "
         "templated: a look-up by the same templates would answer all of them. Refusals are measured on the data "
         "package's own texts too: its shop's test tasks, and an airline's, a domain that nothing was set by. Intervals "
         "resample customers, products and rules."
@@ -178,6 +178,19 @@ class Chat(UseCase[Service]):
         bodies = [instance(one) for one in asked]
         bodies += [{**instance(order), **STRANGER}, {"question": ELSEWHERE}]
         return [{"instances": [body]} for body in bodies]
+
+    def lasting_golden(
+        self, model: Callable[[], Llama], data: Service, arithmetic: str
+    ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
+        from modelpack.usecases.chat.lasting import chosen
+
+        found, told = chosen(model(), data, arithmetic)
+        asked = {question.text: instance(question) for question in found}
+        others = [
+            one for one in self.golden(data) if one["instances"][0].get("customer") == STRANGER["customer"]
+        ]
+        others.append({"instances": [{"question": ELSEWHERE}]})
+        return [*({"instances": [body]} for body in asked.values()), *others], told
 
     def samples(self, data: Service) -> Samples:
         asked = [*by_kind(data), *data.asked[1::7]]

@@ -1,0 +1,209 @@
+"""Golden answers that do not hang on rounding.
+
+A greedy answer turns where the second-best token comes near the best. Here each step's margin (best logit less second,
+in float32) is held against what another arithmetic does to logits: the same prompts through the same weights, weights
+and what every layer takes and gives rounded to that arithmetic's bits. The greatest gain of any token of the whole
+vocabulary on the best one, over all steps looked at, times `SAFETY` is the bound; an answer lasts when every step of it
+is further ahead. The order in which a card adds up is not copied: that is what `SAFETY` is for.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modelpack.errors import EcomdeployError
+from modelpack.server.decoder import NOTHING
+from modelpack.usecases.base import Arrays
+from modelpack.usecases.chat import service
+from modelpack.usecases.chat.model import Layer, Llama
+from modelpack.usecases.chat.questions import Question
+from modelpack.usecases.chat.service import Service
+
+SAFETY = 2.0
+ROUNDS, ENOUGH = 3, 4
+"""So many questions of every kind are looked at, at most, until so many kinds have an answer that lasts."""
+ARITHMETICS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass
+class Steps:
+    """Choices that were made: how many, the least `margin` of the best, the most that rounding gave another (`swing`);
+    both in logits."""
+
+    count: int = 0
+    margin: float = math.inf
+    swing: float = 0.0
+
+    def add(self, exact: Tensor, rounded: Tensor) -> None:
+        """Choices among the columns of `exact` (choices, things)."""
+        if exact.shape[1] < 2:
+            return
+        best, second = exact.topk(2).values.T
+        gained = rounded - exact
+        gained = gained - gained.gather(1, exact.argmax(1, keepdim=True))
+        self.count += len(exact)
+        self.margin = min(self.margin, float((best - second).min()))
+        self.swing = max(self.swing, float(gained.max()))
+
+
+@dataclass
+class Listener:
+    """In the model's place: answers as it does in float32, and notes how sure it was. Texts that it is asked to weigh
+    against one another (`scored`) are one choice for each question."""
+
+    exact: Llama
+    rounded: Llama
+    written: Steps = field(default_factory=Steps)
+    _weighed: list[tuple[float, float]] = field(default_factory=list)
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """As the model's own loop."""
+        counts = feeds.get("scored", np.zeros(len(feeds["ids"]), np.int64))
+        answers = np.full((len(counts), self.exact.shape.most_new), NOTHING, np.int64)
+        likelihood = np.zeros(len(counts), np.float32)
+        for row, (ids, count) in enumerate(zip(feeds["ids"], counts.tolist(), strict=True)):
+            given = torch.from_numpy(np.ascontiguousarray(ids[ids != NOTHING]))
+            with torch.inference_mode():
+                if count:
+                    found = [likely(model, given, count) for model in (self.exact, self.rounded)]
+                    self._weighed.append((found[0], found[1]))
+                    likelihood[row] = found[0]
+                else:
+                    answers[row] = self.written_after(given)
+        return {"tokens": answers, "likelihood": likelihood}
+
+    def written_after(self, prompt: Tensor) -> Tensor:
+        """The answer (most_new,), each of its tokens and its end noted."""
+        answer = self.exact.answer(prompt)
+        said = answer[answer != NOTHING]
+        given = torch.cat([prompt, said])
+        ended = len(said) < min(self.exact.shape.most_new, self.exact.shape.longest - len(prompt))
+        wanted = len(said) + ended
+        given = given if ended else given[:-1]
+        if wanted:
+            self.written.add(logits(self.exact, given, wanted), logits(self.rounded, given, wanted))
+        return answer
+
+    def weighed(self) -> Steps:
+        """The choice among the texts that were weighed since the last time, as one step."""
+        steps, pairs = Steps(), torch.tensor(self._weighed or [(0.0, 0.0)], dtype=torch.float64)
+        self._weighed.clear()
+        steps.add(pairs[None, :, 0], pairs[None, :, 1])
+        return steps
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A question, and how sure the model was of what it wrote and what it weighed."""
+
+    question: Question
+    written: Steps
+    weighed: Steps
+
+
+def chosen(
+    model: Llama, data: Service, arithmetic: str, safety: float = SAFETY
+) -> tuple[list[Question], Mapping[str, Any]]:
+    """A question of every kind whose answer lasts in that arithmetic, where one was found; the bound, for the record.
+
+    Raises EcomdeployError when there is none at all.
+    """
+    listener = Listener(model, as_in(model, ARITHMETICS[arithmetic]))
+    talk, _ = service.conversation(data, listener.run)
+    heard: list[Heard] = []
+    for asked in rounds(data.asked):
+        for question in asked:
+            listener.written = Steps()
+            plan = talk.plan(question.text, question.customer, question.postal_code)
+            list(talk.pieces(plan))
+            if listener.written.count:
+                heard.append(Heard(question, listener.written, listener.weighed()))
+        kept = lasting(heard, safety)
+        if len(kept) >= ENOUGH:
+            break
+    if not kept:
+        raise EcomdeployError(
+            f"no answer of the language model is sure enough to hold in {arithmetic}: none of {len(heard)} is ahead by "
+            f"{bound(heard, safety):.3f} in logits at every step",
+            hint="serve it from a CPU: pack: {hardware: cpu}",
+        )
+    told = {
+        "arithmetic": arithmetic,
+        "bound": round(bound(heard, safety), 4),
+        "least_margin": round(min(one.written.margin for one in kept), 4),
+        "greatest_swing": round(max(one.written.swing for one in heard), 4),
+        "safety": safety,
+        "steps": sum(one.written.count for one in heard),
+        "answers_looked_at": len(heard),
+        "answers_kept": len(kept),
+    }
+    return [one.question for one in kept], told
+
+
+def rounds(asked: Sequence[Question]) -> list[list[Question]]:
+    """The first question of every kind, then the second, and so on; `ROUNDS` at most."""
+    kinds: dict[str, list[Question]] = {}
+    for one in asked:
+        kinds.setdefault(one.kind, []).append(one)
+    return [
+        [found[place] for found in kinds.values() if place < len(found)]
+        for place in range(min(ROUNDS, max(map(len, kinds.values()), default=0)))
+    ]
+
+
+def bound(heard: Sequence[Heard], safety: float) -> float:
+    """How far ahead a token must be."""
+    return safety * max((one.written.swing for one in heard), default=0.0)
+
+
+def lasting(heard: Sequence[Heard], safety: float) -> list[Heard]:
+    """The surest of every kind whose least margin is over the bound, also that of what it weighed."""
+    least, weighing = bound(heard, safety), safety * max((one.weighed.swing for one in heard), default=0.0)
+    sure = [one for one in heard if one.written.margin > least and one.weighed.margin > weighing]
+    sure.sort(key=lambda one: one.written.margin)
+    return list({one.question.kind: one for one in sure}.values())
+
+
+def logits(model: Llama, ids: Tensor, wanted: int) -> Tensor:
+    """What may follow each of the `wanted` last of `ids`, (wanted, vocabulary)."""
+    hidden = model.words(ids)
+    for layer, cache in zip(model.layers, model.empty(), strict=True):
+        hidden = layer(hidden, 0, model.turns[: len(ids)], cache)
+    return functional.linear(model.norm(hidden[-wanted:]), model.words.weight)
+
+
+def likely(model: Llama, ids: Tensor, count: int) -> float:
+    """The sum of the logarithms of how likely the last `count` of `ids` are after those before them."""
+    found = logits(model, ids[:-1], count).double().log_softmax(dim=1)
+    return float(found.gather(1, ids[-count:, None]).sum())
+
+
+def as_in(model: Llama, arithmetic: torch.dtype) -> Llama:
+    """A copy whose weights, and what its layers take and give, are rounded to `arithmetic`; sums stay in float32, as
+    tensor cores keep them."""
+    rough = copy.deepcopy(model)
+
+    def rounded(value: Any) -> Any:
+        return (
+            value.to(arithmetic).to(value.dtype)
+            if isinstance(value, Tensor) and value.is_floating_point()
+            else value
+        )
+
+    for parameter in rough.parameters():
+        parameter.data = rounded(parameter.data)
+    for module in rough.modules():
+        if isinstance(module, nn.Linear | nn.RMSNorm):
+            module.register_forward_pre_hook(lambda _, given: tuple(map(rounded, given)))
+        if isinstance(module, nn.Linear | nn.RMSNorm | nn.Embedding | Layer):
+            module.register_forward_hook(lambda _, __, result: rounded(result))
+    return rough
