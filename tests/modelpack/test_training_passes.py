@@ -218,14 +218,16 @@ def test_a_pass_on_the_torch_module_is_measured_as_it_would_be_served(tmp_path: 
     distil, export = judged.verdicts
     assert distil.measured is not None
     assert export.measured is not None
-    assert distil.measured.size_mb == export.measured.size_mb
+    # Whether it is kept hangs on how steady the machine is while it is timed; what was measured does not.
+    both = [Distil(), OnnxExport()]
+    elsewhere = Trials(usecase, data, draft, tmp_path / "elsewhere", Silent(), no_process)
+    exported = judged.draft if distil.kept else elsewhere.again(both)
+    assert distil.measured.size_mb == pytest.approx(exported.size_mb, abs=1e-4)
     assert judged.reference.size_mb == pytest.approx(draft.size_mb, abs=1e-4)
     for figures in (judged.reference, judged.chosen, distil.measured, export.measured):
         assert {"accuracy", "precision", "recall", "f1"} <= set(figures.as_data())
     afresh = Trials(usecase, data, draft, tmp_path / "afresh", Silent(), no_process)
-    kept = [
-        one for one, verdict in zip([Distil(), OnnxExport()], judged.verdicts, strict=True) if verdict.kept
-    ]
+    kept = [one for one, verdict in zip(both, judged.verdicts, strict=True) if verdict.kept]
     again = afresh.again(kept)
     assert digests(again) == digests(judged.draft)
     afresh.agree(again)
