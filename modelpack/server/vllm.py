@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import json
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -33,6 +33,10 @@ class Engine(Protocol):
 
     def write(self, name: str, prompt: Sequence[int], most: int) -> AsyncGenerator[Sequence[int], None]:
         """The answer's tokens as they come, at most `most`; closing or cancelling it stops the engine's work on it."""
+        ...
+
+    async def weigh(self, name: str, ids: Sequence[int]) -> Sequence[float]:
+        """The logarithms of how likely each of `ids` but the first is after those before it."""
         ...
 
 
@@ -86,6 +90,17 @@ class Vllm:
         finally:
             writing.cancel()
 
+    def likelihood(self, ids: Sequence[int], count: int) -> float:
+        """How likely the model finds the last `count` of `ids` after those before them: the sum of their logarithms.
+
+        Raises InvalidInput where nothing is before them, or too much in all, and what vLLM raised.
+        """
+        if not 0 < count < len(ids) < self.longest:
+            raise InvalidInput(f"{count} of {len(ids)} tokens; 1 to {self.longest - 1} are possible")
+        weighing = self._engine.weigh(f"weighing-{next(self._numbers)}", ids)
+        found = asyncio.run_coroutine_threadsafe(_awaited(weighing), self._loop).result()
+        return float(sum(found[-count:]))
+
     async def _write(
         self, prompt: Sequence[int], most: int, found: SimpleQueue[int | Exception | None]
     ) -> None:
@@ -105,12 +120,21 @@ class Vllm:
             found.put(None)
 
     def run(self, feeds: Arrays) -> Arrays:
-        """`ids` (prompts, tokens) -> `tokens` (prompts, most_new), both filled up with `NOTHING`."""
+        """As `Decoder.run`."""
         answers = np.full((len(feeds["ids"]), self.decoding.most_new), NOTHING, np.int64)
+        likelihood = np.zeros(len(answers), np.float32)
         for row, ids in enumerate(feeds["ids"]):
-            found = list(self.tokens(ids[ids != NOTHING].tolist()))
+            given = ids[ids != NOTHING].tolist()
+            if "scored" in feeds and (count := int(feeds["scored"][row])):
+                likelihood[row] = self.likelihood(given, count)
+                continue
+            found = list(self.tokens(given))
             answers[row, : len(found)] = found
-        return {"tokens": answers}
+        return {"tokens": answers, "likelihood": likelihood}
+
+
+async def _awaited(found: Awaitable[Sequence[float]]) -> Sequence[float]:
+    return await found
 
 
 class AsyncEngine:
@@ -153,12 +177,36 @@ class AsyncEngine:
             async for output in outputs:
                 yield output.outputs[0].token_ids
 
+    async def weigh(self, name: str, ids: Sequence[int]) -> Sequence[float]:
+        from vllm import TokensPrompt
+        from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+        # 0: of the prompt's own tokens only; such a request does not read the prefix cache
+        wanted = SamplingParams(
+            temperature=0.0,
+            max_tokens=1,
+            prompt_logprobs=0,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        given = TokensPrompt(prompt_token_ids=list(ids))
+        async with contextlib.aclosing(self._engine.generate(given, wanted, name)) as outputs:
+            # the first token has nothing before it
+            parts = [output.prompt_logprobs async for output in outputs][-1][1:]
+        return [float(part[token].logprob) for part, token in zip(parts, ids[1:], strict=True)]
+
 
 class FakeEngine:
-    """In vLLM's place: says what `say` says, token by token, once `together` answers are wanted."""
+    """In vLLM's place: says what `say` says, token by token, once `together` answers are wanted; `weights` are the
+    likelihoods of tokens, of all others 0."""
 
-    def __init__(self, say: Callable[[Sequence[int]], Iterable[int]], together: int = 1) -> None:
-        self._say, self._together = say, together
+    def __init__(
+        self,
+        say: Callable[[Sequence[int]], Iterable[int]],
+        together: int = 1,
+        weights: Mapping[int, float] | None = None,
+    ) -> None:
+        self._say, self._together, self._weights = say, together, weights or {}
         self._wanted = 0
         self.stopped: list[str] = []
 
@@ -175,6 +223,9 @@ class FakeEngine:
         finally:
             if not ended:
                 self.stopped.append(name)
+
+    async def weigh(self, name: str, ids: Sequence[int]) -> Sequence[float]:
+        return [self._weights.get(token, 0.0) for token in ids[1:]]
 
 
 def opened(decoding: Decoding, weights: Path) -> Vllm:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_chat
 import torch
@@ -30,7 +31,7 @@ from modelpack.server.chat import orders
 from modelpack.server.chat.conversation import Conversation
 from modelpack.server.chat.desk import Desk, Question, Said
 from modelpack.server.contract import Contract, Decoding, Needs, Unfit
-from modelpack.server.runtime import InvalidInput, Writer, choose
+from modelpack.server.runtime import InvalidInput, Reader, Writer, choose
 from modelpack.server.vllm import FakeEngine, Vllm, load, opened
 from modelpack.usecases.chat import Chat, folder
 from modelpack.usecases.chat.model import Llama, assembled
@@ -203,6 +204,19 @@ def test_what_the_engine_raises_reaches_the_caller() -> None:
         list(failing.tokens([5]))
 
 
+def test_texts_are_weighed() -> None:
+    vllm = Vllm(DECODING, tiny_chat.LONGEST, lambda: FakeEngine(repeated(70), 1, {8: -1.5, 9: -2.0}))
+    assert isinstance(vllm, Reader)
+    assert vllm.likelihood([5, 9, 8, 9], 2) == -3.5
+    answered = vllm.run({"ids": np.array([[5, 8, -1], [5, 9, 8]]), "scored": np.array([0, 2])})
+    assert answered["likelihood"].tolist() == [0.0, -3.5]
+    assert (answered["tokens"][0] == 70).all()
+    assert (answered["tokens"][1] == -1).all()
+    for ids, count in (([5], 1), ([5, 6], 2), ([5, 6], 0), ([5] * tiny_chat.LONGEST, 1)):
+        with pytest.raises(InvalidInput, match="are possible"):
+            vllm.likelihood(ids, count)
+
+
 def desk(say: Any, together: int = 1) -> tuple[Desk, FakeEngine]:
     vllm, engine = writer(say, together)
     table = orders.read(tiny_chat.orders())
@@ -299,6 +313,10 @@ class AsyncLLM:
 
     async def generate(self, prompt: Any, sampling_params: Any, request_id: str) -> AsyncIterator[Any]:
         self.asked.append((prompt, sampling_params, request_id))
+        if sampling_params.output_kind == "final":
+            found = [{token: SimpleNamespace(logprob=-0.5 * token)} for token in prompt["prompt_token_ids"]]
+            yield SimpleNamespace(prompt_logprobs=[None, *found[1:]])
+            return
         for part in ([70, 71], [72, tiny_chat.END]):
             yield SimpleNamespace(outputs=[SimpleNamespace(token_ids=part)])
 
@@ -311,7 +329,7 @@ def test_what_is_asked_of_vllm(drafts: tuple[Draft, Draft], monkeypatch: pytest.
         "vllm.engine": {},
         "vllm.engine.arg_utils": {"AsyncEngineArgs": lambda **more: SimpleNamespace(made=made, **more)},
         "vllm.sampling_params": {
-            "RequestOutputKind": SimpleNamespace(DELTA="delta"),
+            "RequestOutputKind": SimpleNamespace(DELTA="delta", FINAL_ONLY="final"),
             "SamplingParams": SimpleNamespace,
         },
         "vllm.v1": {},
@@ -330,6 +348,9 @@ def test_what_is_asked_of_vllm(drafts: tuple[Draft, Draft], monkeypatch: pytest.
     ((prompt, wanted, _),) = engine.asked
     assert prompt == {"prompt_token_ids": [5, 6]}
     assert (wanted.temperature, wanted.max_tokens, wanted.stop_token_ids) == (0.0, 9, [tiny_chat.END])
+    assert vllm.likelihood([5, 6, 7, 8], 2) == -7.5
+    (_, (prompt, wanted, _)) = engine.asked
+    assert (prompt["prompt_token_ids"], wanted.prompt_logprobs, wanted.max_tokens) == ([5, 6, 7, 8], 0, 1)
 
 
 def test_a_folder_without_vllm_installed_is_unfit(drafts: tuple[Draft, Draft]) -> None:
