@@ -16,9 +16,13 @@ def test_releases_come_and_go_without_a_failed_request(shop: Terminal) -> None:
     ask = asking(shop, predicted)
     before = ask()
     assert before == predicted["predictions"]
+    files = [shop.folder / name for name in ("ecomdeploy.yaml", "pack.lock")]
+    committed = {file: file.read_bytes() for file in files}
     with Poller(ask) as poller:
         nothing_changes(shop, first)
         second = second_release(shop, first)
+        for file, content in committed.items():
+            file.write_bytes(content)
         third_is_refused(shop, second)
         back_to_the_first(shop, first)
         assert ask() == before
@@ -75,13 +79,16 @@ def second_release(shop: Terminal, first: dict) -> dict:  # type: ignore[type-ar
 
 
 def third_is_refused(shop: Terminal, second: dict) -> None:  # type: ignore[type-arg]
-    shop.edit(r"epochs: \d+", "epochs: 1, seed: 11")
+    """The files of the first release, as from git, on other machines: not the image that serves, and already packed."""
+    shop.edit(r"instance: ml.c7i.xlarge", "instance: ml.c7i.2xlarge")
     shop.type("cloud", "fault", "wrong-answers")
     failed = shop.type("up", "--yes", "--json", expect=4)
     assert "golden" in failed.json["error"]["what"]
+    assert "raining" not in failed.err
     releases = shop.type("releases", "--json").json
     assert [one["state"] for one in releases] == ["superseded", "live", "failed"]
     assert "golden" in releases[2]["cause"]
+    assert releases[2]["image"] != second["image"]
     status = shop.type("status", "--json").json
     assert (status["release"], status["verified"], status["image"]) == (2, True, second["image"])
     again = shop.type("up", "--yes", "--json", expect=2)
