@@ -69,7 +69,7 @@ def peak_mb(draft: Draft, usecase: UseCase[Any], batch: Arrays) -> float:
 
 def answer_once(task: dict[str, Any]) -> float:
     """In the child: load, answer one batch, and say this process' peak in MB."""
-    from modelpack.runtimes.base import runtime_for
+    from modelpack.runtimes.base import CPU, CUDA, formats_of, runtime_for
 
     usecase = usecase_of(task)
     inputs, outputs = (
@@ -79,7 +79,8 @@ def answer_once(task: dict[str, Any]) -> float:
     usecase.adopt(Signature(inputs, outputs))
     with np.load(task["batch"], allow_pickle=False) as arrays:
         batch: Arrays = {name: with_texts(arrays[name]) for name in arrays.files}
-    runtime_for(task["format"]).open(Draft(task["format"], Path(task["path"])), usecase)(batch)
+    hardware = CPU if task["format"] in formats_of(CPU) else CUDA
+    runtime_for(task["format"], hardware).open(Draft(task["format"], Path(task["path"])), usecase)(batch)
     return own_peak_kib() * KIBIBYTE / MEGABYTE
 
 

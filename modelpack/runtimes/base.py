@@ -89,6 +89,13 @@ def at_hand(hardware: str) -> bool:
     return any(one.at_hand() for one in every if one.serves and one.hardware == hardware)
 
 
+def formats_of(hardware: str) -> frozenset[str]:
+    """The formats that a runtime for the `hardware` executes."""
+    catalog = runtimes()
+    every = [catalog.get(name) for name in catalog.names()]
+    return frozenset(one.format for one in every if one.hardware == hardware)
+
+
 def served_formats(hardware: str = CPU) -> frozenset[str]:
     """The formats that a runtime serves on the `hardware`."""
     catalog = runtimes()

@@ -17,6 +17,7 @@ from tiny_chat_usecase import TinyChat
 
 from modelpack import binding, contents
 from modelpack.answers import answers
+from modelpack.bench.memory import peak_mb
 from modelpack.build import fallen_back
 from modelpack.draft import HUGGING_FACE, ONNX, TORCH, Draft
 from modelpack.errors import BadInput, EcomdeployError
@@ -25,6 +26,7 @@ from modelpack.home import Home
 from modelpack.inputs import PackRequest, resolve
 from modelpack.passes.base import in_order
 from modelpack.passes.half_attention import half_attention, on_the_cpu
+from modelpack.passes.hugging_face import HuggingFaceFolder
 from modelpack.progress import Silent
 from modelpack.runtimes.base import CUDA, runtime_for
 from modelpack.served import Served
@@ -38,6 +40,7 @@ from modelpack.server.ready import check_golden, wrapped
 from modelpack.sources.onnx import write
 from modelpack.spec import GateSpec, ModelSpec, PackSpec
 from modelpack.trial import Trials, through_the_gate
+from modelpack.usecases.chat import Chat
 from modelpack.usecases.chat.lasting import Heard, Steps, as_in, bound, chosen, lasting, logits
 from modelpack.usecases.chat.model import Llama, assembled
 from modelpack.usecases.chat.questions import Question
@@ -249,3 +252,10 @@ def test_a_search_leaves_language_models_passes_to_language_models(tmp_path: Pat
         inputs = resolve(request)
         assert [one.name for one in inputs.passes if one.required] == ["onnx"]
         assert "hugging-face" not in [one.name for one in inputs.passes]
+
+
+def test_memory_of_what_only_a_gpu_serves(tmp_path: Path) -> None:
+    """A fresh process opens the folder by its own runtime."""
+    made = trials(sure_model(), tmp_path)
+    draft = made.made(HuggingFaceFolder(), made.reference)
+    assert peak_mb(draft, Chat(), {"ids": np.array([[1, 40, 41]])}) > 50
