@@ -86,13 +86,17 @@ class Split:
     names: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """The three parts by what they are for, in words."""
+        return {"to train on": self.training, "to choose by": self.validation, "held out": self.test}
+
     def counted(self, yes: str = "") -> str:
         """The rows of each part, with how many of them are `yes` where there is such a word."""
-        counts = [
-            f"{len(part):,}" + (f" ({int((part.target > 0).sum()):,} {yes})" if yes else "")
-            for part in (self.training, self.validation, self.test)
-        ]
-        return "{} to train on, {} to choose by, {} held out".format(*counts)
+        return ", ".join(
+            f"{len(part):,} {f'({int((part.target > 0).sum()):,} {yes}) ' if yes else ''}{words}"
+            for words, part in self.parts.items()
+        )
 
 
 OWN = "own"
@@ -140,13 +144,28 @@ def joined(first: Part, second: Part) -> Part:
     return stacked((first, second))
 
 
-def by_time(rows: Part, time: NDArray[Any], validation_from: float, test_from: float) -> Split:
+def by_time(
+    rows: Part,
+    time: NDArray[Any],
+    validation_from: float,
+    test_from: float,
+    names: Mapping[str, str] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Split:
     """Earlier rows to train on, later ones to choose and to measure by: validation_from <= time < test_from."""
     return Split(
         training=rows.take(time < validation_from),
         validation=rows.take((time >= validation_from) & (time < test_from)),
         test=rows.take(time >= test_from),
+        names=names or {},
+        facts=facts or {},
     )
+
+
+def in_turn(yes: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+    """`count` row numbers, of rows that are and of rows that are not in turn, each evenly from all."""
+    both = [np.flatnonzero(one)[spread(int(one.sum()), count // 2)] for one in (yes, ~yes)]
+    return np.stack(both, axis=1).ravel()
 
 
 def spread(rows: int, count: int) -> NDArray[np.int64]:

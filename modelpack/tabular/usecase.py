@@ -14,7 +14,7 @@ from modelpack.progress import Progress
 from modelpack.sources.safetensors import load_own
 from modelpack.spec import TrainSpec
 from modelpack.tabular.frame import AMOUNT, BINARY, OWN, Column, Part, Split, joined, mixed, spread
-from modelpack.tabular.measures import best_f1_threshold
+from modelpack.tabular.measures import best_f1_threshold, wmape
 from modelpack.usecases.base import Arrays, Evaluation, Run, Samples, Signature, Tensor, UseCase
 
 if TYPE_CHECKING:
@@ -194,6 +194,21 @@ class TabularUseCase(UseCase[Split]):
             shown = tuple({"request": one, "about": MADE, "before": []} for one in requests)
             return Samples(shown, data.names)
         return Samples(tuple(self.sample(data, int(row)) for row in self.shown(data)), data.names)
+
+
+def by_wmape(units: NDArray[Any], part: Part) -> Evaluation:
+    """Forecasts of amounts by wMAPE; `bias`: how much too high they are all together."""
+    forecast, truth = units.astype(np.float64), part.target.astype(np.float64)
+    bias = float(forecast.sum() / truth.sum() - 1)
+    return Evaluation(
+        "wMAPE", wmape(truth, forecast), part.groups, higher_is_better=False, more={"bias": bias}
+    )
+
+
+def as_often(chance: NDArray[Any], known: Part) -> dict[str, NDArray[Any]]:
+    """A rule's answers: yes for the likeliest, as large a share as said yes among the rows known."""
+    limit = np.quantile(chance, 1 - known.target.mean())
+    return {"probability": chance, "decision": (chance > limit).astype(np.int64)}
 
 
 def instance(part: Part, row: int) -> dict[str, Any]:

@@ -30,9 +30,9 @@ from modelpack.tabular.frame import (
     Split,
     by_time,
     enough_of_both,
+    in_turn,
     joined,
     kept_here,
-    spread,
 )
 from modelpack.tabular.usecase import SAMPLES, TabularUseCase, instance
 from modelpack.usecases.base import Baseline, Evaluation
@@ -180,11 +180,7 @@ class Fraud(TabularUseCase):
 
     def shown(self, data: Split) -> NDArray[np.int64]:
         """Frauds and good payments in turn."""
-        frauds = np.flatnonzero(data.test.target > 0)
-        good = np.flatnonzero(data.test.target == 0)
-        half = SAMPLES // 2
-        pair = (frauds[spread(len(frauds), half)], good[spread(len(good), half)])
-        return np.stack(pair, axis=1).ravel()
+        return in_turn(data.test.target > 0, SAMPLES)
 
     def sample(self, data: Split, row: int) -> dict[str, Any]:
         one = instance(data.test, row)
@@ -223,12 +219,8 @@ def own(payments: pd.DataFrame) -> Split:
         components=np.stack([np.asarray(one, dtype=np.float32) for one in numbers], axis=1),
         fraud=rows.fraud.to_numpy(np.float32),
     )
-    for words, part in (
-        ("train on", data.training),
-        ("choose by", data.validation),
-        ("measure on", data.test),
-    ):
-        enough_of_both(part.target, FEWEST_FRAUDS, f"frauds to {words}", f"good payments to {words}")
+    for words, part in data.parts.items():
+        enough_of_both(part.target, FEWEST_FRAUDS, f"frauds {words}", f"good payments {words}")
     return kept_here(data)
 
 
@@ -249,8 +241,7 @@ def split(
         {"seconds": seconds},
     )
     names = {"0": "accept", "1": "decline"}
-    cut = by_time(rows, seconds, validation, test)
-    return Split(cut.training, cut.validation, cut.test, names)
+    return by_time(rows, seconds, validation, test, names)
 
 
 def money(part: Part, declined: NDArray[np.bool_]) -> dict[str, float]:

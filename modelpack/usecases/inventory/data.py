@@ -144,8 +144,8 @@ def first_day(week: int) -> str:
 def split(data: Weekly) -> Split:
     """Rows from the first week with a whole past on; validation and test by week."""
     every = stacked([rows(data, week) for week in range(PAST, WEEKS)])
-    cut = by_time(every, every.groups, VALIDATION_FROM, TEST_FROM)
-    return Split(cut.training, cut.validation, cut.test, facts={"codes": data.codes, "names": data.names})
+    facts = {"codes": data.codes, "names": data.names}
+    return by_time(every, every.groups, VALIDATION_FROM, TEST_FROM, facts=facts)
 
 
 def rows(data: Weekly, week: int) -> Part:

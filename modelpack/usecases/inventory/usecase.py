@@ -12,9 +12,8 @@ from modelpack.home import Home
 from modelpack.owndata.schema import OwnData
 from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
-from modelpack.tabular import measures
 from modelpack.tabular.frame import AMOUNT, Column, Number, Part, Split, spread
-from modelpack.tabular.usecase import SAMPLES, TabularUseCase, instance
+from modelpack.tabular.usecase import SAMPLES, TabularUseCase, by_wmape, instance
 from modelpack.usecases.base import Baseline, Evaluation
 from modelpack.usecases.inventory import own
 from modelpack.usecases.inventory.data import (
@@ -95,14 +94,7 @@ class Inventory(TabularUseCase):
         return usual(self.columns, self.task, self.scale, epochs, Dense(dropout=0.2), trees)
 
     def measure(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
-        units, truth = answers[self.output].astype(np.float64), part.target.astype(np.float64)
-        return Evaluation(
-            metric="wMAPE",
-            values=measures.wmape(truth, units),
-            groups=part.groups,
-            higher_is_better=False,
-            more={"bias": float(units.sum() / truth.sum() - 1)},
-        )
+        return by_wmape(answers[self.output], part)
 
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
         rules = (

@@ -90,8 +90,8 @@ def load(archive: Path) -> Split:
 def split(flights: pd.DataFrame, weather: pd.DataFrame, names: dict[str, str]) -> Split:
     """Rows in order of time, cut by days."""
     rows = part(joined(arrived(flights), hourly(weather)))
-    cut = by_time(rows, rows.groups, VALIDATION_FROM, TEST_FROM)
-    return Split(cut.training, cut.validation, cut.test, {"0": "on time", "1": "late"}, {"names": names})
+    labels = {"0": "on time", "1": "late"}
+    return by_time(rows, rows.groups, VALIDATION_FROM, TEST_FROM, labels, {"names": names})
 
 
 def arrived(flights: pd.DataFrame) -> pd.DataFrame:

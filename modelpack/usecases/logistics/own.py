@@ -80,8 +80,7 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     )
     flights = flights[flights.year == YEAR].reset_index(drop=True)
     found = split(flights, weather(tables.get("weather"), rows, weeks), {})
-    parts = {"to train on": found.training, "to choose by": found.validation, "to measure on": found.test}
-    for words, part in parts.items():
+    for words, part in found.parts.items():
         enough_of_both(
             part.target, FEWEST_LATE, f"late shipments {words}", f"shipments {words} that were on time"
         )

@@ -14,7 +14,7 @@ from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
 from modelpack.tabular import measures
 from modelpack.tabular.frame import BINARY, Category, Column, Number, Part, Split, joined
-from modelpack.tabular.usecase import TabularUseCase, instance
+from modelpack.tabular.usecase import TabularUseCase, as_often, instance
 from modelpack.usecases.base import Baseline, Evaluation
 from modelpack.usecases.logistics import own
 from modelpack.usecases.logistics.data import HOURS_BEFORE, PACKAGE, WEATHER, code_of, date_of, load
@@ -105,16 +105,9 @@ class Logistics(TabularUseCase):
             ("logistic regression", "on the same numbers, standardised", logistic),
         )
         return tuple(
-            Baseline(
-                name, about, self.measure(self.decided(chance, known), data.test), must_beat=name in RULES
-            )
+            Baseline(name, about, self.measure(as_often(chance, known), data.test), must_beat=name in RULES)
             for name, about, chance in rules
         )
-
-    def decided(self, chance: NDArray[Any], known: Part) -> dict[str, NDArray[Any]]:
-        """A baseline's answers: late where its chance is among as many as were late before."""
-        limit = np.quantile(chance, 1 - known.target.mean())
-        return {"probability": chance, "decision": (chance > limit).astype(np.int64)}
 
     def sample(self, data: Split, row: int) -> dict[str, Any]:
         one = instance(data.test, row)

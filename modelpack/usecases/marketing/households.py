@@ -30,8 +30,8 @@ def split(shop: Shop) -> Split:
     judged = (campaigns["start"] >= FIRST_START) & (campaigns["end"] <= LAST_DAY)
     places = np.flatnonzero(judged)[np.argsort(campaigns["start"][judged], kind="stable")]
     every = stacked([rows(shop, int(place)) for place in places])
-    cut = by_time(every, every.more["start"], VALIDATION_FROM, TEST_FROM)
-    return Split(cut.training, cut.validation, cut.test, {"0": "send no coupon", "1": "likely to redeem"})
+    labels = {"0": "send no coupon", "1": "likely to redeem"}
+    return by_time(every, every.more["start"], VALIDATION_FROM, TEST_FROM, labels)
 
 
 def rows(shop: Shop, place: int) -> Part:

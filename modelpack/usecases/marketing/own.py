@@ -115,7 +115,7 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     answers = {
         "to train on": settled(data.training).target,
         "to choose by": settled(data.validation).target,
-        "to measure on": data.test.target,
+        "held out": data.test.target,
     }
     for words, answer in answers.items():
         enough_of_both(answer, FEWEST_CUSTOMERS, f"customers who redeemed {words}", f"who did not, {words}")

@@ -80,8 +80,7 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
             {"mailed": rows.mailed.to_numpy() == 1},
         )
     )
-    parts = {"to train on": data.training, "to choose by": data.validation, "to measure on": data.test}
-    for words, part in parts.items():
+    for words, part in data.parts.items():
         for group, inside in (("mailed", part.more["mailed"]), ("left alone", ~part.more["mailed"])):
             who = f"customers {group} {words}"
             enough_of_both(

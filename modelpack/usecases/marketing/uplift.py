@@ -12,7 +12,7 @@ from modelpack.home import Home
 from modelpack.owndata.schema import OwnData
 from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress, Silent
-from modelpack.tabular.frame import BINARY, Column, Number, Part, Split, joined, spread
+from modelpack.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, joined
 from modelpack.tabular.usecase import SAMPLES, TabularUseCase, instance
 from modelpack.usecases.base import Baseline, Evaluation, Tensor
 from modelpack.usecases.marketing import own_uplift
@@ -150,9 +150,7 @@ class MarketingUplift(TabularUseCase):
 
     def shown(self, data: Split) -> NDArray[np.int64]:
         """Customers who bought women's wear before and others in turn."""
-        yes, no = (np.flatnonzero(data.test.inputs[RULE] == answer) for answer in (1, 0))
-        pair = (yes[spread(len(yes), SAMPLES // 2)], no[spread(len(no), SAMPLES // 2)])
-        return np.stack(pair, axis=1).ravel()
+        return in_turn(data.test.inputs[RULE] > 0, SAMPLES)
 
     def sample(self, data: Split, row: int) -> dict[str, Any]:
         one, part = instance(data.test, row), data.test

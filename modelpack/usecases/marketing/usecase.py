@@ -13,8 +13,8 @@ from modelpack.owndata.schema import OwnData
 from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
 from modelpack.tabular import measures
-from modelpack.tabular.frame import BINARY, Column, Number, Part, Split, joined, spread
-from modelpack.tabular.usecase import SAMPLES, TabularUseCase, instance
+from modelpack.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, joined
+from modelpack.tabular.usecase import SAMPLES, TabularUseCase, as_often, instance
 from modelpack.usecases.base import Baseline, Evaluation
 from modelpack.usecases.marketing import own
 from modelpack.usecases.marketing.data import TYPES, WINDOWS, load
@@ -142,19 +142,17 @@ class Marketing(TabularUseCase):
         )
         found = [
             Baseline(
-                name, about, self.measure(decided(rule(known, data.test), known), data.test), must_beat=True
+                name, about, self.measure(as_often(rule(known, data.test), known), data.test), must_beat=True
             )
             for name, about, rule in rules
         ]
-        tie = self.measure(decided(boosted.astype(np.float64), known), data.test)
+        tie = self.measure(as_often(boosted.astype(np.float64), known), data.test)
         about = "LightGBM on the same columns, reported only: what ships has to be no worse and is smaller"
         return (*found, Baseline("boosted trees", about, tie, must_beat=False))
 
     def shown(self, data: Split) -> NDArray[np.int64]:
         """Households that redeemed and others in turn."""
-        yes, no = np.flatnonzero(data.test.target > 0), np.flatnonzero(data.test.target == 0)
-        pair = (yes[spread(len(yes), SAMPLES // 2)], no[spread(len(no), SAMPLES // 2)])
-        return np.stack(pair, axis=1).ravel()
+        return in_turn(data.test.target > 0, SAMPLES)
 
     def sample(self, data: Split, row: int) -> dict[str, Any]:
         one, part = instance(data.test, row), data.test
@@ -193,12 +191,6 @@ def past_rate(known: Part, asked: Part) -> NDArray[np.float64]:
     redeemed, sent = (asked.inputs[name].astype(np.float64) for name in ("redeemed", "sent"))
     own = (redeemed + SHRINK_HOUSEHOLD * overall) / (sent + SHRINK_HOUSEHOLD)
     return np.minimum(type_rate(known, asked) * own / overall, 1.0)
-
-
-def decided(chance: NDArray[np.float64], known: Part) -> dict[str, NDArray[Any]]:
-    """A baseline's answers: yes for as large a share as redeemed before."""
-    limit = np.quantile(chance, 1 - known.target.mean())
-    return {"probability": chance, "decision": (chance > limit).astype(np.int64)}
 
 
 def best_tenth(truth: NDArray[np.bool_], probability: NDArray[np.float64]) -> dict[str, float]:

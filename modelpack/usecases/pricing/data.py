@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.tabular.frame import Part, Split, by_time
+from modelpack.tabular.frame import Part, Split, by_time, stacked
 from modelpack.usecases.recommendation.data import FOLDER, NOT_GOODS
 
 if TYPE_CHECKING:
@@ -106,16 +106,9 @@ def summed(product: NDArray[np.int64], ids: pd.Series, week: pd.Series, amount: 
 
 def split(weekly: Weekly) -> Split:
     """Rows for weeks 15-52; validation from week 35 on, test from week 41 on."""
-    parts = [rows(weekly, week) for week in range(FIRST_ROW, WEEKS + 1)]
-    every = Part(
-        {name: np.concatenate([part.inputs[name] for part in parts]) for name in parts[0].inputs},
-        np.concatenate([part.target for part in parts]),
-        np.concatenate([part.groups for part in parts]),
-        {name: np.concatenate([part.more[name] for part in parts]) for name in parts[0].more},
-    )
-    cut = by_time(every, every.groups, VALIDATION_FROM, TEST_FROM)
+    every = stacked([rows(weekly, week) for week in range(FIRST_ROW, WEEKS + 1)])
     names = {str(product): name for product, name in weekly.names.items()}
-    return Split(cut.training, cut.validation, cut.test, names)
+    return by_time(every, every.groups, VALIDATION_FROM, TEST_FROM, names)
 
 
 def rows(weekly: Weekly, week: int) -> Part:

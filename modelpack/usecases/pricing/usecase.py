@@ -14,7 +14,7 @@ from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
 from modelpack.tabular import measures
 from modelpack.tabular.frame import AMOUNT, Category, Column, Number, Part, Split, joined, spread
-from modelpack.tabular.usecase import SAMPLES, TabularUseCase, instance
+from modelpack.tabular.usecase import SAMPLES, TabularUseCase, by_wmape, instance
 from modelpack.usecases.base import Baseline, Evaluation, Signature, Tensor
 from modelpack.usecases.pricing import own
 from modelpack.usecases.pricing.data import PAST, PLANNED, TEST_FROM, VALIDATION_FROM, WEEKS, load, split
@@ -98,14 +98,7 @@ class Pricing(TabularUseCase):
         return PriceModel
 
     def measure(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
-        units, truth = answers["units_at_price"].astype(np.float64), part.target.astype(np.float64)
-        return Evaluation(
-            metric="wMAPE",
-            values=measures.wmape(truth, units),
-            groups=part.groups,
-            higher_is_better=False,
-            more={"bias": float(units.sum() / truth.sum() - 1)},
-        )
+        return by_wmape(answers[self.output], part)
 
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
         four = self.measure({self.output: data.test.more["four_weeks"]}, data.test)
