@@ -29,7 +29,7 @@ from modelpack.usecases.chat.questions import Question
 from modelpack.usecases.chat.service import Service
 
 SAFETY = 2.0
-ROUNDS, ENOUGH = 3, 4
+ROUNDS, ENOUGH = 6, 3
 """So many questions of every kind are looked at, at most, until so many kinds have an answer that lasts."""
 ARITHMETICS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -57,13 +57,13 @@ class Steps:
 
 @dataclass
 class Listener:
-    """In the model's place: answers as it does in float32, and notes how sure it was. Texts that it is asked to weigh
-    against one another (`scored`) are one choice for each question."""
+    """In the model's place: answers as it does in float32, and keeps what it was sure of by how much. Texts that it is
+    asked to weigh against one another (`scored`) are one choice for each question."""
 
     exact: Llama
     rounded: Llama
-    written: Steps = field(default_factory=Steps)
-    _weighed: list[tuple[float, float]] = field(default_factory=list)
+    _wrote: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    _weighed: list[tuple[Tensor, int, float]] = field(default_factory=list)
 
     def run(self, feeds: Arrays) -> Arrays:
         """As the model's own loop."""
@@ -74,31 +74,39 @@ class Listener:
             given = torch.from_numpy(np.ascontiguousarray(ids[ids != NOTHING]))
             with torch.inference_mode():
                 if count:
-                    found = [likely(model, given, count) for model in (self.exact, self.rounded)]
-                    self._weighed.append((found[0], found[1]))
-                    likelihood[row] = found[0]
+                    likelihood[row] = found = likely(self.exact, given, count)
+                    self._weighed.append((given, count, found))
                 else:
                     answers[row] = self.written_after(given)
         return {"tokens": answers, "likelihood": likelihood}
 
     def written_after(self, prompt: Tensor) -> Tensor:
-        """The answer (most_new,), each of its tokens and its end noted."""
+        """The answer (most_new,), the logits of its tokens and of its end kept."""
         answer = self.exact.answer(prompt)
         said = answer[answer != NOTHING]
-        given = torch.cat([prompt, said])
         ended = len(said) < min(self.exact.shape.most_new, self.exact.shape.longest - len(prompt))
-        wanted = len(said) + ended
-        given = given if ended else given[:-1]
-        if wanted:
-            self.written.add(logits(self.exact, given, wanted), logits(self.rounded, given, wanted))
+        given = torch.cat([prompt, said])[: len(prompt) + len(said) - (not ended)]
+        if wanted := len(said) + ended:
+            self._wrote.append((given, logits(self.exact, given, wanted)))
         return answer
 
-    def weighed(self) -> Steps:
-        """The choice among the texts that were weighed since the last time, as one step."""
-        steps, pairs = Steps(), torch.tensor(self._weighed or [(0.0, 0.0)], dtype=torch.float64)
+    def heard(self, question: Question, least: float) -> Heard:
+        """How sure it was of that question since the last time. What rounding does is asked only where every margin is
+        over `least`, for the others cannot be chosen any more."""
+        written, weighed = Steps(), Steps()
+        with torch.inference_mode():
+            for _, exact in self._wrote:
+                written.add(exact, exact)
+            if written.count and written.margin > least:
+                written = Steps()
+                for given, exact in self._wrote:
+                    written.add(exact, logits(self.rounded, given, len(exact)))
+                pairs = [(found, likely(self.rounded, given, count)) for given, count, found in self._weighed]
+                both = torch.tensor(pairs or [(0.0, 0.0)], dtype=torch.float64)
+                weighed.add(both[None, :, 0], both[None, :, 1])
+        self._wrote.clear()
         self._weighed.clear()
-        steps.add(pairs[None, :, 0], pairs[None, :, 1])
-        return steps
+        return Heard(question, written, weighed)
 
 
 @dataclass(frozen=True)
@@ -122,11 +130,9 @@ def chosen(
     heard: list[Heard] = []
     for asked in rounds(data.asked):
         for question in asked:
-            listener.written = Steps()
             plan = talk.plan(question.text, question.customer, question.postal_code)
             list(talk.pieces(plan))
-            if listener.written.count:
-                heard.append(Heard(question, listener.written, listener.weighed()))
+            heard.append(listener.heard(question, bound(heard, safety)))
         kept = lasting(heard, safety)
         if len(kept) >= ENOUGH:
             break
@@ -142,8 +148,8 @@ def chosen(
         "least_margin": round(min(one.written.margin for one in kept), 4),
         "greatest_swing": round(max(one.written.swing for one in heard), 4),
         "safety": safety,
-        "steps": sum(one.written.count for one in heard),
-        "answers_looked_at": len(heard),
+        "steps": sum(one.written.count for one in heard if one.written.swing > 0),
+        "answers_looked_at": sum(one.written.count > 0 for one in heard),
         "answers_kept": len(kept),
     }
     return [one.question for one in kept], told
@@ -168,7 +174,11 @@ def bound(heard: Sequence[Heard], safety: float) -> float:
 def lasting(heard: Sequence[Heard], safety: float) -> list[Heard]:
     """The surest of every kind whose least margin is over the bound, also that of what it weighed."""
     least, weighing = bound(heard, safety), safety * max((one.weighed.swing for one in heard), default=0.0)
-    sure = [one for one in heard if one.written.margin > least and one.weighed.margin > weighing]
+    sure = [
+        one
+        for one in heard
+        if one.written.count and one.written.margin > least and one.weighed.margin > weighing
+    ]
     sure.sort(key=lambda one: one.written.margin)
     return list({one.question.kind: one for one in sure}.values())
 
