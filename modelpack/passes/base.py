@@ -44,6 +44,16 @@ class Workshop:
     traffic: Callable[[], Arrays | None] = nothing
     hardware: str = CPU
 
+    def whole_answers(self) -> Arrays:
+        """Inputs to find ranges on by running the graph once. Raises ValueError where there are none, and for a
+        graph that is one step of a loop.
+        """
+        if self.calibration is None:
+            raise ValueError("the use case names nothing to calibrate on")
+        if self.usecase.decoding is not None:
+            raise ValueError("the graph is one step of a loop; ranges are found on whole answers")
+        return self.calibration
+
 
 class Pass(abc.ABC):
     """One change to a model.

@@ -51,12 +51,9 @@ class StaticInt8(Pass):
     def apply(self, draft: Draft, workshop: Workshop) -> Draft:
         import onnx
 
-        if workshop.calibration is None:
-            raise ValueError("the use case names nothing to calibrate on")
-        if workshop.usecase.decoding is not None:
-            raise ValueError("the graph is one step of a loop; ranges are found on whole answers")
+        inputs = workshop.whole_answers()
         rows = ROWS if workshop.usecase.text is None else TEXTS
-        given = {name: array[:rows] for name, array in workshop.calibration.items()}
+        given = {name: array[:rows] for name, array in inputs.items()}
         if not (layers := dense_layers(onnx.load(str(draft.path)).graph)):
             raise ValueError("no dense layer with constant float weights")
         workshop.folder.mkdir(parents=True, exist_ok=True)

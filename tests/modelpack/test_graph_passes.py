@@ -30,6 +30,7 @@ from modelpack.sources.onnx import write
 from modelpack.tabular import training
 from modelpack.tabular.frame import AMOUNT
 from modelpack.tabular.training import Dense
+from modelpack.usecases.chat.usecase import Chat
 
 USECASE, DATA = MadeAmount(), split(AMOUNT)
 
@@ -77,6 +78,12 @@ def test_static_int8_stores_a_scale_per_output_channel(exported: Draft, tmp_path
         scale = kept[read[name].input[1]]
         assert scale.shape == (array.shape[0],)
     assert any(node.op_type == "QuantizeLinear" for node in graph.node)
+
+
+def test_a_step_of_a_loop_has_no_whole_answers_to_find_ranges_on(tmp_path: Path) -> None:
+    asked = Workshop(Chat(), {}, tmp_path, calibration={"ids": np.zeros((1, 4), np.int64)})
+    with pytest.raises(ValueError, match="one step of a loop"):
+        asked.whole_answers()
 
 
 def test_static_int8_needs_something_to_calibrate_on_and_dense_layers(
