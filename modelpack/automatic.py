@@ -18,9 +18,9 @@ from modelpack.gate import (
     factor,
     gains,
     harm,
-    in_words,
     limits_broken,
     table_row,
+    why_not,
 )
 from modelpack.metrics import Interval, bootstrap
 from modelpack.passes.base import Pass
@@ -58,7 +58,7 @@ class Combinations:
         except BudgetEnded:
             raise
         except Exception as error:
-            return Point(names, False, f"failed: {in_words(error)}")
+            return Point(names, False, why_not(error))
         return self.point(names, trial.after, trial)
 
     def point(self, names: Names, figures: Measured, trial: Trial | None) -> Point:
@@ -107,7 +107,7 @@ class Combinations:
         except BudgetEnded:
             raise
         except Exception as error:
-            return in_words(error)
+            return why_not(error)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from modelpack.bench.local import Comparison, Ratio
 from modelpack.draft import Draft, Measured
 from modelpack.errors import EcomdeployError
 from modelpack.metrics import Interval
+from modelpack.passes.base import Inapplicable
 from modelpack.spec import GateSpec
 
 MARGIN = 1.15
@@ -83,7 +84,7 @@ def judge(
     try:
         trial = attempt(draft)
     except Exception as error:
-        reason = f"failed: {in_words(error)}"
+        reason = why_not(error)
         if candidate.required:
             hint = "the model cannot be served without it"
             raise EcomdeployError(f"the pass {candidate.name!r} {reason}", hint=hint) from error
@@ -100,6 +101,11 @@ def judge(
     kept, reason = (False, harmed) if harmed else pays(trial)
     reason = f"{reason}; {room(trial.drop, metric_drop)}" if kept else reason
     return (trial.draft if kept else draft), Verdict(candidate.name, kept, reason, trial.after, trial.drop)
+
+
+def why_not(error: Exception) -> str:
+    """A pass that finds nothing to work on did not fail."""
+    return f"does not apply: {error}" if isinstance(error, Inapplicable) else f"failed: {in_words(error)}"
 
 
 def in_words(error: Exception) -> str:

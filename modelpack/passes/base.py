@@ -45,14 +45,18 @@ class Workshop:
     hardware: str = CPU
 
     def whole_answers(self) -> Arrays:
-        """Inputs to find ranges on by running the graph once. Raises ValueError where there are none, and for a
+        """Inputs to find ranges on by running the graph once. Raises Inapplicable where there are none, and for a
         graph that is one step of a loop.
         """
         if self.calibration is None:
-            raise ValueError("the use case names nothing to calibrate on")
+            raise Inapplicable("the use case names nothing to calibrate on")
         if self.usecase.decoding is not None:
-            raise ValueError("the graph is one step of a loop; ranges are found on whole answers")
+            raise Inapplicable("the graph is one step of a loop; ranges are found on whole answers")
         return self.calibration
+
+
+class Inapplicable(ValueError):
+    """There is nothing in the model, or with the use case, that the pass could change or learn from."""
 
 
 class Pass(abc.ABC):

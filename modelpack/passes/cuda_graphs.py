@@ -10,7 +10,7 @@ import shutil
 from typing import ClassVar
 
 from modelpack.draft import ONNX, SESSION, Draft
-from modelpack.passes.base import COMPILED, Pass, Workshop
+from modelpack.passes.base import COMPILED, Inapplicable, Pass, Workshop
 from modelpack.runtimes.base import CUDA
 
 
@@ -31,7 +31,7 @@ class CudaGraphs(Pass):
         signature = workshop.usecase.signature()
         free = [one.name for one in (*signature.inputs, *signature.outputs) if -1 in one.shape[1:]]
         if free:
-            raise ValueError(
+            raise Inapplicable(
                 f"the shape of {', '.join(free)} varies by request, and a graph holds for one shape"
             )
         workshop.folder.mkdir(parents=True, exist_ok=True)

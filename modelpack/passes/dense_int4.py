@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from modelpack.draft import ONNX, Draft
 from modelpack.passes import nibbles
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
 from modelpack.sources.onnx import write
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class DenseInt4(Pass):
             if (weights := outputs_first(node, constant)) is not None
         }
         if not layers:
-            raise ValueError(f"no dense layer of at least {FEWEST_WEIGHTS:,} constant weights")
+            raise Inapplicable(f"no dense layer of at least {FEWEST_WEIGHTS:,} constant weights")
         nodes = [
             part
             for place, node in enumerate(graph.node)

@@ -18,7 +18,7 @@ import numpy as np
 from modelpack import single_thread
 from modelpack.draft import ONNX, Draft
 from modelpack.passes import attention
-from modelpack.passes.base import PACKED, Pass, Workshop
+from modelpack.passes.base import PACKED, Inapplicable, Pass, Workshop
 from modelpack.sources.onnx import write
 from modelpack.usecases.base import Arrays
 
@@ -59,14 +59,14 @@ class DropPadding(Pass):
 
         text = workshop.usecase.text
         if text is None:
-            raise ValueError("the use case takes no text")
+            raise Inapplicable("the use case takes no text")
         model = onnx.load(str(draft.path))
         seen = observed(model, text.mask, workshop.examples)
         if attention.join(model, text.mask, per_token(seen, text.mask), seen):
             seen = observed(model, text.mask, workshop.examples)
         packing = Packing(model.graph, text.mask, per_token(seen, text.mask))
         if not packing.packed & {name for node in model.graph.node if is_dense(node) for name in node.output}:
-            raise ValueError("no dense layer works token by token")
+            raise Inapplicable("no dense layer works token by token")
         packing.rewrite()
         return write(model, workshop.folder)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.draft import ONNX, Draft
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
 from modelpack.passes.tables import Floats, Lookup, Stored, rewritten
 from modelpack.passes.traffic import lookups_seen
 
@@ -38,7 +38,7 @@ class EmbeddingPrune(Pass):
     def apply(self, draft: Draft, workshop: Workshop) -> Draft:
         requests = workshop.traffic()
         if requests is None:
-            raise ValueError(
+            raise Inapplicable(
                 f"the use case {workshop.usecase.name!r} gives no requests of its training period"
             )
         seen = lookups_seen(draft, requests)

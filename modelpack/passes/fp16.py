@@ -12,7 +12,7 @@ import io
 from typing import ClassVar
 
 from modelpack.draft import ONNX, Draft
-from modelpack.passes.base import STORED, Pass, Workshop
+from modelpack.passes.base import STORED, Inapplicable, Pass, Workshop
 from modelpack.runtimes.base import CUDA
 from modelpack.sources.onnx import write
 
@@ -37,5 +37,5 @@ class Fp16(Pass):
         with contextlib.redirect_stdout(io.StringIO()):
             halved = convert_float_to_float16(graph, keep_io_types=True)
         if not any(one.data_type == onnx.TensorProto.FLOAT16 for one in halved.graph.initializer):
-            raise ValueError("no weights in fp32")
+            raise Inapplicable("no weights in fp32")
         return write(halved, workshop.folder)

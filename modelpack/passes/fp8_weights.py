@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.draft import ONNX, Draft
-from modelpack.passes.base import ANY_HARDWARE, STORED, Pass, Workshop
+from modelpack.passes.base import ANY_HARDWARE, STORED, Inapplicable, Pass, Workshop
 from modelpack.passes.tables import is_lookup
 from modelpack.sources.onnx import write
 
@@ -50,11 +50,11 @@ class Fp8Weights(Pass):
         model = onnx.load(str(draft.path))
         version = max((one.version for one in model.opset_import if one.domain in {"", "ai.onnx"}), default=0)
         if version < OPSET:
-            raise ValueError(f"the graph is of opset {version}, and float8 came with {OPSET}")
+            raise Inapplicable(f"the graph is of opset {version}, and float8 came with {OPSET}")
         given = {value.name for value in model.graph.input}
         chosen = [one for one in model.graph.initializer if one.name not in given and fits(one)]
         if not chosen:
-            raise ValueError(f"no float matrices of at least {SMALLEST} numbers")
+            raise Inapplicable(f"no float matrices of at least {SMALLEST} numbers")
         rows = by_rows(model.graph.node)
         narrowed = [part for tensor in chosen for part in narrow(tensor, 0 if tensor.name in rows else -1)]
         widened = [node for tensor in chosen for node in widening(tensor.name)]

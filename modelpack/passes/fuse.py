@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from modelpack.draft import ONNX, Draft
-from modelpack.passes.base import FUSED, Pass, Workshop
+from modelpack.passes.base import FUSED, Inapplicable, Pass, Workshop
 from modelpack.sources.onnx import write
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Fuse(Pass):
         else:
             after = optimized(before, workshop.folder / "whole.onnx")
         if [node.op_type for node in after.graph.node] == [node.op_type for node in before.graph.node]:
-            raise ValueError("no operators to join")
+            raise Inapplicable("no operators to join")
         used = {node.domain for node in after.graph.node} | {function.domain for function in after.functions}
         kept = [one for one in after.opset_import if one.domain in used | {""}]
         del after.opset_import[:]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from modelpack.draft import ONNX, Draft
-from modelpack.passes.base import STORED, Pass, Workshop
+from modelpack.passes.base import STORED, Inapplicable, Pass, Workshop
 from modelpack.passes.tables import is_lookup, used_elsewhere
 from modelpack.sources.onnx import write
 
@@ -42,7 +42,7 @@ class HalfWeights(Pass):
         graph = onnx.load(str(draft.path))
         chosen = {tensor.name for tensor in graph.graph.initializer if fits(tensor)}
         if not chosen:
-            raise ValueError(f"no float weights of at least {SMALLEST} numbers that fit 16 bits")
+            raise Inapplicable(f"no float weights of at least {SMALLEST} numbers that fit 16 bits")
         halve(graph.graph, chosen)
         return write(graph, workshop.folder)
 

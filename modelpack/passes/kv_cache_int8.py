@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.draft import ONNX, Draft
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
 from modelpack.server.decoder import NOTHING
 from modelpack.sources.onnx import write
 
@@ -53,9 +53,9 @@ class KvCacheInt8(Pass):
         model = onnx.load(str(draft.path))
         nodes = [node for node in model.graph.node if in_floats(model.graph, node)]
         if not nodes:
-            raise ValueError("no attention that keeps keys and values in float32")
+            raise Inapplicable("no attention that keeps keys and values in float32")
         if workshop.calibration is None:
-            raise ValueError("the use case names nothing to calibrate on")
+            raise Inapplicable("the use case names nothing to calibrate on")
         caches = [node.input[place] for node in nodes for place in (KEYS, VALUES)]
         largest = reached(draft, caches, prompts(workshop.calibration["ids"]))
         for node in nodes:

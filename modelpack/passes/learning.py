@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelpack.draft import TORCH, Draft
-from modelpack.passes.base import Workshop
+from modelpack.passes.base import Inapplicable, Workshop
 from modelpack.usecases.tunable import Tunable
 
 SEED = 7
@@ -13,10 +13,10 @@ SEED = 7
 
 
 def learner(workshop: Workshop) -> tuple[Tunable, Any]:
-    """The use case as one that can train on, and its lessons. Raises ValueError where it cannot."""
+    """The use case as one that can train on, and its lessons. Raises Inapplicable where it cannot."""
     usecase, lessons = workshop.usecase, workshop.lessons()
     if not isinstance(usecase, Tunable) or lessons is None:
-        raise ValueError(f"the use case {usecase.name!r} cannot train its model on")
+        raise Inapplicable(f"the use case {usecase.name!r} cannot train its model on")
     return usecase, lessons
 
 

@@ -11,7 +11,7 @@ import logging
 from typing import ClassVar
 
 from modelpack.draft import ONNX, Draft
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
 from modelpack.sources.onnx import write
 
 BLOCK = 32
@@ -51,5 +51,5 @@ class NBits8(Pass):
             logger.setLevel(level)
         graph = quantizer.model.model
         if not any(node.op_type == "MatMulNBits" for node in graph.graph.node):
-            raise ValueError("no dense layer with constant float weights")
+            raise Inapplicable("no dense layer with constant float weights")
         return write(graph, workshop.folder)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.draft import ONNX, Draft
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
 from modelpack.sources.onnx import write
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class NBitsExact(Pass):
             and (found := in_steps(numpy_helper.to_array(weights[node.input[1]]))) is not None
         }
         if not changed:
-            raise ValueError("no dense layer whose constant weights lie on steps in blocks of 32")
+            raise Inapplicable("no dense layer whose constant weights lie on steps in blocks of 32")
         nodes, sums = [], set[str]()
         for place, node in enumerate(graph.node):
             nodes += replaced(graph, node, changed[place], sums) if place in changed else [node]

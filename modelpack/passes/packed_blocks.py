@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.draft import ONNX, Draft
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
 from modelpack.passes.nbits_exact import BLOCK, Steps, in_steps
 from modelpack.sources.onnx import write
 
@@ -50,7 +50,7 @@ class PackedBlocks(Pass):
             if len(tensor.dims) != 2 or not page.packed(tensor.name, numpy_helper.to_array(tensor)):
                 kept.append(tensor)
         if not page.nodes:
-            raise ValueError("no constant matrix whose weights lie on steps in blocks of 32")
+            raise Inapplicable("no constant matrix whose weights lie on steps in blocks of 32")
         nodes = [*page.nodes, *model.graph.node]
         del model.graph.initializer[:], model.graph.node[:]
         model.graph.initializer.extend([*kept, *page.constants])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from modelpack.draft import ONNX, TORCH, Draft
-from modelpack.passes.base import EXPORT, Pass, Workshop
+from modelpack.passes.base import EXPORT, Inapplicable, Pass, Workshop
 from modelpack.passes.learning import SEED, learner, saved
 from modelpack.passes.onnx import OnnxExport
 from modelpack.sources.onnx import write
@@ -52,7 +52,7 @@ class Prune(Pass):
         exported = OnnxExport().apply(saved(model, at(workshop, within)), at(workshop, within / "whole"))
         graph = onnx.load(str(exported.path))
         if not stored_sparsely(graph.graph):
-            raise ValueError("no dense layer became sparse enough to be worth it")
+            raise Inapplicable("no dense layer became sparse enough to be worth it")
         return write(graph, workshop.folder)
 
 
@@ -64,13 +64,13 @@ def at(workshop: Workshop, folder: Any) -> Workshop:
 
 
 def with_zeros(model: Any, tune: Any) -> None:
-    """The smallest weights of all larger dense layers zero, also after `tune()`. Raises ValueError without such."""
+    """The smallest weights of all larger dense layers zero, also after `tune()`. Raises Inapplicable without such."""
     from torch import nn
     from torch.nn.utils import prune
 
     layers = [one for one in model.modules() if isinstance(one, nn.Linear) and one.weight.numel() >= SMALLEST]
     if not layers:
-        raise ValueError(f"no dense layer of at least {SMALLEST} weights")
+        raise Inapplicable(f"no dense layer of at least {SMALLEST} weights")
     named = [(one, "weight") for one in layers]
     prune.global_unstructured(named, prune.L1Unstructured, amount=ZEROS)
     tune()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from modelpack import single_thread
 from modelpack.draft import ONNX, Draft
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
 from modelpack.sources.onnx import write
 from modelpack.usecases.base import Arrays
 
@@ -55,7 +55,7 @@ class StaticInt8(Pass):
         rows = ROWS if workshop.usecase.text is None else TEXTS
         given = {name: array[:rows] for name, array in inputs.items()}
         if not (layers := dense_layers(onnx.load(str(draft.path)).graph)):
-            raise ValueError("no dense layer with constant float weights")
+            raise Inapplicable("no dense layer with constant float weights")
         workshop.folder.mkdir(parents=True, exist_ok=True)
         whole = workshop.folder / "whole.onnx"
         wanted = answers(str(draft.path), given)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.draft import Draft
+from modelpack.passes.base import Inapplicable
 from modelpack.sources.onnx import write
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Stored:
 def rewritten(draft: Draft, folder: Path, store: Callable[[str, Floats], Stored | None]) -> Draft:
     """The draft with every table as `store(name, values)` says; None leaves a table as it is.
 
-    Raises ValueError when there is no table, or none is changed.
+    Raises Inapplicable when there is no table, or none is changed.
     """
     import onnx
     from onnx import numpy_helper
@@ -64,7 +65,7 @@ def rewritten(draft: Draft, folder: Path, store: Callable[[str, Floats], Stored 
     forms = {name: store(name, numpy_helper.to_array(tensor)) for name, tensor in found.items()}
     changed = {name: form for name, form in forms.items() if form is not None}
     if not changed:
-        raise ValueError(
+        raise Inapplicable(
             f"no embedding table of at least {FEWEST_ROWS} rows and width {NARROWEST} that this pass can change"
         )
     for name, form in changed.items():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from modelpack.draft import ONNX, Draft
-from modelpack.passes.base import FUSED, Pass, Workshop
+from modelpack.passes.base import FUSED, Inapplicable, Pass, Workshop
 from modelpack.sources.onnx import write
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TopKGroups(Pass):
                 graph.initializer.append(numpy_helper.from_array(array, f"{node.output[0]}.{suffix}"))
             nodes += in_two_steps(node, size)
         if len(nodes) == len(graph.node):
-            raise ValueError(f"no TopK over at least {FEWEST:,} scores a row")
+            raise Inapplicable(f"no TopK over at least {FEWEST:,} scores a row")
         del graph.node[:]
         graph.node.extend(nodes)
         return write(model, workshop.folder)

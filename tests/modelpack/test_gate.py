@@ -13,6 +13,7 @@ from modelpack.draft import Draft, Measured
 from modelpack.errors import EcomdeployError
 from modelpack.gate import Trial, check_limits, judge, megabytes, table_row
 from modelpack.metrics import Interval
+from modelpack.passes.base import Inapplicable
 from modelpack.spec import GateSpec
 
 SPEED = Speed(1.0, 2.0, 1000.0)
@@ -104,6 +105,14 @@ def test_a_pass_that_crashes_is_dropped_with_its_cause() -> None:
     assert draft == BEFORE
     assert verdict.reason == "failed: RuntimeError: no kernel for this"
     assert verdict.as_data()["p99_ms"] is None
+
+
+def test_a_pass_that_finds_nothing_to_change_did_not_fail() -> None:
+    def nothing(_: Draft) -> Trial:
+        raise Inapplicable("no tables")
+
+    _, verdict = judge(FakePass(), BEFORE, LIMIT, nothing)
+    assert (verdict.kept, verdict.reason) == (False, "does not apply: no tables")
 
 
 def test_a_required_pass_stays_without_paying() -> None:

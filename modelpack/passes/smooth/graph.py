@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from modelpack import single_thread
 from modelpack.draft import ONNX, Draft
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
 from modelpack.passes.smooth.around import Bias, biases, gelus_by_tanh
 from modelpack.sources.onnx import write
 from modelpack.usecases.base import Arrays
@@ -46,7 +46,7 @@ class SmoothInt8(Pass):
         graph = onnx.load(str(draft.path))
         layers = dense(graph.graph)
         if not layers:
-            raise ValueError("no dense layer with constant float weights")
+            raise Inapplicable("no dense layer with constant float weights")
         given = activations(graph, sorted({node.input[0] for node in layers.values()}), workshop)
         with single_thread.inference():
             rewrite(graph.graph, layers, given)
