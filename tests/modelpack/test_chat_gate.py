@@ -46,7 +46,7 @@ def test_the_graph_answers_like_the_model(judged: tuple[Trials, Judged]) -> None
     assert (onnx.name, onnx.kept, found.draft.format) == ("onnx", True, ONNX)
     assert found.chosen.more["agreement"] == 1.0
     # random weights were published in no blocks
-    assert [one.reason.partition(":")[0] for one in others] == ["failed", "failed"]
+    assert [one.reason.partition(":")[0] for one in others] == ["does not apply"] * 2
     assert trials.evaluation(trials.reference).values.tolist() == found.evaluation.values.tolist()
 
 

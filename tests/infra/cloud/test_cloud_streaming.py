@@ -88,7 +88,8 @@ def test_an_answer_as_it_comes(runtime: Runtime, client: Any, chat: int) -> None
     assert answer["InvokedProductionVariant"] == "main"
     assert answer["CustomAttributes"].startswith("sha256:")
     parts = [event["PayloadPart"]["Bytes"] for event in answer["Body"]]
-    assert len(parts) > 2
+    # what random weights write is not in the facts: the sentence is told in its place, then the end
+    assert len(parts) > 1
     told = [json.loads(line.removeprefix(b"data: ")) for line in b"".join(parts).split(b"\n\n") if line]
     assert told[-1]["done"] is True
     assert "".join(one["piece"] for one in told[:-1]) == told[-1]["answer"]
