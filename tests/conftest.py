@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pathlib
+import signal
 
 import platformdirs
 import pytest
@@ -13,6 +14,8 @@ from modelpack.home import Home
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 gc.set_threshold(50_000)  # as cli/app.py does
+# A shell that runs the suite in the background lets it ignore Ctrl-C, and what it starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
