@@ -32,6 +32,10 @@ from modelpack.trial import Judged, Trials, through_the_gate
 SAME = Ratio(1.0, 1.0, 1.0)
 
 
+class Unmade(Exception):
+    """A combination has a pass that gave no draft; the words say why."""
+
+
 @dataclass
 class Combinations:
     """Makes and measures combinations of passes. Drafts are made once: two combinations that begin alike share them.
@@ -57,6 +61,8 @@ class Combinations:
             trial = self.trials.weigh(self.draft(names), self.floor, title)
         except BudgetEnded:
             raise
+        except Unmade as error:
+            return Point(names, False, str(error))
         except Exception as error:
             return Point(names, False, why_not(error))
         return self.point(names, trial.after, trial)
@@ -81,7 +87,7 @@ class Combinations:
         )
 
     def draft(self, names: Names) -> Draft:
-        """The trained model with these passes and the required ones, in order. Raises what a pass raises."""
+        """The trained model with these passes and the required ones, in order. Raises Unmade."""
         draft, wanted = (
             self.trials.reference,
             [one for one in self.passes if one.required or one.name in names],
@@ -94,7 +100,7 @@ class Combinations:
                 self._made[key] = self.made(one, draft, key)
             found = self._made[key]
             if isinstance(found, str):
-                raise EcomdeployError(found)
+                raise Unmade(found)
             draft = found
         return draft
 
