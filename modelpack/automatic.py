@@ -14,6 +14,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.gate import (
     Trial,
     Verdict,
+    beyond,
     check_limits,
     factor,
     gains,
@@ -75,6 +76,7 @@ class Combinations:
             figures = replace(figures, rows_per_cpu_s=round(rows, 1))
         limits = self.spec.gate
         wrong = (harm(trial.drop, self.trials.metric_drop(limits)) or trial.complaint) if trial else ""
+        over = 1.0 if wrong else beyond(figures, limits)
         wrong = wrong or "; ".join(limits_broken(figures, limits))
         return Point(
             passes=names,
@@ -84,6 +86,7 @@ class Combinations:
             drop=trial.drop if trial else self.floor_drop,
             latency=trial.comparison.latency if trial else SAME,
             throughput=trial.comparison.throughput if trial else SAME,
+            over=over,
         )
 
     def draft(self, names: Names) -> Draft:

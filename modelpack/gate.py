@@ -198,6 +198,12 @@ def limits_broken(chosen: Measured, limits: GateSpec) -> list[str]:
     ]
 
 
+def beyond(chosen: Measured, limits: GateSpec) -> float:
+    """The largest factor by which a figure is over the user's limit for it; 1 where none is."""
+    pairs = ((chosen.p99_ms, limits.p99_ms), (chosen.size_mb, limits.size_mb))
+    return max([1.0, *(value / limit for value, limit in pairs if limit is not None)])
+
+
 def check_limits(chosen: Measured, limits: GateSpec) -> None:
     """Raises EcomdeployError when what was chosen breaks the user's own limits."""
     if broken := limits_broken(chosen, limits):

@@ -39,6 +39,8 @@ class Point:
     throughput: Ratio | None = None
     seconds: float = 0.0
     """What it cost to make and measure."""
+    over: float = 1.0
+    """Where nothing but the user's limits forbids it: by what factor it is beyond them. Others may bring it within."""
 
     def gain(self, objective: Objective) -> float:
         """What the search maximises."""
@@ -137,7 +139,7 @@ class Search:
     def hopeless(self, combination: Names) -> bool:
         """Whether one of several passes is refused by itself, or trains and by itself gains nothing."""
         alone = [self.points.get((name,)) for name in combination] if len(combination) > 1 else []
-        return any(one is not None and (not one.allowed or self.idle(one)) for one in alone)
+        return any(one is not None and (refused(one) or self.idle(one)) for one in alone)
 
     def trains(self, combination: Names) -> bool:
         """Whether making it trains: what the same dear passes gave before is there already."""
@@ -169,13 +171,21 @@ class Search:
         return self.points[combination]
 
     def best(self, points: Sequence[Point]) -> Point:
-        """The largest gain among the allowed; among those as good as it, the smallest, then the fastest."""
+        """The largest gain among the allowed; among those as good as it, the smallest, then the fastest. Where none is
+        allowed, the one nearest to the limits."""
         allowed = [one for one in points if one.allowed]
         if not allowed:
-            return points[0]
+            return min(
+                (one for one in points if not refused(one)), key=lambda one: one.over, default=points[0]
+            )
         most = max(one.gain(self.objective) for one in allowed)
         ties = [one for one in allowed if one.gain(self.objective) * TIE >= most]
         return min(ties, key=lambda one: (size(one), -one.gain(self.objective), len(one.passes)))
+
+
+def refused(point: Point) -> bool:
+    """Whether more than a limit forbids it."""
+    return not point.allowed and point.over <= 1
 
 
 def size(point: Point) -> float:

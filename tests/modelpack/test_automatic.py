@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import pytest
@@ -79,6 +79,29 @@ def test_an_exchange_mends_what_greed_took_first() -> None:
 
     search = Search(("big", "left", "right"), measure, "throughput", 1000.0, lambda: 0.0)
     assert search.run().passes == ("left", "right")
+
+
+def test_a_limit_that_no_pass_keeps_by_itself_is_worked_towards() -> None:
+    limit = 2.0
+
+    def measure(names: Names) -> Point:
+        found = Bench().measure(names)
+        assert found.measured is not None
+        over = max(1.0, found.measured.size_mb / limit)
+        return replace(found, allowed=over == 1, reason="too large", over=over)
+
+    search = Search(tuple(EXACT), measure, "throughput", 1000.0, lambda: 0.0)
+    assert search.run().passes == ("int8", "tables", "fuse")
+    assert [names for names, one in search.points.items() if len(names) == 1 and one.allowed] == []
+
+
+def test_where_nothing_keeps_the_limits_the_nearest_is_told() -> None:
+    def measure(names: Names) -> Point:
+        found = Bench(refused=lambda names: True).measure(names)
+        return found if "slow" in names else replace(found, over=9.0 - len(names))
+
+    search = Search(("int8", "tables", "slow"), measure, "throughput", 1000.0, lambda: 0.0)
+    assert search.run().passes == ("int8", "tables")
 
 
 def test_what_is_refused_alone_is_in_no_combination_and_never_chosen() -> None:
