@@ -77,8 +77,8 @@ arrows: $(VENV)/.installed ## cli -> stacks -> infra -> modelpack, and whose pac
 format: $(VENV)/.installed ## let ruff format
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-facts: $(VENV)/.installed ## regenerate infra/rehearsal/aws/facts.json from cfn-lint's schemas
-	@$(BIN)/python -m infra.rehearsal.aws.facts_make
+facts: $(VENV)/.installed ## regenerate infra/rehearsal/providers/aws/facts.json from cfn-lint's schemas
+	@$(BIN)/python -m infra.rehearsal.providers.aws.facts_make
 
 bench: $(VENV)/.installed ## the benchmarks; results in benchmarks/results
 	@$(BIN)/python -m benchmarks

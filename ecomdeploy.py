@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from infra.components.registry import Registry as Registry
     from infra.components.role import ServiceRole as ServiceRole
     from infra.components.role import execution_role as execution_role
-    from infra.labels import Labels as Labels
     from infra.spec import AlarmSpec as AlarmSpec
     from infra.spec import GpuPoolSpec as GpuPoolSpec
     from infra.spec import PlatformSpec as PlatformSpec
     from infra.spec import ScaleSpec as ScaleSpec
     from infra.spec import ServeSpec as ServeSpec
     from infra.spec import Window as Window
+    from infra.tags import Labels as Labels
     from infra.targets.base import Target as Target
     from infra.targets.base import Traffic as Traffic
     from modelpack.errors import BadInput as BadInput
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from modelpack.errors import EcomdeployError as EcomdeployError
     from modelpack.errors import Locked as Locked
     from modelpack.errors import Unhealthy as Unhealthy
-    from modelpack.own.model import OwnModel as OwnModel
     from modelpack.pack import Pack as Pack
     from modelpack.passes.base import Pass as Pass
     from modelpack.runtimes.base import Runtime as Runtime
     from modelpack.usecases.base import Tensor as Tensor
     from modelpack.usecases.base import UseCase as UseCase
+    from modelpack.usecases.own_model.model import OwnModel as OwnModel
 
 _HOMES = {
     "infra.component": ("Component",),
@@ -52,11 +52,11 @@ _HOMES = {
     "infra.components.network": ("Network",),
     "infra.components.registry": ("Registry",),
     "infra.components.role": ("ServiceRole", "execution_role"),
-    "infra.labels": ("Labels",),
+    "infra.tags": ("Labels",),
     "infra.spec": ("AlarmSpec", "GpuPoolSpec", "PlatformSpec", "ScaleSpec", "ServeSpec", "Window"),
     "infra.targets.base": ("Target", "Traffic"),
     "modelpack.errors": ("BadInput", "CloudRefused", "EcomdeployError", "Locked", "Unhealthy"),
-    "modelpack.own.model": ("OwnModel",),
+    "modelpack.usecases.own_model.model": ("OwnModel",),
     "modelpack.pack": ("Pack",),
     "modelpack.passes.base": ("Pass",),
     "modelpack.runtimes.base": ("Runtime",),

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from modelpack import single_thread
-from modelpack.draft import MEGABYTE
-from modelpack.reference import Reference
+from modelpack.formats.variant import MEGABYTE
+from modelpack.gate.reference import Reference
+from modelpack.runtimes import single_thread
 from modelpack.usecases.base import Arrays, Run, UseCase
 from modelpack.usecases.search import data as shop
 from modelpack.usecases.search.encoding import TOP

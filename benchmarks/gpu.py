@@ -15,15 +15,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelpack.draft import ONNX, Draft
+from modelpack.formats.variant import ONNX, Draft
 from modelpack.home import Home
-from modelpack.image.bytecode import INTERPRETER, LIBRARIES, LOADER
-from modelpack.image.layout import Layout
-from modelpack.image.unpack import unpack
+from modelpack.image.oci.layout import Layout
+from modelpack.image.oci.unpack import unpack
+from modelpack.image.wheels.bytecode import INTERPRETER, LIBRARIES, LOADER
 from modelpack.pack import Pack
 from modelpack.progress import Silent
 from modelpack.runtimes.onnxruntime_cuda import OnnxRuntimeCuda
-from modelpack.server import cuda
+from modelpack.server.engines import cuda
 from modelpack.usecases.base import usecases
 
 USECASES = ("recommendation", "search")
@@ -71,7 +71,7 @@ def of(name: str) -> dict[str, Any]:
 
 def packed(name: str, home: Home, project: Path) -> Pack:
     from modelpack.build import PackRequest, build
-    from modelpack.spec import ModelSpec, PackSpec
+    from modelpack.inputs.spec import ModelSpec, PackSpec
 
     asked = PackRequest(name, ModelSpec(), PackSpec(), "ml.g6.xlarge", project, hardware="cuda")
     return build(asked, home, Silent())

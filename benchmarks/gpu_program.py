@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from modelpack.server.graphs import OPTION, Replayed
+from modelpack.server.engines.graphs import OPTION, Replayed
 
 Arrays = dict[str, Any]
 SINGLES = 40

@@ -18,9 +18,9 @@ import numpy as np
 import platformdirs
 
 from modelpack.home import Home
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
 from modelpack.server.text import Tokenizer
-from modelpack.spec import TrainSpec
 from modelpack.usecases.search import Search
 from modelpack.usecases.search.usecase import LONGEST
 

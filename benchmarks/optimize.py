@@ -29,19 +29,19 @@ import platformdirs
 
 from benchmarks import _optimum
 from benchmarks._slices import take
-from modelpack.answers import agreement
-from modelpack.bench.local import Comparison, compare
 from modelpack.build import workshop
-from modelpack.draft import TORCH, Draft
+from modelpack.formats.variant import TORCH, Draft
+from modelpack.gate.answers import agreement
+from modelpack.gate.greedy import TIE
+from modelpack.gate.reference import Reference, prepared
+from modelpack.gate.timing import Comparison, compare
+from modelpack.gate.verdict import measured
 from modelpack.home import Home
-from modelpack.inputs import Inputs, PackRequest, resolve
+from modelpack.inputs.resolve import Inputs, PackRequest, resolve
+from modelpack.inputs.spec import ModelSpec, PackSpec
 from modelpack.passes.base import passes
 from modelpack.progress import Silent
-from modelpack.reference import Reference, prepared
-from modelpack.search import TIE
-from modelpack.spec import ModelSpec, PackSpec
 from modelpack.usecases.base import Arrays, Run, UseCase
-from modelpack.verdict import measured
 
 USECASES = ("fraud", "pricing", "recommendation", "search")
 INSTANCE = "ml.c7i.xlarge"

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
+from benchmarks.delivery import days, savings, solver
+from benchmarks.delivery.problem import Plan, Problem
 from modelpack.home import Home
-from modelpack.metrics import bootstrap
-from modelpack.packages import fetch
 from modelpack.progress import Silent
-from modelpack.routing import days, savings, solver
-from modelpack.routing.problem import Plan, Problem
+from modelpack.usecases.metrics import bootstrap
+from modelpack.usecases.packages import fetch
 
 ITERATIONS = (500, 2000)
 

@@ -25,7 +25,7 @@ import platformdirs
 
 from benchmarks._slices import kept, take
 from modelpack.home import Home
-from modelpack.image.layout import Layout
+from modelpack.image.oci.layout import Layout
 from modelpack.usecases.base import usecases
 
 ROOT = Path(__file__).resolve().parents[1]

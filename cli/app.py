@@ -13,7 +13,8 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import Abort, Exit, TyperException
 
-from cli import (
+from cli import show
+from cli.commands import (
     cloud,
     doctor,
     down,
@@ -26,7 +27,6 @@ from cli import (
     releases,
     rollback,
     schema,
-    show,
     status,
     up,
 )

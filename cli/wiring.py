@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from infra.aws_session import AwsSession
     from infra.rehearsal.cloud.client import LocalCloud
     from infra.targets.base import Traffic
-    from modelpack.owndata.schema import OwnData
-    from stacks.automation import AutomationDriver
-    from stacks.builder import PackBuilder
-    from stacks.ledger import Ledger
-    from stacks.release import Release
-    from stacks.shelf import Shelf
-    from stacks.shop import Outcome, Shop
+    from modelpack.usecases.own_data.schema import OwnData
+    from stacks.adapters.builder import PackBuilder
+    from stacks.collaborators import Outcome, Shop
+    from stacks.pulumi_driver.automation import AutomationDriver
+    from stacks.records.ledger import Ledger
+    from stacks.records.release import Release
+    from stacks.records.store import Shelf
     from stacks.spec import KnownNames, Spec
 
 SPEC = "ecomdeploy.yaml"
@@ -118,7 +118,7 @@ def load_spec(folder: Path, environment: str) -> Spec:
     Raises:
         BadInput: every problem of the file at once.
     """
-    from stacks.load import load
+    from stacks.reading.load import load
 
     return load(folder / SPEC, environment, known_names())
 
@@ -126,14 +126,14 @@ def load_spec(folder: Path, environment: str) -> Spec:
 @contextmanager
 def pointing(folder: Path, environment: str) -> Iterator[None]:
     """Problems of the spec that only a pack or the cloud could show, with the file's line."""
-    from stacks.places import pointing as at_lines
+    from stacks.reading.places import pointing as at_lines
 
     with at_lines(folder / SPEC, environment, known_names()):
         yield
 
 
 def builder(folder: Path) -> PackBuilder:
-    from stacks.builder import PackBuilder
+    from stacks.adapters.builder import PackBuilder
 
     return PackBuilder(home(), folder.absolute())
 
@@ -176,8 +176,8 @@ def record_of(done: Outcome) -> dict[str, Any] | None:
 
 def samples(spec: Spec, live: Release) -> Mapping[str, Any]:
     """The pack's real sample requests: from the local store, else from the registry it was pushed to."""
-    from modelpack.image.layout import Layout
-    from modelpack.image.plan import attached
+    from modelpack.image.assemble import attached
+    from modelpack.image.oci.layout import Layout
 
     layout = Layout(home().images)
     if layout.has(live.pack.digest):
@@ -229,8 +229,8 @@ class Place:
 
     @cached_property
     def shelf(self) -> Shelf:
-        from stacks.s3_shelf import S3Shelf
-        from stacks.shelf import DirectoryShelf
+        from stacks.records.s3_store import S3Shelf
+        from stacks.records.store import DirectoryShelf
 
         if self.local:
             return DirectoryShelf(self.state)
@@ -249,7 +249,7 @@ class Place:
 
     @cached_property
     def ledger(self) -> Ledger:
-        from stacks.ledger import Ledger
+        from stacks.records.ledger import Ledger
 
         return Ledger(self.shelf, now, "ledger/")
 
@@ -262,7 +262,7 @@ class Place:
     @property
     def images(self) -> Any:
         from infra.aws_session import registry_credentials
-        from stacks.images import RegistryImages
+        from stacks.adapters.images import RegistryImages
 
         if self.local:
             return RegistryImages(home(), "http", lambda host: None)
@@ -274,11 +274,11 @@ class Place:
         return local_cloud().generation if self.local else lambda: "aws"
 
     def shop(self) -> Shop:
-        from stacks.bucket import CloudSweeper, S3Publisher
-        from stacks.lease import ShelfLease
-        from stacks.memory import Memory
-        from stacks.process import this_process
-        from stacks.shop import Shop
+        from stacks.adapters.bucket import CloudSweeper, S3Publisher
+        from stacks.collaborators import Shop
+        from stacks.pulumi_driver.converged import Memory
+        from stacks.records.lease import ShelfLease
+        from stacks.records.process import this_process
 
         if not self.local:
             self.prepare()
@@ -306,7 +306,7 @@ class Place:
 
     def driver(self) -> AutomationDriver:
         """The embedded engine locally (the Pulumi CLI with ECOMDEPLOY_DRIVER=pulumi); the CLI on AWS."""
-        from stacks.automation import AutomationDriver, real_cli
+        from stacks.pulumi_driver.automation import AutomationDriver, real_cli
 
         folder = self.state / "pulumi"
         wanted = os.environ.get("ECOMDEPLOY_DRIVER") or ("embedded" if self.local else "pulumi")
@@ -327,8 +327,8 @@ class Place:
 
 def embedded(environment: Mapping[str, str]) -> Any:
     """The embedded engine with its AWS provider."""
-    from infra.rehearsal.aws.provider import AwsProviders
-    from infra.rehearsal.engine.command import EmbeddedPulumiCommand
+    from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
+    from infra.rehearsal.providers.aws.provider import AwsProviders
 
     return EmbeddedPulumiCommand(AwsProviders(), environment=environment)
 

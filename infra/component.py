@@ -10,7 +10,7 @@ from typing import Any
 
 import pulumi
 
-from infra.labels import Labels
+from infra.tags import Labels
 from modelpack.errors import BadInput, Problem
 
 

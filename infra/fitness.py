@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from infra import gpu_hosts
 from infra.instances import Gpu, Instance
-from modelpack.binding import Binding
-from modelpack.runtimes.base import CPU
-from modelpack.server.cuda import runs
+from modelpack.assembly.needs import Binding
+from modelpack.runtimes.hardware import CPU
+from modelpack.server.engines.cuda import runs
 
 CONTEXT_MIB = 1024
 """What CUDA's context, cuBLAS' workspaces and ONNX Runtime's arena take before the first request, on the safe side:

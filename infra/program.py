@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pulumi
 
-from infra.labels import Labels
+from infra.tags import Labels
 from modelpack.errors import BadInput
 
 if TYPE_CHECKING:

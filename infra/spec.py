@@ -75,7 +75,7 @@ class PlatformSpec:
 
 
 def platform_from(data: Mapping[str, Any]) -> PlatformSpec:
-    """A PlatformSpec from its data (`modelpack.spec.as_data` of one, as JSON keeps it)."""
+    """A PlatformSpec from its data (`modelpack.inputs.spec.as_data` of one, as JSON keeps it)."""
     pools = tuple(
         GpuPoolSpec(**{**_known(GpuPoolSpec, pool), "instances": tuple(pool["instances"])})
         for pool in data.get("gpu_pools", ())

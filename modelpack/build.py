@@ -15,21 +15,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelpack import lock as locks
 from modelpack import pack as packs
-from modelpack.draft import ONNX
+from modelpack.formats.variant import ONNX
 from modelpack.home import Home
-from modelpack.inputs import Inputs, PackRequest, resolve
-from modelpack.lock import Lock
+from modelpack.inputs import lock as locks
+from modelpack.inputs.lock import Lock
+from modelpack.inputs.resolve import Inputs, PackRequest, resolve
 from modelpack.pack import PLATFORM, RECORD, SAMPLES, Pack
 from modelpack.progress import Progress
-from modelpack.runtimes.base import CPU
+from modelpack.runtimes.hardware import CPU
 
 if TYPE_CHECKING:
-    from modelpack.draft import Draft
-    from modelpack.image.layout import Layout
-    from modelpack.reference import Reference
-    from modelpack.served import Served
+    from modelpack.formats.variant import Draft
+    from modelpack.gate.reference import Reference
+    from modelpack.image.oci.layout import Layout
+    from modelpack.runtimes.served import Served
 
 __all__ = ["PackRequest", "build", "known"]
 
@@ -39,8 +39,8 @@ def known(request: PackRequest, home: Home) -> Pack | None:
 
     Raises BadInput for what `build` would refuse at once.
     """
-    from modelpack.cost import priced
-    from modelpack.image.layout import Layout
+    from modelpack.gate.cost import priced
+    from modelpack.image.oci.layout import Layout
 
     inputs = resolve(request)
     name = inputs.pack_digest(locks.read(request.project, request.built_for))
@@ -56,9 +56,9 @@ def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
     Raises BadInput for a bad model file, plug-in or lock; EcomdeployError when the model does not beat its baseline,
     a required pass fails, the user's limits are not met, or something cannot be fetched.
     """
-    from modelpack.assembly import locked
-    from modelpack.reference import prepared
-    from modelpack.verdict import chosen
+    from modelpack.assembly.assemble import locked
+    from modelpack.gate.reference import prepared
+    from modelpack.gate.verdict import chosen
 
     inputs, lock = resolve(request), locks.read(request.project, request.built_for)
     with workshop(home) as folder:
@@ -83,13 +83,14 @@ def packed(
     inputs: Inputs, lock: Lock, reference: Reference, draft: Draft, home: Home, progress: Progress
 ) -> Pack:
     """The image with everything attached; lock written, pack remembered."""
-    from modelpack import contents, record
-    from modelpack.answers import answers
-    from modelpack.assembly import assembled, locked_wheels
-    from modelpack.binding import bound
-    from modelpack.golden import Golden
-    from modelpack.image.layout import Layout
-    from modelpack.image.plan import attach
+    from modelpack.assembly import contents
+    from modelpack.assembly.assemble import assembled, locked_wheels
+    from modelpack.assembly.needs import bound
+    from modelpack.gate import record
+    from modelpack.gate.answers import answers
+    from modelpack.image.assemble import attach
+    from modelpack.image.oci.layout import Layout
+    from modelpack.server.golden import Golden
 
     usecase, trials = inputs.usecase, reference.trials
     requests, lasting = trials.golden(draft)
@@ -127,8 +128,8 @@ def checked(served: Served, layout: Layout, digest: str, progress: Progress) -> 
     """How the golden answers were checked before anything is deployed, in words for the record."""
     if served.runtime.hardware == CPU:
         return "computed here by the runtime of the image; the server asks them of itself at every start"
-    from modelpack.proof import golden_answers
-    from modelpack.server.runtime import ON_CPU
+    from modelpack.assembly.proof import golden_answers
+    from modelpack.server.engines.load import ON_CPU
 
     if served.runtime.name not in ON_CPU:
         return (
@@ -144,7 +145,7 @@ def fallen_back(served: Served, draft: Draft) -> dict[str, Any]:
         return {}
     import onnx
 
-    from modelpack.passes.half_attention import on_the_cpu
+    from modelpack.passes.shared.half_attention import on_the_cpu
 
     graph = onnx.load_model(str(draft.path), load_external_data=False)
     return {"without_cuda_kernel": list(on_the_cpu(graph))}

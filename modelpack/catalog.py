@@ -2,7 +2,8 @@
 
 Three places, in this order:
 
-* the catalogue's own package: every module in it, scanned at the first look-up;
+* the catalogue's own package: every module in it, scanned at the first look-up, and every module of a folder in it
+  whose `__init__` says `ONE_A_FILE = True`;
 * `./file.py:Name`, relative to the user's project;
 * entry points of the group `ecomdeploy.plugins`, named `<kind>.<name>`.
 
@@ -20,6 +21,7 @@ import inspect
 import pkgutil
 import sys
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -64,13 +66,11 @@ class Catalog(Generic[T]):
 
     def _scan(self) -> dict[str, type[T]]:
         if self._found is None:
-            package = importlib.import_module(self.package)
-            modules = [
-                importlib.import_module(f"{self.package}.{module.name}")
-                for module in pkgutil.iter_modules(package.__path__)
-                if module.name not in SKIPPED
-            ]
-            self._found = {plug_in_name(kind): kind for module in modules for kind in self._kinds(module)}
+            self._found = {
+                plug_in_name(kind): kind
+                for module in modules_of(self.package)
+                for kind in self._kinds(module)
+            }
         return self._found
 
     def _kinds(self, module: ModuleType) -> list[type[Any]]:
@@ -120,6 +120,17 @@ class Catalog(Generic[T]):
                 hint=self.how or f"subclass {self.base.__module__}.{self.base.__name__}",
             )
         return cast("type[T]", kind)
+
+
+def modules_of(package: str) -> Iterator[ModuleType]:
+    """The modules in which a package's plug-ins are looked for."""
+    for entry in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+        if entry.name.rpartition(".")[2] in SKIPPED:
+            continue
+        module = importlib.import_module(entry.name)
+        yield module
+        if getattr(module, "ONE_A_FILE", False):
+            yield from modules_of(entry.name)
 
 
 def made(kind: type[T], name: str) -> T:

@@ -23,7 +23,7 @@ def digest(data: Any) -> str:
 def sources_of(plug_in: object) -> tuple[Path, ...]:
     """The Python files of a plug-in: its own file, or its whole package when it has one of its own.
 
-    Those of the classes it builds on too (`modelpack.tabular`) and those it names in `built_on`, but not the
+    Those of the classes it builds on too (`modelpack.usecases.tabular`) and those it names in `built_on`, but not the
     catalogues' `base.py`.
     """
     kinds = [kind for kind in type(plug_in).__mro__ if kind.__module__.split(".")[-1] not in FOUNDATIONS]
@@ -34,10 +34,7 @@ def sources_of(plug_in: object) -> tuple[Path, ...]:
 
 def files_of(file: Path) -> Iterable[Path]:
     """The file, or all of its package when that holds one plug-in or one shared foundation."""
-    in_package = file.parent.parent.name in ("usecases", "passes", "runtimes") or file.parent.name in (
-        "tabular",
-        "own",
-    )
+    in_package = file.parent.parent.name in ("usecases", "passes", "runtimes")
     return file.parent.glob("*.py") if in_package else (file,)
 
 
@@ -51,3 +48,9 @@ def source_digest(files: Iterable[Path]) -> str:
         for file in files
     }
     return digest(named)
+
+
+def sha256_of(path: Path) -> str:
+    """The file's sha256 in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.errors import EcomdeployError
-from modelpack.golden import Golden
 from modelpack.home import Home
+from modelpack.server.golden import Golden
 
 PLATFORM = "linux/amd64"
 RECORD = "application/vnd.ecomdeploy.record.v1+json"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from infra import gpu_hosts, instances
 from modelpack.errors import BadInput, Problem
-from stacks.release import Contract, Packed
+from stacks.records.release import Contract, Packed
 
 if TYPE_CHECKING:
     from stacks.spec import Spec
@@ -60,7 +60,7 @@ def refuse_hopeless(spec: Spec, contract: Contract) -> None:
     Raises:
         BadInput: why.
     """
-    from modelpack.binding import expected
+    from modelpack.assembly.needs import expected
 
     will_need = Packed(
         digest="",
@@ -85,7 +85,7 @@ def mismatches(spec: Spec, pack: Packed, contract: Contract) -> list[Problem]:
 def incapable(pack: Packed, contract: Contract) -> list[Problem]:
     """Why the instance, as the tables know it today, cannot run the pack under that contract."""
     from infra.fitness import obstacles
-    from modelpack.binding import from_data
+    from modelpack.assembly.needs import from_data
 
     needs, instance = from_data(pack.needs), instances.serving(contract.instance)
     if instance.gpu is None and contract.environment.get(ALLOW_CPU) == "1":

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stacks.driver import Change
+from stacks.collaborators import Shop
 from stacks.hardware import refuse_hopeless, refuse_unfit, remarks
-from stacks.ledger import RETAINED
-from stacks.release import Packed, Release
+from stacks.pulumi_driver.driver import Change
+from stacks.records.ledger import RETAINED
+from stacks.records.release import Packed, Release
 from stacks.settings import (
     base_settings,
     base_stack,
@@ -18,7 +19,6 @@ from stacks.settings import (
     service_stack,
     unpacked_image,
 )
-from stacks.shop import Shop
 from stacks.spec import Spec
 from stacks.steps import candidate, ended
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stacks.driver import Change
+from stacks.collaborators import Shop
+from stacks.pulumi_driver.driver import Change
 from stacks.settings import platform_settings, platform_stack
-from stacks.shop import Shop
 from stacks.spec import Spec
 
 

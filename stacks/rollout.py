@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from infra.targets.base import Observation, ShiftPolicy, Traffic
 from modelpack.errors import Unhealthy
 from modelpack.progress import Progress
-from stacks.release import Release
+from stacks.records.release import Release
 from stacks.verify import verify
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from stacks.driver import Stack
 from stacks.hardware import host_image
-from stacks.release import Contract, Policy, Release
+from stacks.pulumi_driver.driver import Stack
+from stacks.records.release import Contract, Policy, Release
 from stacks.spec import Spec
 
 

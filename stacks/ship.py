@@ -1,8 +1,8 @@
 """Ship a release, roll it back, take it down. This page is the design; the verbs below read the same way.
 
-    up        lease                 one writer (stacks/lease.py) build                 the pack: known
+    up        lease                 one writer (stacks/records/lease.py) build                 the pack: known
     from the same inputs, or built provision base        repository and bucket; skipped when nothing
-    could change (stacks/memory.py) push                  only what the registry misses begin
+    could change (stacks/pulumi_driver/converged.py) push                  only what the registry misses begin
     the release gets its number: from here on a kill leaves a trace provision service     what the
     release needs exists, and no traffic goes there yet roll                  traffic moves, the release
     is verified through the route (stacks/rollout.py) finish                the release is live, the old
@@ -34,10 +34,10 @@ the endpoint goes.
 from __future__ import annotations
 
 from modelpack.errors import BadInput
-from stacks.driver import Deployed
+from stacks.collaborators import Outcome, Shop
 from stacks.hardware import refuse_hopeless, refuse_unfit
+from stacks.pulumi_driver.driver import Deployed
 from stacks.settings import base_stack, bucket_name, contract_of, platform_stack, service_stack
-from stacks.shop import Outcome, Shop
 from stacks.spec import Spec
 from stacks.steps import (
     available,

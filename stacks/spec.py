@@ -1,6 +1,6 @@
 """The Spec: what the user wants shipped, complete and frozen. Each layer owns its slice; they join here.
 
-`stacks/load.py` reads it from `ecomdeploy.yaml`; nothing here knows about files.
+`stacks/reading/load.py` reads it from `ecomdeploy.yaml`; nothing here knows about files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le
 
 from infra.spec import AlarmSpec, PlatformSpec, ScaleSpec, ServeSpec
-from modelpack.spec import DataSpec, ModelSpec, PackSpec
+from modelpack.inputs.spec import DataSpec, ModelSpec, PackSpec
 
 LOCAL_ACCOUNT = "123456789012"
 """The local cloud's account number (moto's default)."""

@@ -8,12 +8,12 @@ from typing import Any
 
 from infra.targets.base import ShiftPolicy
 from modelpack.errors import BadInput, EcomdeployError, Unhealthy
-from stacks.driver import Change, Deployed
+from stacks.collaborators import Outcome, Shop
 from stacks.hardware import incapable, remarks
-from stacks.release import Packed, Release, State
+from stacks.pulumi_driver.driver import Change, Deployed
+from stacks.records.release import Packed, Release, State
 from stacks.rollout import Route, arrive, roll
 from stacks.settings import base_settings, base_stack, contract_of, policy_of, service_settings, service_stack
-from stacks.shop import Outcome, Shop
 from stacks.spec import Spec
 from stacks.verify import verify
 
@@ -41,7 +41,7 @@ def refuse_marked(shop: Shop, spec: Spec, pack: Packed, again: bool) -> None:
 
 
 def base_up(shop: Shop, spec: Spec, refresh: bool) -> tuple[Outputs, tuple[Change, ...]]:
-    """The base stack, and a look at the two things of it that this run stands on (see stacks/memory.py)."""
+    """The base stack, and a look at the two things of it that this run stands on (see pulumi_driver/converged.py)."""
     stack, settings = base_stack(spec), base_settings(spec)
     base = shop.provision(stack, settings, refresh=refresh)
     made = base.changes

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.targets.base import Answer, Observation, Traffic
-from stacks.release import Release
+from stacks.records.release import Release
 
 MOST_TOLD = 3
 """How many differences of the golden answers are told; one broken layer breaks them all."""
@@ -52,7 +52,7 @@ def answers(traffic: Traffic, endpoint: str, release: Release) -> tuple[str, ...
 
 
 def differences(expected: Mapping[str, Any], answer: Answer, release: Release) -> tuple[str, ...]:
-    from modelpack.golden import compare
+    from modelpack.server.golden import compare
 
     if answer.status != 200:
         return (f"answered {answer.status}: {answer.body[:200].decode(errors='replace')}",)

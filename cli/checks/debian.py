@@ -9,7 +9,7 @@ from cli.checks.base import Finding, Patient
 
 
 def check(patient: Patient) -> Finding:
-    from modelpack.image.mirror import of_host
+    from modelpack.image.debian.mirror import of_host
 
     mirror = of_host("bookworm").of("bookworm")
     try:

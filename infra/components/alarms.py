@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from infra.component import Component, require
-from infra.labels import Labels
 from infra.spec import AlarmSpec
+from infra.tags import Labels
 
 if TYPE_CHECKING:
     from pulumi_aws import cloudwatch

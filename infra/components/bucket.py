@@ -10,7 +10,7 @@ import pulumi
 
 from infra.component import Component, require
 from infra.components.role import policy
-from infra.labels import Labels
+from infra.tags import Labels
 
 if TYPE_CHECKING:
     from pulumi_aws import s3

@@ -11,7 +11,7 @@ import pulumi
 
 from infra.component import Component, require
 from infra.components.role import ServiceRole
-from infra.labels import Labels
+from infra.tags import Labels
 
 if TYPE_CHECKING:
     from pulumi_aws import eks

@@ -12,8 +12,8 @@ import pulumi
 from infra import instances
 from infra.component import Component, require
 from infra.components.role import ServiceRole
-from infra.labels import Labels
 from infra.spec import GpuPoolSpec
+from infra.tags import Labels
 
 if TYPE_CHECKING:
     from pulumi_aws import ec2, eks

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from infra.component import Component, require
-from infra.labels import Labels
+from infra.tags import Labels
 
 if TYPE_CHECKING:
     from pulumi_aws import iam

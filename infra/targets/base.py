@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
-from infra.labels import Labels
 from infra.spec import AlarmSpec, ScaleSpec
+from infra.tags import Labels
 from modelpack.errors import BadInput, EcomdeployError, Problem, Unhealthy
 from modelpack.progress import Progress
 

@@ -8,15 +8,15 @@ from hashlib import file_digest, sha256
 from typing import IO
 
 from modelpack.errors import BadInput
-from modelpack.image import elf
-from modelpack.image.blob import tar_stream
-from modelpack.image.descriptor import DIGEST, LAYER, Descriptor, layers_and_diff_ids
-from modelpack.image.elf import LayerFacts, Needs, resolve
+from modelpack.image.binaries import elf
+from modelpack.image.binaries.elf import LayerFacts, Needs, resolve
 from modelpack.image.layer import Layer
-from modelpack.image.layout import Layout
+from modelpack.image.oci.blob import tar_stream
+from modelpack.image.oci.descriptor import DIGEST, LAYER, Descriptor, layers_and_diff_ids
+from modelpack.image.oci.layout import Layout
+from modelpack.image.oci.rooted import parts_of
+from modelpack.image.oci.unpack import OPAQUE, WHITEOUT
 from modelpack.image.parts import BaseImage
-from modelpack.image.rooted import parts_of
-from modelpack.image.unpack import OPAQUE, WHITEOUT
 from modelpack.progress import Progress
 
 OTHERS_READ, OTHERS_ENTER = 0o004, 0o001
@@ -27,8 +27,8 @@ def layers(base: BaseImage, layout: Layout, progress: Progress) -> list[Layer]:
 
     Raises BadInput unless the reference has a digest, EcomdeployError when it cannot be pulled or does not verify.
     """
-    from modelpack.image.registry import Registry
-    from modelpack.image.registry_pull import pull
+    from modelpack.image.registry.client import Registry
+    from modelpack.image.registry.pull import pull
 
     name, _, digest = base.reference.partition("@")
     host, slash, repository = name.partition("/")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelpack.image.descriptor import CONFIG, MANIFEST, Descriptor
 from modelpack.image.layer import Layer
+from modelpack.image.oci.descriptor import CONFIG, MANIFEST, Descriptor
 
 # SageMaker hosts an image of this label on a port of its choice (SAGEMAKER_BIND_TO_PORT)
 LABELS = {"com.amazonaws.sagemaker.capabilities.accept-bind-to-port": "true"}

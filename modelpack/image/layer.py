@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.errors import EcomdeployError
-from modelpack.image import compress, elf, tar
-from modelpack.image.descriptor import LAYER, Descriptor, digest_of, encode, parse
-from modelpack.image.elf import LayerFacts, Needs
-from modelpack.image.layout import Layout
+from modelpack.image import compress, tar
+from modelpack.image.binaries import elf
+from modelpack.image.binaries.elf import LayerFacts, Needs
+from modelpack.image.oci.descriptor import LAYER, Descriptor, digest_of, encode, parse
+from modelpack.image.oci.layout import Layout
 from modelpack.image.tree import Entry
 
 
@@ -54,7 +55,7 @@ class Layer:
 def recipe() -> str:
     """sha256 over this room's own code: a changed recipe never finds layers of the old one."""
     total = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
 from modelpack.errors import EcomdeployError
-from modelpack.image.rooted import parts_of
+from modelpack.image.oci.rooted import parts_of
 
 Kind = Literal["file", "folder", "link"]
 

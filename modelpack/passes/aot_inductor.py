@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import modelpack
-from modelpack.draft import AOT, TORCH, Draft
 from modelpack.errors import EcomdeployError
+from modelpack.formats.onnx_export import free_batch, quiet
+from modelpack.formats.variant import AOT, TORCH, Draft
 from modelpack.passes.base import EXPORT, Pass, Workshop
-from modelpack.passes.onnx import free_batch, quiet
 
 PACKAGE = "model.pt2"
 COMPILER = "g++"

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from modelpack.catalog import Catalog
-from modelpack.draft import TORCH, Draft
+from modelpack.formats.variant import TORCH, Draft
 from modelpack.progress import Progress, Silent
-from modelpack.runtimes.base import CPU, CUDA
+from modelpack.runtimes.hardware import CPU, CUDA
 from modelpack.usecases.base import Arrays, UseCase
 
 TRAINED, EXPORT, FUSED, GRAPH, PACKED, STORED, COMPILED = range(7)

@@ -9,13 +9,13 @@ import json
 import shutil
 from typing import ClassVar
 
-from modelpack.draft import ONNX, SESSION, Draft
+from modelpack.formats.variant import ONNX, SESSION, Draft
 from modelpack.passes.base import COMPILED, Inapplicable, Pass, Workshop
-from modelpack.runtimes.base import CUDA
+from modelpack.runtimes.hardware import CUDA
 
 
 class CudaGraphs(Pass):
-    """A session option beside the model (`modelpack/server/graphs.py` obeys it)."""
+    """A session option beside the model (`modelpack/server/engines/graphs.py` obeys it)."""
 
     name: ClassVar[str] = "cuda-graphs"
     title: ClassVar[str] = "runs captured as CUDA graphs"

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from modelpack import single_thread
-from modelpack.draft import ONNX, Draft
-from modelpack.passes import attention
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import PACKED, Inapplicable, Pass, Workshop
-from modelpack.sources.onnx import write
+from modelpack.passes.shared import attention
+from modelpack.runtimes import single_thread
 from modelpack.usecases.base import Arrays
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import contextlib
 import io
 from typing import ClassVar
 
-from modelpack.draft import ONNX, Draft
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import STORED, Inapplicable, Pass, Workshop
-from modelpack.runtimes.base import CUDA
-from modelpack.sources.onnx import write
+from modelpack.runtimes.hardware import CUDA
 
 
 class Fp16(Pass):

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.draft import ONNX, Draft
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import ANY_HARDWARE, STORED, Inapplicable, Pass, Workshop
-from modelpack.passes.tables import is_lookup
-from modelpack.sources.onnx import write
+from modelpack.passes.shared.tables import is_lookup
 
 if TYPE_CHECKING:
     import onnx

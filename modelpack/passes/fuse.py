@@ -12,9 +12,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from modelpack.draft import ONNX, Draft
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import FUSED, Inapplicable, Pass, Workshop
-from modelpack.sources.onnx import write
 
 if TYPE_CHECKING:
     import onnx

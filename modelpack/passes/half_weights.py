@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from modelpack.draft import ONNX, Draft
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import STORED, Inapplicable, Pass, Workshop
-from modelpack.passes.tables import is_lookup, used_elsewhere
-from modelpack.sources.onnx import write
+from modelpack.passes.shared.tables import is_lookup, used_elsewhere
 
 if TYPE_CHECKING:
     import onnx

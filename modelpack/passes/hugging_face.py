@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from modelpack.draft import HUGGING_FACE, TORCH, Draft
 from modelpack.errors import BadInput
+from modelpack.formats.variant import HUGGING_FACE, TORCH, Draft
 from modelpack.passes.base import EXPORT, Pass, Workshop
-from modelpack.runtimes.base import CUDA
+from modelpack.runtimes.hardware import CUDA
 
 
 class HuggingFaceFolder(Pass):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from typing import ClassVar
 
-from modelpack.draft import ONNX, Draft
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import GRAPH, Pass, Workshop
-from modelpack.sources.onnx import write
 
 
 class Int8(Pass):

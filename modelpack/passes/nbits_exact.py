@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.draft import ONNX, Draft
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
-from modelpack.sources.onnx import write
 
 if TYPE_CHECKING:
     import onnx

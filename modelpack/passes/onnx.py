@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from modelpack.draft import ONNX, TORCH, Draft
+from modelpack.formats.onnx_export import free_batch, quiet
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import ONNX, TORCH, Draft
 from modelpack.passes.base import ANY_HARDWARE, EXPORT, Pass, Workshop
-from modelpack.passes.half_attention import half_attention
-from modelpack.runtimes.base import CUDA
-from modelpack.sources.onnx import write
-from modelpack.usecases.base import Signature
+from modelpack.passes.shared.half_attention import half_attention
+from modelpack.runtimes.hardware import CUDA
 
 OPSET = 20
-MOST_AXES = 8
 
 
 class OnnxExport(Pass):
@@ -66,30 +60,3 @@ class OnnxExport(Pass):
         if complete := getattr(model, "complete_graph", None):
             complete(graph)
         return write(graph, workshop.folder)
-
-
-def free_batch(signature: Signature) -> tuple[dict[int, Any], ...]:
-    """The dimensions that differ from request to request: the batch, and others that all inputs share by place."""
-    import torch
-
-    axes = [torch.export.Dim("batch"), *(torch.export.Dim(f"axis{place}") for place in range(1, MOST_AXES))]
-    return tuple(
-        {place: axes[place] for place, size in enumerate(tensor.shape) if size == -1}
-        for tensor in signature.inputs
-    )
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """The exporter talks on stdout and through warnings and logging; what matters comes as an exception."""
-    loud = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loud]
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        for logger in loud:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loud, levels, strict=True):
-                logger.setLevel(level)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from modelpack.draft import ONNX, OPENVINO, Draft
 from modelpack.errors import EcomdeployError
+from modelpack.formats.variant import ONNX, OPENVINO, Draft
 from modelpack.passes.base import COMPILED, Pass, Workshop
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def written(model: openvino.Model, precision: str, folder: Path) -> Draft:
     """The model as IR in `folder`: the same bytes for the same model, whatever the path."""
     import openvino
 
-    from modelpack.server.openvino import BOUNDS, PRECISION
+    from modelpack.server.engines.openvino import BOUNDS, PRECISION
 
     model.set_rt_info(precision, list(PRECISION))
     bounds = ",".join(f"{name}={rows}" for name, rows in sorted(tables(model).items()))

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelpack.draft import TORCH, Draft
+from modelpack.formats.variant import TORCH, Draft
 from modelpack.passes.base import ANY_HARDWARE, TRAINED, Pass, Workshop
-from modelpack.passes.learning import SEED, learner, saved
+from modelpack.passes.shared.learning import SEED, learner, saved
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

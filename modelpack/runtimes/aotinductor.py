@@ -10,8 +10,8 @@ from __future__ import annotations
 from importlib.metadata import files
 from typing import Any, ClassVar
 
-from modelpack.draft import AOT, MEGABYTE, Draft
 from modelpack.errors import BadInput
+from modelpack.formats.variant import AOT, MEGABYTE, Draft
 from modelpack.runtimes.base import Runtime
 from modelpack.runtimes.eager import on_one_thread
 from modelpack.usecases.base import Run, UseCase

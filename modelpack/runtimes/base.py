@@ -8,11 +8,10 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from modelpack.catalog import Catalog
-from modelpack.draft import Draft
 from modelpack.errors import BadInput
+from modelpack.formats.variant import Draft
+from modelpack.runtimes.hardware import CPU
 from modelpack.usecases.base import Run, UseCase
-
-CPU, CUDA = "cpu", "cuda"
 
 
 class Runtime(abc.ABC):
@@ -54,7 +53,7 @@ class Runtime(abc.ABC):
 
     def where(self) -> str:
         """What figures taken here are taken on."""
-        from modelpack.bench.local import hardware
+        from modelpack.runtimes.hardware import hardware
 
         return hardware()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from modelpack import single_thread
-from modelpack.draft import TORCH, Draft
+from modelpack.formats.variant import TORCH, Draft
+from modelpack.runtimes import single_thread
 from modelpack.runtimes.base import Runtime
 from modelpack.usecases.base import Arrays, Run, UseCase
 

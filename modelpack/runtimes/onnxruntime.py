@@ -9,11 +9,12 @@ import os
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from modelpack.draft import ONNX, Draft
 from modelpack.errors import BadInput
-from modelpack.runtimes.base import CPU, CUDA, Runtime
-from modelpack.server.contract import Decoding
-from modelpack.server.cuda import PROVIDER
+from modelpack.formats.variant import ONNX, Draft
+from modelpack.runtimes.base import Runtime
+from modelpack.runtimes.hardware import CPU, CUDA
+from modelpack.server.engines.cuda import PROVIDER
+from modelpack.server.signature import Decoding
 from modelpack.usecases.base import Arrays, Run, UseCase
 
 SERVER = ("httptools>=0.6,<1", "msgspec>=0.19,<1", "numpy>=2,<3", "uvicorn>=0.34,<1", "uvloop>=0.21,<1")
@@ -78,8 +79,8 @@ class OnnxRuntime(Runtime):
 
 def decoder(draft: Draft, decoding: Decoding, device: str = CPU) -> Run:
     """A language model's step with the server's loop around it, its caches on the `device`. Raises BadInput."""
-    from modelpack.server.contract import Unfit
-    from modelpack.server.decoder import load
+    from modelpack.server.engines.decoder import load
+    from modelpack.server.signature import Unfit
 
     try:
         found = load(decoding, draft.path, 1, device)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from modelpack.draft import Draft
-from modelpack.runtimes.base import CUDA
+from modelpack.formats.variant import Draft
+from modelpack.runtimes.hardware import CUDA
 from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
 from modelpack.usecases.base import Run, UseCase
 
@@ -27,7 +27,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
 
     name: ClassVar[str] = "onnxruntime-cuda"
     hardware: ClassVar[str] = CUDA
-    # language models keep keys and values in it (`modelpack/passes/half_attention.py`), and the pass fp16 all else
+    # language models keep keys and values in it (passes/shared/half_attention.py), and the pass fp16 all else
     arithmetic: ClassVar[str] = "float16"
     cuda: ClassVar[str] = TOOLKIT
     host_libraries: ClassVar[frozenset[str]] = frozenset({"libcuda.so.1"})
@@ -66,20 +66,20 @@ class OnnxRuntimeCuda(OnnxRuntime):
         )
 
     def at_hand(self) -> bool:
-        from modelpack.server import cuda
+        from modelpack.server.engines import cuda
 
         return isinstance(cuda.look(), cuda.Device) and cuda.PROVIDER in cuda.providers()
 
     def where(self) -> str:
-        from modelpack.server import cuda
+        from modelpack.server.engines import cuda
 
         found = cuda.look() if self.at_hand() else ""
         return found.words if isinstance(found, cuda.Device) else super().where()
 
     def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
         """On the GPU where there is one; else through the CPU provider, which is what a machine without one can say."""
-        from modelpack.server import cuda
-        from modelpack.server.graphs import OPTION, Replayed
+        from modelpack.server.engines import cuda
+        from modelpack.server.engines.graphs import OPTION, Replayed
 
         if not self.at_hand():
             return super().open(draft, usecase)

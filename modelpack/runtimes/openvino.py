@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: its own format (IR), one thread, as `modelpack.server.openvino` serves it.
+"""OpenVINO on the CPU: its own format (IR), one thread, as `modelpack.server.engines.openvino` serves it.
 
 Of the wheel the CPU plug-in and the reader of IR stay in the image: 86 of 180 MB.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from modelpack.draft import OPENVINO, Draft
 from modelpack.errors import BadInput
+from modelpack.formats.variant import OPENVINO, Draft
 from modelpack.runtimes.base import Runtime
 from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
 from modelpack.usecases.base import Arrays, Run, UseCase
@@ -46,7 +46,7 @@ class OpenVino(Runtime):
         return (f"openvino=={version('openvino')}", *SERVER)
 
     def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
-        from modelpack.server.openvino import Session
+        from modelpack.server.engines.openvino import Session
 
         try:
             session = Session(draft.path, 1)

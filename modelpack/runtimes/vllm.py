@@ -10,9 +10,10 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from modelpack.draft import HUGGING_FACE, Draft
 from modelpack.errors import BadInput
-from modelpack.runtimes.base import CUDA, Runtime
+from modelpack.formats.variant import HUGGING_FACE, Draft
+from modelpack.runtimes.base import Runtime
+from modelpack.runtimes.hardware import CUDA
 from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
 from modelpack.runtimes.onnxruntime_cuda import OnnxRuntimeCuda
 from modelpack.usecases.base import Run, UseCase
@@ -58,7 +59,7 @@ class Vllm(Runtime):
         return (f"vllm=={VERSION}", *SERVER)
 
     def at_hand(self) -> bool:
-        from modelpack.server import cuda
+        from modelpack.server.engines import cuda
 
         return isinstance(cuda.look(), cuda.Device) and find_spec("vllm") is not None
 
@@ -68,11 +69,11 @@ class Vllm(Runtime):
         if decoding is None:
             raise BadInput(f"{usecase.name} is no language model", where=str(draft.path))
         if self.at_hand():
-            from modelpack.server.vllm import opened
+            from modelpack.server.engines.vllm import opened
 
             writer = opened(decoding, draft.path)
             return lambda inputs: writer.run(dict(inputs))
-        from modelpack.usecases.chat.folder import read
+        from modelpack.language.hugging_face import read
         from modelpack.usecases.chat.usecase import eager
 
         return eager(read(draft.path.parent, decoding.most_new))

@@ -9,14 +9,15 @@ from typing import Any
 
 import msgspec
 
-from modelpack.server import log, openinference, sagemaker
-from modelpack.server.asgi import Disconnected, Headers, Message, Receive, Request, Send
+from modelpack.server import log
 from modelpack.server.chat.desk import Desk, read
 from modelpack.server.chat.http import EVENTS, Stream, answers
-from modelpack.server.metrics import CONTENT_TYPE, Metrics
+from modelpack.server.engines.base import InvalidInput
+from modelpack.server.http import openinference, sagemaker
+from modelpack.server.http.asgi import Disconnected, Headers, Message, Receive, Request, Send
+from modelpack.server.http.metrics import CONTENT_TYPE, Metrics
+from modelpack.server.http.refusal import Refusal
 from modelpack.server.ready import Served
-from modelpack.server.refusal import Refusal
-from modelpack.server.runtime import InvalidInput
 
 MODELS = "/v2/models/"
 

@@ -23,9 +23,9 @@ import uvicorn
 
 from modelpack.server import log
 from modelpack.server.app import Application
-from modelpack.server.contract import Unfit
-from modelpack.server.cuda import ALLOW
-from modelpack.server.metrics import Metrics
+from modelpack.server.engines.cuda import ALLOW
+from modelpack.server.http.metrics import Metrics
+from modelpack.server.signature import Unfit
 
 DRAIN_SECONDS = 9
 MUST_NOT_SERVE = 3

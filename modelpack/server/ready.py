@@ -9,18 +9,19 @@ from pathlib import Path
 
 import msgspec
 
-from modelpack import golden
-from modelpack.server import contract as contracts
-from modelpack.server import runtime as runtimes
-from modelpack.server import sagemaker, seal, text
-from modelpack.server.batch import Batcher
+from modelpack.server import file_manifest as seal
+from modelpack.server import golden, text
+from modelpack.server import signature as contracts
 from modelpack.server.chat.conversation import Conversation
 from modelpack.server.chat.desk import Desk
 from modelpack.server.chat.files import conversation
-from modelpack.server.contract import Contract, Unfit
-from modelpack.server.decode import Instances
-from modelpack.server.refusal import Refusal
-from modelpack.server.runtime import Runtime
+from modelpack.server.engines import load as runtimes
+from modelpack.server.engines.base import InvalidInput, Runtime
+from modelpack.server.http import sagemaker
+from modelpack.server.http.batch import Batcher
+from modelpack.server.http.instances import Instances
+from modelpack.server.http.refusal import Refusal
+from modelpack.server.signature import Contract, Unfit
 
 MODEL = "opt/ecomdeploy/model"
 
@@ -76,7 +77,7 @@ def check_golden(contract: Contract, instances: Instances, runtime: Runtime) -> 
         try:
             feeds, _ = instances.decode(msgspec.json.encode(item.request))
             got = msgspec.json.decode(sagemaker.predictions(runtime.run(feeds)))
-        except (Refusal, runtimes.InvalidInput) as problem:
+        except (Refusal, InvalidInput) as problem:
             raise Unfit(f"golden request {number} was refused: {problem}") from None
         differences = golden.compare(item.answer, got, contract.tolerance)
         if differences:

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.server.contract import Contract, Text, Unfit
-from modelpack.server.runtime import Arrays, InvalidInput, Runtime
+from modelpack.server.engines.base import Arrays, InvalidInput, Runtime
+from modelpack.server.signature import Contract, Text, Unfit
 
 LETTERS_PER_TOKEN = 16
 """Letters beyond this many per token are cut off unread: a hostile text must not keep the tokenizer busy."""

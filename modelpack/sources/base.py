@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from modelpack.catalog import Catalog
-from modelpack.draft import Draft
+from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
-from modelpack.packages import sha256_of
+from modelpack.formats.variant import Draft
 from modelpack.usecases.base import UseCase
 
 LARGEST = 10_000_000_000

@@ -13,12 +13,14 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar
 
-from modelpack.draft import Draft
 from modelpack.errors import BadInput
+from modelpack.formats.onnx_files import first_line
+from modelpack.formats.safetensors import read_header
+from modelpack.formats.variant import Draft
 from modelpack.sources.base import LARGEST, Source, files_below
 from modelpack.sources.fitting import fitted
-from modelpack.sources.onnx import first_line, taken
-from modelpack.sources.safetensors import CONFIG, Safetensors, read_config, read_header
+from modelpack.sources.onnx import taken
+from modelpack.sources.safetensors import CONFIG, Safetensors, read_config
 from modelpack.usecases.base import Signature, UseCase
 
 INDEX = "model.safetensors.index.json"
@@ -109,7 +111,7 @@ def exported(path: Path, config: dict[str, Any], signature: Signature) -> Any:
     import torch
     import transformers
 
-    from modelpack.passes.onnx import free_batch, quiet
+    from modelpack.formats.onnx_export import free_batch, quiet
 
     names = config.get("architectures") or ["AutoModel"]
     kind: Any = getattr(transformers, str(names[0]), None)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from modelpack.draft import Draft
 from modelpack.errors import BadInput
+from modelpack.formats.variant import Draft
 from modelpack.sources import archive
 from modelpack.sources.base import Source
 from modelpack.sources.tensorflow import converted

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelpack.draft import ONNX, Draft
 from modelpack.errors import BadInput
+from modelpack.formats.onnx_files import external_tensors, first_line, nodes, write
+from modelpack.formats.variant import Draft
 from modelpack.sources.base import LARGEST, Source
 from modelpack.sources.onnx_bombs import check_bombs
 from modelpack.usecases.base import Signature, Tensor, UseCase
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 """Operator sets that ONNX Runtime itself carries."""
-WEIGHTS_FILE = "model.bin"
-GRAPH_FILE = "model.onnx"
-INLINE_BYTES = 1024
 LARGEST_GRAPH = 2**31 - 1
 """Bytes: protobuf's own limit."""
 LOCATION = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])([^\x00]{1,127})", re.DOTALL)
@@ -78,7 +75,7 @@ def adopted(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path) -> None:
     """Tell a use case that takes any model what this one takes and gives. Raises BadInput when no request fits it."""
     if usecase.trains:
         return
-    from modelpack.own.signature import fixed_to_one, own_signature
+    from modelpack.usecases.own_model.signature import fixed_to_one, own_signature
 
     usecase.adopt(own_signature(graph, path))
     if fixed_to_one(graph):
@@ -115,44 +112,6 @@ def read(path: Path) -> onnx.ModelProto:
         check_external(tensor, path)
     check_bombs(graph, path)
     return graph
-
-
-def write(graph: onnx.ModelProto, folder: Path) -> Draft:
-    """Graph and weights as two files in `folder`; the same model gives the same bytes on any path.
-
-    Exporters leave notes in the graph (stack traces with paths, scopes): they are taken out.
-    """
-    import onnx
-
-    folder.mkdir(parents=True, exist_ok=True)
-    strip_notes(graph)
-    onnx.save_model(
-        graph,
-        str(folder / GRAPH_FILE),
-        save_as_external_data=True,
-        all_tensors_to_one_file=True,
-        location=WEIGHTS_FILE,
-        size_threshold=INLINE_BYTES,
-        convert_attribute=False,
-    )
-    return Draft(ONNX, folder / GRAPH_FILE)
-
-
-def strip_notes(graph: onnx.ModelProto) -> None:
-    """Remove metadata and doc strings everywhere; they carry paths and do not change an answer."""
-    graph.doc_string = ""
-    del graph.metadata_props[:]
-    parts: list[Any] = [graph.graph, *graph.functions]
-    for part in parts:
-        part.doc_string = ""
-        del part.metadata_props[:]
-        named = [*part.node, *getattr(part, "initializer", ()), *getattr(part, "value_info", ())]
-        for item in [*named, *(getattr(part, "input", ()) if part is graph.graph else ())]:
-            item.doc_string = ""
-            del item.metadata_props[:]
-        for item in getattr(part, "output", ()) if part is graph.graph else ():
-            item.doc_string = ""
-            del item.metadata_props[:]
 
 
 def check_external(tensor: onnx.TensorProto, path: Path) -> None:
@@ -204,7 +163,7 @@ def differences(graph: onnx.ModelProto, signature: Signature, one_row: bool = Fa
 
 def described(value: onnx.ValueInfoProto, one_row: bool = False) -> str:
     """`name INT64[-1, 200]`; any named or open dimension is -1."""
-    from modelpack.own.signature import DATATYPES
+    from modelpack.usecases.own_model.signature import DATATYPES
 
     tensor = value.type.tensor_type
     sizes = [size.dim_value if size.HasField("dim_value") else -1 for size in tensor.shape.dim]
@@ -216,29 +175,3 @@ def described(value: onnx.ValueInfoProto, one_row: bool = False) -> str:
 def wanted_words(tensor: Tensor) -> str:
     """The same words for what the use case wants."""
     return f"{tensor.name} {tensor.datatype}{list(tensor.shape)}"
-
-
-def external_tensors(graph: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor, also in attributes and subgraphs, whose data lies in another file."""
-    from onnx.external_data_helper import _get_all_tensors, uses_external_data
-
-    return (tensor for tensor in _get_all_tensors(graph) if uses_external_data(tensor))
-
-
-def nodes(graph: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """Every node, also in subgraphs and functions."""
-    waiting: list[Any] = [
-        *graph.graph.node,
-        *(node for function in graph.functions for node in function.node),
-    ]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for attribute in node.attribute:
-            for inner in [attribute.g, *attribute.graphs]:
-                waiting.extend(inner.node)
-
-
-def first_line(error: Exception) -> str:
-    """An error's first line."""
-    return str(error).strip().split("\n")[0]

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar
 
-from modelpack.draft import Draft
 from modelpack.errors import BadInput
+from modelpack.formats.variant import Draft
 from modelpack.sources.base import Source, files_below
 from modelpack.sources.tensorflow import converted
 from modelpack.usecases.base import UseCase

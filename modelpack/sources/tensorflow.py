@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import modelpack
-from modelpack.draft import Draft
 from modelpack.errors import BadInput
+from modelpack.formats.variant import Draft
 from modelpack.sources.fitting import fitted
 from modelpack.sources.onnx import adopted, read, taken
 from modelpack.usecases.base import UseCase

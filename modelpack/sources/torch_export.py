@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from modelpack.draft import Draft
 from modelpack.errors import BadInput
+from modelpack.formats.onnx_files import first_line
+from modelpack.formats.variant import Draft
 from modelpack.sources import archive, pickles
 from modelpack.sources.base import LARGEST, Source
-from modelpack.sources.onnx import first_line, taken
+from modelpack.sources.onnx import taken
 from modelpack.usecases.base import UseCase
 
 JSON_BYTES = 200_000_000
@@ -58,7 +59,7 @@ class TorchExport(Source):
             check(opened, path)
         import torch
 
-        from modelpack.passes.onnx import quiet
+        from modelpack.formats.onnx_export import quiet
 
         signature = usecase.open_signature()
         try:

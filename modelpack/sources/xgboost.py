@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from modelpack.draft import Draft
 from modelpack.errors import BadInput
+from modelpack.formats.variant import Draft
 from modelpack.sources.base import Source
 from modelpack.sources.onnx import taken
 from modelpack.sources.tree_graph import LARGEST_TEXT, MOST_TREES, Forest, Tree, graph

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from modelpack.catalog import Catalog
 from modelpack.errors import BadInput
 from modelpack.home import Home
-from modelpack.metrics import Interval
-from modelpack.owndata.schema import OwnData
-from modelpack.packages import DataPackage
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.server import contract
-from modelpack.server.contract import Chat, Decoding, Text
-from modelpack.spec import TrainSpec
+from modelpack.server import signature as contract
+from modelpack.server.signature import Chat, Decoding, Text
+from modelpack.usecases.metrics import Interval
+from modelpack.usecases.own_data.schema import OwnData
+from modelpack.usecases.packages import DataPackage
 
 Arrays = Mapping[str, NDArray[Any]]
 Run = Callable[[Arrays], Arrays]
@@ -136,7 +136,7 @@ class UseCase(abc.ABC, Generic[D]):
     metric_drop: ClassVar[float] = 0.005
     """The most that a pass may cost of the task metric, in its own unit, where the Spec does not say."""
     trains: ClassVar[bool] = True
-    """False: a model must be given, in whatever inputs and outputs it has (`modelpack.own`)."""
+    """False: a model must be given, in whatever inputs and outputs it has (`modelpack.usecases.own_model`)."""
     split_of_own: ClassVar[str] = "as for the use case's own data, the cuts moved to the user's dates"
     own_data: ClassVar[OwnData | None] = None
     """What a user's own data must hold; None: this use case takes none."""
@@ -229,7 +229,7 @@ class UseCase(abc.ABC, Generic[D]):
 
         Raises BadInput, all problems of the data at once.
         """
-        from modelpack.owndata.reading import read, too_little
+        from modelpack.usecases.own_data.reading import read, too_little
 
         if self.own_data is None:
             raise BadInput(f"the use case {self.name!r} takes no own data yet", hint="leave data: out")
@@ -289,7 +289,7 @@ class UseCase(abc.ABC, Generic[D]):
 
 def beats(model: Evaluation, baseline: Evaluation) -> Interval:
     """The paired difference model - baseline (positive: the model is better) with its interval."""
-    from modelpack.metrics import bootstrap
+    from modelpack.usecases.metrics import bootstrap
 
     sign = 1.0 if model.higher_is_better else -1.0
     return bootstrap(sign * (model.values - baseline.values), model.groups)

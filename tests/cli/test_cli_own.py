@@ -9,7 +9,7 @@ import pytest
 
 from cli import app
 from modelpack.usecases.base import usecases
-from stacks.load import load
+from stacks.reading.load import load
 from stacks.spec import KnownNames
 
 

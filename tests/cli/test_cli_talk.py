@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli import predict, talk
+from cli.commands import predict, talk
 from infra.targets.base import Answer, FakeTraffic
 from modelpack.errors import BadInput, EcomdeployError
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from cli import predict
-from cli.cloud import endpoint_in_words, in_words
-from cli.pack import speed
+from cli.commands import predict
+from cli.commands.cloud import endpoint_in_words, in_words
+from cli.commands.pack import speed
 from cli.words import changes_in_words, listed, verdict
 from modelpack.errors import BadInput
-from stacks.driver import Change
-from stacks.release import Contract, Moment, Packed, Release, State
-from stacks.shop import Outcome
+from stacks.collaborators import Outcome
+from stacks.pulumi_driver.driver import Change
+from stacks.records.release import Contract, Moment, Packed, Release, State
 from stacks.spec import Environment, Spec
 
 SPEC = Spec(version=1, service="shop", usecase="recommendation", environment=Environment(cloud="local"))

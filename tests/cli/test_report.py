@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from cli.explain import explain
-from cli.points import points
-from cli.report import report
-from cli.scatter import Dot, axis, scatter
+from cli.record.explain import explain
+from cli.record.points import points
+from cli.record.report import report
+from cli.record.scatter import Dot, axis, scatter
 
 
 def figures(metric: float, p50: float, rows: float, size: float) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.components.autoscaling import Autoscaling, minimum, moments, wanted
-from infra.labels import Labels
 from infra.spec import ScaleSpec, Window
+from infra.tags import Labels
 from modelpack.errors import BadInput
 
 START = datetime(2026, 11, 10, 12, tzinfo=UTC)

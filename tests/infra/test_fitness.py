@@ -13,8 +13,8 @@ import pytest
 
 from infra import gpu_hosts, instances
 from infra.fitness import obstacles
-from modelpack.binding import Binding
-from modelpack.image.fatbin import Kernels
+from modelpack.assembly.needs import Binding
+from modelpack.image.binaries.fatbin import Kernels
 
 NEEDS = Binding(
     hardware="cuda", cuda="13.0", driver="580", kernels=Kernels((75, 80, 86, 89, 90, 120)), model_mb=10.0

@@ -20,11 +20,11 @@ import pytest
 from model_server import REPOSITORY, expected
 from small_image import build_root, layer_of, push
 
-from infra.rehearsal.cloud.host import Server, ServerFailed
-from infra.rehearsal.cloud.isolation import Chroot, Isolation, Plain, Runc, choices, works
-from infra.rehearsal.cloud.models import ModelHost
-from infra.rehearsal.cloud.registry import Registry
-from infra.rehearsal.cloud.repositories import FakeRepositories
+from infra.rehearsal.cloud.registry.registry import Registry
+from infra.rehearsal.cloud.registry.repositories import FakeRepositories
+from infra.rehearsal.cloud.servers.host import Server, ServerFailed
+from infra.rehearsal.cloud.servers.isolation import Chroot, Isolation, Plain, Runc, choices, works
+from infra.rehearsal.cloud.servers.models import ModelHost
 
 REGISTRY = "127.0.0.1:5001"
 
@@ -204,7 +204,7 @@ def test_unpacked_files_that_were_changed_are_refused_then_replaced(world: World
 def test_servers_die_with_a_killed_daemon_and_the_next_finds_nothing(world: World) -> None:
     script = (
         "import sys, threading, time, pathlib\n"
-        "from infra.rehearsal.cloud.models import ModelHost\n"
+        "from infra.rehearsal.cloud.servers.models import ModelHost\n"
         "root, image = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
         f"host = ModelHost(root / 'models', '{REGISTRY}')\n"
         "started = []\n"

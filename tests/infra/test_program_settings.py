@@ -25,8 +25,8 @@ from infra.spec import (
 )
 from infra.targets.base import FakeTarget, FakeTraffic, Observation, ShiftPolicy
 from modelpack.errors import BadInput, EcomdeployError, Unhealthy
+from modelpack.inputs.spec import as_data
 from modelpack.progress import Silent
-from modelpack.spec import as_data
 
 COMMON = {"environment": "prod", "cloud": "aws", "region": "cn-north-1", "account": "123456789012"}
 ROOT = pathlib.Path(__file__).resolve().parents[2]

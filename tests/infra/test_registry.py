@@ -16,9 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.rehearsal.cloud import loopback, manifests
-from infra.rehearsal.cloud.registry import Registry
-from infra.rehearsal.cloud.repositories import FakeRepositories
+from infra.rehearsal.cloud.daemon import loopback
+from infra.rehearsal.cloud.registry import manifests
+from infra.rehearsal.cloud.registry.registry import Registry
+from infra.rehearsal.cloud.registry.repositories import FakeRepositories
 
 
 def digest_of(data: bytes) -> str:
@@ -349,11 +350,11 @@ def test_any_cut_of_a_blob_with_repeated_chunks_arrives_whole(
 
 
 def test_our_own_client_pushes_and_pulls(served: Served, tmp_path: pathlib.Path) -> None:
-    from modelpack.image.layout import Layout
-    from modelpack.image.plan import attach
-    from modelpack.image.registry import Registry as Client
-    from modelpack.image.registry_pull import pull
-    from modelpack.image.registry_push import missing, push
+    from modelpack.image.assemble import attach
+    from modelpack.image.oci.layout import Layout
+    from modelpack.image.registry.client import Registry as Client
+    from modelpack.image.registry.pull import pull
+    from modelpack.image.registry.push import missing, push
     from modelpack.progress import Silent
 
     layout = Layout(tmp_path / "layout")

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from tiny_usecase import ITEMS, Tiny
 
-from modelpack.draft import AOT, ONNX, TORCH, Draft
 from modelpack.errors import BadInput, EcomdeployError
-from modelpack.inputs import PackRequest, resolve
-from modelpack.lock import Lock
+from modelpack.formats.variant import AOT, ONNX, TORCH, Draft
+from modelpack.gate.trial import Trials, through_the_gate
+from modelpack.inputs.lock import Lock
+from modelpack.inputs.resolve import PackRequest, resolve
+from modelpack.inputs.spec import GateSpec, ModelSpec, PackSpec, TrainSpec
 from modelpack.passes.aot_inductor import AotInductor, compiled
 from modelpack.passes.base import Workshop, applicable, in_order, lacking
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for, served_formats
-from modelpack.spec import GateSpec, ModelSpec, PackSpec, TrainSpec
-from modelpack.trial import Trials, through_the_gate
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,9 @@ from onnx import helper
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modelpack.passes import attention
+from modelpack.formats.onnx_export import quiet
 from modelpack.passes.drop_padding import observed, per_token
-from modelpack.passes.onnx import quiet
+from modelpack.passes.shared import attention
 from modelpack.passes.smooth.around import Bias, biases, gelus_by_tanh
 
 HEADS, WIDTH = 4, 16

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelpack.automatic import Hurried, only_with_others
-from modelpack.bench.local import Ratio
-from modelpack.draft import Measured
+from modelpack.formats.variant import Measured
+from modelpack.gate.combinations import Hurried, only_with_others
+from modelpack.gate.greedy import BudgetEnded, Names, Point, Search, front
+from modelpack.gate.timing import Ratio
+from modelpack.inputs.spec import Objective
 from modelpack.progress import Silent
-from modelpack.search import BudgetEnded, Names, Point, Search, front
-from modelpack.spec import Objective
 
 EXACT = {"int8": (2.0, 0.6), "tables": (1.01, 0.3), "fuse": (1.3, 1.0), "slow": (0.5, 0.9)}
 """Fake passes: how many times the throughput, and how much of the size."""

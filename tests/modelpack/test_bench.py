@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelpack.bench import local
+from modelpack.gate import timing as local
 
 
 @pytest.mark.parametrize("count", [6, 15, 25, 40])

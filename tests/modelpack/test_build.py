@@ -12,16 +12,16 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from modelpack import lock as locks
 from modelpack import pack as packs
 from modelpack.build import PackRequest, build, known
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
-from modelpack.image.layout import Layout
-from modelpack.image.plan import attached
+from modelpack.image.assemble import attached
+from modelpack.image.oci.layout import Layout
+from modelpack.inputs import lock as locks
+from modelpack.inputs.spec import GateSpec, ModelSpec, PackSpec
 from modelpack.pack import RECORD, SAMPLES, Pack
 from modelpack.progress import Silent
-from modelpack.spec import GateSpec, ModelSpec, PackSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 

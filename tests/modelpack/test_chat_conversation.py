@@ -15,7 +15,7 @@ from modelpack.server.chat import orders
 from modelpack.server.chat.conversation import Conversation, Usage
 from modelpack.server.chat.grounding import checked, supported
 from modelpack.server.chat.retrieval import Index, Scope, words
-from modelpack.server.runtime import InvalidInput
+from modelpack.server.engines.base import InvalidInput
 from modelpack.usecases.chat import calibration
 from modelpack.usecases.chat.questions import Question
 

@@ -12,17 +12,19 @@ from model_server import launch, seal
 from tiny_chat import OWNER
 from tiny_chat_usecase import STATUS, TinyChat
 
-from modelpack import binding, contents
-from modelpack.answers import answers
-from modelpack.draft import ONNX, TORCH, Draft
-from modelpack.golden import Golden
+from modelpack.assembly import contents
+from modelpack.assembly import needs as binding
+from modelpack.formats.variant import ONNX, TORCH, Draft
+from modelpack.gate.answers import answers
+from modelpack.gate.trial import Judged, Trials, through_the_gate
 from modelpack.home import Home
+from modelpack.inputs.spec import GateSpec
 from modelpack.passes.base import in_order
 from modelpack.progress import Silent
-from modelpack.runtimes.base import CPU, runtime_for
-from modelpack.served import Served
-from modelpack.spec import GateSpec
-from modelpack.trial import Judged, Trials, through_the_gate
+from modelpack.runtimes.base import runtime_for
+from modelpack.runtimes.hardware import CPU
+from modelpack.runtimes.served import Served
+from modelpack.server.golden import Golden
 from modelpack.usecases.base import Signature, Tensor
 from modelpack.usecases.chat.usecase import MOST_NEW, Chat
 

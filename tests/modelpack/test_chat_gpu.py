@@ -15,34 +15,36 @@ import tokenizers
 import torch
 from tiny_chat_usecase import TinyChat
 
-from modelpack import binding, contents
-from modelpack.answers import answers
-from modelpack.bench.memory import peak_mb
+from modelpack.assembly import contents
+from modelpack.assembly import needs as binding
 from modelpack.build import fallen_back
-from modelpack.draft import HUGGING_FACE, ONNX, TORCH, Draft
 from modelpack.errors import BadInput, EcomdeployError
-from modelpack.golden import Golden
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import HUGGING_FACE, ONNX, TORCH, Draft
+from modelpack.gate.answers import answers
+from modelpack.gate.memory import peak_mb
+from modelpack.gate.trial import Trials, through_the_gate
 from modelpack.home import Home
-from modelpack.inputs import PackRequest, resolve
+from modelpack.inputs.resolve import PackRequest, resolve
+from modelpack.inputs.spec import GateSpec, ModelSpec, PackSpec
+from modelpack.language.llama import Llama, assembled
 from modelpack.passes.base import in_order
-from modelpack.passes.half_attention import half_attention, on_the_cpu
 from modelpack.passes.hugging_face import HuggingFaceFolder
+from modelpack.passes.shared.half_attention import half_attention, on_the_cpu
 from modelpack.progress import Silent
-from modelpack.runtimes.base import CUDA, runtime_for
-from modelpack.served import Served
-from modelpack.server import contract as contracts
-from modelpack.server import runtime as servers
-from modelpack.server.contract import Decoding, Unfit
-from modelpack.server.decode import Instances
-from modelpack.server.decoder import PROVIDERS, Decoder
-from modelpack.server.decoder import load as load_decoder
+from modelpack.runtimes.base import runtime_for
+from modelpack.runtimes.hardware import CUDA
+from modelpack.runtimes.served import Served
+from modelpack.server import signature as contracts
+from modelpack.server.engines import load as servers
+from modelpack.server.engines.decoder import PROVIDERS, Decoder
+from modelpack.server.engines.decoder import load as load_decoder
+from modelpack.server.golden import Golden
+from modelpack.server.http.instances import Instances
 from modelpack.server.ready import check_golden, wrapped
-from modelpack.sources.onnx import write
-from modelpack.spec import GateSpec, ModelSpec, PackSpec
-from modelpack.trial import Trials, through_the_gate
+from modelpack.server.signature import Decoding, Unfit
 from modelpack.usecases.chat import Chat
 from modelpack.usecases.chat.lasting import Heard, Steps, as_in, bound, chosen, lasting, logits
-from modelpack.usecases.chat.model import Llama, assembled
 from modelpack.usecases.chat.questions import Question
 from modelpack.usecases.chat.usecase import MOST_NEW
 

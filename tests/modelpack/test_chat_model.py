@@ -13,17 +13,17 @@ import torch
 from msgspec.structs import replace
 
 from modelpack.errors import BadInput
+from modelpack.formats.onnx_files import write
+from modelpack.formats.safetensors import read_metadata
+from modelpack.language import gguf
+from modelpack.language import llama as language
 from modelpack.passes.base import Workshop
 from modelpack.passes.nbits_exact import NBitsExact, in_steps
 from modelpack.passes.packed_blocks import PackedBlocks
-from modelpack.server.contract import Decoding, Unfit
-from modelpack.server.decoder import Decoder, guessed, load
-from modelpack.server.runtime import InvalidInput
-from modelpack.sources.onnx import write
-from modelpack.sources.safetensors import read_metadata
+from modelpack.server.engines.base import InvalidInput
+from modelpack.server.engines.decoder import Decoder, guessed, load
+from modelpack.server.signature import Decoding, Unfit
 from modelpack.usecases.base import usecases
-from modelpack.usecases.chat import gguf
-from modelpack.usecases.chat import model as language
 
 DECODING = Decoding(end=tiny_chat.END, most_new=tiny_chat.MOST_NEW)
 PROMPTS = [[1, 40, 41, 42, 2], list(range(3, 60)), [7]]
@@ -310,7 +310,7 @@ def test_published_steps_are_found_again(kind: int, bits: int) -> None:
 def test_other_weights_are_left_alone(model: Any, graph: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert in_steps(np.random.default_rng(0).normal(size=(96, 64)).astype(np.float32)) is None
     assert in_steps(np.ones((33, 64), np.float32)) is None
-    from modelpack.draft import ONNX, Draft
+    from modelpack.formats.variant import ONNX, Draft
 
     with pytest.raises(ValueError, match="no dense layer"):
         NBitsExact().apply(Draft(ONNX, graph), workshop(tmp_path))

@@ -17,15 +17,15 @@ from tiny_chat import MINE, OTHER, OWNER
 from tokenizers import Tokenizer
 
 from modelpack.server.app import Application
-from modelpack.server.asgi import Message
-from modelpack.server.batch import Batcher
 from modelpack.server.chat import orders
 from modelpack.server.chat.conversation import Conversation
 from modelpack.server.chat.desk import Desk, Question, Said
-from modelpack.server.contract import Chat, Contract
-from modelpack.server.decode import Instances
-from modelpack.server.metrics import Metrics
+from modelpack.server.http.asgi import Message
+from modelpack.server.http.batch import Batcher
+from modelpack.server.http.instances import Instances
+from modelpack.server.http.metrics import Metrics
 from modelpack.server.ready import Served
+from modelpack.server.signature import Chat, Contract
 
 STATUS = {"question": f"What is the status of {MINE}?", **OWNER}
 

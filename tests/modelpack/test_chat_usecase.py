@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelpack.answers import answers
-from modelpack.draft import TORCH, Draft
+from modelpack.formats.variant import TORCH, Draft
+from modelpack.gate.answers import answers
 from modelpack.home import Home
-from modelpack.packages import fetch
+from modelpack.inputs.spec import TrainSpec
 from modelpack.passes.base import Workshop, passes
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
-from modelpack.spec import TrainSpec
 from modelpack.usecases.chat import questions, service, shop
 from modelpack.usecases.chat.questions import CALIBRATION, DEVELOPMENT, HELD_OUT
 from modelpack.usecases.chat.service import Service
 from modelpack.usecases.chat.usecase import Chat
+from modelpack.usecases.packages import fetch
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tables import MadeBinary, split
 
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
-from modelpack.spec import TrainSpec
-from modelpack.tabular.frame import BINARY, Number, Part
-from modelpack.tabular.model import predict
-from modelpack.tabular.usecase import TabularUseCase
 from modelpack.usecases.base import usecases
+from modelpack.usecases.tabular.frame import BINARY, Number, Part
+from modelpack.usecases.tabular.model import predict
+from modelpack.usecases.tabular.usecase import TabularUseCase
 
 CLASSIFIERS = ("fraud", "logistics", "marketing")
 TRUTH = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], np.float32)

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_parts import wheel
 
-from modelpack import binding
+from modelpack.assembly import needs as binding
 from modelpack.errors import EcomdeployError
-from modelpack.image.fatbin import Kernels, kernels
+from modelpack.image.binaries.fatbin import Kernels, kernels
 from modelpack.image.parts import Wheel
 from modelpack.runtimes.onnxruntime_cuda import OnnxRuntimeCuda
-from modelpack.server import cuda
+from modelpack.server.engines import cuda
 
 ENTRIES = st.lists(st.tuples(st.sampled_from([CUBIN, PTX]), st.integers(50, 130), st.binary(max_size=200)))
 

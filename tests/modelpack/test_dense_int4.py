@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from table_graphs import best, constants, dense, value, workshop
 
-from modelpack.passes import nibbles
 from modelpack.passes.dense_int4 import BLOCK, STEPS, DenseInt4
+from modelpack.passes.shared import nibbles
 from modelpack.passes.top_k_groups import FEWEST, TopKGroups, group_size
 
 OUTPUTS, INPUTS = 1100, 64

@@ -10,9 +10,9 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from tiny_usecase import Tiny
 
-from modelpack.draft import ONNX, Draft
+from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import Workshop
-from modelpack.passes.embedding_int8 import EmbeddingInt8
+from modelpack.passes.embedding.int8 import EmbeddingInt8
 from modelpack.passes.int8 import Int8
 
 ROWS, WIDTH, LENGTH = 400, 32, 5

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from modelpack.home import Home
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
-from modelpack.spec import TrainSpec
-from modelpack.tabular.frame import Part, Split
-from modelpack.tabular.model import predict
 from modelpack.usecases import fraud
 from modelpack.usecases.base import beats, usecases
 from modelpack.usecases.fraud import Fraud
+from modelpack.usecases.tabular.frame import Part, Split
+from modelpack.usecases.tabular.model import predict
 
 
 def payments(rows: int = 4000, seed: int = 0) -> dict[str, np.ndarray]:

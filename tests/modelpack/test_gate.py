@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from modelpack.bench.local import Comparison, Ratio, Speed
-from modelpack.draft import Draft, Measured
 from modelpack.errors import EcomdeployError
-from modelpack.gate import Trial, check_limits, judge, megabytes, table_row
-from modelpack.metrics import Interval
+from modelpack.formats.variant import Draft, Measured
+from modelpack.gate.rules import Trial, check_limits, judge, megabytes, table_row
+from modelpack.gate.timing import Comparison, Ratio, Speed
+from modelpack.inputs.spec import GateSpec
 from modelpack.passes.base import Inapplicable
-from modelpack.spec import GateSpec
+from modelpack.usecases.metrics import Interval
 
 SPEED = Speed(1.0, 2.0, 1000.0)
 BEFORE = Draft("onnx", Path("before/model.onnx"))

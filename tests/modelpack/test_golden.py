@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelpack.golden import compare
+from modelpack.server.golden import compare
 
 ANSWER = {"predictions": [{"products": [1, 2, 3, 4, 5], "scores": [0.5, 0.4, 0.3, 0.2, 0.1], "kind": "a"}]}
 TOLERANCE = {

@@ -16,8 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 from tables import COLUMNS, MadeAmount, split
 from tiny_usecase import Tiny
 
-from modelpack.draft import ONNX, TORCH, Draft
-from modelpack.packages import sha256_of
+from modelpack.digests import sha256_of
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import ONNX, TORCH, Draft
 from modelpack.passes.base import Pass, Workshop
 from modelpack.passes.fp8_weights import FP8, LARGEST, SCALE, Fp8Weights, in_float8
 from modelpack.passes.fuse import Fuse
@@ -26,11 +27,10 @@ from modelpack.passes.onnx import OnnxExport
 from modelpack.passes.static_int8 import StaticInt8
 from modelpack.progress import Silent
 from modelpack.runtimes.onnxruntime import OnnxRuntime
-from modelpack.sources.onnx import write
-from modelpack.tabular import training
-from modelpack.tabular.frame import AMOUNT
-from modelpack.tabular.training import Dense
 from modelpack.usecases.chat.usecase import Chat
+from modelpack.usecases.tabular import training
+from modelpack.usecases.tabular.frame import AMOUNT
+from modelpack.usecases.tabular.training import Dense
 
 USECASE, DATA = MadeAmount(), split(AMOUNT)
 

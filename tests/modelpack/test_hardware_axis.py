@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from modelpack import lock as locks
-from modelpack.binding import Binding, from_data
+from modelpack.assembly.needs import Binding, from_data
 from modelpack.build import PackRequest
-from modelpack.cost import priced
-from modelpack.inputs import resolve
-from modelpack.lock import Lock
-from modelpack.spec import ModelSpec, PackSpec
-from modelpack.verdict import measurable
+from modelpack.gate.cost import priced
+from modelpack.gate.verdict import measurable
+from modelpack.inputs import lock as locks
+from modelpack.inputs.lock import Lock
+from modelpack.inputs.resolve import resolve
+from modelpack.inputs.spec import ModelSpec, PackSpec
 
 
 def request(project: Path, hardware: str = "cuda", **pack: object) -> PackRequest:

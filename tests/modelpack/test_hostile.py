@@ -19,8 +19,8 @@ import pytest
 import torch
 from tiny_usecase import Tiny
 
-from modelpack.draft import Draft
 from modelpack.errors import BadInput
+from modelpack.formats.variant import Draft
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.sources.base import content_digest, open_model
 from modelpack.sources.pickles import named, scan, scan_torch_file

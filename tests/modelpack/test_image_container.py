@@ -12,15 +12,15 @@ import model_server
 import pytest
 import real_image
 
-from modelpack.image.layout import Layout
+from modelpack.image.assemble import assemble, attach
+from modelpack.image.oci.layout import Layout
+from modelpack.image.oci.unpack import unpack
 from modelpack.image.parts import Built, ImageParts
-from modelpack.image.plan import assemble, attach
-from modelpack.image.registry import Registry
-from modelpack.image.registry_push import missing
-from modelpack.image.registry_push import push as send
-from modelpack.image.unpack import unpack
+from modelpack.image.registry.client import Registry
+from modelpack.image.registry.push import missing
+from modelpack.image.registry.push import push as send
 from modelpack.progress import Silent
-from modelpack.server import seal
+from modelpack.server import file_manifest as seal
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -127,7 +127,7 @@ def test_bytecode_is_by_the_images_python_and_used(
         "-S",
         "-v",
         "-c",
-        "import modelpack.golden",
+        "import modelpack.server.golden",
     ]
     environment = {"PYTHONPATH": str(root / "opt/ecomdeploy/app"), "PYTHONHOME": str(root / "usr")}
     # Elsewhere than in the checkout: `-c` looks for modules in the working folder first.

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelpack.errors import BadInput, EcomdeployError
-from modelpack.image import deb
-from modelpack.image.debian import fetch_debs, lock_debs, path_of
-from modelpack.image.debian_version import by_version, compare, satisfies
-from modelpack.image.mirror import DEBIAN, SECURITY, Mirror, of_host
+from modelpack.image.debian import deb
+from modelpack.image.debian.lock import fetch_debs, lock_debs, path_of
+from modelpack.image.debian.mirror import DEBIAN, SECURITY, Mirror, of_host
+from modelpack.image.debian.signature import KEYS, signed_text
+from modelpack.image.debian.version import by_version, compare, satisfies
 from modelpack.image.parts import Deb
-from modelpack.image.signature import KEYS, signed_text
 from modelpack.progress import Silent
 
 

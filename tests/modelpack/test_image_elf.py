@@ -9,8 +9,8 @@ import pytest
 from elf_files import elf_file
 
 from modelpack.errors import EcomdeployError
-from modelpack.image import elf
-from modelpack.image.elf import LayerFacts, Needs, missing_libraries, resolve
+from modelpack.image.binaries import elf
+from modelpack.image.binaries.elf import LayerFacts, Needs, missing_libraries, resolve
 
 
 def read(tmp_path: pathlib.Path, data: bytes) -> Needs | None:
@@ -84,8 +84,8 @@ def test_links_resolve_as_in_a_root() -> None:
 def test_assemble_refuses_an_image_that_lacks_a_library(tmp_path: pathlib.Path) -> None:
     import tiny_parts
 
-    from modelpack.image.layout import Layout
-    from modelpack.image.plan import assemble
+    from modelpack.image.assemble import assemble
+    from modelpack.image.oci.layout import Layout
     from modelpack.progress import Silent
 
     module = elf_file(["libstdc++.so.6", "libtiny.so.1"])

@@ -11,15 +11,15 @@ import pytest
 from elf_files import elf_file
 from tiny_parts import FILES, deb, parts, wheel
 
+from modelpack.assembly.proof import not_opened
 from modelpack.errors import EcomdeployError
-from modelpack.image.layout import Layout
+from modelpack.image.assemble import assemble
+from modelpack.image.oci.layout import Layout
+from modelpack.image.oci.unpack import unpack
 from modelpack.image.parts import Built
-from modelpack.image.plan import assemble
-from modelpack.image.unpack import unpack
 from modelpack.progress import Silent
-from modelpack.proof import not_opened
 from modelpack.runtimes.onnxruntime_cuda import OnnxRuntimeCuda
-from modelpack.server import cuda
+from modelpack.server.engines import cuda
 
 PROVIDER = "onnxruntime/capi/libonnxruntime_providers_cuda.so"
 CUDA_FILES = {

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelpack.errors import EcomdeployError
-from modelpack.image.descriptor import CONFIG, MANIFEST, digest_of
-from modelpack.image.layout import Layout
-from modelpack.image.plan import attach, attached
+from modelpack.image.assemble import attach, attached
+from modelpack.image.oci.descriptor import CONFIG, MANIFEST, digest_of
+from modelpack.image.oci.layout import Layout
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -111,7 +111,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {repository!r})
 sys.path.insert(0, {tests!r})
-from modelpack.image.layout import Layout
+from modelpack.image.oci.layout import Layout
 from test_image_layout import image
 layout = Layout(Path({root!r}))
 print("ready", flush=True)

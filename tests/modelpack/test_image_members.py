@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from layers import folder, hard_link, image_of, link, member
 
 from modelpack.errors import EcomdeployError
-from modelpack.image.layout import Layout
-from modelpack.image.members import Kept
-from modelpack.image.members import link as linked
-from modelpack.image.unpack import unpack
+from modelpack.image.oci.layout import Layout
+from modelpack.image.oci.members import Kept
+from modelpack.image.oci.members import link as linked
+from modelpack.image.oci.unpack import unpack
 
 BASE = [folder("usr/bin", 0o755), member("usr/bin/tool", b"tool", mode=0o755), link("bin", "usr/bin")]
 WHEELS = [member("opt/deps/one.py", b"1"), hard_link("opt/deps/two.py", "opt/deps/one.py")]

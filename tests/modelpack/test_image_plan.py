@@ -16,11 +16,11 @@ import pytest
 import tiny_parts
 
 from modelpack.errors import BadInput, EcomdeployError
-from modelpack.image.layout import Layout
-from modelpack.image.plan import assemble
-from modelpack.image.unpack import unpack
+from modelpack.image.assemble import assemble
+from modelpack.image.oci.layout import Layout
+from modelpack.image.oci.unpack import unpack
 from modelpack.progress import Silent
-from modelpack.server import seal as server_seal
+from modelpack.server import file_manifest as server_seal
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -129,8 +129,8 @@ import sys
 from pathlib import Path
 import tiny_parts
 import zstandard
-from modelpack.image.layout import Layout
-from modelpack.image.plan import assemble
+from modelpack.image.oci.layout import Layout
+from modelpack.image.assemble import assemble
 from modelpack.progress import Silent
 folder = Path(sys.argv[1])
 if sys.argv[2:]:
@@ -266,7 +266,7 @@ def test_wheels_that_are_hostile_or_odd(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_file_that_changes_after_it_was_hashed_is_an_error(tmp_path: pathlib.Path) -> None:
-    from modelpack.image import plans
+    from modelpack.image import layers as plans
     from modelpack.image.layer import make
 
     parts = tiny_parts.parts(tmp_path)

@@ -12,15 +12,15 @@ import tiny_parts
 from tiny_registry import TinyRegistry, serving
 
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError
-from modelpack.image.layout import Layout
+from modelpack.image.assemble import assemble, attach
+from modelpack.image.oci.layout import Layout
+from modelpack.image.oci.unpack import unpack
 from modelpack.image.parts import BaseImage
-from modelpack.image.plan import assemble, attach
-from modelpack.image.registry import Registry, fallback_tag
-from modelpack.image.registry_pull import pull
-from modelpack.image.registry_push import missing, push
-from modelpack.image.unpack import unpack
+from modelpack.image.registry.client import Registry, fallback_tag
+from modelpack.image.registry.pull import pull
+from modelpack.image.registry.push import missing, push
 from modelpack.progress import Silent
-from modelpack.server import seal as server_seal
+from modelpack.server import file_manifest as server_seal
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 RECORD = "application/vnd.test.record.v1+json"
@@ -214,7 +214,7 @@ def test_a_token_that_runs_out_is_renewed(tmp_path: pathlib.Path) -> None:
 def test_no_password_over_plain_http_to_another_machine() -> None:
     import httpx
 
-    from modelpack.image.registry_auth import RegistryAuth
+    from modelpack.image.registry.auth import RegistryAuth
 
     auth = RegistryAuth(("user", "secret"))
     request = httpx.Request("GET", "http://registry.example/v2/")
@@ -242,9 +242,9 @@ def test_four_blobs_at_a_time(tmp_path: pathlib.Path) -> None:
 PUSH = """
 import resource, sys
 from pathlib import Path
-from modelpack.image.layout import Layout
-from modelpack.image.registry import Registry
-from modelpack.image.registry_push import missing, push
+from modelpack.image.oci.layout import Layout
+from modelpack.image.registry.client import Registry
+from modelpack.image.registry.push import missing, push
 from modelpack.progress import Silent
 layout, digest, url = Layout(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
 with Registry(url, "shop") as registry:

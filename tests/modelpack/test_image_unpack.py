@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from layers import folder, hard_link, image_of, link, member
 
 from modelpack.errors import EcomdeployError
-from modelpack.image.unpack import unpack
+from modelpack.image.oci.unpack import unpack
 
 
 def unpacked(tmp_path: pathlib.Path, *layers, packing: str = "") -> pathlib.Path:
@@ -198,7 +198,7 @@ def test_two_at_once_and_twice_are_fine(tmp_path: pathlib.Path) -> None:
 
 
 def test_read_only_folders_are_filled_and_removed(tmp_path: pathlib.Path) -> None:
-    from modelpack.image.unpack import remove
+    from modelpack.image.oci.unpack import remove
 
     root = unpacked(
         tmp_path, [folder("ro", 0o555), member("ro/file", b"1", mode=0o444)], [member("ro/more", b"2")]

@@ -9,9 +9,9 @@ import pytest
 import tiny_parts
 
 from modelpack.errors import EcomdeployError
-from modelpack.image import wheel_files
 from modelpack.image.parts import Wheel
-from modelpack.image.wheels import fetch_wheels, lock_wheels, path_of
+from modelpack.image.wheels import files as wheel_files
+from modelpack.image.wheels.lock import fetch_wheels, lock_wheels, path_of
 from modelpack.progress import Silent
 
 

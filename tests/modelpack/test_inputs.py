@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from modelpack.draft import ONNX, TORCH
 from modelpack.errors import BadInput
-from modelpack.inputs import PackRequest, resolve
-from modelpack.lock import Lock
-from modelpack.spec import GateSpec, ModelSpec, PackSpec, TrainSpec
+from modelpack.formats.variant import ONNX, TORCH
+from modelpack.inputs.lock import Lock
+from modelpack.inputs.resolve import PackRequest, resolve
+from modelpack.inputs.spec import GateSpec, ModelSpec, PackSpec, TrainSpec
 
 SCRIPT = """
 from pathlib import Path
-from modelpack.inputs import PackRequest, resolve
-from modelpack.spec import ModelSpec, PackSpec
+from modelpack.inputs.resolve import PackRequest, resolve
+from modelpack.inputs.spec import ModelSpec, PackSpec
 inputs = resolve(PackRequest("recommendation", ModelSpec(), PackSpec(), "ml.c7i.xlarge", Path()))
 print(inputs.verdict_digest, inputs.training_digest)
 """
@@ -152,7 +152,7 @@ def test_what_cannot_be_packed_is_refused_at_once(
 def test_asking_what_is_known_loads_nothing_heavy(repository: Path, tmp_path: Path) -> None:
     script = (
         "import sys\nfrom pathlib import Path\nfrom modelpack.build import PackRequest, known\n"
-        "from modelpack.home import Home\nfrom modelpack.spec import ModelSpec, PackSpec\n"
+        "from modelpack.home import Home\nfrom modelpack.inputs.spec import ModelSpec, PackSpec\n"
         f"here = Path({str(tmp_path)!r})\n"
         "request = PackRequest('recommendation', ModelSpec(), PackSpec(), 'ml.c7i.xlarge', here)\n"
         "assert known(request, Home(here, here)) is None\n"

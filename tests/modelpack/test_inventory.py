@@ -12,16 +12,17 @@ import pandas as pd
 import platformdirs
 import pytest
 
-from modelpack.draft import TORCH, Draft
+from modelpack.digests import sha256_of
+from modelpack.formats.variant import TORCH, Draft
 from modelpack.home import Home
-from modelpack.packages import fetch, sha256_of
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
 from modelpack.runtimes.eager import Eager
-from modelpack.spec import TrainSpec
 from modelpack.usecases.base import beats
 from modelpack.usecases.inventory import Inventory
 from modelpack.usecases.inventory import data as demand
 from modelpack.usecases.inventory.data import TEST_FROM, VALIDATION_FROM, WEEKS, Weekly
+from modelpack.usecases.packages import fetch
 from modelpack.usecases.search.data import SHOP
 
 START = pd.Timestamp(demand.FIRST_DAY)

@@ -9,12 +9,12 @@ import onnx
 import pytest
 import tiny_chat
 
-from modelpack.draft import Draft
+from examples.passes.kv_cache_int8 import KvCacheInt8
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import Draft
 from modelpack.passes.base import Workshop
-from modelpack.passes.kv_cache_int8 import KvCacheInt8
-from modelpack.server.contract import Decoding, Unfit
-from modelpack.server.decoder import NOTHING, Decoder, load
-from modelpack.sources.onnx import write
+from modelpack.server.engines.decoder import NOTHING, Decoder, load
+from modelpack.server.signature import Decoding, Unfit
 from modelpack.usecases.base import usecases
 
 DECODING = Decoding(end=-5, most_new=20)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from modelpack import lock as locks
 from modelpack.errors import BadInput
-from modelpack.lock import Lock
+from modelpack.inputs import lock as locks
+from modelpack.inputs.lock import Lock
 
 
 def full() -> Lock:

@@ -10,18 +10,19 @@ import pandas as pd
 import platformdirs
 import pytest
 
-from modelpack.draft import TORCH, Draft
+from modelpack.digests import sha256_of
+from modelpack.formats.variant import TORCH, Draft
 from modelpack.home import Home
-from modelpack.packages import fetch, sha256_of
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
 from modelpack.runtimes.eager import Eager
-from modelpack.spec import TrainSpec
-from modelpack.tabular.frame import Split
 from modelpack.usecases.base import beats
 from modelpack.usecases.logistics import Logistics
 from modelpack.usecases.logistics import data as shipments
 from modelpack.usecases.logistics.data import HOURS_BEFORE, LAST_TOLD, TEST_FROM, VALIDATION_FROM
 from modelpack.usecases.logistics.lateness import so_far, yesterday
+from modelpack.usecases.packages import fetch
+from modelpack.usecases.tabular.frame import Split
 
 NAMES = {
     "UA": "United",

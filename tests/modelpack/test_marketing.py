@@ -12,19 +12,20 @@ import pandas as pd
 import platformdirs
 import pytest
 
-from modelpack.draft import TORCH, Draft
+from modelpack.digests import sha256_of
+from modelpack.formats.variant import TORCH, Draft
 from modelpack.home import Home
-from modelpack.packages import fetch, sha256_of
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
 from modelpack.runtimes.eager import Eager
-from modelpack.spec import TrainSpec
-from modelpack.tabular.frame import joined
 from modelpack.usecases.base import beats
 from modelpack.usecases.marketing import Marketing, households
 from modelpack.usecases.marketing import data as shops
 from modelpack.usecases.marketing.data import LAST_DAY, NEVER, TEST_FROM, VALIDATION_FROM, Shop
 from modelpack.usecases.marketing.households import settled, split
+from modelpack.usecases.packages import fetch
 from modelpack.usecases.recommendation.data import PACKAGE
+from modelpack.usecases.tabular.frame import joined
 
 
 def made(seed: int = 0) -> Shop:

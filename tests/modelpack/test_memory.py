@@ -11,10 +11,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_usecase import Tiny
 
-from modelpack.bench.memory import own_peak_kib, peak_mb
-from modelpack.draft import ONNX, Draft
 from modelpack.errors import EcomdeployError
-from modelpack.sources.onnx import write
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import ONNX, Draft
+from modelpack.gate.memory import own_peak_kib, peak_mb
 
 BATCH = {"item": np.arange(1, 2, dtype=np.int64)}
 

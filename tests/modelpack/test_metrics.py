@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelpack import metrics
+from modelpack.usecases import metrics
 
 
 def test_recall_and_ndcg_by_hand() -> None:

@@ -11,21 +11,22 @@ import numpy as np
 import pytest
 from tiny_usecase import ITEMS, Tiny
 
+from modelpack.assembly.proof import golden_answers
 from modelpack.build import PackRequest, build, known
-from modelpack.draft import ONNX, OPENVINO, Draft
+from modelpack.digests import sha256_of
 from modelpack.errors import BadInput, EcomdeployError
+from modelpack.formats.variant import ONNX, OPENVINO, Draft
 from modelpack.home import Home
-from modelpack.image.layout import Layout
-from modelpack.image.unpack import unpack
-from modelpack.packages import sha256_of
+from modelpack.image.oci.layout import Layout
+from modelpack.image.oci.unpack import unpack
+from modelpack.inputs.spec import ModelSpec, PackSpec, TrainSpec
 from modelpack.passes.base import Workshop, applicable, passes
 from modelpack.passes.openvino import OpenVinoBf16, OpenVinoInt8, OpenVinoIr, has_any
 from modelpack.progress import Silent
-from modelpack.proof import golden_answers
 from modelpack.runtimes.base import runtime_for, served_formats
-from modelpack.server.contract import Contract, Tensor, Unfit
-from modelpack.server.runtime import InvalidInput, load
-from modelpack.spec import ModelSpec, PackSpec, TrainSpec
+from modelpack.server.engines.base import InvalidInput
+from modelpack.server.engines.load import load
+from modelpack.server.signature import Contract, Tensor, Unfit
 
 openvino = pytest.importorskip("openvino")
 
@@ -148,7 +149,7 @@ def test_neither_runtime_needs_the_other(drafts: dict[str, Draft], repository: P
         "import sys\nfrom pathlib import Path\nimport numpy as np\n"
         "for name in ('onnxruntime', 'onnx', 'torch', 'openvino_telemetry', 'openvino.tools'):\n"
         "    sys.modules[name] = None\n"
-        "from modelpack.server.openvino import Session\n"
+        "from modelpack.server.engines.openvino import Session\n"
         f"session = Session(Path({str(drafts['openvino'].path)!r}), 1)\n"
         "print(session.run({'item': np.array([1])}, ['next'])['next'].shape, session.precision)"
     )

@@ -13,20 +13,20 @@ import pandas as pd
 import pytest
 from own_tables import MADE, Tables, written
 
-from modelpack.draft import TORCH, Draft
 from modelpack.errors import BadInput, EcomdeployError
+from modelpack.formats.variant import TORCH, Draft
+from modelpack.gate.reference import Reference
+from modelpack.gate.trial import Trials
+from modelpack.gate.verdict import must_win
 from modelpack.home import Home
-from modelpack.inputs import PackRequest, resolve
-from modelpack.owndata.reading import read
-from modelpack.owndata.schema import OwnData
+from modelpack.inputs.resolve import PackRequest, resolve
+from modelpack.inputs.spec import DataSpec, GateSpec, ModelSpec, PackSpec, TrainSpec
 from modelpack.passes.base import passes
 from modelpack.progress import Silent
-from modelpack.reference import Reference
-from modelpack.spec import DataSpec, GateSpec, ModelSpec, PackSpec, TrainSpec
-from modelpack.tabular.frame import Split
-from modelpack.trial import Trials
 from modelpack.usecases.base import UseCase, beats, usecases
-from modelpack.verdict import must_win
+from modelpack.usecases.own_data.reading import read
+from modelpack.usecases.own_data.schema import OwnData
+from modelpack.usecases.tabular.frame import Split
 
 LEARNING = ("marketing", "marketing-uplift", "pricing")
 """Fraud goes through a whole `up` (tests/scenarios); the others learn as they do on the package's data."""

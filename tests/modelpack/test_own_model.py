@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from own_shop import SHOP, write_model, write_shop
 
-from modelpack.answers import answers
-from modelpack.bench.memory import peak_mb
-from modelpack.draft import Draft
 from modelpack.errors import BadInput
-from modelpack.golden import compare
+from modelpack.formats.variant import Draft
+from modelpack.gate.answers import answers
+from modelpack.gate.memory import peak_mb
 from modelpack.home import Home
-from modelpack.inputs import PackRequest, resolve
-from modelpack.own.model import OwnModel
+from modelpack.inputs.resolve import PackRequest, resolve
+from modelpack.inputs.spec import DataSpec, ModelSpec, PackSpec
 from modelpack.progress import Silent
 from modelpack.runtimes.onnxruntime import OnnxRuntime
+from modelpack.server.golden import compare
 from modelpack.sources.base import open_model
-from modelpack.spec import DataSpec, ModelSpec, PackSpec
 from modelpack.usecases.base import Evaluation, Run, Signature, Tensor, usecases
+from modelpack.usecases.own_model.model import OwnModel
 
 NAME = "./shop.py:ShopRecs"
 

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_usecase import ITEMS, Tiny
 
-from modelpack.draft import TORCH, Draft
+from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
-from modelpack.packages import sha256_of
+from modelpack.formats.variant import TORCH, Draft
+from modelpack.inputs.spec import TrainSpec
 from modelpack.passes.base import Workshop, applicable, in_order
-from modelpack.passes.embedding_int8 import EmbeddingInt8, best_scale, in_steps
+from modelpack.passes.embedding.int8 import EmbeddingInt8, best_scale, in_steps
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for, served_formats
-from modelpack.spec import TrainSpec
 
 
 def trained(folder: Path) -> Draft:

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from tiny_usecase import ITEMS, Tiny
 
-from modelpack.draft import ONNX, TORCH, Draft
-from modelpack.packages import sha256_of
+from modelpack.digests import sha256_of
+from modelpack.formats.variant import ONNX, TORCH, Draft
+from modelpack.inputs.spec import TrainSpec
 from modelpack.passes.base import Workshop, in_order, passes, unfit
 from modelpack.passes.cuda_graphs import CudaGraphs
 from modelpack.passes.fp16 import Fp16
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
-from modelpack.spec import TrainSpec
 from modelpack.usecases.base import Signature
 
 

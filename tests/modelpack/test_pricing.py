@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from modelpack.home import Home
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
-from modelpack.spec import TrainSpec
-from modelpack.tabular.frame import Part, Split
-from modelpack.tabular.model import predict
 from modelpack.usecases.base import beats, usecases
 from modelpack.usecases.pricing import Pricing, elasticity
 from modelpack.usecases.pricing.data import FIRST_ROW, TEST_FROM, VALIDATION_FROM, WEEKS, Weekly, rows, split
 from modelpack.usecases.pricing.model import FURTHEST, PriceModel, best_price
+from modelpack.usecases.tabular.frame import Part, Split
+from modelpack.usecases.tabular.model import predict
 
 SLOPE = -2.0
 

@@ -11,22 +11,22 @@ import platformdirs
 import pytest
 from onnx import numpy_helper
 
-from modelpack.digests import sources_of
-from modelpack.draft import TORCH, Draft
+from modelpack.digests import sha256_of, sources_of
 from modelpack.errors import BadInput
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import TORCH, Draft
+from modelpack.gate.inner_metrics import as_figures, broken, evaluated, falls
 from modelpack.home import Home
-from modelpack.inputs import PackRequest, resolve
-from modelpack.inside import as_figures, broken, evaluated, falls
-from modelpack.metrics import bootstrap
-from modelpack.packages import fetch, sha256_of
+from modelpack.inputs.resolve import PackRequest, resolve
+from modelpack.inputs.spec import ModelSpec, PackSpec, TrainSpec
 from modelpack.passes.base import Workshop
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.runtimes.eager import Eager
 from modelpack.runtimes.onnxruntime import OnnxRuntime
-from modelpack.sources.onnx import write
-from modelpack.spec import ModelSpec, PackSpec, TrainSpec
 from modelpack.usecases.base import Arrays, Evaluation, beats
+from modelpack.usecases.metrics import bootstrap
+from modelpack.usecases.packages import fetch
 from modelpack.usecases.recommendation import data as purchases
 from modelpack.usecases.recommendation.architectures import (
     VALIDATION_WEEKS,

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.delivery import days
+from benchmarks.delivery.problem import Problem
+from benchmarks.delivery.savings import nearest, savings
+from benchmarks.delivery.solver import solve
 from modelpack.errors import BadInput
 from modelpack.home import Home
-from modelpack.metrics import bootstrap
-from modelpack.packages import fetch
 from modelpack.progress import Silent
-from modelpack.routing import days
-from modelpack.routing.problem import Problem
-from modelpack.routing.savings import nearest, savings
-from modelpack.routing.solver import solve
+from modelpack.usecases.metrics import bootstrap
+from modelpack.usecases.packages import fetch
 
 
 def town(stops: int, seed: int = 0, capacity: int = 15) -> Problem:

@@ -13,17 +13,17 @@ import pytest
 import tiny_text
 import torch
 
-from modelpack.draft import ONNX, TORCH, Draft
+from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
+from modelpack.formats.variant import ONNX, TORCH, Draft
+from modelpack.gate.trial import agreement, answers
 from modelpack.home import Home
-from modelpack.metrics import bootstrap
-from modelpack.packages import sha256_of
+from modelpack.inputs.spec import TrainSpec
 from modelpack.passes.base import Workshop, passes
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
-from modelpack.spec import TrainSpec
-from modelpack.trial import agreement, answers
 from modelpack.usecases.base import Evaluation, beats
+from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.search import data as shop
 from modelpack.usecases.search import encoding, lexical
 from modelpack.usecases.search import model as searcher

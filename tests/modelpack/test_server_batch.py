@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelpack.server.batch import Batcher
-from modelpack.server.contract import Contract, Tensor
-from modelpack.server.decode import Instances
-from modelpack.server.metrics import Histogram
-from modelpack.server.refusal import Refusal
-from modelpack.server.runtime import Arrays, InvalidInput
+from modelpack.server.engines.base import Arrays, InvalidInput
+from modelpack.server.http.batch import Batcher
+from modelpack.server.http.instances import Instances
+from modelpack.server.http.metrics import Histogram
+from modelpack.server.http.refusal import Refusal
+from modelpack.server.signature import Contract, Tensor
 
 
 class Doubler:

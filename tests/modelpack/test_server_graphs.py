@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_server import HISTORY, PRODUCTS, write_model
 
-from modelpack.server.graphs import Replayed, fill, sizes
+from modelpack.server.engines.graphs import Replayed, fill, sizes
 
 NAMES = ["products", "scores"]
 

@@ -10,9 +10,9 @@ import sys
 import pytest
 from model_server import REPOSITORY, seal, tree
 
-from modelpack.server import cuda
-from modelpack.server import runtime as runtimes
-from modelpack.server.contract import Contract, Needs, Tensor, Unfit
+from modelpack.server.engines import cuda
+from modelpack.server.engines import load as runtimes
+from modelpack.server.signature import Contract, Needs, Tensor, Unfit
 
 NEEDS = Needs(hardware="cuda", cuda="13.0", kernels={"cubins": (75, 89), "ptx": ()})
 L4 = cuda.Device((13, 0), (8, 9), "NVIDIA L4")
@@ -52,7 +52,7 @@ def test_a_cpu_pack_never_asks_for_a_driver() -> None:
 def test_a_session_without_its_provider_is_refused(tmp_path: pathlib.Path) -> None:
     # this machine's ONNX Runtime has no CUDA provider and goes on without it: exactly what must be noticed
     tree(tmp_path, runtime="onnxruntime-cuda")
-    from modelpack.server import contract as contracts
+    from modelpack.server import signature as contracts
 
     folder = tmp_path / "opt/ecomdeploy/model"
     given = contracts.read(folder / "serving.json")

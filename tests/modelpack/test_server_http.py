@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_server import PRODUCTS, TOP, Process, expected, launch, tree
 
-from modelpack.golden import compare
+from modelpack.server.golden import compare
 
 CLOSE = {"scores": {"kind": "close", "rtol": 1e-4, "atol": 1e-5}}
 INFER = "/v2/models/recommendation/infer"

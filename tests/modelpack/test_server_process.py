@@ -17,9 +17,9 @@ import httpx
 import pytest
 from model_server import Process, expected, launch, seal, serving, tree
 
-from modelpack.contents import app
+from modelpack.inputs.server_files import app
 from modelpack.runtimes.base import runtimes
-from modelpack.server.runtime import LOADERS
+from modelpack.server.engines.load import LOADERS
 from modelpack.usecases.base import usecases
 
 
@@ -239,7 +239,7 @@ def test_imports_only_itself_and_its_wheels() -> None:
             for imported in names:
                 assert imported.partition(".")[0] in allowed, f"{name} imports {imported}"
                 ours = imported.startswith("modelpack.")
-                assert not ours or imported.startswith(("modelpack.server", "modelpack.golden")), (
+                assert not ours or imported.startswith(("modelpack.server", "modelpack.server.golden")), (
                     f"{name}: {imported}"
                 )
 

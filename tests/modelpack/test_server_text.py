@@ -15,10 +15,10 @@ import pytest
 import tiny_text
 from model_server import Process, launch
 
-from modelpack.server import contract as contracts
-from modelpack.server import runtime as runtimes
+from modelpack.server import signature as contracts
 from modelpack.server import text
-from modelpack.server.contract import Unfit
+from modelpack.server.engines import load as runtimes
+from modelpack.server.signature import Unfit
 from modelpack.server.text import Tokenizer
 
 INFER = "/v2/models/search/infer"

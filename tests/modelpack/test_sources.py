@@ -14,10 +14,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_usecase import Tiny
 
+from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
-from modelpack.packages import sha256_of
+from modelpack.formats.onnx_files import write
 from modelpack.sources.base import open_model
-from modelpack.sources.onnx import write
 from modelpack.usecases.base import UseCase, usecases
 
 

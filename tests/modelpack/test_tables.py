@@ -12,16 +12,16 @@ from hypothesis.extra.numpy import arrays
 from onnx import helper
 from table_graphs import constants, looked_up, value, workshop
 
-from modelpack.draft import Draft
-from modelpack.passes import nibbles
+from examples.passes.embedding_hash import EmbeddingHash, places
+from modelpack.formats.variant import Draft
 from modelpack.passes.base import Pass
-from modelpack.passes.embedding_codebook import FEWEST, REPRESENTATIVES, EmbeddingCodebook
-from modelpack.passes.embedding_hash import EmbeddingHash, places
-from modelpack.passes.embedding_int4 import EmbeddingInt4
-from modelpack.passes.embedding_int8 import EmbeddingInt8
-from modelpack.passes.embedding_prune import SHARE, EmbeddingPrune, rarely
-from modelpack.passes.embedding_rows_int8 import EmbeddingRowsInt8
-from modelpack.passes.traffic import lookups_seen
+from modelpack.passes.embedding.codebook import FEWEST, REPRESENTATIVES, EmbeddingCodebook
+from modelpack.passes.embedding.int4 import EmbeddingInt4
+from modelpack.passes.embedding.int8 import EmbeddingInt8
+from modelpack.passes.embedding.prune import SHARE, EmbeddingPrune, rarely
+from modelpack.passes.embedding.rows_int8 import EmbeddingRowsInt8
+from modelpack.passes.shared import nibbles
+from modelpack.passes.shared.traffic import lookups_seen
 
 ROWS, WIDTH = 600, 16
 ALL = (

@@ -12,22 +12,22 @@ import pytest
 import torch
 from tables import COLUMNS, MadeAmount, MadeBinary, split, table
 
-from modelpack.draft import TORCH, Draft
 from modelpack.errors import BadInput
+from modelpack.formats.variant import TORCH, Draft
 from modelpack.home import Home
-from modelpack.inputs import sources_of
+from modelpack.inputs.resolve import sources_of
+from modelpack.inputs.spec import TrainSpec
 from modelpack.passes.base import Workshop
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.runtimes.onnxruntime import OnnxRuntime
-from modelpack.spec import TrainSpec
-from modelpack.tabular import boosting, candidates
-from modelpack.tabular.frame import AMOUNT, BINARY, joined
-from modelpack.tabular.model import Tabular, predict
-from modelpack.tabular.selection import select
-from modelpack.tabular.trees import Trees
-from modelpack.tabular.usecase import TabularUseCase, instance
 from modelpack.usecases.base import arrays_from, beats
+from modelpack.usecases.tabular import boosting, candidates
+from modelpack.usecases.tabular.frame import AMOUNT, BINARY, joined
+from modelpack.usecases.tabular.model import Tabular, predict
+from modelpack.usecases.tabular.selection import select
+from modelpack.usecases.tabular.trees import Trees
+from modelpack.usecases.tabular.usecase import TabularUseCase, instance
 
 USECASES = {BINARY: MadeBinary(), AMOUNT: MadeAmount()}
 NAMES = [column.name for column in COLUMNS]

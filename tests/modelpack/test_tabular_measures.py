@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelpack.metrics import auc, bootstrap
-from modelpack.tabular import measures
+from modelpack.usecases.metrics import auc, bootstrap
+from modelpack.usecases.tabular import measures
 
 GENERATOR = np.random.default_rng(3)
 

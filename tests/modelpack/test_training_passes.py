@@ -14,25 +14,25 @@ from tables import COLUMNS, MadeAmount, MadeBinary, split
 from tiny_usecase import Tiny
 from torch import nn
 
-from modelpack.draft import TORCH, Draft
-from modelpack.packages import sha256_of
+from examples.passes.prune import Prune
+from modelpack.digests import sha256_of
+from modelpack.formats.variant import TORCH, Draft
+from modelpack.gate.trial import Trials, through_the_gate
+from modelpack.inputs.spec import GateSpec
 from modelpack.passes.base import TRAINED, Pass, Workshop, in_order
 from modelpack.passes.distil import Distil
-from modelpack.passes.learning import SEED, learner, saved
 from modelpack.passes.onnx import OnnxExport
-from modelpack.passes.prune import Prune
 from modelpack.passes.prune_channels import PruneChannels, importance, most_important
+from modelpack.passes.shared.learning import SEED, learner, saved
 from modelpack.passes.static_int8 import StaticInt8
 from modelpack.progress import Silent
 from modelpack.runtimes.onnxruntime import OnnxRuntime
-from modelpack.spec import GateSpec
-from modelpack.tabular import boosting, linear, training, tuning
-from modelpack.tabular.boosting import Boosting
-from modelpack.tabular.frame import AMOUNT, BINARY, Part, Split
-from modelpack.tabular.model import Tabular, predict
-from modelpack.tabular.training import Dense
-from modelpack.trial import Trials, through_the_gate
 from modelpack.usecases.base import Arrays
+from modelpack.usecases.tabular import boosting, linear, training, tuning
+from modelpack.usecases.tabular.boosting import Boosting
+from modelpack.usecases.tabular.frame import AMOUNT, BINARY, Part, Split
+from modelpack.usecases.tabular.model import Tabular, predict
+from modelpack.usecases.tabular.training import Dense
 from modelpack.usecases.tunable import Tunable
 
 NAMES = [column.name for column in COLUMNS]

@@ -9,8 +9,8 @@ import pytest
 import tiny_chat
 import torch
 
-from modelpack.usecases.chat import folder
-from modelpack.usecases.chat.model import assembled
+from modelpack.language import hugging_face as folder
+from modelpack.language.llama import assembled
 
 transformers = pytest.importorskip(
     "transformers", reason="needs the extra `tensorflow`: make test-keras runs it"

@@ -13,16 +13,16 @@ import pytest
 from onnx import numpy_helper
 from tiny_usecase import Tiny
 
-from modelpack.answers import answers
-from modelpack.automatic import searched
-from modelpack.draft import ONNX, TORCH, Draft
 from modelpack.errors import EcomdeployError
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import ONNX, TORCH, Draft
+from modelpack.gate.answers import answers
+from modelpack.gate.combinations import searched
+from modelpack.gate.trial import Judged, Trials, through_the_gate
+from modelpack.inputs.spec import GateSpec, PackSpec, TrainSpec
 from modelpack.passes.base import GRAPH, Pass, Workshop, in_order
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
-from modelpack.sources.onnx import write
-from modelpack.spec import GateSpec, PackSpec, TrainSpec
-from modelpack.trial import Judged, Trials, through_the_gate
 from modelpack.usecases.base import Arrays, Run, arrays_from
 
 

@@ -10,21 +10,22 @@ import pandas as pd
 import platformdirs
 import pytest
 
-from modelpack.draft import TORCH, Draft
+from modelpack.digests import sha256_of
+from modelpack.formats.variant import TORCH, Draft
 from modelpack.home import Home
-from modelpack.metrics import bootstrap
-from modelpack.packages import fetch, sha256_of
+from modelpack.inputs.spec import TrainSpec
 from modelpack.passes.base import Workshop, passes
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
 from modelpack.runtimes.eager import Eager
-from modelpack.spec import TrainSpec
-from modelpack.tabular.frame import BINARY, Split, joined
-from modelpack.tabular.model import predict
 from modelpack.usecases.base import beats, usecases
 from modelpack.usecases.marketing import MarketingUplift, hillstrom
 from modelpack.usecases.marketing.qini import effect, qini
 from modelpack.usecases.marketing.uplift import RULE
+from modelpack.usecases.metrics import bootstrap
+from modelpack.usecases.packages import fetch
+from modelpack.usecases.tabular.frame import BINARY, Split, joined
+from modelpack.usecases.tabular.model import predict
 
 
 def customers(rows: int = 3000, seed: int = 0, gain: float = 0.3) -> pd.DataFrame:

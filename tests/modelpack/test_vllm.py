@@ -20,21 +20,24 @@ from model_server import launch
 from tiny_chat import MINE, OWNER
 from tokenizers import Tokenizer
 
-from modelpack.draft import HUGGING_FACE, TORCH, Draft
+from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
-from modelpack.packages import sha256_of
+from modelpack.formats.variant import HUGGING_FACE, TORCH, Draft
+from modelpack.language import hugging_face as folder
+from modelpack.language.llama import Llama, assembled
 from modelpack.passes.base import Workshop, applicable, in_order, of_use
 from modelpack.passes.hugging_face import HuggingFaceFolder
-from modelpack.runtimes.base import CUDA, runtime_for, served_formats
-from modelpack.server.batch import Batcher
+from modelpack.runtimes.base import runtime_for, served_formats
+from modelpack.runtimes.hardware import CUDA
 from modelpack.server.chat import orders
 from modelpack.server.chat.conversation import Conversation
 from modelpack.server.chat.desk import Desk, Question, Said
-from modelpack.server.contract import Contract, Decoding, Needs, Unfit
-from modelpack.server.runtime import InvalidInput, Reader, Writer, choose
-from modelpack.server.vllm import FakeEngine, Vllm, load, opened
-from modelpack.usecases.chat import Chat, folder
-from modelpack.usecases.chat.model import Llama, assembled
+from modelpack.server.engines.base import InvalidInput, Reader, Writer
+from modelpack.server.engines.load import choose
+from modelpack.server.engines.vllm import FakeEngine, Vllm, load, opened
+from modelpack.server.http.batch import Batcher
+from modelpack.server.signature import Contract, Decoding, Needs, Unfit
+from modelpack.usecases.chat import Chat
 
 DECODING = Decoding(end=tiny_chat.END, most_new=tiny_chat.MOST_NEW)
 STATUS = Question(f"What is the status of {MINE}?", **OWNER)

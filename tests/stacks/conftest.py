@@ -15,15 +15,15 @@ from infra.spec import ScaleSpec, ServeSpec
 from infra.targets.base import ShiftPolicy
 from modelpack.errors import EcomdeployError, Unhealthy
 from modelpack.progress import Silent
-from stacks.driver import Change, Deployed, FakeDriver, Settings, Stack
-from stacks.lease import ShelfLease
-from stacks.ledger import Ledger
-from stacks.memory import Memory
-from stacks.process import Process
-from stacks.release import Packed
+from stacks.collaborators import FakeBuilder, FakeImages, FakePublisher, FakeSweeper, Shop
+from stacks.pulumi_driver.converged import Memory
+from stacks.pulumi_driver.driver import Change, Deployed, FakeDriver, Settings, Stack
+from stacks.records.lease import ShelfLease
+from stacks.records.ledger import Ledger
+from stacks.records.process import Process
+from stacks.records.release import Packed
+from stacks.records.store import MemoryShelf
 from stacks.settings import bucket_name
-from stacks.shelf import MemoryShelf
-from stacks.shop import FakeBuilder, FakeImages, FakePublisher, FakeSweeper, Shop
 from stacks.spec import Environment, Spec
 
 REPOSITORY = "registry.example/shop-local"

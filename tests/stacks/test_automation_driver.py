@@ -11,9 +11,9 @@ import pytest
 from infra.rehearsal.engine.provider import Fake, Refused
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError
 from modelpack.progress import Silent
-from stacks.automation import AutomationDriver, explained, passphrase, real_cli
-from stacks.changes import Watch
-from stacks.driver import Stack
+from stacks.pulumi_driver.automation import AutomationDriver, explained, passphrase, real_cli
+from stacks.pulumi_driver.changes import Watch
+from stacks.pulumi_driver.driver import Stack
 
 PROGRAM = """
 import json
@@ -65,7 +65,7 @@ def cloud() -> Fake:
 @pytest.fixture
 def driver(tmp_path: Path, programs: Path, cloud: Fake) -> AutomationDriver:
     def command() -> Any:
-        from infra.rehearsal.engine.command import EmbeddedPulumiCommand
+        from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 
         return EmbeddedPulumiCommand(cloud, environment={})
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from infra import instances
-from modelpack.cost import priced
-from modelpack.golden import Golden, compare
+from modelpack.gate.cost import priced
 from modelpack.home import Home
 from modelpack.pack import Pack, from_data
-from stacks.builder import PackBuilder, kept
-from stacks.release import Contract, Release, release_of
+from modelpack.server.golden import Golden, compare
+from stacks.adapters.builder import PackBuilder, kept
+from stacks.records.release import Contract, Release, release_of
 
 
 def pack() -> Pack:

@@ -13,10 +13,10 @@ from infra import gpu_hosts, instances
 from modelpack.errors import BadInput
 from stacks import ship
 from stacks.hardware import host_image, mismatches
-from stacks.load import load
-from stacks.places import pointing
 from stacks.plan import plan
-from stacks.release import Contract, key_of
+from stacks.reading.load import load
+from stacks.reading.places import pointing
+from stacks.records.release import Contract, key_of
 from stacks.settings import contract_of, service_settings
 from stacks.spec import KnownNames, Spec
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.rehearsal.cloud import loopback
-from infra.rehearsal.cloud.registry import Registry
-from infra.rehearsal.cloud.repositories import FakeRepositories
+from infra.rehearsal.cloud.daemon import loopback
+from infra.rehearsal.cloud.registry.registry import Registry
+from infra.rehearsal.cloud.registry.repositories import FakeRepositories
 from modelpack.home import Home
-from modelpack.image.layout import Layout
+from modelpack.image.oci.layout import Layout
 from modelpack.progress import Silent
-from stacks.images import RegistryImages
+from stacks.adapters.images import RegistryImages
 
 OCI = "application/vnd.oci.image"
 

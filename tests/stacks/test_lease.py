@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from modelpack.errors import Locked
-from stacks.lease import EXPIRES, ShelfLease
-from stacks.process import Process, alive, this_process
-from stacks.shelf import DirectoryShelf, MemoryShelf, Shelf
+from stacks.records.lease import EXPIRES, ShelfLease
+from stacks.records.process import Process, alive, this_process
+from stacks.records.store import DirectoryShelf, MemoryShelf, Shelf
 
 ME = Process(pid=10, started=100, boot="boot-1", host="desk")
 
@@ -147,9 +147,9 @@ HOLDER = """
 import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
-from stacks.lease import ShelfLease
-from stacks.process import this_process
-from stacks.shelf import DirectoryShelf
+from stacks.records.lease import ShelfLease
+from stacks.records.process import this_process
+from stacks.records.store import DirectoryShelf
 shelf = DirectoryShelf(Path(sys.argv[1]))
 with ShelfLease(shelf, "eve", this_process(), lambda: datetime.now(UTC)).hold("up"):
     print("held", flush=True)

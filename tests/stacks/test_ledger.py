@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from modelpack.errors import BadInput, EcomdeployError, Locked
-from stacks.ledger import RETAINED, Ledger
-from stacks.release import OPEN, Contract, Packed, Release, State, key_of, release_of
-from stacks.shelf import DirectoryShelf, MemoryShelf
+from stacks.records.ledger import RETAINED, Ledger
+from stacks.records.release import OPEN, Contract, Packed, Release, State, key_of, release_of
+from stacks.records.store import DirectoryShelf, MemoryShelf
 
 
 def clock() -> datetime:
@@ -160,9 +160,9 @@ WRITER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from stacks.ledger import Ledger
-from stacks.release import *
-from stacks.shelf import DirectoryShelf
+from stacks.records.ledger import Ledger
+from stacks.records.release import *
+from stacks.records.store import DirectoryShelf
 
 ledger = Ledger(DirectoryShelf(Path(sys.argv[1])), lambda: datetime.now(UTC))
 pack = Packed(digest="d", content_id="c", input_digest="i", usecase="u")

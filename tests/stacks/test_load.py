@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from modelpack.errors import BadInput
-from stacks.load import load, schema
+from stacks.reading.load import load, schema
 from stacks.spec import KnownNames, Spec
 
 KNOWN = KnownNames(

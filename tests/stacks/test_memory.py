@@ -8,9 +8,9 @@ import pytest
 
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.progress import Silent
-from stacks.driver import FakeDriver, Stack, claim
-from stacks.memory import Memory, provision, take_down
-from stacks.shelf import MemoryShelf
+from stacks.pulumi_driver.converged import Memory, provision, take_down
+from stacks.pulumi_driver.driver import FakeDriver, Stack, claim
+from stacks.records.store import MemoryShelf
 
 SERVICE = Stack("service", "shop-local")
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from modelpack.errors import CloudRefused
-from stacks.bucket import CloudSweeper, S3Publisher
-from stacks.s3_shelf import S3Shelf
-from stacks.shelf import DirectoryShelf, MemoryShelf, Shelf
+from stacks.adapters.bucket import CloudSweeper, S3Publisher
+from stacks.records.s3_store import S3Shelf
+from stacks.records.store import DirectoryShelf, MemoryShelf, Shelf
 
 
 @pytest.fixture(scope="module")

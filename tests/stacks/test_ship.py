@@ -9,7 +9,7 @@ import pytest
 
 from modelpack.errors import BadInput, CloudRefused, Locked, Unhealthy
 from stacks import ship
-from stacks.release import State
+from stacks.records.release import State
 from stacks.spec import Environment
 
 

@@ -20,28 +20,28 @@ from typing import Any
 import pytest
 
 from infra.aws_session import AwsSession
-from infra.rehearsal.aws.provider import AwsProviders
 from infra.rehearsal.cloud.client import LocalCloud
-from infra.rehearsal.engine.command import EmbeddedPulumiCommand
+from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
+from infra.rehearsal.providers.aws.provider import AwsProviders
 from infra.spec import ScaleSpec, ServeSpec
 from infra.targets.base import Answer
 from infra.targets.sagemaker.traffic import SageMakerTraffic
 from modelpack.errors import BadInput, Unhealthy
 from modelpack.home import Home
-from modelpack.image.layout import Layout
+from modelpack.image.oci.layout import Layout
 from modelpack.progress import Progress, Silent
 from stacks import ship
-from stacks.automation import AutomationDriver
-from stacks.bucket import CloudSweeper, S3Publisher
-from stacks.images import RegistryImages
-from stacks.lease import ShelfLease
-from stacks.ledger import Ledger
-from stacks.memory import Memory
+from stacks.adapters.bucket import CloudSweeper, S3Publisher
+from stacks.adapters.images import RegistryImages
+from stacks.collaborators import Shop
 from stacks.plan import plan
-from stacks.process import this_process
-from stacks.release import Packed
-from stacks.shelf import DirectoryShelf
-from stacks.shop import Shop
+from stacks.pulumi_driver.automation import AutomationDriver
+from stacks.pulumi_driver.converged import Memory
+from stacks.records.lease import ShelfLease
+from stacks.records.ledger import Ledger
+from stacks.records.process import this_process
+from stacks.records.release import Packed
+from stacks.records.store import DirectoryShelf
 from stacks.spec import Environment, Spec
 
 SPEAKING = f"{Path(__file__).resolve().parents[1] / 'support' / 'speaking.py'}:SpeakingHost"

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from infra.rehearsal.aws.provider import AwsProvider
 from infra.rehearsal.engine.provider import Made, Named, Values
+from infra.rehearsal.providers.aws.provider import AwsProvider
 
 REGION = "us-east-1"
 PROJECT = {"ecomdeploy:project": "shop", "ecomdeploy:stack": "local"}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import pysequoia
 
-from modelpack.image.mirror import Mirror
+from modelpack.image.debian.mirror import Mirror
 
 SUITE = "bookworm"
 

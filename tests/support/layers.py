@@ -13,8 +13,8 @@ from typing import Any
 
 import zstandard
 
-from modelpack.image.descriptor import CONFIG, LAYER, MANIFEST
-from modelpack.image.layout import Layout
+from modelpack.image.oci.descriptor import CONFIG, LAYER, MANIFEST
+from modelpack.image.oci.layout import Layout
 
 
 def member(name: str, content: bytes = b"", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:

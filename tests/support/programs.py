@@ -14,9 +14,9 @@ import httpx
 from pulumi import automation
 
 from infra.aws_session import AwsSession
-from infra.rehearsal.aws.provider import AwsProviders
 from infra.rehearsal.cloud.client import LocalCloud
-from infra.rehearsal.engine.command import EmbeddedPulumiCommand
+from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
+from infra.rehearsal.providers.aws.provider import AwsProviders
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPEAKING = f"{ROOT / 'tests' / 'support' / 'speaking.py'}:SpeakingHost"

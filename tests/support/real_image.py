@@ -12,11 +12,11 @@ import model_server
 import platformdirs
 import pytest
 
-from modelpack.contents import app
 from modelpack.errors import EcomdeployError
-from modelpack.image.debian import fetch_debs, lock_debs
+from modelpack.image.debian.lock import fetch_debs, lock_debs
 from modelpack.image.parts import ImageParts
-from modelpack.image.wheels import fetch_wheels, lock_wheels
+from modelpack.image.wheels.lock import fetch_wheels, lock_wheels
+from modelpack.inputs.server_files import app
 from modelpack.progress import Silent
 
 REQUIREMENTS = ("onnxruntime", "numpy", "msgspec", "uvicorn", "httptools", "uvloop")

@@ -19,9 +19,9 @@ from typing import Any
 
 from model_server import seal, tree
 
-from infra.rehearsal.cloud import manifests
-from infra.rehearsal.cloud.registry import Registry
-from modelpack.contents import app
+from infra.rehearsal.cloud.registry import manifests
+from infra.rehearsal.cloud.registry.registry import Registry
+from modelpack.inputs.server_files import app
 
 LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu"
 WHEELS = (

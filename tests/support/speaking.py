@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Semaphore, Thread
 from typing import Any
 
-from infra.rehearsal.cloud.host import FakeHost, Server
+from infra.rehearsal.cloud.servers.host import FakeHost, Server
 
 
 class SpeakingHost(FakeHost):

@@ -10,9 +10,9 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from tiny_usecase import Tiny
 
-from modelpack.draft import Draft
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import Draft
 from modelpack.passes.base import Workshop
-from modelpack.sources.onnx import write
 
 
 def looked_up(table: np.ndarray, folder: Path, more: list[onnx.NodeProto] | None = None) -> Draft:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
-from modelpack.packages import DataPackage
 from modelpack.progress import Progress
-from modelpack.tabular import measures
-from modelpack.tabular.frame import AMOUNT, BINARY, Category, Column, Number, Part, Split, by_time
-from modelpack.tabular.usecase import TabularUseCase, instance
 from modelpack.usecases.base import Baseline, Evaluation
+from modelpack.usecases.packages import DataPackage
+from modelpack.usecases.tabular import measures
+from modelpack.usecases.tabular.frame import AMOUNT, BINARY, Category, Column, Number, Part, Split, by_time
+from modelpack.usecases.tabular.usecase import TabularUseCase, instance
 
 COLUMNS: tuple[Column, ...] = (Number("amount", log=True), Number("vector", 5), Category("shop", 4))
 

@@ -63,7 +63,7 @@ def model(seed: int = 0, most_new: int = MOST_NEW) -> Any:
     """The language model."""
     import torch
 
-    from modelpack.usecases.chat.model import Llama, Shape, assembled
+    from modelpack.language.llama import Llama, Shape, assembled
 
     shape = Shape(
         vocabulary=259, width=64, inner=96, layers=2, heads=4, groups=2, base=10000.0, epsilon=1e-5, end=END,
@@ -101,7 +101,7 @@ def serving(**more: Any) -> dict[str, Any]:
 
 def tree(root: pathlib.Path, **more: Any) -> str:
     """Everything below `root` as in an image; returns the content id."""
-    from modelpack.sources.onnx import write
+    from modelpack.formats.onnx_files import write
 
     folder = root / "opt/ecomdeploy/model"
     write(model().own_graph(), folder)

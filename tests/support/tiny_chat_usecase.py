@@ -9,7 +9,7 @@ from tiny_chat import MINE, OWNER
 
 from modelpack.home import Home
 from modelpack.progress import Progress, Silent
-from modelpack.server.contract import Decoding
+from modelpack.server.signature import Decoding
 from modelpack.usecases.chat import service
 from modelpack.usecases.chat.questions import Question
 from modelpack.usecases.chat.service import Service

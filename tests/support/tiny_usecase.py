@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from modelpack.errors import BadInput
+from modelpack.formats.safetensors import METADATA_KEY, read_metadata
 from modelpack.home import Home
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.sources.safetensors import METADATA_KEY, read_metadata
-from modelpack.spec import TrainSpec
 from modelpack.usecases.base import Arrays, Baseline, Evaluation, Run, Samples, Signature, Tensor, UseCase
 
 ITEMS = 600

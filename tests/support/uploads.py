@@ -8,8 +8,8 @@ import zipfile
 from pathlib import Path
 
 from modelpack.home import Home
-from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Silent
+from modelpack.usecases.packages import DataPackage, fetch
 
 MAGIKA = DataPackage(
     name="magika",

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infra.rehearsal.cloud.process import Folder, Ports
+from infra.rehearsal.cloud.addresses import Ports
+from infra.rehearsal.cloud.daemon.process import Folder
 
 
 def main(arguments: list[str]) -> int:
@@ -22,7 +23,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--registry-port", type=int, required=True)
     parser.add_argument(
         "--host",
-        default="infra.rehearsal.cloud.models:ModelHost",
+        default="infra.rehearsal.cloud.servers.models:ModelHost",
         help="what runs model servers, module:class or file.py:class",
     )
     parser.add_argument("--foreground", action="store_true", help="do not detach")
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(chosen: argparse.Namespace, ready: Callable[[], None]) -> int:
-    from infra.rehearsal.cloud.daemon import Daemon
+    from infra.rehearsal.cloud.daemon.daemon import Daemon
 
     daemon = Daemon(
         Folder(chosen.root),

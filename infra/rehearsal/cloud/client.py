@@ -13,7 +13,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, cast
 
-from infra.rehearsal.cloud.process import LOOPBACK, REGION, Folder, Ports, choose, released
+from infra.rehearsal.cloud.addresses import LOOPBACK, REGION, Ports
+from infra.rehearsal.cloud.daemon.process import Folder, choose, released
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
 from modelpack.progress import Progress, Silent
@@ -40,7 +41,7 @@ class LocalCloud:
     """The one local cloud of a user's home. Holds nothing itself: any number of these may be used at once."""
 
     home: Home
-    host: str = "infra.rehearsal.cloud.models:ModelHost"
+    host: str = "infra.rehearsal.cloud.servers.models:ModelHost"
     """What runs the model servers of a daemon started from here (module:class or file.py:class of a host.Host)."""
 
     answer_seconds: float = 30.0

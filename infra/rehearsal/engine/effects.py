@@ -11,11 +11,11 @@ from graphlib import TopologicalSorter
 from infra.rehearsal.engine import steps
 from infra.rehearsal.engine.errors import EngineError, Stopped
 from infra.rehearsal.engine.events import Events
-from infra.rehearsal.engine.hosts import Hosts
-from infra.rehearsal.engine.journal import Journal
-from infra.rehearsal.engine.marks import remark
 from infra.rehearsal.engine.provider import Made, PartialFailure, Refused
+from infra.rehearsal.engine.provider_pool import Hosts
+from infra.rehearsal.engine.redaction import remark
 from infra.rehearsal.engine.resource import Resource, now
+from infra.rehearsal.engine.state.journal import Journal
 from infra.rehearsal.engine.steps import Op, Step, Verdict
 
 

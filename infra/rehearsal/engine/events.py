@@ -18,7 +18,7 @@ import grpc
 from pulumi.runtime.proto import events_pb2, events_pb2_grpc
 
 from infra.rehearsal.engine.errors import Unsupported
-from infra.rehearsal.engine.marks import Redactor
+from infra.rehearsal.engine.redaction import Redactor
 from infra.rehearsal.engine.resource import Resource
 from infra.rehearsal.engine.steps import COUNTED, Op, Step
 from infra.rehearsal.engine.values import blind

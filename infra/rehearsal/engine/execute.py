@@ -15,8 +15,8 @@ from dataclasses import replace
 from infra.rehearsal.engine import paths, steps
 from infra.rehearsal.engine.effects import Effects, describe
 from infra.rehearsal.engine.errors import EngineError, Stopped, Unsupported
-from infra.rehearsal.engine.marks import remark
 from infra.rehearsal.engine.provider import UNKNOWN, Diffed, Values
+from infra.rehearsal.engine.redaction import remark
 from infra.rehearsal.engine.resource import PROVIDER_PREFIX, STACK_TYPE, Resource, now, package_of, urn_of
 from infra.rehearsal.engine.steps import Goal, Op, Step, Verdict
 from infra.rehearsal.engine.values import UNKNOWN_TEXT, has_unknown, strip

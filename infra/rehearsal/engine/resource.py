@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from infra.rehearsal.engine import values
-from infra.rehearsal.engine.crypt import Vault
 from infra.rehearsal.engine.errors import EngineError
 from infra.rehearsal.engine.provider import Named, Values
+from infra.rehearsal.engine.state.crypt import Vault
 
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
 PROVIDER_PREFIX: Final = "pulumi:providers:"

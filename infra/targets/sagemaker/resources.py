@@ -12,7 +12,7 @@ from infra import instances
 from infra.component import Component, require
 from infra.components.alarms import Alarms, alarm_names
 from infra.components.autoscaling import Autoscaling, wanted
-from infra.labels import Labels
+from infra.tags import Labels
 from infra.targets.base import Declared, Provisioned, Service, serving
 from infra.targets.sagemaker.names import VARIANT, check, configuration_name, model_name
 

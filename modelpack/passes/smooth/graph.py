@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack import single_thread
-from modelpack.draft import ONNX, Draft
+from modelpack.formats.onnx_files import write
+from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
 from modelpack.passes.smooth.around import Bias, biases, gelus_by_tanh
-from modelpack.sources.onnx import write
+from modelpack.runtimes import single_thread
 from modelpack.usecases.base import Arrays
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from modelpack.server.chat.grounding import checked
 from modelpack.server.chat.orders import Orders, asked
 from modelpack.server.chat.retrieval import Index, Scope
-from modelpack.server.runtime import InvalidInput
+from modelpack.server.engines.base import InvalidInput
 
 ORDER, SHOP, REFUSED, IDENTIFY = "order", "shop", "refused", "identify"
 """Where an answer comes from: the order tool, policy and catalogue, or nowhere."""

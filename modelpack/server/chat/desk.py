@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from modelpack.server.batch import Batcher
 from modelpack.server.chat.conversation import LONGEST_QUESTION, Conversation, Plan, Usage
-from modelpack.server.refusal import Refusal
+from modelpack.server.http.batch import Batcher
+from modelpack.server.http.refusal import Refusal
 
 MOST_QUESTIONS = 16
 """In one request; they are answered one after another."""

@@ -8,8 +8,8 @@ import msgspec
 
 from modelpack.server.chat import orders
 from modelpack.server.chat.conversation import Conversation, Shop
-from modelpack.server.contract import Chat, Unfit
-from modelpack.server.runtime import Reader, Runtime, Writer
+from modelpack.server.engines.base import Reader, Runtime, Writer
+from modelpack.server.signature import Chat, Unfit
 
 
 def conversation(chat: Chat, folder: Path, runtime: Runtime) -> Conversation:

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from modelpack.server import log
-from modelpack.server.asgi import Disconnected, Request
 from modelpack.server.chat.desk import Body, Desk, Question, Said
-from modelpack.server.metrics import Metrics
+from modelpack.server.http.asgi import Disconnected, Request
+from modelpack.server.http.metrics import Metrics
 
 EVENTS = b"text/event-stream; charset=utf-8"
 

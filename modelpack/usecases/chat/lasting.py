@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modelpack.errors import EcomdeployError
-from modelpack.server.decoder import NOTHING
+from modelpack.language.llama import Layer, Llama
+from modelpack.server.engines.decoder import NOTHING
 from modelpack.usecases.base import Arrays
 from modelpack.usecases.chat import service
-from modelpack.usecases.chat.model import Layer, Llama
 from modelpack.usecases.chat.questions import Question
 from modelpack.usecases.chat.service import Service
 

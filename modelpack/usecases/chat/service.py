@@ -13,12 +13,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.language import gguf
 from modelpack.progress import Progress
 from modelpack.server.chat.conversation import Conversation, Example, Shop
 from modelpack.server.chat.orders import Orders, as_json, read
-from modelpack.server.decoder import NOTHING
+from modelpack.server.engines.decoder import NOTHING
 from modelpack.usecases.base import Arrays, Run
-from modelpack.usecases.chat import calibration, gguf, questions, shop, words
+from modelpack.usecases.chat import calibration, questions, shop, words
 from modelpack.usecases.chat.questions import CALIBRATION, HELD_OUT, Question
 
 SYSTEM = "Answer the question with one short sentence from the facts."

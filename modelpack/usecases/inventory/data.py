@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.tabular.frame import Part, Split, by_time, stacked
 from modelpack.usecases.search.data import GOODS, ORDERS
+from modelpack.usecases.tabular.frame import Part, Split, by_time, stacked
 
 if TYPE_CHECKING:
     import pandas as pd

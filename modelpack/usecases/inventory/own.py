@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from modelpack.owndata.reading import enough, optional
-from modelpack.owndata.schema import Field, OwnData, Table
-from modelpack.tabular.frame import Split, kept_here
 from modelpack.usecases.inventory.data import FEWEST_WEEKS, TEST_FROM, VALIDATION_FROM, WEEKS, split, weekly
+from modelpack.usecases.own_data.reading import enough, optional
+from modelpack.usecases.own_data.schema import Field, OwnData, Table
+from modelpack.usecases.tabular.frame import Split, kept_here
 
 if TYPE_CHECKING:
     import pandas as pd

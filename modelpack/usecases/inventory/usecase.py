@@ -9,11 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
-from modelpack.owndata.schema import OwnData
-from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
-from modelpack.tabular.frame import AMOUNT, Column, Number, Part, Split, spread
-from modelpack.tabular.usecase import SAMPLES, TabularUseCase, by_wmape, instance
 from modelpack.usecases.base import Baseline, Evaluation
 from modelpack.usecases.inventory import own
 from modelpack.usecases.inventory.data import (
@@ -26,10 +22,14 @@ from modelpack.usecases.inventory.data import (
     load,
     split,
 )
+from modelpack.usecases.own_data.schema import OwnData
+from modelpack.usecases.packages import DataPackage, fetch
 from modelpack.usecases.search.data import SHOP
+from modelpack.usecases.tabular.frame import AMOUNT, Column, Number, Part, Split, spread
+from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, by_wmape, instance
 
 if TYPE_CHECKING:
-    from modelpack.tabular.selection import Candidate
+    from modelpack.usecases.tabular.selection import Candidate
 
 
 class Inventory(TabularUseCase):
@@ -86,9 +86,9 @@ class Inventory(TabularUseCase):
         return f"{len(data.facts['codes']):,} products; product-weeks: {data.counted()}"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
-        from modelpack.tabular.boosting import Boosting
-        from modelpack.tabular.candidates import usual
-        from modelpack.tabular.training import Dense
+        from modelpack.usecases.tabular.boosting import Boosting
+        from modelpack.usecases.tabular.candidates import usual
+        from modelpack.usecases.tabular.training import Dense
 
         trees = Boosting(rounds=200, leaves=31, learning_rate=0.05, rows_per_leaf=200)
         return usual(self.columns, self.task, self.scale, epochs, Dense(dropout=0.2), trees)

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.packages import DataPackage
-from modelpack.tabular.frame import Part, Split, by_time
 from modelpack.usecases.logistics.lateness import so_far, yesterday
+from modelpack.usecases.packages import DataPackage
+from modelpack.usecases.tabular.frame import Part, Split, by_time
 
 if TYPE_CHECKING:
     import pandas as pd

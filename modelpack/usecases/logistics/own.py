@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelpack.owndata.reading import enough, optional
-from modelpack.owndata.schema import Field, OwnData, Table
-from modelpack.tabular.frame import Split, enough_of_both, kept_here
 from modelpack.usecases.logistics.data import split
+from modelpack.usecases.own_data.reading import enough, optional
+from modelpack.usecases.own_data.schema import Field, OwnData, Table
+from modelpack.usecases.tabular.frame import Split, enough_of_both, kept_here
 
 if TYPE_CHECKING:
     import pandas as pd

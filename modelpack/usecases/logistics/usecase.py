@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
-from modelpack.owndata.schema import OwnData
-from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
-from modelpack.tabular import measures
-from modelpack.tabular.frame import BINARY, Category, Column, Number, Part, Split, joined
-from modelpack.tabular.usecase import TabularUseCase, as_often, instance
 from modelpack.usecases.base import Baseline, Evaluation
 from modelpack.usecases.logistics import own
 from modelpack.usecases.logistics.data import HOURS_BEFORE, PACKAGE, WEATHER, code_of, date_of, load
 from modelpack.usecases.logistics.lateness import SHRINK_LONG
+from modelpack.usecases.own_data.schema import OwnData
+from modelpack.usecases.packages import DataPackage, fetch
+from modelpack.usecases.tabular import measures
+from modelpack.usecases.tabular.frame import BINARY, Category, Column, Number, Part, Split, joined
+from modelpack.usecases.tabular.usecase import TabularUseCase, as_often, instance
 
 if TYPE_CHECKING:
-    from modelpack.tabular.selection import Candidate
+    from modelpack.usecases.tabular.selection import Candidate
 
 
 RULES = ("lane rate", "lane rate up to now")
@@ -71,9 +71,9 @@ class Logistics(TabularUseCase):
         return f"shipments: {data.counted('late')}"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
-        from modelpack.tabular.boosting import Boosting
-        from modelpack.tabular.candidates import usual
-        from modelpack.tabular.training import Dense
+        from modelpack.usecases.tabular.boosting import Boosting
+        from modelpack.usecases.tabular.candidates import usual
+        from modelpack.usecases.tabular.training import Dense
 
         trees = Boosting(rounds=200, leaves=31, learning_rate=0.05, rows_per_leaf=200)
         return usual(self.columns, self.task, None, epochs, Dense(dropout=0.2, batch=1024), trees)
@@ -89,8 +89,8 @@ class Logistics(TabularUseCase):
         )
 
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
-        from modelpack.tabular import linear
-        from modelpack.tabular.model import predict
+        from modelpack.usecases.tabular import linear
+        from modelpack.usecases.tabular.model import predict
 
         known = joined(data.training, data.validation)
         names = [column.name for column in self.columns]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelpack.packages import DataPackage
-from modelpack.tabular.frame import Part, Split
+from modelpack.usecases.packages import DataPackage
+from modelpack.usecases.tabular.frame import Part, Split
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.tabular.frame import Part, Split, by_time, stacked
 from modelpack.usecases.marketing.data import (
     FIRST_START,
     LAST_DAY,
@@ -19,6 +18,7 @@ from modelpack.usecases.marketing.data import (
     Ids,
     Shop,
 )
+from modelpack.usecases.tabular.frame import Part, Split, by_time, stacked
 
 Numbers = dict[str, NDArray[Any]]
 WEEK = 7

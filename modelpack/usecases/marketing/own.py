@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.owndata.reading import TooLittle, enough, optional
-from modelpack.owndata.schema import Field, OwnData, Table
-from modelpack.tabular.frame import Split, enough_of_both, kept_here
 from modelpack.usecases.marketing.data import (
     FIRST_START,
     LAST_DAY,
@@ -21,6 +18,9 @@ from modelpack.usecases.marketing.data import (
     Shop,
 )
 from modelpack.usecases.marketing.households import settled, split
+from modelpack.usecases.own_data.reading import TooLittle, enough, optional
+from modelpack.usecases.own_data.schema import Field, OwnData, Table
+from modelpack.usecases.tabular.frame import Split, enough_of_both, kept_here
 
 if TYPE_CHECKING:
     import pandas as pd

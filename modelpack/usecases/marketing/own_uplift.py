@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelpack.owndata.reading import TooLittle, optional
-from modelpack.owndata.schema import Field, OwnData, Table
-from modelpack.tabular.frame import Part, Split, enough_of_both, kept_here
 from modelpack.usecases.marketing.hillstrom import at_random
+from modelpack.usecases.own_data.reading import TooLittle, optional
+from modelpack.usecases.own_data.schema import Field, OwnData, Table
+from modelpack.usecases.tabular.frame import Part, Split, enough_of_both, kept_here
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.tabular.frame import Floats
+from modelpack.usecases.tabular.frame import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
-from modelpack.owndata.schema import OwnData
-from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress, Silent
-from modelpack.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, joined
-from modelpack.tabular.usecase import SAMPLES, TabularUseCase, instance
 from modelpack.usecases.base import Baseline, Evaluation, Tensor
 from modelpack.usecases.marketing import own_uplift
 from modelpack.usecases.marketing.hillstrom import EMAILS, load
 from modelpack.usecases.marketing.own_uplift import RULE
 from modelpack.usecases.marketing.qini import effect, qini
+from modelpack.usecases.own_data.schema import OwnData
+from modelpack.usecases.packages import DataPackage, fetch
+from modelpack.usecases.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, joined
+from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, instance
 
 if TYPE_CHECKING:
-    from modelpack.tabular.model import Tabular
-    from modelpack.tabular.selection import Candidate
+    from modelpack.usecases.tabular.model import Tabular
+    from modelpack.usecases.tabular.selection import Candidate
 
 RIDGE = 30.0
 
@@ -69,11 +69,11 @@ class MarketingUplift(TabularUseCase):
         return f"customers: {data.counted('visited')}; the e-mail adds {added:.3f} to the chance to visit"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
-        from modelpack.tabular import boosting, linear, training
-        from modelpack.tabular.boosting import Boosting
-        from modelpack.tabular.selection import Candidate
-        from modelpack.tabular.training import Dense
         from modelpack.usecases.marketing import uplift_model as models
+        from modelpack.usecases.tabular import boosting, linear, training
+        from modelpack.usecases.tabular.boosting import Boosting
+        from modelpack.usecases.tabular.selection import Candidate
+        from modelpack.usecases.tabular.training import Dense
 
         dense = Dense(hidden=(16,), dropout=0.1, learning_rate=2e-3, weight_decay=0.05, batch=256)
         trees = Boosting(rounds=60, leaves=6, learning_rate=0.03, rows_per_leaf=200, l2=50.0)
@@ -134,7 +134,7 @@ class MarketingUplift(TabularUseCase):
         )
 
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
-        from modelpack.tabular.model import predict
+        from modelpack.usecases.tabular.model import predict
 
         known, names = joined(data.training, data.validation), [column.name for column in self.columns]
         bought, logistic, boosted, _ = self.candidates(self.epochs)

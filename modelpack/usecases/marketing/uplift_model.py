@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modelpack.tabular import linear
-from modelpack.tabular.frame import Column, Number, Part
-from modelpack.tabular.model import Shape, Tabular
-from modelpack.tabular.training import final
+from modelpack.usecases.tabular import linear
+from modelpack.usecases.tabular.frame import Column, Number, Part
+from modelpack.usecases.tabular.model import Shape, Tabular
+from modelpack.usecases.tabular.training import final
 
 CHANGED_LABEL = "trees"
 """The body that learns the changed label."""

@@ -9,22 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
-from modelpack.owndata.schema import OwnData
-from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
-from modelpack.tabular import measures
-from modelpack.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, joined
-from modelpack.tabular.usecase import SAMPLES, TabularUseCase, as_often, instance
 from modelpack.usecases.base import Baseline, Evaluation
 from modelpack.usecases.marketing import own
 from modelpack.usecases.marketing.data import TYPES, WINDOWS, load
 from modelpack.usecases.marketing.households import settled, split
+from modelpack.usecases.own_data.schema import OwnData
+from modelpack.usecases.packages import DataPackage, fetch
 from modelpack.usecases.recommendation.data import PACKAGE
+from modelpack.usecases.tabular import measures
+from modelpack.usecases.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, joined
+from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, as_often, instance
 
 if TYPE_CHECKING:
-    from modelpack.tabular.boosting import Boosting
-    from modelpack.tabular.model import Tabular
-    from modelpack.tabular.selection import Candidate
+    from modelpack.usecases.tabular.boosting import Boosting
+    from modelpack.usecases.tabular.model import Tabular
+    from modelpack.usecases.tabular.selection import Candidate
 
 RIDGE = 100.0
 SHRINK_TYPE, SHRINK_HOUSEHOLD = 10.0, 2.0
@@ -81,9 +81,9 @@ class Marketing(TabularUseCase):
         return f"households in campaigns: {data.counted('redeemed')}"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
-        from modelpack.tabular import boosting, linear, training
-        from modelpack.tabular.selection import Candidate
-        from modelpack.tabular.training import Dense
+        from modelpack.usecases.tabular import boosting, linear, training
+        from modelpack.usecases.tabular.selection import Candidate
+        from modelpack.usecases.tabular.training import Dense
 
         dense = Dense(hidden=(32,), dropout=0.3, learning_rate=2e-3, weight_decay=0.05, batch=128)
         trees = small_trees()
@@ -126,8 +126,8 @@ class Marketing(TabularUseCase):
 
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
         from modelpack.progress import Silent
-        from modelpack.tabular import boosting
-        from modelpack.tabular.model import predict
+        from modelpack.usecases.tabular import boosting
+        from modelpack.usecases.tabular.model import predict
 
         known = settled(joined(data.training, data.validation))
         trees = boosting.train(self.columns, BINARY, known, small_trees(), 0, Silent())
@@ -171,7 +171,7 @@ class Marketing(TabularUseCase):
 
 def small_trees() -> Boosting:
     """LightGBM for few rows: shallow, slow, held back."""
-    from modelpack.tabular.boosting import Boosting
+    from modelpack.usecases.tabular.boosting import Boosting
 
     return Boosting(rounds=150, leaves=7, learning_rate=0.03, rows_per_leaf=50, l2=10.0)
 

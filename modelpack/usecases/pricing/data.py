@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.tabular.frame import Part, Split, by_time, stacked
 from modelpack.usecases.recommendation.data import FOLDER, NOT_GOODS
+from modelpack.usecases.tabular.frame import Part, Split, by_time, stacked
 
 if TYPE_CHECKING:
     import pandas as pd

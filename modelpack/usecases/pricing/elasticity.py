@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.tabular.frame import Part
+from modelpack.usecases.tabular.frame import Part
 
 STEEPEST, FLATTEST = -5.0, -0.1
 SWEEPS = 5

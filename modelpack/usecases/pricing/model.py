@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modelpack.tabular.model import Shape, Tabular, named
 from modelpack.usecases.pricing.elasticity import Elasticities
+from modelpack.usecases.tabular.model import Shape, Tabular, named
 
 FURTHEST = 0.2
 """The guard: a recommended price is at most this share away from the usual price."""

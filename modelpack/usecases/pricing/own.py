@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelpack.owndata.reading import enough, optional
-from modelpack.owndata.schema import Field, OwnData, Table
-from modelpack.tabular.frame import Split, kept_here
+from modelpack.usecases.own_data.reading import enough, optional
+from modelpack.usecases.own_data.schema import Field, OwnData, Table
 from modelpack.usecases.pricing.data import (
     FEWEST_WEEKS,
     TEST_FROM,
@@ -19,6 +18,7 @@ from modelpack.usecases.pricing.data import (
     split,
     summed,
 )
+from modelpack.usecases.tabular.frame import Split, kept_here
 
 if TYPE_CHECKING:
     import pandas as pd

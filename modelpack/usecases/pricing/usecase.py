@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.home import Home
-from modelpack.owndata.schema import OwnData
-from modelpack.packages import DataPackage, fetch
 from modelpack.progress import Progress
-from modelpack.tabular import measures
-from modelpack.tabular.frame import AMOUNT, Category, Column, Number, Part, Split, joined, spread
-from modelpack.tabular.usecase import SAMPLES, TabularUseCase, by_wmape, instance
 from modelpack.usecases.base import Baseline, Evaluation, Signature, Tensor
+from modelpack.usecases.own_data.schema import OwnData
+from modelpack.usecases.packages import DataPackage, fetch
 from modelpack.usecases.pricing import own
 from modelpack.usecases.pricing.data import PAST, PLANNED, TEST_FROM, VALIDATION_FROM, WEEKS, load, split
 from modelpack.usecases.recommendation.data import PACKAGE
+from modelpack.usecases.tabular import measures
+from modelpack.usecases.tabular.frame import AMOUNT, Category, Column, Number, Part, Split, joined, spread
+from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, by_wmape, instance
 
 if TYPE_CHECKING:
-    from modelpack.tabular.model import Tabular
-    from modelpack.tabular.selection import Candidate, Selected
+    from modelpack.usecases.tabular.model import Tabular
+    from modelpack.usecases.tabular.selection import Candidate, Selected
 
 ASSUMED_COST = 0.7
 """Share of the usual price that samples take as cost where they show a recommendation; the data holds no cost."""
@@ -77,9 +77,9 @@ class Pricing(TabularUseCase):
         return f"{len(np.unique(data.test.inputs['product'])):,} products; product-weeks: {data.counted()}"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
-        from modelpack.tabular.boosting import Boosting
-        from modelpack.tabular.candidates import usual
-        from modelpack.tabular.training import Dense
+        from modelpack.usecases.tabular.boosting import Boosting
+        from modelpack.usecases.tabular.candidates import usual
+        from modelpack.usecases.tabular.training import Dense
 
         dense = Dense(hidden=(128, 64), dropout=0.1, learning_rate=2e-3, batch=256)
         trees = Boosting(rounds=300, leaves=31, learning_rate=0.05, rows_per_leaf=50)
@@ -115,7 +115,7 @@ class Pricing(TabularUseCase):
 
     def further_figures(self, model: Tabular, data: Split) -> Mapping[str, float]:
         """Does the price response hold on held-out weeks that sold something, where the price paid is known?"""
-        from modelpack.tabular.model import predict
+        from modelpack.usecases.tabular.model import predict
 
         sold = data.test.take(np.isfinite(data.test.more["paid"]))
         names = [tensor.name for tensor in self.signature().inputs]

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from modelpack.metrics import bootstrap
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.spec import TrainSpec
 from modelpack.usecases.base import Arrays, Evaluation, Run, UseCase, beats
+from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.recommendation.data import LAST_TRAINING_WEEK, Purchases, bought_in
 from modelpack.usecases.recommendation.model import Recommender
 from modelpack.usecases.recommendation.training import train

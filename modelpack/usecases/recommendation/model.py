@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from modelpack.tabular.vocabulary import Vocabulary
+from modelpack.usecases.tabular.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import onnx

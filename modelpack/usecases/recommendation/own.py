@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelpack.owndata.reading import enough, optional
-from modelpack.owndata.schema import Field, OwnData, Table
+from modelpack.usecases.own_data.reading import enough, optional
+from modelpack.usecases.own_data.schema import Field, OwnData, Table
 from modelpack.usecases.recommendation.data import LAST_TRAINING_WEEK, Ids, Purchases, split
 
 if TYPE_CHECKING:

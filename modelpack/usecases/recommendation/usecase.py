@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.formats.safetensors import load_own
 from modelpack.home import Home
-from modelpack.metrics import auc, hits, ndcg_at_k, recall_at_k
-from modelpack.owndata.schema import OwnData
-from modelpack.packages import fetch
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.sources.safetensors import load_own
-from modelpack.spec import TrainSpec
 from modelpack.usecases.base import (
     Arrays,
     Baseline,
@@ -28,6 +25,9 @@ from modelpack.usecases.base import (
     Tensor,
     UseCase,
 )
+from modelpack.usecases.metrics import auc, hits, ndcg_at_k, recall_at_k
+from modelpack.usecases.own_data.schema import OwnData
+from modelpack.usecases.packages import fetch
 from modelpack.usecases.recommendation import data as purchases
 from modelpack.usecases.recommendation import own
 from modelpack.usecases.recommendation.data import (
@@ -73,7 +73,7 @@ class Recommendation(UseCase[Purchases]):
     }
 
     architectures: ClassVar[tuple[str, ...]] = ("one-stage", "two-stage")
-    built_on: ClassVar[tuple[str, ...]] = ("tabular/vocabulary.py",)
+    built_on: ClassVar[tuple[str, ...]] = ("usecases/tabular/vocabulary.py",)
     inside: ClassVar[str] = "ranking"
     guards: ClassVar[Mapping[str, float]] = {"auc": 0.002}
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.packages import DataPackage
+from modelpack.usecases.packages import DataPackage
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack import single_thread
-from modelpack.progress import Progress
 from modelpack.server.text import Tokenizer
-
-if TYPE_CHECKING:
-    from modelpack.usecases.search.model import SearchModel
 
 BATCH = 64
 TOP = 10
@@ -22,20 +17,6 @@ LONGEST = 64
 """Tokens that are read of a text."""
 
 Ids = NDArray[np.int64]
-
-
-def index(model: SearchModel, tokenizer: Tokenizer, texts: Sequence[str], progress: Progress) -> None:
-    """Give the model the vectors of its catalogue. Nothing is random, so the same weights give the same bytes."""
-    import torch
-
-    with (
-        single_thread.inference(),
-        progress.track("encoding the catalogue", len(texts), "items") as advance,
-    ):
-        for places, ids, mask in batches(tokenizer, texts):
-            vectors = model.encoder(torch.from_numpy(ids), torch.from_numpy(mask))
-            model.vectors[:, torch.from_numpy(places)] = vectors.T
-            advance(len(places))
 
 
 def ranked(run: Callable[[dict[str, Ids]], Any], tokenizer: Tokenizer, texts: Sequence[str], top: int) -> Ids:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelpack.owndata.reading import TooLittle, enough
-from modelpack.owndata.schema import Field, OwnData, Table
+from modelpack.usecases.own_data.reading import TooLittle, enough
+from modelpack.usecases.own_data.schema import Field, OwnData, Table
 from modelpack.usecases.search.data import Shop
 
 if TYPE_CHECKING:

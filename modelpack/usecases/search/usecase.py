@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from modelpack.formats.safetensors import load_own
 from modelpack.home import Home
-from modelpack.metrics import ndcg_at_k
-from modelpack.owndata.schema import OwnData
-from modelpack.packages import fetch
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.server.contract import Text
+from modelpack.server.signature import Text
 from modelpack.server.text import TextModel, Tokenizer
-from modelpack.sources.safetensors import load_own
-from modelpack.spec import TrainSpec
 from modelpack.usecases.base import (
     Arrays,
     Baseline,
@@ -27,8 +24,11 @@ from modelpack.usecases.base import (
     Tensor,
     UseCase,
 )
+from modelpack.usecases.metrics import ndcg_at_k
+from modelpack.usecases.own_data.schema import OwnData
+from modelpack.usecases.packages import fetch
 from modelpack.usecases.search import data as shop
-from modelpack.usecases.search import encoding, lexical, own
+from modelpack.usecases.search import encoding, lexical, own, vectors
 from modelpack.usecases.search.data import ENCODER, SHOP, Shop
 from modelpack.usecases.search.encoding import LONGEST, TOP
 
@@ -98,7 +98,7 @@ class Search(UseCase[Shop]):
 
         progress.note("the encoder is taken as published; the catalogue is encoded with it")
         model = pretrained(data.weights, shop.MODEL, len(data.names))
-        encoding.index(model, Tokenizer(data.tokenizer, LONGEST), data.names, progress)
+        vectors.index(model, Tokenizer(data.tokenizer, LONGEST), data.names, progress)
         return model
 
     def save(self, model: SearchModel, path: Path) -> None:

@@ -12,8 +12,8 @@ from infra.components.cluster import Cluster
 from infra.components.gpu_pool import GpuPool
 from infra.components.keys import EncryptionKey
 from infra.components.network import Network
-from infra.labels import Labels
 from infra.spec import PlatformSpec, platform_from
+from infra.tags import Labels
 
 
 def main() -> None:

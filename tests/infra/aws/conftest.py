@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from aws_world import REGION
 
-from infra.rehearsal.aws.provider import AwsProvider
-from infra.rehearsal.aws.table import Table
 from infra.rehearsal.cloud.client import LocalCloud
+from infra.rehearsal.providers.aws.provider import AwsProvider
+from infra.rehearsal.providers.aws.table import Table
 from modelpack.home import Home
 
 SPEAKING = f"{Path(__file__).resolve().parents[2] / 'support' / 'speaking.py'}:SpeakingHost"

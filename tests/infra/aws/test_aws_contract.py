@@ -9,10 +9,10 @@ from aws_samples_platform import PLATFORM
 from aws_samples_serving import SERVICE
 from aws_world import World, who
 
-from infra.rehearsal.aws.naming import DEFAULTS
-from infra.rehearsal.aws.provider import AwsProvider
-from infra.rehearsal.aws.table import Table
 from infra.rehearsal.engine.provider import UNKNOWN, Made, Values
+from infra.rehearsal.providers.aws.naming import DEFAULTS
+from infra.rehearsal.providers.aws.provider import AwsProvider
+from infra.rehearsal.providers.aws.table import Table
 
 SAMPLES = {**SERVICE, **PLATFORM}
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.rehearsal.aws import kinds
 from infra.rehearsal.engine.provider import UNKNOWN, Failure, Values
+from infra.rehearsal.providers.aws import property_types as kinds
 
 INNER = {"size": kinds.integer(), "on": kinds.flagtext(), "words": kinds.unordered()}
 SHAPES: kinds.Properties = {

@@ -10,11 +10,11 @@ from aws_samples_platform import PLATFORM
 from aws_samples_serving import SERVICE
 from aws_world import PROJECT, World, who
 
-from infra.rehearsal.aws.clients import loopback
-from infra.rehearsal.aws.provider import AwsProvider, AwsProviders
-from infra.rehearsal.aws.table import Table
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.engine.provider import UNKNOWN, PartialFailure, Refused, Values
+from infra.rehearsal.providers.aws.clients import loopback
+from infra.rehearsal.providers.aws.provider import AwsProvider, AwsProviders
+from infra.rehearsal.providers.aws.table import Table
 
 ROLE = "aws:iam/role:Role"
 VPC = "aws:ec2/vpc:Vpc"

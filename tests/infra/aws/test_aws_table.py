@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.rehearsal.aws.facts_make import FACTS, make
-from infra.rehearsal.aws.kinds import Properties, Property
-from infra.rehearsal.aws.resource import Resource
-from infra.rehearsal.aws.table import Table
+from infra.rehearsal.providers.aws.facts_make import FACTS, make
+from infra.rehearsal.providers.aws.property_types import Properties, Property
+from infra.rehearsal.providers.aws.resource import Resource
+from infra.rehearsal.providers.aws.table import Table
 
 ROWS = Table().resources
 every = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -35,7 +35,7 @@ def fixed(table: Table, row: Resource, name: str) -> bool:
 def test_facts_are_what_the_schemas_say() -> None:
     pytest.importorskip("cfnlint", reason="cfn-lint is a development dependency")
     written = json.loads(FACTS.read_text())["types"]
-    assert written == make()["types"], "run: python -m infra.rehearsal.aws.facts_make"
+    assert written == make()["types"], "run: python -m infra.rehearsal.providers.aws.facts_make"
 
 
 @every

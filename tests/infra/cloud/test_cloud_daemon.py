@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
+from infra.rehearsal.cloud.addresses import Identity
 from infra.rehearsal.cloud.client import LocalCloud
-from infra.rehearsal.cloud.process import Identity
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.rehearsal.cloud import overlay
-from infra.rehearsal.cloud.faults import Fault, Faults
-from infra.rehearsal.cloud.host import Server
-from infra.rehearsal.cloud.lifecycle import GONE, Record
-from infra.rehearsal.cloud.overlay.base import Overlay
-from infra.rehearsal.cloud.runtime import Runtime, Way, spoil
+from infra.rehearsal.cloud.aws import overlay
+from infra.rehearsal.cloud.aws.faults import Fault, Faults
+from infra.rehearsal.cloud.aws.lifecycle import GONE, Record
+from infra.rehearsal.cloud.aws.overlay.base import Overlay
+from infra.rehearsal.cloud.aws.runtime import Runtime, Way, spoil
+from infra.rehearsal.cloud.servers.host import Server
 
 
 def rows() -> Iterator[str]:

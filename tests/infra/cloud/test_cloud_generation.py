@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from infra.rehearsal.cloud.client import LocalCloud
-from infra.rehearsal.cloud.generation import Generation
+from infra.rehearsal.cloud.daemon.generation import Generation
 from modelpack.home import Home
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from layers import image_of, member
 
-from infra.rehearsal.cloud.blobs import Blobs
-from infra.rehearsal.cloud.host import ServerFailed
-from infra.rehearsal.cloud.images import LAYERS, Images
+from infra.rehearsal.cloud.registry.blobs import Blobs
+from infra.rehearsal.cloud.servers.host import ServerFailed
+from infra.rehearsal.cloud.servers.images import LAYERS, Images
 
 BASE = [member("usr/bin/python3", b"interpreter")]
 

@@ -14,10 +14,10 @@ import pytest
 from model_server import expected
 from small_image import build_root, layer_of, push
 
+from infra.rehearsal.cloud.addresses import Identity
 from infra.rehearsal.cloud.client import LocalCloud
-from infra.rehearsal.cloud.process import Identity
-from infra.rehearsal.cloud.registry import Registry
-from infra.rehearsal.cloud.repositories import FakeRepositories
+from infra.rehearsal.cloud.registry.registry import Registry
+from infra.rehearsal.cloud.registry.repositories import FakeRepositories
 from modelpack.home import Home
 
 pytestmark = pytest.mark.slow

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from model_server import launch
 from tiny_chat import MINE, OWNER
 
-from infra.rehearsal.cloud.app import AwsApi
-from infra.rehearsal.cloud.host import Server
-from infra.rehearsal.cloud.loopback import listen
-from infra.rehearsal.cloud.process import REGION
-from infra.rehearsal.cloud.runtime import Runtime, Way
-from infra.rehearsal.cloud.streaming import message
+from infra.rehearsal.cloud.addresses import REGION
+from infra.rehearsal.cloud.aws.runtime import Runtime, Way
+from infra.rehearsal.cloud.aws.streaming import message
+from infra.rehearsal.cloud.daemon.app import AwsApi
+from infra.rehearsal.cloud.daemon.loopback import listen
+from infra.rehearsal.cloud.servers.host import Server
 from infra.targets.sagemaker import invoke
 from modelpack.errors import EcomdeployError
 

@@ -12,9 +12,9 @@ import pulumi
 import pytest
 from pulumi import automation
 
-from infra.rehearsal.engine.command import EmbeddedPulumiCommand
-from infra.rehearsal.engine.crypt import Keyring
+from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 from infra.rehearsal.engine.provider import Fake
+from infra.rehearsal.engine.state.crypt import Keyring
 
 PASSPHRASE = "correct horse"
 Program = Callable[[], None]

@@ -330,7 +330,7 @@ def test_the_real_cli_agrees_and_reads_our_state(lab, group):
 
 def test_the_command_module_is_light():
     code = (
-        "import sys, infra.rehearsal.engine.command as c; "
+        "import sys, infra.rehearsal.engine.commands.command as c; "
         "print({'torch', 'onnx', 'pandas', 'boto3', 'moto', 'pulumi_aws', 'cryptography'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -21,7 +21,7 @@ INTERRUPTED = """
 import json, os, pathlib, signal, sys, threading
 import pulumi
 from pulumi import automation
-from infra.rehearsal.engine.command import EmbeddedPulumiCommand
+from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 from infra.rehearsal.engine.provider import Fake
 
 root = pathlib.Path(sys.argv[1])
@@ -219,7 +219,7 @@ CRASHER = """
 import json, pathlib, sys, time
 import pulumi
 from pulumi import automation
-from infra.rehearsal.engine.command import EmbeddedPulumiCommand
+from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 from infra.rehearsal.engine.provider import Fake, Thing
 
 root, call, when = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi import automation
 
-from infra.rehearsal.engine.crypt import Keyring, Vault, WrongPassphrase, decrypt, encrypt
-from infra.rehearsal.engine.marks import Redactor, remark
 from infra.rehearsal.engine.provider import Refused
+from infra.rehearsal.engine.redaction import Redactor, remark
+from infra.rehearsal.engine.state.crypt import Keyring, Vault, WrongPassphrase, decrypt, encrypt
 from infra.rehearsal.engine.values import Secret
 
 # Written by Pulumi itself: pulumi/pulumi, pkg/secrets/passphrase/manager_test.go.

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from infra.rehearsal.engine import values
 from infra.rehearsal.engine.errors import EngineError
-from infra.rehearsal.engine.marks import remark
 from infra.rehearsal.engine.paths import keep_old, parse
 from infra.rehearsal.engine.provider import UNKNOWN, Asset
+from infra.rehearsal.engine.redaction import remark
 from infra.rehearsal.engine.values import LARGEST_WHOLE, Secret
 
 whole = st.integers(min_value=-LARGEST_WHOLE + 1, max_value=LARGEST_WHOLE - 1)

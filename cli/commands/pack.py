@@ -1,0 +1,80 @@
+"""`ecomdeploy pack`: build only. The image lands in the local store, the verdict in pack.lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import options, progress, show, wiring
+from modelpack.errors import BadInput
+
+
+def pack(
+    environment: options.Environment = "local",
+    folder: options.Folder = Path(),
+    as_json: options.AsJson = False,
+    regate: Annotated[bool, typer.Option(help="Measure the optimization passes anew.")] = False,
+    explain: Annotated[bool, typer.Option(help="Print every pass and combination with its figures.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Draw them in one HTML file.")
+    ] = None,
+) -> None:
+    """Train or take the model, run the passes under the gate, write the image."""
+    from modelpack.inputs.lock import path_of
+    from stacks.hardware import built_for, refuse_hopeless
+    from stacks.settings import contract_of
+
+    spec = wiring.load_spec(folder, environment)
+    builder = wiring.builder(folder)
+    with wiring.pointing(folder, environment):
+        refuse_hopeless(spec, contract_of(spec))
+    packed = builder.pack(spec, progress.chosen(), regate=regate)
+    if report is not None:
+        from cli.record.report import report as drawn
+
+        write_text(report, drawn(packed.record))
+    if as_json:
+        show.document({"image": packed.digest, "record": packed.record, "content_id": packed.content_id})
+        return
+    if explain:
+        from cli.record.explain import explain as explained
+
+        explained(packed.record)
+        return
+    metric, chosen = packed.record["metric"], packed.record["chosen"]
+    show.say(f"Packed {spec.usecase}: {packed.digest}, {show.megabytes(packed.size_bytes)}.")
+    show.say(
+        f"  {metric['name']} {metric['value']:.4f} [{metric['low']:.4f}, {metric['high']:.4f}], "
+        f"{against(metric)}; model {chosen['size_mb']:.1f} MB, {speed(packed.record)}"
+    )
+    if report is not None:
+        show.say(f"  drawn in {report}")
+    lock = path_of(folder, built_for(spec)).name
+    show.next_step("ecomdeploy up", f"ships it; commit {lock} to get the same bytes everywhere")
+
+
+def against(metric: Mapping[str, Any]) -> str:
+    """The baseline's figure, or that there is none."""
+    figure = metric["baseline"]
+    return "no baseline given" if figure is None else f"baseline {figure:.4f}"
+
+
+def speed(record: Mapping[str, Any]) -> str:
+    """The slowest of a hundred requests; of a GPU pack also what it was measured on, for that may be a CPU."""
+    chosen = record["chosen"]
+    said = f"p99 {chosen['p99_ms']:.2f} ms"
+    on_gpu = record.get("needs", {}).get("hardware", "cpu") != "cpu"
+    return f"{said} on {chosen['hardware']}" if on_gpu else said
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file. Raises BadInput when it cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(
+            f"the report cannot be written: {error.strerror}", where=str(path), hint="name another file"
+        ) from error

@@ -1,0 +1,62 @@
+"""Where the local cloud answers, and whom it is: what client and daemon agree on."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """TCP ports on 127.0.0.1."""
+
+    aws: int
+    registry: int
+
+    @property
+    def aws_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.aws}"
+
+    @property
+    def registry_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.registry}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """A process that cannot be confused with a later one of the same number: `started` is in ticks since boot."""
+
+    pid: int
+    started: int
+
+    @classmethod
+    def of(cls, pid: int) -> Identity | None:
+        """The process as it is now, or None when there is none (a zombie is none)."""
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] in "ZX" else cls(pid=pid, started=int(fields[19]))
+
+    @property
+    def alive(self) -> bool:
+        return Identity.of(self.pid) == self
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Readers see the old content or the new, also when this process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,94 @@
+"""SageMaker hosting as its API tells it: ARNs, tags, summaries of variants and endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from infra.rehearsal.cloud.aws.calls import ApiError
+from infra.rehearsal.cloud.aws.hosting import Endpoint, Variant
+from infra.rehearsal.cloud.aws.overlay.base import arn
+from infra.rehearsal.cloud.aws.runtime import Route
+
+KINDS = {"model": "model", "endpoint configuration": "endpoint-config", "endpoint": "endpoint"}
+
+
+def summary(variant: Variant) -> dict[str, Any]:
+    resolved = (
+        f"{variant.specified.partition('@')[0].partition('/')[0]}/{variant.repository}@{variant.digest}"
+    )
+    image = {
+        "SpecifiedImage": variant.specified,
+        "ResolvedImage": resolved,
+        "ResolutionTime": variant.resolved_at,
+    }
+    return {
+        "VariantName": variant.name,
+        "DeployedImages": [image],
+        "CurrentWeight": variant.weight,
+        "DesiredWeight": variant.weight,
+        "CurrentInstanceCount": variant.count,
+        "DesiredInstanceCount": variant.count,
+    }
+
+
+def arn_of(region: str, kind: str, name: str) -> str:
+    return arn("sagemaker", region, f"{KINDS[kind]}/{name.lower()}")
+
+
+def invalid(message: str) -> ApiError:
+    return ApiError("ValidationException", message)
+
+
+def pairs(tags: Any) -> dict[str, str]:
+    return {tag["Key"]: tag.get("Value", "") for tag in tags}
+
+
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def row(endpoint: Endpoint) -> dict[str, Any]:
+    """What ListEndpoints tells of an endpoint."""
+    return {
+        "EndpointName": endpoint.name,
+        "EndpointArn": arn_of(endpoint.region, "endpoint", endpoint.name),
+        "EndpointStatus": endpoint.status,
+        "CreationTime": endpoint.created,
+        "LastModifiedTime": endpoint.modified,
+    }
+
+
+def described(endpoint: Endpoint) -> dict[str, Any]:
+    """What DescribeEndpoint tells."""
+    found: dict[str, Any] = row(endpoint) | {"EndpointConfigName": endpoint.configuration}
+    if endpoint.variants:
+        found["ProductionVariants"] = [summary(variant) for variant in endpoint.variants]
+    if endpoint.failure:
+        found["FailureReason"] = endpoint.failure
+    if endpoint.deployment:
+        found["LastDeploymentConfig"] = endpoint.deployment
+    if endpoint.pending and endpoint.variants:
+        found["PendingDeploymentSummary"] = {
+            "EndpointConfigName": endpoint.pending.configuration,
+            "ProductionVariants": [summary(variant) for variant in endpoint.pending.variants],
+            "StartTime": endpoint.pending.started,
+        }
+    return found
+
+
+def shown(endpoint: Endpoint, route: Route) -> dict[str, Any]:
+    """What `cloud status` shows."""
+    servers = [
+        {"variant": way.variant, "pid": way.server.pid, "port": way.server.port, "image": way.server.image}
+        for way in route
+    ]
+    return {
+        "name": endpoint.name,
+        "region": endpoint.region,
+        "status": endpoint.status,
+        "configuration": endpoint.configuration,
+        "failure": endpoint.failure,
+        "isolation": ", ".join(sorted({way.server.isolation for way in route})),
+        "servers": servers,
+    }

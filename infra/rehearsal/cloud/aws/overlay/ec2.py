@@ -1,0 +1,21 @@
+"""EC2 over moto: what EKS uses cannot be deleted under it. GPU instance types are moto's own."""
+
+from __future__ import annotations
+
+from infra.rehearsal.cloud.aws.eks_state import EksState
+from infra.rehearsal.cloud.aws.overlay.base import Answer, ApiError, Call, Overlay, emulates
+
+
+class Ec2(Overlay):
+    """Reads the emulated EKS's state; keeps none."""
+
+    @emulates("DeleteSubnet", "documented", "API_DeleteSubnet")
+    def delete_subnet(self, call: Call) -> Answer:
+        """Refused while a cluster or a node group is in the subnet."""
+        state: EksState = self.account.state.get("eks") or EksState()
+        name = call.parameters["SubnetId"]
+        if name in state.subnets_in_use():
+            raise ApiError(
+                "DependencyViolation", f"The subnet '{name}' has dependencies and cannot be deleted."
+            )
+        return self.moto(call)

@@ -1,0 +1,304 @@
+"""EKS clusters and managed node groups: their states, updates and refusals. There are no nodes and no Kubernetes API.
+
+Add-ons, access entries, pod identities and Fargate are not here: they are refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from infra.rehearsal.cloud.aws import eks_shapes, eks_state
+from infra.rehearsal.cloud.aws.eks_state import EksState, Key
+from infra.rehearsal.cloud.aws.lifecycle import GONE, Record
+from infra.rehearsal.cloud.aws.overlay.base import ApiError, Call, Overlay, emulates, now
+
+if TYPE_CHECKING:
+    from infra.rehearsal.cloud.aws.overlay.base import Surroundings
+
+CREATING_SECONDS, UPDATING_SECONDS, DELETING_SECONDS = 1.0, 0.5, 0.5
+"""AWS: 10 minutes for a cluster, 2 to 5 for a node group."""
+LATEST = "1.34"
+VERSION = re.compile(r"1\.(2[89]|3[0-9])")
+
+
+class Eks(Overlay):
+    """State in `account.state["eks"]`."""
+
+    def __init__(self, account: Surroundings) -> None:
+        super().__init__(account)
+        self.state: EksState = account.state.setdefault("eks", EksState())
+
+    # ---- clusters ----
+
+    @emulates("CreateCluster", "documented", "API_CreateCluster")
+    def create_cluster(self, call: Call) -> Mapping[str, Any]:
+        """CREATING, then ACTIVE; makes the cluster's security group in the subnets' VPC."""
+        asked = call.parameters
+        name, key = asked["name"], (call.region, asked["name"])
+        if self._held(self.state.clusters, key):
+            raise ApiError("ResourceInUseException", f"Cluster already exists with name: {name}")
+        version = asked.get("version", LATEST)
+        if not VERSION.fullmatch(version):
+            raise ApiError("InvalidParameterException", f"unsupported Kubernetes version {version}")
+        eks_state.check_role(asked["roleArn"])
+        fields = {**eks_shapes.defaults(call, name, version), **eks_shapes.given(asked)}
+        fields["resourcesVpcConfig"] = self._network(call, name)
+        record = Record(fields=fields, tags=dict(asked.get("tags", {})))
+        record.become("CREATING", "ACTIVE", CREATING_SECONDS)
+        self.state.clusters[key] = record
+        return {"cluster": eks_shapes.cluster(record)}
+
+    @emulates("DescribeCluster", "documented", "API_DescribeCluster")
+    def describe_cluster(self, call: Call) -> Mapping[str, Any]:
+        """With vpcId and clusterSecurityGroupId; endpoint and certificate once ACTIVE (they lead nowhere)."""
+        return {"cluster": eks_shapes.cluster(self._cluster_of(call, "name"))}
+
+    @emulates("ListClusters", "documented", "API_ListClusters")
+    def list_clusters(self, call: Call) -> Mapping[str, Any]:
+        """All of the region in one page."""
+        held = (key for key in tuple(self.state.clusters) if key[0] == call.region)
+        return {"clusters": [key[1] for key in held if self._held(self.state.clusters, key)]}
+
+    @emulates("DeleteCluster", "documented", "API_DeleteCluster")
+    def delete_cluster(self, call: Call) -> Mapping[str, Any]:
+        """DELETING, then gone with its security group; refused while it has node groups."""
+        record = self._cluster_of(call, "name")
+        if self._groups(call, "name"):
+            raise ApiError("ResourceInUseException", "Cluster has nodegroups attached")
+        if record.status != "DELETING":
+            record.become("DELETING", GONE, DELETING_SECONDS)
+            group = record.fields["resourcesVpcConfig"]["clusterSecurityGroupId"]
+            eks_state.ec2(call.region).delete_security_group(group_id=group)
+        return {"cluster": eks_shapes.cluster(record)}
+
+    @emulates("UpdateClusterConfig", "documented", "API_UpdateClusterConfig")
+    def update_cluster_config(self, call: Call) -> Mapping[str, Any]:
+        """Endpoint access, subnets, logging, access and upgrade policy; one kind of change at a time in AWS."""
+        record = self._active(self._cluster_of(call, "name"), "Cluster")
+        asked = call.parameters
+        network = asked.get("resourcesVpcConfig", {})
+        if network.get("subnetIds"):
+            eks_state.subnets(call.region, network["subnetIds"])
+        record.fields["resourcesVpcConfig"] |= network
+        if logging := asked.get("logging"):
+            record.fields["logging"] = eks_shapes.logging(record.fields["logging"], logging)
+        for part in ("accessConfig", "upgradePolicy"):
+            record.fields[part] = {**record.fields[part], **asked.get(part, {})}
+        kind = "LoggingUpdate" if "logging" in asked else "EndpointAccessUpdate"
+        return self._updating((call.region, asked["name"]), record, kind, asked)
+
+    @emulates("UpdateClusterVersion", "documented", "API_UpdateClusterVersion")
+    def update_cluster_version(self, call: Call) -> Mapping[str, Any]:
+        """One minor version up at a time."""
+        record = self._active(self._cluster_of(call, "name"), "Cluster")
+        old, new = record.fields["version"], call.parameters["version"]
+        if not VERSION.fullmatch(new) or int(new[2:]) - int(old[2:]) not in (0, 1):
+            text = f"Unsupported Kubernetes minor version update from {old} to {new}"
+            raise ApiError("InvalidParameterException", text)
+        record.fields["version"] = new
+        key = (call.region, call.parameters["name"])
+        return self._updating(key, record, "VersionUpdate", {"Version": new})
+
+    @emulates("AssociateEncryptionConfig", "documented", "API_AssociateEncryptionConfig")
+    def associate_encryption_config(self, call: Call) -> Mapping[str, Any]:
+        """Once; it cannot be taken away."""
+        record = self._active(self._cluster_of(call, "clusterName"), "Cluster")
+        if record.fields.get("encryptionConfig"):
+            raise ApiError("ResourceInUseException", "Cluster already has an encryption config")
+        record.fields["encryptionConfig"] = call.parameters["encryptionConfig"]
+        key = (call.region, call.parameters["clusterName"])
+        return self._updating(key, record, "AssociateEncryptionConfig", {})
+
+    # ---- node groups ----
+
+    @emulates("CreateNodegroup", "documented", "API_CreateNodegroup")
+    def create_nodegroup(self, call: Call) -> Mapping[str, Any]:
+        """CREATING, then ACTIVE. Unknown instance types, subnets, roles and launch templates are refused."""
+        asked = call.parameters
+        cluster = self._active(self._cluster_of(call, "clusterName"), "Cluster")
+        name, key = asked["nodegroupName"], (call.region, asked["clusterName"], asked["nodegroupName"])
+        if self._held(self.state.groups, key):
+            text = f"NodeGroup already exists with name {name} and cluster name {key[1]}"
+            raise ApiError("ResourceInUseException", text)
+        eks_state.subnets(call.region, asked["subnets"])
+        eks_state.check_role(asked["nodeRole"])
+        eks_state.check_instances(asked.get("instanceTypes", ()))
+        record = Record(fields=eks_shapes.group_fields(call, cluster), tags=dict(asked.get("tags", {})))
+        record.become("CREATING", "ACTIVE", CREATING_SECONDS)
+        self.state.groups[key] = record
+        return {"nodegroup": eks_shapes.group(record)}
+
+    @emulates("DescribeNodegroup", "documented", "API_DescribeNodegroup")
+    def describe_nodegroup(self, call: Call) -> Mapping[str, Any]:
+        """Its Auto Scaling group has a name, and that is all there is of it."""
+        return {"nodegroup": eks_shapes.group(self._group_of(call))}
+
+    @emulates("ListNodegroups", "documented", "API_ListNodegroups")
+    def list_nodegroups(self, call: Call) -> Mapping[str, Any]:
+        """All of the cluster in one page."""
+        self._cluster_of(call, "clusterName")
+        return {"nodegroups": self._groups(call, "clusterName")}
+
+    @emulates("UpdateNodegroupConfig", "documented", "API_UpdateNodegroupConfig")
+    def update_nodegroup_config(self, call: Call) -> Mapping[str, Any]:
+        """Sizes, labels, taints and the pace of updates."""
+        record = self._active(self._group_of(call), "Nodegroup")
+        asked, fields = call.parameters, record.fields
+        if scaling := asked.get("scalingConfig"):
+            fields["scalingConfig"] = eks_state.check_scaling({**fields["scalingConfig"], **scaling})
+        labels = asked.get("labels", {})
+        fields["labels"] |= labels.get("addOrUpdateLabels", {})
+        for name in labels.get("removeLabels", ()):
+            fields["labels"].pop(name, None)
+        taints = {(taint["key"], taint["effect"]): taint for taint in fields["taints"]}
+        for taint in asked.get("taints", {}).get("removeTaints", ()):
+            taints.pop((taint["key"], taint["effect"]), None)
+        added = asked.get("taints", {}).get("addOrUpdateTaints", ())
+        taints |= {(taint["key"], taint["effect"]): taint for taint in added}
+        fields["taints"] = list(taints.values())
+        if pace := asked.get("updateConfig"):
+            fields["updateConfig"] = pace
+        fields["modifiedAt"] = now()
+        return self._updating(self._group_key(call), record, "ConfigUpdate", scaling or {})
+
+    @emulates("UpdateNodegroupVersion", "documented", "API_UpdateNodegroupVersion")
+    def update_nodegroup_version(self, call: Call) -> Mapping[str, Any]:
+        """Another Kubernetes version, or another version of the same launch template."""
+        record = self._active(self._group_of(call), "Nodegroup")
+        asked, fields = call.parameters, record.fields
+        if template := asked.get("launchTemplate"):
+            found = eks_state.check_template(call.region, template)
+            if found["id"] != fields.get("launchTemplate", {}).get("id"):
+                raise ApiError(
+                    "InvalidParameterException", "The launch template of a node group cannot be changed"
+                )
+            fields["launchTemplate"] = found
+        if version := asked.get("version"):
+            fields["version"] = version
+        fields["modifiedAt"] = now()
+        return self._updating(self._group_key(call), record, "VersionUpdate", {"Version": fields["version"]})
+
+    @emulates("DeleteNodegroup", "documented", "API_DeleteNodegroup")
+    def delete_nodegroup(self, call: Call) -> Mapping[str, Any]:
+        """DELETING, then gone."""
+        record = self._group_of(call)
+        if record.status != "DELETING":
+            record.become("DELETING", GONE, DELETING_SECONDS)
+        return {"nodegroup": eks_shapes.group(record)}
+
+    # ---- updates and tags ----
+
+    @emulates("DescribeUpdate", "documented", "API_DescribeUpdate")
+    def describe_update(self, call: Call) -> Mapping[str, Any]:
+        """InProgress while the resource is UPDATING, then Successful."""
+        asked = call.parameters
+        key, record = self.state.updates.get(asked["updateId"], ((), None))
+        wanted = (call.region, asked["name"], *filter(None, [asked.get("nodegroupName")]))
+        if record is None or key != wanted:
+            raise ApiError("ResourceNotFoundException", f"No update found for id: {asked['updateId']}")
+        return {"update": {**record.fields, "status": record.status}}
+
+    @emulates("TagResource", "documented", "API_TagResource")
+    def tag_resource(self, call: Call) -> Mapping[str, Any]:
+        """Clusters and node groups."""
+        self._tagged(call).tags.update(call.parameters["tags"])
+        return {}
+
+    @emulates("UntagResource", "documented", "API_UntagResource")
+    def untag_resource(self, call: Call) -> Mapping[str, Any]:
+        """The same."""
+        for name in call.parameters["tagKeys"]:
+            self._tagged(call).tags.pop(name, None)
+        return {}
+
+    @emulates("ListTagsForResource", "documented", "API_ListTagsForResource")
+    def list_tags_for_resource(self, call: Call) -> Mapping[str, Any]:
+        """The same."""
+        return {"tags": self._tagged(call).tags}
+
+    # ---- parts ----
+
+    def _held(self, store: dict[Key, Record], key: Key) -> Record | None:
+        record = store.get(key)
+        if record is not None and record.gone:
+            del store[key]
+            return None
+        return record
+
+    def _cluster_of(self, call: Call, parameter: str) -> Record:
+        name = call.parameters[parameter]
+        record = self._held(self.state.clusters, (call.region, name))
+        if record is None:
+            raise ApiError("ResourceNotFoundException", f"No cluster found for name: {name}.")
+        return record
+
+    def _group_key(self, call: Call) -> Key:
+        return (call.region, call.parameters["clusterName"], call.parameters["nodegroupName"])
+
+    def _group_of(self, call: Call) -> Record:
+        self._cluster_of(call, "clusterName")
+        key = self._group_key(call)
+        record = self._held(self.state.groups, key)
+        if record is None:
+            raise ApiError("ResourceNotFoundException", f"No node group found for name: {key[2]}.")
+        return record
+
+    def _groups(self, call: Call, parameter: str) -> list[str]:
+        scope = (call.region, call.parameters[parameter])
+        held = [key for key in tuple(self.state.groups) if key[:2] == scope]
+        return [key[2] for key in held if self._held(self.state.groups, key)]
+
+    def _active(self, record: Record, kind: str) -> Record:
+        if record.status != "ACTIVE":
+            text = f"{kind} cannot be updated as it is currently not in Active State ({record.status})"
+            raise ApiError("ResourceInUseException", text)
+        return record
+
+    def _updating(self, key: Key, record: Record, kind: str, changed: Mapping[str, Any]) -> Mapping[str, Any]:
+        record.become("UPDATING", "ACTIVE", UPDATING_SECONDS)
+        parameters = [
+            {"type": eks_shapes.upper(name), "value": str(value)} for name, value in changed.items()
+        ]
+        known = [
+            item for item in parameters if item["type"] in ("MinSize", "MaxSize", "DesiredSize", "Version")
+        ]
+        name = str(uuid4())
+        fields = {"id": name, "type": kind, "params": known, "createdAt": now(), "errors": []}
+        update = Record(fields=fields)
+        update.become("InProgress", "Successful", UPDATING_SECONDS)
+        self.state.updates[name] = (key, update)
+        return {"update": {**fields, "status": update.status}}
+
+    def _tagged(self, call: Call) -> Record:
+        wanted = call.parameters["resourceArn"]
+        for store, field in ((self.state.clusters, "arn"), (self.state.groups, "nodegroupArn")):
+            for record in store.values():
+                if record.fields[field] == wanted and not record.gone:
+                    return record
+        raise ApiError("NotFoundException", f"The specified resource could not be found: {wanted}", 404)
+
+    def _network(self, call: Call, name: str) -> dict[str, Any]:
+        asked = call.parameters["resourcesVpcConfig"]
+        found = eks_state.subnets(call.region, asked.get("subnetIds", ()))
+        if len({subnet.availability_zone for subnet in found}) < 2:
+            text = "Subnets specified must be in at least two different AZs"
+            raise ApiError("InvalidParameterException", text)
+        vpc = found[0].vpc_id
+        group = eks_state.ec2(call.region).create_security_group(
+            f"eks-cluster-sg-{name}-{uuid4().int % 10**9}",
+            "EKS created security group applied to ENI that is attached to EKS Control Plane master nodes",
+            vpc,
+            tags={"kubernetes.io/cluster/" + name: "owned", "aws:eks:cluster-name": name},
+        )
+        return {
+            "securityGroupIds": [],
+            "endpointPublicAccess": True,
+            "endpointPrivateAccess": False,
+            "publicAccessCidrs": ["0.0.0.0/0"],
+            **asked,
+            "clusterSecurityGroupId": group.id,
+            "vpcId": vpc,
+        }

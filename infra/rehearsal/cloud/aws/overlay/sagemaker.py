@@ -1,0 +1,324 @@
+"""SageMaker hosting: models, endpoint configurations and endpoints whose servers really run. The rest is moto's.
+
+Of the wording of refusals some is recorded from public reports (sagemaker-python-sdk #101, spot-tagging-bot #2,
+terraform-provider-aws #40048, SageMaker examples #2491); the rest follows their form and was not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from infra.rehearsal.cloud.addresses import LOOPBACK
+from infra.rehearsal.cloud.aws.hosting import READY_SECONDS, Endpoint, Fleet, Hosting, Pending, Variant
+from infra.rehearsal.cloud.aws.hosting_shapes import arn_of, described, invalid, pairs, row, shown, tag_list
+from infra.rehearsal.cloud.aws.listing import listed
+from infra.rehearsal.cloud.aws.overlay.base import Answer, Call, Overlay, emulates, now
+
+if TYPE_CHECKING:
+    from infra.rehearsal.cloud.aws.overlay.base import Surroundings
+
+IMAGE = re.compile(
+    rf"(?:{re.escape(LOOPBACK)}|localhost):\d+/(?P<name>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:\w+))?"
+)
+NOT_HERE = ("ShadowProductionVariants", "AsyncInferenceConfig", "ExplainerConfig")
+
+
+class SageMaker(Overlay):
+    """State survives in `account.state["sagemaker"]`; servers are started again from it."""
+
+    def __init__(self, account: Surroundings) -> None:
+        super().__init__(account)
+        self.hosting: Hosting = account.state.setdefault("sagemaker", Hosting())
+        self.fleet = Fleet(account, self.hosting)
+
+    def restored(self) -> None:
+        self.fleet.restore()
+
+    def close(self) -> None:
+        self.fleet.stop()
+
+    # ---- models ----
+
+    @emulates("CreateModel", "documented", "API_CreateModel")
+    def create_model(self, call: Call) -> Mapping[str, Any]:
+        """One container by image; the image must be in ECR. Model data from S3 and several containers are refused."""
+        asked = call.parameters
+        containers = [*filter(None, [asked.get("PrimaryContainer")]), *asked.get("Containers", ())]
+        if len(containers) != 1:
+            raise invalid("the local cloud runs models of exactly one container")
+        if containers[0].get("ModelDataUrl") or containers[0].get("ModelDataSource"):
+            raise invalid("the local cloud runs models whose files are in the image, not ModelDataUrl")
+        self._resolve(containers[0].get("Image", ""))
+        return {"ModelArn": self._create(call, "model", asked["ModelName"], self.hosting.models)}
+
+    @emulates("DescribeModel", "documented", "API_DescribeModel")
+    def describe_model(self, call: Call) -> Mapping[str, Any]:
+        """As created."""
+        return self._find(call, "model", call.parameters["ModelName"], self.hosting.models)
+
+    @emulates("ListModels", "documented", "API_ListModels")
+    def list_models(self, call: Call) -> Mapping[str, Any]:
+        """Filtered by name and time, sorted, in pages."""
+        return listed(call, "Models", self._rows(call, self.hosting.models, ("ModelName", "ModelArn")))
+
+    @emulates("DeleteModel", "documented", "API_DeleteModel")
+    def delete_model(self, call: Call) -> Mapping[str, Any]:
+        """Also while endpoints run it: they go on, but cannot be updated to it."""
+        return self._delete(call, "model", call.parameters["ModelName"], self.hosting.models)
+
+    # ---- configurations ----
+
+    @emulates("CreateEndpointConfig", "recorded", "API_CreateEndpointConfig")
+    def create_endpoint_config(self, call: Call) -> Mapping[str, Any]:
+        """Variants on instances, of models that exist; instance types are botocore's list."""
+        asked = call.parameters
+        if here := [name for name in NOT_HERE if asked.get(name)]:
+            raise invalid(f"the local cloud does not have {', '.join(here)}")
+        for variant in asked["ProductionVariants"]:
+            if not variant.get("ModelName") or not variant.get("InstanceType"):
+                raise invalid("the local cloud needs ModelName and InstanceType in every production variant")
+            self._find(call, "model", variant["ModelName"], self.hosting.models)
+        if len({variant["VariantName"] for variant in asked["ProductionVariants"]}) < len(
+            asked["ProductionVariants"]
+        ):
+            raise invalid("Duplicate variant names are not allowed")
+        name = asked["EndpointConfigName"]
+        return {
+            "EndpointConfigArn": self._create(
+                call, "endpoint configuration", name, self.hosting.configurations
+            )
+        }
+
+    @emulates("DescribeEndpointConfig", "documented", "API_DescribeEndpointConfig")
+    def describe_endpoint_config(self, call: Call) -> Mapping[str, Any]:
+        """As created."""
+        name = call.parameters["EndpointConfigName"]
+        return self._find(call, "endpoint configuration", name, self.hosting.configurations)
+
+    @emulates("ListEndpointConfigs", "documented", "API_ListEndpointConfigs")
+    def list_endpoint_configs(self, call: Call) -> Mapping[str, Any]:
+        """Filtered by name and time, sorted, in pages."""
+        names = ("EndpointConfigName", "EndpointConfigArn")
+        return listed(call, "EndpointConfigs", self._rows(call, self.hosting.configurations, names))
+
+    @emulates("DeleteEndpointConfig", "recorded", "API_DeleteEndpointConfig")
+    def delete_endpoint_config(self, call: Call) -> Mapping[str, Any]:
+        """AWS allows it while in use, and then refuses to update that endpoint (terraform-provider-aws #40048)."""
+        name = call.parameters["EndpointConfigName"]
+        return self._delete(call, "endpoint configuration", name, self.hosting.configurations)
+
+    # ---- endpoints ----
+
+    @emulates("CreateEndpoint", "recorded", "API_CreateEndpoint")
+    def create_endpoint(self, call: Call) -> Mapping[str, Any]:
+        """Creating until every variant's server passes /ping, then InService; else Failed with a FailureReason."""
+        asked = call.parameters
+        name, region = asked["EndpointName"], call.region
+        where = arn_of(region, "endpoint", name)
+        if (region, name) in self.hosting.endpoints:
+            raise invalid(f'Cannot create already existing endpoint "{where}".')
+        pending = self._pending(call, {})
+        endpoint = Endpoint(
+            name=name,
+            region=region,
+            configuration=asked["EndpointConfigName"],
+            status="Creating",
+            created=now(),
+            modified=now(),
+            pending=pending,
+        )
+        self.hosting.endpoints[endpoint.key] = endpoint
+        self.hosting.tags[where] = pairs(asked.get("Tags", ()))
+        self.fleet.roll(endpoint)
+        return {"EndpointArn": where}
+
+    @emulates("UpdateEndpoint", "documented", "API_UpdateEndpoint")
+    def update_endpoint(self, call: Call) -> Mapping[str, Any]:
+        """New servers come up, then all traffic moves at once; a failure ends InService on the old configuration."""
+        asked = call.parameters
+        endpoint = self._endpoint(call)
+        where = arn_of(call.region, "endpoint", endpoint.name)
+        if endpoint.status == "Failed":
+            raise invalid(f'Cannot update endpoint "{where}" in status Failed; it can only be deleted.')
+        if endpoint.status != "InService":
+            raise invalid(f'Cannot update in-progress endpoint "{where}".')
+        self._find(call, "endpoint configuration", endpoint.configuration, self.hosting.configurations)
+        kept = {variant.name: variant for variant in endpoint.variants}
+        endpoint.pending = self._pending(call, kept if asked.get("RetainAllVariantProperties") else {})
+        endpoint.status, endpoint.modified = "Updating", now()
+        self.fleet.roll(endpoint)
+        return {"EndpointArn": where}
+
+    @emulates("UpdateEndpointWeightsAndCapacities", "documented", "API_UpdateEndpointWeightsAndCapacities")
+    def update_endpoint_weights_and_capacities(self, call: Call) -> Mapping[str, Any]:
+        """At once: AWS is Updating for a while. Instances of a variant are one process here, whatever their number."""
+        endpoint = self._endpoint(call)
+        if endpoint.status != "InService":
+            where = arn_of(call.region, "endpoint", endpoint.name)
+            raise invalid(f'Cannot update in-progress endpoint "{where}".')
+        wanted = {item["VariantName"]: item for item in call.parameters["DesiredWeightsAndCapacities"]}
+        if unknown := set(wanted) - {variant.name for variant in endpoint.variants}:
+            raise invalid(f"Variant {', '.join(sorted(unknown))} not found for endpoint {endpoint.name}.")
+        endpoint.variants = tuple(
+            replace(
+                variant,
+                weight=float(wanted.get(variant.name, {}).get("DesiredWeight", variant.weight)),
+                count=int(wanted.get(variant.name, {}).get("DesiredInstanceCount", variant.count)),
+            )
+            for variant in endpoint.variants
+        )
+        endpoint.modified = now()
+        self.fleet.reweigh(endpoint)
+        return {"EndpointArn": arn_of(call.region, "endpoint", endpoint.name)}
+
+    @emulates("DescribeEndpoint", "documented", "API_DescribeEndpoint")
+    def describe_endpoint(self, call: Call) -> Mapping[str, Any]:
+        """With the images that serve by digest, and the configuration an update is on its way to."""
+        return described(self._endpoint(call))
+
+    @emulates("ListEndpoints", "documented", "API_ListEndpoints")
+    def list_endpoints(self, call: Call) -> Mapping[str, Any]:
+        """Filtered by name, status and time, sorted, in pages."""
+        here = (endpoint for endpoint in self.hosting.endpoints.values() if endpoint.region == call.region)
+        return listed(call, "Endpoints", [row(endpoint) for endpoint in here])
+
+    @emulates("DeleteEndpoint", "documented", "API_DeleteEndpoint")
+    def delete_endpoint(self, call: Call) -> Mapping[str, Any]:
+        """Deleting until its servers have ended. Not while it changes (reported: SageMaker examples #3432)."""
+        endpoint = self._endpoint(call)
+        where = arn_of(call.region, "endpoint", endpoint.name)
+        if endpoint.status not in ("InService", "Failed", "Deleting"):
+            raise invalid(f'Cannot update in-progress endpoint "{where}".')
+        if endpoint.status != "Deleting":
+            endpoint.status, endpoint.modified = "Deleting", now()
+            self.hosting.tags.pop(where, None)
+            self.fleet.end(endpoint)
+        return {}
+
+    # ---- tags ----
+
+    @emulates("AddTags", "documented", "API_AddTags")
+    def add_tags(self, call: Call) -> Mapping[str, Any] | Answer:
+        """On models, configurations and endpoints; on anything else moto's."""
+        tags = self.hosting.tags.get(call.parameters["ResourceArn"])
+        if tags is None:
+            return self.moto(call)
+        tags |= pairs(call.parameters["Tags"])
+        return {"Tags": tag_list(tags)}
+
+    @emulates("DeleteTags", "documented", "API_DeleteTags")
+    def delete_tags(self, call: Call) -> Mapping[str, Any] | Answer:
+        """The same."""
+        tags = self.hosting.tags.get(call.parameters["ResourceArn"])
+        if tags is None:
+            return self.moto(call)
+        for key in call.parameters["TagKeys"]:
+            tags.pop(key, None)
+        return {}
+
+    @emulates("ListTags", "documented", "API_ListTags")
+    def list_tags(self, call: Call) -> Mapping[str, Any] | Answer:
+        """The same."""
+        tags = self.hosting.tags.get(call.parameters["ResourceArn"])
+        return self.moto(call) if tags is None else {"Tags": tag_list(tags)}
+
+    def status(self) -> dict[str, Any]:
+        """Endpoints with their servers."""
+        return {
+            "endpoints": [
+                shown(endpoint, self.account.runtime.route(key))
+                for key, endpoint in self.hosting.endpoints.items()
+            ]
+        }
+
+    # ---- parts ----
+
+    def _create(self, call: Call, kind: str, name: str, store: dict[Any, dict[str, Any]]) -> str:
+        where = arn_of(call.region, kind, name)
+        if (call.region, name) in store:
+            raise invalid(f'Cannot create already existing {kind} "{where}".')
+        kept = {key: value for key, value in call.parameters.items() if key != "Tags"}
+        field = "ModelArn" if kind == "model" else "EndpointConfigArn"
+        store[call.region, name] = {**kept, field: where, "CreationTime": now()}
+        self.hosting.tags[where] = pairs(call.parameters.get("Tags", ()))
+        return where
+
+    def _find(self, call: Call, kind: str, name: str, store: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+        if (call.region, name) not in store:
+            raise invalid(f'Could not find {kind} "{arn_of(call.region, kind, name)}".')
+        return store[call.region, name]
+
+    def _delete(
+        self, call: Call, kind: str, name: str, store: dict[Any, dict[str, Any]]
+    ) -> Mapping[str, Any]:
+        self._find(call, kind, name, store)
+        del store[call.region, name]
+        self.hosting.tags.pop(arn_of(call.region, kind, name), None)
+        return {}
+
+    def _endpoint(self, call: Call) -> Endpoint:
+        name = call.parameters["EndpointName"]
+        endpoint = self.hosting.endpoints.get((call.region, name))
+        if endpoint is None:
+            raise invalid(f'Could not find endpoint "{arn_of(call.region, "endpoint", name)}".')
+        return endpoint
+
+    def _pending(self, call: Call, kept: Mapping[str, Variant]) -> Pending:
+        """The asked configuration with its images resolved; `kept` variants lend their weight and count."""
+        name = call.parameters["EndpointConfigName"]
+        found = self._find(call, "endpoint configuration", name, self.hosting.configurations)
+        excluded = {
+            item["VariantPropertyType"]
+            for item in call.parameters.get("ExcludeRetainedVariantProperties", ())
+        }
+        variants = []
+        for asked in found["ProductionVariants"]:
+            variant = self._variant(call, asked)
+            if old := kept.get(variant.name):
+                weight = variant.weight if "DesiredWeight" in excluded else old.weight
+                count = variant.count if "DesiredInstanceCount" in excluded else old.count
+                variant = replace(variant, weight=weight, count=count)
+            variants.append(variant)
+        deployment = call.parameters.get("DeploymentConfig")
+        return Pending(configuration=name, variants=tuple(variants), started=now(), deployment=deployment)
+
+    def _variant(self, call: Call, asked: Mapping[str, Any]) -> Variant:
+        model = self._find(call, "model", asked["ModelName"], self.hosting.models)
+        container = model.get("PrimaryContainer") or model["Containers"][0]
+        repository, digest = self._resolve(container["Image"])
+        return Variant(
+            name=asked["VariantName"],
+            model=asked["ModelName"],
+            specified=container["Image"],
+            repository=repository,
+            digest=digest,
+            environment=tuple(sorted(container.get("Environment", {}).items())),
+            weight=float(asked.get("InitialVariantWeight", 1.0)),
+            count=int(asked.get("InitialInstanceCount", 1)),
+            resolved_at=now(),
+            ready_seconds=float(asked.get("ContainerStartupHealthCheckTimeoutInSeconds", READY_SECONDS)),
+        )
+
+    def _resolve(self, image: str) -> tuple[str, str]:
+        """Repository and digest of an image in the local registry."""
+        match = IMAGE.fullmatch(image)
+        name, reference = ("", "")
+        if match:
+            name, reference = match["name"], match["digest"] or match["tag"] or "latest"
+        found = self.account.registry.shelf.resolve(name, reference) if match else None
+        if found is None or not self.account.registry.repositories.exists(name):
+            raise invalid(f"Requested image {image} not found.")
+        return name, found.digest
+
+    def _rows(
+        self, call: Call, store: Mapping[Any, dict[str, Any]], names: tuple[str, str]
+    ) -> list[dict[str, Any]]:
+        fields = (*names, "CreationTime")
+        return [
+            {name: record[name] for name in fields}
+            for (region, _), record in store.items()
+            if region == call.region
+        ]

@@ -1,0 +1,263 @@
+"""sagemaker-runtime's InvokeEndpoint: the way from a client's request to the model server that answers it.
+
+Source: API_runtime_InvokeEndpoint (documented); the texts of errors are recorded (SageMaker examples #293, #4324).
+A route is replaced as a whole, so every request sees either the old servers or the new ones; old servers are
+stopped when the last request on them has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from infra.rehearsal.cloud.addresses import ACCOUNT, LOOPBACK, REGION
+from infra.rehearsal.cloud.aws.calls import SCOPE, Answer, Environ, body, line
+from infra.rehearsal.cloud.aws.metrics import Metrics
+from infra.rehearsal.cloud.aws.streaming import CONTENT_TYPE, PIECE, StreamedAnswer
+from infra.rehearsal.cloud.servers.host import Server
+
+INVOCATION = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations(?P<stream>-response-stream)?")
+SECONDS = 60.0
+"""A model has 60 s for an answer (API_runtime_InvokeEndpoint)."""
+PASSED_ON = {
+    "HTTP_ACCEPT": "Accept",
+    "HTTP_X_AMZN_SAGEMAKER_ACCEPT": "Accept",
+    "CONTENT_TYPE": "Content-Type",
+}
+CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One variant's server and its share of the traffic. `wrong`: a planted fault spoils its answers."""
+
+    variant: str
+    weight: float
+    server: Server
+    wrong: bool = False
+
+
+Route = tuple[Way, ...]
+Key = tuple[str, str]
+"""Region and endpoint name."""
+
+
+class Unreachable(Exception):
+    """The server cannot be connected to, or ended without an answer."""
+
+
+@dataclass
+class Runtime:
+    """Thread-safe; nothing here takes the account's lock."""
+
+    metrics: Metrics = field(default_factory=Metrics)
+    lost: Callable[[Key, Server], None] = lambda key, server: None
+    """Told of a server that does not answer any more; set by the emulated SageMaker, which replaces it."""
+    _routes: dict[Key, Route] = field(default_factory=dict)
+    _busy: Counter[str] = field(default_factory=Counter)
+    _pools: dict[str, Any] = field(default_factory=dict)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def route(self, key: Key) -> Route:
+        """Where an endpoint's requests go now; empty when nowhere."""
+        return self._routes.get(key, ())
+
+    def flip(self, key: Key, route: Route) -> None:
+        """From now on requests take this route; an empty one ends the endpoint."""
+        with self._changed:
+            if route:
+                self._routes[key] = route
+            else:
+                self._routes.pop(key, None)
+
+    def drained(self, server: Server, seconds: float = SECONDS) -> bool:
+        """Wait until no request is on the server; False when some still is after `seconds`."""
+        with self._changed:
+            ended = self._changed.wait_for(lambda: not self._busy[server.id], seconds)
+            del self._busy[server.id]
+            pool = self._pools.pop(server.id, None)
+        if pool:
+            pool.close()
+        return ended
+
+    def invoke(self, endpoint: str, environ: Environ, stream: bool = False) -> Answer | StreamedAnswer:
+        """Answer InvokeEndpoint; with `stream` InvokeEndpointWithResponseStream, where the server counts as busy until
+        the stream has ended."""
+        scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+        key = (scope[1] if scope else REGION, endpoint)
+        wanted = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", "")
+        with self._changed:
+            way = _choose(self._routes.get(key, ()), wanted)
+            if way:
+                self._busy[way.server.id] += 1
+        if way is None:
+            return _unknown(endpoint, wanted if self.route(key) else "")
+        began, streamed = time.perf_counter(), None
+        try:
+            found = self._post(way.server, environ, stream)
+            if isinstance(found, tuple):
+                status, headers, data = found
+            else:
+                status, streamed = 200, _stream(way, found, lambda: self._free(way.server))
+        except Unreachable:
+            self.metrics.add((*key, way.variant), 503, time.perf_counter() - began)
+            self.lost(key, way.server)
+            return _error(503, "ServiceUnavailable", {"Message": "The service is currently unavailable."})
+        finally:
+            if streamed is None:
+                self._free(way.server)
+        self.metrics.add((*key, way.variant), status, time.perf_counter() - began)
+        if streamed is not None:
+            return streamed
+        if status >= 400:
+            return _model_error(key, status, data)
+        return _passed_back(way, headers, spoil(data) if way.wrong else data)
+
+    def _free(self, server: Server) -> None:
+        """One request less is on the server."""
+        with self._changed:
+            self._busy[server.id] -= 1
+            self._changed.notify_all()
+
+    def _post(self, server: Server, environ: Environ, stream: bool = False) -> Any:
+        """Status, headers and body; with `stream` a good answer as it comes, its body unread."""
+        from urllib3 import exceptions
+
+        headers = {name: environ[key] for key, name in PASSED_ON.items() if environ.get(key)}
+        if custom := environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"):
+            headers[CUSTOM] = custom
+        data = body(environ)
+        for last in (False, True):
+            try:
+                answer = self._pool(server).urlopen(
+                    "POST",
+                    "/invocations",
+                    data,
+                    headers,
+                    retries=False,
+                    timeout=SECONDS,
+                    preload_content=not stream,
+                )
+            except exceptions.ReadTimeoutError:
+                return 504, {}, b"the model did not answer within 60 s"
+            except exceptions.ProtocolError as error:
+                # A kept connection that the server closed while it was idle; a fresh one tells whether it lives.
+                if last:
+                    raise Unreachable(str(error)) from None
+            except exceptions.HTTPError as error:
+                raise Unreachable(str(error)) from None
+            else:
+                if stream and answer.status < 400:
+                    return answer
+                return answer.status, answer.headers, answer.data
+        raise AssertionError("unreachable")
+
+    def _pool(self, server: Server) -> Any:
+        pool = self._pools.get(server.id)
+        if pool is None:
+            from urllib3 import HTTPConnectionPool
+
+            pool = self._pools.setdefault(server.id, HTTPConnectionPool(LOOPBACK, server.port, maxsize=32))
+        return pool
+
+
+def _choose(route: Route, wanted: str) -> Way | None:
+    if wanted:
+        return next((way for way in route if way.variant == wanted), None)
+    if len(route) < 2:
+        return route[0] if route else None
+    weights = [way.weight for way in route]
+    return random.choices(route, weights)[0] if any(weights) else route[0]
+
+
+def _passed_back(way: Way, headers: Any, data: bytes) -> Answer:
+    answered = [
+        ("Content-Type", headers.get("Content-Type", "application/octet-stream")),
+        ("x-Amzn-Invoked-Production-Variant", way.variant),
+        ("x-amzn-RequestId", str(uuid4())),
+        ("Content-Length", str(len(data))),
+    ]
+    if custom := headers.get(CUSTOM):
+        answered.append((CUSTOM, custom))
+    return Answer("200 OK", answered, data)
+
+
+def _stream(way: Way, found: Any, free: Callable[[], None]) -> StreamedAnswer:
+    """The server's answer, passed on part by part; when it ends, however it ends, its connection is closed."""
+    headers = [
+        ("Content-Type", CONTENT_TYPE),
+        ("X-Amzn-SageMaker-Content-Type", found.headers.get("Content-Type", "application/octet-stream")),
+        ("x-Amzn-Invoked-Production-Variant", way.variant),
+        ("x-amzn-RequestId", str(uuid4())),
+    ]
+    if custom := found.headers.get(CUSTOM):
+        headers.append((CUSTOM, custom))
+    parts = (spoil(part) if way.wrong else part for part in found.stream(PIECE, decode_content=False))
+
+    def ended() -> None:
+        found.close()
+        free()
+
+    return StreamedAnswer("200 OK", headers, parts, ended)
+
+
+def _unknown(endpoint: str, variant: str) -> Answer:
+    text = f"Variant {variant} not found for endpoint {endpoint} of account {ACCOUNT}."
+    if not variant:
+        text = f"Endpoint {endpoint} of account {ACCOUNT} not found."
+    return _error(400, "ValidationError", {"Message": text})
+
+
+def _model_error(key: Key, status: int, data: bytes) -> Answer:
+    region, endpoint = key
+    whose = "server" if status >= 500 else "client"
+    original = data[:8192].decode("utf-8", "replace")
+    text = (
+        f'Received {whose} error ({status}) from primary with message "{original}". See the model server\'s log:'
+        " ecomdeploy logs"
+    )
+    fields = {
+        "ErrorCode": f"{whose.upper()}_ERROR_FROM_MODEL",
+        "LogStreamArn": f"arn:aws:logs:{region}:{ACCOUNT}:log-group:/aws/sagemaker/Endpoints/{endpoint}",
+        "Message": text,
+        "OriginalMessage": original,
+        "OriginalStatusCode": status,
+    }
+    return _error(424, "ModelError", fields)
+
+
+def _error(status: int, code: str, fields: dict[str, Any]) -> Answer:
+    data = json.dumps(fields).encode()
+    headers = [
+        ("Content-Type", "application/json"),
+        ("x-amzn-ErrorType", code),
+        ("x-amzn-RequestId", str(uuid4())),
+        ("Content-Length", str(len(data))),
+    ]
+    return Answer(line(status), headers, data)
+
+
+def spoil(data: bytes) -> bytes:
+    """The planted fault `wrong-answers`: every number of a JSON answer is another one; anything else is cut in half."""
+    try:
+        return json.dumps(_spoiled(json.loads(data))).encode()
+    except ValueError:
+        return data[: len(data) // 2]
+
+
+def _spoiled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _spoiled(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_spoiled(member) for member in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return value + 1 if isinstance(value, int) else value * 1.5 + 1.0

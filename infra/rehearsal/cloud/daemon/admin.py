@@ -1,0 +1,78 @@
+"""The daemon's own API under /_ecomdeploy/ (JSON): health, status, counts, faults, reset, stop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from infra.rehearsal.cloud.aws.account import Account
+from infra.rehearsal.cloud.aws.calls import Answer, Environ, body
+from infra.rehearsal.cloud.aws.faults import Fault
+from modelpack.errors import BadInput
+
+PREFIX = "/_ecomdeploy/"
+
+
+@dataclass(frozen=True)
+class Admin:
+    """`health` and `status` are told by the daemon; `stop` only asks it to end; `renewed`: the account is new."""
+
+    account: Account
+    health: Callable[[], dict[str, Any]]
+    status: Callable[[], dict[str, Any]]
+    stop: Callable[[], None]
+    renewed: Callable[[], None]
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        what = environ["PATH_INFO"].removeprefix(PREFIX)
+        try:
+            found = self._answer(environ["REQUEST_METHOD"], what, environ)
+        except BadInput as problem:
+            return _json("400 Bad Request", {"error": str(problem), "hint": problem.hint}).send(
+                start_response
+            )
+        except LookupError:
+            return _json("404 Not Found", {"error": f"no such path: {PREFIX}{what}"}).send(start_response)
+        return _json("200 OK", found).send(start_response)
+
+    def _answer(self, method: str, what: str, environ: Environ) -> dict[str, Any]:
+        # A web page can send neither this content type nor DELETE here without asking first, and is never allowed to.
+        if method != "GET" and not environ.get("CONTENT_TYPE", "").startswith("application/json"):
+            raise BadInput("send application/json")
+        match method, what:
+            case "GET", "health":
+                return self.health()
+            case "GET", "status":
+                return self.status()
+            case "GET", "counts":
+                return self.account.counts.listed()
+            case "POST", "faults":
+                self.account.faults.plant(Fault.read(_object(environ)))
+            case "DELETE", "faults":
+                self.account.faults.clear()
+            case "POST", "reset":
+                self.account.reset()
+                self.renewed()
+            case "POST", "stop":
+                self.stop()
+            case _:
+                raise LookupError(what)
+        return {}
+
+
+def _object(environ: Environ) -> dict[str, Any]:
+    try:
+        found = json.loads(body(environ))
+    except ValueError:
+        raise BadInput("not JSON") from None
+    if not isinstance(found, dict):
+        raise BadInput("expected a JSON object")
+    return found
+
+
+def _json(status: str, found: dict[str, Any]) -> Answer:
+    data = json.dumps(found).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(data)))]
+    return Answer(status, headers, data)

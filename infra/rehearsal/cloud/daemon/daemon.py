@@ -1,0 +1,188 @@
+"""The local cloud's process: two loopback ports, the account behind them, its snapshots, its end."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from infra.rehearsal.cloud.addresses import LOOPBACK, Identity, Ports
+from infra.rehearsal.cloud.aws.account import Account
+from infra.rehearsal.cloud.aws.runtime import Runtime
+from infra.rehearsal.cloud.daemon import snapshot
+from infra.rehearsal.cloud.daemon.admin import Admin
+from infra.rehearsal.cloud.daemon.app import AwsApi, CountedRegistry
+from infra.rehearsal.cloud.daemon.generation import Generation
+from infra.rehearsal.cloud.daemon.loopback import listen
+from infra.rehearsal.cloud.daemon.process import Folder
+from infra.rehearsal.cloud.registry.registry import Registry
+from infra.rehearsal.cloud.servers.host import Host
+
+HostFactory = Callable[[Any, str], Host]
+"""Folder for unpacked images and logs, the registry's host:port -> what runs model servers."""
+SETTLE_SECONDS = 1.0
+"""How long a change waits for others before the snapshot is written: it is at most this and its own duration old."""
+THREADS = 24
+
+
+class Daemon:
+    """One per folder. `run` returns when it is asked to stop."""
+
+    def __init__(self, folder: Folder, ports: Ports, host: HostFactory) -> None:
+        self.folder = folder
+        self.ports = ports
+        self.began = time.monotonic()
+        self.ready = threading.Event()
+        self.ending = threading.Event()
+        self.notes: list[str] = []
+        self.runtime = Runtime()
+        self.generation = Generation(folder.root / "generation.json")
+        self._make_host = host
+        self._account: Account | None = None
+
+    @property
+    def account(self) -> Account:
+        assert self._account is not None, "only while it runs"
+        return self._account
+
+    def run(self, started: Callable[[], None]) -> int:
+        """Serve until SIGTERM, SIGINT or the stop call. Exit status 1 when it cannot start."""
+        with self.folder.locked("daemon.lock", wait=False) as alone:
+            if not alone:
+                _say("another daemon runs here")
+                return 1
+            host = self._make_host(self.folder.models, f"{LOOPBACK}:{self.ports.registry}")
+            self._account = Account(self.ports, self.runtime, self._registry, host)
+            try:
+                self._serve()
+            except OSError as error:
+                _say(f"cannot listen on {self.ports.aws} and {self.ports.registry} of {LOOPBACK}: {error}")
+                return 1
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: self.ending.set())
+            identity = Identity.of(os.getpid())
+            assert identity is not None, "this process"
+            self.folder.keep_daemon(identity)
+            started()
+            threading.Thread(target=self._restore, name="restore", daemon=True).start()
+            self.ending.wait()
+            self._end()
+        return 0
+
+    # ---- serving ----
+
+    def _registry(self, account: Account) -> Registry:
+        from infra.rehearsal.cloud.aws.overlay.ecr import EcrRepositories
+
+        return Registry(self.folder.registry, EcrRepositories(account))
+
+    def _serve(self) -> None:
+        admin = Admin(self.account, self.health, self.status, self.ending.set, self.generation.renew)
+        aws = AwsApi(self.account, self.runtime, admin, self.ready)
+        registry = CountedRegistry(self.account.registry, self.account.counts, self.ready)
+        for server in (listen(aws, self.ports.aws, THREADS), listen(registry, self.ports.registry)):
+            _run(server)
+
+    def health(self) -> dict[str, Any]:
+        """What clients ask before anything else; answers also while endpoints come back."""
+        return {
+            "ready": self.ready.is_set() and not self.ending.is_set(),
+            "ending": self.ending.is_set(),
+            "pid": os.getpid(),
+            "aws_port": self.ports.aws,
+            "registry_port": self.ports.registry,
+            "isolation": self.account.host.isolation,
+            "generation": self.generation.id,
+        }
+
+    def status(self) -> dict[str, Any]:
+        """What `cloud status` shows. Ages and durations in seconds."""
+        age = snapshot.age(self.folder.snapshot)
+        counts = self.account.counts.listed()
+        return {
+            "aws_url": self.ports.aws_url,
+            "registry_url": self.ports.registry_url,
+            "pid": os.getpid(),
+            "ready": self.ready.is_set(),
+            "up_s": round(time.monotonic() - self.began, 1),
+            "state": str(self.folder.root),
+            "snapshot_age_s": None if age is None else round(age, 1),
+            "isolation": self.account.host.isolation,
+            "endpoints": [],
+            "images": [],
+            **self.account.status(),
+            "calls": {name: counts[name] for name in ("mutating", "reading")},
+            "faults": self.account.faults.listed(),
+            "notes": self.notes,
+        }
+
+    # ---- state ----
+
+    def _restore(self) -> None:
+        for unfinished in self.folder.root.glob(f".{self.folder.snapshot.name}.*"):
+            unfinished.unlink(missing_ok=True)
+        whole = True
+        gc.disable()  # nothing of what is loaded now is ever garbage: half a second of looking for some
+        try:
+            self.account.load_moto()
+            self.account.state.update(snapshot.load(self.folder.snapshot))
+            self.account.restored()
+        except snapshot.Unfit as unfit:
+            whole = False
+            self.notes.append(f"started empty: {unfit}; the old file lies beside it")
+            _say(self.notes[-1])
+        except Exception as error:
+            whole = False
+            self.notes.append(f"not everything came back: {error}")
+            traceback.print_exc()
+        gc.freeze()
+        gc.enable()
+        self.generation.begin(whole)
+        self.ready.set()
+        self._snapshots()
+
+    def _snapshots(self) -> None:
+        """Write a snapshot whenever something changed; asleep otherwise."""
+        while True:
+            self.account.changed.wait()
+            time.sleep(SETTLE_SECONDS)
+            self._snapshot()
+
+    def _snapshot(self) -> None:
+        with self.account.lock:
+            if self.account.closing:
+                return
+            self.account.changed.clear()
+            try:
+                data = snapshot.dump(self.account.state)
+            except Exception as error:
+                self.notes[:] = [f"the last snapshot failed: {error}"]
+                traceback.print_exc()
+                return
+        snapshot.save(self.folder.snapshot, data)
+
+    def _end(self) -> None:
+        """The exact state, then the servers; new calls are turned away."""
+        _say("stopping")
+        self.ready.set()
+        with self.account.lock:
+            self._snapshot()
+            self.generation.end()
+            self.account.closing = True
+        self.account.ending.set()
+        self.account.close_overlays()
+        self.account.host.stop_all()
+        self.folder.keep_daemon(None)
+
+
+def _run(server: Any) -> None:
+    threading.Thread(target=server.run, name=f"port {server.effective_port}", daemon=True).start()
+
+
+def _say(line: str) -> None:
+    print(time.strftime("%Y-%m-%dT%H:%M:%S"), line, flush=True)

@@ -1,0 +1,127 @@
+"""The daemon as a process: which folder, which ports, which pid. Standard library only; client and daemon share it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from infra.rehearsal.cloud.addresses import LOOPBACK, REGION, Identity, Ports, write_atomically
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files of one local cloud."""
+
+    root: Path
+
+    @property
+    def log(self) -> Path:
+        return self.root / "daemon.log"
+
+    @property
+    def snapshot(self) -> Path:
+        return self.root / "snapshot.pickle"
+
+    @property
+    def aws_config(self) -> Path:
+        """An AWS configuration with a profile `default` and nothing in it: SDKs refuse an empty AWS_PROFILE."""
+        return self.root / "aws-config"
+
+    @property
+    def registry(self) -> Path:
+        return self.root / "registry"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    def ports(self) -> Ports | None:
+        """The ports chosen at first start."""
+        found = _read(self.root / "cloud.json")
+        if not {"aws_port", "registry_port"} <= set(found):
+            return None
+        return Ports(aws=found["aws_port"], registry=found["registry_port"])
+
+    def keep_ports(self, ports: Ports) -> None:
+        _write(self.root / "cloud.json", {"aws_port": ports.aws, "registry_port": ports.registry})
+        write_atomically(self.aws_config, f"[default]\nregion = {REGION}\n".encode())
+
+    def daemon(self) -> Identity | None:
+        """The daemon that runs now; a stale file counts as none."""
+        found = _read(self.root / "daemon.json")
+        if not {"pid", "started"} <= set(found):
+            return None
+        identity = Identity(pid=found["pid"], started=found["started"])
+        return identity if identity.alive else None
+
+    def keep_daemon(self, identity: Identity | None) -> None:
+        path = self.root / "daemon.json"
+        if identity is None:
+            path.unlink(missing_ok=True)
+        else:
+            _write(path, asdict(identity))
+
+    @contextmanager
+    def locked(self, name: str, *, wait: bool) -> Iterator[bool]:
+        """An advisory lock that dies with its holder; yields whether it was got."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+        finally:
+            os.close(descriptor)
+
+
+def free(port: int) -> bool:
+    """Whether nobody listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def released(port: int, seconds: float = 2) -> bool:
+    """Whether a port can be listened on; a daemon that just ended may hold it for another moment."""
+    deadline = time.monotonic() + seconds
+    while not free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def choose(root: Path, aws: int | None = None) -> Ports:
+    """Free ports below the ephemeral range, the same each time for the same folder as long as they are free."""
+    seed = int.from_bytes(hashlib.sha256(os.fsencode(root)).digest()[:4], "big") % 16000
+    candidates = (port for step in range(16000) if free(port := 15000 + (seed + step) % 16000))
+    first = aws if aws is not None else next(candidates)
+    return Ports(aws=first, registry=next(port for port in candidates if port != first))
+
+
+def _write(path: Path, value: dict[str, int]) -> None:
+    write_atomically(path, json.dumps(value).encode())
+
+
+def _read(path: Path) -> dict[str, int]:
+    """{} where there is no such file or nothing in it that can be used."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and all(isinstance(part, int) for part in found.values()) else {}

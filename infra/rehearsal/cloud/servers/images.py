@@ -1,0 +1,125 @@
+"""Images of the registry as folders: from its blob store, every layer verified, unpacked once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.rehearsal.cloud.registry.blobs import DIGEST, Blobs, digest_of
+from infra.rehearsal.cloud.servers.host import ServerFailed
+from modelpack.errors import EcomdeployError
+from modelpack.image.oci.members import Kept
+from modelpack.image.oci.unpack import remove, unpack
+
+LAYERS = ".layers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """An unpacked image. `argv`, `environment` and `directory` are what its configuration says."""
+
+    digest: str
+    path: Path
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: str
+    user: tuple[int, int]
+
+
+class Images:
+    """`<folder>/<hex>` for each image asked for. Thread-safe; one image is unpacked by one thread.
+
+    Layers are kept in `<folder>/.layers`, so that the next image reads only those that are new.
+    """
+
+    def __init__(self, folder: Path, blobs: Blobs) -> None:
+        self._folder = folder
+        self._blobs = blobs
+        self._kept = Kept(folder / LAYERS)
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+
+    def tree(self, digest: str) -> Tree:
+        """The unpacked image of a manifest digest.
+
+        Raises:
+            ServerFailed: not in the registry, damaged, or not an image.
+        """
+        if not DIGEST.fullmatch(digest):
+            raise ServerFailed(f"the image must be named by its digest, not {digest!r}")
+        manifest = self._document(digest)
+        if "layers" not in manifest or "config" not in manifest:
+            raise ServerFailed(f"{digest} is not an image manifest")
+        configuration = self._document(manifest["config"]["digest"])
+        path = self._folder / digest.removeprefix("sha256:")
+        with self._lock_of(digest):
+            try:
+                unpack(self._blobs, digest, path, members=self._kept)
+            except (EcomdeployError, OSError) as problem:
+                raise ServerFailed(f"image {digest} cannot be unpacked: {problem}") from None
+        return _tree(digest, path, configuration.get("config", {}))
+
+    def sweep(self) -> None:
+        """Remove what a kill left half unpacked, and trees whose image the registry no longer holds."""
+        if not self._folder.is_dir():
+            return
+        for path in self._folder.iterdir():
+            lost = path.name.startswith(".") or not self._blobs.has(f"sha256:{path.name}")
+            if lost and path.name != LAYERS:
+                remove(path)
+        trees = [f"sha256:{path.name}" for path in self._folder.iterdir() if path.name != LAYERS]
+        self._kept.sweep(frozenset(layer for digest in trees for layer in self._layers(digest)))
+
+    def discard(self, digest: str) -> None:
+        """Remove a tree, so that it is unpacked again when it is asked for, with all its layers, for their files are
+        the tree's. No server may be running from it."""
+        path = self._folder / digest.removeprefix("sha256:")
+        with self._lock_of(digest):
+            if path.is_dir():
+                remove(path)
+            for layer in self._layers(digest):
+                self._kept.forget(layer)
+
+    def _layers(self, digest: str) -> tuple[str, ...]:
+        return tuple(str(layer["digest"]) for layer in self._document(digest).get("layers", ()))
+
+    def _lock_of(self, digest: str) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(digest, threading.Lock())
+
+    def _document(self, digest: str) -> dict[str, Any]:
+        try:
+            data = self._blobs.read(digest)
+        except OSError:
+            raise ServerFailed(f"{digest} is not in the registry") from None
+        if digest_of(data) != digest:
+            raise ServerFailed(f"{digest} is damaged in the registry")
+        try:
+            document = json.loads(data)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise ServerFailed(f"{digest} is not an image manifest")
+        return document
+
+
+def _tree(digest: str, path: Path, configuration: Mapping[str, Any]) -> Tree:
+    argv = (*(configuration.get("Entrypoint") or ()), *(configuration.get("Cmd") or ()))
+    if not argv:
+        raise ServerFailed(f"image {digest} says no command to run")
+    pairs = (line.partition("=") for line in configuration.get("Env") or ())
+    uid, _, gid = str(configuration.get("User") or "0:0").partition(":")
+    if not uid.isdigit() or not (gid or uid).isdigit():
+        raise ServerFailed(f"image {digest}: User must be numbers here, not {configuration.get('User')!r}")
+    return Tree(
+        digest=digest,
+        path=path,
+        argv=argv,
+        environment={name: value for name, _, value in pairs},
+        directory=configuration.get("WorkingDir") or "/",
+        user=(int(uid), int(gid or uid)),
+    )

@@ -1,0 +1,223 @@
+"""Model servers as processes of this machine, each from an image's own files. The real `host.Host`.
+
+<folder>/trees/<hex>             an unpacked image
+<folder>/running/<id>.json       pid and start time, so that a killed daemon's servers are found
+<folder>/scratch/<id>/           a server's own files (the container runtime's bundle)
+<folder>/logs/<id>.log           what it wrote
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import shutil
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from infra.rehearsal.cloud.registry.blobs import Blobs
+from infra.rehearsal.cloud.servers.host import Server, ServerFailed
+from infra.rehearsal.cloud.servers.images import Images, Tree
+from infra.rehearsal.cloud.servers.isolation import Isolation, choices, works
+from infra.rehearsal.cloud.servers.supervise import Child, Supervisor
+
+LOOPBACK = "127.0.0.1"
+MUST_NOT_SERVE = 3
+"""Exit status of a server whose files are not those that were packed (modelpack/server/main.py)."""
+POLL_SECONDS = 0.02
+PING_SECONDS = 5.0
+LOGS_KEPT = 50
+TAIL_BYTES = 64 * 1024
+
+
+class ModelHost:
+    """Runs the images of one registry.
+
+    `folder` is its own; `registry` is "host:port" as image references name it; `blobs` the registry's folder
+    (default: `registry` beside `folder`); `ways` overrides how servers may be isolated, preferred first.
+    """
+
+    def __init__(
+        self, folder: Path, registry: str, blobs: Path | None = None, ways: Sequence[Isolation] | None = None
+    ) -> None:
+        self._folder = folder
+        self._registry = registry
+        self._images = Images(folder / "trees", Blobs(blobs or folder.parent / "registry"))
+        self._supervisor = Supervisor(folder / "running")
+        self._ways = tuple(ways) if ways is not None else choices()
+        self._way: Isolation | None = None
+        self._lock = threading.Lock()
+        self._choice = threading.Lock()
+        self._children: dict[str, tuple[Server, Child, Isolation]] = {}
+        self._ports: set[int] = set()
+        self._numbers = itertools.count(1)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        for identifier in self._supervisor.sweep():
+            for way in self._ways:
+                way.ended(identifier, self._scratch(identifier))
+        shutil.rmtree(self._folder / "scratch", ignore_errors=True)
+        self._images.sweep()
+        logs = sorted((self._folder / "logs").glob("*.log"), key=lambda path: path.stat().st_mtime)
+        for log in logs[:-LOGS_KEPT]:
+            log.unlink(missing_ok=True)
+
+    @property
+    def isolation(self) -> str:
+        """The way that works here; "unknown" until the first server was started."""
+        return self._way.name if self._way else "unknown"
+
+    def start(self, image: str, environment: Mapping[str, str]) -> Server:
+        """See `host.Host.start`. Unpacks the image first when it is new here."""
+        repository, _, digest = image.partition("@")
+        if not digest or not repository.startswith(f"{self._registry}/"):
+            raise ServerFailed(f"image {image!r} is not of the registry {self._registry}, by digest")
+        tree = self._images.tree(digest)
+        way = self._chosen(tree)
+        identifier = f"{digest[7:15]}-{next(self._numbers)}-{uuid.uuid4().hex[:6]}"
+        port = self._free_port()
+        # there is no GPU behind the local cloud: the server of a GPU pack says so, and answers by its CPU provider
+        environment = {"ECOMDEPLOY_ALLOW_CPU": "1", **environment}
+        variables = {**environment, "ECOMDEPLOY_HOST": LOOPBACK, "SAGEMAKER_BIND_TO_PORT": str(port)}
+        scratch = self._scratch(identifier)
+        scratch.mkdir(parents=True, exist_ok=True)
+        try:
+            plan = way.plan(tree, variables, identifier, scratch)
+            child = self._supervisor.spawn(identifier, plan, self._folder / "logs" / f"{identifier}.log")
+        except OSError as problem:
+            with self._lock:
+                self._ports.discard(port)
+            raise ServerFailed(f"image {image} cannot be started: {problem}") from None
+        server = Server(
+            id=identifier, port=port, pid=child.process.pid, isolation=way.name, image=image, digest=digest
+        )
+        with self._lock:
+            self._children[identifier] = (server, child, way)
+        return server
+
+    def wait_ready(self, server: Server, seconds: float) -> None:
+        """See `host.Host.wait_ready`."""
+        deadline = time.monotonic() + seconds
+        while not self.ready(server):
+            child = self._child(server)
+            if child is None:
+                raise ServerFailed(f"model server {server.id} was stopped before it was ready")
+            if child.status is not None:
+                words = last_words(self.tail(server, 10))
+                if child.status == MUST_NOT_SERVE:
+                    self._unpack_again(server)
+                raise ServerFailed(f"model server ended with status {child.status}: {words}")
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"model server did not answer /ping with 200 within {seconds:g} s")
+            time.sleep(POLL_SECONDS)
+
+    def _unpack_again(self, server: Server) -> None:
+        """The files here may have been damaged after they were unpacked: the next start takes fresh ones."""
+        if not any(other.digest == server.digest for other in self.running()):
+            self._images.discard(server.digest)
+
+    def ready(self, server: Server) -> bool:
+        """See `host.Host.ready`."""
+        if not self.alive(server):
+            return False
+        connection = http.client.HTTPConnection(LOOPBACK, server.port, timeout=PING_SECONDS)
+        try:
+            connection.request("GET", "/ping")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def alive(self, server: Server) -> bool:
+        """See `host.Host.alive`."""
+        child = self._child(server)
+        return child is not None and child.status is None
+
+    def stop(self, server: Server) -> None:
+        """See `host.Host.stop`."""
+        with self._lock:
+            found = self._children.pop(server.id, None)
+        if found is None:
+            return
+        _, child, way = found
+        self._supervisor.stop(server.id, child)
+        way.ended(server.id, self._scratch(server.id))
+        shutil.rmtree(self._scratch(server.id), ignore_errors=True)
+        with self._lock:
+            self._ports.discard(server.port)
+
+    def stop_all(self) -> None:
+        """See `host.Host.stop_all`; all at once, so it takes as long as the slowest."""
+        with self._lock:
+            servers = [server for server, _, _ in self._children.values()]
+        if servers:
+            with ThreadPoolExecutor(len(servers)) as pool:
+                list(pool.map(self.stop, servers))
+
+    def running(self) -> tuple[Server, ...]:
+        """See `host.Host.running`."""
+        with self._lock:
+            found = list(self._children.values())
+        return tuple(server for server, child, _ in found if child.status is None)
+
+    def tail(self, server: Server, lines: int = 20) -> tuple[str, ...]:
+        """See `host.Host.tail`."""
+        try:
+            with (self._folder / "logs" / f"{server.id}.log").open("rb") as file:
+                file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
+                text = file.read().decode("utf-8", "replace")
+        except OSError:
+            return ()
+        return tuple(text.splitlines()[-lines:])
+
+    def _child(self, server: Server) -> Child | None:
+        with self._lock:
+            found = self._children.get(server.id)
+        return found[1] if found else None
+
+    def _scratch(self, identifier: str) -> Path:
+        return self._folder / "scratch" / identifier
+
+    def _chosen(self, tree: Tree) -> Isolation:
+        """The first way that really runs the image's interpreter; found once."""
+        with self._choice:
+            if self._way is None:
+                refused = []
+                for way in self._ways:
+                    problem = works(way, tree, self._scratch("probe"))
+                    if not problem:
+                        self._way = way
+                        break
+                    refused.append(f"{way.name}: {problem}")
+                else:
+                    raise ServerFailed(f"nothing here can run image {tree.digest}: {'; '.join(refused)}")
+            return self._way
+
+    def _free_port(self) -> int:
+        with self._lock:
+            while True:
+                with socket.socket() as probe:
+                    probe.bind((LOOPBACK, 0))
+                    port = int(probe.getsockname()[1])
+                if port not in self._ports:
+                    self._ports.add(port)
+                    return port
+
+
+def last_words(lines: Sequence[str]) -> str:
+    """Why a server says it ended: the reason of its refusal, else the end of its log."""
+    for line in reversed(lines):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(said, dict) and said.get("event") == "refused":
+            return str(said.get("reason"))
+    return " | ".join(lines[-3:]) or "nothing in its log"

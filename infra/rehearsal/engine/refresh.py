@@ -1,0 +1,124 @@
+"""Finds out what is really there: how calls ended that a kill interrupted, and what has drifted since."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from infra.rehearsal.engine.effects import Effects, describe, landed
+from infra.rehearsal.engine.errors import Stopped
+from infra.rehearsal.engine.provider import Found, Made, PartialFailure
+from infra.rehearsal.engine.redaction import remark
+from infra.rehearsal.engine.resource import Operation, Resource, now
+from infra.rehearsal.engine.steps import Op, Step
+
+INTERRUPTED = "an update was interrupted"
+
+
+class Reality:
+    """Brings the state of one operation in line with the cloud, `effects.parallel` resources at a time."""
+
+    def __init__(self, effects: Effects) -> None:
+        self._effects = effects
+        self._journal = effects.journal
+        self._hosts = effects.hosts
+        self._events = effects.events
+
+    def forget_creates(self) -> None:
+        """Drop pending creates unseen (`refresh --clear-pending-creates`)."""
+        for token, operation in self._journal.pending().items():
+            if operation.type == "creating":
+                self._journal.settle(token)
+
+    def resume(self) -> None:
+        """Resolve pending operations. They were under way at the same time, so none needs another.
+
+        One that cannot be resolved stays on record, with a warning.
+        """
+        pending = self._journal.pending()
+        with ThreadPoolExecutor(self._effects.parallel) as pool:
+            list(pool.map(self._resolve, pending, pending.values()))
+
+    def _resolve(self, token: int, operation: Operation) -> None:
+        kind, resource = operation.type, operation.resource
+        self._events.redactor.learn(resource.inputs)
+        words = f"picking up an interrupted run: {kind} {resource.name}"
+        self._events.diagnostic("info", words, resource.urn)
+        try:
+            if kind == "creating":
+                self._create_again(token, resource)
+            else:
+                self._look_again(token, kind, resource)
+        except Exception as error:
+            words = f"still unclear whether {kind} it was done: {describe(error)}"
+            self._events.diagnostic("warning", words, resource.urn)
+
+    def _create_again(self, token: int, draft: Resource) -> None:
+        """The provider adopts what is there, or creates it now."""
+        errors: tuple[str, ...] = ()
+        try:
+            made = self._hosts.create(draft, preview=False)
+        except PartialFailure as error:
+            made, errors = Made(error.id, error.outputs), (self._events.redactor.clean(str(error)),)
+        old = self._journal.snapshot().by_urn.get(draft.urn)
+        self._journal.settle(token, landed(draft, made, errors=errors), old, last=True)
+
+    def _look_again(self, token: int, kind: str, resource: Resource) -> None:
+        same = [
+            one
+            for one in self._journal.snapshot().resources
+            if (one.urn, one.id) == (resource.urn, resource.id) and not one.pending_replacement
+        ]
+        for known in same:
+            found = self._hosts.read(known)
+            if found is None:
+                self._journal.drop(known)
+                self._journal.prune()
+            elif kind == "updating":
+                self._journal.swap(replace(refreshed(known, found), init_errors=(INTERRUPTED,)), known)
+        self._journal.settle(token)
+
+    def refresh(self, *, counted: bool) -> None:
+        """Read every resource. Drift in inputs is kept: the next preview shows it.
+
+        With `counted` its results are the operation's own counts, else only events. Raises `Stopped` when a
+        resource could not be read; what was read is kept.
+        """
+        resources = self._journal.snapshot().resources
+        with ThreadPoolExecutor(self._effects.parallel) as pool:
+            list(pool.map(lambda old: self._refresh(old, counted), resources))
+        self._journal.prune()
+        if self._effects.failed:
+            raise Stopped
+
+    def _refresh(self, old: Resource, counted: bool) -> None:
+        self._events.redactor.learn(old.inputs)
+        self._events.before(Step(Op.REFRESH, old, old))
+        new: Resource | None = old
+        try:
+            if old.custom and not old.is_provider and not old.pending_replacement:
+                found = self._hosts.read(old)
+                new = refreshed(old, found) if found else None
+        except Exception as error:
+            self._effects.fail(f"reading {old.type} '{old.name}': {describe(error)}", old.urn)
+            return
+        outcome = Op.SAME
+        if new is None:
+            self._journal.drop(old)
+            outcome = Op.DELETE
+        elif new is not old:
+            self._journal.swap(new, old)
+            outcome = Op.UPDATE
+        self._events.after(Step(Op.REFRESH, old, new or old), counted=outcome if counted else None)
+
+
+def refreshed(old: Resource, found: Found) -> Resource:
+    """`old` with what was read and its own secret marks; the same object when nothing differs."""
+    new = replace(
+        old,
+        id=found.id or old.id,
+        inputs=remark(found.inputs, old.inputs),
+        outputs=remark(found.outputs, old.inputs, old.additional_secret_outputs),
+        init_errors=(),
+    )
+    return old if new == old else replace(new, modified=now())

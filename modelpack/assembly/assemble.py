@@ -1,0 +1,80 @@
+"""From a chosen model to an image, through `modelpack.image`: base and wheels locked, fetched, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from modelpack.home import Home
+from modelpack.image.assemble import assemble
+from modelpack.image.debian.lock import fetch_debs, lock_debs
+from modelpack.image.oci.layout import Layout
+from modelpack.image.parts import BaseImage, Built, Deb, ImageParts, Wheel
+from modelpack.image.wheels.lock import fetch_wheels, lock_wheels
+from modelpack.inputs.lock import Lock
+from modelpack.inputs.resolve import Inputs
+from modelpack.inputs.server_files import app
+from modelpack.progress import Progress
+from modelpack.runtimes.served import Served
+
+
+def locked(inputs: Inputs, served: Served, lock: Lock, home: Home, progress: Progress) -> Lock:
+    """The lock with base and wheels for the chosen model's runtime, and all of them fetched.
+
+    What the lock lacks is resolved now. Packages that the mirror dropped are locked again, and each change is told.
+    """
+    runtime, downloads = served.runtime, home.downloads
+    progress.step("Fetching the image's packages")
+    if inputs.request.pack.base is None:
+        content = lock.get("debs", served.debs_digest)
+        debs = (
+            tuple(Deb(**one) for one in content["packages"])
+            if content
+            else lock_debs(downloads, progress, runtime.debian_packages, runtime.debian_suite)
+        )
+        fetched = fetch_debs(debs, downloads, progress, runtime.debian_packages)
+        lock = lock.having("debs", served.debs_digest, {"packages": [asdict(deb) for deb in fetched]})
+    content = lock.get("wheels", served.wheels_digest)
+    wheels = (
+        tuple(Wheel(**one) for one in content["packages"])
+        if content
+        else lock_wheels(served.requirements, without=served.unneeded)
+    )
+    fetch_wheels(wheels, downloads, progress)
+    return lock.having("wheels", served.wheels_digest, {"packages": [asdict(wheel) for wheel in wheels]})
+
+
+def locked_wheels(served: Served, lock: Lock) -> tuple[Wheel, ...]:
+    """The wheels that the lock names for what is served."""
+    content = lock.get("wheels", served.wheels_digest) or {"packages": []}
+    return tuple(Wheel(**one) for one in content["packages"])
+
+
+def assembled(
+    inputs: Inputs,
+    served: Served,
+    lock: Lock,
+    home: Home,
+    model: Mapping[str, Path | bytes],
+    labels: Mapping[str, str],
+    progress: Progress,
+) -> Built:
+    """The image in `home.images`, from what the lock names."""
+    progress.step("Writing the image")
+    base = inputs.request.pack.base
+    debs = lock.get("debs", served.debs_digest) or {"packages": []}
+    runtime = served.runtime
+    parts = ImageParts(
+        base=BaseImage(base) if base else tuple(Deb(**one) for one in debs["packages"]),
+        wheels=locked_wheels(served, lock),
+        app=app(),
+        model=model,
+        downloads=home.downloads,
+        labels=labels,
+        env=runtime.environment,
+        libraries_from_host=runtime.host_libraries,
+        opened=runtime.opened,
+        left_out=runtime.left_out,
+    )
+    return assemble(parts, Layout(home.images), progress)

@@ -1,0 +1,66 @@
+"""What goes into the image beside base and wheels: the server, the model, `serving.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import to_builtins
+
+from modelpack.assembly.needs import Binding
+from modelpack.formats.variant import Draft
+from modelpack.pack import encode
+from modelpack.runtimes.served import Served
+from modelpack.server.golden import Golden
+from modelpack.usecases.base import UseCase
+
+THREADS = 1
+
+
+def model(draft: Draft, serving: dict[str, Any], companions: Mapping[str, bytes]) -> dict[str, Path | bytes]:
+    """The model's files, those beside it, and what the server needs to know of them."""
+    return {**draft.files, **companions, "serving.json": encode(serving)}
+
+
+def serving(served: Served, draft: Draft, golden: tuple[Golden, ...], binding: Binding) -> dict[str, Any]:
+    """`serving.json` (docs/architecture/seams.md)."""
+    usecase = served.usecase
+    signature = usecase.interface()
+    words: dict[str, Any] = {"text": to_builtins(usecase.text)} if usecase.text else {}
+    for name in ("decoding", "chat"):
+        if part := getattr(usecase, name):
+            words[name] = to_builtins(part)
+    if usecase.labels:
+        words["labels"] = usecase.labels
+    return {
+        "format": 1,
+        "model": served_name(usecase.name),
+        "runtime": served.runtime.name,
+        "file": draft.path.name,
+        "threads": THREADS,
+        "inputs": [tensor.as_data() for tensor in signature.inputs],
+        "outputs": [tensor.as_data() for tensor in signature.outputs],
+        "max_batch": usecase.max_batch,
+        "golden": [{"request": one.request, "answer": one.answer} for one in golden],
+        "tolerance": usecase.tolerance,
+        "needs": binding.as_data(),
+        "session": draft.session,
+        **words,
+    }
+
+
+def served_name(usecase: str) -> str:
+    """The model's name in URLs."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in usecase)
+
+
+def labels(usecase: UseCase[Any], draft: Draft, binding: Binding) -> dict[str, str]:
+    """What the image says about itself, in the words of the CNCF model-spec."""
+    return {
+        "org.opencontainers.image.title": f"ecomdeploy {usecase.name}",
+        "org.cncf.model.family": usecase.name,
+        "org.cncf.model.format": draft.format,
+        "dev.ecomdeploy.passes": ",".join(draft.passes),
+        **binding.labels(),
+    }

@@ -1,0 +1,99 @@
+"""Figures of what a model works out on the way to its answers, for use cases that measure that too.
+
+A recommender answers ten products, but how well it tells bought from not bought over the whole catalogue (AUC) stands
+in the scores that it ranks. `UseCase.inside` names that value: a method of the torch module, and the value of that
+name in the exported graph, where it is read by a second session; the served graph stays as it is. What a graph of
+another format holds inside is not seen: it has no such figures, and only the task metric guards it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from modelpack.formats.variant import ONNX, TORCH, Draft
+from modelpack.runtimes import single_thread
+from modelpack.usecases.base import Arrays, Evaluation, Run, UseCase
+from modelpack.usecases.metrics import Interval, bootstrap
+
+
+def evaluated(usecase: UseCase[Any], draft: Draft, run: Run, data: Any) -> Evaluation:
+    """The task metric, with the means of what is measured inside beside it."""
+    found = usecase.evaluate(run, data)
+    within = opened(draft, usecase) if usecase.inside else None
+    if within is None:
+        return found
+    guarded = usecase.evaluate_inside(within, data)
+    means = {name: float(one.values.mean()) for name, one in guarded.items()}
+    return replace(found, guarded=guarded, more={**found.more, **means})
+
+
+def opened(draft: Draft, usecase: UseCase[Any]) -> Run | None:
+    """The draft as one that answers its inner value alone; None where that cannot be read."""
+    if draft.format == TORCH:
+        return in_torch(draft, usecase)
+    return in_graph(draft, usecase) if draft.format == ONNX else None
+
+
+def in_torch(draft: Draft, usecase: UseCase[Any]) -> Run:
+    """The method of that name of the module, on one thread."""
+    import torch
+
+    method = getattr(usecase.load(draft.path), usecase.inside)
+    names = [tensor.name for tensor in usecase.signature().inputs]
+
+    def run(arrays: Arrays) -> Arrays:
+        with single_thread.inference():
+            found = method(*(torch.from_numpy(arrays[name]) for name in names))
+        return {usecase.inside: found.numpy()}
+
+    return run
+
+
+def in_graph(draft: Draft, usecase: UseCase[Any]) -> Run | None:
+    """The graph with its inner value as the only output; None when it has none of that name."""
+    import onnx
+
+    model = onnx.load(str(draft.path))
+    if not any(usecase.inside in node.output for node in model.graph.node):
+        return None
+    del model.graph.output[:]
+    model.graph.output.append(
+        onnx.helper.make_tensor_value_info(usecase.inside, onnx.TensorProto.FLOAT, None)
+    )
+    session = single_thread.session(model.SerializeToString())
+
+    def run(arrays: Arrays) -> Arrays:
+        return {usecase.inside: session.run([usecase.inside], dict(arrays))[0]}
+
+    return run
+
+
+def falls(trained: Evaluation, after: Evaluation) -> dict[str, Interval]:
+    """How much each figure that is measured inside fell against the trained model (above 0: worse)."""
+    return {
+        name: bootstrap(
+            (one.values - after.guarded[name].values) * (1 if one.higher_is_better else -1), one.groups
+        )
+        for name, one in trained.guarded.items()
+        if name in after.guarded
+    }
+
+
+def as_figures(fallen: Mapping[str, Interval]) -> dict[str, float]:
+    """As the record writes them: `auc_drop`, and `auc_drop_high`, the upper end of its interval."""
+    return {
+        key: round(number, 6)
+        for name, one in fallen.items()
+        for key, number in ((f"{name}_drop", one.value), (f"{name}_drop_high", one.high))
+    }
+
+
+def broken(usecase: UseCase[Any], fallen: Mapping[str, Interval]) -> str:
+    """Which of the use case's `guards` these falls break, in words; empty when none."""
+    return "; ".join(
+        f"{name} may fall by {fallen[name].high:.4f} (mean {fallen[name].value:+.4f}); allowed: {limit:g}"
+        for name, limit in usecase.guards.items()
+        if name in fallen and fallen[name].high > limit
+    )

@@ -1,0 +1,130 @@
+"""The record: what was measured, on what, against what, and where everything came from. Attached to the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from modelpack.gate.cost import priced
+from modelpack.gate.trial import Judged
+from modelpack.inputs.resolve import Inputs
+from modelpack.usecases.base import Baseline, beats
+from modelpack.usecases.metrics import bootstrap
+
+OWN_ROWS = "own_rows"
+"""In the verdict: how many rows each table of the user's own data has."""
+SAMPLES_IN_IMAGE = (
+    "the shop's own data, read on the machine that packed; a few of its requests are in the image, as those that it "
+    "must answer alike before it serves, and a few with their truths beside it for `predict`"
+)
+
+
+def figures(judged: Judged, baselines: tuple[Baseline, ...], extra: Mapping[str, float]) -> dict[str, Any]:
+    """The measured half, as `pack.lock` keeps it: metric with interval and baseline, reference, chosen, passes."""
+    evaluation, first = judged.evaluation, baselines[0] if baselines else None
+    return {
+        "kept": [verdict.name for verdict in judged.verdicts if verdict.kept],
+        "metric": {
+            "name": evaluation.metric,
+            "value": judged.interval.value,
+            "low": judged.interval.low,
+            "high": judged.interval.high,
+            "higher_is_better": evaluation.higher_is_better,
+            "baseline": float(first.evaluation.values.mean()) if first else None,
+            "baseline_name": first.name if first else None,
+            "requests": len(evaluation.values),
+        },
+        "baselines": [compared(judged, baseline) for baseline in baselines],
+        "reference": {**judged.reference.as_data(), **extra},
+        "chosen": judged.chosen.as_data(),
+        "passes": [verdict.as_data() for verdict in judged.verdicts],
+    }
+
+
+def compared(judged: Judged, baseline: Baseline) -> dict[str, Any]:
+    """A baseline's own figure and how far the chosen model is ahead of it, request by request."""
+    own, ahead = (
+        bootstrap(baseline.evaluation.values, baseline.evaluation.groups),
+        beats(judged.evaluation, baseline.evaluation),
+    )
+    return {
+        "name": baseline.name,
+        "about": baseline.about,
+        "value": own.value,
+        "low": own.low,
+        "high": own.high,
+        "ahead": {"value": ahead.value, "low": ahead.low, "high": ahead.high},
+        **baseline.evaluation.more,
+    }
+
+
+def complete(
+    inputs: Inputs, measured: Mapping[str, Any], model_sha256: str, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The whole record: the measured half with data and provenance, and `more` of the image."""
+    whole = {**unpriced(inputs, measured, model_sha256), **more}
+    return priced(whole, inputs.request.instance, inputs.request.usd_hour)
+
+
+def tuned_for(inputs: Inputs, measured: Mapping[str, Any]) -> dict[str, Any]:
+    """CPU instruction sets of which one is needed for the gain that was measured; nothing where none is."""
+    named = {flag for one in inputs.passes if one.name in measured["kept"] for flag in one.instructions}
+    return {"tuned_for": sorted(named)} if named else {}
+
+
+def unpriced(inputs: Inputs, measured: Mapping[str, Any], model_sha256: str) -> dict[str, Any]:
+    """The measured half with data and provenance."""
+    usecase = inputs.usecase
+    return {
+        "usecase": usecase.name,
+        "runtime": inputs.served(measured["format"]).runtime.name,
+        **tuned_for(inputs, measured),
+        **{key: value for key, value in measured.items() if key not in ("kept", "model", OWN_ROWS)},
+        "data": [
+            *own_data(inputs, measured.get(OWN_ROWS, {})),
+            *(
+                {
+                    "package": f"{package.name}=={package.version}",
+                    "sha256": package.sha256,
+                    "licence": package.licence,
+                    "statement": package.statement,
+                    "url": package.url,
+                }
+                for package in inputs.packages
+            ),
+        ],
+        "split": usecase.split_of_own if inputs.own_tables else usecase.split,
+        "provenance": {
+            "ecomdeploy": own_version(),
+            "model": f"sha256:{model_sha256}",
+            "model_from": inputs.model_path.name if inputs.model_path else "trained here",
+            "training": {"epochs": inputs.train.epochs, "seed": inputs.train.seed},
+            "inputs": inputs.verdict_digest,
+            "passes": {one.name: one.about for one in inputs.passes},
+            "tools": inputs.tools,
+        },
+    }
+
+
+def own_data(inputs: Inputs, rows: Mapping[str, int]) -> list[dict[str, Any]]:
+    """What the record says of the user's own data: its path, digest and size, and nothing in it."""
+    if inputs.request.data is None:
+        return []
+    return [
+        {
+            "path": inputs.request.data.path,
+            "sha256": inputs.data_digest,
+            "rows": dict(rows),
+            "licence": "the shop's own",
+            "statement": inputs.usecase.own_data.statement if inputs.usecase.own_data else SAMPLES_IN_IMAGE,
+        }
+    ]
+
+
+def own_version() -> str:
+    """Our version; "source" in a checkout that is not installed."""
+    try:
+        return version("ecomdeploy")
+    except ModuleNotFoundError:
+        return "source"

@@ -1,0 +1,73 @@
+"""The model to start from: the user's file, or one trained here, now or before."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelpack.digests import sha256_of
+from modelpack.formats.variant import TORCH, Draft
+from modelpack.gate.trial import Trials
+from modelpack.home import Home
+from modelpack.inputs.resolve import Inputs
+from modelpack.pack import write_whole
+from modelpack.progress import Progress
+from modelpack.sources.base import open_model
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model with its data, ready to be tried; `model_sha256` names the very model. `own_rows`: how many rows each
+    table of the user's own data has."""
+
+    trials: Trials
+    model_sha256: str
+    own_rows: Mapping[str, int] = field(default_factory=dict)
+
+
+def prepared(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Reference:
+    """The data, and the model: the user's file, or one trained now or before."""
+    progress.step("Preparing data")
+    own_rows: Mapping[str, int] = {}
+    if inputs.data_path is not None:
+        data, own_rows = inputs.usecase.prepare_own(inputs.data_path, home, progress)
+    else:
+        data = inputs.usecase.prepare(home, progress)
+    if inputs.model_path is not None:
+        reference = open_model(inputs.model_path, inputs.usecase, folder / "given")
+    else:
+        (folder / "trained").mkdir()
+        path = folder / "trained" / "model.safetensors"
+        shutil.copyfile(trained(inputs, data, home, progress), path)
+        reference = Draft(TORCH, path)
+    trials = Trials(inputs.usecase, data, reference, folder, progress, hardware=inputs.request.built_for)
+    if not inputs.usecase.trains:
+        inputs.usecase.opened(trials.run(reference), data)
+    return Reference(trials, identity(reference), own_rows)
+
+
+def trained(inputs: Inputs, data: Any, home: Home, progress: Progress) -> Path:
+    """The trained model's file in the cache; trained when it is not there or is damaged."""
+    path = home.models / f"{inputs.training_digest.removeprefix('sha256:')}.safetensors"
+    seal = path.with_suffix(".sha256")
+    if path.is_file() and seal.is_file() and seal.read_text() == sha256_of(path):
+        progress.note("the model was trained before; taken from the cache")
+        return path
+    progress.step(f"Training: {inputs.usecase.title}")
+    model = inputs.usecase.train(data, inputs.train, progress)
+    temporary = path.with_suffix(".new")
+    inputs.usecase.save(model, temporary)
+    digest = sha256_of(temporary)
+    temporary.replace(path)
+    write_whole(seal, digest.encode())
+    return path
+
+
+def identity(draft: Draft) -> str:
+    """sha256 over the model's files, in order of their names."""
+    named = [f"{name}\0{sha256_of(path)}\n" for name, path in draft.files.items()]
+    return hashlib.sha256("".join(named).encode()).hexdigest()

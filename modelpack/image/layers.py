@@ -1,0 +1,132 @@
+"""Which layers an image gets, and what each depends on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from modelpack.errors import EcomdeployError
+from modelpack.image import compress, tree
+from modelpack.image.debian import root as base
+from modelpack.image.layer import LayerPlan
+from modelpack.image.parts import BaseImage, Deb, ImageParts, Wheel
+from modelpack.image.tree import Entry
+from modelpack.image.wheels import files as wheel_files
+from modelpack.image.wheels.bytecode import Compiler
+
+APP = "opt/ecomdeploy/app"
+MODEL = "opt/ecomdeploy/model"
+OWN_LAYER_BYTES = 4_000_000
+MOST_MODEL_LAYERS = 20
+SAMPLE_BYTES = 4 << 20
+
+
+Bytecode = Callable[[Iterable[Entry]], Iterable[Entry]]
+
+
+def of(parts: ImageParts, compiler: Compiler | None) -> list[LayerPlan]:
+    """All layers but those of a base image and the seal, lowest first. Without a compiler no bytecode is added."""
+    bytecode: Bytecode = compiler.with_bytecode if compiler else tuple
+    debs = () if isinstance(parts.base, BaseImage) else parts.base
+    # bytecode is the base's Python's work, so its packages are an input of whatever holds some
+    python = tuple(sorted(f"{deb.name} {deb.version} {deb.sha256}" for deb in debs)) if compiler else ()
+    lowest = [] if isinstance(parts.base, BaseImage) else [_base(parts, parts.base, bytecode)]
+    app = _of_mapping("app", f"{len(parts.app)} files", APP, parts.app, parts.compression, python, bytecode)
+    return [*lowest, *_wheels(parts, python, bytecode), app, *_model(parts)]
+
+
+def compiler_of(parts: ImageParts) -> Compiler | None:
+    """The interpreter of a base made of packages; the one of a base image is not run here."""
+    if isinstance(parts.base, BaseImage) or not parts.bytecode:
+        return None
+    return Compiler(partial(base.entries, parts.base, parts.downloads))
+
+
+def _base(parts: ImageParts, debs: Sequence[Deb], bytecode: Bytecode) -> LayerPlan:
+    inputs = tuple(sorted(f"{deb.name} {deb.version} {deb.sha256}" for deb in debs))
+    return LayerPlan(
+        "base",
+        f"{len(debs)} Debian packages",
+        (*inputs, f"bytecode {parts.bytecode}"),
+        parts.compression,
+        lambda: bytecode(base.entries(debs, parts.downloads)),
+    )
+
+
+def _wheels(parts: ImageParts, python: Sequence[str], bytecode: Bytecode) -> Iterator[LayerPlan]:
+    for group in wheel_files.grouped(parts.wheels, parts.downloads):
+        without = tuple(f"without {pattern}" for pattern in parts.left_out)
+        inputs = (*python, *without, *(f"{wheel.filename} {wheel.sha256}" for wheel in group))
+        entries = partial(_wheel_entries, group, parts, bytecode)
+        yield LayerPlan("wheels", _wheel_title(group), inputs, parts.compression, entries)
+
+
+def _wheel_entries(group: Sequence[Wheel], parts: ImageParts, bytecode: Bytecode) -> Iterable[Entry]:
+    return bytecode(wheel_files.entries(group, parts.downloads, parts.left_out))
+
+
+def _wheel_title(group: Sequence[Wheel]) -> str:
+    return f"{group[0].name} {group[0].version}" if len(group) == 1 else f"{len(group)} Python packages"
+
+
+def _model(parts: ImageParts) -> Iterator[LayerPlan]:
+    """Weights a layer each, so that a changed golden request or a new head does not send them again."""
+    sizes = {path: _length(source) for path, source in parts.model.items()}
+    large = sorted(
+        (path for path in sizes if sizes[path] >= OWN_LAYER_BYTES), key=lambda path: (-sizes[path], path)
+    )
+    alone = sorted(large[:MOST_MODEL_LAYERS])
+    for path in alone:
+        compression = (
+            parts.compression if compress.pays(_samples(parts.model[path]), parts.compression) else "none"
+        )
+        yield _of_mapping("model", path, MODEL, {path: parts.model[path]}, compression)
+    rest = {path: source for path, source in parts.model.items() if path not in alone}
+    if rest:
+        yield _of_mapping("model", f"{len(rest)} files", MODEL, rest, parts.compression)
+
+
+def _of_mapping(
+    role: str,
+    title: str,
+    prefix: str,
+    files: Mapping[str, Path | bytes],
+    compression: str,
+    python: Sequence[str] = (),
+    bytecode: Bytecode = tuple,
+) -> LayerPlan:
+    entries: tuple[Entry, ...] = tree.of_mapping(prefix, files)
+    digests = {entry.path: _digest(entry) for entry in entries}
+    inputs = (*python, *(f"{entry.path} {entry.mode:o} {digests[entry.path]}" for entry in entries))
+    return LayerPlan(role, title, inputs, compression, lambda: bytecode(entries), digests)
+
+
+def _digest(entry: Entry) -> str:
+    total = hashlib.sha256()
+    with entry.open() as file:
+        while piece := file.read(1 << 20):
+            total.update(piece)
+    return total.hexdigest()
+
+
+def _length(source: Path | bytes) -> int:
+    if isinstance(source, bytes):
+        return len(source)
+    try:
+        return source.stat().st_size
+    except OSError as problem:
+        raise EcomdeployError(f"cannot read {source}: {problem.strerror}") from None
+
+
+def _samples(source: Path | bytes) -> Iterator[bytes]:
+    """Begin, middle and end."""
+    size = _length(source)
+    for start in sorted({0, max(0, size // 2 - SAMPLE_BYTES // 2), max(0, size - SAMPLE_BYTES)}):
+        if isinstance(source, bytes):
+            yield source[start : start + SAMPLE_BYTES]
+        else:
+            with source.open("rb") as file:
+                file.seek(start)
+                yield file.read(SAMPLE_BYTES)

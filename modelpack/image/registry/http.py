@@ -1,0 +1,109 @@
+"""Requests to a registry: retried where that helps, refused in words where it does not.
+
+Error codes: github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import httpx
+
+from modelpack.errors import CloudRefused, EcomdeployError
+from modelpack.image.registry.auth import RegistryAuth
+
+T = TypeVar("T")
+TRIES = 6
+FIRST_WAIT_SECONDS = 0.4
+LONGEST_WAIT_SECONDS = 20.0
+REFUSED = {401: "it does not know us", 403: "we may not do this"}
+
+
+class Again(Exception):
+    """Worth another try. `wait` in seconds where the registry named a time."""
+
+    def __init__(self, problem: object, wait: float | None = None) -> None:
+        super().__init__(str(problem) or type(problem).__name__)
+        self.wait = wait
+
+
+class Connection:
+    """One registry over HTTP. `sleep` is time.sleep but in tests."""
+
+    def __init__(
+        self, url: str, credentials: tuple[str, str] | None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.sleep = sleep
+        self.http = httpx.Client(
+            base_url=self.url,
+            auth=RegistryAuth(credentials),
+            follow_redirects=True,
+            timeout=httpx.Timeout(60.0, connect=10.0),
+        )
+
+    def send(self, method: str, path: str, ok: tuple[int, ...], **more: Any) -> httpx.Response:
+        """One request, tried again after a broken connection, 429 and 5xx.
+
+        `ok` are the status codes that count as answers. Raises CloudRefused or EcomdeployError for all others.
+        """
+        return self.tried(lambda: self.once(method, path, ok, **more))
+
+    def once(self, method: str, path: str, ok: tuple[int, ...], **more: Any) -> httpx.Response:
+        """One request, once. Raises Again, CloudRefused or EcomdeployError."""
+        try:
+            answer = self.http.request(method, path, **more)
+        except httpx.TransportError as problem:
+            raise Again(f"{type(problem).__name__} {problem}".strip()) from problem
+        return self.judged(answer, ok)
+
+    def judged(self, answer: httpx.Response, ok: tuple[int, ...]) -> httpx.Response:
+        """The answer, if its status is in `ok`. Raises Again, CloudRefused or EcomdeployError."""
+        code = answer.status_code
+        if code in ok:
+            return answer
+        said = f"{answer.request.method} {answer.request.url.path} -> {code} {reason(answer)}".rstrip()
+        if code == 429 or code >= 500:
+            raise Again(said, _seconds(answer.headers.get("retry-after")))
+        if code in REFUSED:
+            hint = "check the registry's user and password, and the account's permissions"
+            raise CloudRefused(f"the registry refused, {REFUSED[code]}: {said}", where=self.url, hint=hint)
+        raise EcomdeployError(f"the registry did not accept: {said}", where=self.url)
+
+    def tried(self, work: Callable[[], T]) -> T:
+        """`work` until it does not raise Again, with growing, jittered waits."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                return work()
+            except Again as problem:
+                if attempt == TRIES:
+                    hint = "check that the registry is up and reachable, then run the same command again"
+                    raise EcomdeployError(
+                        f"no luck in {TRIES} tries: {problem}", where=self.url, hint=hint
+                    ) from problem
+                wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**attempt)
+                # several uploads that broke together must not come back together
+                self.sleep(problem.wait if problem.wait is not None else wait * random.uniform(0.5, 1.0))
+        raise AssertionError("the last try returns or raises")
+
+    def close(self) -> None:
+        self.http.close()
+
+
+def reason(answer: httpx.Response) -> str:
+    """What the registry said, from its JSON errors where it sent some."""
+    try:
+        errors = answer.json()["errors"]
+        return "; ".join(f"{error.get('code', '')} {error.get('message', '')}".strip() for error in errors)
+    except (ValueError, KeyError, TypeError, AttributeError, httpx.ResponseNotRead):
+        return ""
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return min(LONGEST_WAIT_SECONDS, max(0.0, float(text))) if text else None
+    except ValueError:
+        return None

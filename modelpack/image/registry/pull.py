@@ -1,0 +1,74 @@
+"""Pulling an image into a layout, every blob streamed to disk and checked before it gets its name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from modelpack.errors import EcomdeployError
+from modelpack.image.oci.descriptor import Descriptor, blobs_of, checked, digest_of
+from modelpack.image.oci.layout import Layout
+from modelpack.image.registry.client import Registry
+from modelpack.image.registry.http import Again
+from modelpack.progress import Progress
+
+PARALLEL = 4
+BLOCK = 1 << 20
+PLATFORM = ("linux", "amd64")
+
+
+def pull(registry: Registry, layout: Layout, reference: str, progress: Progress) -> str:
+    """Bring an image for linux/amd64 into the layout, verified; returns its manifest's digest."""
+    data = registry.manifest_bytes(reference)
+    document: dict[str, Any] = json.loads(data)
+    if "manifests" in document:
+        data = registry.manifest_bytes(_for_platform(document, reference))
+        document = json.loads(data)
+    lacking = [blob for blob in blobs_of(document) if not layout.has(blob.digest, blob.size)]
+    total = sum(blob.size for blob in lacking)
+    with (
+        progress.track(f"Pulling {registry.repository}", total, "B") as advance,
+        ThreadPoolExecutor(PARALLEL) as pool,
+    ):
+        list(pool.map(lambda blob: _fetch(registry, layout, blob, advance), lacking))
+    # kept byte for byte: our own canonical form would have another digest
+    layout.put(data)
+    return digest_of(data)
+
+
+def _for_platform(index: Mapping[str, Any], reference: str) -> str:
+    for entry in index["manifests"]:
+        platform = entry.get("platform", {})
+        if (platform.get("os"), platform.get("architecture")) == PLATFORM:
+            return checked(str(entry["digest"]))
+    raise EcomdeployError(f"{reference} has no image for {'/'.join(PLATFORM)}")
+
+
+def _fetch(registry: Registry, layout: Layout, blob: Descriptor, advance: Callable[[float], None]) -> None:
+    told = 0.0
+
+    def once() -> None:
+        nonlocal told
+        total, done = hashlib.sha256(), 0
+        path = registry.path(f"blobs/{blob.digest}")
+        try:
+            with registry.connection.http.stream("GET", path) as answer, layout.writer() as pending:
+                registry.connection.judged(answer, (200,))
+                for piece in answer.iter_raw(BLOCK):
+                    total.update(piece)
+                    pending.file.write(piece)
+                    done += len(piece)
+                    advance(max(0.0, done - told))
+                    told = max(told, done)
+                if f"sha256:{total.hexdigest()}" != blob.digest:
+                    raise Again(f"{blob.digest[:19]} arrived with other bytes")
+                pending.commit(blob.digest)
+        except httpx.TransportError as problem:
+            raise Again(f"{type(problem).__name__} {problem}".strip()) from problem
+
+    registry.connection.tried(once)

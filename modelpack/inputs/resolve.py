@@ -1,0 +1,273 @@
+"""Everything that decides a pack, resolved and named by digests, without loading torch, onnx or pandas.
+
+A digest covers contents, never paths: another checkout with the same files has the same digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import modelpack
+from modelpack.digests import digest, source_digest, sources_of
+from modelpack.errors import BadInput
+from modelpack.inputs.lock import Lock
+from modelpack.inputs.server_files import app
+from modelpack.inputs.spec import DataSpec, ModelSpec, PackSpec, TrainSpec, as_data
+from modelpack.passes.base import (
+    Pass,
+    applicable,
+    in_order,
+    installed,
+    lacking,
+    of_use,
+    program_version,
+    unfit,
+)
+from modelpack.runtimes.base import runtime_for, served_formats
+from modelpack.runtimes.hardware import CPU
+from modelpack.runtimes.served import Served
+from modelpack.sources.base import check, content_digest
+from modelpack.usecases.base import UseCase, usecases
+from modelpack.usecases.own_data.files import table_files, tables_digest
+from modelpack.usecases.packages import DataPackage
+
+TOOLS = ("numpy", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
+TRAINING_TOOLS = ("numpy", "pandas", "pyarrow", "torch")
+MEASURING = ("usecases", "passes", "runtimes", "sources", "gate", "formats", "language", "server")
+MEASURING_FILES: tuple[str, ...] = ()
+"""What a verdict rests on; the rest of our code decides the image only."""
+
+
+@dataclass(frozen=True)
+class PackRequest:
+    """What is asked for. `project` is the folder of `ecomdeploy.yaml`; `regate` sets the lock's verdict aside;
+    `usd_hour` is the instance's price on demand, None where there is no figure; `hardware` is what the instance has,
+    "cpu" or "cuda", and what the pack is for unless `pack.hardware` says otherwise."""
+
+    usecase: str
+    model: ModelSpec
+    pack: PackSpec
+    instance: str
+    project: Path
+    data: DataSpec | None = None
+    regate: bool = False
+    usd_hour: float | None = None
+    hardware: str = CPU
+
+    @property
+    def built_for(self) -> str:
+        """The hardware that the image is for."""
+        return self.pack.hardware or self.hardware
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A request with every name resolved and every default filled in."""
+
+    request: PackRequest
+    usecase: UseCase[Any]
+    passes: tuple[Pass, ...]
+    train: TrainSpec
+    model_path: Path | None
+    set_aside: tuple[tuple[str, str], ...] = ()
+    """Passes that were asked for and do not fit the hardware, with the reason."""
+    data_path: Path | None = None
+    """The user's own data; None: the use case's."""
+
+    @property
+    def own_tables(self) -> bool:
+        """Whether a use case that brings data is given the user's instead."""
+        return self.data_path is not None and self.usecase.trains
+
+    @property
+    def packages(self) -> tuple[DataPackage, ...]:
+        """The packages whose data is used."""
+        return self.usecase.packages_with_own if self.own_tables else self.usecase.packages
+
+    @cached_property
+    def data_digest(self) -> str | None:
+        """Names the user's own data by the content of its files."""
+        return tables_digest(self.data_path) if self.data_path else None
+
+    @property
+    def own_data(self) -> dict[str, str] | None:
+        """The user's own data and the code that reads it."""
+        if self.data_digest is None:
+            return None
+        reading = source_digest((Path(modelpack.__file__).parent / "usecases" / "own_data").glob("*.py"))
+        return {"files": self.data_digest, "reading": reading}
+
+    @cached_property
+    def training_digest(self) -> str:
+        """Names a trained model: the use case's code and data, the training options, the training tools."""
+        return digest(
+            {
+                "sources": source_digest(sources_of(self.usecase)),
+                "data": [package.sha256 for package in self.packages],
+                "own_data": self.own_data,
+                "train": as_data(self.train),
+                "tools": {name: version(name) for name in (*TRAINING_TOOLS, *self.usecase.training_tools)},
+            }
+        )
+
+    @cached_property
+    def verdict_digest(self) -> str:
+        """Names what a verdict was measured on: model, passes, limits, the code that measures, the tools."""
+        model = (
+            {"file": content_digest(self.model_path)}
+            if self.model_path
+            else {"trained": self.training_digest}
+        )
+        own = Path(modelpack.__file__).parent
+        ours = [
+            *(own / name for name in MEASURING_FILES),
+            *(file for name in MEASURING for file in (own / name).rglob("*.py")),
+        ]
+        plugged = [
+            path
+            for one in (self.usecase, *self.passes)
+            for path in sources_of(one)
+            if own not in path.parents
+        ]
+        return digest(
+            {
+                "usecase": self.request.usecase,
+                "hardware": self.request.built_for,
+                "model": model,
+                "own_data": self.data_digest,
+                "passes": [one.name for one in self.passes],
+                "gate": as_data(self.request.pack.gate),
+                "search": searching(self.request.pack),
+                "sources": source_digest(ours),
+                "plugged": source_digest(plugged),
+                "tools": self.tools,
+            }
+        )
+
+    @cached_property
+    def tools(self) -> dict[str, str | None]:
+        """The packages and programs that a verdict rests on, by version; None: not installed."""
+        names = {*TOOLS, *(name for one in self.passes for name in one.tools)}
+        programs = {name for one in self.passes for name in one.programs}
+        found = {name: installed(name) for name in names}
+        found |= {name: program_version(name) for name in programs}
+        return dict(sorted(found.items()))
+
+    def served(self, chosen: str) -> Served:
+        """What the image holds around a model of the `chosen` format."""
+        return Served(runtime_for(chosen, self.request.built_for), self.usecase)
+
+    def pack_digest(self, lock: Lock) -> str | None:
+        """Names the pack; None while the lock lacks something it needs, for then the bytes are not known yet."""
+        verdict = lock.get("verdict", self.verdict_digest)
+        if verdict is None or verdict.get("format") not in served_formats(self.request.built_for):
+            return None
+        served = self.served(verdict["format"])
+        base = self.request.pack.base or lock.get("debs", served.debs_digest)
+        wheels = lock.get("wheels", served.wheels_digest)
+        if base is None or wheels is None:
+            return None
+        return digest(
+            {
+                "for": self.verdict_digest,
+                "kept": verdict.get("kept"),
+                "base": base,
+                "wheels": wheels,
+                "image": self.image_digest,
+            }
+        )
+
+    @cached_property
+    def image_digest(self) -> str:
+        """Names the code that goes into the image, and the code that writes it: the server's change is a new image."""
+
+        own = Path(modelpack.__file__).parent
+        writing = [*(own / "assembly").glob("*.py"), *(own / "image").rglob("*.py")]
+        return source_digest([*app().values(), *writing])
+
+
+def resolve(request: PackRequest) -> Inputs:
+    """Names to things. Raises BadInput for unknown names and a missing model file."""
+    usecase = usecases().get(request.usecase, request.project)
+    names = usecase.passes if request.pack.passes is None else request.pack.passes
+    if request.pack.automatic:
+        names = applicable(usecase.passes, served_formats(request.built_for), request.project)
+        names = of_use(names, usecase, request.project)
+    path = None
+    if request.model.path is not None:
+        path = request.project / request.model.path
+        check(path)
+    elif not usecase.trains:
+        raise BadInput(
+            f"{request.usecase} trains nothing: it needs a model file",
+            hint="model: {path: model.onnx} in ecomdeploy.yaml",
+        )
+    every = in_order(names, request.project)
+    aside = {one.name: why for one in every if (why := unfit(one, request.built_for))}
+    passes = tuple(one for one in every if one.name not in aside)
+    for one in passes:
+        if absent := lacking(one):
+            raise BadInput(
+                f"the pass {one.name!r} needs {', '.join(absent)}, not installed",
+                hint=remedy(one, absent),
+            )
+    train = request.model.train or TrainSpec()
+    check_architecture(train, usecase)
+    return Inputs(
+        request=request,
+        usecase=usecase,
+        passes=passes,
+        train=replace(train, epochs=train.epochs or usecase.epochs),
+        model_path=path,
+        set_aside=tuple(aside.items()),
+        data_path=own_data_path(request, usecase),
+    )
+
+
+def remedy(one: Pass, absent: Sequence[str]) -> str:
+    """What to type where a pass' tools or programs are absent."""
+    packages = [name for name in absent if name in one.tools]
+    programs = [name for name in absent if name in one.programs]
+    commands = [f"pip install {' '.join(packages)}"] if packages else []
+    commands += [f"apt-get install {' '.join(programs)}"] if programs else []
+    return "; ".join([*commands, "or leave the pass out"] if programs else commands)
+
+
+def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:
+    """Where the user's own data lies; None when there is none. Raises BadInput when it is not there or not taken."""
+    if request.data is None:
+        return None
+    if usecase.trains and usecase.own_data is None:
+        raise BadInput(
+            f"the use case {usecase.name!r} takes no own data yet",
+            hint="leave data: out, or write a use case of your own: docs/models.md",
+        )
+    path = request.project / request.data.path
+    if usecase.trains:
+        table_files(path)
+    elif not path.exists():
+        raise BadInput(
+            "there is no such file or folder", where=str(path), hint="data.path is relative to the project"
+        )
+    return path
+
+
+def check_architecture(train: TrainSpec, usecase: UseCase[Any]) -> None:
+    """Raises BadInput for an architecture that the use case does not have."""
+    if train.architecture is None or train.architecture in usecase.architectures:
+        return
+    known = ", ".join(usecase.architectures)
+    raise BadInput(
+        f"model.train.architecture: {usecase.name} has no {train.architecture!r}",
+        hint=f"one of {known}, or leave it out to compare them" if known else "leave it out",
+    )
+
+
+def searching(pack: PackSpec) -> dict[str, Any] | None:
+    """What a search depends on beside the passes; None when there is none."""
+    return {"budget": pack.budget, "objective": pack.objective} if pack.automatic else None

@@ -1,0 +1,3 @@
+"""Passes over embedding tables."""
+
+ONE_A_FILE = True

@@ -1,0 +1,26 @@
+"""The SageMaker container contract: `GET /ping`, `POST /invocations`.
+
+Source: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from modelpack.server.engines.base import Arrays
+
+CUSTOM_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
+"""The header that SageMaker hands through to the caller; it carries the content id."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def predictions(outputs: Arrays) -> bytes:
+    """`{"predictions": [{output: value}]}`, a row each."""
+    names = tuple(outputs)
+    columns: Sequence[Any] = [outputs[name].tolist() for name in names]
+    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    return _encoder.encode({"predictions": rows})

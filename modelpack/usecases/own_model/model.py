@@ -1,0 +1,243 @@
+"""The class that a user's own use case builds on: requests with their truths and a metric; all else is given."""
+
+from __future__ import annotations
+
+import abc
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpack.errors import BadInput, Problem
+from modelpack.home import Home
+from modelpack.inputs.spec import TrainSpec
+from modelpack.progress import Progress
+from modelpack.usecases.base import (
+    Arrays,
+    Baseline,
+    Evaluation,
+    Run,
+    Samples,
+    Signature,
+    Tensor,
+    UseCase,
+)
+from modelpack.usecases.own_model import requests
+from modelpack.usecases.own_model.asking import ask, complain, place, takes
+from modelpack.usecases.own_model.requests import Answers, Held, conformed, held, instance
+from modelpack.usecases.own_model.verdicts import per_request, tolerances
+from modelpack.usecases.packages import DataPackage
+
+ROWS_AT_ONCE = 256
+GOLDEN, SAMPLES = 8, 12
+MOST_GOLDEN_VALUES = 50_000
+"""Numbers in all golden requests together: they stand in the image as JSON."""
+METRIC_HINT = "def metric(self, answers, truths): return one number per request, as many as there are truths"
+
+
+class OwnModel(UseCase[Held]):
+    """A model file of the user's with `requests` and a `metric`, in the spec `usecase: ./shop.py:ShopRecs`.
+
+    The model's inputs and outputs are its own, unless `inputs` and `outputs` name them (then by place where the
+    names differ). `metric` gives one value per request; `metric_name` is its word in the record.
+    """
+
+    trains: ClassVar[bool] = False
+    epochs: ClassVar[int] = 1
+    passes: ClassVar[tuple[str, ...]] = ("onnx", "embedding-int8", "int8")
+    packages: ClassVar[tuple[DataPackage, ...]] = ()
+    split: ClassVar[str] = (
+        "the user's own requests(); that training saw none of them is the user's word, nothing here can tell"
+    )
+    tolerance: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Left empty: from how the model's own answers spread."""
+    metric_name: ClassVar[str] = "metric"
+    higher_is_better: ClassVar[bool] = True
+    inputs: ClassVar[tuple[Tensor, ...]] = ()
+    outputs: ClassVar[tuple[Tensor, ...]] = ()
+    names: Mapping[Any, str] = {}
+    """Words for the numbers that the model answers, for people."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "name" not in vars(cls):
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+        if "title" not in vars(cls):
+            cls.title = (cls.__doc__ or cls.name).strip().splitlines()[0]
+
+    _found: Signature | None = None
+    _path: Path | None = None
+
+    def __init__(self) -> None:
+        if problems := self._slips():
+            raise BadInput(problems)
+
+    @abc.abstractmethod
+    def requests(self, *args: Any, **kwargs: Any) -> Any:
+        """`requests(self)`, or `requests(self, data)` with the path of `data: {path: ...}`: inputs by name (first
+        axis: requests), one truth per request, and, where requests belong together (one customer's), their groups."""
+
+    @abc.abstractmethod
+    def metric(self, answers: Any, truths: Any) -> Any:
+        """One value per request, from the model's `answers` by output name and the `truths` of `requests`."""
+
+    def baseline(self, inputs: Any) -> Any:
+        """What a rule without training answers, by output name: the model must do better. None: no rule."""
+        return None
+
+    def training_inputs(self, *args: Any, **kwargs: Any) -> Any:
+        """Inputs that the model was trained on, for passes that look at ranges. None: there are none."""
+        return None
+
+    def _slips(self) -> list[Problem]:
+        """What is wrong with the class before anything runs."""
+        found = []
+        if not takes(self.metric, 2):
+            found.append(complain(self.metric, "metric() must take answers and truths", METRIC_HINT))
+        if not (takes(self.requests, 0) or takes(self.requests, 1)):
+            hint = "def requests(self), or def requests(self, data)"
+            found.append(complain(self.requests, "requests() must take nothing, or the data's path", hint))
+        if not takes(self.baseline, 1):
+            found.append(complain(self.baseline, "baseline() must take inputs", "def baseline(self, inputs)"))
+        if bool(self.inputs) != bool(self.outputs):
+            found.append(Problem(f"{self.name} names inputs or outputs alone", hint="name both, or neither"))
+        return found
+
+    def prepare(self, home: Home, progress: Progress) -> Held:
+        return self._held(progress)
+
+    def prepare_own(self, path: Path, home: Home, progress: Progress) -> tuple[Held, Mapping[str, int]]:
+        self._path = path
+        data = self._held(progress)
+        return data, {"requests": len(data)}
+
+    def _held(self, progress: Progress) -> Held:
+        data = held(self._told(self.requests), place(self.requests))
+        progress.note(f"{len(data):,} requests of your own to measure on")
+        return data
+
+    def _told(self, method: Any) -> Any:
+        """What a method of the user's answers, given the data's path where it takes one."""
+        if self._path is not None and takes(method, 1):
+            return ask(method, self._path)
+        if not takes(method, 0):
+            hint = "add data: {path: ...} to ecomdeploy.yaml"
+            raise BadInput(
+                f"{method.__name__}() takes data, and none is given", where=place(method), hint=hint
+            )
+        if self._path is not None and method == self.requests:
+            hint = "def requests(self, data): data is its path"
+            raise BadInput("data is given, and requests() does not take it", where=place(method), hint=hint)
+        return ask(method)
+
+    def adopt(self, found: Signature) -> None:
+        self._found = found
+
+    def signature(self) -> Signature:
+        if self.inputs:
+            return Signature(tuple(self.inputs), tuple(self.outputs))
+        if self._found is None:
+            hint = "name them: inputs = (Tensor('features', 'FP32', (-1, 12)),) and outputs"
+            raise BadInput(f"this format does not tell inputs and outputs of {self.name}", hint=hint)
+        return self._found
+
+    def open_signature(self) -> Signature | None:
+        return self.signature() if self.inputs or self._found else None
+
+    def opened(self, run: Run, data: Held) -> None:
+        ready = data.ready(self.signature())
+        some = {name: array[requests.spread(len(data), ROWS_AT_ONCE)] for name, array in ready.items()}
+        if not type(self).tolerance:
+            # One run decides it: an instance's own, read like the class's.
+            self.__dict__["tolerance"] = tolerances(self.signature(), answered(run, some, self.max_batch))
+
+    def one_at_a_time(self) -> None:
+        self.__dict__["max_batch"] = 1
+
+    def evaluate(self, run: Run, data: Held) -> Evaluation:
+        return self._measured(answered(run, data.ready(self.signature()), self.max_batch), data)
+
+    def _measured(self, answers: Arrays, data: Held) -> Evaluation:
+        values = per_request(ask(self.metric, Answers(answers), data.truths), len(data), place(self.metric))
+        return Evaluation(self.metric_name, values, data.groups, self.higher_is_better)
+
+    def baselines(self, data: Held) -> tuple[Baseline, ...]:
+        answers = ask(self.baseline, data.ready(self.signature()))
+        if answers is None:
+            return ()
+        if not isinstance(answers, Mapping):
+            what = f"baseline() answered {requests.kind_of(answers)}"
+            raise BadInput(what, where=place(self.baseline), hint="return a dict of arrays by output name")
+        given = {name: np.asarray(values) for name, values in answers.items()}
+        about = (self.baseline.__doc__ or "a rule of the user's own").strip().splitlines()[0]
+        return (Baseline("baseline", about, self._measured(given, data), must_beat=True),)
+
+    def examples(self, data: Held, count: int) -> Arrays:
+        rows = np.arange(count) % len(data) if count > len(data) else requests.spread(len(data), count)
+        return {name: array[rows] for name, array in data.ready(self.signature()).items()}
+
+    def golden(self, data: Held) -> Sequence[Mapping[str, Any]]:
+        ready = data.ready(self.signature())
+        most = MOST_GOLDEN_VALUES // max(1, requests.values_per_request(ready))
+        rows = requests.spread(len(data), max(1, min(GOLDEN, most)))
+        return [{"instances": [instance(ready, row)]} for row in rows] + [
+            {"instances": [instance(ready, row) for row in rows[:3]]}
+        ]
+
+    def samples(self, data: Held) -> Samples:
+        ready = data.ready(self.signature())
+        most = MOST_GOLDEN_VALUES // max(1, requests.values_per_request(ready))
+        shown = tuple(
+            {
+                "request": {"instances": [instance(ready, row)]},
+                "about": f"request {row + 1} of requests()",
+                "before": [f"known to be right: {self._word(data.truths[row])}"],
+            }
+            for row in requests.spread(len(data), max(1, min(SAMPLES, most)))
+        )
+        return Samples(shown, {str(key): str(word) for key, word in self.names.items()})
+
+    def _word(self, truth: Any) -> str:
+        words = {str(key): str(word) for key, word in self.names.items()}
+        return " ".join(words.get(str(truth), str(truth)).split())[:200]
+
+    def calibration(self, data: Held) -> Arrays | None:
+        given = self._told(self.training_inputs)
+        if given is None:
+            return None
+        ready = data.ready(self.signature())
+        arrays = {str(name): np.asarray(values) for name, values in given.items()}
+        found = conformed(arrays, self.signature(), place(self.training_inputs))
+        fresh = ~np.isin(rows_as_bytes(found), rows_as_bytes(ready))
+        if not fresh.any():
+            what = "training_inputs() answered nothing but held-out requests"
+            raise BadInput(what, where=place(self.training_inputs), hint="give rows of the training data")
+        return {name: array[fresh] for name, array in found.items()}
+
+    def train(self, data: Held, spec: TrainSpec, progress: Progress) -> Any:
+        raise BadInput(f"{self.name} trains nothing", hint="model: {path: model.onnx} in ecomdeploy.yaml")
+
+    def save(self, model: Any, path: Path) -> None:
+        raise BadInput(f"{self.name} trains nothing", hint="model: {path: model.onnx} in ecomdeploy.yaml")
+
+    def load(self, path: Path) -> Any:
+        raise BadInput("bare weights have no program to run them", where=str(path), hint="save it as .onnx")
+
+
+def answered(run: Run, inputs: Arrays, most: int) -> dict[str, NDArray[Any]]:
+    """The outputs for all rows, by name; `most` rows at once where a model takes no more."""
+    rows, step = len(next(iter(inputs.values()))), 1 if most == 1 else ROWS_AT_ONCE
+    parts = [
+        run({name: np.ascontiguousarray(array[begin : begin + step]) for name, array in inputs.items()})
+        for begin in range(0, rows, step)
+    ]
+    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+
+
+def rows_as_bytes(inputs: Arrays) -> NDArray[Any]:
+    """Each row of all inputs as one text, to find equal ones."""
+    texts = [[str(one.tolist()) for one in inputs[name]] for name in sorted(inputs)]
+    return np.array(["\n".join(parts) for parts in zip(*texts, strict=True)])

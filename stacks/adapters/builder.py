@@ -1,0 +1,76 @@
+"""From a Spec to a pack, through modelpack; what of the pack a release keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from modelpack.home import Home
+from modelpack.progress import Progress
+from stacks.hardware import hardware_of
+from stacks.records.release import Packed
+from stacks.spec import Spec
+
+if TYPE_CHECKING:
+    from modelpack.build import PackRequest
+    from modelpack.pack import Pack
+
+
+@dataclass(frozen=True)
+class PackBuilder:
+    """`project` is the folder of `ecomdeploy.yaml`: relative paths and `pack.lock` lie there."""
+
+    home: Home
+    project: Path
+
+    def known(self, spec: Spec) -> Packed | None:
+        from modelpack.build import known
+
+        pack = known(self.request(spec), self.home)
+        return kept(pack) if pack is not None else None
+
+    def build(self, spec: Spec, progress: Progress, *, regate: bool) -> Packed:
+        return kept(self.pack(spec, progress, regate=regate))
+
+    def pack(self, spec: Spec, progress: Progress, *, regate: bool = False) -> Pack:
+        """The whole pack, with its record: known from the same inputs, or built."""
+        from modelpack.build import build, known
+
+        request = self.request(spec, regate)
+        pack = None if regate else known(request, self.home)
+        return pack if pack is not None else build(request, self.home, progress)
+
+    def request(self, spec: Spec, regate: bool = False) -> PackRequest:
+        from infra import instances
+        from modelpack.build import PackRequest
+
+        instance = instances.serving(spec.serve.instance)
+        return PackRequest(
+            usecase=spec.usecase,
+            model=spec.model,
+            pack=spec.pack,
+            data=spec.data,
+            instance=spec.serve.instance,
+            project=self.project,
+            regate=regate,
+            usd_hour=instance.usd_hour,
+            hardware=hardware_of(instance.name),
+        )
+
+
+def kept(pack: Pack) -> Packed:
+    """What a release keeps of its pack."""
+    return Packed(
+        digest=pack.digest,
+        content_id=pack.content_id,
+        input_digest=pack.input_digest,
+        usecase=pack.usecase,
+        golden=tuple(
+            msgspec.to_builtins({"request": each.request, "answer": each.answer}) for each in pack.golden
+        ),
+        tolerance=msgspec.to_builtins(pack.tolerance),
+        needs=msgspec.to_builtins(pack.record.get("needs", {})),
+    )

@@ -1,0 +1,78 @@
+"""Images from the local store to the registry of the base stack, through our own OCI client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from modelpack.home import Home
+from modelpack.progress import Progress
+
+if TYPE_CHECKING:
+    from modelpack.image.oci.layout import Layout
+    from modelpack.image.registry.client import Registry
+
+
+@dataclass(frozen=True)
+class RegistryImages:
+    """`credentials(host)` gives user and password for a registry (ECR's token), or None.
+
+    `scheme`: http locally.
+    """
+
+    home: Home
+    scheme: str
+    credentials: Callable[[str], tuple[str, str] | None]
+    opened: dict[str, Registry] = field(default_factory=dict, repr=False)
+    """One client per repository, so that connections and tokens are used again."""
+
+    def reachable(self, repository: str) -> bool:
+        return self.registry(repository).exists()
+
+    def missing(self, repository: str, digest: str) -> int:
+        """Bytes to send; all of the image when there is no repository yet."""
+        from modelpack.image.registry.push import missing
+
+        layout = self.layout()
+        if not repository or not self.reachable(repository):
+            return layout.size(digest)
+        return missing(self.registry(repository), layout, digest)
+
+    def push(self, repository: str, digest: str, progress: Progress) -> int:
+        from modelpack.image.registry.push import push
+
+        if self.holds(repository, digest) and not self.missing(repository, digest):
+            return 0
+        progress.step(f"Pushing to {repository}")
+        sent = push(self.registry(repository), self.layout(), digest, tag_of(digest), progress)
+        progress.note(
+            f"pushed {sent.bytes_sent / 1e6:,.1f} MB; {sent.blobs_present} layers were there already"
+        )
+        return sent.bytes_sent
+
+    def holds(self, repository: str, digest: str) -> bool:
+        registry = self.registry(repository)
+        return registry.exists() and registry.has_manifest(digest) != ""
+
+    def stored(self, digest: str) -> bool:
+        return self.layout().complete(digest)
+
+    def layout(self) -> Layout:
+        from modelpack.image.oci.layout import Layout
+
+        return Layout(self.home.images)
+
+    def registry(self, repository: str) -> Registry:
+        """`repository` is host and name, like "127.0.0.1:5001/shop-local"."""
+        from modelpack.image.registry.client import Registry
+
+        if repository not in self.opened:
+            host, _, name = repository.partition("/")
+            self.opened[repository] = Registry(f"{self.scheme}://{host}", name, self.credentials(host))
+        return self.opened[repository]
+
+
+def tag_of(digest: str) -> str:
+    """A tag for people who list the registry; nothing of ours resolves it."""
+    return f"pack-{digest.removeprefix('sha256:')[:12]}"

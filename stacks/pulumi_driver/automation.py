@@ -1,0 +1,217 @@
+"""The driver over `pulumi.automation`: the same calls drive the real Pulumi CLI and the embedded engine.
+
+A program is run inline, in this process, from `stacks/programs/<name>/__main__.py` by `runpy`; that folder
+never comes on sys.path. Pulumi is imported when first used: an unchanged `up` never gets here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import re
+import runpy
+import secrets as random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from modelpack.errors import CloudRefused, EcomdeployError
+from modelpack.progress import Progress, Silent
+from stacks.pulumi_driver.changes import Watch
+from stacks.pulumi_driver.driver import Change, Deployed, Settings, Stack
+
+PROGRAMS = Path(__file__).parents[1] / "programs"
+ROOT = PROGRAMS.parents[1]
+"""The folder of our packages: what a program is made of lies in `infra` below it."""
+
+AFTERMATH = "Resource monitor has terminated"
+"""What a program's language host says because a resource failed: not news."""
+
+REFUSALS = re.compile(
+    r"AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientToken|ExpiredToken|SignatureDoesNotMatch"
+    r"|[Nn]o valid credential|NoCredential|ResourceLimitExceeded|LimitExceeded|QuotaExceeded|CapacityError"
+    r"|Insufficient\w*Capacity|[Aa]ccount (ID|id) .*not allowed|allowed_account_ids|Throttling"
+)
+"""Error codes of AWS's common errors, of SageMaker, EKS and EC2 quotas, and the provider's account guard."""
+
+
+@dataclass
+class AutomationDriver:
+    """`folder` is `.ecomdeploy/<environment>/pulumi`; `backend` a Pulumi backend URL; `environment` what the
+    command sees. `secrets` is a Pulumi secrets provider ("awskms://..."), or None for the generated
+    passphrase. `command` makes the `PulumiCommand`: the embedded engine's, or the real one's
+    (`real_cli`).
+    """
+
+    name: str
+    kind: Literal["embedded", "pulumi"]
+    folder: Path
+    backend: str
+    environment: Mapping[str, str]
+    command: Callable[[], Any]
+    secrets: str | None = None
+    programs: Path = PROGRAMS
+    raised: list[EcomdeployError] = field(default_factory=list)
+
+    def up(self, stack: Stack, settings: Settings, progress: Progress, *, refresh: bool) -> Deployed:
+        opened, watch = self.opened(stack, settings), Watch(progress)
+        if refresh and self.kind == "pulumi":
+            # The CLI stops at creates that a kill left pending, unless told to forget them.
+            self.call(opened, Watch(Silent()), opened.refresh, clear_pending_creates=True)
+            refresh = False
+        result = self.call(opened, watch, opened.up, **({"refresh": True} if refresh else {}))
+        return Deployed({name: output.value for name, output in result.outputs.items()}, watch.changes())
+
+    def preview(self, stack: Stack, settings: Settings) -> tuple[Change, ...]:
+        opened, watch = self.opened(stack, settings), Watch(Silent())
+        self.call(opened, watch, opened.preview, refresh=True)
+        return watch.changes()
+
+    def destroy(self, stack: Stack, progress: Progress) -> tuple[Change, ...]:
+        opened, watch = self.selected(stack), Watch(progress)
+        if opened is None:
+            return ()
+        if self.kind == "pulumi":
+            self.call(opened, Watch(Silent()), opened.refresh, clear_pending_creates=True)
+        self.call(opened, watch, opened.destroy, **({"refresh": True} if self.kind == "embedded" else {}))
+        opened.workspace.remove_stack(stack.name)
+        return watch.changes()
+
+    def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
+        opened = self.selected(stack)
+        return None if opened is None else {name: output.value for name, output in opened.outputs().items()}
+
+    def source(self, stack: Stack) -> str:
+        """The program, everything of ours that it may use, and the versions of Pulumi's packages."""
+        from importlib.metadata import version
+
+        digest = hashlib.sha256(f"{version('pulumi')} {version('pulumi-aws')}".encode())
+        files = [*(self.programs / stack.program).rglob("*"), *(ROOT / "infra").rglob("*")]
+        for file in sorted(files):
+            if file.suffix in (".py", ".json", ".yaml") and "rehearsal" not in file.parts:
+                digest.update(f"{file.name}\0".encode() + file.read_bytes())
+        return digest.hexdigest()
+
+    def selected(self, stack: Stack) -> Any:
+        """The stack, or None when there is none."""
+        if not (self.backend.startswith("s3://") or (self.folder / ".pulumi").exists()):
+            return None
+        automation = pulumi_automation()
+        with suppress(automation.StackNotFoundError):
+            return automation.select_stack(stack.name, **self.options(stack))
+        return None
+
+    def opened(self, stack: Stack, settings: Settings) -> Any:
+        """The stack with its settings, made if need be."""
+        automation = pulumi_automation()
+
+        opened = automation.create_or_select_stack(stack.name, **self.options(stack))
+        opened.set_config("settings", automation.ConfigValue(value=json.dumps(settings, sort_keys=True)))
+        return opened
+
+    def options(self, stack: Stack) -> dict[str, Any]:
+        automation = pulumi_automation()
+
+        work = self.folder / stack.program
+        work.mkdir(parents=True, exist_ok=True)
+        variables = {
+            **self.environment,
+            "PULUMI_BACKEND_URL": self.backend,
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+        }
+        if self.secrets is None:
+            variables["PULUMI_CONFIG_PASSPHRASE"] = passphrase(self.folder.parent / "passphrase")
+        return {
+            "project_name": project_name(self.programs / stack.program),
+            "program": lambda: self.run(stack),
+            "opts": automation.LocalWorkspaceOptions(
+                work_dir=str(work),
+                env_vars=variables,
+                secrets_provider=self.secrets,
+                pulumi_command=self.command(),
+            ),
+        }
+
+    def run(self, stack: Stack) -> None:
+        """The program itself; what it raises of ours is kept, since Pulumi would only print it."""
+        try:
+            runpy.run_path(str(self.programs / stack.program / "__main__.py"), run_name="ecomdeploy_program")
+        except Exception as error:  # `infra.program.run` makes a RunError of ours: the cause is its context
+            self.raised += [each for each in (error, error.__context__) if isinstance(each, EcomdeployError)]
+            raise
+
+    def call(self, opened: Any, watch: Watch, operation: Callable[..., Any], **options: Any) -> Any:
+        """One Pulumi operation. A lock that a killed run left is cancelled: we hold the lease.
+
+        Raises:
+            CloudRefused, EcomdeployError: in the provider's words.
+        """
+        automation = pulumi_automation()
+
+        self.raised.clear()
+        try:
+            try:
+                return operation(on_event=watch.see, **options)
+            except automation.ConcurrentUpdateError:
+                opened.cancel()
+                return operation(on_event=watch.see, **options)
+        except automation.CommandError as error:
+            if self.raised:
+                raise self.raised[0] from None
+            raise explained(opened.name, watch.errors, str(error)) from error
+
+
+def pulumi_automation() -> Any:
+    """The module, imported when first needed. gRPC would tell of every ended program on stderr."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    return importlib.import_module("pulumi.automation")
+
+
+def explained(stack: str, errors: list[str], otherwise: str) -> EcomdeployError:
+    """The error that fits the provider's words; all of Pulumi's output if it said nothing by event."""
+    said = [error for error in dict.fromkeys(errors) if AFTERMATH not in error]
+    words = "; ".join(said) or otherwise.strip()
+    if REFUSALS.search(words):
+        return CloudRefused(
+            words, where=stack, hint="ecomdeploy doctor, or ask for more quota or another instance"
+        )
+    return EcomdeployError(words, where=stack, hint="type the same command again: it goes on from here")
+
+
+def passphrase(file: Path) -> str:
+    """The generated passphrase of an environment's state; made on first use, readable by its owner only."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_name(f".{file.name}.new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(random.token_hex(32))
+        fresh.replace(file)
+    return file.read_text().strip()
+
+
+def project_name(folder: Path) -> str:
+    """`name` of the folder's Pulumi.yaml: the namespace of its configuration, here and under `pulumi up`."""
+    from ruamel.yaml import YAML
+
+    return str(YAML(typ="safe", pure=True).load((folder / "Pulumi.yaml").read_text())["name"])
+
+
+def real_cli() -> Any:
+    """The Pulumi CLI of this machine.
+
+    Raises:
+        CloudRefused: there is none, or it is too old.
+    """
+    automation = pulumi_automation()
+
+    try:
+        return automation.PulumiCommand()
+    except (FileNotFoundError, automation.InvalidVersionError) as error:
+        hint = "install it: https://www.pulumi.com/docs/install/"
+        raise CloudRefused(
+            f"AWS is deployed to with the Pulumi CLI, and it cannot be used: {error}", hint=hint
+        ) from None

@@ -1,0 +1,174 @@
+"""The only thing that talks to Pulumi, from outside: bring a stack up, say what would change, take it away.
+
+Which driver an environment was first deployed with is a property of that environment: `claim` writes it down
+and refuses another, because two engines with one state would undo each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from modelpack.errors import BadInput
+from modelpack.progress import Progress
+from stacks.records.store import Shelf
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A program of `stacks/programs/` and the stack's name ("shop-recs-prod")."""
+
+    program: Literal["base", "platform", "service"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.program}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one cloud resource: create, update, replace, delete or read.
+
+    `keys` are what differs.
+    """
+
+    urn: str
+    op: str
+    keys: tuple[str, ...] = ()
+    replaces: tuple[str, ...] = ()
+
+    @property
+    def type(self) -> str:
+        """The resource type, like "aws:ecr/repository:Repository"."""
+        return self.urn.split("::")[2].rsplit("$", 1)[-1] if self.urn.count("::") >= 3 else ""
+
+    @property
+    def name(self) -> str:
+        return self.urn.rsplit("::", 1)[-1]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {"urn": self.urn, "op": self.op, "keys": list(self.keys), "replaces": list(self.replaces)}
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The stack's outputs, and what changed (nothing that stayed the same)."""
+
+    outputs: Mapping[str, Any]
+    changes: tuple[Change, ...] = ()
+
+
+class Driver(Protocol):
+    """`name` is shown ("embedded engine", "pulumi CLI 3.272.0"); `kind` is what must not change."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> Literal["embedded", "pulumi"]: ...
+
+    def up(self, stack: Stack, settings: Settings, progress: Progress, *, refresh: bool) -> Deployed:
+        """Make what the program declares. With `refresh` the state is first read back from the cloud.
+
+        Raises:
+            CloudRefused: credentials, quota, capacity, in the cloud's words.
+            EcomdeployError: anything else that stopped it.
+        """
+        ...
+
+    def preview(self, stack: Stack, settings: Settings) -> tuple[Change, ...]:
+        """What `up` with refresh would change. Nothing is changed, in the cloud or in the state."""
+        ...
+
+    def destroy(self, stack: Stack, progress: Progress) -> tuple[Change, ...]:
+        """Delete everything of the stack, and the stack. No such stack: nothing to do."""
+        ...
+
+    def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
+        """Outputs of the last run, without running anything; None when there is no such stack."""
+        ...
+
+    def source(self, stack: Stack) -> str:
+        """A digest of the program's sources: the same digest declares the same from the same settings."""
+        ...
+
+
+def claim(shelf: Shelf, driver: Driver) -> None:
+    """Write down, once, which kind of driver this environment is deployed with.
+
+    Raises:
+        BadInput: it was deployed with the other kind.
+    """
+    name = "driver.json"
+    if shelf.read(name) is None:
+        shelf.write(name, json.dumps({"kind": driver.kind, "name": driver.name}).encode(), was=None)
+    record = json.loads(shelf.read(name) or b"{}")
+    if record.get("kind") != driver.kind:
+        words = {"embedded": "the embedded engine", "pulumi": "the Pulumi CLI"}
+        raise BadInput(
+            f"this environment was deployed with {words.get(record.get('kind'), 'another driver')}, "
+            f"and now it would be {words[driver.kind]}",
+            hint="use the same one again, or take everything down with it first: ecomdeploy down --all",
+        )
+
+
+@dataclass
+class FakeDriver:
+    """The fake: stacks in memory. `calls` in order; `refuse` maps a stack's name to the error it raises.
+
+    `declare` makes outputs from a program's name and settings, as the real programs would.
+    """
+
+    name: str = "fake driver"
+    kind: Literal["embedded", "pulumi"] = "embedded"
+    stacks: dict[str, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    refuse: dict[str, Exception] = field(default_factory=dict)
+
+    def declare(self, stack: Stack, settings: Settings) -> dict[str, Any]:
+        return {"echo": dict(settings)}
+
+    def up(self, stack: Stack, settings: Settings, progress: Progress, *, refresh: bool) -> Deployed:
+        self.calls.append(f"up {stack}" + (" --refresh" if refresh else ""))
+        if str(stack) in self.refuse:
+            raise self.refuse[str(stack)]
+        changes = self.differences(stack, settings)
+        outputs = self.declare(stack, settings)
+        self.stacks[str(stack)] = (dict(settings), outputs)
+        return Deployed(outputs, changes)
+
+    def preview(self, stack: Stack, settings: Settings) -> tuple[Change, ...]:
+        self.calls.append(f"preview {stack}")
+        return self.differences(stack, settings)
+
+    def differences(self, stack: Stack, settings: Settings) -> tuple[Change, ...]:
+        before = self.stacks.get(str(stack))
+        if before and before[0] == dict(settings):
+            return ()
+        return (
+            Change(
+                f"urn:pulumi:{stack.name}::{stack.program}::fake:index:Thing::all",
+                "update" if before else "create",
+            ),
+        )
+
+    def destroy(self, stack: Stack, progress: Progress) -> tuple[Change, ...]:
+        self.calls.append(f"destroy {stack}")
+        gone = self.stacks.pop(str(stack), None)
+        return (
+            (Change(f"urn:pulumi:{stack.name}::{stack.program}::fake:index:Thing::all", "delete"),)
+            if gone
+            else ()
+        )
+
+    def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
+        found = self.stacks.get(str(stack))
+        return found[1] if found else None
+
+    def source(self, stack: Stack) -> str:
+        return "fake"

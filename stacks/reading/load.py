@@ -1,0 +1,189 @@
+"""Parse, validate, complete: `ecomdeploy.yaml` for one environment -> Spec, or every problem at once.
+
+The layers, lowest first: the use case's defaults, the file, `environments.<name>`. Every environment of the
+file is checked, so that a slip in `prod` is found while working in `local`. pydantic checks types over
+the plain dataclasses, in strict JSON mode ("3" is not a number); rules across keys live in `stacks/reading/rules.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from modelpack.errors import BadInput, Problem
+from stacks.reading.document import Value, join, made, merge, read
+from stacks.reading.rules import cross_check, nearest
+from stacks.reading.shorthand import described, written_out
+from stacks.reading.wording import say
+from stacks.spec import OVERLAYS, STRATEGIES_TO_COME, Environment, KnownNames, Spec
+
+FILE_WORDS = {"start": "from", "end": "to"}
+"""Field names that are other words in the file (`from` is reserved in Python)."""
+
+CONFIG = ConfigDict(
+    extra="forbid", strict=True, allow_inf_nan=False, alias_generator=lambda name: FILE_WORDS.get(name, name)
+)
+
+
+def load(file: Path, environment: str, known: KnownNames) -> Spec:
+    """The complete Spec of one environment.
+
+    Args:
+        file: path of `ecomdeploy.yaml`; problems name it as given here.
+        environment: a key of `environments` ("local" exists even when the file does not say so).
+        known: names that the catalogs know, and the use cases' defaults.
+
+    Raises:
+        BadInput: every problem found, each with `file:line`, dotted path, what was expected, the nearest key.
+    """
+    document, problems = read(file)
+    where = str(file)
+    environments = environments_of(document)
+    found = list(problems)
+    chosen: Spec | None = None
+    if environment not in environments:
+        near = nearest(environment, environments) or f"known: {', '.join(sorted(environments))}"
+        found.append(
+            Problem(
+                f"no environment {environment!r}",
+                place(where, document, "environments"),
+                "environments",
+                near,
+            )
+        )
+    for name in sorted(environments, key=lambda each: each != environment):
+        merged = layered(document, name, environments[name], known)
+        spec, wrong = validated(merged, where)
+        found += [*wrong, *cross_check(merged, name, known, where)]
+        chosen = chosen or (spec if name == environment else None)
+    if found or chosen is None:
+        in_order = sorted(dict.fromkeys(found), key=line_of)
+        raise BadInput(in_order, hint=f"mend {where} and type the same command again")
+    return chosen
+
+
+def environments_of(document: Value) -> dict[str, Value]:
+    """The environments of the file; `local` is always one of them."""
+    given = document.at("environments")
+    local = {"local": made({"cloud": "local"}, "environments.local")}
+    return {**local, **given.data} if given and isinstance(given.data, dict) else local
+
+
+def layered(document: Value, name: str, environment: Value, known: KnownNames) -> Value:
+    """Defaults, file and overlay as one document, with the environment's own keys under `environment`."""
+    usecase = document.at("usecase")
+    defaults = known.defaults.get(usecase.data, {}) if usecase and isinstance(usecase.data, str) else {}
+    merged = merge(
+        made(defaults), Value({k: v for k, v in document.data.items() if k != "environments"}, 1, "")
+    )
+    if "environment" in merged.data:  # our own word, not the file's: the blank makes it an unknown key
+        merged.data["environment "] = merged.data.pop("environment")
+    if not isinstance(environment.data, dict):
+        merged.data["environment"] = environment
+        return merged
+    own = {key: value for key, value in environment.data.items() if key not in OVERLAYS}
+    if "name" in own:
+        own["name "] = own.pop("name")
+    own["name"] = Value(name, environment.line, environment.path)
+    overlay = {key: value for key, value in environment.data.items() if key in OVERLAYS}
+    merged = written_out(taken_or_trained(merge(merged, Value(overlay, 1, ""))))
+    merged.data["environment"] = Value(own, environment.line, environment.path)
+    return merged
+
+
+def taken_or_trained(merged: Value) -> Value:
+    """A model that is given is not trained: the use case's default training goes."""
+    train, path = merged.at("model", "train"), merged.at("model", "path")
+    if train is None or path is None or path.data is None or train.line:
+        return merged
+    model = {key: value for key, value in merged.data["model"].data.items() if key != "train"}
+    return replace(merged, data={**merged.data, "model": replace(merged.data["model"], data=model)})
+
+
+@cache
+def adapter() -> TypeAdapter[tuple[Spec]]:
+    """The validator, built once; in a tuple, or pydantic would not hand CONFIG down to the dataclasses."""
+    return TypeAdapter(tuple[Spec], config=CONFIG)
+
+
+def validated(merged: Value, where: str) -> tuple[Spec | None, list[Problem]]:
+    """The Spec, or what pydantic found, in the file's own words."""
+    try:
+        (spec,) = adapter().validate_json(json.dumps([merged.plain()]))
+    except ValidationError as error:
+        return None, [told(merged, where, one) for one in error.errors(include_url=False)]
+    return spec, []
+
+
+def told(merged: Value, where: str, error: Mapping[str, Any]) -> Problem:
+    """One pydantic error as a Problem: the deepest key that the file has gives the line."""
+    keys = tuple(error["loc"][1:])
+    depth = next((size for size in range(len(keys), 0, -1) if merged.at(*keys[:size]) is not None), 0)
+    at = merged.at(*keys[:depth]) or merged
+    path = (
+        at.path if depth == len(keys) else join(at.path, ".".join(str(key).strip() for key in keys[depth:]))
+    )
+    line = f"{where}:{at.line}" if at.line else where
+    if error["type"] == "unexpected_keyword_argument" or error["type"] == "extra_forbidden":
+        word = str(keys[-1]).strip()
+        if keys[:1] == ("rollout",) and word in STRATEGIES_TO_COME:
+            return Problem(f"{word} is not available yet", line, path, "strategy: all-at-once")
+        return Problem("unknown key", line, path, nearest(word, siblings(keys[:-1])))
+    if error["input"] in STRATEGIES_TO_COME and keys == ("rollout", "strategy"):
+        return Problem(f"{error['input']} is not available yet", line, path, "strategy: all-at-once")
+    return Problem(say(error), line, path)
+
+
+@cache
+def shapes() -> dict[str, Any]:
+    """The JSON schemas of all the dataclasses, by name."""
+    found: dict[str, Any] = adapter().json_schema()["$defs"]
+    return found
+
+
+def siblings(keys: tuple[str | int, ...]) -> tuple[str, ...]:
+    """The keys that a mapping at this place may have."""
+    parts = shapes()
+    here = parts["Spec"]
+    for key in keys:
+        here = here.get("items", {}) if isinstance(key, int) else here.get("properties", {}).get(key, {})
+        here = next((one for one in here.get("anyOf", ()) if "$ref" in one or "items" in one), here)
+        here = parts[here["$ref"].rsplit("/", 1)[1]] if "$ref" in here else here
+    names = [name for name in here.get("properties", {}) if name != "environment"]
+    if not keys:
+        return (*names, "environments")
+    if keys == ("environment",):
+        return (*(one.name for one in fields(Environment) if one.name != "name"), *OVERLAYS)
+    return tuple(names)
+
+
+def line_of(problem: Problem) -> int:
+    number = problem.where.rpartition(":")[2]
+    return int(number) if number.isdigit() else 0
+
+
+def place(where: str, document: Value, *keys: str) -> str:
+    at = document.at(*keys)
+    return f"{where}:{at.line}" if at and at.line else where
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of the file (for editors and docs); an environment may hold any overlay key as well."""
+    parts = adapter().json_schema()["$defs"]
+    whole = parts.pop("Spec")
+    environment = parts["Environment"]
+    environment["properties"].pop("name")
+    environment["properties"] |= {key: whole["properties"][key] for key in OVERLAYS}
+    described(parts["PackSpec"])
+    whole["properties"].pop("environment")
+    whole["properties"]["environments"] = {
+        "type": "object",
+        "additionalProperties": {"$ref": "#/$defs/Environment"},
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "$defs": parts}

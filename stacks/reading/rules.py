@@ -1,0 +1,203 @@
+"""Rules that span keys, or need the catalogs.
+
+They read the plain document, so that they speak even where types are wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from infra.spec import ServeSpec
+from modelpack.errors import Problem
+from modelpack.inputs.spec import AUTO
+from stacks.hardware import ALLOW_CPU, CUDA
+from stacks.reading.document import Value
+from stacks.spec import NAME_PATTERN, NAMES_LENGTH, SERVICE_LENGTH, KnownNames
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known word, or lists them when they are few."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"known: {', '.join(words)}" if 0 < len(words) <= 12 else ""
+
+
+def cross_check(document: Value, environment: str, known: KnownNames, where: str) -> list[Problem]:
+    """Every broken rule of one environment's merged document."""
+    wrong = [
+        *names(document, environment),
+        *catalogs(document, known),
+        *hardware(document, known),
+        *model(document),
+        *scale(document),
+        *pools(document, known),
+        *account(document),
+    ]
+    return [
+        Problem(what, f"{where}:{at.line}" if at.line else where, at.path, hint) for at, what, hint in wrong
+    ]
+
+
+Wrong = Iterator[tuple[Value, str, str]]
+
+
+def text(value: Value | None) -> str | None:
+    return value.data if value and isinstance(value.data, str) else None
+
+
+def number(value: Value | None) -> float | None:
+    data = value.data if value else None
+    return data if isinstance(data, int | float) and not isinstance(data, bool) else None
+
+
+def below(high: Value | None, low: Value | None, default: float | None = None) -> Wrong:
+    """`high` must not be below `low` (the value that stands there, or `default` when it does not)."""
+    top, bottom = number(high), number(low) if low else default
+    if high and top is not None and bottom is not None and top < bottom:
+        name = low.path if low else high.path.rsplit(".", 1)[0] + ".min"
+        yield high, f"{high.data} is below {name}: {bottom:g}", ""
+
+
+def names(document: Value, environment: str) -> Wrong:
+    at = document.at("service")
+    service = text(at)
+    if at and service is not None:
+        if not re.fullmatch(NAME_PATTERN, service) or len(service) > SERVICE_LENGTH:
+            yield at, f"expected at most {SERVICE_LENGTH} of a-z, 0-9 and single dashes, got {service!r}", ""
+        elif len(service) + len(environment) > NAMES_LENGTH:
+            yield at, f"is too long together with {environment!r}: at most {NAMES_LENGTH} characters", ""
+    place = document.at("environment")
+    if place and not re.fullmatch(NAME_PATTERN, environment):
+        yield place, f"expected a-z, 0-9 and single dashes, got {environment!r}", ""
+
+
+def catalogs(document: Value, known: KnownNames) -> Wrong:
+    """A name with a colon is a plug-in by path (`./shop.py:ShopRecs`): its catalog checks it later."""
+    single = (
+        (document.at("usecase"), "use case", known.usecases),
+        (document.at("serve", "target"), "target", known.targets),
+        (document.at("serve", "instance"), "instance type", known.instances),
+    )
+    passes = document.at("pack", "passes")
+    several = tuple(
+        (each, "pass", known.passes)
+        for each in (passes.data if passes and isinstance(passes.data, list) else ())
+    )
+    for at, kind, words in (*single, *several):
+        name = text(at)
+        if at and name == AUTO and kind == "pass":
+            if len(several) > 1:
+                yield at, "auto stands alone", "passes: auto"
+            continue
+        if at and name is not None and ":" not in name and name not in words:
+            reason = known.unsupported.get(name.rpartition(".")[0]) if kind == "instance type" else None
+            if reason:
+                yield (
+                    at,
+                    f"{name} is not supported: {reason}",
+                    "a CPU instance, or one with an NVIDIA GPU: ml.g6.xlarge",
+                )
+            else:
+                by_path = f"write {name}:ClassName, a class of that file" if name.endswith(".py") else ""
+                yield at, f"unknown {kind} {name!r}", by_path or nearest(name, words)
+
+
+def hardware(document: Value, known: KnownNames) -> Wrong:
+    """What the pack is for against what the instance has, as far as the file alone says it."""
+    wanted, ami = document.at("pack", "hardware"), document.at("serve", "ami")
+    instance = text(document.at("serve", "instance")) or ServeSpec().instance
+    if instance not in known.instances:
+        return
+    on_gpu = instance in known.gpu_instances
+    allowed = text(document.at("serve", "environment", ALLOW_CPU)) == "1"
+    if wanted and text(wanted) == CUDA and not on_gpu and not allowed:
+        hint = f'an instance with a GPU, like ml.g6.xlarge, or serve.environment: {{{ALLOW_CPU}: "1"}}'
+        yield wanted, f"a GPU pack does not run on {instance}, which has no GPU", hint
+    if ami and text(ami) is not None and text(ami) not in known.amis:
+        yield ami, f"unknown AMI {ami.data!r}", nearest(str(ami.data), known.amis)
+    elif ami and text(ami) is not None and not on_gpu:
+        yield ami, f"the AMIs are for GPU instances, and {instance} has no GPU", "leave it out"
+
+
+def model(document: Value) -> Wrong:
+    train, path = document.at("model", "train"), document.at("model", "path")
+    if train and path and train.data is not None and path.data is not None and train.line and path.line:
+        yield (
+            path,
+            "is given together with model.train; a model is either trained or taken",
+            "leave one of them out",
+        )
+
+
+def scale(document: Value) -> Wrong:
+    yield from below(document.at("scale", "max"), document.at("scale", "min"), 1)
+    most, least = document.at("scale", "max"), document.at("scale", "min")
+    if least and not most and (number(least) or 0) > 1:
+        yield least, f"{least.data} is above scale.max: 1, its default", "give scale.max as well"
+    windows = document.at("scale", "schedule")
+    for window in windows.data if windows and isinstance(windows.data, list) else ():
+        yield from below(most, window.at("min"))
+        yield from times(window)
+
+
+def times(window: Value) -> Wrong:
+    moments = {}
+    for word in ("from", "to"):
+        at = window.at(word)
+        try:
+            moment = datetime.fromisoformat(text(at) or "")
+        except ValueError:
+            continue
+        if at and moment.tzinfo is None:
+            yield at, "needs its offset from UTC", f'like "{at.data}+08:00"'
+        else:
+            moments[word] = moment
+    end = window.at("to")
+    if end and len(moments) == 2 and moments["to"] <= moments["from"]:
+        yield end, f"{end.data} is not after {window.path}.from", ""
+
+
+def pools(document: Value, known: KnownNames) -> Wrong:
+    listed = document.at("platform", "gpu_pools")
+    seen: dict[str, int] = {}
+    for pool in listed.data if listed and isinstance(listed.data, list) else ():
+        yield from below(pool.at("max"), pool.at("min"), 0)
+        yield from below(pool.at("max"), pool.at("desired"))
+        yield from below(pool.at("desired"), pool.at("min"), 0)
+        name, at = text(pool.at("name")), pool.at("name")
+        if at and name is not None and name in seen:
+            yield at, f"another pool is named {name!r} in line {seen[name]}", ""
+        if at and name is not None and not re.fullmatch(NAME_PATTERN, name):
+            yield at, f"expected a-z, 0-9 and single dashes, got {name!r}", ""
+        seen.setdefault(name or "", at.line if at else 0)
+        instances = pool.at("instances")
+        for each in instances.data if instances and isinstance(instances.data, list) else ():
+            word = text(each)
+            if known.pool_instances and word is not None and word not in known.pool_instances:
+                yield each, f"unknown GPU instance type {word!r}", nearest(word, known.pool_instances)
+
+
+def account(document: Value) -> Wrong:
+    """AWS wants an account that guards against the wrong one; the local cloud has its own."""
+    environment = document.at("environment")
+    if environment is None:
+        return
+    number_at, cloud = document.at("environment", "account"), text(document.at("environment", "cloud"))
+    digits = text(number_at)
+    if number_at and digits is not None and not re.fullmatch(r"\d{12}", digits):
+        yield number_at, f"expected 12 digits in quotes, got {digits!r}", ""
+    if cloud == "aws":
+        for key in ("account", "region"):
+            if document.at("environment", key) is None:
+                yield environment, f"an AWS environment needs {key}", f"add {key} under {environment.path}"
+    if cloud == "local" and number_at:
+        yield number_at, "the local cloud has its own account", "leave it out"
+    for key, scheme in (("state", "s3://"), ("secrets", "awskms://")):
+        at = document.at("environment", key)
+        if at and text(at) is not None and not str(at.data).startswith(scheme):
+            yield at, f"expected {scheme}..., got {at.data!r}", ""
