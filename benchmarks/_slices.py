@@ -15,7 +15,7 @@ from typing import Any
 import modelpack
 from benchmarks.__main__ import PACKAGES, RESULTS, machine
 from modelpack.digests import source_digest
-from modelpack.passes.base import installed
+from modelpack.passes.base import installed_version
 
 
 def code() -> str:
@@ -61,7 +61,7 @@ def take(
             "taken": datetime.now(UTC).isoformat(timespec="seconds"),
             "code": begun,
             "machine": here,
-            "versions": {package: installed(package) for package in (*PACKAGES, *more)},
+            "versions": {package: installed_version(package) for package in (*PACKAGES, *more)},
             **figures,
         }
         slices = {**kept(name, results), key: one}

@@ -33,9 +33,9 @@ from modelpack.build import workshop
 from modelpack.formats.variant import TORCH, Draft
 from modelpack.gate.answers import agreement
 from modelpack.gate.greedy import TIE
-from modelpack.gate.reference import Reference, prepared
+from modelpack.gate.reference import Reference, prepare
 from modelpack.gate.timing import Comparison, compare
-from modelpack.gate.verdict import measured
+from modelpack.gate.verdict import measure
 from modelpack.home import Home
 from modelpack.inputs.resolve import Inputs, PackRequest, resolve
 from modelpack.inputs.spec import ModelSpec, PackSpec
@@ -76,9 +76,9 @@ def figures(name: str, pack: PackSpec) -> dict[str, Any]:
         home = Home(Path(folder) / "home", cache)
         inputs = resolve(PackRequest(name, ModelSpec(), pack, INSTANCE, Path(folder)))
         with workshop(home) as place:
-            reference = prepared(inputs, home, place, Told())
+            reference = prepare(inputs, home, place, Told())
             began = time.monotonic()
-            draft, verdict = measured(inputs, reference, Told())
+            draft, verdict = measure(inputs, reference, Told())
             seconds = time.monotonic() - began
             return compared(inputs, reference, draft, verdict, seconds)
 

@@ -82,7 +82,7 @@ def application() -> typer.Typer:
     return app
 
 
-def interrupted(signum: int, frame: FrameType | None) -> NoReturn:
+def interrupt(signum: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
@@ -100,7 +100,7 @@ def run(arguments: Sequence[str]) -> int:
         show.usage(error, as_json)
         return 2
     except (KeyboardInterrupt, Abort):
-        show.interrupted(as_json)
+        show.say_interrupted(as_json)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the reader is gone; nothing more can be said
@@ -111,7 +111,7 @@ def run(arguments: Sequence[str]) -> int:
         show.bug(error, as_json)
         return 1
     if result == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
-        show.interrupted(as_json)
+        show.say_interrupted(as_json)
     return result if isinstance(result, int) else 0
 
 
@@ -121,7 +121,7 @@ def main() -> None:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     # Imports and exports make millions of objects that stay: looking through them so often costs a fifth of an export.
     gc.set_threshold(50_000)
-    signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGTERM, interrupt)
     code = run(sys.argv[1:])
     sys.stdout.flush()
     sys.exit(code)

@@ -58,10 +58,10 @@ class Rich:
         self.console = Console(file=stream, highlight=False)
 
     def step(self, title: str) -> None:
-        self.console.print(f"[bold cyan]›[/] {escaped(title)}")
+        self.console.print(f"[bold cyan]›[/] {escape(title)}")
 
     def note(self, line: str) -> None:
-        self.console.print(f"  [dim]{escaped(line)}[/]")
+        self.console.print(f"  [dim]{escape(line)}[/]")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         from rich.table import Table
@@ -70,7 +70,7 @@ class Rich:
         for column in columns:
             table.add_column(column)
         for row in rows:
-            table.add_row(*(escaped(cell) for cell in row))
+            table.add_row(*(escape(cell) for cell in row))
         self.console.print(table)
 
     @contextmanager
@@ -87,7 +87,7 @@ class Rich:
             transient=True,
         )
         with bars:
-            task = bars.add_task(escaped(title), total=total, amount="")
+            task = bars.add_task(escape(title), total=total, amount="")
 
             def advance(amount: float) -> None:
                 bars.advance(task, amount)
@@ -117,7 +117,7 @@ class Quiet:
         return nothing()
 
 
-def chosen(quiet: bool = False, stream: TextIO | None = None) -> Progress:
+def choose(quiet: bool = False, stream: TextIO | None = None) -> Progress:
     """Bars where a person looks, lines where a machine reads."""
     stream = stream or sys.stderr
     if quiet:
@@ -132,6 +132,6 @@ def amount_of(value: float, unit: str) -> str:
     return f"{value:.0f} {unit}" if float(value).is_integer() else f"{value:.1f} {unit}"
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Text in which rich must see no markup."""
     return text.replace("[", r"\[")

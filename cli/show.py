@@ -71,7 +71,7 @@ def usage(problem: TyperException, as_json: bool) -> None:
     complain("Hint: ecomdeploy --help")
 
 
-def interrupted(as_json: bool) -> None:
+def say_interrupted(as_json: bool) -> None:
     """Ctrl-C or SIGTERM: say that it is safe."""
     text = "interrupted: what serves keeps serving; the same command again goes on from here"
     if as_json:

@@ -107,7 +107,7 @@ def known_names() -> KnownNames:
         instances=instances.serving_names(),
         pool_instances=instances.pool_names(),
         gpu_instances=instances.gpu_names(),
-        unsupported=instances.unsupported(),
+        unsupported=instances.unsupported_families(),
         amis=frozenset(gpu_hosts.amis()),
     )
 
@@ -176,12 +176,12 @@ def record_of(done: Outcome) -> dict[str, Any] | None:
 
 def samples(spec: Spec, live: Release) -> Mapping[str, Any]:
     """The pack's real sample requests: from the local store, else from the registry it was pushed to."""
-    from modelpack.image.assemble import attached
+    from modelpack.image.assemble import attachments
     from modelpack.image.oci.layout import Layout
 
     layout = Layout(home().images)
     if layout.has(live.pack.digest):
-        found = attached(layout, live.pack.digest, SAMPLES)
+        found = attachments(layout, live.pack.digest, SAMPLES)
     else:
         repository = live.image.rpartition("@")[0]
         found = from_registry(Place(Path(), spec, Silent()).images.registry(repository), live.pack.digest)
@@ -313,7 +313,12 @@ class Place:
         if wanted == "embedded" and self.local:
             backend, environment = folder.as_uri(), self.environment
             return AutomationDriver(
-                "embedded engine", "embedded", folder, backend, environment, lambda: embedded(environment)
+                "embedded engine",
+                "embedded",
+                folder,
+                backend,
+                environment,
+                lambda: embedded_engine(environment),
             )
         if wanted != "pulumi":
             raise EcomdeployError(
@@ -325,7 +330,7 @@ class Place:
         return AutomationDriver("Pulumi CLI", "pulumi", folder, backend, self.environment, real_cli, secrets)
 
 
-def embedded(environment: Mapping[str, str]) -> Any:
+def embedded_engine(environment: Mapping[str, str]) -> Any:
     """The embedded engine with its AWS provider."""
     from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
     from infra.rehearsal.providers.aws.provider import AwsProviders

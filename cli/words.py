@@ -37,7 +37,7 @@ def changes_in_words(changes: Iterable[Change]) -> str:
     return ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "nothing"
 
 
-def listed(changes: Iterable[Change]) -> list[list[str]]:
+def list_changes(changes: Iterable[Change]) -> list[list[str]]:
     """A row per change: operation, kind, name, and what differs."""
     return [
         [change.op, change.type, change.name, ", ".join(change.replaces or change.keys)] for change in changes

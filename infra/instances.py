@@ -76,7 +76,7 @@ def gpu_names() -> frozenset[str]:
     return frozenset(name for name, entry in _document()["endpoint"].items() if "gpu" in entry)
 
 
-def unsupported() -> Mapping[str, str]:
+def unsupported_families() -> Mapping[str, str]:
     """Families that no image is made for, with the reason ("ml.inf2": "AWS Inferentia ...")."""
     return dict(_document()["unsupported"])
 

@@ -77,28 +77,28 @@ class PlatformSpec:
 def platform_from(data: Mapping[str, Any]) -> PlatformSpec:
     """A PlatformSpec from its data (`modelpack.inputs.spec.as_data` of one, as JSON keeps it)."""
     pools = tuple(
-        GpuPoolSpec(**{**_known(GpuPoolSpec, pool), "instances": tuple(pool["instances"])})
+        GpuPoolSpec(**{**_keep_known(GpuPoolSpec, pool), "instances": tuple(pool["instances"])})
         for pool in data.get("gpu_pools", ())
     )
-    more: dict[str, Any] = {**_known(PlatformSpec, data), "gpu_pools": pools}
+    more: dict[str, Any] = {**_keep_known(PlatformSpec, data), "gpu_pools": pools}
     return PlatformSpec(**{**more, "zones": tuple(data.get("zones", ()))})
 
 
 def scale_from(data: Mapping[str, Any]) -> ScaleSpec:
     """A ScaleSpec from its data; moments are ISO 8601 text or datetimes."""
     schedule = tuple(
-        Window(**{**_known(Window, one), "start": _moment(one["start"]), "end": _moment(one["end"])})
+        Window(**{**_keep_known(Window, one), "start": _moment(one["start"]), "end": _moment(one["end"])})
         for one in data.get("schedule", ())
     )
-    return ScaleSpec(**{**_known(ScaleSpec, data), "schedule": schedule})
+    return ScaleSpec(**{**_keep_known(ScaleSpec, data), "schedule": schedule})
 
 
 def alarms_from(data: Mapping[str, Any]) -> AlarmSpec:
     """An AlarmSpec from its data."""
-    return AlarmSpec(**_known(AlarmSpec, data))
+    return AlarmSpec(**_keep_known(AlarmSpec, data))
 
 
-def _known(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+def _keep_known(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     return {one.name: data[one.name] for one in fields(kind) if one.name in data}
 
 

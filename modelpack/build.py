@@ -1,6 +1,6 @@
 """From a request to a pack.
 
-`known` answers from what was packed before, light enough for a command that changes nothing. `build` reads as the
+`find_known` answers from what was packed before, light enough for a command that changes nothing. `build` reads as the
 way goes: a model, trained or taken; the passes under the gate, or the verdict of `pack.lock`; the image with its
 golden requests; the record beside it; the lock, and the pack remembered.
 """
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from modelpack.image.oci.layout import Layout
     from modelpack.runtimes.served import Served
 
-__all__ = ["PackRequest", "build", "known"]
+__all__ = ["PackRequest", "build", "find_known"]
 
 
-def known(request: PackRequest, home: Home) -> Pack | None:
+def find_known(request: PackRequest, home: Home) -> Pack | None:
     """The pack of exactly these inputs when it was made here before and its image is still whole.
 
     Raises BadInput for what `build` would refuse at once.
     """
-    from modelpack.gate.cost import priced
+    from modelpack.gate.cost import add_prices
     from modelpack.image.oci.layout import Layout
 
     inputs = resolve(request)
@@ -47,7 +47,7 @@ def known(request: PackRequest, home: Home) -> Pack | None:
     pack = packs.load(home, name) if name and not request.regate else None
     if pack is None or not Layout(home.images).complete(pack.digest):
         return None
-    return replace(pack, record=priced(pack.record, request.instance, request.usd_hour))
+    return replace(pack, record=add_prices(pack.record, request.instance, request.usd_hour))
 
 
 def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
@@ -56,16 +56,16 @@ def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
     Raises BadInput for a bad model file, plug-in or lock; EcomdeployError when the model does not beat its baseline,
     a required pass fails, the user's limits are not met, or something cannot be fetched.
     """
-    from modelpack.assembly.assemble import locked
-    from modelpack.gate.reference import prepared
-    from modelpack.gate.verdict import chosen
+    from modelpack.assembly.assemble import complete_lock
+    from modelpack.gate.reference import prepare
+    from modelpack.gate.verdict import choose
 
     inputs, lock = resolve(request), locks.read(request.project, request.built_for)
     with workshop(home) as folder:
-        reference = prepared(inputs, home, folder, progress)
-        draft, lock = chosen(inputs, lock, reference, progress)
-        lock = locked(inputs, inputs.served(draft.format), lock, home, progress)
-        return packed(inputs, lock, reference, draft, home, progress)
+        reference = prepare(inputs, home, folder, progress)
+        draft, lock = choose(inputs, lock, reference, progress)
+        lock = complete_lock(inputs, inputs.served(draft.format), lock, home, progress)
+        return finish_pack(inputs, lock, reference, draft, home, progress)
 
 
 @contextmanager
@@ -79,12 +79,12 @@ def workshop(home: Home) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def packed(
+def finish_pack(
     inputs: Inputs, lock: Lock, reference: Reference, draft: Draft, home: Home, progress: Progress
 ) -> Pack:
     """The image with everything attached; lock written, pack remembered."""
     from modelpack.assembly import contents
-    from modelpack.assembly.assemble import assembled, locked_wheels
+    from modelpack.assembly.assemble import assemble_image, locked_wheels
     from modelpack.assembly.needs import bound
     from modelpack.gate import record
     from modelpack.gate.answers import answers
@@ -99,10 +99,12 @@ def packed(
     binding = bound(served.runtime, locked_wheels(served, lock), home.downloads, draft.size_mb)
     serving = contents.serving(served, draft, golden, binding)
     model = contents.model(draft, serving, usecase.companions(trials.data))
-    built = assembled(inputs, served, lock, home, model, contents.labels(usecase, draft, binding), progress)
+    built = assemble_image(
+        inputs, served, lock, home, model, contents.labels(usecase, draft, binding), progress
+    )
     figures = lock.get("verdict", inputs.verdict_digest) or {}
     layout = Layout(home.images)
-    more = {"needs": binding.as_data(), "golden": checked(served, layout, built.digest, progress)}
+    more = {"needs": binding.as_data(), "golden": check_answers(served, layout, built.digest, progress)}
     more |= {"golden_margin": dict(lasting)} if lasting else {}
     more |= fallen_back(served, draft)
     document = record.complete(inputs, figures, reference.model_sha256, more)
@@ -124,7 +126,7 @@ def packed(
     return pack
 
 
-def checked(served: Served, layout: Layout, digest: str, progress: Progress) -> str:
+def check_answers(served: Served, layout: Layout, digest: str, progress: Progress) -> str:
     """How the golden answers were checked before anything is deployed, in words for the record."""
     if served.runtime.hardware == CPU:
         return "computed here by the runtime of the image; the server asks them of itself at every start"

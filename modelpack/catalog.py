@@ -55,7 +55,7 @@ class Catalog(Generic[T]):
         Raises BadInput with the nearest known name when there is none, or when its file does not load.
         """
         if is_path(name):
-            return made(self._from_file(name, project or Path()), name)
+            return make(self._from_file(name, project or Path()), name)
         if name in (own := self._scan()):
             return own[name]()
         if name in (points := self._entry_points()):
@@ -133,7 +133,7 @@ def modules_of(package: str) -> Iterator[ModuleType]:
             yield from modules_of(entry.name)
 
 
-def made(kind: type[T], name: str) -> T:
+def make(kind: type[T], name: str) -> T:
     """One of a user's class. Raises BadInput for methods that it lacks, and for what its making raises."""
     if lacking := sorted(getattr(kind, "__abstractmethods__", ())):
         methods = ", ".join(f"{one}()" for one in lacking)

@@ -60,14 +60,14 @@ def refuse_hopeless(spec: Spec, contract: Contract) -> None:
     Raises:
         BadInput: why.
     """
-    from modelpack.assembly.needs import expected
+    from modelpack.assembly.needs import expect_needs
 
     will_need = Packed(
         digest="",
         content_id="",
         input_digest="",
         usecase=spec.usecase,
-        needs=expected(built_for(spec)).as_data(),
+        needs=expect_needs(built_for(spec)).as_data(),
     )
     if found := incapable(will_need, contract):
         raise BadInput(found, hint="change it in ecomdeploy.yaml and type the same command again")

@@ -20,7 +20,7 @@ from stacks.settings import (
     unpacked_image,
 )
 from stacks.spec import Spec
-from stacks.steps import candidate, ended
+from stacks.steps import candidate, describe_end
 
 UNKNOWN_REPOSITORY = "registry.invalid/not-there-yet"
 UNKNOWN_ROLE = "arn:aws:iam::000000000000:role/not-there-yet"
@@ -118,7 +118,7 @@ def notes(shop: Shop, pack: Packed | None, live: Release | None, keeps: bool, nu
     marked = shop.ledger.refused(pack.digest) if pack and not keeps else None
     if marked:
         said.append(
-            f"`up` will refuse: this very pack was release {marked.number}, and it {ended(marked)} (--again)"
+            f"`up` will refuse: this very pack was release {marked.number}, and it {describe_end(marked)} (--again)"
         )
     if keeps and live:
         said.append(f"release {live.number} is live and stays; no new release")

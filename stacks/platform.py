@@ -40,7 +40,7 @@ class PlatformOutcome:
 def plan(shop: Shop, spec: Spec) -> PlatformOutcome:
     """What `up` would change, against what is really there: edits by other hands show as updates."""
     changes = shop.driver.preview(platform_stack(spec), platform_settings(spec))
-    return told(shop, spec, "planned", changes, shop.outputs(platform_stack(spec)) or {})
+    return report(shop, spec, "planned", changes, shop.outputs(platform_stack(spec)) or {})
 
 
 def up(shop: Shop, spec: Spec) -> PlatformOutcome:
@@ -52,7 +52,7 @@ def up(shop: Shop, spec: Spec) -> PlatformOutcome:
     with shop.writing("platform up"):
         shop.progress.step(f"Provisioning the platform of {spec.environment.name}")
         done = shop.provision(platform_stack(spec), platform_settings(spec), refresh=True)
-    return told(shop, spec, "up", done.changes, done.outputs)
+    return report(shop, spec, "up", done.changes, done.outputs)
 
 
 def down(shop: Shop, spec: Spec) -> PlatformOutcome:
@@ -60,10 +60,10 @@ def down(shop: Shop, spec: Spec) -> PlatformOutcome:
     with shop.writing("platform down"):
         shop.progress.step(f"Removing the platform of {spec.environment.name}")
         gone = shop.take_down(platform_stack(spec))
-    return told(shop, spec, "removed", gone.changes, {})
+    return report(shop, spec, "removed", gone.changes, {})
 
 
-def told(
+def report(
     shop: Shop, spec: Spec, state: str, changes: tuple[Change, ...], outputs: Mapping[str, Any]
 ) -> PlatformOutcome:
     return PlatformOutcome(

@@ -61,7 +61,7 @@ def arrive(traffic: Traffic, route: Route, release: Release, progress: Progress)
     if configuration is None:
         return (f"release {release.number} has no configuration",)
     try:
-        seen = settled(traffic, route, configuration, progress)
+        seen = await_settled(traffic, route, configuration, progress)
         if seen is None:
             return ("there is no endpoint",)
         if seen.configuration != configuration:
@@ -74,7 +74,9 @@ def arrive(traffic: Traffic, route: Route, release: Release, progress: Progress)
     return verify(traffic, route.endpoint, configuration, release)
 
 
-def settled(traffic: Traffic, route: Route, configuration: str, progress: Progress) -> Observation | None:
+def await_settled(
+    traffic: Traffic, route: Route, configuration: str, progress: Progress
+) -> Observation | None:
     """Where the endpoint is once it no longer changes: a killed run may have left it on its way."""
     seen = traffic.observe(route.endpoint)
     if seen is None or not seen.changing:

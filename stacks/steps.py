@@ -36,7 +36,7 @@ def refuse_marked(shop: Shop, spec: Spec, pack: Packed, again: bool) -> None:
     live, marked = shop.ledger.live(), shop.ledger.refused(pack.digest)
     serves = live and live.pack.digest == pack.digest and live.contract == contract_of(spec)
     if marked and not serves and not again:
-        what = f"this very pack was release {marked.number}, and it {ended(marked)}"
+        what = f"this very pack was release {marked.number}, and it {describe_end(marked)}"
         raise BadInput(what, hint="change the spec, or ship it nevertheless: ecomdeploy up --again")
 
 
@@ -87,7 +87,7 @@ def provision_with(shop: Shop, spec: Spec, base: Outputs, release: Release, refr
         Unhealthy: it is the first, and its endpoint failed.
         EcomdeployError: the cloud or Pulumi stopped it; the release is interrupted, what served still serves.
     """
-    live, gone = shop.ledger.live(), endpoint_gone(shop, spec)
+    live, gone = shop.ledger.live(), is_endpoint_gone(shop, spec)
     declared = (release, *((live,) if live else ()), *shop.ledger.retained(), *shop.ledger.leftovers())
     serving = live if live and not gone else release
     settings = service_settings(spec, base["role_arn"], declared, serving.key, shop.ledger.clock())
@@ -97,14 +97,14 @@ def provision_with(shop: Shop, spec: Spec, base: Outputs, release: Release, refr
     except EcomdeployError as error:
         seen = shop.traffic.observe(spec.name) if live is None else None
         if seen is not None and seen.status == FAILED:
-            raise first_failed(shop, spec, release, seen.failure or str(error)) from error
+            raise fail_first(shop, spec, release, seen.failure or str(error)) from error
         shop.ledger.record(release.number, State.INTERRUPTED, str(error))
         raise
     shop.ledger.record(release.number, State.PROVISIONED)
     return service
 
 
-def endpoint_gone(shop: Shop, spec: Spec) -> bool:
+def is_endpoint_gone(shop: Shop, spec: Spec) -> bool:
     """Whether there is no endpoint that could be moved. A failed one can only be deleted: that is done."""
     seen = shop.traffic.observe(spec.name)
     if seen is not None and seen.status == FAILED:
@@ -150,7 +150,7 @@ def deliver(
         roll(shop.traffic, route, old, release, shop.progress)
     except Unhealthy as error:
         if old is None:
-            raise first_failed(shop, spec, release, str(error)) from error
+            raise fail_first(shop, spec, release, str(error)) from error
         shop.ledger.fail(release.number, str(error))
         try:
             settle(shop, spec, base, old)
@@ -183,7 +183,7 @@ def keep(
     changes = (*made, *service.changes)
     if wrong:
         shop.progress.note(f"release {live.number} is not as it should be: {'; '.join(wrong)}")
-        endpoint_gone(shop, spec)
+        is_endpoint_gone(shop, spec)
         service = shop.provision(service_stack(spec), settings, refresh=True)
         changes += service.changes
         wrong = arrive(shop.traffic, route_of(spec, service.outputs), live, shop.progress)
@@ -208,7 +208,7 @@ def settle(shop: Shop, spec: Spec, base: Outputs, live: Release) -> tuple[Change
     return changes
 
 
-def first_failed(shop: Shop, spec: Spec, release: Release, cause: str) -> Unhealthy:
+def fail_first(shop: Shop, spec: Spec, release: Release, cause: str) -> Unhealthy:
     """Nothing to go back to: the endpoint goes, the ledger keeps the cause."""
     shop.take_down(service_stack(spec))
     shop.ledger.fail(release.number, cause)
@@ -233,7 +233,7 @@ def possible_target(shop: Shop, spec: Spec, number: int | None) -> Release:
         )
     if all(moment.state is not State.LIVE for moment in target.timeline):
         raise BadInput(
-            f"release {target.number} never was live (it {ended(target)})", hint="ecomdeploy releases"
+            f"release {target.number} never was live (it {describe_end(target)})", hint="ecomdeploy releases"
         )
     if target.contract.target != spec.serve.target:
         what = (
@@ -246,7 +246,7 @@ def possible_target(shop: Shop, spec: Spec, number: int | None) -> Release:
     return target
 
 
-def ended(release: Release) -> str:
+def describe_end(release: Release) -> str:
     """How it ended, in words: "failed: golden request 1 ..."."""
     end = release.end
     if end is None:

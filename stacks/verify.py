@@ -20,11 +20,11 @@ MOST_TOLD = 3
 
 def verify(traffic: Traffic, endpoint: str, configuration: str, release: Release) -> tuple[str, ...]:
     """What is not as it should be, in words; empty: verified."""
-    wrong = placed(traffic.observe(endpoint), configuration, release)
+    wrong = check_placement(traffic.observe(endpoint), configuration, release)
     return wrong or answers(traffic, endpoint, release)
 
 
-def placed(seen: Observation | None, configuration: str, release: Release) -> tuple[str, ...]:
+def check_placement(seen: Observation | None, configuration: str, release: Release) -> tuple[str, ...]:
     """Whether the endpoint is where it should be, with the image it should have."""
     if seen is None:
         return ("there is no endpoint",)

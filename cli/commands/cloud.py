@@ -32,7 +32,7 @@ def application() -> typer.Typer:
 
 def start(port: Port = None, as_json: options.AsJson = False) -> None:
     """Start it, or say where it already answers."""
-    running = wiring.local_cloud().ensure(progress.chosen(as_json), port=port)
+    running = wiring.local_cloud().ensure(progress.choose(as_json), port=port)
     if as_json:
         show.document({"aws_url": running.aws_url, "registry_url": running.registry_url, "pid": running.pid})
         return
@@ -107,7 +107,7 @@ def reset(yes: options.Yes = False, as_json: options.AsJson = False) -> None:
 def env(as_json: options.AsJson = False) -> None:
     """The variables that point any AWS or OCI client at the local cloud: eval "$(ecomdeploy cloud env)"."""
     cloud = wiring.local_cloud()
-    cloud.ensure(progress.chosen(quiet=True))
+    cloud.ensure(progress.choose(quiet=True))
     variables = cloud.environment()
     if as_json:
         show.document(variables)
@@ -133,7 +133,7 @@ def fault(
 ) -> None:
     """Plant a fault, to see what a release does with it."""
     cloud = wiring.local_cloud()
-    cloud.ensure(progress.chosen(quiet=True))
+    cloud.ensure(progress.choose(quiet=True))
     if kind == "clear":
         cloud.clear_faults()
     else:

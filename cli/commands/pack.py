@@ -31,7 +31,7 @@ def pack(
     builder = wiring.builder(folder)
     with wiring.pointing(folder, environment):
         refuse_hopeless(spec, contract_of(spec))
-    packed = builder.pack(spec, progress.chosen(), regate=regate)
+    packed = builder.pack(spec, progress.choose(), regate=regate)
     if report is not None:
         from cli.record.report import report as drawn
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cli import options, progress, show, wiring
-from cli.words import changes_in_words, listed
+from cli.words import changes_in_words, list_changes
 
 
 def plan(
@@ -18,12 +18,12 @@ def plan(
 
     spec = wiring.load_spec(folder, environment)
     with wiring.pointing(folder, environment):
-        found = look(wiring.shop(folder, spec, progress.chosen(quiet=as_json)), spec)
+        found = look(wiring.shop(folder, spec, progress.choose(quiet=as_json)), spec)
     if as_json:
         show.document(found.document())
         return
     if found.changes:
-        show.table(("change", "type", "name", "what differs"), listed(found.changes))
+        show.table(("change", "type", "name", "what differs"), list_changes(found.changes))
     show.say(
         f"{spec.name}: {changes_in_words(found.changes) if found.changes else 'nothing would change'} ({found.driver})."
     )

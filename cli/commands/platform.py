@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli import options, progress, show, wiring
-from cli.words import changes_in_words, listed
+from cli.words import changes_in_words, list_changes
 
 if TYPE_CHECKING:
     from stacks.platform import PlatformOutcome
@@ -32,12 +32,12 @@ def plan(
     from stacks import platform
 
     spec = wiring.load_spec(folder, environment)
-    done = platform.plan(wiring.shop(folder, spec, progress.chosen(quiet=as_json)), spec)
+    done = platform.plan(wiring.shop(folder, spec, progress.choose(quiet=as_json)), spec)
     if as_json:
         show.document(done.document())
         return
     if done.changes:
-        show.table(("change", "type", "name", "what differs"), listed(done.changes))
+        show.table(("change", "type", "name", "what differs"), list_changes(done.changes))
     summed_up(done, "nothing would change")
     show.next_step("ecomdeploy platform up")
 
@@ -53,7 +53,7 @@ def up(
 
     spec = wiring.load_spec(folder, environment)
     options.confirm(f"Provision the platform of {environment}?", yes, careful=spec.environment.cloud == "aws")
-    done = platform.up(wiring.shop(folder, spec, progress.chosen()), spec)
+    done = platform.up(wiring.shop(folder, spec, progress.choose()), spec)
     if as_json:
         show.document(done.document())
         return
@@ -74,7 +74,7 @@ def down(
 
     spec = wiring.load_spec(folder, environment)
     options.confirm(f"Remove the platform of {environment}?", yes, careful=spec.environment.cloud == "aws")
-    done = platform.down(wiring.shop(folder, spec, progress.chosen()), spec)
+    done = platform.down(wiring.shop(folder, spec, progress.choose()), spec)
     if as_json:
         show.document(done.document())
         return

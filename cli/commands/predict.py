@@ -33,7 +33,7 @@ def predict(
     if live is None:
         raise BadInput(f"nothing of {spec.name} is live", hint="ecomdeploy up")
     samples = wiring.samples(spec, live)
-    chosen = asked(samples, request, text, sample)
+    chosen = choose_body(samples, request, text, sample)
     body = chosen["request"]
     if (
         samples.get("streams")
@@ -42,7 +42,7 @@ def predict(
         and len(body.get("instances", ())) == 1
     ):
         show.say(chosen.get("about", ""))
-        told(live.number, spec.name, talk.as_it_comes(wiring.traffic(spec), spec.name, body))
+        report(live.number, spec.name, talk.as_it_comes(wiring.traffic(spec), spec.name, body))
         return
     answer = wiring.traffic(spec).invoke(spec.name, json.dumps(body).encode(), JSON)
     if answer.status != 200:
@@ -61,31 +61,33 @@ def predict(
                 "latency_ms": round(answer.latency_ms, 3),
                 "about": chosen.get("about"),
                 "before": chosen.get("before", []),
-                "names": named(predictions, samples),
+                "names": name_predictions(predictions, samples),
             }
         )
         return
     tell(chosen, predictions, samples)
-    told(live.number, spec.name, answer.latency_ms)
+    report(live.number, spec.name, answer.latency_ms)
 
 
-def told(release: int, service: str, milliseconds: float) -> None:
+def report(release: int, service: str, milliseconds: float) -> None:
     """Who answered, and what to type next."""
     show.say(f"Answered by release {release} of {service} in {milliseconds:.1f} ms.")
     show.next_step("ecomdeploy predict --sample 2", "another one; or `ecomdeploy status`")
 
 
-def asked(samples: Mapping[str, Any], request: str | None, text: str | None, number: int) -> dict[str, Any]:
+def choose_body(
+    samples: Mapping[str, Any], request: str | None, text: str | None, number: int
+) -> dict[str, Any]:
     """What to send, with what is known about it: the body given, the text given, or a sample."""
     if request is not None and text is not None:
         raise BadInput("--request and --text exclude each other", hint="--text alone makes the body")
     if request is not None:
         return {"request": parse(request)}
     chosen = choose(samples, number)
-    return chosen if text is None else {"request": typed(chosen, text), "about": text}
+    return chosen if text is None else {"request": fill_text(chosen, text), "about": text}
 
 
-def typed(sample: Mapping[str, Any], text: str) -> dict[str, Any]:
+def fill_text(sample: Mapping[str, Any], text: str) -> dict[str, Any]:
     """A body with that text where the sample has the text that it is about. Raises BadInput when it has none."""
     first = sample["request"]["instances"][0]
     texts = {name: value for name, value in first.items() if isinstance(value, str)}
@@ -124,7 +126,7 @@ def parse(text: str) -> Any:
         raise BadInput(f"the request is not JSON: {error}", hint='{"instances": [{...}]}') from None
 
 
-def named(predictions: list[dict[str, Any]], samples: Mapping[str, Any]) -> dict[str, str]:
+def name_predictions(predictions: list[dict[str, Any]], samples: Mapping[str, Any]) -> dict[str, str]:
     """Names of the identifiers that were predicted."""
     names = samples.get("names", {})
     values = {str(one) for row in predictions for value in row.values() for one in as_list(value)}

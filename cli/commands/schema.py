@@ -37,13 +37,13 @@ def schema(
     show.next_step(f"data: {{path: {where}}}", f"in ecomdeploy.yaml; {files}")
 
 
-def grouped(fields: Sequence[Field]) -> list[list[Field]]:
+def group(fields: Sequence[Field]) -> list[list[Field]]:
     """Columns one by one, but v1 to v28 that differ in nothing else together."""
     parts = groupby(fields, key=lambda one: (one.name.rstrip("0123456789"), replace(one, name="")))
     return [list(alike) for _, alike in parts]
 
 
-def named(alike: Sequence[Field]) -> str:
+def name_group(alike: Sequence[Field]) -> str:
     """One name, or the first and the last."""
     return alike[0].name if len(alike) == 1 else f"{alike[0].name} to {alike[-1].name}"
 
@@ -54,8 +54,8 @@ def tell(wanted: OwnData) -> None:
         fewest = f"; at least {table.fewest:,} rows" if table.fewest > 1 else ""
         show.say(f"{table.name}{'' if table.required else ' (may be left out)'}: {table.about}{fewest}")
         rows = [
-            (named(alike), alike[0].told, "" if alike[0].required else "may be left out", alike[0].about)
-            for alike in grouped(table.fields)
+            (name_group(alike), alike[0].told, "" if alike[0].required else "may be left out", alike[0].about)
+            for alike in group(table.fields)
         ]
         show.table(("column", "holds", "", "what it is"), rows)
         show.say()

@@ -19,7 +19,7 @@ def status(
     from stacks import ship
 
     spec = wiring.load_spec(folder, environment)
-    found = ship.status(wiring.shop(folder, spec, progress.chosen()), spec)
+    found = ship.status(wiring.shop(folder, spec, progress.choose()), spec)
     isolation = wiring.isolation(spec)
     if as_json:
         show.document({**found.document(), "isolation": isolation})

@@ -26,7 +26,7 @@ def up(
     spec = wiring.load_spec(folder, environment)
     if spec.environment.cloud == "aws":
         options.confirm(f"Ship {spec.service} to AWS account {spec.environment.account}?", yes, careful=True)
-    told = progress.chosen()
+    told = progress.choose()
     shop = wiring.shop(folder, spec, told)
     with wiring.pointing(folder, environment):
         done = ship.up(shop, spec, again=again, refresh=refresh, regate=regate)

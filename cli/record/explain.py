@@ -25,7 +25,7 @@ def explain(record: Mapping[str, Any]) -> None:
     )
     show.say()
     search = record.get("search")
-    show.say(searched(search) if search else "Each pass on top of those kept before it")
+    show.say(describe_search(search) if search else "Each pass on top of those kept before it")
     columns = ("#", "combination", "state", *headings(record), "difference")
     rows = [(str(one.number), one.name, one.state, *cells(one), difference(one, record)) for one in data]
     show.table(columns, rows)
@@ -41,7 +41,7 @@ def explain(record: Mapping[str, Any]) -> None:
         show.say(f"$ / million: one thread at work on {cost['instance']}, ${cost['usd_hour']:.4g} an hour.")
 
 
-def searched(search: Mapping[str, Any]) -> str:
+def describe_search(search: Mapping[str, Any]) -> str:
     """What was searched for, and how far."""
     spent = f"{search['spent_s']:.0f} s of {search['budget_s']:.0f} s"
     far = "to its end" if search["complete"] else "until the budget was spent"

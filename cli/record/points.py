@@ -42,7 +42,7 @@ def from_search(record: Mapping[str, Any], search: Mapping[str, Any]) -> list[Sh
         state = "chosen" if place == chosen else "front" if place in front else ""
         state = state or ("allowed" if one["allowed"] else "refused")
         name = " + ".join([*needed, *one["passes"]]) or "as given"
-        found.append(shown(record, place + 1, name, state, one))
+        found.append(show(record, place + 1, name, state, one))
     return found
 
 
@@ -53,12 +53,12 @@ def from_passes(record: Mapping[str, Any]) -> list[Shown]:
     found = []
     for place, one in enumerate(record["passes"]):
         state = "chosen" if place == last else "kept" if one["kept"] else "dropped"
-        found.append(shown(record, place + 1, " + ".join([*kept, one["name"]]), state, one))
+        found.append(show(record, place + 1, " + ".join([*kept, one["name"]]), state, one))
         kept += [one["name"]] if one["kept"] else []
     return found
 
 
-def shown(record: Mapping[str, Any], number: int, name: str, state: str, one: Mapping[str, Any]) -> Shown:
+def show(record: Mapping[str, Any], number: int, name: str, state: str, one: Mapping[str, Any]) -> Shown:
     """With the metric's interval, where it was measured."""
     drop, trained = one.get("drop"), record["reference"]["metric"]
     if not drop:

@@ -18,7 +18,7 @@ from modelpack.formats.onnx_files import write
 from modelpack.formats.variant import ONNX, TORCH, Draft
 from modelpack.passes.base import EXPORT, Inapplicable, Pass, Workshop
 from modelpack.passes.onnx import OnnxExport
-from modelpack.passes.shared.learning import SEED, learner, saved
+from modelpack.passes.shared.learning import SEED, learner, save_variant
 
 if TYPE_CHECKING:
     import onnx
@@ -49,7 +49,9 @@ class Prune(Pass):
         model = workshop.usecase.load(draft.path)
         with_zeros(model, lambda: usecase.tune(model, lessons, SEED, workshop.progress, share=TUNED))
         within = workshop.folder / "zeros"
-        exported = OnnxExport().apply(saved(model, at(workshop, within)), at(workshop, within / "whole"))
+        exported = OnnxExport().apply(
+            save_variant(model, at(workshop, within)), at(workshop, within / "whole")
+        )
         graph = onnx.load(str(exported.path))
         if not stored_sparsely(graph.graph):
             raise Inapplicable("no dense layer became sparse enough to be worth it")

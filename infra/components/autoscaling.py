@@ -42,7 +42,7 @@ class Moment:
     max: int
 
 
-def wanted(scale: ScaleSpec) -> bool:
+def is_wanted(scale: ScaleSpec) -> bool:
     """Whether anything is to scale: a load to aim at, or sale days."""
     return scale.target_rps is not None or bool(scale.schedule)
 

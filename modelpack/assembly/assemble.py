@@ -19,7 +19,7 @@ from modelpack.progress import Progress
 from modelpack.runtimes.served import Served
 
 
-def locked(inputs: Inputs, served: Served, lock: Lock, home: Home, progress: Progress) -> Lock:
+def complete_lock(inputs: Inputs, served: Served, lock: Lock, home: Home, progress: Progress) -> Lock:
     """The lock with base and wheels for the chosen model's runtime, and all of them fetched.
 
     What the lock lacks is resolved now. Packages that the mirror dropped are locked again, and each change is told.
@@ -51,7 +51,7 @@ def locked_wheels(served: Served, lock: Lock) -> tuple[Wheel, ...]:
     return tuple(Wheel(**one) for one in content["packages"])
 
 
-def assembled(
+def assemble_image(
     inputs: Inputs,
     served: Served,
     lock: Lock,

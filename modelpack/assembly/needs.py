@@ -94,7 +94,7 @@ def bound(runtime: Runtime, wheels: Sequence[Wheel], downloads: Path, model_mb: 
     )
 
 
-def expected(hardware: str) -> Binding:
+def expect_needs(hardware: str) -> Binding:
     """What a pack for that hardware will need at least, before it is made: no kernels are known yet."""
     if hardware == CPU:
         return Binding()

@@ -42,7 +42,7 @@ def golden_answers(source: BlobSource, digest: str, progress: Progress) -> str:
     """
     progress.step("Asking the image's own layers the golden requests")
     with tempfile.TemporaryDirectory(prefix="ecomdeploy-proof-") as folder:
-        root = unpack(source, digest, Path(folder) / "image", skip=not_opened)
+        root = unpack(source, digest, Path(folder) / "image", skip=holds_cuda_only)
         if not (root / LOADER).is_file():
             return "not asked: the base is an image from a registry, which is not run here"
         done = _run(root)
@@ -58,7 +58,7 @@ def golden_answers(source: BlobSource, digest: str, progress: Progress) -> str:
     return told
 
 
-def not_opened(layer: Descriptor) -> bool:
+def holds_cuda_only(layer: Descriptor) -> bool:
     """Whether a layer holds CUDA's libraries only."""
     return layer.annotations.get(ROLE, "").startswith(NOT_OPENED)
 

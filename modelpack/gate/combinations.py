@@ -148,7 +148,7 @@ class Hurried:
             yield hurried
 
 
-def searched(
+def search(
     trials: Trials, passes: Sequence[Pass], spec: PackSpec, clock: Callable[[], float] = time.monotonic
 ) -> tuple[Judged, dict[str, Any]]:
     """The best combination with its verdicts, and the search as the record keeps it.

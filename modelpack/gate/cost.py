@@ -12,7 +12,7 @@ CPU_FIGURES = "1 thread of"
 """How the benches name a processor (`modelpack.gate.timing.hardware`)."""
 
 
-def priced(record: Mapping[str, Any], instance: str, usd_hour: float | None) -> dict[str, Any]:
+def add_prices(record: Mapping[str, Any], instance: str, usd_hour: float | None) -> dict[str, Any]:
     """The record with dollars per million predictions beside every figure, at the instance's price per hour.
 
     One server process answers on one thread, so an hour of the instance is 3600 CPU-seconds of predictions in full

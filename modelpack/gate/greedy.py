@@ -139,7 +139,7 @@ class Search:
     def hopeless(self, combination: Names) -> bool:
         """Whether one of several passes is refused by itself, or trains and by itself gains nothing."""
         alone = [self.points.get((name,)) for name in combination] if len(combination) > 1 else []
-        return any(one is not None and (refused(one) or self.idle(one)) for one in alone)
+        return any(one is not None and (breaks_limits(one) or self.idle(one)) for one in alone)
 
     def trains(self, combination: Names) -> bool:
         """Whether making it trains: what the same dear passes gave before is there already."""
@@ -176,14 +176,14 @@ class Search:
         allowed = [one for one in points if one.allowed]
         if not allowed:
             return min(
-                (one for one in points if not refused(one)), key=lambda one: one.over, default=points[0]
+                (one for one in points if not breaks_limits(one)), key=lambda one: one.over, default=points[0]
             )
         most = max(one.gain(self.objective) for one in allowed)
         ties = [one for one in allowed if one.gain(self.objective) * TIE >= most]
         return min(ties, key=lambda one: (size(one), -one.gain(self.objective), len(one.passes)))
 
 
-def refused(point: Point) -> bool:
+def breaks_limits(point: Point) -> bool:
     """Whether more than a limit forbids it."""
     return not point.allowed and point.over <= 1
 
@@ -201,9 +201,9 @@ def front(points: Iterable[Point], higher_is_better: bool) -> list[Point]:
         for one in points
         if one.allowed and (m := one.measured) is not None
     ]
-    return [one for one, good in goods if not any(beaten(good, other) for _, other in goods)]
+    return [one for one, good in goods if not any(is_dominated(good, other) for _, other in goods)]
 
 
-def beaten(good: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def is_dominated(good: tuple[float, ...], other: tuple[float, ...]) -> bool:
     """Whether `other` is nowhere worse and somewhere better."""
     return other != good and all(a >= b for a, b in zip(other, good, strict=True))

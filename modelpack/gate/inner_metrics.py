@@ -18,10 +18,10 @@ from modelpack.usecases.base import Arrays, Evaluation, Run, UseCase
 from modelpack.usecases.metrics import Interval, bootstrap
 
 
-def evaluated(usecase: UseCase[Any], draft: Draft, run: Run, data: Any) -> Evaluation:
+def evaluate(usecase: UseCase[Any], draft: Draft, run: Run, data: Any) -> Evaluation:
     """The task metric, with the means of what is measured inside beside it."""
     found = usecase.evaluate(run, data)
-    within = opened(draft, usecase) if usecase.inside else None
+    within = open_inner(draft, usecase) if usecase.inside else None
     if within is None:
         return found
     guarded = usecase.evaluate_inside(within, data)
@@ -29,7 +29,7 @@ def evaluated(usecase: UseCase[Any], draft: Draft, run: Run, data: Any) -> Evalu
     return replace(found, guarded=guarded, more={**found.more, **means})
 
 
-def opened(draft: Draft, usecase: UseCase[Any]) -> Run | None:
+def open_inner(draft: Draft, usecase: UseCase[Any]) -> Run | None:
     """The draft as one that answers its inner value alone; None where that cannot be read."""
     if draft.format == TORCH:
         return in_torch(draft, usecase)
@@ -90,7 +90,7 @@ def as_figures(fallen: Mapping[str, Interval]) -> dict[str, float]:
     }
 
 
-def broken(usecase: UseCase[Any], fallen: Mapping[str, Interval]) -> str:
+def broken_guards(usecase: UseCase[Any], fallen: Mapping[str, Interval]) -> str:
     """Which of the use case's `guards` these falls break, in words; empty when none."""
     return "; ".join(
         f"{name} may fall by {fallen[name].high:.4f} (mean {fallen[name].value:+.4f}); allowed: {limit:g}"

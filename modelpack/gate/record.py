@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from modelpack.gate.cost import priced
+from modelpack.gate.cost import add_prices
 from modelpack.gate.trial import Judged
 from modelpack.inputs.resolve import Inputs
 from modelpack.usecases.base import Baseline, beats
@@ -35,14 +35,14 @@ def figures(judged: Judged, baselines: tuple[Baseline, ...], extra: Mapping[str,
             "baseline_name": first.name if first else None,
             "requests": len(evaluation.values),
         },
-        "baselines": [compared(judged, baseline) for baseline in baselines],
+        "baselines": [compare(judged, baseline) for baseline in baselines],
         "reference": {**judged.reference.as_data(), **extra},
         "chosen": judged.chosen.as_data(),
         "passes": [verdict.as_data() for verdict in judged.verdicts],
     }
 
 
-def compared(judged: Judged, baseline: Baseline) -> dict[str, Any]:
+def compare(judged: Judged, baseline: Baseline) -> dict[str, Any]:
     """A baseline's own figure and how far the chosen model is ahead of it, request by request."""
     own, ahead = (
         bootstrap(baseline.evaluation.values, baseline.evaluation.groups),
@@ -63,8 +63,8 @@ def complete(
     inputs: Inputs, measured: Mapping[str, Any], model_sha256: str, more: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The whole record: the measured half with data and provenance, and `more` of the image."""
-    whole = {**unpriced(inputs, measured, model_sha256), **more}
-    return priced(whole, inputs.request.instance, inputs.request.usd_hour)
+    whole = {**complete_record(inputs, measured, model_sha256), **more}
+    return add_prices(whole, inputs.request.instance, inputs.request.usd_hour)
 
 
 def tuned_for(inputs: Inputs, measured: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def tuned_for(inputs: Inputs, measured: Mapping[str, Any]) -> dict[str, Any]:
     return {"tuned_for": sorted(named)} if named else {}
 
 
-def unpriced(inputs: Inputs, measured: Mapping[str, Any], model_sha256: str) -> dict[str, Any]:
+def complete_record(inputs: Inputs, measured: Mapping[str, Any], model_sha256: str) -> dict[str, Any]:
     """The measured half with data and provenance."""
     usecase = inputs.usecase
     return {

@@ -29,7 +29,7 @@ class Reference:
     own_rows: Mapping[str, int] = field(default_factory=dict)
 
 
-def prepared(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Reference:
+def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Reference:
     """The data, and the model: the user's file, or one trained now or before."""
     progress.step("Preparing data")
     own_rows: Mapping[str, int] = {}
@@ -42,7 +42,7 @@ def prepared(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Re
     else:
         (folder / "trained").mkdir()
         path = folder / "trained" / "model.safetensors"
-        shutil.copyfile(trained(inputs, data, home, progress), path)
+        shutil.copyfile(train_or_reuse(inputs, data, home, progress), path)
         reference = Draft(TORCH, path)
     trials = Trials(inputs.usecase, data, reference, folder, progress, hardware=inputs.request.built_for)
     if not inputs.usecase.trains:
@@ -50,7 +50,7 @@ def prepared(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Re
     return Reference(trials, identity(reference), own_rows)
 
 
-def trained(inputs: Inputs, data: Any, home: Home, progress: Progress) -> Path:
+def train_or_reuse(inputs: Inputs, data: Any, home: Home, progress: Progress) -> Path:
     """The trained model's file in the cache; trained when it is not there or is damaged."""
     path = home.models / f"{inputs.training_digest.removeprefix('sha256:')}.safetensors"
     seal = path.with_suffix(".sha256")

@@ -150,7 +150,9 @@ def pays(trial: Trial) -> tuple[bool, str]:
     sides = {"one request": trial.comparison.latency, "a full batch": trial.comparison.throughput}
     slower = [f"{words} {factor(ratio)}" for words, ratio in sides.items() if ratio.high < 1 / MARGIN]
     unclear = [
-        f"{words} {spread(ratio)}" for words, ratio in sides.items() if ratio.low < 1 / MARGIN <= ratio.high
+        f"{words} {with_interval(ratio)}"
+        for words, ratio in sides.items()
+        if ratio.low < 1 / MARGIN <= ratio.high
     ]
     faster = [ratio for ratio in sides.values() if ratio.low > MARGIN]
     smaller = trial.after.size_mb <= SMALLER * trial.before.size_mb
@@ -181,7 +183,7 @@ def factor(ratio: Ratio) -> str:
     return f"{ratio.median:.2f}x"
 
 
-def spread(ratio: Ratio) -> str:
+def with_interval(ratio: Ratio) -> str:
     """A ratio with its interval."""
     return f"{ratio.median:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
 

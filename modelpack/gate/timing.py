@@ -134,11 +134,11 @@ def speed(turns: list[Turn]) -> Speed:
 def ratio(before: list[float], after: list[float]) -> Ratio:
     """before / after, turn by turn: median and its interval from order statistics."""
     ratios = sorted(one / other for one, other in zip(before, after, strict=True))
-    skip = skipped(len(ratios))
+    skip = count_skipped(len(ratios))
     return Ratio(float(np.median(ratios)), ratios[skip], ratios[-1 - skip])
 
 
-def skipped(count: int) -> int:
+def count_skipped(count: int) -> int:
     """How many values to leave out at either end so that the rest still holds the median with `CONFIDENCE`.
 
     The number of values below the median is binomial(count, 1/2).

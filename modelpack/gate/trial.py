@@ -12,7 +12,7 @@ from typing import Any
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.formats.variant import TORCH, Draft, Measured
 from modelpack.gate.answers import agreement, answers, check_declared, check_shapes
-from modelpack.gate.inner_metrics import as_figures, broken, evaluated, falls
+from modelpack.gate.inner_metrics import as_figures, broken_guards, evaluate, falls
 from modelpack.gate.memory import peak_mb
 from modelpack.gate.rules import COLUMNS, Trial, Verdict, check_limits, judge, table_row
 from modelpack.gate.timing import Comparison, Speed, compare
@@ -75,7 +75,7 @@ class Trials:
     def evaluation(self, draft: Draft) -> Evaluation:
         """The task metric of the draft on held-out data."""
         if draft.path not in self._evaluations:
-            self._evaluations[draft.path] = evaluated(self.usecase, draft, self.run(draft), self.data)
+            self._evaluations[draft.path] = evaluate(self.usecase, draft, self.run(draft), self.data)
         return self._evaluations[draft.path]
 
     def attempt(self, one: Pass, draft: Draft, required: Sequence[Pass] = ()) -> Trial:
@@ -206,7 +206,7 @@ class Trials:
         trained = self.evaluation(self.reference)
         shared = agreement(trained, after)
         if shared is None or shared >= self.usecase.agreement:
-            return broken(self.usecase, falls(trained, after))
+            return broken_guards(self.usecase, falls(trained, after))
         return f"it keeps {shared:.3f} of what the trained model ranks; least: {self.usecase.agreement:g}"
 
     def measured(self, draft: Draft, speed: Speed) -> Measured:

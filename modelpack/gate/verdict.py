@@ -8,7 +8,7 @@ from typing import Any
 
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.formats.variant import TORCH, Draft
-from modelpack.gate.combinations import searched
+from modelpack.gate.combinations import search
 from modelpack.gate.record import OWN_ROWS, figures
 from modelpack.gate.reference import Reference
 from modelpack.gate.rules import Verdict
@@ -21,11 +21,11 @@ from modelpack.runtimes.base import at_hand
 from modelpack.usecases.base import Baseline, beats
 
 
-def chosen(inputs: Inputs, lock: Lock, reference: Reference, progress: Progress) -> tuple[Draft, Lock]:
+def choose(inputs: Inputs, lock: Lock, reference: Reference, progress: Progress) -> tuple[Draft, Lock]:
     """The model that will serve: by the lock's verdict when it holds, else by measuring every pass."""
     verdict = None if inputs.request.regate else lock.get("verdict", inputs.verdict_digest)
     if verdict is None:
-        draft, content = measured(inputs, reference, progress)
+        draft, content = measure(inputs, reference, progress)
         return draft, lock.having("verdict", inputs.verdict_digest, content)
     progress.step("Optimizing by the verdict in pack.lock")
     if verdict.get("model") != reference.model_sha256:
@@ -49,7 +49,7 @@ def by_verdict(inputs: Inputs, reference: Reference, verdict: Mapping[str, Any])
     return draft
 
 
-def measured(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[Draft, dict[str, Any]]:
+def measure(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[Draft, dict[str, Any]]:
     """The model against its baselines, every pass under the gate; the verdict as `pack.lock` keeps it."""
     progress.step("Measuring the model on held-out data")
     trials, usecase = reference.trials, inputs.usecase
@@ -69,7 +69,7 @@ def measured(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[
         content[OWN_ROWS] = dict(reference.own_rows)
     passes, aside = measurable(inputs)
     if asked.automatic:
-        judged, content["search"] = searched(trials, passes, asked)
+        judged, content["search"] = search(trials, passes, asked)
     else:
         judged = through_the_gate(trials, passes, asked.gate)
     judged = with_set_aside(judged, aside, progress)

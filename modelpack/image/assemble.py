@@ -22,7 +22,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.image import base_image, tree
 from modelpack.image import file_manifest as seal
 from modelpack.image import layers as plans
-from modelpack.image.binaries.elf import LayerFacts, merged, missing_libraries, resolve
+from modelpack.image.binaries.elf import LayerFacts, merge, missing_libraries, resolve
 from modelpack.image.config import CONTENT_ID, config_descriptor, config_of, manifest_of
 from modelpack.image.layer import Layer, LayerPlan, make
 from modelpack.image.oci.descriptor import EMPTY, EMPTY_BYTES, MANIFEST, digest_of, encode
@@ -47,7 +47,7 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
     with plans.compiler_of(parts) or nullcontext() as compiler:
         wanted = plans.of(parts, compiler)
         with progress.track("Building layers", len(wanted), "layers") as advance:
-            layers = [*lower, *_all_made(wanted, layout, advance)]
+            layers = [*lower, *_make_all(wanted, layout, advance)]
     facts = [layer.facts for layer in layers]
     _check_libraries(facts, parts)
     interpreter = _interpreter(facts)
@@ -67,7 +67,7 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
     # for tools that look images up by name: skopeo inspect oci:LAYOUT:pack-...
     name = f"pack-{digest_of(encode(document)).removeprefix('sha256:')[:12]}"
     described = layout.put_manifest(document, {REF_NAME: name})
-    return Built(described.digest, content_id, layout.size(described.digest), tuple(map(_told, layers)))
+    return Built(described.digest, content_id, layout.size(described.digest), tuple(map(_describe, layers)))
 
 
 def attach(layout: Layout, subject_digest: str, artifact_type: str, data: bytes) -> str:
@@ -92,7 +92,7 @@ def attach(layout: Layout, subject_digest: str, artifact_type: str, data: bytes)
     ).digest
 
 
-def attached(layout: Layout, subject_digest: str, artifact_type: str) -> tuple[bytes, ...]:
+def attachments(layout: Layout, subject_digest: str, artifact_type: str) -> tuple[bytes, ...]:
     """The bytes of every artifact of that type that refers to the image."""
     return tuple(
         layout.read(layout.manifest(found.digest)["layers"][0]["digest"])
@@ -110,7 +110,7 @@ def _lower(parts: ImageParts, layout: Layout, progress: Progress) -> list[Layer]
     return []
 
 
-def _all_made(wanted: Sequence[LayerPlan], layout: Layout, advance: Callable[[float], None]) -> list[Layer]:
+def _make_all(wanted: Sequence[LayerPlan], layout: Layout, advance: Callable[[float], None]) -> list[Layer]:
     def one(plan: LayerPlan) -> Layer:
         layer = make(plan, layout)
         advance(1)
@@ -131,7 +131,7 @@ def _check_libraries(facts: Sequence[LayerFacts], parts: ImageParts) -> None:
 
 
 def _interpreter(facts: Sequence[LayerFacts]) -> str:
-    files, links, _ = merged(facts)
+    files, links, _ = merge(facts)
     for path in INTERPRETERS:
         if resolve(path, links) in files:
             return path
@@ -140,6 +140,6 @@ def _interpreter(facts: Sequence[LayerFacts]) -> str:
     )
 
 
-def _told(layer: Layer) -> BuiltLayer:
+def _describe(layer: Layer) -> BuiltLayer:
     pointer = layer.descriptor
     return BuiltLayer(layer.role, pointer.digest, layer.diff_id, pointer.size, layer.reused)

@@ -57,7 +57,7 @@ def manifest_of(
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": config.data(),
-        "layers": [_annotated(layer).data() for layer in layers],
+        "layers": [_annotate(layer).data() for layer in layers],
         "annotations": dict(annotations),
     }
 
@@ -66,6 +66,6 @@ def config_descriptor(digest: str, size: int) -> Descriptor:
     return Descriptor(CONFIG, digest, size)
 
 
-def _annotated(layer: Layer) -> Descriptor:
+def _annotate(layer: Layer) -> Descriptor:
     plain = layer.descriptor
     return Descriptor(plain.media_type, plain.digest, plain.size, {ROLE: f"{layer.role}: {layer.title}"})

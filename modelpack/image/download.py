@@ -38,7 +38,7 @@ def client() -> httpx.Client:
 
 def get(http: httpx.Client, url: str) -> bytes:
     """A small file. Raises Gone for 404 and 410, EcomdeployError when the server cannot be reached."""
-    return _tried(lambda: _checked(http.get(url), url).content, url)
+    return _try_again(lambda: _check(http.get(url), url).content, url)
 
 
 def save(http: httpx.Client, url: str, target: Path, sha256: str, advance: Callable[[float], None]) -> None:
@@ -49,7 +49,7 @@ def save(http: httpx.Client, url: str, target: Path, sha256: str, advance: Calla
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        _tried(lambda: _save(http, url, partial, sha256, advance), url)
+        _try_again(lambda: _save(http, url, partial, sha256, advance), url)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -58,7 +58,7 @@ def save(http: httpx.Client, url: str, target: Path, sha256: str, advance: Calla
 def _save(http: httpx.Client, url: str, path: Path, sha256: str, advance: Callable[[float], None]) -> None:
     total = hashlib.sha256()
     with http.stream("GET", url) as answer, path.open("wb") as file:
-        _checked(answer, url)
+        _check(answer, url)
         for piece in answer.iter_bytes(BLOCK):
             total.update(piece)
             file.write(piece)
@@ -67,7 +67,7 @@ def _save(http: httpx.Client, url: str, path: Path, sha256: str, advance: Callab
         raise WrongBytes(f"{url} has sha256 {total.hexdigest()}, not {sha256}")
 
 
-def _checked(answer: httpx.Response, url: str) -> httpx.Response:
+def _check(answer: httpx.Response, url: str) -> httpx.Response:
     if answer.status_code in (404, 410):
         raise Gone(f"{url} is not there ({answer.status_code})")
     if answer.status_code >= 400:
@@ -75,7 +75,7 @@ def _checked(answer: httpx.Response, url: str) -> httpx.Response:
     return answer
 
 
-def _tried(work: Callable[[], T], url: str) -> T:
+def _try_again(work: Callable[[], T], url: str) -> T:
     import httpx
 
     for attempt in range(1, TRIES + 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from modelpack.image.binaries.elf import LayerFacts, merged
+from modelpack.image.binaries.elf import LayerFacts, merge
 from modelpack.image.oci.descriptor import encode
 
 SEAL = "opt/ecomdeploy/seal.json"
@@ -17,7 +17,7 @@ MOUNTED_FOLDERS = ("proc/", "sys/", "dev/", "run/", "tmp/", "var/run/")
 
 def sealed_files(layers: Sequence[LayerFacts]) -> dict[str, str]:
     """Path -> sha256 hex of every file that any user can read in the image as it runs."""
-    files, _, _ = merged(layers)
+    files, _, _ = merge(layers)
     private = {path for layer in layers for path in layer.private}
     return {
         path: digest

@@ -56,7 +56,7 @@ def _base(parts: ImageParts, debs: Sequence[Deb], bytecode: Bytecode) -> LayerPl
 
 
 def _wheels(parts: ImageParts, python: Sequence[str], bytecode: Bytecode) -> Iterator[LayerPlan]:
-    for group in wheel_files.grouped(parts.wheels, parts.downloads):
+    for group in wheel_files.group(parts.wheels, parts.downloads):
         without = tuple(f"without {pattern}" for pattern in parts.left_out)
         inputs = (*python, *without, *(f"{wheel.filename} {wheel.sha256}" for wheel in group))
         entries = partial(_wheel_entries, group, parts, bytecode)

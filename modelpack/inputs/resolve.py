@@ -22,7 +22,7 @@ from modelpack.passes.base import (
     Pass,
     applicable,
     in_order,
-    installed,
+    installed_version,
     lacking,
     of_use,
     program_version,
@@ -154,7 +154,7 @@ class Inputs:
         """The packages and programs that a verdict rests on, by version; None: not installed."""
         names = {*TOOLS, *(name for one in self.passes for name in one.tools)}
         programs = {name for one in self.passes for name in one.programs}
-        found = {name: installed(name) for name in names}
+        found = {name: installed_version(name) for name in names}
         found |= {name: program_version(name) for name in programs}
         return dict(sorted(found.items()))
 

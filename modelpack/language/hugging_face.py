@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from modelpack.errors import BadInput
-from modelpack.language.llama import Llama, Shape, assembled
+from modelpack.language.llama import Llama, Shape, assemble
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 ARCHITECTURE = "LlamaForCausalLM"
@@ -49,9 +49,9 @@ def read(folder: Path, most_new: int) -> Llama:
 
     try:
         found = json.loads((folder / CONFIG).read_text())
-        shape = shaped(found, most_new)
+        shape = read_shape(found, most_new)
         tensors = {name: value.to(torch.float32) for name, value in load_file(folder / WEIGHTS).items()}
-        return assembled(shape, {}, ours(tensors, shape))
+        return assemble(shape, {}, ours(tensors, shape))
     except BadInput:
         raise
     except Exception as problem:
@@ -84,7 +84,7 @@ def configuration(shape: Shape) -> dict[str, Any]:
     }
 
 
-def shaped(found: dict[str, Any], most_new: int) -> Shape:
+def read_shape(found: dict[str, Any], most_new: int) -> Shape:
     """The inverse of `configuration`. Raises BadInput for a Llama that this model is not, KeyError for a gap."""
     shape = Shape(
         vocabulary=found["vocab_size"],

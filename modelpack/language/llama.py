@@ -83,13 +83,13 @@ class Layer(nn.Module):
         mixed = self.attention(self.attention_norm(hidden)).view(count, -1, shape.size).transpose(0, 1)
         query, key, value = mixed.split([shape.heads, shape.groups, shape.groups])
         keys, values = cache
-        keys[:, past : past + count] = turned(key, turn)
+        keys[:, past : past + count] = rotate(key, turn)
         values[:, past : past + count] = value
         answer = functional.scaled_dot_product_attention(
-            turned(query, turn)[None],
+            rotate(query, turn)[None],
             keys[None, :, : past + count],
             values[None, :, : past + count],
-            attn_mask=None if count == 1 else seen(past, count),
+            attn_mask=None if count == 1 else causal_mask(past, count),
             enable_gqa=True,
         )
         hidden = hidden + self.attended(answer[0].transpose(0, 1).reshape(count, shape.width))
@@ -197,13 +197,13 @@ def turns(shape: Shape) -> Tensor:
         return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)
 
 
-def turned(values: Tensor, turn: Tensor) -> Tensor:
+def rotate(values: Tensor, turn: Tensor) -> Tensor:
     """Neighbouring pairs of `values` (heads, tokens, size) turned by the tokens' angles."""
     pairs = torch.view_as_complex(values.reshape(*values.shape[:-1], -1, 2).contiguous())
     return torch.view_as_real(pairs * turn).flatten(-2)
 
 
-def seen(past: int, count: int) -> Tensor:
+def causal_mask(past: int, count: int) -> Tensor:
     """Which tokens the new ones may look at, (new, all)."""
     return torch.ones(count, past + count, dtype=torch.bool).tril(past)
 
@@ -234,10 +234,10 @@ def load(path: Path, metadata: dict[str, Any]) -> Llama:
         name: Blocks(kind, tuple(size), np.asarray(tensors.pop(name).numpy()))
         for name, (kind, size) in metadata["blocks"].items()
     }
-    return assembled(shape, blocks, tensors)
+    return assemble(shape, blocks, tensors)
 
 
-def assembled(shape: Shape, blocks: dict[str, Blocks], others: dict[str, Tensor]) -> Llama:
+def assemble(shape: Shape, blocks: dict[str, Blocks], others: dict[str, Tensor]) -> Llama:
     """A model of these weights, ready to answer."""
     with torch.device("meta"):
         model = Llama(shape, blocks)
@@ -246,7 +246,7 @@ def assembled(shape: Shape, blocks: dict[str, Blocks], others: dict[str, Tensor]
     return model.eval().requires_grad_(False)
 
 
-def published(metadata: dict[str, Any], tensors: dict[str, Blocks], most_new: int, longest: int) -> Llama:
+def load_gguf(metadata: dict[str, Any], tensors: dict[str, Blocks], most_new: int, longest: int) -> Llama:
     """The model of a GGUF file (`llama` architecture, words also as the last layer)."""
     own = {key.removeprefix("llama."): value for key, value in metadata.items()}
     shape = Shape(
@@ -267,11 +267,11 @@ def published(metadata: dict[str, Any], tensors: dict[str, Blocks], most_new: in
         theirs, ours = f"blk.{number}", f"layers.{number}"
         for name, parts in PARTS.items():
             found = [tensors[f"{theirs}.{part}.weight"] for part in parts]
-            named[f"{ours}.{name}.weight"] = found[0] if len(found) == 1 else stacked(found)
-    return assembled(shape, named, {})
+            named[f"{ours}.{name}.weight"] = found[0] if len(found) == 1 else stack(found)
+    return assemble(shape, named, {})
 
 
-def stacked(parts: list[Blocks]) -> Blocks:
+def stack(parts: list[Blocks]) -> Blocks:
     """Matrices with equal columns above one another."""
     rows = sum(part.shape[0] for part in parts)
     return Blocks(parts[0].kind, (rows, parts[0].shape[1]), np.concatenate([part.data for part in parts]))

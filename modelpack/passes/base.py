@@ -156,11 +156,11 @@ def closure(formats: set[str], steps: Collection[tuple[str, str]]) -> set[str]:
 
 def lacking(one: Pass) -> tuple[str, ...]:
     """Which of a pass' tools and programs are not installed."""
-    absent = [name for name in one.tools if installed(name) is None]
+    absent = [name for name in one.tools if installed_version(name) is None]
     return (*absent, *(name for name in one.programs if shutil.which(name) is None))
 
 
-def installed(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
     """A package's version; None when it is not installed."""
     try:
         return version(package)

@@ -54,10 +54,10 @@ class DenseInt4(Pass):
         nodes = [
             part
             for place, node in enumerate(graph.node)
-            for part in (multiplied(node) if place in layers else [node])
+            for part in (multiply(node) if place in layers else [node])
         ]
         for name, weights in {graph.node[place].input[1]: found for place, found in layers.items()}.items():
-            for suffix, array in kept(weights).items():
+            for suffix, array in stored_constants(weights).items():
                 graph.initializer.append(numpy_helper.from_array(np.asarray(array), f"{name}.{suffix}"))
             nodes = [*multiplier(name), *nodes]
         read = {name for node in nodes for name in node.input}
@@ -83,11 +83,11 @@ def outputs_first(node: onnx.NodeProto, constant: dict[str, Any]) -> Floats | No
     return weights if weights.size >= FEWEST_WEIGHTS and weights.shape[1] % BLOCK == 0 else None
 
 
-def kept(weights: Floats) -> dict[str, nibbles.Constant]:
+def stored_constants(weights: Floats) -> dict[str, nibbles.Constant]:
     """What stays of (outputs, inputs) weights."""
     codes, scales = nibbles.in_codes(weights, BLOCK)
     return {
-        "nibbles": nibbles.packed(codes),
+        "nibbles": nibbles.pack(codes),
         "scales": scales,
         **nibbles.constants(BLOCK, weights.shape[1]),
         "inputs": np.array([1], dtype=np.int64),
@@ -119,7 +119,7 @@ def multiplier(name: str) -> list[onnx.NodeProto]:
     ]
 
 
-def multiplied(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+def multiply(node: onnx.NodeProto) -> list[onnx.NodeProto]:
     """A layer as MatMulInteger over inputs quantized as they come; ONNX Runtime fuses these into one kernel."""
     from onnx import TensorProto, helper
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from modelpack.formats.variant import TORCH, Draft
 from modelpack.passes.base import ANY_HARDWARE, TRAINED, Pass, Workshop
-from modelpack.passes.shared.learning import SEED, learner, saved
+from modelpack.passes.shared.learning import SEED, learner, save_variant
 
 SHARE = 0.5
 """Of the teacher's widths."""
@@ -34,4 +34,4 @@ class Distil(Pass):
         teacher = workshop.usecase.load(draft.path)
         student = usecase.student(teacher, SHARE, lessons)
         usecase.tune(student, lessons, SEED, workshop.progress, teacher=teacher)
-        return saved(student, workshop)
+        return save_variant(student, workshop)

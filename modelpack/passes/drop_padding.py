@@ -61,9 +61,9 @@ class DropPadding(Pass):
         if text is None:
             raise Inapplicable("the use case takes no text")
         model = onnx.load(str(draft.path))
-        seen = observed(model, text.mask, workshop.examples)
+        seen = observe(model, text.mask, workshop.examples)
         if attention.join(model, text.mask, per_token(seen, text.mask), seen):
-            seen = observed(model, text.mask, workshop.examples)
+            seen = observe(model, text.mask, workshop.examples)
         packing = Packing(model.graph, text.mask, per_token(seen, text.mask))
         if not packing.packed & {name for node in model.graph.node if is_dense(node) for name in node.output}:
             raise Inapplicable("no dense layer works token by token")
@@ -75,7 +75,7 @@ def is_dense(node: onnx.NodeProto) -> bool:
     return node.op_type in DENSE
 
 
-def observed(model: onnx.ModelProto, mask: str, examples: Arrays) -> list[dict[str, Any]]:
+def observe(model: onnx.ModelProto, mask: str, examples: Arrays) -> list[dict[str, Any]]:
     """All values of the graph by name on both batches, in which the first text has padding."""
     import onnx
 

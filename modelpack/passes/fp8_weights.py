@@ -82,11 +82,11 @@ def by_rows(nodes: Iterable[onnx.NodeProto]) -> set[str]:
     return {
         node.input[0] if is_lookup(node) else node.input[1]
         for node in nodes
-        if is_lookup(node) or node.op_type == "Conv" or (node.op_type == "Gemm" and turned(node))
+        if is_lookup(node) or node.op_type == "Conv" or (node.op_type == "Gemm" and is_transposed(node))
     }
 
 
-def turned(node: onnx.NodeProto) -> bool:
+def is_transposed(node: onnx.NodeProto) -> bool:
     """Whether a Gemm's weights lie with an output to a row."""
     return any(one.name == "transB" and one.i == 1 for one in node.attribute)
 

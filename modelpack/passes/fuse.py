@@ -42,9 +42,9 @@ class Fuse(Pass):
         before = onnx.load(str(draft.path))
         workshop.folder.mkdir(parents=True, exist_ok=True)
         if MARKS & {node.op_type for node in before.graph.node}:
-            after = joined(draft.path)
+            after = join_blocks(draft.path)
         else:
-            after = optimized(before, workshop.folder / "whole.onnx")
+            after = optimize(before, workshop.folder / "whole.onnx")
         if [node.op_type for node in after.graph.node] == [node.op_type for node in before.graph.node]:
             raise Inapplicable("no operators to join")
         used = {node.domain for node in after.graph.node} | {function.domain for function in after.functions}
@@ -54,7 +54,7 @@ class Fuse(Pass):
         return write(after, workshop.folder)
 
 
-def joined(path: Path) -> onnx.ModelProto:
+def join_blocks(path: Path) -> onnx.ModelProto:
     """Transformer blocks joined by pattern; widths and heads are found in the graph."""
     from onnxruntime.transformers.optimizer import optimize_model
 
@@ -71,7 +71,7 @@ def joined(path: Path) -> onnx.ModelProto:
     return found
 
 
-def optimized(graph: onnx.ModelProto, to: Path) -> onnx.ModelProto:
+def optimize(graph: onnx.ModelProto, to: Path) -> onnx.ModelProto:
     """The graph after ONNX Runtime's extended optimizations."""
     import onnx
     import onnxruntime

@@ -76,7 +76,7 @@ class NBitsExact(Pass):
             raise Inapplicable("no dense layer whose constant weights lie on steps in blocks of 32")
         nodes, sums = [], set[str]()
         for place, node in enumerate(graph.node):
-            nodes += replaced(graph, node, changed[place], sums) if place in changed else [node]
+            nodes += replace_dense(graph, node, changed[place], sums) if place in changed else [node]
         gone = {graph.node[place].input[1] for place in changed}
         del graph.node[:]
         graph.node.extend(nodes)
@@ -110,7 +110,7 @@ def whole(values: Floats, scale: Floats) -> Floats | None:
     return steps if np.abs(places - steps).max() <= NEAR else None
 
 
-def replaced(
+def replace_dense(
     graph: onnx.GraphProto, node: onnx.NodeProto, found: Steps, sums: set[str]
 ) -> list[onnx.NodeProto]:
     """The nodes of one dense layer: the steps, and where there are offsets their part and the sum of both."""
@@ -137,7 +137,7 @@ def replaced(
         return [stepped]
     offset = np.ascontiguousarray(found.offset.T)
     graph.initializer.append(numpy_helper.from_array(offset, f"{name}.offsets"))
-    before = [] if given in sums else summed(graph, given, count)
+    before = [] if given in sums else sum_blocks(graph, given, count)
     sums.add(given)
     return [
         *before,
@@ -147,7 +147,7 @@ def replaced(
     ]
 
 
-def summed(graph: onnx.GraphProto, given: str, count: int) -> list[onnx.NodeProto]:
+def sum_blocks(graph: onnx.GraphProto, given: str, count: int) -> list[onnx.NodeProto]:
     """The sums of a value's blocks of 32: (batch, tokens, columns) -> (batch, tokens, blocks)."""
     from onnx import helper, numpy_helper
 

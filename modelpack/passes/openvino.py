@@ -45,7 +45,7 @@ class OpenVinoIr(Pass):
 
         model = openvino.Core().read_model(str(draft.path))
         self.change(model)
-        return written(model, self.precision, workshop.folder)
+        return write_ir(model, self.precision, workshop.folder)
 
     def change(self, model: openvino.Model) -> None:
         """What the pass does to the model, in place. Raises EcomdeployError when there is nothing to gain."""
@@ -109,7 +109,7 @@ def in_int8(model: openvino.Model) -> int:
     return len(made)
 
 
-def written(model: openvino.Model, precision: str, folder: Path) -> Draft:
+def write_ir(model: openvino.Model, precision: str, folder: Path) -> Draft:
     """The model as IR in `folder`: the same bytes for the same model, whatever the path."""
     import openvino
 

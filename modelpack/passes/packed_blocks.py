@@ -70,7 +70,7 @@ class Page:
         """Write a matrix as steps, which run along its rows or its columns; False when it lies on none."""
         for turned in (True, False):
             found = in_steps(weights if turned else weights.T)
-            halves = None if found is None else as_published(found)
+            halves = None if found is None else original_scales(found)
             if found is not None and halves is not None:
                 whole = self._stored(name, found, *halves)
                 self._node(
@@ -128,7 +128,7 @@ class Page:
         return output
 
 
-def as_published(found: Steps) -> tuple[Halves, Halves | None] | None:
+def original_scales(found: Steps) -> tuple[Halves, Halves | None] | None:
     """Scales and least weights in the float16 that they were published in; None when they were not."""
     scale = found.scale.astype(np.float16)
     least = None if found.offset is None else (found.offset - 8 * found.scale).astype(np.float16)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelpack.formats.variant import TORCH, Draft
 from modelpack.passes.base import ANY_HARDWARE, TRAINED, Pass, Workshop
-from modelpack.passes.shared.learning import SEED, learner, saved
+from modelpack.passes.shared.learning import SEED, learner, save_variant
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,7 +41,7 @@ class PruneChannels(Pass):
         found = importance(usecase.hidden(model), lambda: usecase.loss(model, lessons, ROWS))
         small = usecase.narrowed(model, [most_important(one) for one in found])
         usecase.tune(small, lessons, SEED, workshop.progress, share=TUNED)
-        return saved(small, workshop)
+        return save_variant(small, workshop)
 
 
 def importance(layers: nn.Sequential, loss: Any) -> list[Tensor]:

@@ -87,7 +87,7 @@ def quantize(source: Path, to: Path, layers: list[str], way: str, given: Arrays)
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    with hushed():
+    with hush():
         quantize_static(
             str(source),
             str(to),
@@ -144,7 +144,7 @@ def distance(got: list[NDArray[Any]], wanted: list[NDArray[Any]]) -> float:
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def hush() -> Iterator[None]:
     """The quantizer advises by logging and prints where it is; what matters comes as an exception."""
     root, level = logging.getLogger(), logging.getLogger().level
     root.setLevel(logging.ERROR)

@@ -45,7 +45,7 @@ class TopKGroups(Pass):
         constant = {tensor.name: tensor for tensor in graph.initializer}
         nodes: list[onnx.NodeProto] = []
         for node in graph.node:
-            count = wanted(node, constant)
+            count = top_k_of(node, constant)
             width = widths.get(node.input[0], 0) if count else 0
             size = group_size(width, count)
             if not size:
@@ -73,7 +73,7 @@ def known_widths(model: onnx.ModelProto) -> dict[str, int]:
     return {name: size[1] for name, size in sizes.items() if len(size) == 2}
 
 
-def wanted(node: onnx.NodeProto, constant: dict[str, Any]) -> int:
+def top_k_of(node: onnx.NodeProto, constant: dict[str, Any]) -> int:
     """k of a TopK for the largest along the second axis, sorted; 0 for any other node."""
     from onnx import helper, numpy_helper
 

@@ -69,9 +69,9 @@ class Vllm(Runtime):
         if decoding is None:
             raise BadInput(f"{usecase.name} is no language model", where=str(draft.path))
         if self.at_hand():
-            from modelpack.server.engines.vllm import opened
+            from modelpack.server.engines.vllm import open_vllm
 
-            writer = opened(decoding, draft.path)
+            writer = open_vllm(decoding, draft.path)
             return lambda inputs: writer.run(dict(inputs))
         from modelpack.language.hugging_face import read
         from modelpack.usecases.chat.usecase import eager

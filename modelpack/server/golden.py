@@ -60,7 +60,7 @@ def _differs(want: Any, have: Any, rule: Mapping[str, Any]) -> str:
     if kind == "close":
         return _not_close(want, have, float(rule.get("rtol", 0.0)), float(rule.get("atol", 0.0)))
     if kind == "ranking":
-        return _not_ranked(want, have, float(rule.get("overlap", 1.0)))
+        return _compare_ranking(want, have, float(rule.get("overlap", 1.0)))
     if kind == "equal":
         return "" if want == have else f"{_short(have)} instead of {_short(want)}"
     return f"unknown tolerance kind {kind!r}"
@@ -79,7 +79,7 @@ def _not_close(want: Any, have: Any, rtol: float, atol: float) -> str:
     return ""
 
 
-def _not_ranked(want: Any, have: Any, overlap: float) -> str:
+def _compare_ranking(want: Any, have: Any, overlap: float) -> str:
     if not _is_list(have) or len(have) != len(want):
         return f"{_short(have)} instead of {_short(want)}"
     try:

@@ -51,7 +51,7 @@ def prepare(root: Path, observe: Callable[[int, float], None], allow_cpu: bool =
         try:
             contract = contracts.read(root / MODEL / "serving.json")
             choice = runtimes.choose(contract, allow_cpu)
-            runtime = wrapped(contract, root / MODEL, runtimes.load(contract, root / MODEL, choice))
+            runtime = wrap(contract, root / MODEL, runtimes.load(contract, root / MODEL, choice))
         except Unfit:
             # a changed file explains more than what it then broke
             sealed.result()
@@ -64,11 +64,11 @@ def prepare(root: Path, observe: Callable[[int, float], None], allow_cpu: bool =
     return Served(contract, content_id, instances, batcher, choice.hardware, desk)
 
 
-def wrapped(contract: Contract, folder: Path, runtime: Runtime) -> Runtime:
+def wrap(contract: Contract, folder: Path, runtime: Runtime) -> Runtime:
     """The runtime as callers see it: text in, labels out, or a conversation. Raises `Unfit`."""
     if contract.chat is not None:
         return conversation(contract.chat, folder, runtime)
-    return text.wrapped(contract, folder, runtime)
+    return text.wrap(contract, folder, runtime)
 
 
 def check_golden(contract: Contract, instances: Instances, runtime: Runtime) -> None:

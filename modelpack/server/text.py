@@ -81,7 +81,7 @@ class TextModel:
         return {**others, self._text.ids: ids, self._text.mask: mask}
 
 
-def wrapped(contract: Contract, folder: Path, runtime: Runtime) -> Runtime:
+def wrap(contract: Contract, folder: Path, runtime: Runtime) -> Runtime:
     """The runtime with the contract's tokenizer before it and its labels behind it; itself when it has neither.
 
     Raises `Unfit` for a file that is missing or damaged.

@@ -25,7 +25,7 @@ NESTED = (b"PK\x03\x04", b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ")
 
 
 @contextmanager
-def opened(file: Path | IO[bytes], where: Path) -> Iterator[zipfile.ZipFile]:
+def open_archive(file: Path | IO[bytes], where: Path) -> Iterator[zipfile.ZipFile]:
     """The archive, its directory checked. Raises BadInput; errors of zipfile while reading become BadInput too."""
     try:
         with zipfile.ZipFile(file) as archive:

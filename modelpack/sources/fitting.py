@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 INSIDE = "given/"
 
 
-def fitted(graph: onnx.ModelProto, signature: Signature) -> onnx.ModelProto:
+def fit_names(graph: onnx.ModelProto, signature: Signature) -> onnx.ModelProto:
     """The graph with the signature's names; what cannot be matched stays as it is, for the check that follows."""
     from onnx import helper
 
     weights = {tensor.name for tensor in graph.graph.initializer}
     inputs = [value for value in graph.graph.input if value.name not in weights]
-    for value, wanted in matched(inputs, signature.inputs):
+    for value, wanted in match_tensors(inputs, signature.inputs):
         inner = INSIDE + value.name
         rename(graph, value.name, inner)
         given = value.type.tensor_type.elem_type
         node = helper.make_node("Cast", [wanted.name], [inner], to=given)
         value.name = wanted.name
-        value.type.tensor_type.elem_type = narrowed(given, wanted)
+        value.type.tensor_type.elem_type = narrow_type(given, wanted)
         graph.graph.node.insert(0, node)
-    for value, wanted in matched(list(graph.graph.output), signature.outputs):
+    for value, wanted in match_tensors(list(graph.graph.output), signature.outputs):
         inner = INSIDE + value.name
         rename(graph, value.name, inner)
-        made = narrowed(value.type.tensor_type.elem_type, wanted)
+        made = narrow_type(value.type.tensor_type.elem_type, wanted)
         graph.graph.node.append(helper.make_node("Cast", [inner], [wanted.name], to=made))
         value.name = wanted.name
         value.type.tensor_type.elem_type = made
     return graph
 
 
-def matched(given: Sequence[Any], wanted: Sequence[Tensor]) -> list[tuple[Any, Tensor]]:
+def match_tensors(given: Sequence[Any], wanted: Sequence[Tensor]) -> list[tuple[Any, Tensor]]:
     """Pairs by name where the names agree, else by place; none where the numbers differ."""
     if len(given) != len(wanted):
         return []
@@ -62,7 +62,7 @@ def rename(graph: onnx.ModelProto, old: str, new: str) -> None:
         )
 
 
-def narrowed(given: int, wanted: Tensor) -> int:
+def narrow_type(given: int, wanted: Tensor) -> int:
     """The wanted type where both are whole numbers, else the given one."""
     from onnx import TensorProto
 

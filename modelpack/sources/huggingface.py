@@ -18,8 +18,8 @@ from modelpack.formats.onnx_files import first_line
 from modelpack.formats.safetensors import read_header
 from modelpack.formats.variant import Draft
 from modelpack.sources.base import LARGEST, Source, files_below
-from modelpack.sources.fitting import fitted
-from modelpack.sources.onnx import taken
+from modelpack.sources.fitting import fit_names
+from modelpack.sources.onnx import take_graph
 from modelpack.sources.safetensors import CONFIG, Safetensors, read_config
 from modelpack.usecases.base import Signature, UseCase
 
@@ -52,10 +52,10 @@ class HuggingFace(Source):
                 hint="pip install 'ecomdeploy[huggingface]'",
             )
         try:
-            graph = exported(path, config, usecase.signature())
+            graph = export(path, config, usecase.signature())
         except Exception as error:
             raise BadInput(f"transformers cannot take it: {first_line(error)}", where=str(path)) from error
-        return taken(fitted(graph, usecase.signature()), usecase, path, folder)
+        return take_graph(fit_names(graph, usecase.signature()), usecase, path, folder)
 
 
 def check(path: Path, config: dict[str, Any]) -> list[Path]:
@@ -106,7 +106,7 @@ def check_shards(index: dict[str, Any], path: Path) -> None:
         raise BadInput(f"weights outside the folder are refused: {str(foreign[0])[:80]!r}", where=str(path))
 
 
-def exported(path: Path, config: dict[str, Any], signature: Signature) -> Any:
+def export(path: Path, config: dict[str, Any], signature: Signature) -> Any:
     """The ONNX graph of the model. Raises ValueError for an architecture that transformers does not carry."""
     import torch
     import transformers

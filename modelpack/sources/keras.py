@@ -16,7 +16,7 @@ from modelpack.errors import BadInput
 from modelpack.formats.variant import Draft
 from modelpack.sources import archive
 from modelpack.sources.base import Source
-from modelpack.sources.tensorflow import converted
+from modelpack.sources.tensorflow import convert
 from modelpack.usecases.base import UseCase
 
 WEIGHTS = "model.weights.h5"
@@ -108,12 +108,12 @@ class Keras(Source):
 
     def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
         check(path)
-        return converted("keras", path, usecase, folder)
+        return convert("keras", path, usecase, folder)
 
 
 def check(path: Path) -> None:
     """Raises BadInput for what Keras must not see."""
-    with archive.opened(path, path) as opened:
+    with archive.open_archive(path, path) as opened:
         names = set(opened.namelist())
         if names != MEMBERS:
             other = ", ".join(sorted(names ^ MEMBERS))
@@ -126,7 +126,7 @@ def check(path: Path) -> None:
         except (ValueError, RecursionError) as error:
             raise BadInput(f"its config.json is damaged: {error}", where=str(path)) from error
     for one in objects(config):
-        if problem := foreign(one) or promised(one, size):
+        if problem := foreign(one) or find_promised(one, size):
             raise BadInput(problem, where=str(path))
 
 
@@ -160,7 +160,7 @@ def foreign(one: dict[str, Any]) -> str | None:
     return None
 
 
-def promised(one: dict[str, Any], size: int) -> str | None:
+def find_promised(one: dict[str, Any], size: int) -> str | None:
     """Weights that a layer would make and the file does not hold."""
     config = one.get("config")
     if not isinstance(config, dict):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from modelpack.errors import BadInput
 from modelpack.formats.variant import Draft
 from modelpack.sources.base import Source
-from modelpack.sources.onnx import taken
+from modelpack.sources.onnx import take_graph
 from modelpack.sources.tree_graph import LARGEST_TEXT, MOST_TREES, Forest, Tree, graph
 from modelpack.usecases.base import UseCase
 
@@ -47,13 +47,13 @@ class LightGBM(Source):
         if path.stat().st_size > LARGEST_TEXT:
             raise BadInput("a model text above 1 GB is refused", where=str(path))
         try:
-            forest = parsed(path.read_bytes().decode(), path)
+            forest = parse(path.read_bytes().decode(), path)
         except (KeyError, ValueError, IndexError, OverflowError, TypeError) as error:
             raise BadInput(f"damaged or not a LightGBM model: {error!r}"[:300], where=str(path)) from error
-        return taken(graph(forest, usecase.signature(), path), usecase, path, folder)
+        return take_graph(graph(forest, usecase.signature(), path), usecase, path, folder)
 
 
-def parsed(text: str, path: Path) -> Forest:
+def parse(text: str, path: Path) -> Forest:
     """The forest. Raises BadInput for what is not served, KeyError or ValueError for what is damaged."""
     body, end, _ = text.partition("\nend of trees")
     head, *blocks = body.split("\nTree=")
@@ -106,8 +106,8 @@ def tree(said: dict[str, str], path: Path) -> Tree:
     return Tree(
         np.concatenate([feature, zero]),
         value,
-        np.concatenate([placed(left, splits), none]),
-        np.concatenate([placed(right, splits), none]),
+        np.concatenate([place_child(left, splits), none]),
+        np.concatenate([place_child(right, splits), none]),
         np.concatenate([missing, zero]),
     )
 
@@ -118,7 +118,7 @@ def alone(value: float) -> Tree:
     return Tree(zero, np.full(1, value, np.float32), none, none, zero)
 
 
-def placed(child: NDArray[Any], splits: int) -> NDArray[np.int64]:
+def place_child(child: NDArray[Any], splits: int) -> NDArray[np.int64]:
     """Where a child stands among splits and leaves."""
     return np.where(child < 0, splits + ~child, child)
 

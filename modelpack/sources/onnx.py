@@ -64,14 +64,14 @@ def check_fit(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path) -> None
     """Raises BadInput for custom operators, and for other inputs or outputs than the use case's."""
     for problem in foreign_operators(graph):
         raise BadInput(problem, where=str(path))
-    adopted(graph, usecase, path)
+    adopt_signature(graph, usecase, path)
     for problem in differences(graph, usecase.signature(), usecase.max_batch == 1):
         raise BadInput(
             problem, where=str(path), hint=f"the use case {usecase.name!r} fixes inputs and outputs"
         )
 
 
-def adopted(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path) -> None:
+def adopt_signature(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path) -> None:
     """Tell a use case that takes any model what this one takes and gives. Raises BadInput when no request fits it."""
     if usecase.trains:
         return
@@ -82,7 +82,7 @@ def adopted(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path) -> None:
         usecase.one_at_a_time()
 
 
-def taken(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path, folder: Path) -> Draft:
+def take_graph(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path, folder: Path) -> Draft:
     """The draft of a graph converted from `path`. Raises BadInput when it does not fit the use case."""
     import onnx
 
@@ -148,8 +148,8 @@ def differences(graph: onnx.ModelProto, signature: Signature, one_row: bool = Fa
     """How the graph's inputs and outputs differ from the wanted `signature`, in words; with `one_row` it may take
     one row at a time."""
     weights = {tensor.name for tensor in graph.graph.initializer}
-    given = [described(value, one_row) for value in graph.graph.input if value.name not in weights]
-    answered = [described(value, one_row) for value in graph.graph.output]
+    given = [describe(value, one_row) for value in graph.graph.input if value.name not in weights]
+    answered = [describe(value, one_row) for value in graph.graph.output]
     wanted = [
         ("inputs", given, [wanted_words(tensor) for tensor in signature.inputs]),
         ("outputs", answered, [wanted_words(tensor) for tensor in signature.outputs]),
@@ -161,7 +161,7 @@ def differences(graph: onnx.ModelProto, signature: Signature, one_row: bool = Fa
     ]
 
 
-def described(value: onnx.ValueInfoProto, one_row: bool = False) -> str:
+def describe(value: onnx.ValueInfoProto, one_row: bool = False) -> str:
     """`name INT64[-1, 200]`; any named or open dimension is -1."""
     from modelpack.usecases.own_model.signature import DATATYPES
 

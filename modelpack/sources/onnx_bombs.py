@@ -29,7 +29,7 @@ def check_bombs(graph: onnx.ModelProto, path: Path) -> None:
 
     shapes: dict[str, onnx.TensorProto] = {}
     for tensor in _get_all_tensors(graph):
-        if problem := promised(tensor):
+        if problem := refuse_dimensions(tensor):
             raise BadInput(problem, where=str(path))
         if math.prod(tensor.dims) <= SMALL:
             shapes[tensor.name] = tensor
@@ -39,7 +39,7 @@ def check_bombs(graph: onnx.ModelProto, path: Path) -> None:
         raise BadInput(problem, where=str(path))
 
 
-def promised(tensor: onnx.TensorProto) -> str | None:
+def refuse_dimensions(tensor: onnx.TensorProto) -> str | None:
     """What is wrong with a tensor's dimensions, in words."""
     from onnx import TensorProto
 

@@ -38,7 +38,7 @@ LARGEST_PICKLE = 64_000_000
 def scan(data: bytes, where: Path, allowed: frozenset[str] = TENSORS) -> None:
     """Raises BadInput when the pickle names anything outside `allowed` ("module name"), or is damaged."""
     try:
-        foreign = sorted(named(data) - allowed)
+        foreign = sorted(list_imports(data) - allowed)
     except Exception as error:
         raise BadInput(f"a damaged pickle inside is refused: {error}", where=str(where)) from error
     if foreign:
@@ -46,7 +46,7 @@ def scan(data: bytes, where: Path, allowed: frozenset[str] = TENSORS) -> None:
         raise BadInput(f"a pickle inside that would import {listed} is refused", where=str(where))
 
 
-def named(data: bytes) -> set[str]:
+def list_imports(data: bytes) -> set[str]:
     """Every "module name" that the pickle would import; "unreadable name" for one not written out in full.
 
     STACK_GLOBAL takes two strings from the stack: they count only when the two instructions before it push them
@@ -80,7 +80,7 @@ def named(data: bytes) -> set[str]:
 
 def scan_torch_file(data: bytes, where: Path) -> None:
     """A file by `torch.save`, itself a zip archive with one pickle. Raises BadInput for any other."""
-    with archive.opened(io.BytesIO(data), where) as inner:
+    with archive.open_archive(io.BytesIO(data), where) as inner:
         names = [name for name in inner.namelist() if name.endswith(".pkl")]
         if len(names) != 1:
             raise BadInput("not a file by torch.save: it needs one data.pkl", where=str(where))

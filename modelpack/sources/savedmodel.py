@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from modelpack.errors import BadInput
 from modelpack.formats.variant import Draft
 from modelpack.sources.base import Source, files_below
-from modelpack.sources.tensorflow import converted
+from modelpack.sources.tensorflow import convert
 from modelpack.usecases.base import UseCase
 
 GRAPH = "saved_model.pb"
@@ -36,7 +36,7 @@ class SavedModel(Source):
 
     def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
         check(path)
-        return converted("savedmodel", path, usecase, folder)
+        return convert("savedmodel", path, usecase, folder)
 
 
 def check(path: Path) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import modelpack
 from modelpack.errors import BadInput
 from modelpack.formats.variant import Draft
-from modelpack.sources.fitting import fitted
-from modelpack.sources.onnx import adopted, read, taken
+from modelpack.sources.fitting import fit_names
+from modelpack.sources.onnx import adopt_signature, read, take_graph
 from modelpack.usecases.base import UseCase
 
 NEEDED = ("tensorflow", "keras", "tf2onnx")
@@ -24,7 +24,7 @@ SECONDS = 1800
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def converted(kind: str, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
+def convert(kind: str, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
     """The draft of a checked `keras` file or `savedmodel` folder.
 
     Raises BadInput when TensorFlow is not there, cannot convert it, or the result does not fit the use case.
@@ -63,8 +63,8 @@ def converted(kind: str, path: Path, usecase: UseCase[Any], folder: Path) -> Dra
         raise BadInput(reason[:500], where=str(path))
     try:
         graph = read(given)
-        adopted(graph, usecase, path)
-        graph = fitted(graph, usecase.signature())
+        adopt_signature(graph, usecase, path)
+        graph = fit_names(graph, usecase.signature())
     finally:
         given.unlink()
-    return taken(graph, usecase, path, folder)
+    return take_graph(graph, usecase, path, folder)

@@ -21,7 +21,7 @@ from modelpack.formats.onnx_files import first_line
 from modelpack.formats.variant import Draft
 from modelpack.sources import archive, pickles
 from modelpack.sources.base import LARGEST, Source
-from modelpack.sources.onnx import taken
+from modelpack.sources.onnx import take_graph
 from modelpack.usecases.base import UseCase
 
 JSON_BYTES = 200_000_000
@@ -55,7 +55,7 @@ class TorchExport(Source):
     container: ClassVar[str | None] = "zip archive"
 
     def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
-        with archive.opened(path, path) as opened:
+        with archive.open_archive(path, path) as opened:
             check(opened, path)
         import torch
 
@@ -77,7 +77,7 @@ class TorchExport(Source):
             raise BadInput(f"torch cannot take it: {first_line(error)}", where=str(path)) from error
         if program is None:
             raise BadInput("torch cannot export it to ONNX", where=str(path))
-        return taken(program.model_proto, usecase, path, folder)
+        return take_graph(program.model_proto, usecase, path, folder)
 
 
 def check(opened: zipfile.ZipFile, path: Path) -> None:
@@ -95,11 +95,11 @@ def check(opened: zipfile.ZipFile, path: Path) -> None:
             data = archive.member(opened, full, path, pickles.LARGEST_PICKLE, nested=True)
             pickles.scan_torch_file(data, path)
         elif name.endswith("_config.json"):
-            check_weights(parsed(opened, full, path), sizes, path)
-    check_graph(parsed(opened, inside[models[0]], path), path)
+            check_weights(parse_json(opened, full, path), sizes, path)
+    check_graph(parse_json(opened, inside[models[0]], path), path)
 
 
-def parsed(opened: zipfile.ZipFile, name: str, path: Path) -> Any:
+def parse_json(opened: zipfile.ZipFile, name: str, path: Path) -> Any:
     """A JSON member. Raises BadInput when it is damaged or nested too deep."""
     try:
         return json.loads(archive.member(opened, name, path, JSON_BYTES))

@@ -83,7 +83,7 @@ def graph(forest: Forest, signature: Signature, path: Path) -> onnx.ModelProto:
 
     for number, tree in enumerate(forest.trees):
         check_tree(tree, len(forest.features), number, path)
-    nodes, rows = gathered(forest, signature.inputs, path)
+    nodes, rows = gather_features(forest, signature.inputs, path)
     scores = [one for one in signature.outputs if one.datatype == "FP32"]
     labels = [one for one in signature.outputs if one.datatype == "INT64"]
     if len(scores) != 1 or len(labels) > 1 or len(signature.outputs) != len(scores) + len(labels):
@@ -113,7 +113,7 @@ def graph(forest: Forest, signature: Signature, path: Path) -> onnx.ModelProto:
     )
 
 
-def gathered(forest: Forest, inputs: Sequence[Tensor], path: Path) -> tuple[list[Any], str]:
+def gather_features(forest: Forest, inputs: Sequence[Tensor], path: Path) -> tuple[list[Any], str]:
     """Nodes that put the inputs beside each other in the order of the features, and the name of the result."""
     from onnx import TensorProto, helper
 

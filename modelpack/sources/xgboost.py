@@ -12,7 +12,7 @@ import numpy as np
 from modelpack.errors import BadInput
 from modelpack.formats.variant import Draft
 from modelpack.sources.base import Source
-from modelpack.sources.onnx import taken
+from modelpack.sources.onnx import take_graph
 from modelpack.sources.tree_graph import LARGEST_TEXT, MOST_TREES, Forest, Tree, graph
 from modelpack.usecases.base import UseCase
 
@@ -44,7 +44,7 @@ class XGBoost(Source):
         if path.stat().st_size > LARGEST_TEXT:
             raise BadInput("a model text above 1 GB is refused", where=str(path))
         try:
-            forest = parsed(json.loads(path.read_bytes()), path)
+            forest = parse(json.loads(path.read_bytes()), path)
         except (
             KeyError,
             TypeError,
@@ -55,10 +55,10 @@ class XGBoost(Source):
             AttributeError,
         ) as error:
             raise BadInput(f"damaged or not an XGBoost model: {error!r}"[:300], where=str(path)) from error
-        return taken(graph(forest, usecase.signature(), path), usecase, path, folder)
+        return take_graph(graph(forest, usecase.signature(), path), usecase, path, folder)
 
 
-def parsed(data: dict[str, Any], path: Path) -> Forest:
+def parse(data: dict[str, Any], path: Path) -> Forest:
     """The forest. Raises BadInput for what is not served (dart, categories, several outputs), or its numbers lie."""
     learner = data["learner"]
     shape, objective, booster = (

@@ -32,7 +32,7 @@ from modelpack.usecases.tabular.frame import (
     by_time,
     enough_of_both,
     in_turn,
-    joined,
+    join,
     kept_here,
 )
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, instance
@@ -155,7 +155,7 @@ class Fraud(TabularUseCase):
         from modelpack.usecases.tabular import linear
         from modelpack.usecases.tabular.model import predict
 
-        model = linear.train(self.columns, joined(data.training, data.validation))
+        model = linear.train(self.columns, join(data.training, data.validation))
         names = [column.name for column in self.columns]
         probability, _ = predict(model, data.test, names)
         first = linear.train(self.columns, data.training)

@@ -23,7 +23,7 @@ class S3Publisher:
     def publish(self, bucket: str, records: Mapping[str, bytes]) -> int:
         """Compares by ETag where the object's checksum is its MD5 (SSE-S3), else by content."""
         client, written = self.client(), 0
-        there = dict(listed(client, bucket, prefix_of(records)))
+        there = dict(list_objects(client, bucket, prefix_of(records)))
         for key, data in records.items():
             if same(client, bucket, key, there.get(key), data):
                 continue
@@ -62,7 +62,7 @@ class CloudSweeper:
                 return
 
 
-def listed(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
+def list_objects(client: Any, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for each in page.get("Contents", ()):
             yield each["Key"], each["ETag"].strip('"')

@@ -27,20 +27,20 @@ class PackBuilder:
     project: Path
 
     def known(self, spec: Spec) -> Packed | None:
-        from modelpack.build import known
+        from modelpack.build import find_known
 
-        pack = known(self.request(spec), self.home)
-        return kept(pack) if pack is not None else None
+        pack = find_known(self.request(spec), self.home)
+        return summarize(pack) if pack is not None else None
 
     def build(self, spec: Spec, progress: Progress, *, regate: bool) -> Packed:
-        return kept(self.pack(spec, progress, regate=regate))
+        return summarize(self.pack(spec, progress, regate=regate))
 
     def pack(self, spec: Spec, progress: Progress, *, regate: bool = False) -> Pack:
         """The whole pack, with its record: known from the same inputs, or built."""
-        from modelpack.build import build, known
+        from modelpack.build import build, find_known
 
         request = self.request(spec, regate)
-        pack = None if regate else known(request, self.home)
+        pack = None if regate else find_known(request, self.home)
         return pack if pack is not None else build(request, self.home, progress)
 
     def request(self, spec: Spec, regate: bool = False) -> PackRequest:
@@ -61,7 +61,7 @@ class PackBuilder:
         )
 
 
-def kept(pack: Pack) -> Packed:
+def summarize(pack: Pack) -> Packed:
     """What a release keeps of its pack."""
     return Packed(
         digest=pack.digest,

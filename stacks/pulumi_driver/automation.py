@@ -162,7 +162,7 @@ class AutomationDriver:
         except automation.CommandError as error:
             if self.raised:
                 raise self.raised[0] from None
-            raise explained(opened.name, watch.errors, str(error)) from error
+            raise explain(opened.name, watch.errors, str(error)) from error
 
 
 def pulumi_automation() -> Any:
@@ -171,7 +171,7 @@ def pulumi_automation() -> Any:
     return importlib.import_module("pulumi.automation")
 
 
-def explained(stack: str, errors: list[str], otherwise: str) -> EcomdeployError:
+def explain(stack: str, errors: list[str], otherwise: str) -> EcomdeployError:
     """The error that fits the provider's words; all of Pulumi's output if it said nothing by event."""
     said = [error for error in dict.fromkeys(errors) if AFTERMATH not in error]
     words = "; ".join(said) or otherwise.strip()

@@ -60,12 +60,12 @@ def merge(below: Value, above: Value) -> Value:
     return replace(above, data=merged)
 
 
-def made(data: Any, path: str = "") -> Value:
+def make_value(data: Any, path: str = "") -> Value:
     """Plain data as a Value that stands in no file (defaults)."""
     if isinstance(data, Mapping):
-        return Value({key: made(value, join(path, key)) for key, value in data.items()}, 0, path)
+        return Value({key: make_value(value, join(path, key)) for key, value in data.items()}, 0, path)
     if isinstance(data, list | tuple):
-        return Value([made(value, f"{path}[{index}]") for index, value in enumerate(data)], 0, path)
+        return Value([make_value(value, f"{path}[{index}]") for index, value in enumerate(data)], 0, path)
     return Value(data, 0, path)
 
 

@@ -17,9 +17,9 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from modelpack.errors import BadInput, Problem
-from stacks.reading.document import Value, join, made, merge, read
+from stacks.reading.document import Value, join, make_value, merge, read
 from stacks.reading.rules import cross_check, nearest
-from stacks.reading.shorthand import described, written_out
+from stacks.reading.shorthand import describe, written_out
 from stacks.reading.wording import say
 from stacks.spec import OVERLAYS, STRATEGIES_TO_COME, Environment, KnownNames, Spec
 
@@ -58,8 +58,8 @@ def load(file: Path, environment: str, known: KnownNames) -> Spec:
             )
         )
     for name in sorted(environments, key=lambda each: each != environment):
-        merged = layered(document, name, environments[name], known)
-        spec, wrong = validated(merged, where)
+        merged = merge_layers(document, name, environments[name], known)
+        spec, wrong = validate(merged, where)
         found += [*wrong, *cross_check(merged, name, known, where)]
         chosen = chosen or (spec if name == environment else None)
     if found or chosen is None:
@@ -71,16 +71,16 @@ def load(file: Path, environment: str, known: KnownNames) -> Spec:
 def environments_of(document: Value) -> dict[str, Value]:
     """The environments of the file; `local` is always one of them."""
     given = document.at("environments")
-    local = {"local": made({"cloud": "local"}, "environments.local")}
+    local = {"local": make_value({"cloud": "local"}, "environments.local")}
     return {**local, **given.data} if given and isinstance(given.data, dict) else local
 
 
-def layered(document: Value, name: str, environment: Value, known: KnownNames) -> Value:
+def merge_layers(document: Value, name: str, environment: Value, known: KnownNames) -> Value:
     """Defaults, file and overlay as one document, with the environment's own keys under `environment`."""
     usecase = document.at("usecase")
     defaults = known.defaults.get(usecase.data, {}) if usecase and isinstance(usecase.data, str) else {}
     merged = merge(
-        made(defaults), Value({k: v for k, v in document.data.items() if k != "environments"}, 1, "")
+        make_value(defaults), Value({k: v for k, v in document.data.items() if k != "environments"}, 1, "")
     )
     if "environment" in merged.data:  # our own word, not the file's: the blank makes it an unknown key
         merged.data["environment "] = merged.data.pop("environment")
@@ -92,12 +92,12 @@ def layered(document: Value, name: str, environment: Value, known: KnownNames) -
         own["name "] = own.pop("name")
     own["name"] = Value(name, environment.line, environment.path)
     overlay = {key: value for key, value in environment.data.items() if key in OVERLAYS}
-    merged = written_out(taken_or_trained(merge(merged, Value(overlay, 1, ""))))
+    merged = written_out(drop_training(merge(merged, Value(overlay, 1, ""))))
     merged.data["environment"] = Value(own, environment.line, environment.path)
     return merged
 
 
-def taken_or_trained(merged: Value) -> Value:
+def drop_training(merged: Value) -> Value:
     """A model that is given is not trained: the use case's default training goes."""
     train, path = merged.at("model", "train"), merged.at("model", "path")
     if train is None or path is None or path.data is None or train.line:
@@ -112,16 +112,16 @@ def adapter() -> TypeAdapter[tuple[Spec]]:
     return TypeAdapter(tuple[Spec], config=CONFIG)
 
 
-def validated(merged: Value, where: str) -> tuple[Spec | None, list[Problem]]:
+def validate(merged: Value, where: str) -> tuple[Spec | None, list[Problem]]:
     """The Spec, or what pydantic found, in the file's own words."""
     try:
         (spec,) = adapter().validate_json(json.dumps([merged.plain()]))
     except ValidationError as error:
-        return None, [told(merged, where, one) for one in error.errors(include_url=False)]
+        return None, [translate(merged, where, one) for one in error.errors(include_url=False)]
     return spec, []
 
 
-def told(merged: Value, where: str, error: Mapping[str, Any]) -> Problem:
+def translate(merged: Value, where: str, error: Mapping[str, Any]) -> Problem:
     """One pydantic error as a Problem: the deepest key that the file has gives the line."""
     keys = tuple(error["loc"][1:])
     depth = next((size for size in range(len(keys), 0, -1) if merged.at(*keys[:size]) is not None), 0)
@@ -180,7 +180,7 @@ def schema() -> dict[str, Any]:
     environment = parts["Environment"]
     environment["properties"].pop("name")
     environment["properties"] |= {key: whole["properties"][key] for key in OVERLAYS}
-    described(parts["PackSpec"])
+    describe(parts["PackSpec"])
     whole["properties"].pop("environment")
     whole["properties"]["environments"] = {
         "type": "object",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelpack.errors import BadInput, Problem
 from stacks.reading.document import Value, read
-from stacks.reading.load import environments_of, layered
+from stacks.reading.load import environments_of, merge_layers
 from stacks.spec import KnownNames
 
 
@@ -23,11 +23,11 @@ def pointing(file: Path, environment: str, known: KnownNames) -> Iterator[None]:
             raise
         document, _ = read(file)
         given = environments_of(document)[environment]
-        merged = layered(document, environment, given, known)
-        raise BadInput([placed(one, merged, str(file)) for one in error.problems], hint=error.hint) from error
+        merged = merge_layers(document, environment, given, known)
+        raise BadInput([place(one, merged, str(file)) for one in error.problems], hint=error.hint) from error
 
 
-def placed(problem: Problem, document: Value, file: str) -> Problem:
+def place(problem: Problem, document: Value, file: str) -> Problem:
     """The problem with its place, if its key or one above it stands in the file."""
     if not problem.path or problem.where:
         return problem

@@ -33,7 +33,7 @@ def in_seconds(text: str) -> float | str:
     return float(found[1]) * SECONDS[found[2]] if found else text
 
 
-def described(schema: dict[str, Any]) -> dict[str, Any]:
+def describe(schema: dict[str, Any]) -> dict[str, Any]:
     """The JSON Schema of PackSpec with the short ways as well."""
     properties = schema["properties"]
     properties["passes"]["anyOf"].insert(0, {"const": AUTO})

@@ -36,10 +36,10 @@ def say(error: Mapping[str, Any]) -> str:
     if words is None:
         return str(error["msg"])
     text = words.format(**error.get("ctx", {}))
-    return text if error["type"] == "missing" else f"{text}, got {shown(error['input'])}"
+    return text if error["type"] == "missing" else f"{text}, got {show(error['input'])}"
 
 
-def shown(value: Any) -> str:
+def show(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, bool):

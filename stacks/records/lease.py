@@ -70,13 +70,13 @@ class ShelfLease:
         finally:
             stop.set()
             beating.join()
-            self.shelf.write(self.name, freed(held.token), was=record)
+            self.shelf.write(self.name, write_freed(held.token), was=record)
 
     def take(self, purpose: str) -> tuple[bytes, Held]:
         """Take a free or stale lease; a lost race reads again and says who won."""
         for _ in range(10):
             was = self.shelf.read(self.name)
-            old = parsed(was)
+            old = parse(was)
             note = self.obstacle(old) if was is not None else ""
             token = int(old.get("token", 0)) + 1
             mine = {"token": token, "who": self.who, "purpose": purpose, "since": self.clock().isoformat()}
@@ -115,11 +115,11 @@ class ShelfLease:
                 return
 
 
-def freed(token: int) -> bytes:
+def write_freed(token: int) -> bytes:
     return json.dumps({"token": token, "free": True}).encode()
 
 
-def parsed(record: bytes | None) -> dict[str, Any]:
+def parse(record: bytes | None) -> dict[str, Any]:
     try:
         data = json.loads(record) if record else {}
     except ValueError:

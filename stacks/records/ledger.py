@@ -141,7 +141,7 @@ class Ledger:
     def catch_up(self) -> None:
         """Read the events that were appended since the last look."""
         while (record := self.shelf.read(self.name_of(self.sequence + 1))) is not None:
-            self.take(parsed(record, self.sequence + 1))
+            self.take(parse(record, self.sequence + 1))
 
     def take(self, event: dict[str, Any]) -> None:
         self.sequence = int(event["sequence"])
@@ -166,7 +166,7 @@ class Ledger:
         self.take(stamped)
 
 
-def parsed(record: bytes, sequence: int) -> dict[str, Any]:
+def parse(record: bytes, sequence: int) -> dict[str, Any]:
     try:
         event = json.loads(record)
         if isinstance(event, dict) and event.get("sequence") == sequence:

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from cli.progress import Plain, Quiet, Rich, amount_of, chosen
+from cli.progress import Plain, Quiet, Rich, amount_of, choose
 
 
 def told(kind: str) -> str:
@@ -46,8 +46,8 @@ def test_quiet_says_nothing() -> None:
 
 
 def test_a_pipe_gets_lines_and_a_machine_nothing() -> None:
-    assert isinstance(chosen(stream=io.StringIO()), Plain)
-    assert isinstance(chosen(quiet=True), Quiet)
+    assert isinstance(choose(stream=io.StringIO()), Plain)
+    assert isinstance(choose(quiet=True), Quiet)
 
 
 @pytest.mark.parametrize(

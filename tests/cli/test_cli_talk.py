@@ -66,12 +66,12 @@ def test_whole_answers(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_text_goes_where_the_samples_have_theirs() -> None:
     samples: dict[str, Any] = {"requests": [{"request": {"instances": [{"count": 3, "query": "lamp"}]}}]}
-    assert predict.asked(samples, None, "kettle", 1)["request"] == {"instances": [{"query": "kettle"}]}
+    assert predict.choose_body(samples, None, "kettle", 1)["request"] == {"instances": [{"query": "kettle"}]}
     both = {"request": {"instances": [{"customer": "ann", "question": "Where?"}]}, "about": "Where?"}
-    assert predict.typed(both, "When?") == {"instances": [{"question": "When?"}]}
-    assert predict.asked(samples, None, None, 1) == samples["requests"][0]
-    assert predict.asked(samples, "{}", None, 1) == {"request": {}}
+    assert predict.fill_text(both, "When?") == {"instances": [{"question": "When?"}]}
+    assert predict.choose_body(samples, None, None, 1) == samples["requests"][0]
+    assert predict.choose_body(samples, "{}", None, 1) == {"request": {}}
     with pytest.raises(BadInput, match="exclude each other"):
-        predict.asked(samples, "{}", "kettle", 1)
+        predict.choose_body(samples, "{}", "kettle", 1)
     with pytest.raises(BadInput, match="takes no text"):
-        predict.asked({"requests": [{"request": {"instances": [{"household": 3}]}}]}, None, "kettle", 1)
+        predict.choose_body({"requests": [{"request": {"instances": [{"household": 3}]}}]}, None, "kettle", 1)

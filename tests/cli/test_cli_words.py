@@ -7,7 +7,7 @@ import pytest
 from cli.commands import predict
 from cli.commands.cloud import endpoint_in_words, in_words
 from cli.commands.pack import speed
-from cli.words import changes_in_words, listed, verdict
+from cli.words import changes_in_words, list_changes, verdict
 from modelpack.errors import BadInput
 from stacks.collaborators import Outcome
 from stacks.pulumi_driver.driver import Change
@@ -44,7 +44,7 @@ def test_a_rollback_says_whose_bytes_are_back() -> None:
 def test_changes_are_counted_and_listed() -> None:
     changes = (Change(URN, "create"), Change(URN, "update", ("tags",)), Change(URN, "create"))
     assert changes_in_words(changes) == "2 created, 1 updated"
-    assert listed(changes[1:2]) == [["update", "aws:sagemaker/model:Model", "release-1", "tags"]]
+    assert list_changes(changes[1:2]) == [["update", "aws:sagemaker/model:Model", "release-1", "tags"]]
 
 
 def test_a_sample_is_chosen_by_number_or_refused() -> None:
@@ -67,7 +67,7 @@ def test_a_request_is_json_or_a_file(tmp_path: object) -> None:
 def test_predictions_carry_names_and_are_told_with_ranks(capsys: pytest.CaptureFixture[str]) -> None:
     samples = {"names": {"7": "MILK", "8": "EGGS"}}
     rows = [{"products": [7, 9], "scores": [0.5, 0.25]}]
-    assert predict.named(rows, samples) == {"7": "MILK"}
+    assert predict.name_predictions(rows, samples) == {"7": "MILK"}
     predict.tell({"about": "household 1", "before": ["BREAD  WHITE"]}, rows, samples)
     said = capsys.readouterr().out
     assert "household 1" in said

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modelpack.formats.onnx_export import quiet
-from modelpack.passes.drop_padding import observed, per_token
+from modelpack.passes.drop_padding import observe, per_token
 from modelpack.passes.shared import attention
 from modelpack.passes.smooth.around import Bias, biases, gelus_by_tanh
 
@@ -68,7 +68,7 @@ def exported(module: nn.Module) -> onnx.ModelProto:
 
 def joined(model: onnx.ModelProto) -> bool:
     ids = np.random.default_rng(2).integers(1, 50, (4, 8))
-    seen = observed(model, MASK, {"input_ids": ids, MASK: np.ones_like(ids)})
+    seen = observe(model, MASK, {"input_ids": ids, MASK: np.ones_like(ids)})
     return attention.join(model, MASK, per_token(seen, MASK), seen)
 
 

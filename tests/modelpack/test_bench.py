@@ -13,7 +13,7 @@ from modelpack.gate import timing as local
 
 @pytest.mark.parametrize("count", [6, 15, 25, 40])
 def test_the_interval_of_the_median_covers_what_it_promises(count: int) -> None:
-    skip = local.skipped(count)
+    skip = local.count_skipped(count)
 
     def coverage(left_out: int) -> float:
         return 1 - 2 * sum(math.comb(count, place) for place in range(left_out + 1)) / 2**count

@@ -13,10 +13,10 @@ import platformdirs
 import pytest
 
 from modelpack import pack as packs
-from modelpack.build import PackRequest, build, known
+from modelpack.build import PackRequest, build, find_known
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
-from modelpack.image.assemble import attached
+from modelpack.image.assemble import attachments
 from modelpack.image.oci.layout import Layout
 from modelpack.inputs import lock as locks
 from modelpack.inputs.spec import GateSpec, ModelSpec, PackSpec
@@ -54,8 +54,8 @@ def first(place: Path) -> Pack:
 
 
 def test_the_pack_is_remembered_and_whole(place: Path, first: Pack) -> None:
-    assert known(asked(place), home(place)) == first
-    dearer = known(asked(place, usd_hour=0.36), home(place))
+    assert find_known(asked(place), home(place)) == first
+    dearer = find_known(asked(place, usd_hour=0.36), home(place))
     assert dearer is not None
     assert dearer.digest == first.digest
     assert dearer.record["chosen"]["usd_per_million"] > 0
@@ -66,13 +66,13 @@ def test_the_pack_is_remembered_and_whole(place: Path, first: Pack) -> None:
 
 
 def test_the_record_says_what_was_measured(place: Path, first: Pack) -> None:
-    (record,) = attached(Layout(home(place).images), first.digest, RECORD)
+    (record,) = attachments(Layout(home(place).images), first.digest, RECORD)
     assert json.loads(record) == first.record
     assert first.record["metric"]["name"] == "accuracy"
     assert first.record["metric"]["value"] > 0.99
     for figures in (first.record["reference"], first.record["chosen"], *first.record["passes"]):
         assert {"metric", "p50_ms", "p99_ms", "rows_per_cpu_s", "size_mb", "hardware"} <= set(figures)
-    (samples,) = attached(Layout(home(place).images), first.digest, SAMPLES)
+    (samples,) = attachments(Layout(home(place).images), first.digest, SAMPLES)
     assert json.loads(samples)["names"] == {"10": "ten"}
 
 
@@ -97,7 +97,7 @@ def test_another_home_and_path_with_the_same_lock_gives_the_same_image(
 
 def test_regating_measures_again(place: Path, first: Pack) -> None:
     progress = Silent()
-    assert known(asked(place, regate=True), home(place)) is None
+    assert find_known(asked(place, regate=True), home(place)) is None
     build(asked(place, regate=True), home(place), progress)
     assert [line for line in progress.lines if line.startswith("measuring")]
 
@@ -121,11 +121,11 @@ def test_what_a_search_found_is_kept_in_the_lock_and_not_searched_again(
 def test_a_damaged_image_is_not_known(place: Path, first: Pack, tmp_path: Path) -> None:
     where = home(tmp_path)
     shutil.copytree(home(place).root, where.root)
-    whole = known(asked(place), where)
+    whole = find_known(asked(place), where)
     # not `first`: another test measured the passes anew, and a verdict may have turned
     assert whole is not None
     Layout(where.images).path(whole.digest).unlink()
-    assert known(asked(place), where) is None
+    assert find_known(asked(place), where) is None
 
 
 def test_a_model_given_is_packed_without_training(place: Path, first: Pack, tmp_path: Path) -> None:

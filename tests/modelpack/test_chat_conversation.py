@@ -13,7 +13,7 @@ from tiny_chat import MINE, OTHER, OWNER, THEIRS
 
 from modelpack.server.chat import orders
 from modelpack.server.chat.conversation import Conversation, Usage
-from modelpack.server.chat.grounding import checked, supported
+from modelpack.server.chat.grounding import check_pieces, is_supported
 from modelpack.server.chat.retrieval import Index, Scope, words
 from modelpack.server.engines.base import InvalidInput
 from modelpack.usecases.chat import calibration
@@ -86,20 +86,20 @@ def test_the_model_chooses_the_sentence_that_makes_the_question_likely() -> None
     ],
 )
 def test_nothing_is_told_that_the_sentence_does_not_say(written: str, told: str) -> None:
-    assert "".join(checked(written, KETTLE, KETTLE)) == told
+    assert "".join(check_pieces(written, KETTLE, KETTLE)) == told
 
 
 def test_what_repeats_the_sentence_is_told_as_it_comes() -> None:
-    assert list(checked(["The Kettle", " costs", " nothing", "."], KETTLE, KETTLE)) == [
+    assert list(check_pieces(["The Kettle", " costs", " nothing", "."], KETTLE, KETTLE)) == [
         "The Kettle",
         " costs",
         "",
         "",
         " 30.50 dollars.",
     ]
-    assert "".join(checked(["The "], KETTLE, "The K")) == "The K"
-    assert supported("orders can wait", "Rules: Orders can wait.")
-    assert not supported("orders cannot wait", "Rules: Orders can wait.")
+    assert "".join(check_pieces(["The "], KETTLE, "The K")) == "The K"
+    assert is_supported("orders can wait", "Rules: Orders can wait.")
+    assert not is_supported("orders cannot wait", "Rules: Orders can wait.")
 
 
 def test_an_order_for_its_own_customer(talk: Conversation) -> None:
@@ -158,8 +158,8 @@ def test_refused(talk: Conversation, text: str) -> None:
 
 @given(st.text(max_size=40), st.lists(st.text(max_size=5), max_size=9))
 def test_an_answer_is_the_sentence_or_has_its_words(sentence: str, written: list[str]) -> None:
-    told = "".join(checked(written, sentence, sentence))
-    assert told == sentence or (told == "".join(written) and supported(told, sentence))
+    told = "".join(check_pieces(written, sentence, sentence))
+    assert told == sentence or (told == "".join(written) and is_supported(told, sentence))
 
 
 def test_marks_in_a_question_are_text(talk: Conversation) -> None:

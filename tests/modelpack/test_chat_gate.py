@@ -72,7 +72,7 @@ def test_the_server_says_what_the_gate_heard(judged: tuple[Trials, Judged], tmp_
         "refused",
     ]
     document = contents.serving(
-        Served(runtime_for(ONNX), usecase), found.draft, golden, binding.expected(CPU)
+        Served(runtime_for(ONNX), usecase), found.draft, golden, binding.expect_needs(CPU)
     )
     assert document["decoding"]["prefix"]
     folder = tmp_path / "root" / "opt/ecomdeploy/model"

@@ -27,7 +27,7 @@ from modelpack.gate.trial import Trials, through_the_gate
 from modelpack.home import Home
 from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import GateSpec, ModelSpec, PackSpec
-from modelpack.language.llama import Llama, assembled
+from modelpack.language.llama import Llama, assemble
 from modelpack.passes.base import in_order
 from modelpack.passes.hugging_face import HuggingFaceFolder
 from modelpack.passes.shared.half_attention import half_attention, on_the_cpu
@@ -41,10 +41,10 @@ from modelpack.server.engines.decoder import PROVIDERS, Decoder
 from modelpack.server.engines.decoder import load as load_decoder
 from modelpack.server.golden import Golden
 from modelpack.server.http.instances import Instances
-from modelpack.server.ready import check_golden, wrapped
+from modelpack.server.ready import check_golden, wrap
 from modelpack.server.signature import Decoding, Unfit
 from modelpack.usecases.chat import Chat
-from modelpack.usecases.chat.lasting import Heard, Steps, as_in, bound, chosen, lasting, logits
+from modelpack.usecases.chat.lasting import Heard, Steps, as_in, bound, choose_lasting, lasting, logits
 from modelpack.usecases.chat.questions import Question
 from modelpack.usecases.chat.usecase import MOST_NEW
 
@@ -67,7 +67,7 @@ def sure_model(letter: str = "A") -> Llama:
     words = weights["words.weight"]
     # a prompt ends with a new line
     words[place(letter)] += 2 * words[place("Ċ")]
-    return assembled(model.shape, {}, weights)
+    return assemble(model.shape, {}, weights)
 
 
 def torn_model() -> Llama:
@@ -75,7 +75,7 @@ def torn_model() -> Llama:
     model = sure_model()
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     weights["words.weight"][place("B")] = weights["words.weight"][place("A")] * 0.99999
-    return assembled(model.shape, {}, weights)
+    return assemble(model.shape, {}, weights)
 
 
 def trials(model: Llama, folder: Path, hardware: str = CUDA) -> Trials:
@@ -127,11 +127,11 @@ def test_rounding_moves_logits_and_leaves_the_model() -> None:
 @pytest.mark.parametrize("arithmetic", ["float16", "bfloat16"])
 def test_near_ties_are_no_golden_answers(arithmetic: str, tmp_path: Path) -> None:
     data = TinyChat().prepare(Home(tmp_path, tmp_path), Silent())
-    found, told = chosen(sure_model(), data, arithmetic)
+    found, told = choose_lasting(sure_model(), data, arithmetic)
     assert found
     assert told["least_margin"] > told["bound"] >= told["greatest_swing"] > 0
     with pytest.raises(EcomdeployError, match=f"sure enough to hold in {arithmetic}"):
-        chosen(torn_model(), data, arithmetic)
+        choose_lasting(torn_model(), data, arithmetic)
 
 
 def graph(model: Llama, folder: Path) -> Path:
@@ -175,7 +175,7 @@ def packed(
     pairs = answers(made.usecase, made.run(judged.draft), made.data, requests)
     golden = tuple(Golden(*pair) for pair in pairs)
     served = Served(runtime_for(judged.draft.format, CUDA), made.usecase)
-    document = contents.serving(served, judged.draft, golden, binding.expected(CUDA))
+    document = contents.serving(served, judged.draft, golden, binding.expect_needs(CUDA))
     for name, content in contents.model(judged.draft, document, made.usecase.companions(made.data)).items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
     if judged.draft.format == ONNX:
@@ -188,7 +188,7 @@ def ask_golden(folder: Path) -> None:
     contract = contracts.read(folder / "serving.json")
     choice = servers.choose(contract, True, lambda: "no driver here")
     check_golden(
-        contract, Instances(contract), wrapped(contract, folder, servers.load(contract, folder, choice))
+        contract, Instances(contract), wrap(contract, folder, servers.load(contract, folder, choice))
     )
 
 

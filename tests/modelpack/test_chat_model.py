@@ -21,7 +21,7 @@ from modelpack.passes.base import Workshop
 from modelpack.passes.nbits_exact import NBitsExact, in_steps
 from modelpack.passes.packed_blocks import PackedBlocks
 from modelpack.server.engines.base import InvalidInput
-from modelpack.server.engines.decoder import Decoder, guessed, load
+from modelpack.server.engines.decoder import Decoder, guess_ahead, load
 from modelpack.server.signature import Decoding, Unfit
 from modelpack.usecases.base import usecases
 
@@ -142,7 +142,7 @@ def test_saved_models_come_back(model: Any, tmp_path: pathlib.Path) -> None:
     rows.reshape(-1, 34)[:, :2] = np.full((259 * 2, 1), 0.01, np.float16).view(np.uint8)
     words = gguf.Blocks(gguf.Q8_0, (259, 64), rows)
     others = {name: value for name, value in model.state_dict().items() if name != "words.weight"}
-    one = language.assembled(model.shape, {"words.weight": words}, others)
+    one = language.assemble(model.shape, {"words.weight": words}, others)
     for name in ("first", "second"):
         language.save(one, tmp_path / f"{name}.safetensors")
     assert (tmp_path / "first.safetensors").read_bytes() == (tmp_path / "second.safetensors").read_bytes()
@@ -252,12 +252,12 @@ def test_good_guesses_save_steps() -> None:
 
 
 def test_a_guess_is_what_followed_before() -> None:
-    assert guessed([1, 2, 3, 4, 5, 9, 2, 3], 3) == [4, 5, 9]
-    assert guessed([7, 2, 3, 4, 1, 2, 3, 5, 0, 2, 3], 1) == [5]
-    assert guessed([1, 2, 3, 4, 0, 2, 3, 5, 1, 2, 3], 1) == [4]
-    assert guessed([1, 2, 3], 5) == []
-    assert guessed([1, 2, 1, 2], 0) == []
-    assert guessed([], 4) == []
+    assert guess_ahead([1, 2, 3, 4, 5, 9, 2, 3], 3) == [4, 5, 9]
+    assert guess_ahead([7, 2, 3, 4, 1, 2, 3, 5, 0, 2, 3], 1) == [5]
+    assert guess_ahead([1, 2, 3, 4, 0, 2, 3, 5, 1, 2, 3], 1) == [4]
+    assert guess_ahead([1, 2, 3], 5) == []
+    assert guess_ahead([1, 2, 1, 2], 0) == []
+    assert guess_ahead([], 4) == []
 
 
 @pytest.mark.parametrize("kind", [gguf.Q4_1, gguf.Q8_0])

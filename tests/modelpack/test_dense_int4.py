@@ -25,7 +25,7 @@ def layer() -> tuple[np.ndarray, np.ndarray]:
 
 
 def widened(kept: dict[str, np.ndarray]) -> np.ndarray:
-    codes = nibbles.unpacked(kept["weights.nibbles"]).astype(np.float32) - nibbles.ZERO
+    codes = nibbles.unpack(kept["weights.nibbles"]).astype(np.float32) - nibbles.ZERO
     return codes * np.repeat(kept["weights.scales"].astype(np.float32), BLOCK, axis=1)
 
 

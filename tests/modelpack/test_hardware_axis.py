@@ -8,7 +8,7 @@ import pytest
 
 from modelpack.assembly.needs import Binding, from_data
 from modelpack.build import PackRequest
-from modelpack.gate.cost import priced
+from modelpack.gate.cost import add_prices
 from modelpack.gate.verdict import measurable
 from modelpack.inputs import lock as locks
 from modelpack.inputs.lock import Lock
@@ -85,7 +85,7 @@ def test_a_gpu_instance_s_price_is_not_put_on_a_cpu_s_figures(
 ) -> None:
     figures = {"rows_per_cpu_s": 1000.0, "hardware": hardware}
     record = {"needs": {"hardware": needs}, "reference": figures, "chosen": figures, "passes": []}
-    assert priced(record, "ml.g6.xlarge", 1.125)["chosen"]["usd_per_million"] == cost
+    assert add_prices(record, "ml.g6.xlarge", 1.125)["chosen"]["usd_per_million"] == cost
 
 
 def test_a_cpu_pack_says_nothing_of_cuda() -> None:

@@ -23,7 +23,7 @@ from modelpack.errors import BadInput
 from modelpack.formats.variant import Draft
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.sources.base import content_digest, open_model
-from modelpack.sources.pickles import named, scan, scan_torch_file
+from modelpack.sources.pickles import list_imports, scan, scan_torch_file
 from modelpack.usecases.base import Signature, Tensor
 
 CASES = {**hostile.CASES, **hostile_others.CASES}
@@ -75,7 +75,7 @@ def test_what_torch_saves_of_tensors_passes(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     torch.save(((torch.ones(2, 3), torch.nn.Parameter(torch.zeros(2))), {"a": torch.arange(3)}), path)
     scan_torch_file(path.read_bytes(), path)
-    assert named(b"\x80\x02ccollections\nOrderedDict\n)R.") == {"collections OrderedDict"}
+    assert list_imports(b"\x80\x02ccollections\nOrderedDict\n)R.") == {"collections OrderedDict"}
 
 
 ROWS = np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32)

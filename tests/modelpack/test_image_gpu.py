@@ -11,7 +11,7 @@ import pytest
 from elf_files import elf_file
 from tiny_parts import FILES, deb, parts, wheel
 
-from modelpack.assembly.proof import not_opened
+from modelpack.assembly.proof import holds_cuda_only
 from modelpack.errors import EcomdeployError
 from modelpack.image.assemble import assemble
 from modelpack.image.oci.layout import Layout
@@ -119,7 +119,7 @@ def test_the_cpu_s_proof_leaves_cuda_s_layers_packed(tmp_path: pathlib.Path) -> 
     # each of CUDA's wheels is a layer of its own, as each is larger than 4 MB
     files = {**CUDA_FILES, "nvidia/cu13/lib/libcublas.so.13": b"\1" * 5_000_000}
     layout, made = built(tmp_path, files=files)
-    root = unpack(layout, made.digest, tmp_path / "part", skip=not_opened)
+    root = unpack(layout, made.digest, tmp_path / "part", skip=holds_cuda_only)
     assert (root / "opt/ecomdeploy/app/modelpack/__init__.py").is_file()
     wheels = [
         layer for layer in layout.manifest(made.digest)["layers"] if "wheels" in str(layer["annotations"])

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelpack.errors import EcomdeployError
-from modelpack.image.assemble import attach, attached
+from modelpack.image.assemble import attach, attachments
 from modelpack.image.oci.descriptor import CONFIG, MANIFEST, digest_of
 from modelpack.image.oci.layout import Layout
 
@@ -99,7 +99,7 @@ def test_referrers_by_subject_and_type(tmp_path: pathlib.Path) -> None:
     attach(layout, second, "application/vnd.test.record+json", b"{}")
     assert len(layout.referrers(first)) == 2
     assert [found.digest for found in layout.referrers(first, "application/vnd.test.record+json")] == [record]
-    assert attached(layout, first, "application/vnd.test.record+json") == (b'{"a": 1}',)
+    assert attachments(layout, first, "application/vnd.test.record+json") == (b'{"a": 1}',)
     assert attach(layout, first, "application/vnd.test.record+json", b'{"a": 1}') == record
     assert layout.manifest(record)["subject"]["digest"] == first
     with pytest.raises(EcomdeployError, match="cannot attach"):

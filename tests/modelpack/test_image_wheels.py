@@ -96,11 +96,11 @@ def test_grouping_by_size(tmp_path: pathlib.Path) -> None:
         tiny_parts.wheel(tmp_path, {"a/x.bin": b"\0" * size}, name)
         for name, size in {"small": 10, "big": 5_000_000, "tiny": 1, "huge": 6_000_000}.items()
     ]
-    groups = wheel_files.grouped(wheels, tmp_path)
+    groups = wheel_files.group(wheels, tmp_path)
     assert [[wheel.name for wheel in group] for group in groups] == [["big"], ["huge"], ["small", "tiny"]]
-    assert wheel_files.grouped((), tmp_path) == ()
+    assert wheel_files.group((), tmp_path) == ()
     with pytest.raises(EcomdeployError, match="has not been fetched"):
-        wheel_files.grouped((Wheel("x", "1", "x-1-py3-none-any.whl", "0" * 64),), tmp_path)
+        wheel_files.group((Wheel("x", "1", "x-1-py3-none-any.whl", "0" * 64),), tmp_path)
 
 
 def test_newer_platforms_only_where_nothing_older_is_to_be_had(index: pathlib.Path) -> None:

@@ -57,7 +57,7 @@ def made(seed: int = 0) -> Weekly:
 
 
 def test_repeated_lines_cancelled_orders_and_postage_do_not_count() -> None:
-    kept = demand.cleaned(
+    kept = demand.clean(
         lines(
             ("1", "85123A", 6, 1, 17.0),
             ("1", "85123A", 6, 1, 17.0),
@@ -76,12 +76,12 @@ def test_repeated_lines_cancelled_orders_and_postage_do_not_count() -> None:
 
 def test_one_cancellation_takes_one_order_away() -> None:
     twice = lines(("1", "21000", 5, 1, 1.0), ("2", "21000", 5, 2, 1.0), ("C3", "21000", -5, 3, 1.0))
-    assert len(demand.cleaned(twice)) == 1
+    assert len(demand.clean(twice)) == 1
 
 
 def test_units_prices_and_days_are_added_up_per_week() -> None:
     rows = [(f"{week}", "21000", 2 + week % 3, 7 * week + 1, 1.0) for week in range(WEEKS)]
-    found = demand.weekly(demand.cleaned(lines(*rows, ("x", "99999", 3, 1, 2.0))))
+    found = demand.weekly(demand.clean(lines(*rows, ("x", "99999", 3, 1, 2.0))))
     assert found.codes == ("21000",)
     assert found.units[0, :4].tolist() == [2, 3, 4, 2]
     assert found.shop[0] == 5
@@ -92,7 +92,7 @@ def test_units_prices_and_days_are_added_up_per_week() -> None:
 def test_products_are_chosen_by_weeks_before_validation() -> None:
     late = [(f"{week}", "21000", 2, 7 * week, 1.0) for week in range(VALIDATION_FROM, WEEKS)]
     early = [(f"{week}", "22000", 2, 7 * week, 1.0) for week in range(VALIDATION_FROM)]
-    assert demand.weekly(demand.cleaned(lines(*late, *early))).codes == ("22000",)
+    assert demand.weekly(demand.clean(lines(*late, *early))).codes == ("22000",)
 
 
 @pytest.mark.parametrize("week", [40, VALIDATION_FROM, TEST_FROM, WEEKS - 1])

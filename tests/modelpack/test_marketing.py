@@ -22,10 +22,10 @@ from modelpack.usecases.base import beats
 from modelpack.usecases.marketing import Marketing, households
 from modelpack.usecases.marketing import data as shops
 from modelpack.usecases.marketing.data import LAST_DAY, NEVER, TEST_FROM, VALIDATION_FROM, Shop
-from modelpack.usecases.marketing.households import settled, split
+from modelpack.usecases.marketing.households import split, with_known_labels
 from modelpack.usecases.packages import fetch
 from modelpack.usecases.recommendation.data import PACKAGE
-from modelpack.usecases.tabular.frame import joined
+from modelpack.usecases.tabular.frame import join
 
 
 def made(seed: int = 0) -> Shop:
@@ -100,12 +100,12 @@ def test_campaigns_that_are_open_at_the_end_or_began_before_the_data_are_left_ou
 
 def test_what_was_redeemed_after_the_cut_was_not_known_when_training() -> None:
     data = split(made())
-    early = settled(data.training)
+    early = with_known_labels(data.training)
     late = data.training.more["redeemed"]
     assert ((late >= VALIDATION_FROM) & (late < NEVER)).any()
     assert np.array_equal(early.target > 0, late < VALIDATION_FROM)
-    both = joined(data.training, data.validation)
-    assert np.array_equal(settled(both).target > 0, both.more["redeemed"] < TEST_FROM)
+    both = join(data.training, data.validation)
+    assert np.array_equal(with_known_labels(both).target > 0, both.more["redeemed"] < TEST_FROM)
     assert np.array_equal(data.test.target > 0, data.test.more["redeemed"] < NEVER)
 
 
@@ -127,7 +127,7 @@ def test_counts_of_one_household_by_hand() -> None:
 
 def test_words_have_places_and_unknown_ones_do_not() -> None:
     words = pd.Series(["15-24K", None, "250K+", "Under 15K"])
-    assert shops.ranked(words, shops.INCOMES).tolist() == [1, -1, len(shops.INCOMES), 0]
+    assert shops.rank(words, shops.INCOMES).tolist() == [1, -1, len(shops.INCOMES), 0]
 
 
 def test_training_repeats_and_samples_say_what_happened(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tiny_usecase import ITEMS, Tiny
 
 from modelpack.assembly.proof import golden_answers
-from modelpack.build import PackRequest, build, known
+from modelpack.build import PackRequest, build, find_known
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.formats.variant import ONNX, OPENVINO, Draft
@@ -190,4 +190,4 @@ def test_an_image_of_it_answers_by_its_own_layers(repository: Path, home: Home, 
     libraries = {path.name.split(".so")[0] for path in (root / "openvino/libs").iterdir()}
     assert {"libopenvino_intel_cpu_plugin", "libopenvino_ir_frontend", "libtbb"} <= libraries
     assert not [name for name in libraries if "gpu" in name or "npu" in name or "onnx" in name]
-    assert known(request, home) == pack
+    assert find_known(request, home) == pack

@@ -15,7 +15,7 @@ from modelpack.digests import sha256_of, sources_of
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import write
 from modelpack.formats.variant import TORCH, Draft
-from modelpack.gate.inner_metrics import as_figures, broken, evaluated, falls
+from modelpack.gate.inner_metrics import as_figures, broken_guards, evaluate, falls
 from modelpack.home import Home
 from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import ModelSpec, PackSpec, TrainSpec
@@ -223,11 +223,11 @@ def test_auc_inside_the_graph_is_the_trained_models_and_guards_it(tmp_path: Path
     data, usecase = small(), Recommendation()
     given = Draft(TORCH, trained(data, tmp_path / "trained"))
     exported = OnnxExport().apply(given, Workshop(usecase, usecase.examples(data, 8), tmp_path / "onnx"))
-    own = evaluated(usecase, given, Eager().open(given, usecase), data)
+    own = evaluate(usecase, given, Eager().open(given, usecase), data)
     served = OnnxRuntime().open(exported, usecase)
-    same = evaluated(usecase, exported, served, data)
+    same = evaluate(usecase, exported, served, data)
     assert same.more["auc"] == pytest.approx(own.more["auc"], abs=1e-4)
-    assert broken(usecase, falls(own, same)) == ""
+    assert broken_guards(usecase, falls(own, same)) == ""
     assert set(served(usecase.examples(data, 2))) == {"products", "scores"}
     graph = onnx.load(str(exported.path))
     weights = next(one for one in graph.graph.initializer if one.name == "discover.bias")
@@ -235,9 +235,9 @@ def test_auc_inside_the_graph_is_the_trained_models_and_guards_it(tmp_path: Path
     again = next(node for node in graph.graph.node if node.op_type == "ScatterElements")
     again.input[2] = next(node for node in graph.graph.node if node.output[0] == again.input[2]).input[0]
     worse = write(graph, tmp_path / "worse")
-    harmed = falls(own, evaluated(usecase, worse, OnnxRuntime().open(worse, usecase), data))
+    harmed = falls(own, evaluate(usecase, worse, OnnxRuntime().open(worse, usecase), data))
     assert harmed["auc"].value > 0.002
-    assert "auc may fall by" in broken(usecase, harmed)
+    assert "auc may fall by" in broken_guards(usecase, harmed)
     assert as_figures(harmed)["auc_drop_high"] >= as_figures(harmed)["auc_drop"]
 
 

@@ -104,7 +104,7 @@ def test_ngrams_find_what_words_do_not() -> None:
 
 def test_fusion_prefers_what_both_rank() -> None:
     first, second = np.array([[1, 2, 3]]), np.array([[4, 2, 5]])
-    assert lexical.fused(first, second, 2).tolist() == [[2, 1]]
+    assert lexical.fuse_rankings(first, second, 2).tolist() == [[2, 1]]
 
 
 def published(shape: Shape) -> dict[str, torch.Tensor]:
@@ -179,7 +179,7 @@ def bert(given: dict[str, torch.Tensor], shape: Shape, tokens: list[int]) -> tor
 def small_model() -> SearchModel:
     """Random weights and a random catalogue."""
     model = SearchModel(SHAPE)
-    model.load_state_dict(searcher.converted(published(SHAPE), SHAPE) | {"vectors": model.vectors})
+    model.load_state_dict(searcher.convert(published(SHAPE), SHAPE) | {"vectors": model.vectors})
     return model.eval()
 
 
@@ -333,8 +333,8 @@ def test_smoothing_beats_plain_rounding() -> None:
         return float((answer - exact).square().mean())
 
     scale = smoothing.scales(weights)
-    plain = smoothing.rounded_activations(given) @ (smoothing.rounded(weights, scale) * scale)
-    layer = smoothing.quantized(given, weights, 2)
+    plain = smoothing.rounded_activations(given) @ (smoothing.round_to_steps(weights, scale) * scale)
+    layer = smoothing.quantize(given, weights, 2)
     activations = smoothing.rounded_activations(given * layer.before)
     smooth = activations @ (layer.weights * layer.scale) + given[..., layer.outliers] @ layer.float_rows
     assert layer.outliers.tolist() == [0, 1]

@@ -137,7 +137,7 @@ def test_a_damaged_companion_must_not_serve(
     (folder / file).unlink() if content is None else (folder / file).write_bytes(content)
     contract = contracts.read(folder / "serving.json")
     with pytest.raises(Unfit, match=reason):
-        text.wrapped(contract, folder, runtimes.load(contract, folder))
+        text.wrap(contract, folder, runtimes.load(contract, folder))
 
 
 def test_another_tokenizer_than_packed_ends_the_server(tmp_path: pathlib.Path) -> None:
@@ -175,7 +175,7 @@ def test_a_model_without_words_is_not_touched(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "opt/ecomdeploy/model"
     contract = contracts.read(folder / "serving.json")
     runtime = runtimes.load(contract, folder)
-    assert text.wrapped(contract, folder, runtime) is runtime
+    assert text.wrap(contract, folder, runtime) is runtime
 
 
 def test_labels_keep_the_shape() -> None:

@@ -21,7 +21,7 @@ from modelpack.passes.embedding.int8 import EmbeddingInt8
 from modelpack.passes.embedding.prune import SHARE, EmbeddingPrune, rarely
 from modelpack.passes.embedding.rows_int8 import EmbeddingRowsInt8
 from modelpack.passes.shared import nibbles
-from modelpack.passes.shared.traffic import lookups_seen
+from modelpack.passes.shared.traffic import count_lookups
 
 ROWS, WIDTH = 600, 16
 ALL = (
@@ -46,9 +46,9 @@ def through(one: Pass, draft: Draft, folder: Path, items: np.ndarray = ITEMS) ->
     )
 )
 def test_packed_codes_unpack_to_themselves_at_half_the_bytes(codes: np.ndarray) -> None:
-    pairs = nibbles.packed(codes)
+    pairs = nibbles.pack(codes)
     assert pairs.nbytes * 2 == codes.nbytes
-    assert np.array_equal(nibbles.unpacked(pairs), codes)
+    assert np.array_equal(nibbles.unpack(pairs), codes)
 
 
 @given(arrays(np.float32, (4, 32), elements=st.floats(-1000, 1000, width=32)))
@@ -64,7 +64,7 @@ def test_codes_are_never_worse_than_the_largest_value_spread_over_seven_steps(va
 def test_int4_gives_what_numpy_unpacks(tmp_path: Path) -> None:
     draft = through(EmbeddingInt4(), looked_up(table(), tmp_path / "a"), tmp_path / "b")
     kept = constants(draft)
-    codes = nibbles.unpacked(kept["table.nibbles"]).astype(np.float32)
+    codes = nibbles.unpack(kept["table.nibbles"]).astype(np.float32)
     want = (codes - nibbles.ZERO) * kept["table.scales"].astype(np.float32)
     assert np.array_equal(value(draft, "row", item=ITEMS), want)
     assert np.abs(want - table()).max() < 0.15
@@ -130,7 +130,7 @@ def test_rare_rows_share_one_and_the_others_keep_their_numbers(tmp_path: Path) -
     draft = through(EmbeddingPrune(), looked_up(values, tmp_path / "a"), tmp_path / "b", asked)
     found = value(draft, "row", item=ITEMS)
     assert np.array_equal(found[:400], values[:400])
-    seen = lookups_seen(looked_up(values, tmp_path / "c"), {"item": asked})["table"]
+    seen = count_lookups(looked_up(values, tmp_path / "c"), {"item": asked})["table"]
     rare = rarely(seen)
     assert not rare[:400].any()
     assert rare[400:].all()
@@ -159,7 +159,7 @@ def test_traffic_counts_rows_behind_the_vocabulary(items: list[int]) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        seen = lookups_seen(looked_up(table(), Path(folder)), {"item": np.array(items, dtype=np.int64)})
+        seen = count_lookups(looked_up(table(), Path(folder)), {"item": np.array(items, dtype=np.int64)})
     assert np.array_equal(seen["table"], np.bincount(np.array(items) + 1, minlength=ROWS))
 
 

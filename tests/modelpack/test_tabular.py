@@ -23,7 +23,7 @@ from modelpack.progress import Silent
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.usecases.base import arrays_from, beats
 from modelpack.usecases.tabular import boosting, candidates
-from modelpack.usecases.tabular.frame import AMOUNT, BINARY, joined
+from modelpack.usecases.tabular.frame import AMOUNT, BINARY, join
 from modelpack.usecases.tabular.model import Tabular, predict
 from modelpack.usecases.tabular.selection import select
 from modelpack.usecases.tabular.trees import Trees
@@ -169,7 +169,7 @@ def test_requests_say_what_the_arrays_say() -> None:
 
 def test_joined_parts_keep_their_order() -> None:
     data = split(BINARY)
-    both = joined(data.training, data.validation)
+    both = join(data.training, data.validation)
     assert len(both) == len(data.training) + len(data.validation)
     np.testing.assert_array_equal(both.groups, np.arange(len(both)))
 

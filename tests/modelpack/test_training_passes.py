@@ -23,7 +23,7 @@ from modelpack.passes.base import TRAINED, Pass, Workshop, in_order
 from modelpack.passes.distil import Distil
 from modelpack.passes.onnx import OnnxExport
 from modelpack.passes.prune_channels import PruneChannels, importance, most_important
-from modelpack.passes.shared.learning import SEED, learner, saved
+from modelpack.passes.shared.learning import SEED, learner, save_variant
 from modelpack.passes.static_int8 import StaticInt8
 from modelpack.progress import Silent
 from modelpack.runtimes.onnxruntime import OnnxRuntime
@@ -186,7 +186,7 @@ class Cramming(Pass):
     def apply(self, draft: Draft, workshop: Workshop) -> Draft:
         _, lessons = learner(workshop)
         rates = Dense(hidden=(8,), dropout=0.0, batch=32, learning_rate=1e-2, weight_decay=0.0)
-        return saved(training.train(COLUMNS, BINARY, lessons, rates, 60, SEED, Silent()), workshop)
+        return save_variant(training.train(COLUMNS, BINARY, lessons, rates, 60, SEED, Silent()), workshop)
 
 
 class Leaking(MadeBinary):

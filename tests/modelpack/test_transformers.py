@@ -10,7 +10,7 @@ import tiny_chat
 import torch
 
 from modelpack.language import hugging_face as folder
-from modelpack.language.llama import assembled
+from modelpack.language.llama import assemble
 
 transformers = pytest.importorskip(
     "transformers", reason="needs the extra `tensorflow`: make test-keras runs it"
@@ -22,7 +22,7 @@ def test_transformers_reads_the_very_model(tmp_path: Path) -> None:
     """Logits of every place of a text, to float32's last bits; a rotary base that is nobody's default."""
     full = tiny_chat.model()
     rounded = {name: value.bfloat16().float() for name, value in full.state_dict().items()}
-    model = assembled(replace(full.shape, base=5000.0), {}, rounded)
+    model = assemble(replace(full.shape, base=5000.0), {}, rounded)
     folder.write(model, tmp_path)
     (tmp_path / "tokenizer.json").write_bytes(tiny_chat.tokenizer())
     theirs = transformers.LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)

@@ -17,7 +17,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.formats.onnx_files import write
 from modelpack.formats.variant import ONNX, TORCH, Draft
 from modelpack.gate.answers import answers
-from modelpack.gate.combinations import searched
+from modelpack.gate.combinations import search
 from modelpack.gate.trial import Judged, Trials, through_the_gate
 from modelpack.inputs.spec import GateSpec, PackSpec, TrainSpec
 from modelpack.passes.base import GRAPH, Pass, Workshop, in_order
@@ -199,11 +199,11 @@ def test_a_pass_that_knows_the_held_out_answers_is_refused(trials: Trials) -> No
 
 def test_a_search_among_real_passes_takes_what_pays_and_says_why_of_the_rest(trials: Trials) -> None:
     passes = [OnnxExport(), Breaking(), Crashing(), Half(), Idle()]
-    judged, search = searched(trials, passes, PackSpec(passes=("auto",), objective="size", budget=600))
+    judged, found = search(trials, passes, PackSpec(passes=("auto",), objective="size", budget=600))
     reasons = {verdict.name: verdict.reason for verdict in judged.verdicts}
     assert judged.draft.passes == ("onnx", "half")
     assert judged.draft.size_mb == pytest.approx(judged.chosen.size_mb, abs=1e-3)
-    assert search["points"][search["chosen"]]["passes"] == ["half"]
+    assert found["points"][found["chosen"]]["passes"] == ["half"]
     assert reasons["crashing"].endswith("failed: MemoryError: no room for the scratch buffer")
     assert reasons["crashing"].count("failed") == 1
     assert "may fall by" in reasons["breaking"] or "answers" in reasons["breaking"]
@@ -213,11 +213,11 @@ def test_a_search_among_real_passes_takes_what_pays_and_says_why_of_the_rest(tri
     assert [path.read_bytes() for path in again.files.values()] == [
         path.read_bytes() for path in judged.draft.files.values()
     ]
-    assert search["complete"]
+    assert found["complete"]
     assert {tuple(one["passes"]) for one in search["points"]} >= {(), ("half",), ("idle",), ("half", "idle")}
     assert not any("breaking" in one["passes"] for one in search["points"] if len(one["passes"]) > 1)
     with pytest.raises(EcomdeployError, match="size_mb"):
-        searched(trials, [OnnxExport()], PackSpec(passes=("auto",), gate=GateSpec(size_mb=0.01)))
+        search(trials, [OnnxExport()], PackSpec(passes=("auto",), gate=GateSpec(size_mb=0.01)))
 
 
 def test_what_changes_nothing_does_not_pay(trials: Trials) -> None:

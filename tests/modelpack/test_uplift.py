@@ -24,7 +24,7 @@ from modelpack.usecases.marketing.qini import effect, qini
 from modelpack.usecases.marketing.uplift import RULE
 from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.packages import fetch
-from modelpack.usecases.tabular.frame import BINARY, Split, joined
+from modelpack.usecases.tabular.frame import BINARY, Split, join
 from modelpack.usecases.tabular.model import predict
 
 
@@ -122,7 +122,7 @@ def test_the_rule_answers_both_groups_rates(tmp_path: Path) -> None:
     data = hillstrom.split(customers(6000, gain=0.0))
     path = tmp_path / "model.safetensors"
     usecase = trained(data, path)
-    known = joined(data.training, data.validation)
+    known = join(data.training, data.validation)
     uplift = Eager().open(Draft(TORCH, path), usecase)(data.test.inputs)["uplift"]
     for answer in (0, 1):
         rows = known.inputs[RULE] == answer

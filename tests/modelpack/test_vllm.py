@@ -24,7 +24,7 @@ from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
 from modelpack.formats.variant import HUGGING_FACE, TORCH, Draft
 from modelpack.language import hugging_face as folder
-from modelpack.language.llama import Llama, assembled
+from modelpack.language.llama import Llama, assemble
 from modelpack.passes.base import Workshop, applicable, in_order, of_use
 from modelpack.passes.hugging_face import HuggingFaceFolder
 from modelpack.runtimes.base import runtime_for, served_formats
@@ -34,7 +34,7 @@ from modelpack.server.chat.conversation import Conversation
 from modelpack.server.chat.desk import Desk, Question, Said
 from modelpack.server.engines.base import InvalidInput, Reader, Writer
 from modelpack.server.engines.load import choose
-from modelpack.server.engines.vllm import FakeEngine, Vllm, load, opened
+from modelpack.server.engines.vllm import FakeEngine, Vllm, load, open_vllm
 from modelpack.server.http.batch import Batcher
 from modelpack.server.signature import Contract, Decoding, Needs, Unfit
 from modelpack.usecases.chat import Chat
@@ -49,7 +49,7 @@ def model() -> Llama:
     """One whose weights are bfloat16's already, so that the folder holds the very same."""
     full = tiny_chat.model()
     rounded = {name: value.bfloat16().float() for name, value in full.state_dict().items()}
-    return assembled(full.shape, {}, rounded)
+    return assemble(full.shape, {}, rounded)
 
 
 class Plain(Chat):
@@ -343,7 +343,7 @@ def test_what_is_asked_of_vllm(drafts: tuple[Draft, Draft], monkeypatch: pytest.
         module = ModuleType(name)
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
-    vllm = opened(DECODING, drafts[1].path)
+    vllm = open_vllm(DECODING, drafts[1].path)
     assert list(vllm.tokens([5, 6], most=9)) == [70, 71, 72]
     (engine,) = made
     assert (engine.arguments.model, engine.arguments.dtype) == (str(drafts[1].path.parent), "bfloat16")

@@ -68,7 +68,7 @@ def as_the_package_has_them(file: Path, home: Home) -> None:
 
 def nothing_left_the_machine(shop: Terminal, rows: pd.DataFrame, image: str) -> None:
     """No payment of the shop's is in the image or beside it, by its components, which are as good as unique."""
-    from modelpack.image.assemble import attached
+    from modelpack.image.assemble import attachments
     from modelpack.image.oci.layout import Layout
     from modelpack.pack import SAMPLES
 
@@ -76,7 +76,7 @@ def nothing_left_the_machine(shop: Terminal, rows: pd.DataFrame, image: str) -> 
     digest = image.partition("@")[2]
     packs = [json.loads(one.read_bytes()) for one in (shop.home / "packs").glob("*.json")]
     golden = [one["request"] for pack in packs for one in pack["golden"]]
-    beside = [one["request"] for one in json.loads(attached(layout, digest, SAMPLES)[-1])["requests"]]
+    beside = [one["request"] for one in json.loads(attachments(layout, digest, SAMPLES)[-1])["requests"]]
     shown = [instance for body in (*golden, *beside) for instance in body["instances"]]
     assert len(shown) > 15
     real = {

@@ -11,7 +11,7 @@ import pytest
 from infra.rehearsal.engine.provider import Fake, Refused
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError
 from modelpack.progress import Silent
-from stacks.pulumi_driver.automation import AutomationDriver, explained, passphrase, real_cli
+from stacks.pulumi_driver.automation import AutomationDriver, explain, passphrase, real_cli
 from stacks.pulumi_driver.changes import Watch
 from stacks.pulumi_driver.driver import Stack
 
@@ -190,11 +190,11 @@ def test_the_passphrase_is_made_once_and_for_its_owner_only(tmp_path: Path) -> N
 
 def test_the_account_guard_is_a_refusal() -> None:
     words = "AWS account ID not allowed: 999999999999"
-    assert isinstance(explained("s", [words, words], ""), CloudRefused)
-    assert str(explained("s", [words, words], "")) == f"s: {words}"
+    assert isinstance(explain("s", [words, words], ""), CloudRefused)
+    assert str(explain("s", [words, words], "")) == f"s: {words}"
     noise = "rpc error: Resource monitor has terminated, shutting down"
-    assert str(explained("s", ["it broke", noise], "")) == "s: it broke"
-    assert explained("s", [], "all of the output").exit_code == 1
+    assert str(explain("s", ["it broke", noise], "")) == "s: it broke"
+    assert explain("s", [], "all of the output").exit_code == 1
 
 
 def test_without_the_cli_aws_is_refused_with_what_to_do(

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from infra import instances
-from modelpack.gate.cost import priced
+from modelpack.gate.cost import add_prices
 from modelpack.home import Home
 from modelpack.pack import Pack, from_data
 from modelpack.server.golden import Golden, compare
-from stacks.adapters.builder import PackBuilder, kept
+from stacks.adapters.builder import PackBuilder, summarize
 from stacks.records.release import Contract, Release, release_of
 
 
@@ -35,7 +35,12 @@ def test_a_release_keeps_enough_of_its_pack_to_verify_it_from_its_record_alone()
     for made in (pack(), from_data(json.loads(json.dumps(pack().as_data())))):
         contract = Contract(target="sagemaker", instance="ml.c7i.xlarge")
         release = Release(
-            number=1, service="s", environment="e", pack=kept(made), image="r@sha256:d", contract=contract
+            number=1,
+            service="s",
+            environment="e",
+            pack=summarize(made),
+            image="r@sha256:d",
+            contract=contract,
         )
         again = release_of(json.loads(json.dumps(release.document())))
         (golden,) = again.pack.golden
@@ -57,9 +62,9 @@ def test_a_request_says_all_that_the_spec_says(tmp_path: Path, spec_of: Any) -> 
 def test_a_record_is_priced_by_the_hour_or_not_at_all() -> None:
     figures = {"rows_per_cpu_s": 1000.0}
     record = {"reference": figures, "chosen": figures, "passes": [{"name": "x", "rows_per_cpu_s": None}]}
-    found = priced({**record, "search": {"points": [figures]}}, "ml.m5.large", 0.36)
+    found = add_prices({**record, "search": {"points": [figures]}}, "ml.m5.large", 0.36)
     assert found["chosen"]["usd_per_million"] == found["search"]["points"][0]["usd_per_million"] == 0.1
     assert found["passes"][0]["usd_per_million"] is None
     assert found["cost"] == {"instance": "ml.m5.large", "usd_hour": 0.36}
-    again = priced(found, "ml.x", None)
+    again = add_prices(found, "ml.x", None)
     assert again["chosen"]["usd_per_million"] is None

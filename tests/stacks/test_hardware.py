@@ -36,7 +36,7 @@ KNOWN = KnownNames(
     passes=frozenset({"onnx"}),
     instances=instances.serving_names(),
     gpu_instances=instances.gpu_names(),
-    unsupported=instances.unsupported(),
+    unsupported=instances.unsupported_families(),
     amis=frozenset(gpu_hosts.amis()),
 )
 

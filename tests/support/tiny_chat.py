@@ -63,7 +63,7 @@ def model(seed: int = 0, most_new: int = MOST_NEW) -> Any:
     """The language model."""
     import torch
 
-    from modelpack.language.llama import Llama, Shape, assembled
+    from modelpack.language.llama import Llama, Shape, assemble
 
     shape = Shape(
         vocabulary=259, width=64, inner=96, layers=2, heads=4, groups=2, base=10000.0, epsilon=1e-5, end=END,
@@ -75,7 +75,7 @@ def model(seed: int = 0, most_new: int = MOST_NEW) -> Any:
         + (value.ndim == 1)
         for name, value in Llama(shape).state_dict().items()
     }
-    return assembled(shape, {}, weights)
+    return assemble(shape, {}, weights)
 
 
 def serving(**more: Any) -> dict[str, Any]:

@@ -52,12 +52,12 @@ def _serve(chosen: argparse.Namespace, ready: Callable[[], None]) -> int:
     daemon = Daemon(
         Folder(chosen.root),
         Ports(aws=chosen.aws_port, registry=chosen.registry_port),
-        _loaded(chosen.host),
+        _load(chosen.host),
     )
     return daemon.run(ready)
 
 
-def _loaded(where: str) -> Any:
+def _load(where: str) -> Any:
     module, _, name = where.rpartition(":")
     if not module.endswith(".py"):
         return getattr(importlib.import_module(module), name)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from infra.rehearsal.cloud.addresses import LOOPBACK, REGION, Ports
-from infra.rehearsal.cloud.daemon.process import Folder, choose, released
+from infra.rehearsal.cloud.daemon.process import Folder, choose, is_released
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
 from modelpack.progress import Progress, Silent
@@ -195,13 +195,13 @@ class LocalCloud:
         if port is not None and chosen.aws != port:
             registry = chosen.registry if chosen.registry != port else choose(self.folder.root, port).registry
             chosen = Ports(aws=port, registry=registry)
-        if not released(chosen.aws):
+        if not is_released(chosen.aws):
             other = choose(self.folder.root).aws
             raise BadInput(
                 f"port {chosen.aws} is in use by another program",
                 hint=f"ecomdeploy cloud start --port {other}",
             )
-        if not released(chosen.registry):
+        if not is_released(chosen.registry):
             chosen = Ports(aws=chosen.aws, registry=choose(self.folder.root, chosen.aws).registry)
         self.folder.keep_ports(chosen)
         return chosen

@@ -63,7 +63,7 @@ class Effects:
                 if isinstance(error, Refused | EngineError):
                     self.journal.settle(token)
                 raise EngineError(self._told(op, draft, error)) from error
-            resource = landed(draft, made, old, errors)
+            resource = land(draft, made, old, errors)
             self.journal.settle(token, resource, old)
             if errors:
                 raise EngineError(*errors)
@@ -155,9 +155,7 @@ def describe(error: Exception) -> str:
     return str(error) if isinstance(error, Refused | EngineError) else f"{type(error).__name__}: {error}"
 
 
-def landed(
-    draft: Resource, made: Made, old: Resource | None = None, errors: tuple[str, ...] = ()
-) -> Resource:
+def land(draft: Resource, made: Made, old: Resource | None = None, errors: tuple[str, ...] = ()) -> Resource:
     """The draft with what the provider answered; it keeps its age if it is the same thing as before."""
     marked = remark(made.outputs, draft.inputs, draft.additional_secret_outputs)
     same = old is not None and made.id == old.id and not old.pending_replacement

@@ -84,7 +84,7 @@ class Deployment:
         stack = next((one for one in self._current.values() if one.type == STACK_TYPE), None)
         if stack is not None and self._stack_outputs is not None:
             self._put_outputs(stack, self._stack_outputs)
-        self.effects.delete_all(steps.doomed(self._journal.snapshot().resources, self._claimed))
+        self.effects.delete_all(steps.list_doomed(self._journal.snapshot().resources, self._claimed))
 
     def _claim(self, urn: str) -> Resource | None:
         if urn in self._claimed:

@@ -61,7 +61,7 @@ def run_folder(request: Any, folder: Path, environment: Mapping[str, str], event
         env={key: value for key, value in environment.items() if key not in HIDDEN_FROM_PROGRAMS},
         process_group=0,
     )
-    with _ended(process):
+    with _end_with_us(process):
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -77,7 +77,7 @@ def run_folder(request: Any, folder: Path, environment: Mapping[str, str], event
 
 
 @contextlib.contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _end_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """The program does not outlive us, whatever happens."""
     try:
         yield

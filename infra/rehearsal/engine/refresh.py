@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from infra.rehearsal.engine.effects import Effects, describe, landed
+from infra.rehearsal.engine.effects import Effects, describe, land
 from infra.rehearsal.engine.errors import Stopped
 from infra.rehearsal.engine.provider import Found, Made, PartialFailure
 from infra.rehearsal.engine.redaction import remark
@@ -61,7 +61,7 @@ class Reality:
         except PartialFailure as error:
             made, errors = Made(error.id, error.outputs), (self._events.redactor.clean(str(error)),)
         old = self._journal.snapshot().by_urn.get(draft.urn)
-        self._journal.settle(token, landed(draft, made, errors=errors), old, last=True)
+        self._journal.settle(token, land(draft, made, errors=errors), old, last=True)
 
     def _look_again(self, token: int, kind: str, resource: Resource) -> None:
         same = [
@@ -75,7 +75,7 @@ class Reality:
                 self._journal.drop(known)
                 self._journal.prune()
             elif kind == "updating":
-                self._journal.swap(replace(refreshed(known, found), init_errors=(INTERRUPTED,)), known)
+                self._journal.swap(replace(refresh(known, found), init_errors=(INTERRUPTED,)), known)
         self._journal.settle(token)
 
     def refresh(self, *, counted: bool) -> None:
@@ -98,7 +98,7 @@ class Reality:
         try:
             if old.custom and not old.is_provider and not old.pending_replacement:
                 found = self._hosts.read(old)
-                new = refreshed(old, found) if found else None
+                new = refresh(old, found) if found else None
         except Exception as error:
             self._effects.fail(f"reading {old.type} '{old.name}': {describe(error)}", old.urn)
             return
@@ -112,7 +112,7 @@ class Reality:
         self._events.after(Step(Op.REFRESH, old, new or old), counted=outcome if counted else None)
 
 
-def refreshed(old: Resource, found: Found) -> Resource:
+def refresh(old: Resource, found: Found) -> Resource:
     """`old` with what was read and its own secret marks; the same object when nothing differs."""
     new = replace(
         old,

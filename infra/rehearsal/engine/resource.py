@@ -145,7 +145,7 @@ def resource_to_json(resource: Resource, vault: Vault) -> dict[str, Any]:
 
     def hide(inner: Any) -> dict[str, Any]:
         text = json.dumps(inner, separators=(",", ":"), sort_keys=True)
-        return values.signed(values.SECRET, ciphertext=vault.seal(text))
+        return values.sign(values.SECRET, ciphertext=vault.seal(text))
 
     document = {_key(name): getattr(resource, name) for name in (*_PLAIN, *_FLAGS, *_LISTS)}
     document |= {

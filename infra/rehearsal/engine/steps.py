@@ -153,7 +153,7 @@ def cascade(
     return tuple(chosen)
 
 
-def doomed(resources: Iterable[Resource], declared_urns: Collection[str]) -> tuple[Resource, ...]:
+def list_doomed(resources: Iterable[Resource], declared_urns: Collection[str]) -> tuple[Resource, ...]:
     """What a finished program leaves to be deleted: not declared any more, or superseded by a replacement."""
     return tuple(
         resource

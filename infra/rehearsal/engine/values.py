@@ -101,7 +101,7 @@ def to_wire(values: Mapping[str, Any]) -> struct_pb2.Struct:
     """A response's properties; None is left out, as the SDK reads it."""
     struct = struct_pb2.Struct()
     there = {name: value for name, value in values.items() if value is not None}
-    struct.update(encode(there, secret=lambda inner: signed(SECRET, value=inner)))
+    struct.update(encode(there, secret=lambda inner: sign(SECRET, value=inner)))
     return struct
 
 
@@ -115,11 +115,11 @@ def encode(value: Any, secret: Callable[[Any], Any]) -> Any:
         return secret(encode(value.value, secret=lambda inner: inner))
     if isinstance(value, Asset):
         body = {"path": str(value.path)} if value.text is None else {"text": value.text}
-        return signed(ASSET, hash=value.hash, **body)
+        return sign(ASSET, hash=value.hash, **body)
     return UNKNOWN_TEXT if value is UNKNOWN else value
 
 
-def signed(signature: str, **fields: Any) -> dict[str, Any]:
+def sign(signature: str, **fields: Any) -> dict[str, Any]:
     """A map that carries a Pulumi signature."""
     return {SIGNATURE: signature, **fields}
 

@@ -26,7 +26,7 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
-def named(prefix: str, digits: str) -> str:
+def fit_name(prefix: str, digits: str) -> str:
     """`<prefix>-<digits>`, the prefix cut where the whole would be too long."""
     room = LENGTH - len(digits) - 1
     return f"{prefix[:room].rstrip('-')}-{digits}"
@@ -37,7 +37,7 @@ def model_name(endpoint: str, role_arn: str, release: Declared) -> str:
 
     The instance is in it because every release declares a Model of its own: one name must never stand for two.
     """
-    return named(
+    return fit_name(
         endpoint, digest("model", release.image, dict(release.environment), release.instance, role_arn)
     )
 
@@ -46,7 +46,7 @@ def configuration_name(endpoint: str, role_arn: str, release: Declared) -> str:
     """The EndpointConfiguration's name: the Model, on what (with which host image), and how many to begin with."""
     model = model_name(endpoint, role_arn, release)
     host = (release.ami,) if release.ami else ()
-    return named(endpoint, digest("configuration", model, release.instance, release.count, *host))
+    return fit_name(endpoint, digest("configuration", model, release.instance, release.count, *host))
 
 
 def check(name: str) -> str:

@@ -44,11 +44,11 @@ def observation(answer: Mapping[str, Any]) -> Observation:
 
 def observe(api: Any, endpoint: str) -> Observation | None:
     """What is there now; None: no such endpoint."""
-    answer = described(api, "describe_endpoint", EndpointName=endpoint)
+    answer = describe(api, "describe_endpoint", EndpointName=endpoint)
     return None if answer is None else observation(answer)
 
 
-def described(api: Any, operation: str, **arguments: str) -> Mapping[str, Any] | None:
+def describe(api: Any, operation: str, **arguments: str) -> Mapping[str, Any] | None:
     """The answer of a Describe call; None when there is no such thing, which SageMaker tells in words."""
     from botocore.exceptions import ClientError
 
@@ -69,12 +69,12 @@ def described(api: Any, operation: str, **arguments: str) -> Mapping[str, Any] |
 
 def obstacles(api: Any, registry: Any, configuration: str) -> tuple[str, ...]:
     """Why an endpoint cannot go to that configuration: it, its model or the model's image is gone."""
-    found = described(api, "describe_endpoint_config", EndpointConfigName=configuration)
+    found = describe(api, "describe_endpoint_config", EndpointConfigName=configuration)
     if found is None:
         return (f"there is no endpoint configuration {configuration}",)
     wrong = []
     for variant in found["ProductionVariants"]:
-        model = described(api, "describe_model", ModelName=variant["ModelName"])
+        model = describe(api, "describe_model", ModelName=variant["ModelName"])
         if model is None:
             wrong.append(f"there is no model {variant['ModelName']}")
             continue

@@ -11,7 +11,7 @@ import pulumi
 from infra import instances
 from infra.component import Component, require
 from infra.components.alarms import Alarms, alarm_names
-from infra.components.autoscaling import Autoscaling, wanted
+from infra.components.autoscaling import Autoscaling, is_wanted
 from infra.tags import Labels
 from infra.targets.base import Declared, Provisioned, Service, serving
 from infra.targets.sagemaker.names import VARIANT, check, configuration_name, model_name
@@ -168,7 +168,7 @@ def route(service: Service, first: Release, opts: pulumi.ResourceOptions | None)
         alarms=service.alarms,
         opts=opts,
     )
-    if wanted(service.scale):
+    if is_wanted(service.scale):
         Autoscaling(
             "scaling",
             labels=service.labels,

@@ -106,7 +106,7 @@ def missing_libraries(
     `folders` are those of LD_LIBRARY_PATH, which come after a file's own; `opened` are sonames that some program
     opens by name, which must be in them or in the usual folders.
     """
-    files, links, asked = merged(layers)
+    files, links, asked = merge(layers)
     allow, usual = frozenset(allowed), (*(folder.strip("/") for folder in folders), *LIBRARY_FOLDERS)
     memory: dict[tuple[str, str], bool] = {}
 
@@ -138,7 +138,7 @@ def _folders(path: str, need: Needs) -> list[str]:
     return [posixpath.normpath(part).lstrip("/") for part in named]
 
 
-def merged(layers: Sequence[LayerFacts]) -> tuple[dict[str, str], dict[str, str], dict[str, Needs]]:
+def merge(layers: Sequence[LayerFacts]) -> tuple[dict[str, str], dict[str, str], dict[str, Needs]]:
     """Files, links and needs as they stand when all layers lie over each other."""
     files: dict[str, str] = {}
     links: dict[str, str] = {}

@@ -39,11 +39,13 @@ def close(index: Index, names: Sequence[str]) -> tuple[Package, ...]:
         if package is None or package.name in chosen:
             continue
         chosen[package.name] = package
-        waiting += reversed([name for group in package.needs for name in _wanted(group, index, chosen)])
+        waiting += reversed(
+            [name for group in package.needs for name in _choose_package(group, index, chosen)]
+        )
     return tuple(chosen[name] for name in sorted(chosen))
 
 
-def _wanted(group: Sequence[Dependency], index: Index, chosen: Container[str]) -> list[str]:
+def _choose_package(group: Sequence[Dependency], index: Index, chosen: Container[str]) -> list[str]:
     """The package that will satisfy one dependency: none for what only scripts need, else one."""
     if any(alternative.name in SCRIPTS_ONLY for alternative in group):
         return []

@@ -94,14 +94,14 @@ def fetch(http: httpx.Client, suite: str, mirror: Mirror, keyring: Path | None, 
     url = f"{root}/InRelease"
     release = fields_of(signed_text(download.get(http, url), keyring, url))
     _check_release(release, suite, url)
-    listed = dict(_listed(release.get("SHA256", "")))
+    listed = dict(_read_checksums(release.get("SHA256", "")))
     name = f"main/binary-{ARCHITECTURE}/Packages.xz"
     if name not in listed:
         # the security archive calls its component updates/main but lists it without the prefix
         name = f"updates/{name}"
     if name not in listed:
         raise EcomdeployError(f"{url} lists no main/binary-{ARCHITECTURE}/Packages.xz")
-    return lzma.decompress(_fetched(http, root, name, listed[name], release, downloads)).decode("utf-8")
+    return lzma.decompress(_fetch(http, root, name, listed[name], release, downloads)).decode("utf-8")
 
 
 def _check_release(release: dict[str, str], suite: str, url: str) -> None:
@@ -114,7 +114,7 @@ def _check_release(release: dict[str, str], suite: str, url: str) -> None:
         raise EcomdeployError(f"the signed index was valid until {until}", where=url, hint=hint)
 
 
-def _listed(checksums: str) -> Iterator[tuple[str, str]]:
+def _read_checksums(checksums: str) -> Iterator[tuple[str, str]]:
     """(file name, sha256) of every line of the release's SHA256 field."""
     for line in checksums.splitlines():
         parts = line.split()
@@ -122,7 +122,7 @@ def _listed(checksums: str) -> Iterator[tuple[str, str]]:
             yield parts[2], parts[0]
 
 
-def _fetched(
+def _fetch(
     http: httpx.Client, root: str, name: str, sha256: str, release: dict[str, str], downloads: Path
 ) -> bytes:
     """The index file with that sha256, from the downloads folder or the mirror."""

@@ -67,10 +67,10 @@ def entries(debs: Sequence[Deb], downloads: Path) -> Iterator[Entry]:
                 with entry.open() as file:
                     authorities.append((entry.path, file.read()))
             yield entry
-    yield from _written(authorities)
+    yield from _write(authorities)
 
 
-def _written(authorities: Iterable[tuple[str, bytes]]) -> Iterator[Entry]:
+def _write(authorities: Iterable[tuple[str, bytes]]) -> Iterator[Entry]:
     yield tree.of_bytes("etc/passwd", USERS.encode())
     yield tree.of_bytes("etc/group", GROUPS.encode())
     yield tree.of_bytes("etc/nsswitch.conf", NAME_SERVICE.encode())
@@ -84,8 +84,8 @@ def _written(authorities: Iterable[tuple[str, bytes]]) -> Iterator[Entry]:
 
 def _contents(data: tarfile.TarFile, package: str) -> Iterator[Entry]:
     for member in data:
-        path = merged("/".join(parts_of(member.name)))
-        if not path or _unwanted(path):
+        path = merge_usr("/".join(parts_of(member.name)))
+        if not path or _is_unwanted(path):
             continue
         if member.isdir():
             # merged names are links already
@@ -106,13 +106,13 @@ def _file(data: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> Entry:
     return tree.of_bytes(path, file.read(), executable=bool(member.mode & 0o111))
 
 
-def merged(path: str) -> str:
+def merge_usr(path: str) -> str:
     """The path with /bin, /lib and their like moved below /usr."""
     first, slash, rest = path.partition("/")
     return f"usr/{path}" if slash and first in MERGED and rest else path
 
 
-def _unwanted(path: str) -> bool:
+def _is_unwanted(path: str) -> bool:
     if path.startswith(DOCUMENTS):
         return not path.endswith("/copyright")
     return f"{path}/".startswith(DROPPED)

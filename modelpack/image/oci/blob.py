@@ -67,7 +67,7 @@ def tar_stream(source: BlobSource, layer: Descriptor, diff_id: str) -> Iterator[
     """
     with source.open(layer.digest) as file:
         outer = Hashing(file)
-        inner = Hashing(_decompressed(outer, layer))
+        inner = Hashing(_decompress(outer, layer))
         try:
             yield cast("BinaryIO", io.BufferedReader(inner, BLOCK))
             inner.drain()
@@ -80,7 +80,7 @@ def tar_stream(source: BlobSource, layer: Descriptor, diff_id: str) -> Iterator[
         raise EcomdeployError(f"layer {layer.digest} is not the one the image's config names ({diff_id})")
 
 
-def _decompressed(raw: Hashing, layer: Descriptor) -> BinaryIO:
+def _decompress(raw: Hashing, layer: Descriptor) -> BinaryIO:
     """By media type, as the specification wants; Docker's types end in ".gzip" or ".zstd"."""
     kind = layer.media_type
     if kind.endswith(("+gzip", ".gzip")):

@@ -49,7 +49,7 @@ def parse(data: Mapping[str, Any]) -> Descriptor:
     try:
         return Descriptor(
             str(data["mediaType"]),
-            checked(str(data["digest"])),
+            check_digest(str(data["digest"])),
             int(data["size"]),
             dict(data.get("annotations") or {}),
             str(data.get("artifactType", "")),
@@ -58,7 +58,7 @@ def parse(data: Mapping[str, Any]) -> Descriptor:
         raise EcomdeployError(f"not an OCI descriptor: {str(data)[:120]} ({problem!r})") from None
 
 
-def checked(digest: str) -> str:
+def check_digest(digest: str) -> str:
     """`digest` itself. Raises EcomdeployError unless it is `sha256:` and 64 hex digits."""
     if not DIGEST.fullmatch(digest):
         raise EcomdeployError(f"{digest[:100]!r} is not a sha256 digest")
@@ -88,7 +88,7 @@ def layers_and_diff_ids(
     Raises EcomdeployError when manifest and config are not of one image.
     """
     try:
-        config = json.loads(read(checked(str(manifest["config"]["digest"]))))
+        config = json.loads(read(check_digest(str(manifest["config"]["digest"]))))
         diff_ids = [str(digest) for digest in config["rootfs"]["diff_ids"]]
         return tuple(zip(layers_of(manifest), diff_ids, strict=True))
     except (KeyError, TypeError, ValueError) as problem:

@@ -23,7 +23,7 @@ from modelpack.image.oci.descriptor import (
     MANIFEST,
     Descriptor,
     blobs_of,
-    checked,
+    check_digest,
     digest_of,
     encode,
     parse,
@@ -40,7 +40,7 @@ class Layout:
 
     def path(self, digest: str) -> Path:
         """Where a blob lies or would lie. Raises EcomdeployError for what is not a digest."""
-        return self.root / "blobs" / "sha256" / checked(digest).removeprefix("sha256:")
+        return self.root / "blobs" / "sha256" / check_digest(digest).removeprefix("sha256:")
 
     def has(self, digest: str, size: int | None = None) -> bool:
         """Whether the blob is here, with that size where one is given."""

@@ -44,7 +44,7 @@ Members = Callable[[BlobSource, Descriptor, str], Iterator[tuple[Member, Put]]]
 layer's digest and diff id name."""
 
 
-def streamed(source: BlobSource, layer: Descriptor, diff_id: str) -> Iterator[tuple[Member, Put]]:
+def stream(source: BlobSource, layer: Descriptor, diff_id: str) -> Iterator[tuple[Member, Put]]:
     """From the blob, each entry's file to be made before the next is asked for."""
     try:
         with (
@@ -120,7 +120,7 @@ class Kept:
         work.mkdir(mode=0o700)
         try:
             entries = []
-            for number, (member, put) in enumerate(streamed(source, layer, diff_id)):
+            for number, (member, put) in enumerate(stream(source, layer, diff_id)):
                 entries.append(asdict(member))
                 if member.kind == FILE:
                     put(work / str(number))

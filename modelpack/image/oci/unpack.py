@@ -18,7 +18,7 @@ from typing import Any
 from modelpack.errors import EcomdeployError
 from modelpack.image.oci.blob import BlobSource, read
 from modelpack.image.oci.descriptor import Descriptor, layers_and_diff_ids
-from modelpack.image.oci.members import FILE, FOLDER, HARD_LINK, SYMLINK, Member, Members, Put, streamed
+from modelpack.image.oci.members import FILE, FOLDER, HARD_LINK, SYMLINK, Member, Members, Put, stream
 from modelpack.image.oci.rooted import inside, parent_inside, relative_target
 
 WHITEOUT = ".wh."
@@ -35,7 +35,7 @@ def unpack(
     manifest_digest: str,
     destination: Path,
     skip: Callable[[Descriptor], bool] = nothing,
-    members: Members = streamed,
+    members: Members = stream,
 ) -> Path:
     """Unpack an image to `destination` and return it, without the layers to `skip`. Already there: nothing is done.
     `members` says where a layer's files come from: its blob, or layers kept before (`members.Kept`).

@@ -17,7 +17,7 @@ from modelpack.image.oci.descriptor import (
     INDEX,
     MANIFEST_TYPES,
     Descriptor,
-    checked,
+    check_digest,
     digest_of,
     encode,
     parse,
@@ -73,7 +73,7 @@ class Registry:
 
     def has_blob(self, digest: str) -> bool:
         """Whether the repository has the blob."""
-        answer = self.connection.send("HEAD", self.path(f"blobs/{checked(digest)}"), (200, 404))
+        answer = self.connection.send("HEAD", self.path(f"blobs/{check_digest(digest)}"), (200, 404))
         return answer.status_code == 200
 
     def manifest(self, reference: str) -> dict[str, Any]:
@@ -90,14 +90,14 @@ class Registry:
 
     def blob(self, digest: str) -> bytes:
         """A small blob, checked."""
-        answer = self.connection.send("GET", self.path(f"blobs/{checked(digest)}"), (200, 404))
+        answer = self.connection.send("GET", self.path(f"blobs/{check_digest(digest)}"), (200, 404))
         if answer.status_code == 404:
             raise EcomdeployError(f"{self.repository} has no blob {digest}", where=self.connection.url)
         return self._compared(answer.content, digest)
 
     def referrers(self, digest: str, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
         """Artifacts whose subject is that manifest: by the referrers API, else by its fallback tag."""
-        answer = self.connection.send("GET", self.path(f"referrers/{checked(digest)}"), (200, 404))
+        answer = self.connection.send("GET", self.path(f"referrers/{check_digest(digest)}"), (200, 404))
         index = answer.json() if answer.status_code == 200 else self._fallback(digest)
         listed = tuple(parse(entry) for entry in index.get("manifests", ()))
         return tuple(entry for entry in listed if artifact_type in (None, entry.artifact_type))
@@ -135,4 +135,4 @@ class Registry:
 
 def fallback_tag(digest: str) -> str:
     """The tag that lists an image's referrers (distribution-spec, "Unavailable Referrers API")."""
-    return checked(digest).replace(":", "-")
+    return check_digest(digest).replace(":", "-")

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from modelpack.errors import EcomdeployError
-from modelpack.image.oci.descriptor import Descriptor, blobs_of, checked, digest_of
+from modelpack.image.oci.descriptor import Descriptor, blobs_of, check_digest, digest_of
 from modelpack.image.oci.layout import Layout
 from modelpack.image.registry.client import Registry
 from modelpack.image.registry.http import Again
@@ -45,7 +45,7 @@ def _for_platform(index: Mapping[str, Any], reference: str) -> str:
     for entry in index["manifests"]:
         platform = entry.get("platform", {})
         if (platform.get("os"), platform.get("architecture")) == PLATFORM:
-            return checked(str(entry["digest"]))
+            return check_digest(str(entry["digest"]))
     raise EcomdeployError(f"{reference} has no image for {'/'.join(PLATFORM)}")
 
 

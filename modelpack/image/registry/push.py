@@ -67,13 +67,13 @@ def push(registry: Registry, layout: Layout, digest: str, tag: str, progress: Pr
                 sent += registry.note_referrer(str(subject["digest"]), manifest)
     if registry.has_manifest(tag) != digest:
         data = layout.read(digest)
-        registry.put_manifest(tag, data, _described(layout, digest).media_type)
+        registry.put_manifest(tag, data, _describe(layout, digest).media_type)
         sent += len(data)
     return Pushed(sent, len(work.blobs), work.present)
 
 
 def _work(registry: Registry, layout: Layout, digest: str) -> Work:
-    manifests = (_described(layout, digest), *layout.referrers(digest))
+    manifests = (_describe(layout, digest), *layout.referrers(digest))
     with ThreadPoolExecutor(PARALLEL) as pool:
         known = list(pool.map(lambda one: bool(registry.has_manifest(one.digest)), manifests))
         # a registry takes a manifest only when it has all its blobs
@@ -85,7 +85,7 @@ def _work(registry: Registry, layout: Layout, digest: str) -> Work:
     return Work(lacking, sum(there) + len(image), tuple(absent))
 
 
-def _described(layout: Layout, digest: str) -> Descriptor:
+def _describe(layout: Layout, digest: str) -> Descriptor:
     for entry in layout.descriptors():
         if entry.digest == digest:
             return entry

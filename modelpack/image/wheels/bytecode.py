@@ -80,7 +80,7 @@ class Compiler:
         root = self._root()
         loader, libraries, python = (str(root / path) for path in (LOADER, LIBRARIES, INTERPRETER))
         command = [loader, "--library-path", libraries, python, "-S", "-s", "-B", "-P", "-c", PROGRAM]
-        asked = b"".join(_framed(f"/{entry.path}".encode()) + _framed(_read(entry)) for entry in sources)
+        asked = b"".join(_frame(f"/{entry.path}".encode()) + _frame(_read(entry)) for entry in sources)
         environment = {"PYTHONHOME": str(root / "usr"), "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
         try:
             done = subprocess.run(
@@ -98,7 +98,7 @@ class Compiler:
             raise _cannot_run(
                 done.stderr.decode("utf-8", "replace").strip()[-500:] or f"exit {done.returncode}"
             )
-        answers = list(_unframed(done.stdout))
+        answers = list(_unframe(done.stdout))
         if len(answers) != len(sources) + 1:
             raise _cannot_run(f"{len(answers)} answers to {len(sources)} files")
         return answers
@@ -145,11 +145,11 @@ def _read(entry: Entry) -> bytes:
         return file.read()
 
 
-def _framed(data: bytes) -> bytes:
+def _frame(data: bytes) -> bytes:
     return LENGTH.pack(len(data)) + data
 
 
-def _unframed(data: bytes) -> Iterator[bytes]:
+def _unframe(data: bytes) -> Iterator[bytes]:
     at = 0
     while at < len(data):
         (length,) = LENGTH.unpack_from(data, at)

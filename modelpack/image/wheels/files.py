@@ -24,7 +24,7 @@ MOST_OWN_LAYERS = 40
 LIBRARIES = ("purelib", "platlib")
 
 
-def grouped(wheels: Sequence[Wheel], downloads: Path) -> tuple[tuple[Wheel, ...], ...]:
+def group(wheels: Sequence[Wheel], downloads: Path) -> tuple[tuple[Wheel, ...], ...]:
     """Wheels by layer: each of 4 MB or more alone, the rest together; at most 41 layers.
 
     A bump of one small package then sends a few MB, a bump of a large one that one.

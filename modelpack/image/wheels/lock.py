@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from modelpack.errors import EcomdeployError
 from modelpack.image.download import sha256_of
 from modelpack.image.parts import Wheel
-from modelpack.image.wheels.needed import needed
+from modelpack.image.wheels.needed import find_needed
 from modelpack.progress import Progress
 
 PYTHON = "3.11"
@@ -60,7 +60,7 @@ def lock_wheels(
         except EcomdeployError:
             _pip([*options, *_platform(python), *requirements], purpose)
         data = json.loads(report.read_bytes())
-    kept = needed(data["install"], requirements, without, python)
+    kept = find_needed(data["install"], requirements, without, python)
     wheels = [wheel for item in data["install"] if (wheel := _wheel(item)).name in kept]
     return tuple(sorted(wheels, key=lambda wheel: wheel.name))
 

@@ -17,7 +17,7 @@ Reached = tuple[str, frozenset[str]]
 """A distribution's name and the extras asked of it."""
 
 
-def needed(
+def find_needed(
     installed: Iterable[Mapping[str, Any]], requirements: Iterable[str], without: Collection[str], python: str
 ) -> frozenset[str]:
     """Names reached from the `requirements` over pip's report of what it would install."""
@@ -26,7 +26,7 @@ def needed(
         for item in installed
     }
     dropped = {str(canonicalize_name(name)) for name in without}
-    waiting = [reached(Requirement(line)) for line in requirements]
+    waiting = [reach(Requirement(line)) for line in requirements]
     seen: set[Reached] = set()
     while waiting:
         one = waiting.pop()
@@ -35,11 +35,11 @@ def needed(
             continue
         seen.add(one)
         wanted = (Requirement(line) for line in declared[name])
-        waiting += [reached(each) for each in wanted if holds(each, extras, python)]
+        waiting += [reach(each) for each in wanted if holds(each, extras, python)]
     return frozenset(name for name, _ in seen)
 
 
-def reached(requirement: Requirement) -> Reached:
+def reach(requirement: Requirement) -> Reached:
     """Whom a requirement asks for."""
     return str(canonicalize_name(requirement.name)), frozenset(requirement.extras)
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import GRAPH, Pass, Workshop
 from modelpack.passes.embedding.int4 import in_int4
-from modelpack.passes.shared.tables import Floats, Stored, lookup_in, rewritten
-from modelpack.passes.shared.traffic import lookups_seen
+from modelpack.passes.shared.tables import Floats, Stored, lookup_in, rewrite_tables
+from modelpack.passes.shared.traffic import count_lookups
 
 if TYPE_CHECKING:
     import onnx
@@ -50,8 +50,8 @@ class EmbeddingCodebook(Pass):
 
     def apply(self, draft: Draft, workshop: Workshop) -> Draft:
         requests = workshop.traffic()
-        seen = lookups_seen(draft, requests) if requests is not None else {}
-        return rewritten(
+        seen = count_lookups(draft, requests) if requests is not None else {}
+        return rewrite_tables(
             draft,
             workshop.folder,
             lambda name, values: in_pieces(name, values, weights(values, seen.get(name))),

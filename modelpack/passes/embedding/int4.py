@@ -13,7 +13,7 @@ from typing import ClassVar
 from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import GRAPH, Pass, Workshop
 from modelpack.passes.shared import nibbles
-from modelpack.passes.shared.tables import Floats, Stored, lookup_in, rewritten
+from modelpack.passes.shared.tables import Floats, Stored, lookup_in, rewrite_tables
 
 
 class EmbeddingInt4(Pass):
@@ -27,7 +27,7 @@ class EmbeddingInt4(Pass):
     about: ClassVar[str] = "https://arxiv.org/abs/1911.02079"
 
     def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        return rewritten(draft, workshop.folder, in_int4)
+        return rewrite_tables(draft, workshop.folder, in_int4)
 
 
 def in_int4(name: str, values: Floats) -> Stored | None:
@@ -37,7 +37,7 @@ def in_int4(name: str, values: Floats) -> Stored | None:
         return None
     codes, scales = nibbles.in_codes(values, width)
     arrays = {
-        "nibbles": nibbles.packed(codes),
+        "nibbles": nibbles.pack(codes),
         "scales": scales,
         **nibbles.constants(width, width),
     }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import GRAPH, Pass, Workshop
-from modelpack.passes.shared.tables import Floats, Stored, int8_lookup, rewritten
+from modelpack.passes.shared.tables import Floats, Stored, int8_lookup, rewrite_tables
 
 STEPS = 127
 SHARES = tuple(round(1 - 0.05 * step, 2) for step in range(15))
@@ -31,7 +31,7 @@ class EmbeddingInt8(Pass):
     about: ClassVar[str] = "https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html"
 
     def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        return rewritten(draft, workshop.folder, in_int8)
+        return rewrite_tables(draft, workshop.folder, in_int8)
 
 
 def in_int8(name: str, values: Floats) -> Stored:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
-from modelpack.passes.shared.tables import Floats, Lookup, Stored, rewritten
-from modelpack.passes.shared.traffic import lookups_seen
+from modelpack.passes.shared.tables import Floats, Lookup, Stored, rewrite_tables
+from modelpack.passes.shared.traffic import count_lookups
 
 if TYPE_CHECKING:
     import onnx
@@ -41,11 +41,11 @@ class EmbeddingPrune(Pass):
             raise Inapplicable(
                 f"the use case {workshop.usecase.name!r} gives no requests of its training period"
             )
-        seen = lookups_seen(draft, requests)
-        return rewritten(draft, workshop.folder, lambda name, values: pruned(values, seen[name]))
+        seen = count_lookups(draft, requests)
+        return rewrite_tables(draft, workshop.folder, lambda name, values: prune(values, seen[name]))
 
 
-def pruned(values: Floats, seen: NDArray[np.int64]) -> Stored | None:
+def prune(values: Floats, seen: NDArray[np.int64]) -> Stored | None:
     """`kept` rows, the shared one first, and `place` (rows,); None where too few rows are rare to save anything."""
     rare = rarely(seen)
     others = np.flatnonzero(~rare)
@@ -57,7 +57,7 @@ def pruned(values: Floats, seen: NDArray[np.int64]) -> Stored | None:
     place[others] = np.arange(1, others.size + 1)
     arrays = {"kept": np.concatenate([shared[None], values[others]]), "place": place}
     saved = values.nbytes - sum(array.nbytes for array in arrays.values())
-    return Stored(arrays, moved) if saved > 0 else None
+    return Stored(arrays, look_up_moved) if saved > 0 else None
 
 
 def rarely(seen: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -69,7 +69,7 @@ def rarely(seen: NDArray[np.int64]) -> NDArray[np.bool_]:
     return rare
 
 
-def moved(at: Lookup) -> list[onnx.NodeProto]:
+def look_up_moved(at: Lookup) -> list[onnx.NodeProto]:
     """A lookup of the new place, then of the row there."""
     from onnx import TensorProto, helper
 

@@ -12,7 +12,7 @@ import numpy as np
 from modelpack.formats.variant import ONNX, Draft
 from modelpack.passes.base import GRAPH, Pass, Workshop
 from modelpack.passes.embedding.int8 import STEPS
-from modelpack.passes.shared.tables import Floats, Lookup, Stored, rewritten
+from modelpack.passes.shared.tables import Floats, Lookup, Stored, rewrite_tables
 
 if TYPE_CHECKING:
     import onnx
@@ -29,7 +29,7 @@ class EmbeddingRowsInt8(Pass):
     about: ClassVar[str] = "https://arxiv.org/abs/1911.02079"
 
     def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        return rewritten(draft, workshop.folder, in_rows)
+        return rewrite_tables(draft, workshop.folder, in_rows)
 
 
 def in_rows(name: str, values: Floats) -> Stored:
@@ -37,10 +37,10 @@ def in_rows(name: str, values: Floats) -> Stored:
     largest = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-12).astype(np.float32)
     scale = largest / np.float32(STEPS)
     steps = np.clip(np.rint(values / scale), -STEPS, STEPS).astype(np.int8)
-    return Stored({"int8": steps, "scale": scale}, widened)
+    return Stored({"int8": steps, "scale": scale}, look_up)
 
 
-def widened(at: Lookup) -> list[onnx.NodeProto]:
+def look_up(at: Lookup) -> list[onnx.NodeProto]:
     """A lookup as four nodes."""
     from onnx import TensorProto, helper
 

@@ -50,11 +50,11 @@ def join(model: onnx.ModelProto, mask: str, per_token: frozenset[str], seen: Seq
     nodes = list(masks(graph, mask))
     for node in graph.node:
         if node.output[0] in by_result:
-            nodes += written(by_result[node.output[0]])
+            nodes += write_attention(by_result[node.output[0]])
         else:
             nodes.append(node)
     del graph.node[:]
-    graph.node.extend(needed(nodes, {value.name for value in graph.output}))
+    graph.node.extend(nodes_behind(nodes, {value.name for value in graph.output}))
     for one in model.opset_import:
         if not one.domain:
             one.version = max(one.version, OPSET)
@@ -66,7 +66,7 @@ def candidates(graph: onnx.GraphProto, per_token: frozenset[str], values: Values
     made = {name: node for node in graph.node for name in node.output}
     found = []
     for softmax in (node for node in graph.node if node.op_type == "Softmax"):
-        before = {name for name in reached(softmax, made, per_token) if name in per_token}
+        before = {name for name in trace_back(softmax, made, per_token) if name in per_token}
         after = following(softmax, graph, per_token)
         weights = values[softmax.output[0]]
         if len(before) == 1 and after and weights.ndim == 4:
@@ -76,7 +76,7 @@ def candidates(graph: onnx.GraphProto, per_token: frozenset[str], values: Values
     return found
 
 
-def reached(
+def trace_back(
     softmax: onnx.NodeProto, made: Mapping[str, onnx.NodeProto], per_token: frozenset[str]
 ) -> set[str]:
     """The values that a Softmax is computed from, none beyond those per token."""
@@ -143,7 +143,7 @@ def masks(graph: onnx.GraphProto, mask: str) -> list[onnx.NodeProto]:
     ]
 
 
-def written(one: Attention) -> list[onnx.NodeProto]:
+def write_attention(one: Attention) -> list[onnx.NodeProto]:
     """An attention as two nodes."""
     from onnx import helper
 
@@ -161,7 +161,7 @@ def written(one: Attention) -> list[onnx.NodeProto]:
     ]
 
 
-def needed(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
+def nodes_behind(nodes: Sequence[onnx.NodeProto], wanted: set[str]) -> list[onnx.NodeProto]:
     """The nodes that the wanted values are made by, in their order."""
     read, kept = set(wanted), []
     for node in reversed(nodes):

@@ -65,11 +65,11 @@ def half_attention(graph: onnx.ModelProto) -> int:
     for value in (*graph.graph.input, *graph.graph.output):
         if value.name in caches:
             value.type.tensor_type.elem_type = TensorProto.FLOAT16
-    _halved(graph, turns)
+    _halve(graph, turns)
     return found
 
 
-def _halved(graph: onnx.ModelProto, names: set[str]) -> None:
+def _halve(graph: onnx.ModelProto, names: set[str]) -> None:
     """These constants in float16."""
     import numpy as np
     from onnx import numpy_helper

@@ -20,7 +20,7 @@ def learner(workshop: Workshop) -> tuple[Tunable, Any]:
     return usecase, lessons
 
 
-def saved(model: Any, workshop: Workshop) -> Draft:
+def save_variant(model: Any, workshop: Workshop) -> Draft:
     """The model as the pass' draft."""
     workshop.folder.mkdir(parents=True, exist_ok=True)
     path = workshop.folder / "model.safetensors"

@@ -20,14 +20,14 @@ ZERO = 8
 SHARES = tuple(round(1 - 0.05 * step, 2) for step in range(12))
 
 
-def packed(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def pack(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(rows, width) of 0..15, width even -> (rows, width / 2)."""
     low, high = np.split(codes, 2, axis=1)
     return np.bitwise_or(low, np.left_shift(high, 4), dtype=np.uint8)
 
 
-def unpacked(pairs: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What `packed` packed."""
+def unpack(pairs: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What `pack` packed."""
     return np.concatenate([pairs & 15, pairs >> 4], axis=1)
 
 

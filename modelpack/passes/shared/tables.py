@@ -51,7 +51,7 @@ class Stored:
     once: Sequence[onnx.NodeProto] = field(default_factory=tuple)
 
 
-def rewritten(draft: Draft, folder: Path, store: Callable[[str, Floats], Stored | None]) -> Draft:
+def rewrite_tables(draft: Draft, folder: Path, store: Callable[[str, Floats], Stored | None]) -> Draft:
     """The draft with every table as `store(name, values)` says; None leaves a table as it is.
 
     Raises Inapplicable when there is no table, or none is changed.
@@ -72,7 +72,7 @@ def rewritten(draft: Draft, folder: Path, store: Callable[[str, Floats], Stored 
         graph.initializer.remove(found[name])
         for suffix, array in form.arrays.items():
             graph.initializer.append(numpy_helper.from_array(np.asarray(array), f"{name}.{suffix}"))
-    answered = [part for node in graph.node for part in replaced(node, changed)]
+    answered = [part for node in graph.node for part in replace_lookup(node, changed)]
     del graph.node[:]
     graph.node.extend([*(node for form in changed.values() for node in form.once), *answered])
     return write(model, folder)
@@ -112,7 +112,7 @@ def used_elsewhere(graph: onnx.GraphProto, lookups: Sequence[onnx.NodeProto]) ->
     return read | {value.name for value in graph.output}
 
 
-def replaced(node: onnx.NodeProto, changed: Mapping[str, Stored]) -> Sequence[onnx.NodeProto]:
+def replace_lookup(node: onnx.NodeProto, changed: Mapping[str, Stored]) -> Sequence[onnx.NodeProto]:
     """The nodes in place of a lookup in a changed table; any other node as it is."""
     if not (is_lookup(node) and node.input[0] in changed):
         return [node]

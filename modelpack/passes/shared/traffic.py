@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 AT_ONCE = 512
 
 
-def lookups_seen(draft: Draft, requests: Arrays) -> Mapping[str, NDArray[np.int64]]:
+def count_lookups(draft: Draft, requests: Arrays) -> Mapping[str, NDArray[np.int64]]:
     """Lookups of every row by table: the part of the graph before the tables, run on these requests.
 
     So it holds for any table behind any vocabulary. A negative place counts from the end, as Gather reads it.

@@ -109,7 +109,7 @@ def rewrite(
     import torch
     from onnx import numpy_helper
 
-    from modelpack.passes.smooth.smoothing import quantized
+    from modelpack.passes.smooth.smoothing import quantize
 
     added = biases(graph, layers)
     gelus_by_tanh(graph, layers)
@@ -125,7 +125,7 @@ def rewrite(
         matrix = torch.from_numpy(numpy_helper.to_array(tensor).copy())
         inputs, outputs = matrix.shape
         outliers = inputs // INPUTS_PER_OUTLIER if inputs >= NARROWING * outputs else 0
-        layer = quantized(torch.from_numpy(given[node.input[0]]), matrix, outliers)
+        layer = quantize(torch.from_numpy(given[node.input[0]]), matrix, outliers)
         parts = {name: getattr(layer, name).numpy() for name in PARTS}
         replaced += nodes(node, parts, added.get(node.name, Bias("", node.output[0])))
         for name, array in parts.items():

@@ -39,7 +39,7 @@ class Quantized:
     float_rows: Tensor
 
 
-def quantized(given: Tensor, weights: Tensor, outliers: int) -> Quantized:
+def quantize(given: Tensor, weights: Tensor, outliers: int) -> Quantized:
     """The layer in int8. `given` (texts, ..., inputs) are activations seen on calibration texts, padding zero."""
     largest = given.abs().flatten(0, -2).amax(0)
     picked = torch.argsort(largest, descending=True, stable=True)[:outliers].sort().values
@@ -50,7 +50,7 @@ def quantized(given: Tensor, weights: Tensor, outliers: int) -> Quantized:
     chosen = smoothings[errors.index(min(errors))]
     before, moved = kept / chosen, weights * (chosen * kept)[:, None]
     scale = scales(moved)
-    steps = compensated(moved, rounded_activations(given * before), scale)
+    steps = round_with_compensation(moved, rounded_activations(given * before), scale)
     return Quantized(before, steps, scale, picked, weights[picked])
 
 
@@ -67,7 +67,7 @@ def error(given: Tensor, weights: Tensor, kept: Tensor, picked: Tensor, smooth: 
     """The squared error of the layer's output under plain rounding."""
     moved = weights * (smooth * kept)[:, None]
     scale = scales(moved)
-    answer = rounded_activations(given * (kept / smooth)) @ (rounded(moved, scale) * scale)
+    answer = rounded_activations(given * (kept / smooth)) @ (round_to_steps(moved, scale) * scale)
     exact = given @ weights - given[..., picked] @ weights[picked]
     return float((answer - exact).square().sum())
 
@@ -77,7 +77,7 @@ def scales(weights: Tensor) -> Tensor:
     return weights.abs().amax(0).clamp(min=TINY) / STEPS
 
 
-def rounded(weights: Tensor, scale: Tensor) -> Tensor:
+def round_to_steps(weights: Tensor, scale: Tensor) -> Tensor:
     """Weights in whole steps."""
     return (weights / scale).round().clamp(-STEPS, STEPS)
 
@@ -92,7 +92,7 @@ def rounded_activations(given: Tensor) -> Tensor:
     return ((given / step).round().add(zero).clamp(0, LEVELS) - zero) * step
 
 
-def compensated(weights: Tensor, given: Tensor, scale: Tensor) -> Tensor:
+def round_with_compensation(weights: Tensor, given: Tensor, scale: Tensor) -> Tensor:
     """Weights in whole steps (int8), input channel by input channel, each one's error spread over those to come."""
     rows = given.flatten(0, -2).double()
     curvature = rows.T @ rows
@@ -100,7 +100,7 @@ def compensated(weights: Tensor, given: Tensor, scale: Tensor) -> Tensor:
     upper = torch.linalg.cholesky(torch.linalg.inv(curvature)).T.float().contiguous()
     left, steps = weights.clone(), torch.zeros(weights.shape, dtype=torch.int8)
     for channel in range(len(left)):
-        whole = rounded(left[channel], scale)
+        whole = round_to_steps(left[channel], scale)
         steps[channel] = whole.to(torch.int8)
         wrong = (left[channel] - whole * scale) / upper[channel, channel]
         left[channel + 1 :].addr_(upper[channel, channel + 1 :], wrong, alpha=-1)

@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.server.chat.grounding import checked
-from modelpack.server.chat.orders import Orders, asked
+from modelpack.server.chat.grounding import check_pieces
+from modelpack.server.chat.orders import Orders, find_order
 from modelpack.server.chat.retrieval import Index, Scope
 from modelpack.server.engines.base import InvalidInput
 
@@ -126,7 +126,7 @@ class Conversation:
             raise InvalidInput(
                 f"the question has {len(question)} letters; at most {LONGEST_QUESTION} are read"
             )
-        wanted = asked(question, customer, postal_code)
+        wanted = find_order(question, customer, postal_code)
         if wanted.order:
             found = self._orders.look_up(wanted)
             if found is None:
@@ -174,7 +174,7 @@ class Conversation:
             return
         whole = plan.facts[best]
         fallback = whole if most is None else self._words.decode(self._ids(whole)[:most])
-        yield from checked(written, whole, fallback)
+        yield from check_pieces(written, whole, fallback)
 
     def _likelihoods(self, plan: Plan, told: Usage) -> Iterator[float]:
         """How likely every fact makes the question, where there is a choice."""

@@ -15,9 +15,9 @@ HEADING = ": "
 """What stands before it names a rule's section."""
 
 
-def checked(pieces: Iterable[str], sentence: str, fallback: str) -> Iterator[str]:
+def check_pieces(pieces: Iterable[str], sentence: str, fallback: str) -> Iterator[str]:
     """The pieces that may be told, empty ones while something is held back; `fallback` is the sentence, or as much
-    of it as was asked for. Together they are what was written if it is `supported`, else `fallback`."""
+    of it as was asked for. Together they are what was written if it is `is_supported`, else `fallback`."""
     said, told = "", 0
     for piece in pieces:
         said += piece
@@ -26,10 +26,10 @@ def checked(pieces: Iterable[str], sentence: str, fallback: str) -> Iterator[str
             told = len(said)
         else:
             yield ""
-    yield (said if supported(said, sentence) else fallback)[told:]
+    yield (said if is_supported(said, sentence) else fallback)[told:]
 
 
-def supported(answer: str, sentence: str) -> bool:
+def is_supported(answer: str, sentence: str) -> bool:
     """Whether the answer has the sentence's words in the sentence's order, common ones aside; a heading may be left
     out. So it has no other number, name or state, and no denial more or less."""
     _, heading, rest = sentence.partition(HEADING)

@@ -33,7 +33,7 @@ async def answers(request: Request, desk: Desk, body: Body, metrics: Metrics) ->
 async def _whole(request: Request, desk: Desk, asked: Question, most: int | None, metrics: Metrics) -> Said:
     last: str | Said | None = None
     gone = threading.Event()
-    async with _watched(request, gone):
+    async with _watch(request, gone):
         async for event in desk.ask(asked, most, gone):
             last = event
     if not isinstance(last, Said):
@@ -61,7 +61,7 @@ class Stream:
         """The events; they end early when the caller goes."""
         told, event = 0, self._first
         try:
-            async with _watched(self._request, self._gone):
+            async with _watch(self._request, self._gone):
                 while event is not None and not self._gone.is_set():
                     told += isinstance(event, str)
                     yield _event(event)
@@ -80,7 +80,7 @@ class Stream:
 
 
 @contextlib.asynccontextmanager
-async def _watched(request: Request, gone: threading.Event) -> AsyncIterator[None]:
+async def _watch(request: Request, gone: threading.Event) -> AsyncIterator[None]:
     """While inside, `gone` is set as soon as the caller is."""
 
     async def watch() -> None:

@@ -34,7 +34,7 @@ class Asked(msgspec.Struct, frozen=True):
     postal_code: str
 
 
-def asked(question: str, customer: str, postal_code: str) -> Asked:
+def find_order(question: str, customer: str, postal_code: str) -> Asked:
     """The order number in the question; customer and postal code as given beside it, else as the question says."""
     number = ORDER.search(question)
     rest = ORDER.sub(" ", question)

@@ -31,7 +31,7 @@ class Device:
     @property
     def words(self) -> str:
         """ "NVIDIA L4 (compute capability 8.9, driver for CUDA 13.0)"."""
-        capability, cuda = _dotted(self.capability), _dotted(self.cuda)
+        capability, cuda = _with_dots(self.capability), _with_dots(self.cuda)
         return f"{self.name or 'GPU'} (compute capability {capability}, driver for CUDA {cuda})"
 
 
@@ -69,11 +69,9 @@ def unfit(found: Device | str, cuda: str, cubins: tuple[int, ...], ptx: tuple[in
         return found
     major = int(cuda.partition(".")[0])
     if found.cuda[0] < major:
-        return f"the NVIDIA driver runs CUDA {_dotted(found.cuda)}, and the pack needs CUDA {cuda}"
+        return f"the NVIDIA driver runs CUDA {_with_dots(found.cuda)}, and the pack needs CUDA {cuda}"
     if not runs(found.capability, cubins, ptx):
-        return (
-            f"the GPU's compute capability is {_dotted(found.capability)}, and the pack has no kernels for it"
-        )
+        return f"the GPU's compute capability is {_with_dots(found.capability)}, and the pack has no kernels for it"
     return ""
 
 
@@ -95,5 +93,5 @@ def providers() -> tuple[str, ...]:
     return tuple(ort.get_available_providers())
 
 
-def _dotted(version: tuple[int, int]) -> str:
+def _with_dots(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"

@@ -114,7 +114,7 @@ class Decoder:
                 if place == len(guess) or token != guess[place]:
                     break
                 past += 1
-            guess = guessed(text, min(self.decoding.ahead, left - 1))
+            guess = guess_ahead(text, min(self.decoding.ahead, left - 1))
 
     def likelihood(self, ids: Sequence[int], count: int) -> float:
         """How likely the model finds the last `count` of `ids` after those before them: the sum of their logarithms.
@@ -126,7 +126,7 @@ class Decoder:
                 f"{count} of {len(ids)} tokens; 1 to {self.longest} are possible, one before them"
             )
         past = min(self._begin(list(ids)), len(ids) - 1 - count)
-        return summed(self.step(ids[past:-1], past, count), ids[-count:])
+        return sum_logs(self.step(ids[past:-1], past, count), ids[-count:])
 
     def _begin(self, prompt: list[int]) -> int:
         """How many tokens of the prompt lie in the caches already: the prefix, or none.
@@ -157,7 +157,7 @@ class Decoder:
         return {"tokens": answers, "likelihood": likelihood}
 
 
-def summed(logits: NDArray[np.float32], tokens: Sequence[int]) -> float:
+def sum_logs(logits: NDArray[np.float32], tokens: Sequence[int]) -> float:
     """The logarithms of the likelihoods of `tokens`, each by its row of `logits` (tokens, vocabulary), together."""
     wide = logits.astype(np.float64)
     top = wide.max(axis=1)
@@ -165,7 +165,7 @@ def summed(logits: NDArray[np.float32], tokens: Sequence[int]) -> float:
     return float((wide[np.arange(len(tokens)), np.asarray(tokens)] - every).sum())
 
 
-def guessed(text: Sequence[int], most: int) -> list[int]:
+def guess_ahead(text: Sequence[int], most: int) -> list[int]:
     """What may come next because it came before: what followed the last tokens where they stood earlier; at most
     `most` tokens. An answer from facts repeats them. Source: prompt lookup decoding, a speculative decoding (Leviathan
     et al., arXiv:2211.17192) without a second model: https://github.com/apoorvumang/prompt-lookup-decoding."""

@@ -35,11 +35,13 @@ class Session:
 
         self._tensor = openvino.Tensor
         model = openvino.Core().read_model(str(path))
-        self.compiled = openvino.Core().compile_model(model, "CPU", settings(said(model, PRECISION), threads))
+        self.compiled = openvino.Core().compile_model(
+            model, "CPU", settings(read_runtime_info(model, PRECISION), threads)
+        )
         self._request = self.compiled.create_infer_request()
         self.inputs = tuple(port.any_name for port in self.compiled.inputs)
         self.outputs = tuple(port.any_name for port in self.compiled.outputs)
-        pairs = [pair.split("=") for pair in said(model, BOUNDS).split(",") if pair]
+        pairs = [pair.split("=") for pair in read_runtime_info(model, BOUNDS).split(",") if pair]
         self._bounds = {name: int(rows) for name, rows in pairs}
 
     @property
@@ -95,7 +97,7 @@ def settings(precision: str, threads: int) -> dict[str, Any]:
     }
 
 
-def said(model: openvino.Model, path: Sequence[str]) -> str:
+def read_runtime_info(model: openvino.Model, path: Sequence[str]) -> str:
     """What the IR says at a place of its run-time information; empty: nothing."""
     if not model.has_rt_info(list(path)):
         return ""

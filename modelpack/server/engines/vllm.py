@@ -98,7 +98,7 @@ class Vllm:
         if not 0 < count < len(ids) < self.longest:
             raise InvalidInput(f"{count} of {len(ids)} tokens; 1 to {self.longest - 1} are possible")
         weighing = self._engine.weigh(f"weighing-{next(self._numbers)}", ids)
-        found = asyncio.run_coroutine_threadsafe(_awaited(weighing), self._loop).result()
+        found = asyncio.run_coroutine_threadsafe(_await(weighing), self._loop).result()
         return float(sum(found[-count:]))
 
     async def _write(
@@ -133,7 +133,7 @@ class Vllm:
         return {"tokens": answers, "likelihood": likelihood}
 
 
-async def _awaited(found: Awaitable[Sequence[float]]) -> Sequence[float]:
+async def _await(found: Awaitable[Sequence[float]]) -> Sequence[float]:
     return await found
 
 
@@ -228,7 +228,7 @@ class FakeEngine:
         return [self._weights.get(token, 0.0) for token in ids[1:]]
 
 
-def opened(decoding: Decoding, weights: Path) -> Vllm:
+def open_vllm(decoding: Decoding, weights: Path) -> Vllm:
     """The model of the folder that `weights` lie in. Raises `Unfit`."""
     folder = weights.parent
     try:
@@ -242,4 +242,4 @@ def load(contract: Contract, weights: Path) -> Vllm:
     """Raises `Unfit` when the folder cannot be loaded or is no language model's."""
     if contract.decoding is None:
         raise Unfit("serving.json: vllm serves language models only (decoding)")
-    return opened(contract.decoding, weights)
+    return open_vllm(contract.decoding, weights)

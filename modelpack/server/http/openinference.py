@@ -98,7 +98,7 @@ def _array(tensor: Tensor, item: RequestInput) -> NDArray[Any]:
         raise Refusal(
             400, f"{where}: shape {item.shape} needs {math.prod(item.shape)} values, data has {len(values)}"
         )
-    allowed = _allowed(tensor.datatype)
+    allowed = _allowed_types(tensor.datatype)
     for value in values:
         if type(value) not in allowed:
             names = " or ".join(kind.__name__ for kind in allowed)
@@ -131,7 +131,7 @@ def _flat(data: Sequence[Any], depth: int) -> Iterator[Any]:
             yield value
 
 
-def _allowed(datatype: str) -> tuple[type, ...]:
+def _allowed_types(datatype: str) -> tuple[type, ...]:
     if datatype in LIMITS:
         return (int,)
     return {"BOOL": (bool,), "BYTES": (str,)}.get(datatype, (float, int))

@@ -118,7 +118,7 @@ class Heard:
     weighed: Steps
 
 
-def chosen(
+def choose_lasting(
     model: Llama, data: Service, arithmetic: str, safety: float = SAFETY
 ) -> tuple[list[Question], Mapping[str, Any]]:
     """A question of every kind whose answer lasts in that arithmetic, where one was found; the bound, for the record.

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelpack.usecases.chat.shop import Tables, described, total
+from modelpack.usecases.chat.shop import Tables, describe, total
 from modelpack.usecases.chat.wordings import ELSEWHERE, ON_ORDERS, ON_POLICY, ON_PRODUCTS
 
 CALIBRATION, DEVELOPMENT, HELD_OUT = 0, 1, 2
@@ -131,7 +131,7 @@ def on_products(tables: Tables, part: int) -> Iterator[Question]:
             "price": f"{option['price']:.2f}",
         }
         for kind, wordings in sorted(ON_PRODUCTS.items()):
-            text = wording(wordings, part, place).format(product=product["name"], option=described(option))
+            text = wording(wordings, part, place).format(product=product["name"], option=describe(option))
             yield Question(text, f"product {kind}", product["name"], (values[kind],))
 
 

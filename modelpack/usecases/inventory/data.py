@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.usecases.search.data import GOODS, ORDERS
-from modelpack.usecases.tabular.frame import Part, Split, by_time, stacked
+from modelpack.usecases.tabular.frame import Part, Split, by_time, stack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,10 +83,10 @@ def load(wheel: Path) -> Weekly:
             usecols=kept,
             dtype={"Invoice": str, "StockCode": str, "Description": str},
         )
-    return weekly(cleaned(lines))
+    return weekly(clean(lines))
 
 
-def cleaned(lines: pd.DataFrame) -> pd.DataFrame:
+def clean(lines: pd.DataFrame) -> pd.DataFrame:
     """Lines of goods that were ordered and not cancelled in the same week, with `code`, `week` and `day`."""
     import pandas as pd
 
@@ -98,10 +98,10 @@ def cleaned(lines: pd.DataFrame) -> pd.DataFrame:
     lines = lines[lines.code.str.match(GOODS) & (lines.week < WEEKS)]
     cancelled = lines.Invoice.str.startswith("C") & (lines.Quantity < 0)
     ordered = lines[(lines.Quantity > 0) & (lines.Price > 0) & ~lines.Invoice.str.startswith("C")]
-    return ordered[~matched(ordered, lines[cancelled])]
+    return ordered[~match_cancellations(ordered, lines[cancelled])]
 
 
-def matched(ordered: pd.DataFrame, cancelled: pd.DataFrame) -> pd.Series:
+def match_cancellations(ordered: pd.DataFrame, cancelled: pd.DataFrame) -> pd.Series:
     """Which orders have a cancellation of their own: same customer, product, week and number of pieces."""
     keys = ["Customer ID", "code", "week", "pieces"]
     orders = ordered.assign(pieces=ordered.Quantity).dropna(subset=["Customer ID"])
@@ -143,7 +143,7 @@ def first_day(week: int) -> str:
 
 def split(data: Weekly) -> Split:
     """Rows from the first week with a whole past on; validation and test by week."""
-    every = stacked([rows(data, week) for week in range(PAST, WEEKS)])
+    every = stack([rows(data, week) for week in range(PAST, WEEKS)])
     facts = {"codes": data.codes, "names": data.names}
     return by_time(every, every.groups, VALIDATION_FROM, TEST_FROM, facts=facts)
 

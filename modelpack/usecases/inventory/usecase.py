@@ -25,7 +25,7 @@ from modelpack.usecases.inventory.data import (
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
 from modelpack.usecases.search.data import SHOP
-from modelpack.usecases.tabular.frame import AMOUNT, Column, Number, Part, Split, spread
+from modelpack.usecases.tabular.frame import AMOUNT, Column, Number, Part, Split, pick_evenly
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, by_wmape, instance
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Inventory(TabularUseCase):
     def shown(self, data: Split) -> NDArray[np.int64]:
         """Products that sell, spread over the held-out weeks."""
         often = np.flatnonzero(data.test.inputs["usual_units"] >= 20)
-        return often[spread(len(often), SAMPLES)]
+        return often[pick_evenly(len(often), SAMPLES)]
 
     def sample(self, data: Split, row: int) -> dict[str, Any]:
         part = data.test

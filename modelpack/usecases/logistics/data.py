@@ -89,12 +89,12 @@ def load(archive: Path) -> Split:
 
 def split(flights: pd.DataFrame, weather: pd.DataFrame, names: dict[str, str]) -> Split:
     """Rows in order of time, cut by days."""
-    rows = part(joined(arrived(flights), hourly(weather)))
+    rows = part(join_weather(select_arrived(flights), hourly(weather)))
     labels = {"0": "on time", "1": "late"}
     return by_time(rows, rows.groups, VALIDATION_FROM, TEST_FROM, labels, {"names": names})
 
 
-def arrived(flights: pd.DataFrame) -> pd.DataFrame:
+def select_arrived(flights: pd.DataFrame) -> pd.DataFrame:
     """Flights that arrived, in order of planned departure; `planned` counts all that were to leave in that hour."""
     import pandas as pd
 
@@ -130,7 +130,7 @@ def hourly(weather: pd.DataFrame) -> pd.DataFrame:
     return found[["origin", "at", *WEATHER]]
 
 
-def joined(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
+def join_weather(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
     """Each flight with the weather at its depot `HOURS_BEFORE` hours before the planned hour, or the last before."""
     import pandas as pd
 

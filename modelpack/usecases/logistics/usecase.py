@@ -17,7 +17,7 @@ from modelpack.usecases.logistics.lateness import SHRINK_LONG
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
 from modelpack.usecases.tabular import measures
-from modelpack.usecases.tabular.frame import BINARY, Category, Column, Number, Part, Split, joined
+from modelpack.usecases.tabular.frame import BINARY, Category, Column, Number, Part, Split, join
 from modelpack.usecases.tabular.usecase import TabularUseCase, as_often, instance
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Logistics(TabularUseCase):
         from modelpack.usecases.tabular import linear
         from modelpack.usecases.tabular.model import predict
 
-        known = joined(data.training, data.validation)
+        known = join(data.training, data.validation)
         names = [column.name for column in self.columns]
         logistic, _ = predict(linear.train(self.columns, known), data.test, names)
         rules = (

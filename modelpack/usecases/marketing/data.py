@@ -99,8 +99,8 @@ def load(wheel: Path) -> Shop:
         ),
         people={
             **arrays(people, household="household_id"),
-            "age": ranked(people.age, AGES),
-            "income": ranked(people.income, INCOMES),
+            "age": rank(people.age, AGES),
+            "income": rank(people.income, INCOMES),
             "kids": people.kids_count.str.extract(r"(\d)")[0].fillna(-1).to_numpy(np.int64),
         },
     )
@@ -117,7 +117,7 @@ def days(times: pd.Series) -> Ids:
     return np.asarray((times.to_numpy("datetime64[D]") - start).astype(np.int64))
 
 
-def ranked(words: pd.Series, order: tuple[str, ...]) -> Ids:
+def rank(words: pd.Series, order: tuple[str, ...]) -> Ids:
     """The place of each word in `order`; -1 for what is not known, the last place for what lies above."""
     places = {word: place for place, word in enumerate(order)}
     return np.array(

@@ -18,7 +18,7 @@ from modelpack.usecases.marketing.data import (
     Ids,
     Shop,
 )
-from modelpack.usecases.tabular.frame import Part, Split, by_time, stacked
+from modelpack.usecases.tabular.frame import Part, Split, by_time, stack
 
 Numbers = dict[str, NDArray[Any]]
 WEEK = 7
@@ -29,7 +29,7 @@ def split(shop: Shop) -> Split:
     campaigns = shop.campaigns
     judged = (campaigns["start"] >= FIRST_START) & (campaigns["end"] <= LAST_DAY)
     places = np.flatnonzero(judged)[np.argsort(campaigns["start"][judged], kind="stable")]
-    every = stacked([rows(shop, int(place)) for place in places])
+    every = stack([rows(shop, int(place)) for place in places])
     labels = {"0": "send no coupon", "1": "likely to redeem"}
     return by_time(every, every.more["start"], VALIDATION_FROM, TEST_FROM, labels)
 
@@ -64,7 +64,7 @@ def rows(shop: Shop, place: int) -> Part:
     return Part(inputs, (day < NEVER).astype(np.float32), household, more)
 
 
-def settled(part: Part) -> Part:
+def with_known_labels(part: Part) -> Part:
     """The part with the labels that were known when its data was cut: at the start of the validation campaigns, or
     of the test campaigns when the validation campaigns are in it. What was redeemed later was not redeemed yet."""
     cut = TEST_FROM if part.more["start"].max() >= VALIDATION_FROM else VALIDATION_FROM

@@ -17,7 +17,7 @@ from modelpack.usecases.marketing.data import (
     Ids,
     Shop,
 )
-from modelpack.usecases.marketing.households import settled, split
+from modelpack.usecases.marketing.households import split, with_known_labels
 from modelpack.usecases.own_data.reading import TooLittle, enough, optional
 from modelpack.usecases.own_data.schema import Field, OwnData, Table
 from modelpack.usecases.tabular.frame import Split, enough_of_both, kept_here
@@ -109,12 +109,12 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     bought = tables["purchases"]
     last = bought.time.max().normalize()
     enough(int((last - bought.time.min().normalize()).days) + 1, LAST_DAY + 1, "days of purchases")
-    shop = numbered(tables, last)
+    shop = number_tables(tables, last)
     enough_campaigns(shop, last)
     data = split(shop)
     answers = {
-        "to train on": settled(data.training).target,
-        "to choose by": settled(data.validation).target,
+        "to train on": with_known_labels(data.training).target,
+        "to choose by": with_known_labels(data.validation).target,
         "held out": data.test.target,
     }
     for words, answer in answers.items():
@@ -122,7 +122,7 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     return kept_here(data)
 
 
-def numbered(tables: Mapping[str, pd.DataFrame], last: pd.Timestamp) -> Shop:
+def number_tables(tables: Mapping[str, pd.DataFrame], last: pd.Timestamp) -> Shop:
     """The tables as numbers, their days counted so that the last one is the last of the year that is cut."""
     customer = numbers_of(tables, "customer", ("purchases", "sent", "redeemed", "people"))
     product = numbers_of(tables, "product", ("purchases", "coupons"))
@@ -137,17 +137,17 @@ def numbered(tables: Mapping[str, pd.DataFrame], last: pd.Timestamp) -> Shop:
     redeemed = redemptions(tables["redeemed"], sent, campaigns, last)
     return Shop(
         lines={
-            "household": coded(lines.customer, customer),
-            "product": coded(lines["product"], product),
+            "household": encode(lines.customer, customer),
+            "product": encode(lines["product"], product),
             "day": lines.day.to_numpy(np.int64),
             "spent": lines.spent.to_numpy(np.float64),
             "coupon": np.asarray(optional(lines, "coupon", np.zeros(len(lines))), dtype=np.float64),
             "own": np.asarray(optional(lines, "own_brand", np.zeros(len(lines))), dtype=np.float64),
         },
-        sent={"household": coded(sent.customer, customer), "campaign": coded(sent.campaign, number)},
+        sent={"household": encode(sent.customer, customer), "campaign": encode(sent.campaign, number)},
         redeemed={
-            "household": coded(redeemed.customer, customer),
-            "campaign": coded(redeemed.campaign, number),
+            "household": encode(redeemed.customer, customer),
+            "campaign": encode(redeemed.campaign, number),
             "day": redeemed.day.to_numpy(np.int64),
         },
         campaigns={
@@ -157,7 +157,7 @@ def numbered(tables: Mapping[str, pd.DataFrame], last: pd.Timestamp) -> Shop:
             "end": day_of(campaigns.end, last).to_numpy(np.int64),
         },
         coupons=of_campaigns(coupons, number, product),
-        people=told(tables.get("people"), customer),
+        people=demographics(tables.get("people"), customer),
     )
 
 
@@ -182,14 +182,14 @@ def of_campaigns(
         nothing = np.zeros(0, dtype=np.int64)
         return {"campaign": nothing, "product": nothing}
     kept = coupons[coupons.campaign.isin(number)]
-    return {"campaign": coded(kept.campaign, number), "product": coded(kept["product"], product)}
+    return {"campaign": encode(kept.campaign, number), "product": encode(kept["product"], product)}
 
 
-def told(people: pd.DataFrame | None, customer: Mapping[str, int]) -> dict[str, NDArray[Any]]:
+def demographics(people: pd.DataFrame | None, customer: Mapping[str, int]) -> dict[str, NDArray[Any]]:
     """What customers told of themselves, by number; where there is no such table, of nobody."""
     if people is None:
         return {name: np.array([NOBODY]) for name in ("household", "age", "income", "kids")}
-    household = coded(people.customer, customer)
+    household = encode(people.customer, customer)
     order = np.argsort(household)
     missing = np.full(len(people), NOBODY)
     return {"household": household[order]} | {
@@ -227,7 +227,7 @@ def numbers_of(tables: Mapping[str, pd.DataFrame], column: str, names: tuple[str
     return {value: place for place, value in enumerate(sorted(every))}
 
 
-def coded(values: pd.Series, number: Mapping[str, int]) -> Ids:
+def encode(values: pd.Series, number: Mapping[str, int]) -> Ids:
     """The number of each value."""
     return np.asarray(values.map(number), dtype=np.int64)
 

@@ -17,7 +17,7 @@ from modelpack.usecases.marketing.own_uplift import RULE
 from modelpack.usecases.marketing.qini import effect, qini
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
-from modelpack.usecases.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, joined
+from modelpack.usecases.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, join
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, instance
 
 if TYPE_CHECKING:
@@ -136,16 +136,16 @@ class MarketingUplift(TabularUseCase):
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
         from modelpack.usecases.tabular.model import predict
 
-        known, names = joined(data.training, data.validation), [column.name for column in self.columns]
+        known, names = join(data.training, data.validation), [column.name for column in self.columns]
         bought, logistic, boosted, _ = self.candidates(self.epochs)
         found = []
         for one in (bought, logistic, boosted):
             model = one.fit(known, 0, Silent())
             before, uplift = (predict(model, part, names)[0] for part in (known, data.test))
-            measured = self.measure(answered(uplift, self.threshold(before, known)), data.test)
+            measured = self.measure(answer(uplift, self.threshold(before, known)), data.test)
             about = f"{one.about}; reported only: the simplest that no other beats is what ships"
             found.append(Baseline(one.name, about, measured, must_beat=False))
-        lot = self.measure(answered(np.zeros(len(data.test)), 0), data.test)
+        lot = self.measure(answer(np.zeros(len(data.test)), 0), data.test)
         return (*found, Baseline("by lot", "customers in random order, whose Qini is 0", lot, must_beat=True))
 
     def shown(self, data: Split) -> NDArray[np.int64]:
@@ -167,6 +167,6 @@ class MarketingUplift(TabularUseCase):
         }
 
 
-def answered(uplift: NDArray[Any], threshold: float) -> dict[str, NDArray[Any]]:
+def answer(uplift: NDArray[Any], threshold: float) -> dict[str, NDArray[Any]]:
     """A baseline's answers."""
     return {"uplift": uplift, "decision": (uplift >= threshold).astype(np.int64)}

@@ -13,12 +13,12 @@ from modelpack.progress import Progress
 from modelpack.usecases.base import Baseline, Evaluation
 from modelpack.usecases.marketing import own
 from modelpack.usecases.marketing.data import TYPES, WINDOWS, load
-from modelpack.usecases.marketing.households import settled, split
+from modelpack.usecases.marketing.households import split, with_known_labels
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
 from modelpack.usecases.recommendation.data import PACKAGE
 from modelpack.usecases.tabular import measures
-from modelpack.usecases.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, joined
+from modelpack.usecases.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, join
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, as_often, instance
 
 if TYPE_CHECKING:
@@ -89,13 +89,15 @@ class Marketing(TabularUseCase):
         trees = small_trees()
 
         def logistic(part: Part, seed: int, progress: Progress) -> Tabular:
-            return linear.train(self.columns, settled(part), RIDGE)
+            return linear.train(self.columns, with_known_labels(part), RIDGE)
 
         def dense_layers(part: Part, seed: int, progress: Progress) -> Tabular:
-            return training.train(self.columns, self.task, settled(part), dense, epochs, seed, progress)
+            return training.train(
+                self.columns, self.task, with_known_labels(part), dense, epochs, seed, progress
+            )
 
         def boosted(part: Part, seed: int, progress: Progress) -> Tabular:
-            return boosting.train(self.columns, self.task, settled(part), trees, seed, progress)
+            return boosting.train(self.columns, self.task, with_known_labels(part), trees, seed, progress)
 
         return (
             Candidate(
@@ -116,20 +118,20 @@ class Marketing(TabularUseCase):
         )
 
     def measure_validation(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
-        return self.measure(answers, settled(part))
+        return self.measure(answers, with_known_labels(part))
 
     def threshold(self, probability: NDArray[np.float64], part: Part) -> float:
-        return super().threshold(probability, settled(part))
+        return super().threshold(probability, with_known_labels(part))
 
     def lessons(self, data: Split) -> Part:
-        return settled(super().lessons(data))
+        return with_known_labels(super().lessons(data))
 
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
         from modelpack.progress import Silent
         from modelpack.usecases.tabular import boosting
         from modelpack.usecases.tabular.model import predict
 
-        known = settled(joined(data.training, data.validation))
+        known = with_known_labels(join(data.training, data.validation))
         trees = boosting.train(self.columns, BINARY, known, small_trees(), 0, Silent())
         boosted, _ = predict(trees, data.test, [column.name for column in self.columns])
         rules = (

@@ -59,7 +59,7 @@ def read(path: Path, wanted: OwnData, usecase: str = "USECASE") -> dict[str, pd.
     """
     found: dict[str, Whole] = {}
     problems = []
-    for table, files in placed(path, wanted):
+    for table, files in assign_files(path, wanted):
         if not files:
             if table.required:
                 names = f"{table.name}.parquet or {table.name}.csv"
@@ -75,7 +75,7 @@ def read(path: Path, wanted: OwnData, usecase: str = "USECASE") -> dict[str, pd.
     return {name: whole.rows for name, whole in found.items()}
 
 
-def placed(path: Path, wanted: OwnData) -> list[tuple[Table, tuple[Path, ...]]]:
+def assign_files(path: Path, wanted: OwnData) -> list[tuple[Table, tuple[Path, ...]]]:
     """Each table with its files: by name in a folder; a single table may be one file, or all files of a folder."""
     files = table_files(path)
     named = {table.name: tuple(one for one in files if one.stem == table.name) for table in wanted.tables}
@@ -102,7 +102,7 @@ def whole_table(files: tuple[Path, ...], table: Table) -> tuple[Whole | None, li
         return None, problems
     counted = tuple((file, len(part)) for file, part in zip(files, parts, strict=True))
     whole = Whole(pd.concat(parts, ignore_index=True), counted)
-    problems = [problem for one in table.fields if one.once for problem in repeated(whole, one)]
+    problems = [problem for one in table.fields if one.once for problem in find_repeated(whole, one)]
     problems += [uneven(one, files, parts) for one in table.fields if is_uneven(one, parts)]
     if len(whole.rows) < table.fewest:
         where = str(files[0] if len(files) == 1 else files[0].parent)
@@ -123,7 +123,7 @@ def uneven(one: Field, files: tuple[Path, ...], parts: list[pd.DataFrame]) -> Pr
     return Problem(what, str(here[False]), hint="all files of a table have the same columns")
 
 
-def repeated(whole: Whole, one: Field) -> list[Problem]:
+def find_repeated(whole: Whole, one: Field) -> list[Problem]:
     """The first value of the column that was there before."""
     bad = whole.rows[one.name].duplicated()
     if not bad.any():

@@ -38,7 +38,9 @@ def one_file(file: Path, table: Table) -> tuple[pd.DataFrame | None, list[Proble
         return None, [Problem(f"it cannot be read as {file.suffix[1:]}: {first[:200]}", where)]
     if file.suffix == ".csv" and (parted := [mark for mark in OTHER_COMMAS if have and mark in have[0]]):
         return None, [Problem(f"its columns are parted by {parted[0]!r}; commas are wanted", f"{where}:1")]
-    problems = [absent(one, have, where) for one in table.fields if one.required and one.name not in wanted]
+    problems = [
+        report_absent(one, have, where) for one in table.fields if one.required and one.name not in wanted
+    ]
     problems += [
         Problem(f"the column {name!r} is there twice", where, hint="rename one of them")
         for name in wanted
@@ -51,7 +53,7 @@ def one_file(file: Path, table: Table) -> tuple[pd.DataFrame | None, list[Proble
     found: dict[str, Any] = {}
     for one in table.fields:
         if have.count(one.name) == 1:
-            found[one.name], wrong = converted(raw[one.name], one, file)
+            found[one.name], wrong = convert(raw[one.name], one, file)
             problems += wrong
     if not problems:
         problems = [
@@ -92,14 +94,14 @@ def columns_of(file: Path, have: Sequence[str], wanted: Sequence[str]) -> pd.Dat
     return found
 
 
-def absent(one: Field, have: Sequence[str], where: str) -> Problem:
+def report_absent(one: Field, have: Sequence[str], where: str) -> Problem:
     """A missing column, with the nearest that is there."""
     near = difflib.get_close_matches(one.name, have, n=1, cutoff=0.5)
     hint = f"is it {near[0]!r}? rename it" if near else f"it has: {', '.join(have)[: SHOWN * 3]}"
     return Problem(f"the column {one.name!r} is missing ({one.about}; {one.wanted})", where, hint=hint)
 
 
-def converted(column: pd.Series, one: Field, file: Path) -> tuple[Any, list[Problem]]:
+def convert(column: pd.Series, one: Field, file: Path) -> tuple[Any, list[Problem]]:
     """The column in its kind, or its first bad row."""
     texts = column.str.strip() if is_text(column) else column
     gone = texts.isna() | (texts == "") if texts.dtype.kind == "O" else texts.isna()

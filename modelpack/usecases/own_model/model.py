@@ -27,7 +27,7 @@ from modelpack.usecases.base import (
 )
 from modelpack.usecases.own_model import requests
 from modelpack.usecases.own_model.asking import ask, complain, place, takes
-from modelpack.usecases.own_model.requests import Answers, Held, conformed, held, instance
+from modelpack.usecases.own_model.requests import Answers, Held, conform, hold_requests, instance
 from modelpack.usecases.own_model.verdicts import per_request, tolerances
 from modelpack.usecases.packages import DataPackage
 
@@ -115,7 +115,7 @@ class OwnModel(UseCase[Held]):
         return data, {"requests": len(data)}
 
     def _held(self, progress: Progress) -> Held:
-        data = held(self._told(self.requests), place(self.requests))
+        data = hold_requests(self._told(self.requests), place(self.requests))
         progress.note(f"{len(data):,} requests of your own to measure on")
         return data
 
@@ -149,16 +149,18 @@ class OwnModel(UseCase[Held]):
 
     def opened(self, run: Run, data: Held) -> None:
         ready = data.ready(self.signature())
-        some = {name: array[requests.spread(len(data), ROWS_AT_ONCE)] for name, array in ready.items()}
+        some = {name: array[requests.pick_evenly(len(data), ROWS_AT_ONCE)] for name, array in ready.items()}
         if not type(self).tolerance:
             # One run decides it: an instance's own, read like the class's.
-            self.__dict__["tolerance"] = tolerances(self.signature(), answered(run, some, self.max_batch))
+            self.__dict__["tolerance"] = tolerances(
+                self.signature(), ask_in_batches(run, some, self.max_batch)
+            )
 
     def one_at_a_time(self) -> None:
         self.__dict__["max_batch"] = 1
 
     def evaluate(self, run: Run, data: Held) -> Evaluation:
-        return self._measured(answered(run, data.ready(self.signature()), self.max_batch), data)
+        return self._measured(ask_in_batches(run, data.ready(self.signature()), self.max_batch), data)
 
     def _measured(self, answers: Arrays, data: Held) -> Evaluation:
         values = per_request(ask(self.metric, Answers(answers), data.truths), len(data), place(self.metric))
@@ -176,13 +178,13 @@ class OwnModel(UseCase[Held]):
         return (Baseline("baseline", about, self._measured(given, data), must_beat=True),)
 
     def examples(self, data: Held, count: int) -> Arrays:
-        rows = np.arange(count) % len(data) if count > len(data) else requests.spread(len(data), count)
+        rows = np.arange(count) % len(data) if count > len(data) else requests.pick_evenly(len(data), count)
         return {name: array[rows] for name, array in data.ready(self.signature()).items()}
 
     def golden(self, data: Held) -> Sequence[Mapping[str, Any]]:
         ready = data.ready(self.signature())
         most = MOST_GOLDEN_VALUES // max(1, requests.values_per_request(ready))
-        rows = requests.spread(len(data), max(1, min(GOLDEN, most)))
+        rows = requests.pick_evenly(len(data), max(1, min(GOLDEN, most)))
         return [{"instances": [instance(ready, row)]} for row in rows] + [
             {"instances": [instance(ready, row) for row in rows[:3]]}
         ]
@@ -196,7 +198,7 @@ class OwnModel(UseCase[Held]):
                 "about": f"request {row + 1} of requests()",
                 "before": [f"known to be right: {self._word(data.truths[row])}"],
             }
-            for row in requests.spread(len(data), max(1, min(SAMPLES, most)))
+            for row in requests.pick_evenly(len(data), max(1, min(SAMPLES, most)))
         )
         return Samples(shown, {str(key): str(word) for key, word in self.names.items()})
 
@@ -210,7 +212,7 @@ class OwnModel(UseCase[Held]):
             return None
         ready = data.ready(self.signature())
         arrays = {str(name): np.asarray(values) for name, values in given.items()}
-        found = conformed(arrays, self.signature(), place(self.training_inputs))
+        found = conform(arrays, self.signature(), place(self.training_inputs))
         fresh = ~np.isin(rows_as_bytes(found), rows_as_bytes(ready))
         if not fresh.any():
             what = "training_inputs() answered nothing but held-out requests"
@@ -227,7 +229,7 @@ class OwnModel(UseCase[Held]):
         raise BadInput("bare weights have no program to run them", where=str(path), hint="save it as .onnx")
 
 
-def answered(run: Run, inputs: Arrays, most: int) -> dict[str, NDArray[Any]]:
+def ask_in_batches(run: Run, inputs: Arrays, most: int) -> dict[str, NDArray[Any]]:
     """The outputs for all rows, by name; `most` rows at once where a model takes no more."""
     rows, step = len(next(iter(inputs.values()))), 1 if most == 1 else ROWS_AT_ONCE
     parts = [

@@ -47,10 +47,10 @@ class Held:
 
     def ready(self, signature: Signature) -> dict[str, NDArray[Any]]:
         """The inputs as the model takes them. Raises BadInput, all problems at once."""
-        return conformed(self.inputs, signature, self.where)
+        return conform(self.inputs, signature, self.where)
 
 
-def held(answered: Any, where: str) -> Held:
+def hold_requests(answered: Any, where: str) -> Held:
     """What `requests()` answered. Raises BadInput, all problems at once, `where` it was answered."""
     if not isinstance(answered, tuple) or len(answered) not in (2, 3) or not isinstance(answered[0], Mapping):
         raise BadInput(f"requests() answered {kind_of(answered)}", where=where, hint=WANTED)
@@ -86,9 +86,7 @@ def array(name: str, values: Any, where: str) -> NDArray[Any]:
         raise BadInput(what, where=where, hint="pad them to one length") from error
 
 
-def conformed(
-    inputs: Mapping[str, NDArray[Any]], signature: Signature, where: str
-) -> dict[str, NDArray[Any]]:
+def conform(inputs: Mapping[str, NDArray[Any]], signature: Signature, where: str) -> dict[str, NDArray[Any]]:
     """Arrays in the model's own types. Raises BadInput for other names, shapes and kinds of value."""
     wanted = {tensor.name: tensor for tensor in signature.inputs}
     problems = []
@@ -176,6 +174,6 @@ def values_per_request(inputs: Mapping[str, NDArray[Any]]) -> int:
     return sum(int(np.prod(array.shape[1:])) for array in inputs.values())
 
 
-def spread(count: int, wanted: int) -> Sequence[int]:
+def pick_evenly(count: int, wanted: int) -> Sequence[int]:
     """`wanted` places evenly from `count`."""
     return [int(one) for one in np.linspace(0, count - 1, min(count, wanted))]

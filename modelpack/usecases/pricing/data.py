@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.usecases.recommendation.data import FOLDER, NOT_GOODS
-from modelpack.usecases.tabular.frame import Part, Split, by_time, stacked
+from modelpack.usecases.tabular.frame import Part, Split, by_time, stack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,14 +63,14 @@ def load(wheel: Path) -> Weekly:
         early = lines[lines.week < VALIDATION_FROM].groupby("product_id").week.nunique()
         product = np.sort(early.index[early >= FEWEST_WEEKS].to_numpy(np.int64))
         lines = lines[lines.product_id.isin(product)]
-        promotions = planned(io.BytesIO(archive.read(f"{FOLDER}/promotions.parquet")), product)
+        promotions = plan_shares(io.BytesIO(archive.read(f"{FOLDER}/promotions.parquet")), product)
     goods = goods.set_index("product_id").loc[product]
     paid = lines.sales_value + lines.coupon_match_disc
     return Weekly(
         product=product,
         department=np.unique(goods.department.to_numpy(str), return_inverse=True)[1].astype(np.int64),
-        units=summed(product, lines.product_id, lines.week, lines.quantity),
-        revenue=summed(product, lines.product_id, lines.week, paid),
+        units=sum_by_week(product, lines.product_id, lines.week, lines.quantity),
+        revenue=sum_by_week(product, lines.product_id, lines.week, paid),
         displays=promotions[0],
         mailers=promotions[1],
         names={
@@ -80,7 +80,9 @@ def load(wheel: Path) -> Weekly:
     )
 
 
-def planned(file: io.BytesIO, product: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def plan_shares(
+    file: io.BytesIO, product: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Per product and week, the share of stores with a display and with a place in the mailer."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -92,11 +94,13 @@ def planned(file: io.BytesIO, product: NDArray[np.int64]) -> tuple[NDArray[np.fl
     for column in (rows.display_location, rows.mailer_location):
         held = rows[column.to_numpy(str) != "0"].drop_duplicates(["product_id", "store_id", "week"])
         ones = np.ones(len(held))
-        shares.append(summed(product, held.product_id, held.week, ones) / stores)
+        shares.append(sum_by_week(product, held.product_id, held.week, ones) / stores)
     return shares[0], shares[1]
 
 
-def summed(product: NDArray[np.int64], ids: pd.Series, week: pd.Series, amount: Any) -> NDArray[np.float64]:
+def sum_by_week(
+    product: NDArray[np.int64], ids: pd.Series, week: pd.Series, amount: Any
+) -> NDArray[np.float64]:
     """Amounts added up into (products, weeks)."""
     place = np.searchsorted(product, ids.to_numpy(np.int64)) * WEEKS + week.to_numpy(np.int64) - 1
     total = np.zeros(len(product) * WEEKS)
@@ -106,7 +110,7 @@ def summed(product: NDArray[np.int64], ids: pd.Series, week: pd.Series, amount: 
 
 def split(weekly: Weekly) -> Split:
     """Rows for weeks 15-52; validation from week 35 on, test from week 41 on."""
-    every = stacked([rows(weekly, week) for week in range(FIRST_ROW, WEEKS + 1)])
+    every = stack([rows(weekly, week) for week in range(FIRST_ROW, WEEKS + 1)])
     names = {str(product): name for product, name in weekly.names.items()}
     return by_time(every, every.groups, VALIDATION_FROM, TEST_FROM, names)
 

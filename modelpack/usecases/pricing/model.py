@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from modelpack.usecases.pricing.elasticity import Elasticities
-from modelpack.usecases.tabular.model import Shape, Tabular, named
+from modelpack.usecases.tabular.model import Shape, Tabular, name_arguments
 
 FURTHEST = 0.2
 """The guard: a recommended price is at most this share away from the usual price."""
@@ -32,7 +32,9 @@ class PriceModel(Tabular):
         place = [category.name for category in shape.categories].index(PRODUCT)
         self.register_buffer("elasticity", torch.full((shape.vocabularies[place] + 1,), -1.0))
         self.place = place
-        self.forward = named(self.answer, [*(column.name for column in shape.columns), "price", "cost"])
+        self.forward = name_arguments(
+            self.answer, [*(column.name for column in shape.columns), "price", "cost"]
+        )
 
     def answer(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         *columns, price, cost = inputs

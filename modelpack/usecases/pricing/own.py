@@ -16,7 +16,7 @@ from modelpack.usecases.pricing.data import (
     WEEKS,
     Weekly,
     split,
-    summed,
+    sum_by_week,
 )
 from modelpack.usecases.tabular.frame import Split, kept_here
 
@@ -75,8 +75,8 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     weekly = Weekly(
         product=product,
         department=np.asarray(optional(first, "department", np.zeros(len(first))), dtype=np.int64),
-        units=summed(product, lines["product"], lines.week, lines.units),
-        revenue=summed(product, lines["product"], lines.week, lines.revenue),
+        units=sum_by_week(product, lines["product"], lines.week, lines.units),
+        revenue=sum_by_week(product, lines["product"], lines.week, lines.revenue),
         displays=shares("display"),
         mailers=shares("mailer"),
         names={int(one): str(word) for one, word in zip(product, words, strict=True)},

@@ -17,7 +17,7 @@ from modelpack.usecases.pricing import own
 from modelpack.usecases.pricing.data import PAST, PLANNED, TEST_FROM, VALIDATION_FROM, WEEKS, load, split
 from modelpack.usecases.recommendation.data import PACKAGE
 from modelpack.usecases.tabular import measures
-from modelpack.usecases.tabular.frame import AMOUNT, Category, Column, Number, Part, Split, joined, spread
+from modelpack.usecases.tabular.frame import AMOUNT, Category, Column, Number, Part, Split, join, pick_evenly
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, by_wmape, instance
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Pricing(TabularUseCase):
         from modelpack.usecases.pricing.model import with_prices
 
         model = super().finished(selected, data)
-        return with_prices(model, estimate(joined(data.training, data.validation)))
+        return with_prices(model, estimate(join(data.training, data.validation)))
 
     def module(self) -> type[Tabular]:
         from modelpack.usecases.pricing.model import PriceModel
@@ -144,7 +144,7 @@ class Pricing(TabularUseCase):
     def shown(self, data: Split) -> NDArray[np.int64]:
         """Products that sell, spread over the held-out weeks."""
         often = np.flatnonzero(data.test.inputs["usual_units"] >= 5)
-        return often[spread(len(often), SAMPLES)]
+        return often[pick_evenly(len(often), SAMPLES)]
 
     def sample(self, data: Split, row: int) -> dict[str, Any]:
         one = instance(data.test, row)

@@ -35,7 +35,7 @@ ABOUT = {
 VALIDATION_WEEKS = 2
 
 
-def trained(
+def train_architecture(
     usecase: UseCase[Purchases], data: Purchases, spec: TrainSpec, epochs: int, progress: Progress
 ) -> Recommender:
     """The architecture asked for, trained on all training baskets; where none is, the one that comparing chooses."""

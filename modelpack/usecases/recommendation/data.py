@@ -129,7 +129,7 @@ def bought(data: Purchases, baskets: Ids) -> list[Ids]:
     return [data.line_product[data.start[basket] : data.end[basket]] for basket in baskets]
 
 
-def spread(baskets: Ids, count: int) -> Ids:
+def pick_evenly(baskets: Ids, count: int) -> Ids:
     """`count` baskets evenly from all."""
     return baskets[np.linspace(0, len(baskets) - 1, min(count, len(baskets))).astype(np.int64)]
 

@@ -114,11 +114,11 @@ class Recommender(nn.Module):
         """From indices: hidden state (batch, hidden), attention over the history, share of "buy again" (batch, 1)."""
         age = self.ages(given)
         products = self.product(history)
-        weight = torch.softmax(torch.where(given, aged(self.recency, age), NOT_GIVEN), dim=1)
+        weight = torch.softmax(torch.where(given, look_up_age(self.recency, age), NOT_GIVEN), dim=1)
         taste = torch.bmm(weight.unsqueeze(1), products).squeeze(1)
         hidden = self.dense(torch.cat([taste, self.household(household)], dim=1))
         fits = torch.bmm(products, self.query(hidden).unsqueeze(2)).squeeze(2)
-        match = aged(self.last_bought, age) + self.again(history).squeeze(2) + fits
+        match = look_up_age(self.last_bought, age) + self.again(history).squeeze(2) + fits
         attention = torch.softmax(torch.where(given, match, NOT_GIVEN), dim=1) * given
         return hidden, attention, torch.sigmoid(self.gate(hidden))
 
@@ -158,7 +158,7 @@ class Recommender(nn.Module):
         name_ranking(model)
 
 
-def aged(table: Tensor, age: Tensor) -> Tensor:
+def look_up_age(table: Tensor, age: Tensor) -> Tensor:
     """What a table says of each age; as an embedding, which ONNX Runtime reads faster than an index."""
     return nn.functional.embedding(age, table.unsqueeze(1)).squeeze(2)
 

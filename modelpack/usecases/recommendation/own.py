@@ -76,7 +76,7 @@ def load(tables: Mapping[str, pd.DataFrame]) -> OwnPurchases:
     return OwnPurchases(**vars(found))
 
 
-def made(data: Purchases) -> list[dict[str, Any]]:
+def make_requests(data: Purchases) -> list[dict[str, Any]]:
     """Requests of strangers with histories drawn from the catalogue: nobody's, and fit to be shown."""
     generator = np.random.default_rng(0)
     chance = data.bought / data.bought.sum()

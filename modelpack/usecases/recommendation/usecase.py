@@ -37,7 +37,7 @@ from modelpack.usecases.recommendation.data import (
     PACKAGE,
     Ids,
     Purchases,
-    spread,
+    pick_evenly,
 )
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ class Recommendation(UseCase[Purchases]):
         return own.load(tables)
 
     def train(self, data: Purchases, spec: TrainSpec, progress: Progress) -> Recommender:
-        from modelpack.usecases.recommendation.architectures import trained
+        from modelpack.usecases.recommendation.architectures import train_architecture
 
-        return trained(self, data, spec, spec.epochs or self.epochs, progress)
+        return train_architecture(self, data, spec, spec.epochs or self.epochs, progress)
 
     def save(self, model: Recommender, path: Path) -> None:
         from modelpack.usecases.recommendation.model import save
@@ -123,7 +123,7 @@ class Recommendation(UseCase[Purchases]):
     def baselines(self, data: Purchases) -> tuple[Baseline, ...]:
         popular = data.catalogue[np.argsort(-data.bought, kind="stable")]
         everyone = np.tile(popular[:TOP], (len(data.held_out), 1))
-        baskets = spread(data.held_out, AUC_BASKETS)
+        baskets = pick_evenly(data.held_out, AUC_BASKETS)
         apart = area(data, baskets, (data.bought for _ in baskets)).values.mean()
         by_sales = score(data, everyone)
         by_sales = replace(by_sales, more={**by_sales.more, "auc": float(apart)})
@@ -148,11 +148,11 @@ class Recommendation(UseCase[Purchases]):
         )
 
     def examples(self, data: Purchases, count: int) -> Arrays:
-        return requests(data, spread(data.held_out, count))
+        return requests(data, pick_evenly(data.held_out, count))
 
     def golden(self, data: Purchases) -> Sequence[Mapping[str, Any]]:
         if isinstance(data, own.OwnPurchases):
-            strangers = own.made(data)
+            strangers = own.make_requests(data)
             return [*({"instances": [one]} for one in strangers), {"instances": strangers[:3]}]
         chosen = last_baskets(data, GOLDEN_HOUSEHOLDS)
         bodies = [{"instances": [instance(data, basket)]} for basket in chosen]
@@ -165,7 +165,7 @@ class Recommendation(UseCase[Purchases]):
 
     def samples(self, data: Purchases) -> Samples:
         if isinstance(data, own.OwnPurchases):
-            shown = tuple(shown_as(data, one, "a made stranger") for one in own.made(data))
+            shown = tuple(shown_as(data, one, "a made stranger") for one in own.make_requests(data))
         else:
             shown = tuple(sample(data, basket) for basket in last_baskets(data, SAMPLE_HOUSEHOLDS))
         return Samples(
@@ -174,13 +174,13 @@ class Recommendation(UseCase[Purchases]):
         )
 
     def traffic(self, data: Purchases) -> Arrays:
-        found = requests(data, spread(data.training, TRAFFIC_BASKETS))
+        found = requests(data, pick_evenly(data.training, TRAFFIC_BASKETS))
         found["household"][::STRANGER_EVERY] = 0
         return found
 
     def evaluate_inside(self, run: Run, data: Purchases) -> Mapping[str, Evaluation]:
         """AUC over the whole catalogue, basket by basket."""
-        baskets = spread(data.held_out, AUC_BASKETS)
+        baskets = pick_evenly(data.held_out, AUC_BASKETS)
         rankings = (
             run(requests(data, part))[self.inside]
             for part in np.array_split(baskets, max(1, len(baskets) // EVALUATION_BATCH))
@@ -233,7 +233,7 @@ def last_baskets(data: Purchases, count: int) -> Ids:
     """The last held-out basket of `count` households with enough history, spread over all households."""
     _, last = np.unique(data.household[data.held_out][::-1], return_index=True)
     baskets = data.held_out[::-1][last]
-    return spread(baskets[data.start[baskets] - data.first[baskets] >= HISTORY // 4], count)
+    return pick_evenly(baskets[data.start[baskets] - data.first[baskets] >= HISTORY // 4], count)
 
 
 def instance(data: Purchases, basket: int) -> dict[str, Any]:

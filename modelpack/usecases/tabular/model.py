@@ -86,7 +86,7 @@ class Tabular(nn.Module):
                 self.embeddings.append(table)
             width += sum(category.width for category in shape.categories)
         self.body = Trees(*shape.forest) if shape.body == "trees" else layers(width, shape)
-        self.forward = named(self.answer, [column.name for column in shape.columns])
+        self.forward = name_arguments(self.answer, [column.name for column in shape.columns])
 
     @property
     def binary(self) -> bool:
@@ -163,7 +163,7 @@ def layers(width: int, shape: Shape) -> nn.Sequential:
     return nn.Sequential(*parts, nn.Linear(width, 1))
 
 
-def named(method: Any, names: Sequence[str]) -> Any:
+def name_arguments(method: Any, names: Sequence[str]) -> Any:
     """`method(*inputs)` under a signature with one name per input, which the exporter reads."""
 
     def forward(*inputs: Tensor) -> Any:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from modelpack.progress import Progress
 from modelpack.usecases.base import Evaluation, beats
 from modelpack.usecases.metrics import bootstrap
-from modelpack.usecases.tabular.frame import Part, Split, joined
+from modelpack.usecases.tabular.frame import Part, Split, join
 from modelpack.usecases.tabular.model import Tabular, predict
 
 Answers = dict[str, NDArray[Any]]
@@ -68,18 +68,18 @@ def select(
         found = dict(zip(outputs, predict(model, data.validation, names), strict=True))
         answers.append(found)
         evaluations.append(measure(found, data.validation))
-    best = simplest(evaluations) if simplest_first else chosen(evaluations)
+    best = simplest(evaluations) if simplest_first else choose(evaluations)
     table = tuple(line(candidates, evaluations, number, best) for number in range(len(candidates)))
     tell(table, seconds, evaluations[best].metric, progress)
     why = "the simplest that none beats" if simplest_first else "the best"
     progress.note(
         f"{candidates[best].name} is {why} on validation rows; training it on all but the test rows"
     )
-    model = candidates[best].fit(joined(data.training, data.validation), seed, progress)
+    model = candidates[best].fit(join(data.training, data.validation), seed, progress)
     return Selected(model, answers[best], table)
 
 
-def chosen(evaluations: Sequence[Evaluation]) -> int:
+def choose(evaluations: Sequence[Evaluation]) -> int:
     """The place of the best mean; the first among equals."""
     signed = [one.values.mean() * (1 if one.higher_is_better else -1) for one in evaluations]
     return int(np.argmax(signed))
@@ -87,7 +87,7 @@ def chosen(evaluations: Sequence[Evaluation]) -> int:
 
 def simplest(evaluations: Sequence[Evaluation]) -> int:
     """The place of the first that the best one does not beat outside the interval."""
-    best = evaluations[chosen(evaluations)]
+    best = evaluations[choose(evaluations)]
     return next(place for place, one in enumerate(evaluations) if one is best or beats(best, one).low <= 0)
 
 
@@ -108,7 +108,7 @@ def line(
     }
     behind = beats(evaluations[best], evaluations[number])
     if number == best:
-        first = chosen(evaluations) == best
+        first = choose(evaluations) == best
         why = "best on validation rows" if first else "the simplest that none beats outside the interval"
         return {**data, "verdict": f"chosen: {why}"}
     clear = "outside the interval" if behind.low > 0 else "within the interval"

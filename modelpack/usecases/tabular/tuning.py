@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from modelpack.progress import Progress
-from modelpack.usecases.tabular.frame import Category, Part, spread
+from modelpack.usecases.tabular.frame import Category, Part, pick_evenly
 from modelpack.usecases.tabular.model import Shape, Tabular
 from modelpack.usecases.tabular.training import Dense, fit, loss, repeatable, start
 
@@ -28,17 +28,17 @@ ROWS_AT_ONCE = 4096
 def dense_layers(model: Tabular) -> nn.Sequential:
     """The body of dense layers. Raises ValueError for a body without hidden units."""
     if not model.shape.hidden or not isinstance(model.body, nn.Sequential):
-        raise ValueError(f"no hidden units to take out: the model is {described(model.shape)}")
+        raise ValueError(f"no hidden units to take out: the model is {describe(model.shape)}")
     return model.body
 
 
-def described(shape: Shape) -> str:
+def describe(shape: Shape) -> str:
     """A body in words."""
     words = {"linear": "a logistic regression", "trees": "boosted trees"}
     return words.get(shape.body, f"dense layers {'-'.join(map(str, shape.hidden))}")
 
 
-def narrowed(model: Tabular, kept: Sequence[Tensor]) -> Tabular:
+def narrow(model: Tabular, kept: Sequence[Tensor]) -> Tabular:
     """The model with only the `kept` units of each hidden layer, in evaluation mode."""
     state = dict(model.state_dict())
     linear = [place for place, part in enumerate(dense_layers(model)) if isinstance(part, nn.Linear)]
@@ -56,7 +56,7 @@ def student(model: Tabular, share: float, part: Part, seed: int) -> Tabular:
     """
     shape = model.shape
     if shape.body == "linear":
-        raise ValueError(f"no smaller student: the model is {described(shape)}")
+        raise ValueError(f"no smaller student: the model is {describe(shape)}")
     hidden = tuple(max(round(width * share), NARROWEST) for width in shape.hidden) or FROM_TREES
     columns = tuple(
         replace(one, width=max(round(one.width * share), NARROWEST_EMBEDDING))
@@ -85,7 +85,7 @@ def like(model: Tabular, shape: Shape, state: Mapping[str, Tensor]) -> Tabular:
 
 def mean_loss(model: Tabular, part: Part, rows: int) -> Tensor:
     """Over rows spread evenly, with a graph for gradients."""
-    some = part.take(spread(len(part), rows))
+    some = part.take(pick_evenly(len(part), rows))
     return loss(model, tensors(some), torch.from_numpy(some.target))
 
 

@@ -14,7 +14,17 @@ from modelpack.formats.safetensors import load_own
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
 from modelpack.usecases.base import Arrays, Evaluation, Run, Samples, Signature, Tensor, UseCase
-from modelpack.usecases.tabular.frame import AMOUNT, BINARY, OWN, Column, Part, Split, joined, mixed, spread
+from modelpack.usecases.tabular.frame import (
+    AMOUNT,
+    BINARY,
+    OWN,
+    Column,
+    Part,
+    Split,
+    join,
+    mix_rows,
+    pick_evenly,
+)
 from modelpack.usecases.tabular.measures import best_f1_threshold, wmape
 
 if TYPE_CHECKING:
@@ -133,11 +143,11 @@ class TabularUseCase(UseCase[Split]):
         return Signature(tuple(column.tensor for column in self.columns), self.tabular_outputs())
 
     def calibration(self, data: Split) -> Arrays:
-        return data.training.take(spread(len(data.training), CALIBRATION)).inputs
+        return data.training.take(pick_evenly(len(data.training), CALIBRATION)).inputs
 
     def lessons(self, data: Split) -> Part:
         """What pruning and distillation may learn from: all but the test rows, as the model that ships did."""
-        return joined(data.training, data.validation)
+        return join(data.training, data.validation)
 
     def hidden(self, model: Tabular) -> nn.Sequential:
         from modelpack.usecases.tabular.tuning import dense_layers
@@ -145,9 +155,9 @@ class TabularUseCase(UseCase[Split]):
         return dense_layers(model)
 
     def narrowed(self, model: Tabular, kept: Sequence[torch.Tensor]) -> Tabular:
-        from modelpack.usecases.tabular.tuning import narrowed
+        from modelpack.usecases.tabular.tuning import narrow
 
-        return narrowed(model, kept)
+        return narrow(model, kept)
 
     def student(self, model: Tabular, share: float, lessons: Part) -> Tabular:
         from modelpack.usecases.tabular.tuning import student
@@ -174,22 +184,22 @@ class TabularUseCase(UseCase[Split]):
         tune(model, lessons, max(round(self.epochs * share), 1), seed, progress, teacher)
 
     def examples(self, data: Split, count: int) -> Arrays:
-        return data.test.take(spread(len(data.test), count)).inputs
+        return data.test.take(pick_evenly(len(data.test), count)).inputs
 
     def shown(self, data: Split) -> NDArray[np.int64]:
         """Test rows to show and to keep as golden requests, telling ones first."""
-        return spread(len(data.test), SAMPLES)
+        return pick_evenly(len(data.test), SAMPLES)
 
     def golden(self, data: Split) -> Sequence[Mapping[str, Any]]:
         own = data.facts.get(OWN)
         rows = np.arange(GOLDEN) if own else self.shown(data)[:GOLDEN]
-        part = mixed(data.test, GOLDEN) if own else data.test
+        part = mix_rows(data.test, GOLDEN) if own else data.test
         one_by_one = [{"instances": [instance(part, int(row))]} for row in rows]
         return [*one_by_one, {"instances": [instance(part, int(row)) for row in rows[:3]]}]
 
     def samples(self, data: Split) -> Samples:
         if data.facts.get(OWN):
-            part = mixed(data.test, SAMPLES)
+            part = mix_rows(data.test, SAMPLES)
             requests = [{"instances": [instance(part, row)]} for row in range(SAMPLES)]
             shown = tuple({"request": one, "about": MADE, "before": []} for one in requests)
             return Samples(shown, data.names)

@@ -30,7 +30,7 @@ def main() -> None:
             scale=settings.section("scale", scale_from),
             alarms=settings.section("alarms", alarms_from),
         ),
-        declared(settings),
+        read_releases(settings),
         pulumi.ResourceOptions(provider=program.provider(settings)),
     )
     pulumi.export("endpoint", provisioned.endpoint)
@@ -39,7 +39,7 @@ def main() -> None:
     pulumi.export("alarms", list(provisioned.alarms))
 
 
-def declared(settings: Settings) -> list[Declared]:
+def read_releases(settings: Settings) -> list[Declared]:
     """The retained releases, each with its own contract: a later change of scale leaves them as they are."""
     names = ("key", "image", "instance", "count")
     found = []

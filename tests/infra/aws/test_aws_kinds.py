@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from infra.rehearsal.engine.provider import UNKNOWN, Failure, Values
 from infra.rehearsal.providers.aws import property_types as kinds
 
-INNER = {"size": kinds.integer(), "on": kinds.flagtext(), "words": kinds.unordered()}
+INNER = {"size": kinds.integer(), "on": kinds.flagtext(), "words": kinds.unordered_list()}
 SHAPES: kinds.Properties = {
     "name": kinds.text(required=True, api="ThingName"),
     "count": kinds.integer(),
@@ -22,7 +22,7 @@ SHAPES: kinds.Properties = {
     "labels": kinds.mapping(),
     "where": kinds.dimensions(),
     "steps": kinds.items(INNER),
-    "groups": kinds.unordered(INNER),
+    "groups": kinds.unordered_list(INNER),
     "config": kinds.thing({**INNER, "deep": kinds.thing({"x": kinds.text(computed=True)})}, computed=True),
     "kept": kinds.flag(local=True),
     "arn": kinds.text(output=True),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from infra.rehearsal.engine.provider import Diffed, Fake
 from infra.rehearsal.engine.resource import Resource
-from infra.rehearsal.engine.steps import Goal, Op, blockers, cascade, decide, doomed
+from infra.rehearsal.engine.steps import Goal, Op, blockers, cascade, decide, list_doomed
 
 
 @st.composite
@@ -159,7 +159,7 @@ def test_verdicts():
 
 def test_doomed_are_the_undeclared_and_the_superseded():
     resources = (made("a"), made("b"), made("a", delete=True))
-    assert doomed(resources, {made("a").urn}) == (resources[1], resources[2])
+    assert list_doomed(resources, {made("a").urn}) == (resources[1], resources[2])
 
 
 def test_parallelism_is_bounded(lab, thing):

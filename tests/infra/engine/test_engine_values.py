@@ -58,7 +58,7 @@ def test_state_round_trip(fields):
         import json
 
         store[str(len(store))] = json.dumps(inner)
-        return values.signed(values.SECRET, ciphertext=str(len(store) - 1))
+        return values.sign(values.SECRET, ciphertext=str(len(store) - 1))
 
     assert values.decode(values.encode(fields, hide), store.__getitem__) == flat(fields)
 
@@ -93,7 +93,7 @@ def test_assets_round_trip(tmp_path):
 
 @pytest.mark.parametrize(("signature", "what"), values.REFUSED.items())
 def test_values_beyond_the_width_are_refused_by_name(signature, what):
-    wire = values.to_wire({"a": [values.signed(signature, value=1)]})
+    wire = values.to_wire({"a": [values.sign(signature, value=1)]})
     with pytest.raises(EngineError, match=f"{what} is not available .*: use the Pulumi CLI"):
         values.from_wire(wire, Path())
 

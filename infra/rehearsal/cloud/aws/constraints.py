@@ -49,7 +49,7 @@ def _text(shape: Any, value: str, path: str) -> Iterator[str]:
     if allowed and value not in allowed:
         yield _problem(value, path, f"satisfy enum value set: [{', '.join(allowed)}]")
     pattern = shape.metadata.get("pattern")
-    compiled = _compiled(pattern) if pattern else None
+    compiled = _compile(pattern) if pattern else None
     if compiled and not compiled.fullmatch(value):
         yield _problem(value, path, f"satisfy regular expression pattern: {pattern}")
 
@@ -73,7 +73,7 @@ def _join(path: str, name: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _compiled(pattern: str) -> re.Pattern[str] | None:
+def _compile(pattern: str) -> re.Pattern[str] | None:
     """None for a pattern that is written for Java's regular expressions only."""
     try:
         return re.compile(pattern)

@@ -12,7 +12,7 @@ from infra.rehearsal.cloud.aws.lifecycle import Record
 from infra.rehearsal.cloud.aws.overlay.base import arn, now
 
 
-def given(asked: Mapping[str, Any]) -> dict[str, Any]:
+def fill_defaults(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What the caller said, over the defaults, part by part."""
     plain = ("encryptionConfig", "kubernetesNetworkConfig", "upgradePolicy", "deletionProtection")
     given = {name: asked[name] for name in plain if name in asked}

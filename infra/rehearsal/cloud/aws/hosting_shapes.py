@@ -59,7 +59,7 @@ def row(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def described(endpoint: Endpoint) -> dict[str, Any]:
+def describe(endpoint: Endpoint) -> dict[str, Any]:
     """What DescribeEndpoint tells."""
     found: dict[str, Any] = row(endpoint) | {"EndpointConfigName": endpoint.configuration}
     if endpoint.variants:
@@ -77,7 +77,7 @@ def described(endpoint: Endpoint) -> dict[str, Any]:
     return found
 
 
-def shown(endpoint: Endpoint, route: Route) -> dict[str, Any]:
+def show(endpoint: Endpoint, route: Route) -> dict[str, Any]:
     """What `cloud status` shows."""
     servers = [
         {"variant": way.variant, "pid": way.server.pid, "port": way.server.port, "image": way.server.image}

@@ -8,7 +8,7 @@ from typing import Any
 from infra.rehearsal.cloud.aws.calls import ApiError, Call
 
 
-def listed(call: Call, field: str, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def list_page(call: Call, field: str, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The page asked for of `field` ("Models"), by API_ListEndpoints and its siblings.
 
     By name part, status and creation time; newest first, ten a page, unless asked otherwise.

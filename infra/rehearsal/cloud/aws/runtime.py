@@ -99,7 +99,7 @@ class Runtime:
             if way:
                 self._busy[way.server.id] += 1
         if way is None:
-            return _unknown(endpoint, wanted if self.route(key) else "")
+            return _refuse_unknown(endpoint, wanted if self.route(key) else "")
         began, streamed = time.perf_counter(), None
         try:
             found = self._post(way.server, environ, stream)
@@ -209,7 +209,7 @@ def _stream(way: Way, found: Any, free: Callable[[], None]) -> StreamedAnswer:
     return StreamedAnswer("200 OK", headers, parts, ended)
 
 
-def _unknown(endpoint: str, variant: str) -> Answer:
+def _refuse_unknown(endpoint: str, variant: str) -> Answer:
     text = f"Variant {variant} not found for endpoint {endpoint} of account {ACCOUNT}."
     if not variant:
         text = f"Endpoint {endpoint} of account {ACCOUNT} not found."
@@ -248,16 +248,16 @@ def _error(status: int, code: str, fields: dict[str, Any]) -> Answer:
 def spoil(data: bytes) -> bytes:
     """The planted fault `wrong-answers`: every number of a JSON answer is another one; anything else is cut in half."""
     try:
-        return json.dumps(_spoiled(json.loads(data))).encode()
+        return json.dumps(_spoil(json.loads(data))).encode()
     except ValueError:
         return data[: len(data) // 2]
 
 
-def _spoiled(value: Any) -> Any:
+def _spoil(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _spoiled(member) for name, member in value.items()}
+        return {name: _spoil(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [_spoiled(member) for member in value]
+        return [_spoil(member) for member in value]
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     return value + 1 if isinstance(value, int) else value * 1.5 + 1.0

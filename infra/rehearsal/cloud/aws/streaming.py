@@ -39,14 +39,14 @@ class StreamedAnswer:
             for part in self.parts:
                 yield message({":message-type": "event", ":event-type": "PayloadPart"}, part)
         except Exception as error:
-            yield broken(error)
+            yield write_broken(error)
 
     def close(self) -> None:
         """Nothing more is wanted."""
         self.ended()
 
 
-def broken(error: Exception) -> bytes:
+def write_broken(error: Exception) -> bytes:
     """The message that tells a client that its stream broke."""
     text = json.dumps({"Message": f"The model stream broke: {error}", "ErrorCode": "StreamBroken"})
     return message(

@@ -96,7 +96,7 @@ def free(port: int) -> bool:
     return True
 
 
-def released(port: int, seconds: float = 2) -> bool:
+def is_released(port: int, seconds: float = 2) -> bool:
     """Whether a port can be listened on; a daemon that just ended may hold it for another moment."""
     deadline = time.monotonic() + seconds
     while not free(port):

@@ -28,7 +28,7 @@ def blob(blobs: Blobs, shelf: Shelf, request: Request, name: str, digest: str) -
     if request.method not in ("GET", "HEAD"):
         raise Refused(405, "UNSUPPORTED", f"{request.method} on a blob")
     size = blobs.size(digest)
-    start, end, status = _wanted(request, size)
+    start, end, status = _read_range(request, size)
     headers = {
         "Docker-Content-Digest": digest,
         "Etag": f'"{digest}"',
@@ -41,7 +41,7 @@ def blob(blobs: Blobs, shelf: Shelf, request: Request, name: str, digest: str) -
     return Response(body, status=status, headers=headers, content_type="application/octet-stream")
 
 
-def _wanted(request: Request, size: int) -> tuple[int, int, int]:
+def _read_range(request: Request, size: int) -> tuple[int, int, int]:
     """Start, end (exclusive), status for the Range header (RFC 9110 section 14; only one range)."""
     match = RANGE.fullmatch(request.headers.get("Range", ""))
     if match is None or match.group(1) == match.group(2) == "":
@@ -90,7 +90,7 @@ def _start(storage: Storage, request: Request, name: str) -> Response:
     if storage.blobs.has(mount) and _mountable(storage, mount, request.args.get("from")):
         with storage.lock:
             storage.shelf.link(name, mount)
-        return _stored(name, mount)
+        return _answer_stored(name, mount)
     return _progress(name, storage.uploads.start(), 0, 202)
 
 
@@ -127,10 +127,10 @@ def _store(storage: Storage, name: str, identifier: str, digest: str) -> Respons
             storage.shelf.link(name, digest)
     except DigestMismatch:
         raise Refused(400, "DIGEST_INVALID", f"the bytes sent are not {digest}") from None
-    return _stored(name, digest)
+    return _answer_stored(name, digest)
 
 
-def _stored(name: str, digest: str) -> Response:
+def _answer_stored(name: str, digest: str) -> Response:
     headers = {"Location": f"/v2/{name}/blobs/{digest}", "Docker-Content-Digest": digest}
     return Response(status=201, headers=headers)
 

@@ -50,12 +50,12 @@ def read(data: bytes, media_type: str) -> Listed:
     if document.get("mediaType", media_type) != media_type:
         raise Unreadable(f"mediaType {document['mediaType']!r} differs from Content-Type {media_type!r}")
     try:
-        return _listed(document, media_type)
+        return _list(document, media_type)
     except (KeyError, TypeError, AttributeError) as problem:
         raise Unreadable(f"a descriptor is incomplete: {problem!r}") from None
 
 
-def _listed(document: dict[str, Any], media_type: str) -> Listed:
+def _list(document: dict[str, Any], media_type: str) -> Listed:
     if media_type in (INDEX, DOCKER_INDEX):
         descriptors, blobs = document["manifests"], []
         manifests = [_digest(item) for item in descriptors]

@@ -113,7 +113,7 @@ class Plain:
         program = inside(root, tree.argv[0])
         libraries = ":".join(str(folder) for part in LIBRARIES if (folder := inside(root, part)).is_dir())
         variables = {
-            name: _moved(value, root) if name in ("PATH", "PYTHONPATH") else value
+            name: _move(value, root) if name in ("PATH", "PYTHONPATH") else value
             for name, value in tree.environment.items()
         }
         return {
@@ -145,7 +145,7 @@ class Plain:
         return None
 
 
-def _moved(value: str, root: Path) -> str:
+def _move(value: str, root: Path) -> str:
     return ":".join(f"{root}{part}" if part.startswith("/") else part for part in value.split(":"))
 
 

@@ -52,7 +52,7 @@ def main() -> None:
 def _enter_user_namespace(libc: Any, user: list[int]) -> None:
     """Be `user` inside, and still oneself outside."""
     uid, gid = os.geteuid(), os.getegid()
-    _checked(libc.unshare(CLONE_NEWUSER), "unshare(CLONE_NEWUSER)")
+    _check(libc.unshare(CLONE_NEWUSER), "unshare(CLONE_NEWUSER)")
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{user[0]} {uid} 1"),
@@ -64,18 +64,18 @@ def _enter_user_namespace(libc: Any, user: list[int]) -> None:
 
 def _mount(libc: Any, folders: list[str], root: str) -> None:
     """Show this machine's folders inside the new root, seen by this process alone and gone with it."""
-    _checked(libc.unshare(CLONE_NEWNS), "unshare(CLONE_NEWNS)")
-    _checked(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "mount(private)")
+    _check(libc.unshare(CLONE_NEWNS), "unshare(CLONE_NEWNS)")
+    _check(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "mount(private)")
     for folder in folders:
         target = f"{root}{folder}".encode()
-        _checked(libc.mount(folder.encode(), target, None, MS_BIND | MS_REC, None), f"mount({folder})")
+        _check(libc.mount(folder.encode(), target, None, MS_BIND | MS_REC, None), f"mount({folder})")
 
 
 def _control(libc: Any, option: int, value: int) -> None:
-    _checked(libc.prctl(option, value, 0, 0, 0), f"prctl({option})")
+    _check(libc.prctl(option, value, 0, 0, 0), f"prctl({option})")
 
 
-def _checked(status: int, what: str) -> None:
+def _check(status: int, what: str) -> None:
     if status != 0:
         raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
 

@@ -50,7 +50,7 @@ class Operation:
     def run(self) -> None:
         """Raises `Stopped` once its diagnostics have said why, `EngineError` when the stack is locked."""
         started = now()
-        with contextlib.nullcontext() if self._events.planning else lock.held(self._files):
+        with contextlib.nullcontext() if self._events.planning else lock.hold(self._files):
             vault = self._place.state_vault(self._files)
             snapshot = snapshot_from_json(self._files.latest(), vault)
             writer = Writer(self._files, vault)

@@ -41,7 +41,7 @@ def select(place: Workplace, say: Print) -> None:
 def remove(place: Workplace, say: Print) -> None:
     """`stack rm NAME`: refuses while it holds resources."""
     files = place.existing(place.arguments.word(2))
-    with lock.held(files):
+    with lock.hold(files):
         latest = files.latest()
         if latest.get("resources") or latest.get("pending_operations"):
             raise EngineError(f"'{files.stack}' still has resources; removal rejected. Destroy it first")
@@ -76,7 +76,7 @@ def history(place: Workplace, say: Print) -> None:
 def cancel(place: Workplace, say: Print) -> None:
     """`cancel`: says who is at work; the lock of a process that is gone is gone with it."""
     files = place.existing()
-    with lock.held(files):
+    with lock.hold(files):
         raise EngineError(f"no update of stack '{files.stack}' is in progress; there is nothing to cancel")
 
 

@@ -23,7 +23,7 @@ OURS: Final = "embedded-engine.json"
 
 
 @contextlib.contextmanager
-def held(files: StackFiles) -> Iterator[None]:
+def hold(files: StackFiles) -> Iterator[None]:
     """Hold the stack's lock; raises `EngineError` in the words of a concurrent update."""
     files.locks.mkdir(parents=True, exist_ok=True)
     mine = files.locks / OURS

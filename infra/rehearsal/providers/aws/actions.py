@@ -47,7 +47,7 @@ def look(call: Call) -> Reading | None:
         raise
 
 
-def found(call: Call, reading: Reading, default_tags: Mapping[str, str]) -> Found:
+def find(call: Call, reading: Reading, default_tags: Mapping[str, str]) -> Found:
     """Inputs as the cloud has them, and the whole state in pulumi's names."""
     row = call.row
     properties = dict(row.properties)

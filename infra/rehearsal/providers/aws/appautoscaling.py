@@ -122,7 +122,7 @@ def _read_action(call: Call) -> Reading | None:
     )["ScheduledActions"]
     for action in actions:
         times = {
-            name[:1].upper() + name[1:]: _as_given(
+            name[:1].upper() + name[1:]: _write_moment(
                 action.get(name[:1].upper() + name[1:]), call.inputs.get(name)
             )
             for name in TIMES
@@ -131,7 +131,7 @@ def _read_action(call: Call) -> Reading | None:
     return None
 
 
-def _as_given(moment: Any, given: str | None) -> str | None:
+def _write_moment(moment: Any, given: str | None) -> str | None:
     """The API's moment in the program's words when both are the same instant, else in UTC."""
     from datetime import UTC, datetime
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.rehearsal.providers.aws.property_types import dimensions, flag, integer, number, text, unordered
+from infra.rehearsal.providers.aws.property_types import (
+    dimensions,
+    flag,
+    integer,
+    number,
+    text,
+    unordered_list,
+)
 from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map, tagger
 
 
@@ -43,9 +50,9 @@ SETTINGS = {
     ),
     "actionsEnabled": flag(default=True),
     "alarmDescription": text(),
-    "alarmActions": unordered(),
-    "okActions": unordered(api="OKActions", cfn="OKActions"),
-    "insufficientDataActions": unordered(),
+    "alarmActions": unordered_list(),
+    "okActions": unordered_list(api="OKActions", cfn="OKActions"),
+    "insufficientDataActions": unordered_list(),
 }
 
 ALARM = Resource(

@@ -13,7 +13,7 @@ from infra.rehearsal.providers.aws.property_types import (
     mapping,
     text,
     thing,
-    unordered,
+    unordered_list,
 )
 from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tagger
 
@@ -126,11 +126,11 @@ CLUSTER = Resource(
         "version": text(computed=True),
         "vpcConfig": thing(
             {
-                "subnetIds": unordered(required=True),
-                "securityGroupIds": unordered(echo=True),
+                "subnetIds": unordered_list(required=True),
+                "securityGroupIds": unordered_list(echo=True),
                 "endpointPrivateAccess": flag(default=False),
                 "endpointPublicAccess": flag(default=True),
-                "publicAccessCidrs": unordered(computed=True),
+                "publicAccessCidrs": unordered_list(computed=True),
                 "clusterSecurityGroupId": text(output=True),
                 "vpcId": text(output=True),
             },
@@ -140,7 +140,7 @@ CLUSTER = Resource(
         "encryptionConfig": thing(
             {
                 "provider": thing({"keyArn": text(required=True)}, required=True),
-                "resources": unordered(required=True),
+                "resources": unordered_list(required=True),
             }
         ),
         "accessConfig": thing(
@@ -152,7 +152,7 @@ CLUSTER = Resource(
             computed=True,
             echo=True,
         ),
-        "enabledClusterLogTypes": unordered(),
+        "enabledClusterLogTypes": unordered_list(),
     },
     outputs=(
         *("arn", "endpoint", "certificateAuthority", "createdAt", "identities", "platformVersion", "status"),
@@ -258,7 +258,7 @@ GROUP = Resource(
         "clusterName": text(required=True),
         "nodeGroupName": text(api="nodegroupName"),
         "nodeRoleArn": text(required=True, api="nodeRole"),
-        "subnetIds": unordered(required=True, api="subnets"),
+        "subnetIds": unordered_list(required=True, api="subnets"),
         "scalingConfig": thing(
             {name: integer(required=True) for name in ("minSize", "maxSize", "desiredSize")}, required=True
         ),
@@ -274,7 +274,9 @@ GROUP = Resource(
             }
         ),
         "labels": mapping(),
-        "taints": unordered({"key": text(required=True), "value": text(), "effect": text(required=True)}),
+        "taints": unordered_list(
+            {"key": text(required=True), "value": text(), "effect": text(required=True)}
+        ),
         "updateConfig": thing(
             {"maxUnavailable": integer(), "maxUnavailablePercentage": integer()}, computed=True
         ),

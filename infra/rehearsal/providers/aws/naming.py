@@ -32,13 +32,13 @@ def is_automatic(row: Resource, inputs: Mapping[str, Any]) -> bool:
     return row.name != "" and row.name in inputs.get(DEFAULTS, ())
 
 
-def merged(default_tags: Mapping[str, str], inputs: Values) -> dict[str, str]:
+def merge_tags(default_tags: Mapping[str, str], inputs: Values) -> dict[str, str]:
     """`tagsAll`: the provider's default tags under the resource's own."""
     own = inputs.get("tags") or {}
     return {**default_tags, **({} if own is UNKNOWN else own)}
 
 
-def known(tags: Any) -> bool:
+def is_known(tags: Any) -> bool:
     return tags is not UNKNOWN and UNKNOWN not in tags.values()
 
 

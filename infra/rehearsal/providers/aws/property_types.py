@@ -68,7 +68,7 @@ def items(of: Properties | None = None, **options: Any) -> Property:
     return Property(kind="list", of=of or {}, **options)
 
 
-def unordered(of: Properties | None = None, **options: Any) -> Property:
+def unordered_list(of: Properties | None = None, **options: Any) -> Property:
     """A list whose order means nothing (a Terraform set)."""
     return Property(kind="set", of=of or {}, **options)
 

@@ -26,7 +26,7 @@ from infra.rehearsal.engine.provider import (
     Values,
 )
 from infra.rehearsal.providers.aws import naming
-from infra.rehearsal.providers.aws.actions import apply, await_gone, await_ready, found, look, refusals
+from infra.rehearsal.providers.aws.actions import apply, await_gone, await_ready, find, look, refusals
 from infra.rehearsal.providers.aws.clients import REFUSAL, Account, Sessions, loopback
 from infra.rehearsal.providers.aws.property_types import complete, differences, state
 from infra.rehearsal.providers.aws.resource import Call, Resource
@@ -138,7 +138,7 @@ class AwsProvider:
 
     def _call(self, type: str, inputs: Values, **more: Any) -> Call:
         row = self._row(type)
-        tags = naming.merged(self.default_tags, inputs) if row.tag else {}
+        tags = naming.merge_tags(self.default_tags, inputs) if row.tag else {}
         call = Call(row=row, account=self.account, inputs=inputs, tags=tags, **more)
         call.settle = lambda: await_ready(call, None, self.pause)
         return call
@@ -183,9 +183,9 @@ class AwsProvider:
         return Diffed(tuple(changed), replaces, bool(replaces) and clash)
 
     def _same_tags(self, outputs: Values, news: Values) -> bool:
-        if "tagsAll" not in outputs or not naming.known(news.get("tags") or {}):
+        if "tagsAll" not in outputs or not naming.is_known(news.get("tags") or {}):
             return True
-        return bool((outputs["tagsAll"] or {}) == naming.merged(self.default_tags, news))
+        return bool((outputs["tagsAll"] or {}) == naming.merge_tags(self.default_tags, news))
 
     def create(self, type: str, who: Named, inputs: Values, *, preview: bool, timeout: float | None) -> Made:
         call = self._call(type, inputs)
@@ -209,7 +209,7 @@ class AwsProvider:
         reading = look(call)
         if reading is None:
             raise Refused("NotFound", f"{call.row.type} {call.id} was made and is not there")
-        return found(call, reading, self.default_tags)
+        return find(call, reading, self.default_tags)
 
     def _remains(self, call: Call) -> Values:
         """The outputs of a resource that is there but not well."""
@@ -227,7 +227,7 @@ class AwsProvider:
             reading = look(call)
             if reading is None:
                 continue
-            there = found(call, reading, self.default_tags)
+            there = find(call, reading, self.default_tags)
             paths = differences(row.all_properties(), there.inputs, call.inputs)
             foreign = not naming.same_resource(call.tags, reading.tags) and not (
                 row.tagged_after and not reading.tags
@@ -261,7 +261,7 @@ class AwsProvider:
         call = self._call(type, inputs, id=id, outputs=outputs)
         with refusals():
             reading = look(call)
-        return None if reading is None else found(call, reading, self.default_tags)
+        return None if reading is None else find(call, reading, self.default_tags)
 
     def update(
         self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *,
@@ -326,5 +326,7 @@ class AwsProvider:
         if row.tag:
             tags = inputs.get("tags") or {}
             outputs["tags"] = inputs.get("tags")
-            outputs["tagsAll"] = naming.merged(self.default_tags, inputs) if tags is not UNKNOWN else UNKNOWN
+            outputs["tagsAll"] = (
+                naming.merge_tags(self.default_tags, inputs) if tags is not UNKNOWN else UNKNOWN
+            )
         return {key: value for key, value in outputs.items() if value is not None}

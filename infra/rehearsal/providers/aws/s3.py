@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from infra.rehearsal.providers.aws.property_types import flag, policy, text, thing, unordered
+from infra.rehearsal.providers.aws.property_types import flag, policy, text, thing, unordered_list
 from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map
 
 SOURCE = "internal/service/s3/"
@@ -122,7 +122,7 @@ def _put_encryption(call: Call) -> None:
 ENCRYPTION = _setting(
     "BucketServerSideEncryptionConfiguration",
     {
-        "rules": unordered(
+        "rules": unordered_list(
             {
                 "applyServerSideEncryptionByDefault": thing(
                     {

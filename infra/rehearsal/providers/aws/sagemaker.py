@@ -14,7 +14,7 @@ from infra.rehearsal.providers.aws.property_types import (
     number,
     text,
     thing,
-    unordered,
+    unordered_list,
 )
 from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map, tagger
 
@@ -60,7 +60,7 @@ MODEL = Resource(
         "containers": items(CONTAINER),
         "enableNetworkIsolation": flag(),
         "vpcConfig": thing(
-            {"subnets": unordered(required=True), "securityGroupIds": unordered(required=True)}
+            {"subnets": unordered_list(required=True), "securityGroupIds": unordered_list(required=True)}
         ),
     },
     outputs=("arn",),
@@ -166,7 +166,7 @@ def _in_service(call: Call) -> bool:
     return True
 
 
-def _endpoint_failed(call: Call) -> str:
+def _explain_failure(call: Call) -> str:
     endpoint = _describe(call)
     return str(endpoint.get("FailureReason") or "Failed") if endpoint["EndpointStatus"] == "Failed" else ""
 
@@ -187,7 +187,7 @@ ENDPOINT = Resource(
     create=_create_endpoint,
     read=_read_endpoint,
     ready=_in_service,
-    broken=_endpoint_failed,
+    broken=_explain_failure,
     changes=(Change(("endpointConfigName",), _update_endpoint),),
     delete=lambda call: call.api.delete_endpoint(EndpointName=call.id),
     tag=TAG,

@@ -44,7 +44,7 @@ class Eks(Overlay):
         if not VERSION.fullmatch(version):
             raise ApiError("InvalidParameterException", f"unsupported Kubernetes version {version}")
         eks_state.check_role(asked["roleArn"])
-        fields = {**eks_shapes.defaults(call, name, version), **eks_shapes.given(asked)}
+        fields = {**eks_shapes.defaults(call, name, version), **eks_shapes.fill_defaults(asked)}
         fields["resourcesVpcConfig"] = self._network(call, name)
         record = Record(fields=fields, tags=dict(asked.get("tags", {})))
         record.become("CREATING", "ACTIVE", CREATING_SECONDS)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.addresses import LOOPBACK
 from infra.rehearsal.cloud.aws.hosting import READY_SECONDS, Endpoint, Fleet, Hosting, Pending, Variant
-from infra.rehearsal.cloud.aws.hosting_shapes import arn_of, described, invalid, pairs, row, shown, tag_list
-from infra.rehearsal.cloud.aws.listing import listed
+from infra.rehearsal.cloud.aws.hosting_shapes import arn_of, describe, invalid, pairs, row, show, tag_list
+from infra.rehearsal.cloud.aws.listing import list_page
 from infra.rehearsal.cloud.aws.overlay.base import Answer, Call, Overlay, emulates, now
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class SageMaker(Overlay):
     @emulates("ListModels", "documented", "API_ListModels")
     def list_models(self, call: Call) -> Mapping[str, Any]:
         """Filtered by name and time, sorted, in pages."""
-        return listed(call, "Models", self._rows(call, self.hosting.models, ("ModelName", "ModelArn")))
+        return list_page(call, "Models", self._rows(call, self.hosting.models, ("ModelName", "ModelArn")))
 
     @emulates("DeleteModel", "documented", "API_DeleteModel")
     def delete_model(self, call: Call) -> Mapping[str, Any]:
@@ -102,7 +102,7 @@ class SageMaker(Overlay):
     def list_endpoint_configs(self, call: Call) -> Mapping[str, Any]:
         """Filtered by name and time, sorted, in pages."""
         names = ("EndpointConfigName", "EndpointConfigArn")
-        return listed(call, "EndpointConfigs", self._rows(call, self.hosting.configurations, names))
+        return list_page(call, "EndpointConfigs", self._rows(call, self.hosting.configurations, names))
 
     @emulates("DeleteEndpointConfig", "recorded", "API_DeleteEndpointConfig")
     def delete_endpoint_config(self, call: Call) -> Mapping[str, Any]:
@@ -177,13 +177,13 @@ class SageMaker(Overlay):
     @emulates("DescribeEndpoint", "documented", "API_DescribeEndpoint")
     def describe_endpoint(self, call: Call) -> Mapping[str, Any]:
         """With the images that serve by digest, and the configuration an update is on its way to."""
-        return described(self._endpoint(call))
+        return describe(self._endpoint(call))
 
     @emulates("ListEndpoints", "documented", "API_ListEndpoints")
     def list_endpoints(self, call: Call) -> Mapping[str, Any]:
         """Filtered by name, status and time, sorted, in pages."""
         here = (endpoint for endpoint in self.hosting.endpoints.values() if endpoint.region == call.region)
-        return listed(call, "Endpoints", [row(endpoint) for endpoint in here])
+        return list_page(call, "Endpoints", [row(endpoint) for endpoint in here])
 
     @emulates("DeleteEndpoint", "documented", "API_DeleteEndpoint")
     def delete_endpoint(self, call: Call) -> Mapping[str, Any]:
@@ -229,7 +229,7 @@ class SageMaker(Overlay):
         """Endpoints with their servers."""
         return {
             "endpoints": [
-                shown(endpoint, self.account.runtime.route(key))
+                show(endpoint, self.account.runtime.route(key))
                 for key, endpoint in self.hosting.endpoints.items()
             ]
         }

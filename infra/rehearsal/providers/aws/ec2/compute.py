@@ -13,7 +13,7 @@ from infra.rehearsal.providers.aws.property_types import (
     items,
     text,
     thing,
-    unordered,
+    unordered_list,
 )
 from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map
 
@@ -23,7 +23,7 @@ DATA = {
     "keyName": text(),
     "userData": text(),
     "ebsOptimized": flagtext(),
-    "vpcSecurityGroupIds": unordered(api="SecurityGroupIds"),
+    "vpcSecurityGroupIds": unordered_list(api="SecurityGroupIds"),
     "iamInstanceProfile": thing({"arn": text(), "name": text()}),
     "monitoring": thing({"enabled": flag()}),
     "metadataOptions": thing(

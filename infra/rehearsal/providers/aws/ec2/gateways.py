@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.rehearsal.engine.provider import Refused, Values
-from infra.rehearsal.providers.aws.ec2.tags import tag, tagged, tags_at_birth
+from infra.rehearsal.providers.aws.ec2.tags import find_by_tags, tag, tags_at_birth
 from infra.rehearsal.providers.aws.property_types import text
 from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map
 
@@ -13,14 +13,14 @@ def _create_gateway(call: Call) -> str:
     return str(answer["InternetGateway"]["InternetGatewayId"])
 
 
-def _attached(call: Call) -> str:
+def _find_attached(call: Call) -> str:
     gateway = call.api.describe_internet_gateways(InternetGatewayIds=[call.id])["InternetGateways"][0]
     return next((attachment["VpcId"] for attachment in gateway.get("Attachments", ())), "")
 
 
 def _attach(call: Call) -> None:
     """Attached to the wanted VPC and no other (a gateway has one VPC at most)."""
-    wanted, there = call.inputs.get("vpcId", ""), _attached(call)
+    wanted, there = call.inputs.get("vpcId", ""), _find_attached(call)
     if there and there != wanted:
         call.api.detach_internet_gateway(InternetGatewayId=call.id, VpcId=there)
     if wanted and there != wanted:
@@ -30,11 +30,11 @@ def _attach(call: Call) -> None:
 def _read_gateway(call: Call) -> Reading:
     gateway = call.api.describe_internet_gateways(InternetGatewayIds=[call.id])["InternetGateways"][0]
     outputs = {"arn": call.account.arn("ec2", f"internet-gateway/{call.id}"), "ownerId": gateway["OwnerId"]}
-    return Reading({"VpcId": _attached(call) or None}, outputs, tag_map(gateway.get("Tags")))
+    return Reading({"VpcId": _find_attached(call) or None}, outputs, tag_map(gateway.get("Tags")))
 
 
 def _delete_gateway(call: Call) -> None:
-    there = _attached(call)
+    there = _find_attached(call)
     if there:
         call.api.detach_internet_gateway(InternetGatewayId=call.id, VpcId=there)
     call.api.delete_internet_gateway(InternetGatewayId=call.id)
@@ -47,7 +47,7 @@ GATEWAY = Resource(
     cloudformation="AWS::EC2::InternetGateway",
     properties={"vpcId": text(computed=True)},
     outputs=("arn", "ownerId"),
-    find=tagged("internet_gateways", "InternetGatewayId"),
+    find=find_by_tags("internet_gateways", "InternetGatewayId"),
     create=_create_gateway,
     finish=_attach,
     read=_read_gateway,
@@ -83,7 +83,7 @@ ADDRESS = Resource(
     properties={"domain": text(computed=True, replaces=True, source="internal/service/ec2/ec2_eip.go")},
     # What it is associated with is left out: the NAT gateway's create would make it look like drift.
     outputs=("allocationId", "arn", "publicIp", "publicDns"),
-    find=tagged("addresses", "AllocationId"),
+    find=find_by_tags("addresses", "AllocationId"),
     create=_create_address,
     read=_read_address,
     delete=lambda call: call.api.release_address(AllocationId=call.id),
@@ -137,7 +137,7 @@ NAT = Resource(
     outputs=("publicIp", "networkInterfaceId", "associationId"),
     # An address serves one gateway: a successor with the same one has to wait for its end.
     identity=("allocationId",),
-    find=tagged("nat_gateways", "NatGatewayId", ("pending", "available")),
+    find=find_by_tags("nat_gateways", "NatGatewayId", ("pending", "available")),
     create=_create_nat,
     ready=_nat_is_available,
     read=_read_nat,

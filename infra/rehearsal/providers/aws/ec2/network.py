@@ -6,8 +6,8 @@ import zlib
 from typing import Any
 
 from infra.rehearsal.engine.provider import Values
-from infra.rehearsal.providers.aws.ec2.tags import one, tag, tagged, tags_at_birth
-from infra.rehearsal.providers.aws.property_types import flag, policy, text, unordered
+from infra.rehearsal.providers.aws.ec2.tags import find_by_tags, one, tag, tags_at_birth
+from infra.rehearsal.providers.aws.property_types import flag, policy, text, unordered_list
 from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map
 
 DNS = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "EnableDnsHostnames"}
@@ -68,7 +68,7 @@ VPC = Resource(
         ),
         "defaultSecurityGroupId",
     ),
-    find=tagged("vpcs", "VpcId"),
+    find=find_by_tags("vpcs", "VpcId"),
     create=_create_vpc,
     finish=_set_dns,
     read=_read_vpc,
@@ -115,7 +115,7 @@ SUBNET = Resource(
         "mapPublicIpOnLaunch": flag(default=False),
     },
     outputs=("arn", "ownerId"),
-    find=tagged("subnets", "SubnetId"),
+    find=find_by_tags("subnets", "SubnetId"),
     create=_create_subnet,
     finish=lambda call: _set_public(call) if call.inputs["mapPublicIpOnLaunch"] else None,
     read=_read_subnet,
@@ -147,7 +147,7 @@ TABLE = Resource(
     cloudformation="AWS::EC2::RouteTable",
     properties={"vpcId": text(required=True)},
     outputs=("arn", "ownerId"),
-    find=tagged("route_tables", "RouteTableId"),
+    find=find_by_tags("route_tables", "RouteTableId"),
     create=_create_table,
     read=_read_table,
     delete=lambda call: call.api.delete_route_table(RouteTableId=call.id),
@@ -286,11 +286,11 @@ ENDPOINT = Resource(
         "vpcId": text(required=True),
         "serviceName": text(),
         "vpcEndpointType": text(default="Gateway"),
-        "routeTableIds": unordered(computed=True),
+        "routeTableIds": unordered_list(computed=True),
         "policy": policy(computed=True, api="PolicyDocument"),
     },
     outputs=("arn", "state", "ownerId"),
-    find=tagged("vpc_endpoints", "VpcEndpointId"),
+    find=find_by_tags("vpc_endpoints", "VpcEndpointId"),
     create=_create_endpoint,
     read=_read_endpoint,
     changes=(

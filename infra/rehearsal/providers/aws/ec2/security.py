@@ -6,7 +6,7 @@ from typing import Any
 
 from infra.rehearsal.engine.provider import Values
 from infra.rehearsal.providers.aws.ec2.tags import describe, tag, tags_at_birth
-from infra.rehearsal.providers.aws.property_types import flag, integer, items, text, unordered
+from infra.rehearsal.providers.aws.property_types import flag, integer, items, text, unordered_list
 from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map
 
 Atom = tuple[str, int, int, str, str, str]
@@ -25,14 +25,14 @@ MEMBERS = {
     "cidrBlocks": items(api="cidrBlocks"),
     "ipv6CidrBlocks": items(api="ipv6CidrBlocks"),
     "prefixListIds": items(api="prefixListIds"),
-    "securityGroups": unordered(api="securityGroups"),
+    "securityGroups": unordered_list(api="securityGroups"),
     "self": flag(default=False, api="self"),
     "description": text(api="description"),
 }
 """An inline rule. The row's read gives rules in pulumi's own spelling."""
 
 
-def _wanted(rules: list[Values], group: str) -> set[Atom]:
+def _list_atoms(rules: list[Values], group: str) -> set[Atom]:
     """The program's rules in atoms. Ports mean nothing where the protocol is any."""
     atoms: set[Atom] = set()
     for rule in rules:
@@ -88,7 +88,7 @@ def _match(call: Call, side: str) -> None:
     """Authorize what is wanted and missing, revoke what is there and not wanted."""
     member = "IpPermissions" if side == "ingress" else "IpPermissionsEgress"
     there = _actual(_group(call)[member])
-    wanted = _wanted(call.inputs.get(side) or [], call.id)
+    wanted = _list_atoms(call.inputs.get(side) or [], call.id)
     if wanted - there:
         permissions = _permissions(wanted - there)
         getattr(call.api, f"authorize_security_group_{side}")(GroupId=call.id, IpPermissions=permissions)
@@ -110,7 +110,7 @@ def _read(call: Call) -> Reading:
         given = call.inputs.get(side)
         if given is not None:
             there = _actual(group[member])
-            sides[side] = given if there == _wanted(given, call.id) else _rules(there, call.id)
+            sides[side] = given if there == _list_atoms(given, call.id) else _rules(there, call.id)
     arn = call.account.arn("ec2", f"security-group/{call.id}")
     names = {"GroupDescription": group["Description"]}
     return Reading(
@@ -139,8 +139,8 @@ GROUP = Resource(
         "description": text(default="Managed by Pulumi", api="GroupDescription"),
         "vpcId": text(computed=True),
         # Read only where the program gives them: rules may be resources of their own instead.
-        "ingress": unordered(MEMBERS, api="ingress", computed=True),
-        "egress": unordered(MEMBERS, api="egress", computed=True),
+        "ingress": unordered_list(MEMBERS, api="ingress", computed=True),
+        "egress": unordered_list(MEMBERS, api="egress", computed=True),
         "revokeRulesOnDelete": flag(default=False, local=True),
     },
     outputs=("arn", "ownerId"),

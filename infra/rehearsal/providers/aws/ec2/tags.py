@@ -37,7 +37,7 @@ def one(call: Call, nouns: str, wanted: dict[str, str]) -> dict[str, Any]:
     return found[0] if found else {}
 
 
-def tagged(nouns: str, key: str, states: tuple[str, ...] = ()) -> Callable[[Call], list[str]]:
+def find_by_tags(nouns: str, key: str, states: tuple[str, ...] = ()) -> Callable[[Call], list[str]]:
     """A `find` by the tags that name project, stack and resource; `states` leaves out the dying."""
 
     def find(call: Call) -> list[str]:
