@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from infra.spec import ScaleSpec as ScaleSpec
     from infra.spec import ServeSpec as ServeSpec
     from infra.spec import Window as Window
-    from infra.tags import Labels as Labels
+    from infra.tags import Tags as Tags
     from infra.targets.base import Target as Target
     from infra.targets.base import Traffic as Traffic
     from modelpack.errors import BadInput as BadInput
@@ -52,7 +52,7 @@ _HOMES = {
     "infra.components.network": ("Network",),
     "infra.components.registry": ("Registry",),
     "infra.components.role": ("ServiceRole", "execution_role"),
-    "infra.tags": ("Labels",),
+    "infra.tags": ("Tags",),
     "infra.spec": ("AlarmSpec", "GpuPoolSpec", "PlatformSpec", "ScaleSpec", "ServeSpec", "Window"),
     "infra.targets.base": ("Target", "Traffic"),
     "modelpack.errors": ("BadInput", "CloudRefused", "EcomdeployError", "Locked", "Unhealthy"),

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelpack.formats.variant import ONNX, Draft
+from modelpack.formats.variant import ONNX, Variant
 from modelpack.home import Home
 from modelpack.image.oci.layout import Layout
 from modelpack.image.oci.unpack import unpack
@@ -79,12 +79,12 @@ def packed(name: str, home: Home, project: Path) -> Pack:
 
 def halved(root: Path, name: str) -> Path:
     """The image's model after the pass fp16, beside the image."""
-    from modelpack.passes.base import Workshop
+    from modelpack.passes.base import PassContext
     from modelpack.passes.fp16 import Fp16
 
-    draft = Draft(ONNX, root / MODEL / "model.onnx")
-    workshop = Workshop(usecases().get(name), {}, root.parent / "fp16")
-    return Fp16().apply(draft, workshop).path
+    variant = Variant(ONNX, root / MODEL / "model.onnx")
+    context = PassContext(usecases().get(name), {}, root.parent / "fp16")
+    return Fp16().apply(variant, context).path
 
 
 def task_of(

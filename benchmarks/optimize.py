@@ -29,8 +29,8 @@ import platformdirs
 
 from benchmarks import _optimum
 from benchmarks._slices import take
-from modelpack.build import workshop
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.build import context
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.answers import agreement
 from modelpack.gate.greedy import TIE
 from modelpack.gate.reference import Reference, prepare
@@ -75,20 +75,20 @@ def figures(name: str, pack: PackSpec) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="ecomdeploy-optimize-") as folder:
         home = Home(Path(folder) / "home", cache)
         inputs = resolve(PackRequest(name, ModelSpec(), pack, INSTANCE, Path(folder)))
-        with workshop(home) as place:
+        with context(home) as place:
             reference = prepare(inputs, home, place, Told())
             began = time.monotonic()
-            draft, verdict = measure(inputs, reference, Told())
+            variant, verdict = measure(inputs, reference, Told())
             seconds = time.monotonic() - began
-            return compared(inputs, reference, draft, verdict, seconds)
+            return compared(inputs, reference, variant, verdict, seconds)
 
 
 def compared(
-    inputs: Inputs, reference: Reference, draft: Draft, verdict: Mapping[str, Any], seconds: float
+    inputs: Inputs, reference: Reference, variant: Variant, verdict: Mapping[str, Any], seconds: float
 ) -> dict[str, Any]:
     """The document of one use case."""
     trials, usecase = reference.trials, inputs.usecase
-    ours = Peer(trials.run(draft), draft.size_mb)
+    ours = Peer(trials.run(variant), variant.size_mb)
     rows = {}
     for name, made in (peers(reference, inputs) | encoders(reference, usecase)).items():
         print(f"* beside {name}", file=sys.stderr)
@@ -99,13 +99,13 @@ def compared(
             continue
         rows[name] = beside(peer, ours, reference, usecase)
     return {
-        "passes": list(draft.passes),
+        "passes": list(variant.passes),
         "chosen_by": "auto" if inputs.request.pack.automatic else "the use case's list",
-        "runtime": inputs.served(draft.format).runtime.name,
+        "runtime": inputs.served(variant.format).runtime.name,
         "gate_s": round(seconds, 1),
         "objective": inputs.request.pack.objective,
         "batch": usecase.max_batch,
-        "ours": {**quality(ours, reference, usecase), "size_mb": round(draft.size_mb, 4)},
+        "ours": {**quality(ours, reference, usecase), "size_mb": round(variant.size_mb, 4)},
         "trained": dict(verdict["reference"]),
         "peers": rows,
         **({"left_out": _optimum.lacks()} if usecase.text and _optimum.lacks() else {}),
@@ -164,7 +164,7 @@ def peers(reference: Reference, inputs: Inputs) -> dict[str, Callable[[], Peer]]
     """The peers by name, each made when it is its turn."""
     trials, usecase = reference.trials, inputs.usecase
 
-    def exported() -> Draft:
+    def exported() -> Variant:
         return trials.made(passes().get("onnx"), trials.reference)
 
     known: dict[str, Callable[[], Peer]] = {
@@ -196,13 +196,13 @@ def encoders(reference: Reference, usecase: UseCase[Any]) -> dict[str, Callable[
     return {name: partial(one, name) for name in _optimum.FILES}
 
 
-def compiled(draft: Draft, usecase: UseCase[Any]) -> Run:
+def compiled(variant: Variant, usecase: UseCase[Any]) -> Run:
     """`torch.compile` as it comes, on one thread."""
     import torch
 
     torch.set_num_threads(1)
     compile_: Any = torch.compile
-    model = compile_(usecase.load(draft.path))
+    model = compile_(usecase.load(variant.path))
     signature = usecase.signature()
 
     def run(arrays: Arrays) -> Arrays:
@@ -213,11 +213,11 @@ def compiled(draft: Draft, usecase: UseCase[Any]) -> Run:
     return run
 
 
-def openvino(draft: Draft, usecase: UseCase[Any]) -> Run:
+def openvino(variant: Variant, usecase: UseCase[Any]) -> Run:
     """`compile_model` of the ONNX file with OpenVINO's own settings, but for one thread."""
     import openvino as library
 
-    model = library.compile_model(str(draft.path), "CPU", {"INFERENCE_NUM_THREADS": 1})
+    model = library.compile_model(str(variant.path), "CPU", {"INFERENCE_NUM_THREADS": 1})
     names = [tensor.name for tensor in usecase.signature().outputs]
 
     def run(arrays: Arrays) -> Arrays:

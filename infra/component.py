@@ -10,17 +10,17 @@ from typing import Any
 
 import pulumi
 
-from infra.tags import Labels
+from infra.tags import Tags
 from modelpack.errors import BadInput, Problem
 
 
 class Component(pulumi.ComponentResource):
     """A group of resources named after it: the child "nat" of the component "network" is "network-nat"."""
 
-    def __init__(self, name: str, *, labels: Labels, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, *, project_tags: Tags, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(f"ecomdeploy:infra:{type(self).__name__}", name, None, opts)
         self.name = name
-        self.labels = labels
+        self.project_tags = project_tags
 
     def child(self, suffix: str) -> str:
         """The Pulumi name of a child; Pulumi's own identity (URN) leaves the parent's name out."""
@@ -28,7 +28,7 @@ class Component(pulumi.ComponentResource):
 
     def tags(self, suffix: str = "", **more: str) -> dict[str, str]:
         """Tags of the child `suffix` (of the resource named like the component itself when empty)."""
-        return self.labels.tags(self.child(suffix) if suffix else self.name) | more
+        return self.project_tags.tags(self.child(suffix) if suffix else self.name) | more
 
     def options(self, **more: Any) -> pulumi.ResourceOptions:
         """Options of a child."""

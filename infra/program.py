@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pulumi
 
-from infra.tags import Labels
+from infra.tags import Tags
 from modelpack.errors import BadInput
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def settings() -> Settings:
     return parse(pulumi.Config().require("settings"))
 
 
-def labels(given: Settings, project: str) -> Labels:
+def project_tags(given: Settings, project: str) -> Tags:
     """Tags for the running stack."""
-    return Labels(
+    return Tags(
         project=project, stack=f"{pulumi.get_project()}/{pulumi.get_stack()}", environment=given.environment
     )
 

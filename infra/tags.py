@@ -9,7 +9,7 @@ TAG_VALUE_LENGTH = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labels:
+class Tags:
     """`project`: the service, or "platform"; `stack`: `<Pulumi project>/<Pulumi stack>`."""
 
     project: str

@@ -26,7 +26,7 @@ from modelpack.progress import Progress
 from modelpack.runtimes.hardware import CPU
 
 if TYPE_CHECKING:
-    from modelpack.formats.variant import Draft
+    from modelpack.formats.variant import Variant
     from modelpack.gate.reference import Reference
     from modelpack.image.oci.layout import Layout
     from modelpack.runtimes.served import Served
@@ -61,18 +61,18 @@ def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
     from modelpack.gate.verdict import choose
 
     inputs, lock = resolve(request), locks.read(request.project, request.built_for)
-    with workshop(home) as folder:
+    with context(home) as folder:
         reference = prepare(inputs, home, folder, progress)
-        draft, lock = choose(inputs, lock, reference, progress)
-        lock = complete_lock(inputs, inputs.served(draft.format), lock, home, progress)
-        return finish_pack(inputs, lock, reference, draft, home, progress)
+        variant, lock = choose(inputs, lock, reference, progress)
+        lock = complete_lock(inputs, inputs.served(variant.format), lock, home, progress)
+        return finish_pack(inputs, lock, reference, variant, home, progress)
 
 
 @contextmanager
-def workshop(home: Home) -> Iterator[Path]:
-    """An empty folder for drafts, gone afterwards."""
+def context(home: Home) -> Iterator[Path]:
+    """An empty folder for variants, gone afterwards."""
     home.models.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=home.models, prefix=".drafts-"))
+    folder = Path(tempfile.mkdtemp(dir=home.models, prefix=".variants-"))
     try:
         yield folder
     finally:
@@ -80,7 +80,7 @@ def workshop(home: Home) -> Iterator[Path]:
 
 
 def finish_pack(
-    inputs: Inputs, lock: Lock, reference: Reference, draft: Draft, home: Home, progress: Progress
+    inputs: Inputs, lock: Lock, reference: Reference, variant: Variant, home: Home, progress: Progress
 ) -> Pack:
     """The image with everything attached; lock written, pack remembered."""
     from modelpack.assembly import contents
@@ -93,20 +93,20 @@ def finish_pack(
     from modelpack.server.golden import Golden
 
     usecase, trials = inputs.usecase, reference.trials
-    requests, lasting = trials.golden(draft)
-    golden = tuple(Golden(*pair) for pair in answers(usecase, trials.run(draft), trials.data, requests))
-    served = inputs.served(draft.format)
-    binding = bound(served.runtime, locked_wheels(served, lock), home.downloads, draft.size_mb)
-    serving = contents.serving(served, draft, golden, binding)
-    model = contents.model(draft, serving, usecase.companions(trials.data))
+    requests, lasting = trials.golden(variant)
+    golden = tuple(Golden(*pair) for pair in answers(usecase, trials.run(variant), trials.data, requests))
+    served = inputs.served(variant.format)
+    binding = bound(served.runtime, locked_wheels(served, lock), home.downloads, variant.size_mb)
+    serving = contents.serving(served, variant, golden, binding)
+    model = contents.model(variant, serving, usecase.companions(trials.data))
     built = assemble_image(
-        inputs, served, lock, home, model, contents.labels(usecase, draft, binding), progress
+        inputs, served, lock, home, model, contents.labels(usecase, variant, binding), progress
     )
     figures = lock.get("verdict", inputs.verdict_digest) or {}
     layout = Layout(home.images)
     more = {"needs": binding.as_data(), "golden": check_answers(served, layout, built.digest, progress)}
     more |= {"golden_margin": dict(lasting)} if lasting else {}
-    more |= fallen_back(served, draft)
+    more |= fallen_back(served, variant)
     document = record.complete(inputs, figures, reference.model_sha256, more)
     attach(layout, built.digest, RECORD, packs.encode(document))
     attach(layout, built.digest, SAMPLES, packs.encode(usecase.samples(trials.data).as_data()))
@@ -114,7 +114,7 @@ def finish_pack(
     pack = Pack(
         digest=built.digest,
         platform=PLATFORM,
-        content_id=built.content_id,
+        content_digest=built.content_digest,
         input_digest=inputs.pack_digest(lock) or "",
         usecase=usecase.name,
         size_bytes=built.size_bytes,
@@ -141,13 +141,13 @@ def check_answers(served: Served, layout: Layout, digest: str, progress: Progres
     return golden_answers(layout, digest, progress)
 
 
-def fallen_back(served: Served, draft: Draft) -> dict[str, Any]:
+def fallen_back(served: Served, variant: Variant) -> dict[str, Any]:
     """What of a language model's step runs on the CPU of a GPU machine, for the record."""
-    if draft.format != ONNX or served.runtime.hardware == CPU or served.usecase.decoding is None:
+    if variant.format != ONNX or served.runtime.hardware == CPU or served.usecase.decoding is None:
         return {}
     import onnx
 
     from modelpack.passes.shared.half_attention import on_the_cpu
 
-    graph = onnx.load_model(str(draft.path), load_external_data=False)
+    graph = onnx.load_model(str(variant.path), load_external_data=False)
     return {"without_cuda_kernel": list(on_the_cpu(graph))}

@@ -23,13 +23,13 @@ SAMPLES = "application/vnd.ecomdeploy.samples.v1+json"
 class Pack:
     """An image by digest with what is known of it.
 
-    `digest` is the manifest's ("sha256:..."), `content_id` what the server reports, `input_digest` names all inputs;
-    `size_bytes` is what a first pull moves. `record` holds metric, measurements and provenance.
+    `digest` is the manifest's ("sha256:..."), `content_digest` what the server reports, `input_digest` names all
+    inputs; `size_bytes` is what a first pull moves. `record` holds metric, measurements and provenance.
     """
 
     digest: str
     platform: str
-    content_id: str
+    content_digest: str
     input_digest: str
     usecase: str
     size_bytes: int

@@ -64,7 +64,7 @@ def refuse_hopeless(spec: Spec, contract: Contract) -> None:
 
     will_need = Packed(
         digest="",
-        content_id="",
+        content_digest="",
         input_digest="",
         usecase=spec.usecase,
         needs=expect_needs(built_for(spec)).as_data(),

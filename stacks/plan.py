@@ -130,4 +130,4 @@ def notes(shop: Shop, pack: Packed | None, live: Release | None, keeps: bool, nu
 
 
 def nothing(spec: Spec) -> Packed:
-    return Packed(digest="", content_id="", input_digest="", usecase=spec.usecase)
+    return Packed(digest="", content_digest="", input_digest="", usecase=spec.usecase)

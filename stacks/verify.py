@@ -2,7 +2,7 @@
 
 Four things must hold: the endpoint is in service on the configuration asked for; the image it resolved has
 the digest asked for; every golden request is answered within tolerance; every answer carries the pack's
-content id.
+content digest.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def differences(expected: Mapping[str, Any], answer: Answer, release: Release) -
 
     if answer.status != 200:
         return (f"answered {answer.status}: {answer.body[:200].decode(errors='replace')}",)
-    if answer.content_id != release.pack.content_id:
-        return (f"came from content {answer.content_id or 'unknown'}, not {release.pack.content_id}",)
+    if answer.content_digest != release.pack.content_digest:
+        return (f"came from content {answer.content_digest or 'unknown'}, not {release.pack.content_digest}",)
     try:
         got = json.loads(answer.body)
     except ValueError:

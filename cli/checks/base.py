@@ -25,14 +25,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Patient:
+class CheckContext:
     """What is examined: the project's folder and the user's folders."""
 
     folder: Path
     home: Home
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(context: CheckContext) -> Iterator[Finding]:
     """Run every check of this package, by file name, each fenced off: a check that crashes is a finding too."""
     import cli.checks as package
 
@@ -40,6 +40,6 @@ def examine(patient: Patient) -> Iterator[Finding]:
         if module.name == "base":
             continue
         try:
-            yield importlib.import_module(f"cli.checks.{module.name}").check(patient)
+            yield importlib.import_module(f"cli.checks.{module.name}").check(context)
         except Exception as error:
             yield Finding(module.name, "warning", f"the check itself failed: {type(error).__name__}: {error}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 
-from cli.checks.base import Finding, Patient
+from cli.checks.base import CheckContext, Finding
 
 
-def check(patient: Patient) -> Finding:
+def check(context: CheckContext) -> Finding:
     runtimes = [name for name in ("runc", "podman") if shutil.which(name)]
     kind = (
         "chroot (root)"

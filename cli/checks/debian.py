@@ -5,10 +5,10 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 
-from cli.checks.base import Finding, Patient
+from cli.checks.base import CheckContext, Finding
 
 
-def check(patient: Patient) -> Finding:
+def check(context: CheckContext) -> Finding:
     from modelpack.image.debian.mirror import of_host
 
     mirror = of_host("bookworm").of("bookworm")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import shutil
 
-from cli.checks.base import Finding, Patient
+from cli.checks.base import CheckContext, Finding
 
 NEEDED = 4e9
 """Bytes: packages, three releases, their unpacked images and the training data together stay below this."""
 
 
-def check(patient: Patient) -> Finding:
-    place = patient.home.root
+def check(context: CheckContext) -> Finding:
+    place = context.home.root
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    message = f"{free / 1e9:.1f} GB free at {patient.home.root}"
+    message = f"{free / 1e9:.1f} GB free at {context.home.root}"
     if free >= NEEDED:
         return Finding("disk", "ok", message)
     return Finding("disk", "failure", message, "free some, or set ECOMDEPLOY_HOME to a larger disk")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 import sys
 
-from cli.checks.base import Finding, Patient
+from cli.checks.base import CheckContext, Finding
 
 
-def check(patient: Patient) -> Finding:
+def check(context: CheckContext) -> Finding:
     libc, version = platform.libc_ver()
     system = f"{platform.system()} {platform.machine()}, {libc or 'unknown libc'} {version}"
     here = f"{system}, Python {platform.python_version()}"

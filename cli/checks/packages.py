@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import pathlib
 
-from cli.checks.base import Finding, Patient
+from cli.checks.base import CheckContext, Finding
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def check(patient: Patient) -> Finding:
+def check(context: CheckContext) -> Finding:
     shadowed = [
         name
         for name in ("cli", "stacks", "infra", "modelpack")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 
-from cli.checks.base import Finding, Patient
+from cli.checks.base import CheckContext, Finding
 
 
-def check(patient: Patient) -> Finding:
+def check(context: CheckContext) -> Finding:
     found = shutil.which("pulumi")
     if found:
         return Finding(

@@ -8,14 +8,14 @@ from pathlib import Path
 import typer
 
 from cli import options, show, wiring
-from cli.checks.base import Patient, examine
+from cli.checks.base import CheckContext, examine
 
 MARKS = {"ok": "ok  ", "warning": "warn", "failure": "FAIL"}
 
 
 def doctor(folder: options.Folder = Path(), as_json: options.AsJson = False) -> None:
     """Check this machine and this project; every finding says what to type."""
-    findings = tuple(examine(Patient(folder, wiring.home())))
+    findings = tuple(examine(CheckContext(folder, wiring.home())))
     if as_json:
         show.document([asdict(finding) for finding in findings])
     else:

@@ -37,7 +37,9 @@ def pack(
 
         write_text(report, drawn(packed.record))
     if as_json:
-        show.document({"image": packed.digest, "record": packed.record, "content_id": packed.content_id})
+        show.document(
+            {"image": packed.digest, "record": packed.record, "content_digest": packed.content_digest}
+        )
         return
     if explain:
         from cli.record.explain import explain as explained

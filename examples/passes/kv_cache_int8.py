@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
 from modelpack.server.engines.decoder import NOTHING
 
 if TYPE_CHECKING:
@@ -47,20 +47,20 @@ class KvCacheInt8(Pass):
         "#com.microsoft.GroupQueryAttention"
     )
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
 
-        model = onnx.load(str(draft.path))
+        model = onnx.load(str(variant.path))
         nodes = [node for node in model.graph.node if in_floats(model.graph, node)]
         if not nodes:
             raise Inapplicable("no attention that keeps keys and values in float32")
-        if workshop.calibration is None:
+        if context.calibration is None:
             raise Inapplicable("the use case names nothing to calibrate on")
         caches = [node.input[place] for node in nodes for place in (KEYS, VALUES)]
-        largest = reached(draft, caches, prompts(workshop.calibration["ids"]))
+        largest = reached(variant, caches, prompts(context.calibration["ids"]))
         for node in nodes:
             narrow(model.graph, node, largest)
-        return write(model, workshop.folder)
+        return write(model, context.folder)
 
 
 def in_floats(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
@@ -76,13 +76,15 @@ def prompts(ids: NDArray[Any]) -> list[NDArray[np.int64]]:
     return [row[row != NOTHING].astype(np.int64) for row in ids]
 
 
-def reached(draft: Draft, caches: Sequence[str], given: Sequence[NDArray[np.int64]]) -> Mapping[str, Floats]:
+def reached(
+    variant: Variant, caches: Sequence[str], given: Sequence[NDArray[np.int64]]
+) -> Mapping[str, Floats]:
     """The largest magnitude of every channel, (groups, size), by cache, when the graph has read these prompts."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    session = ort.InferenceSession(str(draft.path), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(str(variant.path), options, providers=["CPUExecutionProvider"])
     shapes = {one.name: one.shape for one in session.get_inputs()}
     empty = {name: np.zeros(shapes[name], np.float32) for name in caches}
     largest = {name: np.zeros((shapes[name][1], shapes[name][3]), np.float32) for name in caches}

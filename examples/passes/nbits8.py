@@ -11,8 +11,8 @@ import logging
 from typing import ClassVar
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
 
 BLOCK = 32
 BITS = 8
@@ -31,7 +31,7 @@ class NBits8(Pass):
         "https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits"
     )
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
         from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
@@ -40,7 +40,7 @@ class NBits8(Pass):
         logger.setLevel(logging.ERROR)
         try:
             quantizer = MatMulNBitsQuantizer(
-                onnx.load(str(draft.path)),
+                onnx.load(str(variant.path)),
                 bits=BITS,
                 block_size=BLOCK,
                 is_symmetric=True,
@@ -52,4 +52,4 @@ class NBits8(Pass):
         graph = quantizer.model.model
         if not any(node.op_type == "MatMulNBits" for node in graph.graph.node):
             raise Inapplicable("no dense layer with constant float weights")
-        return write(graph, workshop.folder)
+        return write(graph, context.folder)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, TORCH, Draft
-from modelpack.passes.base import EXPORT, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, TORCH, Variant
+from modelpack.passes.base import EXPORT, Inapplicable, Pass, PassContext
 from modelpack.passes.onnx import OnnxExport
 from modelpack.passes.shared.learning import SEED, learner, save_variant
 
@@ -42,27 +42,25 @@ class Prune(Pass):
     trains: ClassVar[bool] = True
     about: ClassVar[str] = "https://arxiv.org/abs/1506.02626"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
 
-        usecase, lessons = learner(workshop)
-        model = workshop.usecase.load(draft.path)
-        with_zeros(model, lambda: usecase.tune(model, lessons, SEED, workshop.progress, share=TUNED))
-        within = workshop.folder / "zeros"
-        exported = OnnxExport().apply(
-            save_variant(model, at(workshop, within)), at(workshop, within / "whole")
-        )
+        usecase, training_rows = learner(context)
+        model = context.usecase.load(variant.path)
+        with_zeros(model, lambda: usecase.tune(model, training_rows, SEED, context.progress, share=TUNED))
+        within = context.folder / "zeros"
+        exported = OnnxExport().apply(save_variant(model, at(context, within)), at(context, within / "whole"))
         graph = onnx.load(str(exported.path))
         if not stored_sparsely(graph.graph):
             raise Inapplicable("no dense layer became sparse enough to be worth it")
-        return write(graph, workshop.folder)
+        return write(graph, context.folder)
 
 
-def at(workshop: Workshop, folder: Any) -> Workshop:
-    """The workshop with another folder."""
+def at(context: PassContext, folder: Any) -> PassContext:
+    """The context with another folder."""
     from dataclasses import replace
 
-    return replace(workshop, folder=folder)
+    return replace(context, folder=folder)
 
 
 def with_zeros(model: Any, tune: Any) -> None:

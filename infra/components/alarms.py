@@ -12,7 +12,7 @@ import pulumi
 
 from infra.component import Component, require
 from infra.spec import AlarmSpec
-from infra.tags import Labels
+from infra.tags import Tags
 
 if TYPE_CHECKING:
     from pulumi_aws import cloudwatch
@@ -44,7 +44,7 @@ class Alarms(Component):
         self,
         name: str,
         *,
-        labels: Labels,
+        project_tags: Tags,
         endpoint: str,
         variant: str,
         alarms: AlarmSpec,
@@ -60,7 +60,7 @@ class Alarms(Component):
                 and alarms.p99_ms <= 0,
             },
         )
-        super().__init__(name, labels=labels, opts=opts)
+        super().__init__(name, project_tags=project_tags, opts=opts)
         dimensions = {"EndpointName": endpoint, "VariantName": variant}
         self.resources = AlarmsResources(
             error_rate=None

@@ -10,7 +10,7 @@ import pulumi
 
 from infra.component import Component, require
 from infra.spec import ScaleSpec
-from infra.tags import Labels
+from infra.tags import Tags
 
 if TYPE_CHECKING:
     from pulumi_aws import appautoscaling
@@ -79,7 +79,7 @@ class Autoscaling(Component):
         self,
         name: str,
         *,
-        labels: Labels,
+        project_tags: Tags,
         endpoint: pulumi.Input[str],
         variant: str,
         scale: ScaleSpec,
@@ -99,7 +99,7 @@ class Autoscaling(Component):
                 },
             },
         )
-        super().__init__(name, labels=labels, opts=opts)
+        super().__init__(name, project_tags=project_tags, opts=opts)
         self.resources = self._create(endpoint, variant, scale, now)
         self.register_outputs({"target": self.resources.target.resource_id})
 

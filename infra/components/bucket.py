@@ -10,7 +10,7 @@ import pulumi
 
 from infra.component import Component, require
 from infra.components.role import policy
-from infra.tags import Labels
+from infra.tags import Tags
 
 if TYPE_CHECKING:
     from pulumi_aws import s3
@@ -39,7 +39,7 @@ class Bucket(Component):
         self,
         name: str,
         *,
-        labels: Labels,
+        project_tags: Tags,
         bucket: str,
         key_arn: pulumi.Input[str] | None = None,
         exists: bool = False,
@@ -51,7 +51,7 @@ class Bucket(Component):
         require(
             "Bucket", {f"bucket: not a bucket name: {bucket!r}": not NAME.fullmatch(bucket) or ".." in bucket}
         )
-        super().__init__(name, labels=labels, opts=opts)
+        super().__init__(name, project_tags=project_tags, opts=opts)
         made = None if exists else self._bucket(bucket, empty_on_delete)
         self.bucket_name: pulumi.Output[str] = (
             pulumi.Output.from_input(bucket) if made is None else made.bucket

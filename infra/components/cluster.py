@@ -11,7 +11,7 @@ import pulumi
 
 from infra.component import Component, require
 from infra.components.role import ServiceRole
-from infra.tags import Labels
+from infra.tags import Tags
 
 if TYPE_CHECKING:
     from pulumi_aws import eks
@@ -47,7 +47,7 @@ class Cluster(Component):
         self,
         name: str,
         *,
-        labels: Labels,
+        project_tags: Tags,
         cluster_name: str,
         version: str,
         subnet_ids: pulumi.Input[Sequence[str]],
@@ -66,7 +66,7 @@ class Cluster(Component):
                 ),
             },
         )
-        super().__init__(name, labels=labels, opts=opts)
+        super().__init__(name, project_tags=project_tags, opts=opts)
         role, node_role = self._roles(cluster_name, partition)
         cluster = self._cluster(
             cluster_name, version, subnet_ids, security_group_ids, key_arn, public_cidrs, role
@@ -78,7 +78,7 @@ class Cluster(Component):
     def _roles(self, cluster_name: str, partition: str) -> tuple[ServiceRole, ServiceRole]:
         role = ServiceRole(
             self.child("role"),
-            labels=self.labels,
+            project_tags=self.project_tags,
             role_name=f"{cluster_name[:50]}-cluster",
             service="eks.amazonaws.com",
             managed=("AmazonEKSClusterPolicy",),
@@ -87,7 +87,7 @@ class Cluster(Component):
         )
         node_role = ServiceRole(
             self.child("node-role"),
-            labels=self.labels,
+            project_tags=self.project_tags,
             role_name=f"{cluster_name[:50]}-node",
             service="ec2.amazonaws.com",
             managed=NODE_POLICIES,

@@ -13,7 +13,7 @@ from infra import instances
 from infra.component import Component, require
 from infra.components.role import ServiceRole
 from infra.spec import GpuPoolSpec
-from infra.tags import Labels
+from infra.tags import Tags
 
 if TYPE_CHECKING:
     from pulumi_aws import ec2, eks
@@ -54,7 +54,7 @@ class GpuPool(Component):
         self,
         name: str,
         *,
-        labels: Labels,
+        project_tags: Tags,
         pool: GpuPoolSpec,
         cluster_name: pulumi.Input[str],
         node_role: ServiceRole,
@@ -62,7 +62,7 @@ class GpuPool(Component):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         check(pool)
-        super().__init__(name, labels=labels, opts=opts)
+        super().__init__(name, project_tags=project_tags, opts=opts)
         self.pool = pool
         template = self._launch_template()
         group = self._node_group(template, cluster_name, node_role, subnet_ids)
@@ -76,7 +76,7 @@ class GpuPool(Component):
         suffix = "template"
         return ec2.LaunchTemplate(
             self.child(suffix),
-            name=f"{self.labels.environment}-{self.child(suffix)}",
+            name=f"{self.project_tags.environment}-{self.child(suffix)}",
             update_default_version=True,
             # One hop: containers cannot reach the node's credentials.
             metadata_options=ec2.LaunchTemplateMetadataOptionsArgs(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from infra.component import Component, require
-from infra.tags import Labels
+from infra.tags import Tags
 
 if TYPE_CHECKING:
     from pulumi_aws import kms
@@ -32,7 +32,7 @@ class EncryptionKey(Component):
         self,
         name: str,
         *,
-        labels: Labels,
+        project_tags: Tags,
         alias: str,
         description: str,
         deletion_window_days: int = 30,
@@ -50,7 +50,7 @@ class EncryptionKey(Component):
                 ),
             },
         )
-        super().__init__(name, labels=labels, opts=opts)
+        super().__init__(name, project_tags=project_tags, opts=opts)
         self.resources = self._create(alias, description, deletion_window_days)
         self.arn: pulumi.Output[str] = self.resources.key.arn
         self.register_outputs({"arn": self.arn})

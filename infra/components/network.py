@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from infra.component import Component, require
-from infra.tags import Labels
+from infra.tags import Tags
 
 if TYPE_CHECKING:
     from pulumi_aws import ec2
@@ -64,14 +64,14 @@ class Network(Component):
         self,
         name: str,
         *,
-        labels: Labels,
+        project_tags: Tags,
         region: str,
         cidr: str,
         zones: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         check(cidr, zones)
-        super().__init__(name, labels=labels, opts=opts)
+        super().__init__(name, project_tags=project_tags, opts=opts)
         self.resources = self._create(region, cidr, tuple(zones))
         self.public_subnet_ids = pulumi.Output.all(*[subnet.id for subnet in self.resources.public_subnets])
         self.private_subnet_ids = self._private_subnet_ids()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from infra.component import Component, require
-from infra.tags import Labels
+from infra.tags import Tags
 
 if TYPE_CHECKING:
     from pulumi_aws import ecr
@@ -35,7 +35,7 @@ class Registry(Component):
         self,
         name: str,
         *,
-        labels: Labels,
+        project_tags: Tags,
         repository: str,
         key_arn: pulumi.Input[str] | None = None,
         empty_on_delete: bool = False,
@@ -49,7 +49,7 @@ class Registry(Component):
                 )
             },
         )
-        super().__init__(name, labels=labels, opts=opts)
+        super().__init__(name, project_tags=project_tags, opts=opts)
         self.resources = self._create(repository, key_arn, empty_on_delete)
         self.url: pulumi.Output[str] = self.resources.repository.repository_url
         self.arn: pulumi.Output[str] = self.resources.repository.arn

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from infra.component import Component, require
-from infra.tags import Labels
+from infra.tags import Tags
 
 if TYPE_CHECKING:
     from pulumi_aws import iam
@@ -55,7 +55,7 @@ class ServiceRole(Component):
         self,
         name: str,
         *,
-        labels: Labels,
+        project_tags: Tags,
         role_name: str,
         service: str,
         account: str | None = None,
@@ -73,7 +73,7 @@ class ServiceRole(Component):
                 not in service,
             },
         )
-        super().__init__(name, labels=labels, opts=opts)
+        super().__init__(name, project_tags=project_tags, opts=opts)
         self.resources = self._create(
             role_name,
             trust(service, account),
@@ -144,7 +144,7 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
 def execution_role(
     name: str,
     *,
-    labels: Labels,
+    project_tags: Tags,
     role_name: str,
     repository_arn: pulumi.Input[str],
     region: str,
@@ -158,7 +158,7 @@ def execution_role(
     )
     return ServiceRole(
         name,
-        labels=labels,
+        project_tags=project_tags,
         role_name=role_name,
         service="sagemaker.amazonaws.com",
         account=account,

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from infra.spec import AlarmSpec, ScaleSpec
-from infra.tags import Labels
+from infra.tags import Tags
 from modelpack.errors import BadInput, EcomdeployError, Problem, Unhealthy
 from modelpack.progress import Progress
 
@@ -43,7 +43,7 @@ class Service:
 
     endpoint: str
     role_arn: str
-    labels: Labels
+    project_tags: Tags
     now: datetime
     scale: ScaleSpec = field(default_factory=ScaleSpec)
     alarms: AlarmSpec = field(default_factory=AlarmSpec)
@@ -95,11 +95,11 @@ class ShiftPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """An answer through the route. `content_id`: what the server says it serves; "" if it does not."""
+    """An answer through the route. `content_digest`: what the server says it serves; "" if it does not."""
 
     status: int
     body: bytes
-    content_id: str
+    content_digest: str
     latency_ms: float
 
 
@@ -228,7 +228,7 @@ class FakeTraffic:
         seen = self.endpoints.get(endpoint)
         if seen is None or not seen.serving:
             raise EcomdeployError(f"endpoint {endpoint} takes no requests")
-        empty = Answer(status=200, body=b"{}", content_id="", latency_ms=0.0)
+        empty = Answer(status=200, body=b"{}", content_digest="", latency_ms=0.0)
         return self.answers.get(seen.configuration, empty)
 
     def stream(self, endpoint: str, body: bytes, content_type: str = "application/json") -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from modelpack.assembly.needs import Binding
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.pack import encode
 from modelpack.runtimes.served import Served
 from modelpack.server.golden import Golden
@@ -18,12 +18,14 @@ from modelpack.usecases.base import UseCase
 THREADS = 1
 
 
-def model(draft: Draft, serving: dict[str, Any], companions: Mapping[str, bytes]) -> dict[str, Path | bytes]:
+def model(
+    variant: Variant, serving: dict[str, Any], companions: Mapping[str, bytes]
+) -> dict[str, Path | bytes]:
     """The model's files, those beside it, and what the server needs to know of them."""
-    return {**draft.files, **companions, "serving.json": encode(serving)}
+    return {**variant.files, **companions, "serving.json": encode(serving)}
 
 
-def serving(served: Served, draft: Draft, golden: tuple[Golden, ...], binding: Binding) -> dict[str, Any]:
+def serving(served: Served, variant: Variant, golden: tuple[Golden, ...], binding: Binding) -> dict[str, Any]:
     """`serving.json` (docs/architecture/seams.md)."""
     usecase = served.usecase
     signature = usecase.interface()
@@ -37,7 +39,7 @@ def serving(served: Served, draft: Draft, golden: tuple[Golden, ...], binding: B
         "format": 1,
         "model": served_name(usecase.name),
         "runtime": served.runtime.name,
-        "file": draft.path.name,
+        "file": variant.path.name,
         "threads": THREADS,
         "inputs": [tensor.as_data() for tensor in signature.inputs],
         "outputs": [tensor.as_data() for tensor in signature.outputs],
@@ -45,7 +47,7 @@ def serving(served: Served, draft: Draft, golden: tuple[Golden, ...], binding: B
         "golden": [{"request": one.request, "answer": one.answer} for one in golden],
         "tolerance": usecase.tolerance,
         "needs": binding.as_data(),
-        "session": draft.session,
+        "session": variant.session,
         **words,
     }
 
@@ -55,12 +57,12 @@ def served_name(usecase: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in usecase)
 
 
-def labels(usecase: UseCase[Any], draft: Draft, binding: Binding) -> dict[str, str]:
+def labels(usecase: UseCase[Any], variant: Variant, binding: Binding) -> dict[str, str]:
     """What the image says about itself, in the words of the CNCF model-spec."""
     return {
         "org.opencontainers.image.title": f"ecomdeploy {usecase.name}",
         "org.cncf.model.family": usecase.name,
-        "org.cncf.model.format": draft.format,
-        "dev.ecomdeploy.passes": ",".join(draft.passes),
+        "org.cncf.model.format": variant.format,
+        "dev.ecomdeploy.passes": ",".join(variant.passes),
         **binding.labels(),
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelpack.formats.variant import ONNX, Draft
+from modelpack.formats.variant import ONNX, Variant
 
 if TYPE_CHECKING:
     import onnx
@@ -17,7 +17,7 @@ GRAPH_FILE = "model.onnx"
 INLINE_BYTES = 1024
 
 
-def write(graph: onnx.ModelProto, folder: Path) -> Draft:
+def write(graph: onnx.ModelProto, folder: Path) -> Variant:
     """Graph and weights as two files in `folder`; the same model gives the same bytes on any path.
 
     Exporters leave notes in the graph (stack traces with paths, scopes): they are taken out.
@@ -35,7 +35,7 @@ def write(graph: onnx.ModelProto, folder: Path) -> Draft:
         size_threshold=INLINE_BYTES,
         convert_attribute=False,
     )
-    return Draft(ONNX, folder / GRAPH_FILE)
+    return Variant(ONNX, folder / GRAPH_FILE)
 
 
 def strip_notes(graph: onnx.ModelProto) -> None:

@@ -19,7 +19,7 @@ SESSION = "session.json"
 
 
 @dataclass(frozen=True)
-class Draft:
+class Variant:
     """A model in one `format` (`TORCH`: a `.safetensors` file; `ONNX`: a graph beside its weights;
     `OPENVINO`: IR, `model.xml` beside `model.bin`; `AOT`: PyTorch's package of compiled code, `.pt2`;
     `HUGGING_FACE`: a language model's weights beside `config.json`).
@@ -51,11 +51,11 @@ class Draft:
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one draft on one piece of hardware.
+    """Figures of one variant on one piece of hardware.
 
     `metric` in the use case's unit; latency of one request in ms of wall time, from the quietest window;
     `rows_per_cpu_s` requests per second of processor time, in full batches; `size_mb` of 1e6 bytes; `peak_mb`
-    the memory of a fresh process that loads the draft and answers one batch, None where it was not measured.
+    the memory of a fresh process that loads the variant and answers one batch, None where it was not measured.
     """
 
     metric: float

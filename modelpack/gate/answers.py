@@ -1,4 +1,4 @@
-"""What a running draft answers: in the words of callers, against the signature, and against the trained model."""
+"""What a running variant answers: in the words of callers, against the signature, and against the trained model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from modelpack.errors import EcomdeployError
-from modelpack.formats.variant import ONNX, Draft
+from modelpack.formats.variant import ONNX, Variant
 from modelpack.usecases.base import Arrays, Evaluation, Run, Signature, UseCase, arrays_from
 
 SIGNIFICANT = 7
@@ -62,13 +62,13 @@ def check_shapes(run: Run, signature: Signature, examples: Arrays, batch: int) -
                 )
 
 
-def check_declared(draft: Draft, signature: Signature) -> None:
+def check_declared(variant: Variant, signature: Signature) -> None:
     """Raises EcomdeployError when a graph itself declares an output of another size than the signature says."""
-    if draft.format != ONNX:
+    if variant.format != ONNX:
         return
     import onnx
 
-    graph = onnx.load_model(str(draft.path), load_external_data=False).graph
+    graph = onnx.load_model(str(variant.path), load_external_data=False).graph
     declared = {
         value.name: [size.dim_value or -1 for size in value.type.tensor_type.shape.dim]
         for value in graph.output

@@ -1,4 +1,4 @@
-"""The search for the best combination of passes, on real drafts under the gate."""
+"""The search for the best combination of passes, on real variants under the gate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelpack.errors import EcomdeployError
-from modelpack.formats.variant import Draft, Measured
+from modelpack.formats.variant import Measured, Variant
 from modelpack.gate.greedy import BudgetEnded, Names, Point, Search, front
 from modelpack.gate.rules import (
     Trial,
@@ -34,12 +34,12 @@ SAME = Ratio(1.0, 1.0, 1.0)
 
 
 class Unmade(Exception):
-    """A combination has a pass that gave no draft; the words say why."""
+    """A combination has a pass that gave no variant; the words say why."""
 
 
 @dataclass
 class Combinations:
-    """Makes and measures combinations of passes. Drafts are made once: two combinations that begin alike share them.
+    """Makes and measures combinations of passes. Variants are made once: two combinations that begin alike share them.
 
     `floor` is the model with the required passes only, which all others are measured against.
     """
@@ -47,10 +47,10 @@ class Combinations:
     trials: Trials
     passes: Sequence[Pass]
     spec: PackSpec
-    floor: Draft
+    floor: Variant
     floor_figures: Measured
     floor_drop: Interval | None
-    _made: dict[Names, Draft | str] = field(default_factory=dict)
+    _made: dict[Names, Variant | str] = field(default_factory=dict)
 
     def measure(self, names: Names) -> Point:
         """A combination of optional passes as a point."""
@@ -59,7 +59,7 @@ class Combinations:
         title = " + ".join(names)
         self.trials.progress.note(f"trying {title}")
         try:
-            trial = self.trials.weigh(self.draft(names), self.floor, title)
+            trial = self.trials.weigh(self.variant(names), self.floor, title)
         except BudgetEnded:
             raise
         except Unmade as error:
@@ -89,30 +89,30 @@ class Combinations:
             over=over,
         )
 
-    def draft(self, names: Names) -> Draft:
+    def variant(self, names: Names) -> Variant:
         """The trained model with these passes and the required ones, in order. Raises Unmade."""
-        draft, wanted = (
+        variant, wanted = (
             self.trials.reference,
             [one for one in self.passes if one.required or one.name in names],
         )
         for one in wanted:
-            if one.required and one.gives == draft.format:
+            if one.required and one.gives == variant.format:
                 continue
-            key = (*draft.passes, one.name)
+            key = (*variant.passes, one.name)
             if key not in self._made:
-                self._made[key] = self.made(one, draft, key)
+                self._made[key] = self.made(one, variant, key)
             found = self._made[key]
             if isinstance(found, str):
                 raise Unmade(found)
-            draft = found
-        return draft
+            variant = found
+        return variant
 
-    def made(self, one: Pass, draft: Draft, key: Names) -> Draft | str:
-        """The draft after one more pass, or why there is none."""
+    def made(self, one: Pass, variant: Variant, key: Names) -> Variant | str:
+        """The variant after one more pass, or why there is none."""
         if key == self.floor.passes:
             return self.floor
         try:
-            return self.trials.made(one, draft)
+            return self.trials.made(one, variant)
         except BudgetEnded:
             raise
         except Exception as error:
@@ -160,7 +160,7 @@ def search(
     base = through_the_gate(trials, [one for one in passes if one.required], unlimited)
     drop = base.verdicts[-1].drop if base.verdicts else None
     hurried = replace(trials, progress=Hurried(trials.progress, clock, clock() + spec.budget))
-    made = Combinations(hurried, passes, spec, base.draft, base.chosen, drop)
+    made = Combinations(hurried, passes, spec, base.variant, base.chosen, drop)
     optional = [one for one in passes if not one.required and applies(one, trials.reference)]
     search = Search(
         [one.name for one in optional],
@@ -169,15 +169,15 @@ def search(
         spec.budget,
         clock,
         first=trials.usecase.passes,
-        dear=frozenset(one.name for one in optional if one.trains),
+        expensive=frozenset(one.name for one in optional if one.trains),
     )
     best = search.run()
     points = list(search.points.values())
     if best.measured is None:
         raise EcomdeployError("nothing was measured")
     check_limits(best.measured, spec.gate)
-    draft = made.draft(best.passes)
-    evaluation = trials.evaluation(draft)
+    variant = made.variant(best.passes)
+    evaluation = trials.evaluation(variant)
     verdicts = (*base.verdicts, *(verdict_of(one, best, search) for one in passes if not one.required))
     on_front = front(points, higher)
     show_points(trials, points, on_front, best)
@@ -191,10 +191,10 @@ def search(
         "chosen": points.index(best),
     }
     interval = bootstrap(evaluation.values, evaluation.groups)
-    return Judged(draft, verdicts, base.reference, best.measured, interval, evaluation), found
+    return Judged(variant, verdicts, base.reference, best.measured, interval, evaluation), found
 
 
-def applies(one: Pass, reference: Draft) -> bool:
+def applies(one: Pass, reference: Variant) -> bool:
     """Whether a pass can be reached from the model's format: what works on the torch module cannot on a graph."""
     return one.takes == reference.format or one.gives != reference.format
 

@@ -3,8 +3,8 @@
 Greedy, then exchange: from the use case's own list (or what of it is best) passes are added one by one while the
 objective gains, then one is left out or swapped for another, as long as that gains (Aarts & Lenstra, *Local Search in
 Combinatorial Optimization*, 1997, ch. 1). What was measured once is not measured again. A pass that crashes, harms or
-answers otherwise by itself is in no larger combination. Passes that train are dear: they come after the others, and
-one that gains nothing by itself is in no larger combination either. Every combination is measured in turns with the
+answers otherwise by itself is in no larger combination. Passes that train are expensive: they come after the others,
+and one that gains nothing by itself is in no larger combination either. Every combination is measured in turns with the
 empty one, so that only ratios within a turn are compared.
 """
 
@@ -75,8 +75,8 @@ class BudgetEnded(Exception):
 class Search:
     """Searches over `names` (in the order in which passes are applied). `measure` may take long; `clock` is in seconds.
 
-    It begins with the combination `first`; `dear` passes train. No measurement begins that would, taking as long as
-    the longest of its kind (that trains, or not) so far, end after the budget; one that raises BudgetEnded
+    It begins with the combination `first`; `expensive` passes train. No measurement begins that would, taking as long
+    as the longest of its kind (that trains, or not) so far, end after the budget; one that raises BudgetEnded
     is cut off. The empty combination is always measured: something has to serve.
     """
 
@@ -86,7 +86,7 @@ class Search:
     budget_s: float
     clock: Callable[[], float]
     first: Names = ()
-    dear: frozenset[str] = frozenset()
+    expensive: frozenset[str] = frozenset()
     points: dict[Names, Point] = field(default_factory=dict)
     longest_s: dict[bool, float] = field(default_factory=dict)
     started: float = 0.0
@@ -113,12 +113,12 @@ class Search:
     def opening(self) -> list[Names]:
         """The combination to begin with, and each pass of it by itself."""
         first = self.ordered(self.first)
-        alone = sorted(first, key=self.dear.__contains__)
+        alone = sorted(first, key=self.expensive.__contains__)
         return list(dict.fromkeys([first, *((name,) for name in alone)])) if first else []
 
     def additions(self, current: Names) -> list[Names]:
         """One pass more, those that train last."""
-        names = sorted((name for name in self.names if name not in current), key=self.dear.__contains__)
+        names = sorted((name for name in self.names if name not in current), key=self.expensive.__contains__)
         return [self.ordered({*current, name}) for name in names]
 
     def exchanges(self, current: Names) -> list[Names]:
@@ -142,13 +142,13 @@ class Search:
         return any(one is not None and (breaks_limits(one) or self.idle(one)) for one in alone)
 
     def trains(self, combination: Names) -> bool:
-        """Whether making it trains: what the same dear passes gave before is there already."""
-        own = self.dear.intersection(combination)
-        return bool(own) and all(self.dear.intersection(one) != own for one in self.points)
+        """Whether making it trains: what the same expensive passes gave before is there already."""
+        own = self.expensive.intersection(combination)
+        return bool(own) and all(self.expensive.intersection(one) != own for one in self.points)
 
     def idle(self, one: Point) -> bool:
-        """Whether a dear pass by itself is no better than the model without it."""
-        if self.dear.isdisjoint(one.passes):
+        """Whether a expensive pass by itself is no better than the model without it."""
+        if self.expensive.isdisjoint(one.passes):
             return False
         return one.gain(self.objective) <= self.points[()].gain(self.objective) * TIE
 

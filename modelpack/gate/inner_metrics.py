@@ -1,8 +1,8 @@
 """Figures of what a model works out on the way to its answers, for use cases that measure that too.
 
 A recommender answers ten products, but how well it tells bought from not bought over the whole catalogue (AUC) stands
-in the scores that it ranks. `UseCase.inside` names that value: a method of the torch module, and the value of that
-name in the exported graph, where it is read by a second session; the served graph stays as it is. What a graph of
+in the scores that it ranks. `UseCase.inner_metric` names that value: a method of the torch module, and the value of
+that name in the exported graph, where it is read by a second session; the served graph stays as it is. What a graph of
 another format holds inside is not seen: it has no such figures, and only the task metric guards it.
 """
 
@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from modelpack.formats.variant import ONNX, TORCH, Draft
+from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.runtimes import single_thread
 from modelpack.usecases.base import Arrays, Evaluation, Run, UseCase
 from modelpack.usecases.metrics import Interval, bootstrap
 
 
-def evaluate(usecase: UseCase[Any], draft: Draft, run: Run, data: Any) -> Evaluation:
+def evaluate(usecase: UseCase[Any], variant: Variant, run: Run, data: Any) -> Evaluation:
     """The task metric, with the means of what is measured inside beside it."""
     found = usecase.evaluate(run, data)
-    within = open_inner(draft, usecase) if usecase.inside else None
+    within = open_inner(variant, usecase) if usecase.inner_metric else None
     if within is None:
         return found
     guarded = usecase.evaluate_inside(within, data)
@@ -29,43 +29,43 @@ def evaluate(usecase: UseCase[Any], draft: Draft, run: Run, data: Any) -> Evalua
     return replace(found, guarded=guarded, more={**found.more, **means})
 
 
-def open_inner(draft: Draft, usecase: UseCase[Any]) -> Run | None:
-    """The draft as one that answers its inner value alone; None where that cannot be read."""
-    if draft.format == TORCH:
-        return in_torch(draft, usecase)
-    return in_graph(draft, usecase) if draft.format == ONNX else None
+def open_inner(variant: Variant, usecase: UseCase[Any]) -> Run | None:
+    """The variant as one that answers its inner value alone; None where that cannot be read."""
+    if variant.format == TORCH:
+        return in_torch(variant, usecase)
+    return in_graph(variant, usecase) if variant.format == ONNX else None
 
 
-def in_torch(draft: Draft, usecase: UseCase[Any]) -> Run:
+def in_torch(variant: Variant, usecase: UseCase[Any]) -> Run:
     """The method of that name of the module, on one thread."""
     import torch
 
-    method = getattr(usecase.load(draft.path), usecase.inside)
+    method = getattr(usecase.load(variant.path), usecase.inner_metric)
     names = [tensor.name for tensor in usecase.signature().inputs]
 
     def run(arrays: Arrays) -> Arrays:
         with single_thread.inference():
             found = method(*(torch.from_numpy(arrays[name]) for name in names))
-        return {usecase.inside: found.numpy()}
+        return {usecase.inner_metric: found.numpy()}
 
     return run
 
 
-def in_graph(draft: Draft, usecase: UseCase[Any]) -> Run | None:
+def in_graph(variant: Variant, usecase: UseCase[Any]) -> Run | None:
     """The graph with its inner value as the only output; None when it has none of that name."""
     import onnx
 
-    model = onnx.load(str(draft.path))
-    if not any(usecase.inside in node.output for node in model.graph.node):
+    model = onnx.load(str(variant.path))
+    if not any(usecase.inner_metric in node.output for node in model.graph.node):
         return None
     del model.graph.output[:]
     model.graph.output.append(
-        onnx.helper.make_tensor_value_info(usecase.inside, onnx.TensorProto.FLOAT, None)
+        onnx.helper.make_tensor_value_info(usecase.inner_metric, onnx.TensorProto.FLOAT, None)
     )
     session = single_thread.session(model.SerializeToString())
 
     def run(arrays: Arrays) -> Arrays:
-        return {usecase.inside: session.run([usecase.inside], dict(arrays))[0]}
+        return {usecase.inner_metric: session.run([usecase.inner_metric], dict(arrays))[0]}
 
     return run
 

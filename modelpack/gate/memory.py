@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 import modelpack
 from modelpack.errors import EcomdeployError
-from modelpack.formats.variant import MEGABYTE, Draft
+from modelpack.formats.variant import MEGABYTE, Variant
 from modelpack.usecases.base import Arrays, Signature, Tensor, UseCase, usecases
 
 KIBIBYTE = 1024
@@ -31,7 +31,7 @@ LONGEST = 300
 """Seconds a model may take to load and answer one batch."""
 
 
-def peak_mb(draft: Draft, usecase: UseCase[Any], batch: Arrays) -> float:
+def peak_mb(variant: Variant, usecase: UseCase[Any], batch: Arrays) -> float:
     """Peak resident memory in MB (1e6 bytes). Raises EcomdeployError when the process dies or takes too long."""
     kind = type(usecase)
     with tempfile.TemporaryDirectory(prefix="ecomdeploy-memory-") as folder:
@@ -42,8 +42,8 @@ def peak_mb(draft: Draft, usecase: UseCase[Any], batch: Arrays) -> float:
             "module": kind.__module__,
             "file": inspect.getfile(kind),
             "class": kind.__qualname__,
-            "format": draft.format,
-            "path": str(draft.path),
+            "format": variant.format,
+            "path": str(variant.path),
             "batch": str(arrays),
             "signature": asdict(usecase.signature()),
         }
@@ -81,7 +81,7 @@ def answer_once(task: dict[str, Any]) -> float:
     with np.load(task["batch"], allow_pickle=False) as arrays:
         batch: Arrays = {name: with_texts(arrays[name]) for name in arrays.files}
     hardware = CPU if task["format"] in formats_of(CPU) else CUDA
-    runtime_for(task["format"], hardware).open(Draft(task["format"], Path(task["path"])), usecase)(batch)
+    runtime_for(task["format"], hardware).open(Variant(task["format"], Path(task["path"])), usecase)(batch)
     return own_peak_kib() * KIBIBYTE / MEGABYTE
 
 

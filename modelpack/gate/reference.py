@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.digests import sha256_of
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.trial import Trials
 from modelpack.home import Home
 from modelpack.inputs.resolve import Inputs
@@ -43,7 +43,7 @@ def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Ref
         (folder / "trained").mkdir()
         path = folder / "trained" / "model.safetensors"
         shutil.copyfile(train_or_reuse(inputs, data, home, progress), path)
-        reference = Draft(TORCH, path)
+        reference = Variant(TORCH, path)
     trials = Trials(inputs.usecase, data, reference, folder, progress, hardware=inputs.request.built_for)
     if not inputs.usecase.trains:
         inputs.usecase.opened(trials.run(reference), data)
@@ -53,8 +53,8 @@ def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Ref
 def train_or_reuse(inputs: Inputs, data: Any, home: Home, progress: Progress) -> Path:
     """The trained model's file in the cache; trained when it is not there or is damaged."""
     path = home.models / f"{inputs.training_digest.removeprefix('sha256:')}.safetensors"
-    seal = path.with_suffix(".sha256")
-    if path.is_file() and seal.is_file() and seal.read_text() == sha256_of(path):
+    checksum = path.with_suffix(".sha256")
+    if path.is_file() and checksum.is_file() and checksum.read_text() == sha256_of(path):
         progress.note("the model was trained before; taken from the cache")
         return path
     progress.step(f"Training: {inputs.usecase.title}")
@@ -63,11 +63,11 @@ def train_or_reuse(inputs: Inputs, data: Any, home: Home, progress: Progress) ->
     inputs.usecase.save(model, temporary)
     digest = sha256_of(temporary)
     temporary.replace(path)
-    write_whole(seal, digest.encode())
+    write_whole(checksum, digest.encode())
     return path
 
 
-def identity(draft: Draft) -> str:
+def identity(variant: Variant) -> str:
     """sha256 over the model's files, in order of their names."""
-    named = [f"{name}\0{sha256_of(path)}\n" for name, path in draft.files.items()]
+    named = [f"{name}\0{sha256_of(path)}\n" for name, path in variant.files.items()]
     return hashlib.sha256("".join(named).encode()).hexdigest()

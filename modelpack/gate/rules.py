@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from modelpack.errors import EcomdeployError
-from modelpack.formats.variant import Draft, Measured
+from modelpack.formats.variant import Measured, Variant
 from modelpack.gate.timing import Comparison, Ratio
 from modelpack.inputs.spec import GateSpec
 from modelpack.passes.base import Inapplicable
@@ -61,13 +61,13 @@ class Candidate(Protocol):
 
 @dataclass(frozen=True)
 class Trial:
-    """A changed draft and what was found: its figures, those of the draft before it, and how they compare.
+    """A changed variant and what was found: its figures, those of the variant before it, and how they compare.
 
     `drop` is how much the metric fell against the trained model (above 0: worse), with its interval; `complaint`
     what the use case holds against its answers, empty when nothing; `unserved` why no image has its runtime.
     """
 
-    draft: Draft
+    variant: Variant
     before: Measured
     after: Measured
     drop: Interval
@@ -77,30 +77,32 @@ class Trial:
 
 
 def judge(
-    candidate: Candidate, draft: Draft, metric_drop: float, attempt: Callable[[Draft], Trial]
-) -> tuple[Draft, Verdict]:
-    """The draft to go on with, and the verdict. `attempt` applies and measures the pass; when it raises, the pass
+    candidate: Candidate, variant: Variant, metric_drop: float, attempt: Callable[[Variant], Trial]
+) -> tuple[Variant, Verdict]:
+    """The variant to go on with, and the verdict. `attempt` applies and measures the pass; when it raises, the pass
     is dropped with the cause. Raises EcomdeployError when a required pass fails or harms."""
     try:
-        trial = attempt(draft)
+        trial = attempt(variant)
     except Exception as error:
         reason = why_not(error)
         if candidate.required:
             hint = "the model cannot be served without it"
             raise EcomdeployError(f"the pass {candidate.name!r} {reason}", hint=hint) from error
-        return draft, Verdict(candidate.name, False, reason, None)
+        return variant, Verdict(candidate.name, False, reason, None)
     harmed = harm(trial.drop, metric_drop) or trial.complaint
     if candidate.required:
         if harmed:
             raise EcomdeployError(f"the pass {candidate.name!r} is needed to serve, but {harmed}")
         reason = f"needed to serve; {gains(trial)}; {room(trial.drop, metric_drop)}"
-        return trial.draft, Verdict(candidate.name, True, reason, trial.after, trial.drop)
+        return trial.variant, Verdict(candidate.name, True, reason, trial.after, trial.drop)
     if trial.unserved and not harmed:
         reason = f"measured only, {trial.unserved}; {gains(trial)}; {room(trial.drop, metric_drop)}"
-        return draft, Verdict(candidate.name, False, reason, trial.after, trial.drop)
+        return variant, Verdict(candidate.name, False, reason, trial.after, trial.drop)
     kept, reason = (False, harmed) if harmed else pays(trial)
     reason = f"{reason}; {room(trial.drop, metric_drop)}" if kept else reason
-    return (trial.draft if kept else draft), Verdict(candidate.name, kept, reason, trial.after, trial.drop)
+    return (trial.variant if kept else variant), Verdict(
+        candidate.name, kept, reason, trial.after, trial.drop
+    )
 
 
 def why_not(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Trials for the gate: apply a pass, run it on held-out data, time it against the draft before it."""
+"""Trials for the gate: apply a pass, run it on held-out data, time it against the variant before it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.errors import BadInput, EcomdeployError
-from modelpack.formats.variant import TORCH, Draft, Measured
+from modelpack.formats.variant import TORCH, Measured, Variant
 from modelpack.gate.answers import agreement, answers, check_declared, check_shapes
 from modelpack.gate.inner_metrics import as_figures, broken_guards, evaluate, falls
 from modelpack.gate.memory import peak_mb
 from modelpack.gate.rules import COLUMNS, Trial, Verdict, check_limits, judge, table_row
 from modelpack.gate.timing import Comparison, Speed, compare
 from modelpack.inputs.spec import GateSpec
-from modelpack.passes.base import Pass, Workshop, nothing
+from modelpack.passes.base import Pass, PassContext, nothing
 from modelpack.progress import Progress
 from modelpack.runtimes.base import Runtime, at_hand, runtime_for, served_formats
 from modelpack.runtimes.hardware import CPU
@@ -31,9 +31,9 @@ EXAMPLES = 256
 
 @dataclass(frozen=True)
 class Judged:
-    """What came out of the gate: the chosen draft, the verdicts, the trained model's figures and the chosen one's."""
+    """What came out of the gate: the chosen variant, the verdicts, the trained model's figures and the chosen one's."""
 
-    draft: Draft
+    variant: Variant
     verdicts: tuple[Verdict, ...]
     reference: Measured
     chosen: Measured
@@ -43,103 +43,105 @@ class Judged:
 
 @dataclass
 class Trials:
-    """Runs drafts of one use case on one data set; opened and evaluated once each."""
+    """Runs variants of one use case on one data set; opened and evaluated once each."""
 
     usecase: UseCase[Any]
     data: Any
-    reference: Draft
+    reference: Variant
     folder: Path
     progress: Progress
-    peak: Callable[[Draft, UseCase[Any], Arrays], float] = peak_mb
-    """MB of a fresh process that loads a draft and answers one batch."""
+    peak: Callable[[Variant, UseCase[Any], Arrays], float] = peak_mb
+    """MB of a fresh process that loads a variant and answers one batch."""
     hardware: str = CPU
-    """What the pack is for; drafts run on it where this machine has it, else on the CPU."""
+    """What the pack is for; variants run on it where this machine has it, else on the CPU."""
     _runs: dict[Path, Run] = field(default_factory=dict)
     _evaluations: dict[Path, Evaluation] = field(default_factory=dict)
     _peaks: dict[Path, float] = field(default_factory=dict)
-    _made: dict[tuple[Path, str], Draft] = field(default_factory=dict)
-    _origins: dict[Path, Draft] = field(default_factory=dict)
+    _made: dict[tuple[Path, str], Variant] = field(default_factory=dict)
+    _origins: dict[Path, Variant] = field(default_factory=dict)
     _golden: dict[str, tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]] = field(default_factory=dict)
 
-    def run(self, draft: Draft) -> Run:
-        """The draft, ready to run."""
-        if draft.path not in self._runs:
-            self._runs[draft.path] = self.runtime(draft).open(draft, self.usecase)
-        return self._runs[draft.path]
+    def run(self, variant: Variant) -> Run:
+        """The variant, ready to run."""
+        if variant.path not in self._runs:
+            self._runs[variant.path] = self.runtime(variant).open(variant, self.usecase)
+        return self._runs[variant.path]
 
-    def runtime(self, draft: Draft) -> Runtime:
-        """What executes the draft: on the pack's hardware what is served there, else on the CPU."""
-        served = draft.format in served_formats(self.hardware)
-        return runtime_for(draft.format, self.hardware if served else CPU)
+    def runtime(self, variant: Variant) -> Runtime:
+        """What executes the variant: on the pack's hardware what is served there, else on the CPU."""
+        served = variant.format in served_formats(self.hardware)
+        return runtime_for(variant.format, self.hardware if served else CPU)
 
-    def evaluation(self, draft: Draft) -> Evaluation:
-        """The task metric of the draft on held-out data."""
-        if draft.path not in self._evaluations:
-            self._evaluations[draft.path] = evaluate(self.usecase, draft, self.run(draft), self.data)
-        return self._evaluations[draft.path]
+    def evaluation(self, variant: Variant) -> Evaluation:
+        """The task metric of the variant on held-out data."""
+        if variant.path not in self._evaluations:
+            self._evaluations[variant.path] = evaluate(self.usecase, variant, self.run(variant), self.data)
+        return self._evaluations[variant.path]
 
-    def attempt(self, one: Pass, draft: Draft, required: Sequence[Pass] = ()) -> Trial:
-        """Apply a pass and measure, both drafts as they would be served: after the `required` passes, unless it is
+    def attempt(self, one: Pass, variant: Variant, required: Sequence[Pass] = ()) -> Trial:
+        """Apply a pass and measure, both variants as they would be served: after the `required` passes, unless it is
         one. Raises whatever the pass raises, and EcomdeployError when answers differ."""
         self.progress.note(f"trying {one.title}")
-        changed = self.made(one, draft)
+        changed = self.made(one, variant)
         if one.required:
-            return self.weigh(changed, draft, one.title)
-        trial = self.weigh(self.served(changed, required), self.served(draft, required), one.title)
-        return replace(trial, draft=changed)
+            return self.weigh(changed, variant, one.title)
+        trial = self.weigh(self.served(changed, required), self.served(variant, required), one.title)
+        return replace(trial, variant=changed)
 
-    def served(self, draft: Draft, required: Sequence[Pass]) -> Draft:
-        """The draft after the required passes that it has not gone through."""
+    def served(self, variant: Variant, required: Sequence[Pass]) -> Variant:
+        """The variant after the required passes that it has not gone through."""
         for one in required:
-            if one.takes == draft.format:
-                draft = self.made(one, draft)
-        return draft
+            if one.takes == variant.format:
+                variant = self.made(one, variant)
+        return variant
 
-    def made(self, one: Pass, draft: Draft) -> Draft:
-        """The draft after the pass; made once."""
-        key = (draft.path, one.name)
+    def made(self, one: Pass, variant: Variant) -> Variant:
+        """The variant after the pass; made once."""
+        key = (variant.path, one.name)
         if key not in self._made:
-            self._made[key] = self.apply(one, draft, self.folder / "+".join((*draft.passes, one.name)))
+            self._made[key] = self.apply(one, variant, self.folder / "+".join((*variant.passes, one.name)))
         return self._made[key]
 
-    def apply(self, one: Pass, draft: Draft, folder: Path) -> Draft:
-        """The changed draft in `folder`. Raises whatever the pass raises, and EcomdeployError for a wrong format."""
-        if one.takes != draft.format:
-            raise EcomdeployError(f"it takes {one.takes}, the model is {draft.format}")
-        made = one.apply(draft, self.workshop(folder))
-        changed = Draft(made.format, made.path, (*draft.passes, one.name))
-        self._origins[changed.path] = changed if one.trains else self.origin(draft)
+    def apply(self, one: Pass, variant: Variant, folder: Path) -> Variant:
+        """The changed variant in `folder`. Raises whatever the pass raises, and EcomdeployError for a wrong format."""
+        if one.takes != variant.format:
+            raise EcomdeployError(f"it takes {one.takes}, the model is {variant.format}")
+        made = one.apply(variant, self.context(folder))
+        changed = Variant(made.format, made.path, (*variant.passes, one.name))
+        self._origins[changed.path] = changed if one.trains else self.origin(variant)
         return changed
 
-    def again(self, kept: Sequence[Pass]) -> Draft:
-        """The chosen draft from a verdict's passes, nothing measured."""
-        draft = self.reference
+    def again(self, kept: Sequence[Pass]) -> Variant:
+        """The chosen variant from a verdict's passes, nothing measured."""
+        variant = self.reference
         for one in kept:
-            if not (one.required and one.gives == draft.format):
-                draft = self.made(one, draft)
-        return draft
+            if not (one.required and one.gives == variant.format):
+                variant = self.made(one, variant)
+        return variant
 
-    def origin(self, draft: Draft) -> Draft:
-        """The model whose single answers the draft must repeat: the last one that came out of training."""
-        return self._origins.get(draft.path, self.reference)
+    def origin(self, variant: Variant) -> Variant:
+        """The model whose single answers the variant must repeat: the last one that came out of training."""
+        return self._origins.get(variant.path, self.reference)
 
-    def workshop(self, folder: Path) -> Workshop:
+    def context(self, folder: Path) -> PassContext:
         """What a pass may use: of the data, inputs without answers, and what the use case gives to learn from."""
         usecase, data = self.usecase, self.data
-        learn = (lambda: usecase.lessons(data)) if isinstance(usecase, Tunable) else nothing
+        learn = (lambda: usecase.training_rows(data)) if isinstance(usecase, Tunable) else nothing
         examples = usecase.examples(data, EXAMPLES)
         traffic = lambda: usecase.traffic(data)  # noqa: E731
         calibration = usecase.calibration(data)
-        return Workshop(usecase, examples, folder, calibration, learn, self.progress, traffic, self.hardware)
+        return PassContext(
+            usecase, examples, folder, calibration, learn, self.progress, traffic, self.hardware
+        )
 
-    def weigh(self, changed: Draft, before: Draft, title: str) -> Trial:
-        """Measure a changed draft against the one before it. Raises EcomdeployError when its answers differ."""
+    def weigh(self, changed: Variant, before: Variant, title: str) -> Trial:
+        """Measure a changed variant against the one before it. Raises EcomdeployError when its answers differ."""
         self.agree(changed)
         comparison = self.compare(before, changed, title)
         trained, after = self.evaluation(self.reference), self.evaluation(changed)
         sign = 1.0 if trained.higher_is_better else -1.0
         return Trial(
-            draft=changed,
+            variant=changed,
             before=self.measured(before, comparison.before),
             after=self.measured(changed, comparison.after),
             drop=bootstrap(sign * (trained.values - after.values), trained.groups),
@@ -148,8 +150,8 @@ class Trials:
             unserved=self.runtime(changed).unserved(),
         )
 
-    def compare(self, before: Draft, after: Draft, title: str) -> Comparison:
-        """Both drafts in turns on real requests."""
+    def compare(self, before: Variant, after: Variant, title: str) -> Comparison:
+        """Both variants in turns on real requests."""
         examples = self.usecase.examples(self.data, EXAMPLES)
         with self.progress.track(f"measuring {title}", self.usecase.turns, "turns") as advance:
             runs, batch = (self.run(before), self.run(after)), self.usecase.max_batch
@@ -161,26 +163,26 @@ class Trials:
         on_gpu = self.hardware != CPU and at_hand(self.hardware)
         return time.perf_counter_ns if on_gpu else time.process_time_ns
 
-    def agree(self, draft: Draft) -> None:
-        """Raises EcomdeployError when the draft answers in another shape than the signature's, or a golden request
+    def agree(self, variant: Variant) -> None:
+        """Raises EcomdeployError when the variant answers in another shape than the signature's, or a golden request
         unlike the model that came out of training."""
         signature, examples = self.usecase.signature(), self.usecase.examples(self.data, EXAMPLES)
         if self.usecase.decoding is None:
-            check_declared(draft, signature)
-        check_shapes(self.run(draft), signature, examples, self.usecase.max_batch)
-        requests, _ = self.golden(draft)
-        wanted = answers(self.usecase, self.run(self.origin(draft)), self.data, requests)
-        got_of = answers(self.usecase, self.run(draft), self.data, requests)
+            check_declared(variant, signature)
+        check_shapes(self.run(variant), signature, examples, self.usecase.max_batch)
+        requests, _ = self.golden(variant)
+        wanted = answers(self.usecase, self.run(self.origin(variant)), self.data, requests)
+        got_of = answers(self.usecase, self.run(variant), self.data, requests)
         for (request, want), (_, got) in zip(wanted, got_of, strict=True):
             if found := differences(want, got, self.usecase.tolerance):
                 raise EcomdeployError(f"it answers {json.dumps(request)[:80]} otherwise: {found[0]}")
 
-    def golden(self, draft: Draft) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
-        """The golden requests of a pack of this draft, and how far their answers are from turning where that matters.
+    def golden(self, variant: Variant) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
+        """The golden requests of a pack of this variant, and how far their answers are from turning where that matters.
 
         Raises BadInput for a language model whose weights are not at hand, EcomdeployError when no answer lasts.
         """
-        arithmetic = self.runtime(draft).arithmetic
+        arithmetic = self.runtime(variant).arithmetic
         if arithmetic == Runtime.arithmetic:
             return self.usecase.golden(self.data), {}
         if arithmetic not in self._golden:
@@ -209,9 +211,9 @@ class Trials:
             return broken_guards(self.usecase, falls(trained, after))
         return f"it keeps {shared:.3f} of what the trained model ranks; least: {self.usecase.agreement:g}"
 
-    def measured(self, draft: Draft, speed: Speed) -> Measured:
-        """Figures of a draft."""
-        evaluation = self.evaluation(draft)
+    def measured(self, variant: Variant, speed: Speed) -> Measured:
+        """Figures of a variant."""
+        evaluation = self.evaluation(variant)
         trained = self.evaluation(self.reference)
         shared, fallen = agreement(trained, evaluation), as_figures(falls(trained, evaluation))
         return Measured(
@@ -219,52 +221,52 @@ class Trials:
             p50_ms=round(speed.p50_ms, 4),
             p99_ms=round(speed.p99_ms, 4),
             rows_per_cpu_s=round(speed.rows_per_cpu_s, 1),
-            size_mb=round(draft.size_mb, 4),
-            hardware=self.runtime(draft).where(),
-            peak_mb=round(self.peak_of(draft), 1),
+            size_mb=round(variant.size_mb, 4),
+            hardware=self.runtime(variant).where(),
+            peak_mb=round(self.peak_of(variant), 1),
             more={**evaluation.more, **fallen, **({} if shared is None else {"agreement": round(shared, 4)})},
         )
 
-    def peak_of(self, draft: Draft) -> float:
+    def peak_of(self, variant: Variant) -> float:
         """Peak memory in MB, measured once."""
-        if draft.path not in self._peaks:
+        if variant.path not in self._peaks:
             examples = self.usecase.examples(self.data, self.usecase.max_batch)
-            self._peaks[draft.path] = self.peak(draft, self.usecase, examples)
-        return self._peaks[draft.path]
+            self._peaks[variant.path] = self.peak(variant, self.usecase, examples)
+        return self._peaks[variant.path]
 
 
 def through_the_gate(trials: Trials, passes: Sequence[Pass], limits: GateSpec) -> Judged:
     """Every pass in order, each measured against what was kept before it; the table tells of all."""
-    draft, verdicts, figures = trials.reference, [], []
+    variant, verdicts, figures = trials.reference, [], []
     reference: Measured | None = None
     required = [one for one in passes if one.required]
     for one in passes:
-        if one.required and one.gives == draft.format:
+        if one.required and one.gives == variant.format:
             continue
         seen: list[Trial] = []
 
-        def attempt(current: Draft, one: Pass = one, seen: list[Trial] = seen) -> Trial:
+        def attempt(current: Variant, one: Pass = one, seen: list[Trial] = seen) -> Trial:
             seen.append(trials.attempt(one, current, required))
             return seen[-1]
 
-        as_trained = draft == trials.reference and (
-            one.required or all(each.takes != draft.format for each in required)
+        as_trained = variant == trials.reference and (
+            one.required or all(each.takes != variant.format for each in required)
         )
-        draft, verdict = judge(one, draft, trials.metric_drop(limits), attempt)
+        variant, verdict = judge(one, variant, trials.metric_drop(limits), attempt)
         verdicts.append(verdict)
         if seen and as_trained and reference is None:
             reference = seen[0].before
         if verdict.kept and verdict.measured:
             figures.append(verdict.measured)
     if reference is None:
-        speed = trials.compare(trials.reference, draft, "the model").before
+        speed = trials.compare(trials.reference, variant, "the model").before
         reference = trials.measured(trials.reference, speed)
     chosen = figures[-1] if figures else reference
     show(trials.progress, trials.evaluation(trials.reference).metric, reference, verdicts)
     check_limits(chosen, limits)
-    evaluation = trials.evaluation(draft)
+    evaluation = trials.evaluation(variant)
     interval = bootstrap(evaluation.values, evaluation.groups)
-    return Judged(draft, tuple(verdicts), reference, chosen, interval, evaluation)
+    return Judged(variant, tuple(verdicts), reference, chosen, interval, evaluation)
 
 
 def show(progress: Progress, metric: str, reference: Measured, verdicts: Sequence[Verdict]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from modelpack.errors import BadInput, EcomdeployError
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.combinations import search
 from modelpack.gate.record import OWN_ROWS, figures
 from modelpack.gate.reference import Reference
@@ -21,12 +21,12 @@ from modelpack.runtimes.base import at_hand
 from modelpack.usecases.base import Baseline, beats
 
 
-def choose(inputs: Inputs, lock: Lock, reference: Reference, progress: Progress) -> tuple[Draft, Lock]:
+def choose(inputs: Inputs, lock: Lock, reference: Reference, progress: Progress) -> tuple[Variant, Lock]:
     """The model that will serve: by the lock's verdict when it holds, else by measuring every pass."""
     verdict = None if inputs.request.regate else lock.get("verdict", inputs.verdict_digest)
     if verdict is None:
-        draft, content = measure(inputs, reference, progress)
-        return draft, lock.having("verdict", inputs.verdict_digest, content)
+        variant, content = measure(inputs, reference, progress)
+        return variant, lock.having("verdict", inputs.verdict_digest, content)
     progress.step("Optimizing by the verdict in pack.lock")
     if verdict.get("model") != reference.model_sha256:
         progress.note(
@@ -36,20 +36,20 @@ def choose(inputs: Inputs, lock: Lock, reference: Reference, progress: Progress)
     return by_verdict(inputs, reference, verdict), lock
 
 
-def by_verdict(inputs: Inputs, reference: Reference, verdict: Mapping[str, Any]) -> Draft:
+def by_verdict(inputs: Inputs, reference: Reference, verdict: Mapping[str, Any]) -> Variant:
     """The passes that the verdict kept, nothing measured. Raises BadInput when it names others."""
     trials, names = reference.trials, verdict.get("kept")
     kept = [one for one in inputs.passes if isinstance(names, list) and one.name in names]
     if not isinstance(names, list) or len(kept) != len(names) or "metric" not in verdict:
         raise BadInput("the verdict in pack.lock is damaged", hint="run `ecomdeploy pack --regate`")
-    draft = trials.again(kept)
-    if draft.format != verdict.get("format"):
+    variant = trials.again(kept)
+    if variant.format != verdict.get("format"):
         raise BadInput("the verdict in pack.lock is damaged", hint="run `ecomdeploy pack --regate`")
-    trials.agree(draft)
-    return draft
+    trials.agree(variant)
+    return variant
 
 
-def measure(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[Draft, dict[str, Any]]:
+def measure(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[Variant, dict[str, Any]]:
     """The model against its baselines, every pass under the gate; the verdict as `pack.lock` keeps it."""
     progress.step("Measuring the model on held-out data")
     trials, usecase = reference.trials, inputs.usecase
@@ -73,13 +73,13 @@ def measure(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[D
     else:
         judged = through_the_gate(trials, passes, asked.gate)
     judged = with_set_aside(judged, aside, progress)
-    content["format"] = judged.draft.format
+    content["format"] = judged.variant.format
     if trials.reference.format != TORCH:
-        return judged.draft, content | figures(judged, baselines, {})
+        return judged.variant, content | figures(judged, baselines, {})
     model = usecase.load(trials.reference.path)
     table = [dict(one) for one in usecase.candidates_compared(model)]
     content |= figures(judged, baselines, usecase.further_figures(model, trials.data))
-    return judged.draft, content | ({"candidates": table} if table else {})
+    return judged.variant, content | ({"candidates": table} if table else {})
 
 
 def measurable(inputs: Inputs) -> tuple[tuple[Pass, ...], tuple[tuple[str, str], ...]]:

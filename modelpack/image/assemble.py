@@ -4,7 +4,7 @@
     wheels          each large one a layer, the small ones together
     app             the model server
     model           large files a layer each, the rest together
-    seal            seal.json: what all of the above hold, and the content id
+    files           files.json: what all of the above hold, and the content digest
  -> config, manifest, index
 
 Layers that were built before from the same inputs are taken as they are. Nothing here depends on paths, clock,
@@ -19,11 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 from modelpack.errors import EcomdeployError
-from modelpack.image import base_image, tree
-from modelpack.image import file_manifest as seal
+from modelpack.image import base_image, file_manifest, tree
 from modelpack.image import layers as plans
 from modelpack.image.binaries.elf import LayerFacts, merge, missing_libraries, resolve
-from modelpack.image.config import CONTENT_ID, config_descriptor, config_of, manifest_of
+from modelpack.image.config import CONTENT_DIGEST, config_descriptor, config_of, manifest_of
 from modelpack.image.layer import Layer, LayerPlan, make
 from modelpack.image.oci.descriptor import EMPTY, EMPTY_BYTES, MANIFEST, digest_of, encode
 from modelpack.image.oci.layout import Layout
@@ -51,23 +50,25 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
     facts = [layer.facts for layer in layers]
     _check_libraries(facts, parts)
     interpreter = _interpreter(facts)
-    sealed = seal.sealed_files(facts)
-    content_id = seal.content_id(sealed)
+    listed = file_manifest.listed_files(facts)
+    content_digest = file_manifest.content_digest(listed)
     last = LayerPlan(
-        "seal",
-        "content id and files",
-        (content_id,),
+        "files",
+        "content digest and files",
+        (content_digest,),
         parts.compression,
-        lambda: [tree.of_bytes(seal.SEAL, seal.document(sealed))],
+        lambda: [tree.of_bytes(file_manifest.FILE_MANIFEST, file_manifest.document(listed))],
     )
     layers.append(make(last, layout))
     config = encode(config_of(layers, interpreter, parts.labels, parts.env))
     pointer = config_descriptor(layout.put(config), len(config))
-    document = manifest_of(pointer, layers, {CONTENT_ID: content_id})
+    document = manifest_of(pointer, layers, {CONTENT_DIGEST: content_digest})
     # for tools that look images up by name: skopeo inspect oci:LAYOUT:pack-...
     name = f"pack-{digest_of(encode(document)).removeprefix('sha256:')[:12]}"
     described = layout.put_manifest(document, {REF_NAME: name})
-    return Built(described.digest, content_id, layout.size(described.digest), tuple(map(_describe, layers)))
+    return Built(
+        described.digest, content_digest, layout.size(described.digest), tuple(map(_describe, layers))
+    )
 
 
 def attach(layout: Layout, subject_digest: str, artifact_type: str, data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""A base from a registry: its layers as they are, checked against its config, listed for seal and library check."""
+"""A base from a registry: its layers as they are, checked against its config, listed for the last layer and the libraries."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ ENVIRONMENT = {
 USER = "65532:65532"
 EPOCH = "1970-01-01T00:00:00Z"
 ARCHITECTURE, SYSTEM = "amd64", "linux"
-CONTENT_ID = "dev.ecomdeploy.content-id"
+CONTENT_DIGEST = "dev.ecomdeploy.content-digest"
 ROLE = "dev.ecomdeploy.layer"
 
 

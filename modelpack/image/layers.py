@@ -27,7 +27,7 @@ Bytecode = Callable[[Iterable[Entry]], Iterable[Entry]]
 
 
 def of(parts: ImageParts, compiler: Compiler | None) -> list[LayerPlan]:
-    """All layers but those of a base image and the seal, lowest first. Without a compiler no bytecode is added."""
+    """All layers but a base image's and the file manifest's, lowest first. Without a compiler no bytecode is added."""
     bytecode: Bytecode = compiler.with_bytecode if compiler else tuple
     debs = () if isinstance(parts.base, BaseImage) else parts.base
     # bytecode is the base's Python's work, so its packages are an input of whatever holds some

@@ -65,7 +65,7 @@ class ImageParts:
 
 @dataclass(frozen=True)
 class BuiltLayer:
-    """One layer of a built image: `role` is base, wheels, app, model or seal; sizes in bytes."""
+    """One layer of a built image: `role` is base, wheels, app, model or files; sizes in bytes."""
 
     role: str
     digest: str
@@ -76,9 +76,9 @@ class BuiltLayer:
 
 @dataclass(frozen=True)
 class Built:
-    """`digest` is the manifest's; `content_id` covers all files but the seal; `size_bytes` is a pull's."""
+    """`digest` is the manifest's; `content_digest` covers all files but the file manifest; `size_bytes` is a pull's."""
 
     digest: str
-    content_id: str
+    content_digest: str
     size_bytes: int
     layers: tuple[BuiltLayer, ...]

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 import modelpack
 from modelpack.errors import EcomdeployError
 from modelpack.formats.onnx_export import free_batch, quiet
-from modelpack.formats.variant import AOT, TORCH, Draft
-from modelpack.passes.base import EXPORT, Pass, Workshop
+from modelpack.formats.variant import AOT, TORCH, Variant
+from modelpack.passes.base import EXPORT, Pass, PassContext
 
 PACKAGE = "model.pt2"
 COMPILER = "g++"
@@ -40,22 +40,22 @@ class AotInductor(Pass):
     programs: ClassVar[tuple[str, ...]] = (COMPILER,)
     about: ClassVar[str] = "https://docs.pytorch.org/docs/stable/torch.compiler_aot_inductor.html"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import torch
 
-        model = workshop.usecase.load(draft.path)
+        model = context.usecase.load(variant.path)
         if hasattr(model, "own_graph"):
             raise EcomdeployError("the model writes its own graph; there is no torch module to compile")
-        signature = workshop.usecase.signature()
-        given = tuple(torch.from_numpy(workshop.examples[tensor.name][:2]) for tensor in signature.inputs)
+        signature = context.usecase.signature()
+        given = tuple(torch.from_numpy(context.examples[tensor.name][:2]) for tensor in signature.inputs)
         with tempfile.TemporaryDirectory(prefix="ecomdeploy-aot-") as work:
             exported = Path(work) / "exported.pt2"
             with quiet(), torch.no_grad():
                 program = torch.export.export(model, given, dynamic_shapes=free_batch(signature))
                 torch.export.save(program, exported)
-            workshop.folder.mkdir(parents=True, exist_ok=True)
-            compiled(exported, workshop.folder / PACKAGE, Path(work))
-        return Draft(AOT, workshop.folder / PACKAGE)
+            context.folder.mkdir(parents=True, exist_ok=True)
+            compiled(exported, context.folder / PACKAGE, Path(work))
+        return Variant(AOT, context.folder / PACKAGE)
 
 
 def compiled(exported: Path, package: Path, work: Path) -> None:

@@ -1,4 +1,4 @@
-"""Optimization passes: Draft -> Draft, one file each. The gate decides which of them stay."""
+"""Optimization passes: Variant -> Variant, one file each. The gate decides which of them stay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from modelpack.catalog import Catalog
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.progress import Progress, Silent
 from modelpack.runtimes.hardware import CPU, CUDA
 from modelpack.usecases.base import Arrays, UseCase
@@ -26,20 +26,20 @@ ANY_HARDWARE = frozenset({CPU, CUDA})
 
 
 def nothing() -> None:
-    """The lessons of a use case that offers none."""
+    """The training_rows of a use case that offers none."""
 
 
 @dataclass(frozen=True)
-class Workshop:
+class PassContext:
     """What a pass may use: the use case, real example requests (their inputs, no answers), an empty folder for its
-    result; inputs to calibrate on, lessons to learn from and requests to count traffic in (where the use case names
-    some), which are never held-out rows; whom to tell how far it is; and the `hardware` that will serve."""
+    result; inputs to calibrate on, training rows to learn from and requests to count traffic in (where the use case
+    names some), which are never held-out rows; whom to tell how far it is; and the `hardware` that will serve."""
 
     usecase: UseCase[Any]
     examples: Arrays
     folder: Path
     calibration: Arrays | None = None
-    lessons: Callable[[], Any] = nothing
+    training_rows: Callable[[], Any] = nothing
     progress: Progress = field(default_factory=Silent)
     traffic: Callable[[], Arrays | None] = nothing
     hardware: str = CPU
@@ -62,7 +62,7 @@ class Inapplicable(ValueError):
 class Pass(abc.ABC):
     """One change to a model.
 
-    `takes` and `gives` are draft formats. A `required` pass is needed to serve at all: the gate measures it, and
+    `takes` and `gives` are variant formats. A `required` pass is needed to serve at all: the gate measures it, and
     stops the build when it harms, but does not drop it for not paying. `about` is where the method is documented.
     `tools` are the packages whose versions decide the result beside those that every pack names, `programs` the
     executables on the PATH that it runs, whose versions decide as well. One that `trains`
@@ -88,8 +88,8 @@ class Pass(abc.ABC):
     about: ClassVar[str]
 
     @abc.abstractmethod
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        """The changed model in `workshop.folder`; `draft` stays as it is. The same input gives the same bytes."""
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        """The changed model in `context.folder`; `variant` stays as it is. The same input gives the same bytes."""
 
 
 def passes() -> Catalog[Pass]:

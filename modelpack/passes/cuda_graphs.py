@@ -9,8 +9,8 @@ import json
 import shutil
 from typing import ClassVar
 
-from modelpack.formats.variant import ONNX, SESSION, Draft
-from modelpack.passes.base import COMPILED, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, SESSION, Variant
+from modelpack.passes.base import COMPILED, Inapplicable, Pass, PassContext
 from modelpack.runtimes.hardware import CUDA
 
 
@@ -27,16 +27,16 @@ class CudaGraphs(Pass):
         "https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#using-cuda-graphs-preview"
     )
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        signature = workshop.usecase.signature()
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        signature = context.usecase.signature()
         free = [one.name for one in (*signature.inputs, *signature.outputs) if -1 in one.shape[1:]]
         if free:
             raise Inapplicable(
                 f"the shape of {', '.join(free)} varies by request, and a graph holds for one shape"
             )
-        workshop.folder.mkdir(parents=True, exist_ok=True)
-        for name, path in draft.files.items():
-            shutil.copyfile(path, workshop.folder / name)
-        session = {**draft.session, "cuda_graph": True}
-        (workshop.folder / SESSION).write_text(json.dumps(session, sort_keys=True) + "\n")
-        return Draft(ONNX, workshop.folder / draft.path.name)
+        context.folder.mkdir(parents=True, exist_ok=True)
+        for name, path in variant.files.items():
+            shutil.copyfile(path, context.folder / name)
+        session = {**variant.session, "cuda_graph": True}
+        (context.folder / SESSION).write_text(json.dumps(session, sort_keys=True) + "\n")
+        return Variant(ONNX, context.folder / variant.path.name)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
 from modelpack.passes.shared import nibbles
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ class DenseInt4(Pass):
     gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/2212.09720"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
         from onnx import numpy_helper
 
-        model = onnx.load(str(draft.path))
+        model = onnx.load(str(variant.path))
         graph = model.graph
         constant = {tensor.name: tensor for tensor in graph.initializer}
         layers = {
@@ -65,7 +65,7 @@ class DenseInt4(Pass):
             graph.initializer.remove(tensor)
         del graph.node[:]
         graph.node.extend(nodes)
-        return write(model, workshop.folder)
+        return write(model, context.folder)
 
 
 def outputs_first(node: onnx.NodeProto, constant: dict[str, Any]) -> Floats | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from modelpack.formats.variant import TORCH, Draft
-from modelpack.passes.base import ANY_HARDWARE, TRAINED, Pass, Workshop
+from modelpack.formats.variant import TORCH, Variant
+from modelpack.passes.base import ANY_HARDWARE, TRAINED, Pass, PassContext
 from modelpack.passes.shared.learning import SEED, learner, save_variant
 
 SHARE = 0.5
@@ -29,9 +29,9 @@ class Distil(Pass):
     hardware: ClassVar[frozenset[str]] = ANY_HARDWARE
     about: ClassVar[str] = "https://arxiv.org/abs/1503.02531"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        usecase, lessons = learner(workshop)
-        teacher = workshop.usecase.load(draft.path)
-        student = usecase.student(teacher, SHARE, lessons)
-        usecase.tune(student, lessons, SEED, workshop.progress, teacher=teacher)
-        return save_variant(student, workshop)
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        usecase, training_rows = learner(context)
+        teacher = context.usecase.load(variant.path)
+        student = usecase.student(teacher, SHARE, training_rows)
+        usecase.tune(student, training_rows, SEED, context.progress, teacher=teacher)
+        return save_variant(student, context)

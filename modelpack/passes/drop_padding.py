@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import PACKED, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import PACKED, Inapplicable, Pass, PassContext
 from modelpack.passes.shared import attention
 from modelpack.runtimes import single_thread
 from modelpack.usecases.base import Arrays
@@ -54,21 +54,21 @@ class DropPadding(Pass):
         "https://arxiv.org/abs/2210.03052, https://onnx.ai/onnx/operators/onnx__Attention.html"
     )
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
 
-        text = workshop.usecase.text
+        text = context.usecase.text
         if text is None:
             raise Inapplicable("the use case takes no text")
-        model = onnx.load(str(draft.path))
-        seen = observe(model, text.mask, workshop.examples)
+        model = onnx.load(str(variant.path))
+        seen = observe(model, text.mask, context.examples)
         if attention.join(model, text.mask, per_token(seen, text.mask), seen):
-            seen = observe(model, text.mask, workshop.examples)
+            seen = observe(model, text.mask, context.examples)
         packing = Packing(model.graph, text.mask, per_token(seen, text.mask))
         if not packing.packed & {name for node in model.graph.node if is_dense(node) for name in node.output}:
             raise Inapplicable("no dense layer works token by token")
         packing.rewrite()
-        return write(model, workshop.folder)
+        return write(model, context.folder)
 
 
 def is_dense(node: onnx.NodeProto) -> bool:

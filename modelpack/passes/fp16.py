@@ -12,8 +12,8 @@ import io
 from typing import ClassVar
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import STORED, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import STORED, Inapplicable, Pass, PassContext
 from modelpack.runtimes.hardware import CUDA
 
 
@@ -28,14 +28,14 @@ class Fp16(Pass):
     hardware: ClassVar[frozenset[str]] = frozenset({CUDA})
     about: ClassVar[str] = "https://onnxruntime.ai/docs/performance/model-optimizations/float16.html"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
-        graph = onnx.load(str(draft.path))
+        graph = onnx.load(str(variant.path))
         # it reports every constant that it clips, on standard output
         with contextlib.redirect_stdout(io.StringIO()):
             halved = convert_float_to_float16(graph, keep_io_types=True)
         if not any(one.data_type == onnx.TensorProto.FLOAT16 for one in halved.graph.initializer):
             raise Inapplicable("no weights in fp32")
-        return write(halved, workshop.folder)
+        return write(halved, context.folder)

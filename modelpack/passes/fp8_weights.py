@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import ANY_HARDWARE, STORED, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import ANY_HARDWARE, STORED, Inapplicable, Pass, PassContext
 from modelpack.passes.shared.tables import is_lookup
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ class Fp8Weights(Pass):
     hardware: ClassVar[frozenset[str]] = ANY_HARDWARE
     about: ClassVar[str] = "https://onnx.ai/onnx/technical/float8.html"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
 
-        model = onnx.load(str(draft.path))
+        model = onnx.load(str(variant.path))
         version = max((one.version for one in model.opset_import if one.domain in {"", "ai.onnx"}), default=0)
         if version < OPSET:
             raise Inapplicable(f"the graph is of opset {version}, and float8 came with {OPSET}")
@@ -64,7 +64,7 @@ class Fp8Weights(Pass):
         kept = list(model.graph.node)
         del model.graph.node[:]
         model.graph.node.extend([*widened, *kept])
-        return write(model, workshop.folder)
+        return write(model, context.folder)
 
 
 def fits(tensor: onnx.TensorProto) -> bool:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import FUSED, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import FUSED, Inapplicable, Pass, PassContext
 
 if TYPE_CHECKING:
     import onnx
@@ -36,22 +36,22 @@ class Fuse(Pass):
         "https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html"
     )
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
 
-        before = onnx.load(str(draft.path))
-        workshop.folder.mkdir(parents=True, exist_ok=True)
+        before = onnx.load(str(variant.path))
+        context.folder.mkdir(parents=True, exist_ok=True)
         if MARKS & {node.op_type for node in before.graph.node}:
-            after = join_blocks(draft.path)
+            after = join_blocks(variant.path)
         else:
-            after = optimize(before, workshop.folder / "whole.onnx")
+            after = optimize(before, context.folder / "whole.onnx")
         if [node.op_type for node in after.graph.node] == [node.op_type for node in before.graph.node]:
             raise Inapplicable("no operators to join")
         used = {node.domain for node in after.graph.node} | {function.domain for function in after.functions}
         kept = [one for one in after.opset_import if one.domain in used | {""}]
         del after.opset_import[:]
         after.opset_import.extend(kept)
-        return write(after, workshop.folder)
+        return write(after, context.folder)
 
 
 def join_blocks(path: Path) -> onnx.ModelProto:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import STORED, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import STORED, Inapplicable, Pass, PassContext
 from modelpack.passes.shared.tables import is_lookup, used_elsewhere
 
 if TYPE_CHECKING:
@@ -36,15 +36,15 @@ class HalfWeights(Pass):
     gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://onnx.ai/onnx/operators/onnx__Cast.html"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
 
-        graph = onnx.load(str(draft.path))
+        graph = onnx.load(str(variant.path))
         chosen = {tensor.name for tensor in graph.graph.initializer if fits(tensor)}
         if not chosen:
             raise Inapplicable(f"no float weights of at least {SMALLEST} numbers that fit 16 bits")
         halve(graph.graph, chosen)
-        return write(graph, workshop.folder)
+        return write(graph, context.folder)
 
 
 def fits(tensor: onnx.TensorProto) -> bool:

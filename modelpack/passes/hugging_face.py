@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import HUGGING_FACE, TORCH, Draft
-from modelpack.passes.base import EXPORT, Pass, Workshop
+from modelpack.formats.variant import HUGGING_FACE, TORCH, Variant
+from modelpack.passes.base import EXPORT, Pass, PassContext
 from modelpack.runtimes.hardware import CUDA
 
 
@@ -26,11 +26,11 @@ class HuggingFaceFolder(Pass):
     hardware: ClassVar[frozenset[str]] = frozenset({CUDA})
     about: ClassVar[str] = "https://docs.vllm.ai/en/latest/models/supported_models.html"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        own_folder = getattr(workshop.usecase.load(draft.path), "own_folder", None)
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        own_folder = getattr(context.usecase.load(variant.path), "own_folder", None)
         if own_folder is None:
             raise BadInput(
-                f"{workshop.usecase.name} is no language model",
+                f"{context.usecase.name} is no language model",
                 hint=f"leave {self.name} out of pack.passes",
             )
-        return Draft(HUGGING_FACE, own_folder(workshop.folder))
+        return Variant(HUGGING_FACE, own_folder(context.folder))

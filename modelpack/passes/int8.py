@@ -10,8 +10,8 @@ import logging
 from typing import ClassVar
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Pass, PassContext
 
 
 class Int8(Pass):
@@ -26,17 +26,17 @@ class Int8(Pass):
         "https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#dynamic-quantization"
     )
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        workshop.folder.mkdir(parents=True, exist_ok=True)
-        whole = workshop.folder / "whole.onnx"
+        context.folder.mkdir(parents=True, exist_ok=True)
+        whole = context.folder / "whole.onnx"
         root, level = logging.getLogger(), logging.getLogger().level
         root.setLevel(logging.ERROR)
         try:
             quantize_dynamic(
-                str(draft.path),
+                str(variant.path),
                 str(whole),
                 op_types_to_quantize=["MatMul", "Gemm"],
                 weight_type=QuantType.QInt8,
@@ -48,4 +48,4 @@ class Int8(Pass):
             root.setLevel(level)
         graph = onnx.load(str(whole))
         whole.unlink()
-        return write(graph, workshop.folder)
+        return write(graph, context.folder)

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
 
 if TYPE_CHECKING:
     import onnx
@@ -58,11 +58,11 @@ class NBitsExact(Pass):
         "https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits"
     )
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
         from onnx import helper, numpy_helper
 
-        model = onnx.load(str(draft.path))
+        model = onnx.load(str(variant.path))
         graph = model.graph
         weights = {tensor.name: tensor for tensor in graph.initializer}
         changed = {
@@ -84,7 +84,7 @@ class NBitsExact(Pass):
             graph.initializer.remove(weights[name])
         if all(one.domain != MICROSOFT for one in model.opset_import):
             model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
-        return write(model, workshop.folder)
+        return write(model, context.folder)
 
 
 def in_steps(weights: NDArray[Any]) -> Steps | None:

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from modelpack.formats.onnx_export import free_batch, quiet
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, TORCH, Draft
-from modelpack.passes.base import ANY_HARDWARE, EXPORT, Pass, Workshop
+from modelpack.formats.variant import ONNX, TORCH, Variant
+from modelpack.passes.base import ANY_HARDWARE, EXPORT, Pass, PassContext
 from modelpack.passes.shared.half_attention import half_attention
 from modelpack.runtimes.hardware import CUDA
 
@@ -32,17 +32,17 @@ class OnnxExport(Pass):
     hardware: ClassVar[frozenset[str]] = ANY_HARDWARE
     about: ClassVar[str] = "https://docs.pytorch.org/docs/stable/onnx_export.html"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import torch
 
-        model = workshop.usecase.load(draft.path)
+        model = context.usecase.load(variant.path)
         if own_graph := getattr(model, "own_graph", None):
             graph = own_graph()
-            if workshop.hardware == CUDA:
+            if context.hardware == CUDA:
                 half_attention(graph)
-            return write(graph, workshop.folder)
-        signature = workshop.usecase.signature()
-        given = tuple(torch.from_numpy(workshop.examples[tensor.name][:2]) for tensor in signature.inputs)
+            return write(graph, context.folder)
+        signature = context.usecase.signature()
+        given = tuple(torch.from_numpy(context.examples[tensor.name][:2]) for tensor in signature.inputs)
         with quiet(), torch.no_grad():
             program = torch.onnx.export(
                 model,
@@ -59,4 +59,4 @@ class OnnxExport(Pass):
         graph = program.model_proto
         if complete := getattr(model, "complete_graph", None):
             complete(graph)
-        return write(graph, workshop.folder)
+        return write(graph, context.folder)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from modelpack.errors import EcomdeployError
-from modelpack.formats.variant import ONNX, OPENVINO, Draft
-from modelpack.passes.base import COMPILED, Pass, Workshop
+from modelpack.formats.variant import ONNX, OPENVINO, Variant
+from modelpack.passes.base import COMPILED, Pass, PassContext
 
 if TYPE_CHECKING:
     import openvino
@@ -40,12 +40,12 @@ class OpenVinoIr(Pass):
     about: ClassVar[str] = "https://docs.openvino.ai/2026/openvino-workflow/model-preparation.html"
     precision: ClassVar[str] = "f32"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import openvino
 
-        model = openvino.Core().read_model(str(draft.path))
+        model = openvino.Core().read_model(str(variant.path))
         self.change(model)
-        return write_ir(model, self.precision, workshop.folder)
+        return write_ir(model, self.precision, context.folder)
 
     def change(self, model: openvino.Model) -> None:
         """What the pass does to the model, in place. Raises EcomdeployError when there is nothing to gain."""
@@ -109,7 +109,7 @@ def in_int8(model: openvino.Model) -> int:
     return len(made)
 
 
-def write_ir(model: openvino.Model, precision: str, folder: Path) -> Draft:
+def write_ir(model: openvino.Model, precision: str, folder: Path) -> Variant:
     """The model as IR in `folder`: the same bytes for the same model, whatever the path."""
     import openvino
 
@@ -123,7 +123,7 @@ def write_ir(model: openvino.Model, precision: str, folder: Path) -> Draft:
         node.set_friendly_name(f"{node.get_type_name()}_{number}")
     folder.mkdir(parents=True, exist_ok=True)
     openvino.save_model(model, str(folder / IR), compress_to_fp16=False)
-    return Draft(OPENVINO, folder / IR)
+    return Variant(OPENVINO, folder / IR)
 
 
 def tables(model: openvino.Model) -> dict[str, int]:

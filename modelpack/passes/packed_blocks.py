@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
 from modelpack.passes.nbits_exact import BLOCK, Steps, in_steps
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ class PackedBlocks(Pass):
     gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://github.com/ggml-org/ggml/blob/master/docs/gguf.md"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
         from onnx import numpy_helper
 
-        model = onnx.load(str(draft.path))
+        model = onnx.load(str(variant.path))
         page = Page()
         kept = []
         for tensor in model.graph.initializer:
@@ -55,7 +55,7 @@ class PackedBlocks(Pass):
         del model.graph.initializer[:], model.graph.node[:]
         model.graph.initializer.extend([*kept, *page.constants])
         model.graph.node.extend(nodes)
-        return write(model, workshop.folder)
+        return write(model, context.folder)
 
 
 @dataclass

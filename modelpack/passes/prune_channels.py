@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelpack.formats.variant import TORCH, Draft
-from modelpack.passes.base import ANY_HARDWARE, TRAINED, Pass, Workshop
+from modelpack.formats.variant import TORCH, Variant
+from modelpack.passes.base import ANY_HARDWARE, TRAINED, Pass, PassContext
 from modelpack.passes.shared.learning import SEED, learner, save_variant
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class PruneChannels(Pass):
     hardware: ClassVar[frozenset[str]] = ANY_HARDWARE
     about: ClassVar[str] = "https://arxiv.org/abs/1906.10771"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        usecase, lessons = learner(workshop)
-        model = workshop.usecase.load(draft.path)
-        found = importance(usecase.hidden(model), lambda: usecase.loss(model, lessons, ROWS))
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        usecase, training_rows = learner(context)
+        model = context.usecase.load(variant.path)
+        found = importance(usecase.hidden(model), lambda: usecase.loss(model, training_rows, ROWS))
         small = usecase.narrowed(model, [most_important(one) for one in found])
-        usecase.tune(small, lessons, SEED, workshop.progress, share=TUNED)
-        return save_variant(small, workshop)
+        usecase.tune(small, training_rows, SEED, context.progress, share=TUNED)
+        return save_variant(small, context)
 
 
 def importance(layers: nn.Sequential, loss: Any) -> list[Tensor]:

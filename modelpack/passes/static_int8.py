@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
 from modelpack.runtimes import single_thread
 from modelpack.usecases.base import Arrays
 
@@ -48,24 +48,24 @@ class StaticInt8(Pass):
         "https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#static-quantization"
     )
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
 
-        inputs = workshop.whole_answers()
-        rows = ROWS if workshop.usecase.text is None else TEXTS
+        inputs = context.whole_answers()
+        rows = ROWS if context.usecase.text is None else TEXTS
         given = {name: array[:rows] for name, array in inputs.items()}
-        if not (layers := dense_layers(onnx.load(str(draft.path)).graph)):
+        if not (layers := dense_layers(onnx.load(str(variant.path)).graph)):
             raise Inapplicable("no dense layer with constant float weights")
-        workshop.folder.mkdir(parents=True, exist_ok=True)
-        whole = workshop.folder / "whole.onnx"
-        wanted = answers(str(draft.path), given)
+        context.folder.mkdir(parents=True, exist_ok=True)
+        whole = context.folder / "whole.onnx"
+        wanted = answers(str(variant.path), given)
         made, distances = [], []
         for way in WAYS:
-            quantize(draft.path, whole, layers, way, given)
+            quantize(variant.path, whole, layers, way, given)
             made.append(onnx.load(str(whole)))
             distances.append(distance(answers(str(whole), given), wanted))
             whole.unlink()
-        return write(made[int(np.argmin(distances))], workshop.folder)
+        return write(made[int(np.argmin(distances))], context.folder)
 
 
 def dense_layers(graph: onnx.GraphProto) -> list[str]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import FUSED, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import FUSED, Inapplicable, Pass, PassContext
 
 if TYPE_CHECKING:
     import onnx
@@ -35,11 +35,11 @@ class TopKGroups(Pass):
     gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/2206.14286"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
         from onnx import numpy_helper
 
-        model = onnx.load(str(draft.path))
+        model = onnx.load(str(variant.path))
         graph = model.graph
         widths = known_widths(model)
         constant = {tensor.name: tensor for tensor in graph.initializer}
@@ -58,7 +58,7 @@ class TopKGroups(Pass):
             raise Inapplicable(f"no TopK over at least {FEWEST:,} scores a row")
         del graph.node[:]
         graph.node.extend(nodes)
-        return write(model, workshop.folder)
+        return write(model, context.folder)
 
 
 def known_widths(model: onnx.ModelProto) -> dict[str, int]:

@@ -11,7 +11,7 @@ from importlib.metadata import files
 from typing import Any, ClassVar
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import AOT, MEGABYTE, Draft
+from modelpack.formats.variant import AOT, MEGABYTE, Variant
 from modelpack.runtimes.base import Runtime
 from modelpack.runtimes.eager import on_one_thread
 from modelpack.usecases.base import Run, UseCase
@@ -31,12 +31,12 @@ class AotInductorRuntime(Runtime):
             "and its code is bound to the CPU and the paths where it was compiled"
         )
 
-    def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
+    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
         import torch._inductor
 
         try:
-            model = torch._inductor.aoti_load_package(str(draft.path), run_single_threaded=True)
+            model = torch._inductor.aoti_load_package(str(variant.path), run_single_threaded=True)
         except RuntimeError as error:
             words = str(error).strip().splitlines()[0]
-            raise BadInput(f"libtorch cannot load it: {words}", where=str(draft.path)) from error
+            raise BadInput(f"libtorch cannot load it: {words}", where=str(variant.path)) from error
         return on_one_thread(model, usecase)

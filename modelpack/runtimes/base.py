@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 from modelpack.catalog import Catalog
 from modelpack.errors import BadInput
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.runtimes.hardware import CPU
 from modelpack.usecases.base import Run, UseCase
 
 
 class Runtime(abc.ABC):
-    """An executor of drafts of one `format`.
+    """An executor of variants of one `format`.
 
     What an image needs to serve with it stands here as data: `debian_packages` (their closure is taken) and
     `requirements` (wheels) without the `unneeded` ones that serving never imports. `hardware` is "cpu" or "cuda".
@@ -62,8 +62,8 @@ class Runtime(abc.ABC):
         return ()
 
     @abc.abstractmethod
-    def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
-        """The draft ready to run on one thread, as the server will run it."""
+    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
+        """The variant ready to run on one thread, as the server will run it."""
 
 
 def runtimes() -> Catalog[Runtime]:
@@ -72,7 +72,7 @@ def runtimes() -> Catalog[Runtime]:
 
 
 def runtime_for(wanted: str, hardware: str = CPU) -> Runtime:
-    """The runtime that executes drafts of the `wanted` format on the `hardware`. Raises BadInput when none does."""
+    """The runtime that executes variants of the `wanted` format on the `hardware`. Raises BadInput when none does."""
     catalog = runtimes()
     every = [catalog.get(name) for name in catalog.names()]
     fitting = [one for one in every if (one.format, one.hardware) == (wanted, hardware)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.runtimes import single_thread
 from modelpack.runtimes.base import Runtime
 from modelpack.usecases.base import Arrays, Run, UseCase
@@ -18,8 +18,8 @@ class Eager(Runtime):
     format: ClassVar[str] = TORCH
     serves: ClassVar[bool] = False
 
-    def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
-        return on_one_thread(usecase.load(draft.path), usecase)
+    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
+        return on_one_thread(usecase.load(variant.path), usecase)
 
 
 def on_one_thread(model: Callable[..., Sequence[Any]], usecase: UseCase[Any]) -> Run:

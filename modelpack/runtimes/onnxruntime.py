@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import ONNX, Draft
+from modelpack.formats.variant import ONNX, Variant
 from modelpack.runtimes.base import Runtime
 from modelpack.runtimes.hardware import CPU, CUDA
 from modelpack.server.engines.cuda import PROVIDER
@@ -41,21 +41,21 @@ class OnnxRuntime(Runtime):
         """The server's libraries, and the very ONNX Runtime that measures and answers here."""
         return (f"onnxruntime=={version('onnxruntime')}", *SERVER)
 
-    def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
-        return self.running(draft, usecase, ["CPUExecutionProvider"])
+    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
+        return self.running(variant, usecase, ["CPUExecutionProvider"])
 
-    def running(self, draft: Draft, usecase: UseCase[Any], providers: list[Any]) -> Run:
-        """The draft in a session with these execution providers, the preferred first. Raises BadInput."""
+    def running(self, variant: Variant, usecase: UseCase[Any], providers: list[Any]) -> Run:
+        """The variant in a session with these execution providers, the preferred first. Raises BadInput."""
         if usecase.decoding is not None:
-            return decoder(draft, usecase.decoding, CUDA if PROVIDER in providers else CPU)
-        session, names = self.session(draft, providers), self.outputs(usecase)
+            return decoder(variant, usecase.decoding, CUDA if PROVIDER in providers else CPU)
+        session, names = self.session(variant, providers), self.outputs(usecase)
 
         def run(inputs: Arrays) -> Arrays:
             return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
         return run
 
-    def session(self, draft: Draft, providers: list[Any]) -> Any:
+    def session(self, variant: Variant, providers: list[Any]) -> Any:
         """An `onnxruntime.InferenceSession` on one thread. Raises BadInput when it cannot load the file."""
         # Its Linux wheels send telemetry unless told not to before the import.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -66,10 +66,10 @@ class OnnxRuntime(Runtime):
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            return onnxruntime.InferenceSession(str(draft.path), options, providers=providers)
+            return onnxruntime.InferenceSession(str(variant.path), options, providers=providers)
         except Exception as error:
             raise BadInput(
-                f"ONNX Runtime cannot load it: {str(error).strip().splitlines()[0]}", where=str(draft.path)
+                f"ONNX Runtime cannot load it: {str(error).strip().splitlines()[0]}", where=str(variant.path)
             ) from error
 
     def outputs(self, usecase: UseCase[Any]) -> list[str]:
@@ -77,15 +77,15 @@ class OnnxRuntime(Runtime):
         return [tensor.name for tensor in usecase.signature().outputs]
 
 
-def decoder(draft: Draft, decoding: Decoding, device: str = CPU) -> Run:
+def decoder(variant: Variant, decoding: Decoding, device: str = CPU) -> Run:
     """A language model's step with the server's loop around it, its caches on the `device`. Raises BadInput."""
     from modelpack.server.engines.decoder import load
     from modelpack.server.signature import Unfit
 
     try:
-        found = load(decoding, draft.path, 1, device)
+        found = load(decoding, variant.path, 1, device)
     except Unfit as problem:
-        raise BadInput(str(problem), where=str(draft.path)) from None
+        raise BadInput(str(problem), where=str(variant.path)) from None
 
     def run(inputs: Arrays) -> Arrays:
         return found.run(dict(inputs))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.runtimes.hardware import CUDA
 from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
 from modelpack.usecases.base import Run, UseCase
@@ -76,14 +76,14 @@ class OnnxRuntimeCuda(OnnxRuntime):
         found = cuda.look() if self.at_hand() else ""
         return found.words if isinstance(found, cuda.Device) else super().where()
 
-    def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
+    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
         """On the GPU where there is one; else through the CPU provider, which is what a machine without one can say."""
         from modelpack.server.engines import cuda
         from modelpack.server.engines.graphs import OPTION, Replayed
 
         if not self.at_hand():
-            return super().open(draft, usecase)
-        if not draft.session.get("cuda_graph"):
-            return self.running(draft, usecase, [cuda.PROVIDER, cuda.FALLBACK])
-        session = self.session(draft, [(cuda.PROVIDER, OPTION), cuda.FALLBACK])
+            return super().open(variant, usecase)
+        if not variant.session.get("cuda_graph"):
+            return self.running(variant, usecase, [cuda.PROVIDER, cuda.FALLBACK])
+        session = self.session(variant, [(cuda.PROVIDER, OPTION), cuda.FALLBACK])
         return Replayed(session, self.outputs(usecase), usecase.max_batch).run

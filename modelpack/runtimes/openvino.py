@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import OPENVINO, Draft
+from modelpack.formats.variant import OPENVINO, Variant
 from modelpack.runtimes.base import Runtime
 from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
 from modelpack.usecases.base import Arrays, Run, UseCase
@@ -45,14 +45,14 @@ class OpenVino(Runtime):
         """The server's libraries, and the very OpenVINO that measures and answers here."""
         return (f"openvino=={version('openvino')}", *SERVER)
 
-    def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
+    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
         from modelpack.server.engines.openvino import Session
 
         try:
-            session = Session(draft.path, 1)
+            session = Session(variant.path, 1)
         except RuntimeError as error:
             words = str(error).strip().splitlines()[-1]
-            raise BadInput(f"OpenVINO cannot load it: {words}", where=str(draft.path)) from error
+            raise BadInput(f"OpenVINO cannot load it: {words}", where=str(variant.path)) from error
         names = [tensor.name for tensor in usecase.signature().outputs]
 
         def run(inputs: Arrays) -> Arrays:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import HUGGING_FACE, Draft
+from modelpack.formats.variant import HUGGING_FACE, Variant
 from modelpack.runtimes.base import Runtime
 from modelpack.runtimes.hardware import CUDA
 from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
@@ -63,17 +63,17 @@ class Vllm(Runtime):
 
         return isinstance(cuda.look(), cuda.Device) and find_spec("vllm") is not None
 
-    def open(self, draft: Draft, usecase: UseCase[Any]) -> Run:
+    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
         """On the GPU where there is one; else the folder read back into our own module, in float32."""
         decoding = usecase.decoding
         if decoding is None:
-            raise BadInput(f"{usecase.name} is no language model", where=str(draft.path))
+            raise BadInput(f"{usecase.name} is no language model", where=str(variant.path))
         if self.at_hand():
             from modelpack.server.engines.vllm import open_vllm
 
-            writer = open_vllm(decoding, draft.path)
+            writer = open_vllm(decoding, variant.path)
             return lambda inputs: writer.run(dict(inputs))
         from modelpack.language.hugging_face import read
         from modelpack.usecases.chat.usecase import eager
 
-        return eager(read(draft.path.parent, decoding.most_new))
+        return eager(read(variant.path.parent, decoding.most_new))

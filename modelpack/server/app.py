@@ -57,7 +57,7 @@ class Application:
 
     def serve(self, served: Served) -> None:
         """Be ready from now on. Called from another thread: the last assignment makes it visible."""
-        self._identity = [(sagemaker.CUSTOM_ATTRIBUTES, served.content_id.encode())]
+        self._identity = [(sagemaker.CUSTOM_ATTRIBUTES, served.content_digest.encode())]
         self._served = served
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -170,14 +170,14 @@ class Application:
         request.allow("GET", "HEAD")
         served = self._ready()
         _check_model(request.path, served.contract.model, "")
-        return Answer(200, openinference.metadata(served.contract, served.content_id, served.hardware))
+        return Answer(200, openinference.metadata(served.contract, served.content_digest, served.hardware))
 
     # ---- the rest ----
 
     async def _metrics(self, request: Request) -> Answer:
         request.allow("GET", "HEAD")
         served = self._served
-        model, identity = (served.contract.model, served.content_id) if served else ("", "")
+        model, identity = (served.contract.model, served.content_digest) if served else ("", "")
         text = self.metrics.text(model, identity, served is not None)
         return Answer(200, text, CONTENT_TYPE.encode())
 

@@ -110,7 +110,7 @@ class Preparation(threading.Thread):
         else:
             self._application.serve(served)
             seconds = round(time.perf_counter() - started, 3)
-            said = {"content_id": served.content_id, "hardware": served.hardware, "seconds": seconds}
+            said = {"content_digest": served.content_digest, "hardware": served.hardware, "seconds": seconds}
             log.say("ready", model=served.contract.model, **said)
 
     def _refuse(self, reason: str) -> None:

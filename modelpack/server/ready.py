@@ -1,4 +1,4 @@
-"""From files to a server that may say it is ready: seal checked, model loaded, golden requests right."""
+"""From files to a server that may say it is ready: files checked, model loaded, golden requests right."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from modelpack.server import file_manifest as seal
-from modelpack.server import golden, text
+from modelpack.server import file_manifest, golden, text
 from modelpack.server import signature as contracts
 from modelpack.server.chat.conversation import Conversation
 from modelpack.server.chat.desk import Desk
@@ -31,7 +30,7 @@ class Served:
     """A model that has proved itself."""
 
     contract: Contract
-    content_id: str
+    content_digest: str
     instances: Instances
     batcher: Batcher
     hardware: str = "cpu"
@@ -47,21 +46,21 @@ def prepare(root: Path, observe: Callable[[int, float], None], allow_cpu: bool =
     """
     with ThreadPoolExecutor(1) as pool:
         # hashing and loading are both mostly outside the interpreter lock
-        sealed = pool.submit(seal.check, root)
+        checked = pool.submit(file_manifest.check, root)
         try:
             contract = contracts.read(root / MODEL / "serving.json")
             choice = runtimes.choose(contract, allow_cpu)
             runtime = wrap(contract, root / MODEL, runtimes.load(contract, root / MODEL, choice))
         except Unfit:
             # a changed file explains more than what it then broke
-            sealed.result()
+            checked.result()
             raise
-        content_id = sealed.result()
+        content_digest = checked.result()
     instances = Instances(contract)
     check_golden(contract, instances, runtime)
     batcher = Batcher(runtime, contract.max_batch, observe)
     desk = Desk(runtime, batcher) if isinstance(runtime, Conversation) else None
-    return Served(contract, content_id, instances, batcher, choice.hardware, desk)
+    return Served(contract, content_digest, instances, batcher, choice.hardware, desk)
 
 
 def wrap(contract: Contract, folder: Path, runtime: Runtime) -> Runtime:

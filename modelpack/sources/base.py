@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from modelpack.catalog import Catalog
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.usecases.base import UseCase
 
 LARGEST = 10_000_000_000
@@ -36,16 +36,16 @@ class Source(abc.ABC):
     container: ClassVar[str | None] = None
 
     @abc.abstractmethod
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
-        """A draft in `folder` from the user's file. Raises BadInput when it is not a fit model."""
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
+        """A variant in `folder` from the user's file. Raises BadInput when it is not a fit model."""
 
     def parts(self, path: Path) -> tuple[Path, ...]:
         """The files that make up the model at `path`, found without loading it."""
         return tuple(files_below(path)) if path.is_dir() else (path,)
 
 
-def open_model(path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
-    """The draft of the user's file or folder. Raises BadInput when it is missing, unknown, broken or hostile."""
+def open_model(path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
+    """The variant of the user's file or folder. Raises BadInput when it is missing, unknown, broken or hostile."""
     return check(path).open(path, usecase, folder)
 
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import first_line
 from modelpack.formats.safetensors import read_header
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.sources.base import LARGEST, Source, files_below
 from modelpack.sources.fitting import fit_names
 from modelpack.sources.onnx import take_graph
@@ -38,7 +38,7 @@ class HuggingFace(Source):
     name: ClassVar[str] = "huggingface"
     marker: ClassVar[str | None] = CONFIG
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
         config = read_config(path / CONFIG)
         weights = check(path, config)
         if "kind" in config and "model_type" not in config:

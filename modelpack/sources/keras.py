@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.sources import archive
 from modelpack.sources.base import Source
 from modelpack.sources.tensorflow import convert
@@ -106,7 +106,7 @@ class Keras(Source):
     suffixes: ClassVar[tuple[str, ...]] = ("keras",)
     container: ClassVar[str | None] = "zip archive"
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
         check(path)
         return convert("keras", path, usecase, folder)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.sources.base import Source
 from modelpack.sources.onnx import take_graph
 from modelpack.sources.tree_graph import LARGEST_TEXT, MOST_TREES, Forest, Tree, graph
@@ -43,7 +43,7 @@ class LightGBM(Source):
     name: ClassVar[str] = "lightgbm"
     suffixes: ClassVar[tuple[str, ...]] = ("txt", "lgb")
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
         if path.stat().st_size > LARGEST_TEXT:
             raise BadInput("a model text above 1 GB is refused", where=str(path))
         try:

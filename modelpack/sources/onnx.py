@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import external_tensors, first_line, nodes, write
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.sources.base import LARGEST, Source
 from modelpack.sources.onnx_bombs import check_bombs
 from modelpack.usecases.base import Signature, Tensor, UseCase
@@ -36,7 +36,7 @@ class Onnx(Source):
     name: ClassVar[str] = "onnx"
     suffixes: ClassVar[tuple[str, ...]] = ("onnx",)
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
         import onnx
 
         graph = read(path)
@@ -82,8 +82,8 @@ def adopt_signature(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path) -
         usecase.one_at_a_time()
 
 
-def take_graph(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path, folder: Path) -> Draft:
-    """The draft of a graph converted from `path`. Raises BadInput when it does not fit the use case."""
+def take_graph(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path, folder: Path) -> Variant:
+    """The variant of a graph converted from `path`. Raises BadInput when it does not fit the use case."""
     import onnx
 
     check_fit(graph, usecase, path)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from modelpack.errors import BadInput
 from modelpack.formats.safetensors import METADATA_KEY, read_header
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.sources.base import Source
 from modelpack.usecases.base import UseCase
 
@@ -31,7 +31,7 @@ class Safetensors(Source):
     name: ClassVar[str] = "safetensors"
     suffixes: ClassVar[tuple[str, ...]] = ("safetensors",)
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
         folder.mkdir(parents=True, exist_ok=True)
         copy = folder / "model.safetensors"
         beside = path.parent / CONFIG
@@ -44,7 +44,7 @@ class Safetensors(Source):
             usecase.load(copy)
         except BadInput as error:
             raise BadInput(error.problems[0].what, where=str(path), hint=error.hint) from error
-        return Draft(TORCH, copy)
+        return Variant(TORCH, copy)
 
     def parts(self, path: Path) -> tuple[Path, ...]:
         """The file, and the `config.json` beside it."""

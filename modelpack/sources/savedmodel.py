@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.sources.base import Source, files_below
 from modelpack.sources.tensorflow import convert
 from modelpack.usecases.base import UseCase
@@ -34,7 +34,7 @@ class SavedModel(Source):
     name: ClassVar[str] = "savedmodel"
     marker: ClassVar[str | None] = GRAPH
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
         check(path)
         return convert("savedmodel", path, usecase, folder)
 

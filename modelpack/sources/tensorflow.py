@@ -14,7 +14,7 @@ from typing import Any
 
 import modelpack
 from modelpack.errors import BadInput
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.sources.fitting import fit_names
 from modelpack.sources.onnx import adopt_signature, read, take_graph
 from modelpack.usecases.base import UseCase
@@ -24,8 +24,8 @@ SECONDS = 1800
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def convert(kind: str, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
-    """The draft of a checked `keras` file or `savedmodel` folder.
+def convert(kind: str, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
+    """The variant of a checked `keras` file or `savedmodel` folder.
 
     Raises BadInput when TensorFlow is not there, cannot convert it, or the result does not fit the use case.
     """

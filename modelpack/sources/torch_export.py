@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import first_line
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.sources import archive, pickles
 from modelpack.sources.base import LARGEST, Source
 from modelpack.sources.onnx import take_graph
@@ -54,7 +54,7 @@ class TorchExport(Source):
     suffixes: ClassVar[tuple[str, ...]] = ("pt2",)
     container: ClassVar[str | None] = "zip archive"
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
         with archive.open_archive(path, path) as opened:
             check(opened, path)
         import torch

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.sources.base import Source
 from modelpack.sources.onnx import take_graph
 from modelpack.sources.tree_graph import LARGEST_TEXT, MOST_TREES, Forest, Tree, graph
@@ -40,7 +40,7 @@ class XGBoost(Source):
     name: ClassVar[str] = "xgboost"
     suffixes: ClassVar[tuple[str, ...]] = ("json",)
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Draft:
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
         if path.stat().st_size > LARGEST_TEXT:
             raise BadInput("a model text above 1 GB is refused", where=str(path))
         try:

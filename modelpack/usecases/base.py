@@ -129,7 +129,7 @@ class UseCase(abc.ABC, Generic[D]):
     target_rps: ClassVar[float] = 120
     """Requests per second and replica that a new project scales by."""
     turns: ClassVar[int] = 25
-    """How often two drafts take turns when they are timed."""
+    """How often two variants take turns when they are timed."""
     requirements: ClassVar[tuple[str, ...]] = ()
     unneeded: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[float] = 0.0
@@ -140,7 +140,7 @@ class UseCase(abc.ABC, Generic[D]):
     split_of_own: ClassVar[str] = "as for the use case's own data, the cuts moved to the user's dates"
     own_data: ClassVar[OwnData | None] = None
     """What a user's own data must hold; None: this use case takes none."""
-    inside: ClassVar[str] = ""
+    inner_metric: ClassVar[str] = ""
     """A value inside the model for `evaluate_inside`: a method of the torch module, a value's name in its graph."""
     guards: ClassVar[Mapping[str, float]] = {}
     """How much a pass may cost of each figure that `evaluate_inside` gives."""

@@ -1,6 +1,6 @@
 """What a use case may offer so that its trained model can be made smaller and trained on: pruning, distillation.
 
-Optional: a use case that has these methods is `Tunable`, whether it names the class or not. `lessons` is the use
+Optional: a use case that has these methods is `Tunable`, whether it names the class or not. `training_rows` is the use
 case's own type, as `data` is; held-out rows are not in it, and no pass is given anything else to learn from.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Tunable(Protocol):
     """Models of this use case can be narrowed, replaced by a smaller one and trained on."""
 
-    def lessons(self, data: Any) -> Any:
+    def training_rows(self, data: Any) -> Any:
         """Rows to learn from, of training (and choosing) only."""
 
     def hidden(self, model: Any) -> nn.Sequential:
@@ -28,16 +28,16 @@ class Tunable(Protocol):
     def narrowed(self, model: Any, kept: Sequence[Tensor]) -> Any:
         """The model with only these units of each hidden layer (their places, rising); other weights as they are."""
 
-    def student(self, model: Any, share: float, lessons: Any) -> Any:
+    def student(self, model: Any, share: float, training_rows: Any) -> Any:
         """An untrained model of about this share of the widths. Raises ValueError where none would be smaller."""
 
-    def loss(self, model: Any, lessons: Any, rows: int) -> Tensor:
-        """The mean training loss over that many of the lessons, spread evenly, for gradients to be taken of."""
+    def loss(self, model: Any, training_rows: Any, rows: int) -> Tensor:
+        """The mean training loss over that many of the training_rows, spread evenly, for gradients to be taken of."""
 
     def tune(
         self,
         model: Any,
-        lessons: Any,
+        training_rows: Any,
         seed: int,
         progress: Progress,
         *,

@@ -65,7 +65,7 @@ def summarize(pack: Pack) -> Packed:
     """What a release keeps of its pack."""
     return Packed(
         digest=pack.digest,
-        content_id=pack.content_id,
+        content_digest=pack.content_digest,
         input_digest=pack.input_digest,
         usecase=pack.usecase,
         golden=tuple(

@@ -186,4 +186,4 @@ def schema() -> dict[str, Any]:
         "type": "object",
         "additionalProperties": {"$ref": "#/$defs/Environment"},
     }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "$defs": parts}
+    return {"$schema": "https://json-schema.org/variant/2020-12/schema", **whole, "$defs": parts}

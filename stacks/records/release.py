@@ -58,7 +58,7 @@ class Packed:
     """
 
     digest: str
-    content_id: str
+    content_digest: str
     input_digest: str
     usecase: str
     golden: tuple[dict[str, Any], ...] = ()

@@ -26,7 +26,7 @@ def speaking(*events: dict[str, Any]) -> FakeTraffic:
     """A live endpoint that answers with these events."""
     traffic = FakeTraffic(images={"one": "image"})
     traffic.endpoints["shop"] = traffic.settled("one")
-    traffic.answers["one"] = Answer(status=200, body=sent(*events), content_id="", latency_ms=1.0)
+    traffic.answers["one"] = Answer(status=200, body=sent(*events), content_digest="", latency_ms=1.0)
     return traffic
 
 

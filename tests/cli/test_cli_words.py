@@ -19,7 +19,7 @@ RELEASE = Release(
     number=4,
     service="shop",
     environment="local",
-    pack=Packed(digest="sha256:1", content_id="sha256:2", input_digest="3", usecase="recommendation"),
+    pack=Packed(digest="sha256:1", content_digest="sha256:2", input_digest="3", usecase="recommendation"),
     image="127.0.0.1:5000/shop@sha256:1",
     contract=Contract(target="sagemaker", instance="ml.c7i.xlarge"),
     restores=1,

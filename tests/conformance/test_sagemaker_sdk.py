@@ -84,7 +84,7 @@ def test_it_invokes_and_gets_what_predict_says(shop: Terminal, release: dict[str
     answer = invoke(resources.Endpoint.get(endpoint_name=release["endpoint"]), predicted)
     assert json.loads(answer.body.read())["predictions"] == predicted["predictions"]
     assert answer.content_type == "application/json"
-    assert re.fullmatch(r"sha256:[0-9a-f]{64}", answer.custom_attributes), "the content id"
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", answer.custom_attributes), "the content digest"
 
 
 def test_a_refusal_arrives_as_the_sdk_expects_it(release: dict[str, Any]) -> None:

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from infra.components.autoscaling import Autoscaling, is_wanted, minimum, moments
 from infra.spec import ScaleSpec, Window
-from infra.tags import Labels
+from infra.tags import Tags
 from modelpack.errors import BadInput
 
 START = datetime(2026, 11, 10, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 SALE = Window(name="double-11", start=START, end=START + DAY, min=12)
-LABELS = Labels(project="shop", stack="s", environment="local")
+TAGS = Tags(project="shop", stack="s", environment="local")
 
 
 def test_before_a_sale_both_ends_are_scheduled_in_utc() -> None:
@@ -83,7 +83,7 @@ def test_scaling_is_wanted_with_a_load_or_a_sale() -> None:
 )
 def test_a_wrong_scale_is_refused_before_anything_is_made(scale: ScaleSpec, word: str) -> None:
     def code() -> None:
-        Autoscaling("scaling", labels=LABELS, endpoint="shop", variant="v", scale=scale, now=START)
+        Autoscaling("scaling", project_tags=TAGS, endpoint="shop", variant="v", scale=scale, now=START)
 
     with pytest.raises(BadInput, match=word):
         declared.declare(code)

@@ -34,7 +34,7 @@ class World:
 
     def __init__(self, root: pathlib.Path) -> None:
         self.root = root
-        self.content_id = build_root(root / "image")
+        self.content_digest = build_root(root / "image")
         self.layers = [layer_of(root / "image", "usr", "lib64", "tmp"), layer_of(root / "image", "opt")]
         self.registry = Registry(root / "registry", FakeRepositories(names={"shop"}))
         self.image = f"{REGISTRY}/shop@{push(self.registry, 'shop', self.layers)}"
@@ -84,7 +84,7 @@ def test_serves_from_the_image_alone(world: World, way: Isolation) -> None:
         assert server.isolation == way.name == host.isolation
         answer = ask(server)
         assert answer.json()["predictions"][0]["products"] == expected(3, [5, 6])["products"]
-        assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == world.content_id
+        assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == world.content_digest
         check_nothing_of_the_host(server, world)
         assert not [line for line in host.tail(server) if "elemetry" in line]
     finally:
@@ -128,7 +128,9 @@ def test_two_servers_of_one_image_side_by_side(world: World, host: ModelHost) ->
 
 def test_a_crash_is_told_with_the_last_words(world: World, host: ModelHost) -> None:
     server = host.start(world.image, {"ECOMDEPLOY_ROOT": "/nowhere"})
-    with pytest.raises(ServerFailed, match=r"ended with status 3: opt/ecomdeploy/seal\.json: .*No such file"):
+    with pytest.raises(
+        ServerFailed, match=r"ended with status 3: opt/ecomdeploy/files\.json: .*No such file"
+    ):
         host.wait_ready(server, 60)
     assert not host.alive(server)
     assert not host.ready(server)

@@ -102,7 +102,7 @@ def test_releases_come_and_go_and_traffic_is_the_rollouts(
     assert traffic.shift(NAME, second, ShiftPolicy()) is False
     answer = traffic.invoke(NAME, b'{"instances": []}')
     assert answer.status == 200
-    assert images["b"].endswith(answer.content_id)
+    assert images["b"].endswith(answer.content_digest)
 
     stack.refresh()
     moved = [{**one, "serving": False}, {**two, "serving": True}]

@@ -304,7 +304,7 @@ def test_forgotten_repository_frees_only_its_own_blobs(served: Served) -> None:
     assert served.client.get("/v2/other/manifests/v2").content == shared
     assert served.client.get(f"/v2/other/blobs/{digest_of(b'both')}").content == b"both"
     assert not served.registry.blobs.has(digest_of(b"mine"))
-    assert served.registry.shelf.repositories() == ("other",)
+    assert served.registry.holdings.repositories() == ("other",)
 
 
 def test_survives_a_restart(served: Served) -> None:

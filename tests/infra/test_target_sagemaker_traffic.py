@@ -273,7 +273,7 @@ def test_an_answer_carries_the_content_that_gave_it(place: Place) -> None:
         {"EndpointName": "shop", "Body": b"[]", "ContentType": "application/json"},
     )
     answer = place.traffic.invoke("shop", b"[]")
-    assert (answer.status, answer.body, answer.content_id) == (200, b"{}", "sha256:abc")
+    assert (answer.status, answer.body, answer.content_digest) == (200, b"{}", "sha256:abc")
 
 
 def test_an_error_of_the_model_is_an_answer_and_one_of_the_route_is_not(place: Place) -> None:
@@ -285,7 +285,7 @@ def test_an_error_of_the_model_is_an_answer_and_one_of_the_route_is_not(place: P
         modeled_fields={"OriginalStatusCode": 400, "OriginalMessage": "no instances"},
     )
     answer = place.traffic.invoke("shop", b"[]")
-    assert (answer.status, answer.body, answer.content_id) == (400, b"no instances", "")
+    assert (answer.status, answer.body, answer.content_digest) == (400, b"no instances", "")
     place.runtime.add_client_error("invoke_endpoint", "ValidationError", "Endpoint shop not found", 400)
     with pytest.raises(EcomdeployError, match="not found"):
         place.traffic.invoke("shop", b"[]")

@@ -11,13 +11,13 @@ import pytest
 from tiny_usecase import ITEMS, Tiny
 
 from modelpack.errors import BadInput, EcomdeployError
-from modelpack.formats.variant import AOT, ONNX, TORCH, Draft
+from modelpack.formats.variant import AOT, ONNX, TORCH, Variant
 from modelpack.gate.trial import Trials, through_the_gate
 from modelpack.inputs.lock import Lock
 from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import GateSpec, ModelSpec, PackSpec, TrainSpec
 from modelpack.passes.aot_inductor import AotInductor, compiled
-from modelpack.passes.base import Workshop, applicable, in_order, lacking
+from modelpack.passes.base import PassContext, applicable, in_order, lacking
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for, served_formats
 
@@ -28,31 +28,31 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Draft:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Variant:
     path = tmp_path_factory.mktemp("trained") / "model.safetensors"
     Tiny().save(Tiny().train(data(), TrainSpec(), Silent()), path)
-    return Draft(TORCH, path)
+    return Variant(TORCH, path)
 
 
 @pytest.fixture(scope="module")
-def package(trained: Draft, tmp_path_factory: pytest.TempPathFactory) -> Draft:
+def package(trained: Variant, tmp_path_factory: pytest.TempPathFactory) -> Variant:
     if lacking(AotInductor()):
         pytest.skip("there is no C++ compiler here")
     folder = tmp_path_factory.mktemp("compiled")
-    return AotInductor().apply(trained, Workshop(Tiny(), Tiny().examples(data(), 64), folder))
+    return AotInductor().apply(trained, PassContext(Tiny(), Tiny().examples(data(), 64), folder))
 
 
 class Once(AotInductor):
     """The package made already: compiling takes ten seconds."""
 
-    made: Draft
+    made: Variant
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         return self.made
 
 
 @pytest.mark.slow
-def test_it_answers_as_torch_does(trained: Draft, package: Draft) -> None:
+def test_it_answers_as_torch_does(trained: Variant, package: Variant) -> None:
     assert (package.format, list(package.files)) == (AOT, ["model.pt2"])
     run, before = runtime_for(AOT).open(package, Tiny()), runtime_for(TORCH).open(trained, Tiny())
     for count in (1, 2, 64):
@@ -64,7 +64,7 @@ def test_it_answers_as_torch_does(trained: Draft, package: Draft) -> None:
 
 @pytest.mark.slow
 def test_the_gate_tells_what_it_would_bring_and_drops_it(
-    trained: Draft, package: Draft, tmp_path: Path
+    trained: Variant, package: Variant, tmp_path: Path
 ) -> None:
     one = Once()
     one.made = package
@@ -78,11 +78,11 @@ def test_the_gate_tells_what_it_would_bring_and_drops_it(
     assert verdict.measured is not None
     assert verdict.measured.metric == 1.0
     assert verdict.measured.size_mb == pytest.approx(package.size_mb, abs=1e-3)
-    assert (judged.draft.format, judged.draft.passes) == (ONNX, ("onnx",))
+    assert (judged.variant.format, judged.variant.passes) == (ONNX, ("onnx",))
 
 
 @pytest.mark.slow
-def test_its_bytes_say_where_they_were_made(package: Draft) -> None:
+def test_its_bytes_say_where_they_were_made(package: Variant) -> None:
     """Why no image may hold it: another checkout would make another image of the same model."""
     import torch
 
@@ -134,7 +134,7 @@ def test_what_does_not_compile_is_said_in_a_line(tmp_path: Path) -> None:
 def test_what_is_no_package_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "model.pt2").write_bytes(b"nothing of the kind")
     with pytest.raises(BadInput, match="libtorch cannot load it"):
-        runtime_for(AOT).open(Draft(AOT, tmp_path / "model.pt2"), Tiny())
+        runtime_for(AOT).open(Variant(AOT, tmp_path / "model.pt2"), Tiny())
 
 
 def test_looking_passes_up_does_not_import_torch(repository: Path) -> None:

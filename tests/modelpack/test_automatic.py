@@ -143,13 +143,13 @@ def test_it_begins_with_the_use_cases_own_list_and_each_pass_of_it() -> None:
 def test_passes_that_train_come_last_and_are_left_alone_when_they_gain_nothing() -> None:
     bench = Bench(passes={"train": (1.01, 1.0), "int8": (2.0, 0.6), "tables": (1.2, 0.9)})
     search = bench.search()
-    search.dear = frozenset({"train"})
+    search.expensive = frozenset({"train"})
     assert search.run().passes == ("int8", "tables")
     assert bench.asked[:4] == [(), ("int8",), ("tables",), ("train",)]
     assert [names for names in bench.asked if "train" in names] == [("train",)]
     bench = Bench(passes={"train": (1.5, 0.5), "int8": (2.0, 0.6)})
     search = bench.search()
-    search.dear = frozenset({"train"})
+    search.expensive = frozenset({"train"})
     assert search.run().passes == ("train", "int8")
 
 
@@ -164,7 +164,7 @@ def test_a_dear_pass_does_not_stop_the_cheap_ones() -> None:
         return longer(names)
 
     search = Search(("train", "int8", "tables"), measure, "throughput", 16.0, lambda: bench.now)
-    search.dear = frozenset({"train"})
+    search.expensive = frozenset({"train"})
     assert search.run().passes == ("train", "int8", "tables")
     assert search.points[("train",)].seconds == 9.0
     assert search.points[("int8", "tables")].as_data()["seconds"] == 1.0

@@ -85,9 +85,9 @@ def test_another_home_and_path_with_the_same_lock_gives_the_same_image(
         shutil.copy(place / name, other / name)
     progress = Silent()
     again = build(asked(other), home(other), progress)
-    assert (again.digest, again.content_id, again.input_digest) == (
+    assert (again.digest, again.content_digest, again.input_digest) == (
         first.digest,
-        first.content_id,
+        first.content_digest,
         first.input_digest,
     )
     assert again.record == first.record
@@ -136,7 +136,7 @@ def test_a_model_given_is_packed_without_training(place: Path, first: Pack, tmp_
     given = build(asked(place, model=ModelSpec(path="mine.safetensors")), where, progress)
     assert given.record["provenance"]["model_from"] == "mine.safetensors"
     assert "training" not in progress.lines
-    assert given.content_id != ""
+    assert given.content_digest != ""
     assert given.digest.startswith("sha256:")
 
 
@@ -151,4 +151,4 @@ def test_limits_and_damage_are_said_and_leave_nothing_half_done(
     with pytest.raises(BadInput, match="damaged or not a safetensors"):
         build(asked(place, model=ModelSpec(path="broken.safetensors")), home(place), Silent())
     assert hashlib.sha256((place / locks.NAME).read_bytes()).hexdigest() == before
-    assert not list(home(place).models.glob(".drafts-*"))
+    assert not list(home(place).models.glob(".variants-*"))

@@ -19,8 +19,8 @@ TEXT = """
 from modelpack.passes.base import GRAPH, Pass
 class Mine(Pass):
     name = "mine"; title = "mine"; stage = GRAPH; takes = gives = "onnx"; about = ""
-    def apply(self, draft, workshop):
-        return draft
+    def apply(self, variant, context):
+        return variant
 other = 3
 """
 

@@ -8,13 +8,13 @@ import pathlib
 import httpx
 import pytest
 import tiny_chat
-from model_server import launch, seal
+from model_server import launch, write_file_manifest
 from tiny_chat import OWNER
 from tiny_chat_usecase import STATUS, TinyChat
 
 from modelpack.assembly import contents
 from modelpack.assembly import needs as binding
-from modelpack.formats.variant import ONNX, TORCH, Draft
+from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.gate.answers import answers
 from modelpack.gate.trial import Judged, Trials, through_the_gate
 from modelpack.home import Home
@@ -35,7 +35,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trials, Judged]:
     usecase = TinyChat()
     data = usecase.prepare(Home(folder, folder), Silent())
     (folder / "trained").mkdir()
-    reference = Draft(TORCH, folder / "trained" / "model.safetensors")
+    reference = Variant(TORCH, folder / "trained" / "model.safetensors")
     usecase.save(tiny_chat.model(most_new=MOST_NEW), reference.path)
     trials = Trials(usecase, data, reference, folder, Silent(), peak=lambda *_: 1.0)
     passes = in_order(usecase.passes, folder)
@@ -45,7 +45,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trials, Judged]:
 def test_the_graph_answers_like_the_model(judged: tuple[Trials, Judged]) -> None:
     trials, found = judged
     onnx, *others = found.verdicts
-    assert (onnx.name, onnx.kept, found.draft.format) == ("onnx", True, ONNX)
+    assert (onnx.name, onnx.kept, found.variant.format) == ("onnx", True, ONNX)
     assert found.chosen.more["agreement"] == 1.0
     # random weights were published in no blocks
     assert [one.reason.partition(":")[0] for one in others] == ["does not apply"] * 2
@@ -63,7 +63,7 @@ def test_figures_of_the_record(judged: tuple[Trials, Judged]) -> None:
 
 def test_the_server_says_what_the_gate_heard(judged: tuple[Trials, Judged], tmp_path: pathlib.Path) -> None:
     trials, found = judged
-    usecase, run = trials.usecase, trials.run(found.draft)
+    usecase, run = trials.usecase, trials.run(found.variant)
     golden = tuple(Golden(*pair) for pair in answers(usecase, run, trials.data))
     assert [one.answer["predictions"][0]["route"] for one in golden] == [
         "order",
@@ -72,14 +72,14 @@ def test_the_server_says_what_the_gate_heard(judged: tuple[Trials, Judged], tmp_
         "refused",
     ]
     document = contents.serving(
-        Served(runtime_for(ONNX), usecase), found.draft, golden, binding.expect_needs(CPU)
+        Served(runtime_for(ONNX), usecase), found.variant, golden, binding.expect_needs(CPU)
     )
     assert document["decoding"]["prefix"]
     folder = tmp_path / "root" / "opt/ecomdeploy/model"
     folder.mkdir(parents=True)
-    for name, content in contents.model(found.draft, document, usecase.companions(trials.data)).items():
+    for name, content in contents.model(found.variant, document, usecase.companions(trials.data)).items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
-    seal(tmp_path / "root")
+    write_file_manifest(tmp_path / "root")
     process = launch(tmp_path / "root")
     try:
         process.wait_ready()

@@ -20,7 +20,7 @@ from modelpack.assembly import needs as binding
 from modelpack.build import fallen_back
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import HUGGING_FACE, ONNX, TORCH, Draft
+from modelpack.formats.variant import HUGGING_FACE, ONNX, TORCH, Variant
 from modelpack.gate.answers import answers
 from modelpack.gate.memory import peak_mb
 from modelpack.gate.trial import Trials, through_the_gate
@@ -82,7 +82,7 @@ def trials(model: Llama, folder: Path, hardware: str = CUDA) -> Trials:
     usecase = TinyChat()
     data = usecase.prepare(Home(folder, folder), Silent())
     (folder / "trained").mkdir()
-    reference = Draft(TORCH, folder / "trained" / "model.safetensors")
+    reference = Variant(TORCH, folder / "trained" / "model.safetensors")
     usecase.save(model, reference.path)
     return Trials(usecase, data, reference, folder, Silent(), peak=lambda *_: 1.0, hardware=hardware)
 
@@ -167,20 +167,20 @@ def test_without_the_cuda_provider_a_decoder_for_it_is_unfit(tmp_path: Path) -> 
 
 def packed(
     made: Trials, passes: tuple[str, ...], folder: Path
-) -> tuple[Draft, dict[str, Any], tuple[Golden, ...]]:
+) -> tuple[Variant, dict[str, Any], tuple[Golden, ...]]:
     """The model's folder of an image for a GPU; its golden answers are the CPU's."""
     required = [one for one in in_order(passes, folder) if one.required]
     judged = through_the_gate(made, required, GateSpec())
-    requests, told = made.golden(judged.draft)
-    pairs = answers(made.usecase, made.run(judged.draft), made.data, requests)
+    requests, told = made.golden(judged.variant)
+    pairs = answers(made.usecase, made.run(judged.variant), made.data, requests)
     golden = tuple(Golden(*pair) for pair in pairs)
-    served = Served(runtime_for(judged.draft.format, CUDA), made.usecase)
-    document = contents.serving(served, judged.draft, golden, binding.expect_needs(CUDA))
-    for name, content in contents.model(judged.draft, document, made.usecase.companions(made.data)).items():
+    served = Served(runtime_for(judged.variant.format, CUDA), made.usecase)
+    document = contents.serving(served, judged.variant, golden, binding.expect_needs(CUDA))
+    for name, content in contents.model(judged.variant, document, made.usecase.companions(made.data)).items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
-    if judged.draft.format == ONNX:
-        assert fallen_back(served, judged.draft) == {"without_cuda_kernel": []}
-    return judged.draft, dict(told), golden
+    if judged.variant.format == ONNX:
+        assert fallen_back(served, judged.variant) == {"without_cuda_kernel": []}
+    return judged.variant, dict(told), golden
 
 
 def ask_golden(folder: Path) -> None:
@@ -195,8 +195,8 @@ def ask_golden(folder: Path) -> None:
 def test_chat_for_onnx_runtime_on_a_gpu(tmp_path: Path) -> None:
     folder = tmp_path / "image"
     folder.mkdir()
-    draft, told, golden = packed(trials(sure_model(), tmp_path), ("onnx",), folder)
-    assert (draft.format, told["arithmetic"]) == (ONNX, "float16")
+    variant, told, golden = packed(trials(sure_model(), tmp_path), ("onnx",), folder)
+    assert (variant.format, told["arithmetic"]) == (ONNX, "float16")
     assert json.loads((folder / "serving.json").read_text())["runtime"] == "onnxruntime-cuda"
     routes = [one.answer["predictions"][0]["route"] for one in golden]
     assert {"identify", "refused"} < set(routes)
@@ -217,8 +217,8 @@ def _halved(model: Llama) -> onnx.ModelProto:
 def test_chat_for_vllm(tmp_path: Path) -> None:
     folder = tmp_path / "image"
     folder.mkdir()
-    draft, told, golden = packed(trials(sure_model(), tmp_path), ("hugging-face",), folder)
-    assert (draft.format, told["arithmetic"]) == (HUGGING_FACE, "bfloat16")
+    variant, told, golden = packed(trials(sure_model(), tmp_path), ("hugging-face",), folder)
+    assert (variant.format, told["arithmetic"]) == (HUGGING_FACE, "bfloat16")
     assert {"config.json", "model.safetensors", "tokenizer.json", "serving.json"} <= {
         one.name for one in folder.iterdir()
     }
@@ -234,7 +234,7 @@ def test_on_the_cpu_nothing_is_chosen(tmp_path: Path) -> None:
 
 def test_a_graph_that_was_given_tells_no_margins(tmp_path: Path) -> None:
     made = trials(tiny_chat.model(), tmp_path)
-    given = replace(made, reference=Draft(ONNX, tmp_path / "model.onnx"))
+    given = replace(made, reference=Variant(ONNX, tmp_path / "model.onnx"))
     with pytest.raises(BadInput, match="a graph was given"):
         given.golden(given.reference)
 
@@ -259,5 +259,5 @@ def test_a_search_leaves_language_models_passes_to_language_models(tmp_path: Pat
 def test_memory_of_what_only_a_gpu_serves(tmp_path: Path) -> None:
     """A fresh process opens the folder by its own runtime."""
     made = trials(sure_model(), tmp_path)
-    draft = made.made(HuggingFaceFolder(), made.reference)
-    assert peak_mb(draft, Chat(), {"ids": np.array([[1, 40, 41]])}) > 50
+    variant = made.made(HuggingFaceFolder(), made.reference)
+    assert peak_mb(variant, Chat(), {"ids": np.array([[1, 40, 41]])}) > 50

@@ -17,7 +17,7 @@ from modelpack.formats.onnx_files import write
 from modelpack.formats.safetensors import read_metadata
 from modelpack.language import gguf
 from modelpack.language import llama as language
-from modelpack.passes.base import Workshop
+from modelpack.passes.base import PassContext
 from modelpack.passes.nbits_exact import NBitsExact, in_steps
 from modelpack.passes.packed_blocks import PackedBlocks
 from modelpack.server.engines.base import InvalidInput
@@ -310,10 +310,10 @@ def test_published_steps_are_found_again(kind: int, bits: int) -> None:
 def test_other_weights_are_left_alone(model: Any, graph: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert in_steps(np.random.default_rng(0).normal(size=(96, 64)).astype(np.float32)) is None
     assert in_steps(np.ones((33, 64), np.float32)) is None
-    from modelpack.formats.variant import ONNX, Draft
+    from modelpack.formats.variant import ONNX, Variant
 
     with pytest.raises(ValueError, match="no dense layer"):
-        NBitsExact().apply(Draft(ONNX, graph), workshop(tmp_path))
+        NBitsExact().apply(Variant(ONNX, graph), context(tmp_path))
 
 
 def test_the_pass_keeps_what_the_layers_compute(tmp_path: pathlib.Path) -> None:
@@ -324,9 +324,9 @@ def test_the_pass_keeps_what_the_layers_compute(tmp_path: pathlib.Path) -> None:
         for part in (layer.attention, layer.attended, layer.inner, layer.outer):
             part.weight.copy_(on_steps(part.weight))
     before = write(model.own_graph(), tmp_path / "before")
-    after = NBitsExact().apply(before, workshop(tmp_path / "after"))
+    after = NBitsExact().apply(before, context(tmp_path / "after"))
     assert after.size_mb < 0.6 * before.size_mb
-    one, other = (Decoder(DECODING, draft.path, 1).step(PROMPTS[1], 0)[0] for draft in (before, after))
+    one, other = (Decoder(DECODING, variant.path, 1).step(PROMPTS[1], 0)[0] for variant in (before, after))
     assert np.corrcoef(one, other)[0, 1] > 0.99
     # what differs are activations rounded to 8 bits; with those in float32 nothing does
     graph = onnx.load(str(after.path))
@@ -347,13 +347,13 @@ def test_packed_files_hold_the_same_model(tmp_path: pathlib.Path) -> None:
     scale = (words.abs().amax(1, keepdim=True) / 127).half().float()
     words.copy_(torch.round(words / scale).clamp(-127, 127) * scale)
     before = write(model.own_graph(), tmp_path / "before")
-    after = PackedBlocks().apply(before, workshop(tmp_path / "after"))
+    after = PackedBlocks().apply(before, context(tmp_path / "after"))
     assert after.size_mb < 0.45 * before.size_mb
-    one, other = (Decoder(DECODING, draft.path, 1).step(PROMPTS[1], 0)[0] for draft in (before, after))
+    one, other = (Decoder(DECODING, variant.path, 1).step(PROMPTS[1], 0)[0] for variant in (before, after))
     np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="no constant matrix"):
         PackedBlocks().apply(
-            write(tiny_chat.model().own_graph(), tmp_path / "other"), workshop(tmp_path / "none")
+            write(tiny_chat.model().own_graph(), tmp_path / "other"), context(tmp_path / "none")
         )
 
 
@@ -365,5 +365,5 @@ def on_steps(weight: torch.Tensor) -> torch.Tensor:
     return (torch.round((blocks - least) / scale).clamp(0, 15) * scale + least).view_as(weight)
 
 
-def workshop(folder: pathlib.Path) -> Workshop:
-    return Workshop(usecases().get("chat"), {}, folder)
+def context(folder: pathlib.Path) -> PassContext:
+    return PassContext(usecases().get("chat"), {}, folder)

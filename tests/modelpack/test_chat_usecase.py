@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.answers import answers
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
-from modelpack.passes.base import Workshop, passes
+from modelpack.passes.base import PassContext, passes
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
 from modelpack.usecases.chat import questions, service, shop
@@ -45,11 +45,11 @@ def data(home: Home) -> Service:
 
 
 @pytest.fixture(scope="module")
-def trained(data: Service, tmp_path_factory: pytest.TempPathFactory) -> Draft:
+def trained(data: Service, tmp_path_factory: pytest.TempPathFactory) -> Variant:
     usecase = Chat()
     path = tmp_path_factory.mktemp("trained") / "model.safetensors"
     usecase.save(usecase.train(data, TrainSpec(epochs=1, seed=1), Silent()), path)
-    return Draft(TORCH, path)
+    return Variant(TORCH, path)
 
 
 def few(data: Service, count: int = 4) -> Service:
@@ -115,7 +115,7 @@ def test_orders_are_told_to_their_own_customers_only(tables: shop.Tables, data: 
         assert talk.plan(asking).route == "identify"
 
 
-def test_the_published_model_speaks(data: Service, trained: Draft) -> None:
+def test_the_published_model_speaks(data: Service, trained: Variant) -> None:
     """Weights, rotary positions and tokenizer fit together: it would babble if one did not."""
     run = runtime_for(TORCH).open(trained, Chat())
     talk, _ = service.conversation(data, run)
@@ -125,11 +125,14 @@ def test_the_published_model_speaks(data: Service, trained: Draft) -> None:
 
 
 def test_the_pack_answers_like_the_model_in_the_shop_s_own_words(
-    data: Service, trained: Draft, tmp_path: pathlib.Path
+    data: Service, trained: Variant, tmp_path: pathlib.Path
 ) -> None:
     usecase, some = Chat(), few(data, 4)
-    draft = passes().get("onnx").apply(trained, Workshop(usecase, {}, tmp_path / "onnx"))
-    reference, run = runtime_for(TORCH).open(trained, usecase), runtime_for(draft.format).open(draft, usecase)
+    variant = passes().get("onnx").apply(trained, PassContext(usecase, {}, tmp_path / "onnx"))
+    reference, run = (
+        runtime_for(TORCH).open(trained, usecase),
+        runtime_for(variant.format).open(variant, usecase),
+    )
     one, other = usecase.evaluate(reference, some), usecase.evaluate(run, some)
     np.testing.assert_array_equal(one.ranked, other.ranked)
     (best,) = usecase.baselines(some)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from table_graphs import best, constants, dense, value, workshop
+from table_graphs import best, constants, context, dense, value
 
 from modelpack.passes.dense_int4 import BLOCK, STEPS, DenseInt4
 from modelpack.passes.shared import nibbles
@@ -32,31 +32,31 @@ def widened(kept: dict[str, np.ndarray]) -> np.ndarray:
 @pytest.mark.parametrize("gemm", [True, False], ids=["gemm", "matmul"])
 def test_the_weights_in_use_are_what_numpy_widens(gemm: bool, tmp_path: Path) -> None:
     weights, bias = layer()
-    draft = DenseInt4().apply(dense(weights, bias, tmp_path / "a", gemm), workshop(tmp_path / "b"))
-    kept = constants(draft)
+    variant = DenseInt4().apply(dense(weights, bias, tmp_path / "a", gemm), context(tmp_path / "b"))
+    kept = constants(variant)
     assert "weights" not in kept
     wide = widened(kept)
     step = np.abs(wide).max(axis=1, keepdims=True) / np.float32(STEPS)
     whole = np.rint(wide / step)
     given_ = np.random.default_rng(1).normal(0, 1, (5, INPUTS)).astype(np.float32)
-    assert np.array_equal(value(draft, "weights.int8", x=given_), whole.T.astype(np.int8))
+    assert np.array_equal(value(variant, "weights.int8", x=given_), whole.T.astype(np.int8))
     low, high = min(0.0, float(given_.min())), max(0.0, float(given_.max()))
     want = given_ @ (whole * step).T + (bias if gemm else 0)
     largest_error = (high - low) / 255 / 2 * np.abs(whole * step).sum(axis=1).max()
-    assert np.abs(value(draft, "y", x=given_) - want).max() <= largest_error * 1.01
+    assert np.abs(value(variant, "y", x=given_) - want).max() <= largest_error * 1.01
 
 
 def test_the_file_shrinks_to_about_a_seventh(tmp_path: Path) -> None:
     weights, bias = layer()
     before = dense(weights, bias, tmp_path / "a")
-    after = DenseInt4().apply(before, workshop(tmp_path / "b"))
+    after = DenseInt4().apply(before, context(tmp_path / "b"))
     assert after.size_mb < before.size_mb / 5
 
 
 @pytest.mark.parametrize("shape", [(100, 64), (1100, 63)], ids=["small", "not whole blocks"])
 def test_other_layers_stay(shape: tuple[int, int], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no dense layer"):
-        DenseInt4().apply(dense(np.ones(shape, np.float32), None, tmp_path / "a"), workshop(tmp_path / "b"))
+        DenseInt4().apply(dense(np.ones(shape, np.float32), None, tmp_path / "a"), context(tmp_path / "b"))
 
 
 @settings(max_examples=20, deadline=None)
@@ -71,7 +71,7 @@ def test_groups_find_the_same_numbers_at_places_that_hold_them(
         scores = np.round(scores)
     with tempfile.TemporaryDirectory() as folder:
         plain = best(width, count, Path(folder) / "a")
-        grouped = TopKGroups().apply(plain, workshop(Path(folder) / "b"))
+        grouped = TopKGroups().apply(plain, context(Path(folder) / "b"))
         values, places = value(grouped, "values", x=scores), value(grouped, "places", x=scores)
         assert np.array_equal(values, value(plain, "values", x=scores))
     assert np.array_equal(np.take_along_axis(scores, places, axis=1), values)
@@ -81,4 +81,4 @@ def test_groups_find_the_same_numbers_at_places_that_hold_them(
 def test_a_short_axis_is_left_alone(tmp_path: Path) -> None:
     assert group_size(FEWEST, FEWEST // 4) == 0
     with pytest.raises(ValueError, match="no TopK"):
-        TopKGroups().apply(best(FEWEST - 1, 3, tmp_path / "a"), workshop(tmp_path / "b"))
+        TopKGroups().apply(best(FEWEST - 1, 3, tmp_path / "a"), context(tmp_path / "b"))

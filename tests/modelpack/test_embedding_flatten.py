@@ -10,15 +10,15 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from tiny_usecase import Tiny
 
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import PassContext
 from modelpack.passes.embedding.int8 import EmbeddingInt8
 from modelpack.passes.int8 import Int8
 
 ROWS, WIDTH, LENGTH = 400, 32, 5
 
 
-def model(folder: Path) -> Draft:
+def model(folder: Path) -> Variant:
     """Gather -> Reshape -> MatMul."""
     generator = np.random.default_rng(0)
     tables = {
@@ -39,19 +39,19 @@ def model(folder: Path) -> Draft:
     )
     opset = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), str(folder / "model.onnx"))
-    return Draft(ONNX, folder / "model.onnx")
+    return Variant(ONNX, folder / "model.onnx")
 
 
 def test_the_runtime_answers_alike_after_both_passes(tmp_path: Path) -> None:
     first = model(tmp_path)
     asked = np.random.default_rng(1).integers(0, ROWS, (64, LENGTH))
 
-    def answers(draft: Draft) -> np.ndarray:
-        session = onnxruntime.InferenceSession(str(draft.path), providers=["CPUExecutionProvider"])
+    def answers(variant: Variant) -> np.ndarray:
+        session = onnxruntime.InferenceSession(str(variant.path), providers=["CPUExecutionProvider"])
         return np.asarray(session.run(None, {"history": asked})[0])
 
-    narrow = EmbeddingInt8().apply(first, Workshop(Tiny(), {}, tmp_path / "narrow"))
-    both = Int8().apply(narrow, Workshop(Tiny(), {}, tmp_path / "both"))
+    narrow = EmbeddingInt8().apply(first, PassContext(Tiny(), {}, tmp_path / "narrow"))
+    both = Int8().apply(narrow, PassContext(Tiny(), {}, tmp_path / "both"))
     wanted = answers(first)
-    for draft in (narrow, both):
-        assert np.abs(answers(draft) - wanted).mean() / np.abs(wanted).mean() < 0.05
+    for variant in (narrow, both):
+        assert np.abs(answers(variant) - wanted).mean() / np.abs(wanted).mean() < 0.05

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelpack.errors import EcomdeployError
-from modelpack.formats.variant import Draft, Measured
+from modelpack.formats.variant import Measured, Variant
 from modelpack.gate.rules import Trial, check_limits, judge, megabytes, table_row
 from modelpack.gate.timing import Comparison, Ratio, Speed
 from modelpack.inputs.spec import GateSpec
@@ -17,8 +17,8 @@ from modelpack.passes.base import Inapplicable
 from modelpack.usecases.metrics import Interval
 
 SPEED = Speed(1.0, 2.0, 1000.0)
-BEFORE = Draft("onnx", Path("before/model.onnx"))
-AFTER = Draft("onnx", Path("after/model.onnx"))
+BEFORE = Variant("onnx", Path("before/model.onnx"))
+AFTER = Variant("onnx", Path("after/model.onnx"))
 SAME, FASTER, SLOWER = Ratio(1.0, 0.95, 1.05), Ratio(2.0, 1.8, 2.2), Ratio(0.5, 0.45, 0.55)
 UNCLEAR = Ratio(1.1, 0.6, 1.9)
 NO_DROP = Interval(0.0, -0.001, 0.001)
@@ -68,10 +68,10 @@ def unserved(**found: Any) -> Trial:
     ],
 )
 def test_a_pass_is_kept_only_when_it_pays_and_does_no_harm(found: Trial, kept: bool, words: str) -> None:
-    draft, verdict = judge(FakePass(), BEFORE, LIMIT, lambda _: found)
+    variant, verdict = judge(FakePass(), BEFORE, LIMIT, lambda _: found)
     assert verdict.kept is kept
     assert words in verdict.reason
-    assert draft == (AFTER if kept else BEFORE)
+    assert variant == (AFTER if kept else BEFORE)
     assert verdict.as_data()["size_mb"] == found.after.size_mb
 
 
@@ -96,19 +96,19 @@ def test_sizes_of_small_models_can_be_told_apart() -> None:
     assert (megabytes(0.1458), megabytes(0.1107), megabytes(12.34)) == ("0.146", "0.111", "12.3")
 
 
-def crash(_: Draft) -> Trial:
+def crash(_: Variant) -> Trial:
     raise RuntimeError("no kernel for this\nand a long trace")
 
 
 def test_a_pass_that_crashes_is_dropped_with_its_cause() -> None:
-    draft, verdict = judge(FakePass(), BEFORE, LIMIT, crash)
-    assert draft == BEFORE
+    variant, verdict = judge(FakePass(), BEFORE, LIMIT, crash)
+    assert variant == BEFORE
     assert verdict.reason == "failed: RuntimeError: no kernel for this"
     assert verdict.as_data()["p99_ms"] is None
 
 
 def test_a_pass_that_finds_nothing_to_change_did_not_fail() -> None:
-    def nothing(_: Draft) -> Trial:
+    def nothing(_: Variant) -> Trial:
         raise Inapplicable("no tables")
 
     _, verdict = judge(FakePass(), BEFORE, LIMIT, nothing)
@@ -116,8 +116,8 @@ def test_a_pass_that_finds_nothing_to_change_did_not_fail() -> None:
 
 
 def test_a_required_pass_stays_without_paying() -> None:
-    draft, verdict = judge(FakePass(required=True), BEFORE, LIMIT, lambda _: trial(latency=SLOWER))
-    assert (draft, verdict.kept) == (AFTER, True)
+    variant, verdict = judge(FakePass(required=True), BEFORE, LIMIT, lambda _: trial(latency=SLOWER))
+    assert (variant, verdict.kept) == (AFTER, True)
     assert verdict.reason.startswith("needed to serve")
 
 

@@ -18,8 +18,8 @@ from tiny_usecase import Tiny
 
 from modelpack.digests import sha256_of
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, TORCH, Draft
-from modelpack.passes.base import Pass, Workshop
+from modelpack.formats.variant import ONNX, TORCH, Variant
+from modelpack.passes.base import Pass, PassContext
 from modelpack.passes.fp8_weights import FP8, LARGEST, SCALE, Fp8Weights, in_float8
 from modelpack.passes.fuse import Fuse
 from modelpack.passes.half_weights import HalfWeights
@@ -35,28 +35,28 @@ from modelpack.usecases.tabular.training import Dense
 USECASE, DATA = MadeAmount(), split(AMOUNT)
 
 
-def workshop(folder: Path) -> Workshop:
-    return Workshop(USECASE, USECASE.examples(DATA, 64), folder, USECASE.calibration(DATA))
+def context(folder: Path) -> PassContext:
+    return PassContext(USECASE, USECASE.examples(DATA, 64), folder, USECASE.calibration(DATA))
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Draft:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Variant:
     folder = tmp_path_factory.mktemp("model")
     dense = Dense(hidden=(48, 32))
     model = training.train(COLUMNS, AMOUNT, DATA.training, dense, 3, 7, Silent(), USECASE.scale)
     USECASE.save(model, folder / "model.safetensors")
-    return OnnxExport().apply(Draft(TORCH, folder / "model.safetensors"), workshop(folder / "onnx"))
+    return OnnxExport().apply(Variant(TORCH, folder / "model.safetensors"), context(folder / "onnx"))
 
 
-def answers(draft: Draft) -> NDArray[Any]:
-    return OnnxRuntime().open(draft, USECASE)(DATA.test.inputs)["prediction"]
+def answers(variant: Variant) -> NDArray[Any]:
+    return OnnxRuntime().open(variant, USECASE)(DATA.test.inputs)["prediction"]
 
 
 @pytest.mark.parametrize("one", [StaticInt8(), HalfWeights(), Fp8Weights(), Fuse()])
 def test_the_same_graph_gives_the_same_bytes_and_nearly_the_same_answers(
-    one: Pass, exported: Draft, tmp_path: Path
+    one: Pass, exported: Variant, tmp_path: Path
 ) -> None:
-    first, second = (one.apply(exported, workshop(tmp_path / name)) for name in ("a", "elsewhere"))
+    first, second = (one.apply(exported, context(tmp_path / name)) for name in ("a", "elsewhere"))
     assert [sha256_of(path) for path in first.files.values()] == [
         sha256_of(path) for path in second.files.values()
     ]
@@ -66,8 +66,8 @@ def test_the_same_graph_gives_the_same_bytes_and_nearly_the_same_answers(
     assert str(tmp_path).encode() not in first.path.read_bytes()
 
 
-def test_static_int8_stores_a_scale_per_output_channel(exported: Draft, tmp_path: Path) -> None:
-    graph = onnx.load(str(StaticInt8().apply(exported, workshop(tmp_path)).path)).graph
+def test_static_int8_stores_a_scale_per_output_channel(exported: Variant, tmp_path: Path) -> None:
+    graph = onnx.load(str(StaticInt8().apply(exported, context(tmp_path)).path)).graph
     kept = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     read = {node.input[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
     weights = {name: array for name, array in kept.items() if name in read and array.ndim == 2}
@@ -81,19 +81,19 @@ def test_static_int8_stores_a_scale_per_output_channel(exported: Draft, tmp_path
 
 
 def test_a_step_of_a_loop_has_no_whole_answers_to_find_ranges_on(tmp_path: Path) -> None:
-    asked = Workshop(Chat(), {}, tmp_path, calibration={"ids": np.zeros((1, 4), np.int64)})
+    asked = PassContext(Chat(), {}, tmp_path, calibration={"ids": np.zeros((1, 4), np.int64)})
     with pytest.raises(ValueError, match="one step of a loop"):
         asked.whole_answers()
 
 
 def test_static_int8_needs_something_to_calibrate_on_and_dense_layers(
-    exported: Draft, tmp_path: Path
+    exported: Variant, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="nothing to calibrate on"):
-        StaticInt8().apply(exported, Workshop(USECASE, {}, tmp_path))
-    done = StaticInt8().apply(exported, workshop(tmp_path / "once"))
+        StaticInt8().apply(exported, PassContext(USECASE, {}, tmp_path))
+    done = StaticInt8().apply(exported, context(tmp_path / "once"))
     with pytest.raises(ValueError, match="no dense layer with constant float weights"):
-        StaticInt8().apply(done, workshop(tmp_path / "twice"))
+        StaticInt8().apply(done, context(tmp_path / "twice"))
 
 
 def test_half_of_the_file_and_a_table_is_cast_after_its_lookup(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_half_of_the_file_and_a_table_is_cast_after_its_lookup(tmp_path: Path) -
     graph = helper.make_graph(nodes, "g", [inside], outside, kept)
     opset = [helper.make_opsetid("", 17)]
     before = write(helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "before")
-    after = HalfWeights().apply(before, Workshop(Tiny(), {}, tmp_path / "after"))
+    after = HalfWeights().apply(before, PassContext(Tiny(), {}, tmp_path / "after"))
     found = onnx.load(str(after.path)).graph
     kinds = {tensor.name: tensor.data_type for tensor in found.initializer}
     assert kinds == {
@@ -133,10 +133,10 @@ def test_half_of_the_file_and_a_table_is_cast_after_its_lookup(tmp_path: Path) -
         ["dense.half"],
         ["row.half"],
     ]
-    weights = (draft.files["model.bin"].stat().st_size for draft in (after, before))
+    weights = (variant.files["model.bin"].stat().st_size for variant in (after, before))
     assert next(weights) < 0.6 * next(weights)
     with pytest.raises(ValueError, match="no float weights"):
-        HalfWeights().apply(after, Workshop(Tiny(), {}, tmp_path / "twice"))
+        HalfWeights().apply(after, PassContext(Tiny(), {}, tmp_path / "twice"))
 
 
 def test_a_quarter_of_the_file_and_nothing_of_fp8_is_left_to_a_request(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_quarter_of_the_file_and_nothing_of_fp8_is_left_to_a_request(tmp_path:
         helper.make_node("MatMul", ["row", "small"], ["wide"], "small"),
     ]
     before = write(model_of(nodes, kept, 19), tmp_path / "before")
-    after = Fp8Weights().apply(before, Workshop(Tiny(), {}, tmp_path / "after"))
+    after = Fp8Weights().apply(before, PassContext(Tiny(), {}, tmp_path / "after"))
     found = onnx.load(str(after.path)).graph
     held = {one.name: numpy_helper.to_array(one) for one in found.initializer}
     assert {name for name, array in held.items() if array.dtype.itemsize == 1} == {
@@ -160,14 +160,14 @@ def test_a_quarter_of_the_file_and_nothing_of_fp8_is_left_to_a_request(tmp_path:
         "table" + SCALE: (600, 1),
         "dense" + SCALE: (600, 1),
     }
-    weights = (draft.files["model.bin"].stat().st_size for draft in (after, before))
+    weights = (variant.files["model.bin"].stat().st_size for variant in (after, before))
     assert next(weights) < 0.4 * next(weights)
     assert loaded(after, tmp_path) == ["Gather", "Gemm", "MatMul"]
     with pytest.raises(ValueError, match="no float matrices"):
-        Fp8Weights().apply(after, Workshop(Tiny(), {}, tmp_path / "twice"))
+        Fp8Weights().apply(after, PassContext(Tiny(), {}, tmp_path / "twice"))
     old = write(model_of(nodes, kept, 18), tmp_path / "old")
     with pytest.raises(ValueError, match="of opset 18, and float8 came with 19"):
-        Fp8Weights().apply(old, Workshop(Tiny(), {}, tmp_path / "older"))
+        Fp8Weights().apply(old, PassContext(Tiny(), {}, tmp_path / "older"))
 
 
 def model_of(nodes: list[Any], kept: dict[str, NDArray[Any]], opset: int) -> onnx.ModelProto:
@@ -181,14 +181,14 @@ def model_of(nodes: list[Any], kept: dict[str, NDArray[Any]], opset: int) -> onn
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
 
 
-def loaded(draft: Draft, folder: Path) -> list[str]:
+def loaded(variant: Variant, folder: Path) -> list[str]:
     """The operators that ONNX Runtime executes, after it has folded what depends on constants alone."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(folder / "loaded.onnx")
     options.log_severity_level = 3
-    onnxruntime.InferenceSession(str(draft.path), options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(str(variant.path), options, providers=["CPUExecutionProvider"])
     kept = onnx.load(options.optimized_model_filepath, load_external_data=False)
     return sorted(node.op_type for node in kept.graph.node)
 
@@ -222,6 +222,6 @@ def test_an_encoder_gets_one_operator_for_add_and_normalise(tmp_path: Path) -> N
     graph = helper.make_graph(nodes, "g", inside, outside, kept)
     opset = [helper.make_opsetid("", 17)]
     before = write(helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "before")
-    after = Fuse().apply(before, Workshop(Tiny(), {}, tmp_path / "after"))
+    after = Fuse().apply(before, PassContext(Tiny(), {}, tmp_path / "after"))
     assert after.format == ONNX
     assert [node.op_type for node in onnx.load(str(after.path)).graph.node] == ["SkipLayerNormalization"]

@@ -20,7 +20,7 @@ import torch
 from tiny_usecase import Tiny
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.sources.base import content_digest, open_model
 from modelpack.sources.pickles import list_imports, scan, scan_torch_file
@@ -37,8 +37,8 @@ class Given(Tiny):
         return Signature((Tensor("x", "FP32", (-1, 4)),), (Tensor("p", "FP32", (-1,)),))
 
 
-def answered(draft: Draft, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return OnnxRuntime().open(draft, Given())({"x": rows.astype(np.float32)})["p"]
+def answered(variant: Variant, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return OnnxRuntime().open(variant, Given())({"x": rows.astype(np.float32)})["p"]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -82,15 +82,17 @@ ROWS = np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32)
 
 
 def test_an_onnx_file_loads(tmp_path: Path) -> None:
-    draft = open_model(hostile.saved(hostile.benign_graph(), tmp_path / "given"), Given(), tmp_path / "taken")
-    assert np.allclose(answered(draft, ROWS), ROWS @ [1, -1, 0.5, 0])
+    variant = open_model(
+        hostile.saved(hostile.benign_graph(), tmp_path / "given"), Given(), tmp_path / "taken"
+    )
+    assert np.allclose(answered(variant, ROWS), ROWS @ [1, -1, 0.5, 0])
 
 
 def test_an_exported_program_loads(tmp_path: Path) -> None:
     path = hostile.exported(tmp_path / "given")
-    draft = open_model(path, Given(), tmp_path / "taken")
+    variant = open_model(path, Given(), tmp_path / "taken")
     wanted = torch.export.load(path).module()(torch.from_numpy(ROWS)).detach().numpy()
-    assert np.allclose(answered(draft, ROWS), wanted, atol=1e-6)
+    assert np.allclose(answered(variant, ROWS), wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -104,16 +106,16 @@ def test_lightgbm_s_text_answers_as_lightgbm(tmp_path: Path, objective: str, mis
     target = np.nan_to_num(rows).sum(1) > 0
     booster = lightgbm.train(options, lightgbm.Dataset(rows, target), 20)
     booster.save_model(tmp_path / "model.txt")
-    draft = open_model(tmp_path / "model.txt", Given(), tmp_path / "taken")
-    assert np.allclose(answered(draft, rows), booster.predict(rows), atol=1e-5)
+    variant = open_model(tmp_path / "model.txt", Given(), tmp_path / "taken")
+    assert np.allclose(answered(variant, rows), booster.predict(rows), atol=1e-5)
 
 
 def test_xgboost_s_json_answers_as_xgboost(tmp_path: Path) -> None:
     recorded = json.loads(hostile_others.RECORDED.read_text())
     (tmp_path / "model.json").write_text(json.dumps(recorded["model"]))
-    draft = open_model(tmp_path / "model.json", Given(), tmp_path / "taken")
+    variant = open_model(tmp_path / "model.json", Given(), tmp_path / "taken")
     rows = np.array(recorded["rows"], dtype=np.float32)
-    assert np.allclose(answered(draft, rows), recorded["predictions"], atol=1e-6)
+    assert np.allclose(answered(variant, rows), recorded["predictions"], atol=1e-6)
 
 
 def test_safetensors_take_the_config_beside_them(tmp_path: Path) -> None:
@@ -128,8 +130,8 @@ def test_safetensors_take_the_config_beside_them(tmp_path: Path) -> None:
         open_model(given / "model.safetensors", tiny, tmp_path / "first")
     (given / "config.json").write_text('{"kind": "tiny"}')
     for path in (given / "model.safetensors", given):
-        draft = open_model(path, tiny, tmp_path / "taken" / path.name)
-        assert torch.equal(tiny.load(draft.path).table.weight, model.table.weight)
+        variant = open_model(path, tiny, tmp_path / "taken" / path.name)
+        assert torch.equal(tiny.load(variant.path).table.weight, model.table.weight)
 
 
 class Spec:
@@ -162,8 +164,8 @@ def test_a_huggingface_folder_loads(tmp_path: Path) -> None:
             return Signature(inputs, (Tensor("logits", "FP32", (-1, 3)),))
 
     given = {"input_ids": np.arange(12).reshape(2, 6), "attention_mask": np.ones((2, 6), np.int64)}
-    draft = open_model(tmp_path / "given", Text(), tmp_path / "taken")
-    answer = OnnxRuntime().open(draft, Text())(given)["logits"]
+    variant = open_model(tmp_path / "given", Text(), tmp_path / "taken")
+    answer = OnnxRuntime().open(variant, Text())(given)["logits"]
     wanted = model(**{name: torch.from_numpy(array) for name, array in given.items()}).logits.detach().numpy()
     assert np.allclose(answer, wanted, atol=1e-5)
 

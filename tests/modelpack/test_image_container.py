@@ -20,7 +20,7 @@ from modelpack.image.registry.client import Registry
 from modelpack.image.registry.push import missing
 from modelpack.image.registry.push import push as send
 from modelpack.progress import Silent
-from modelpack.server import file_manifest as seal
+from modelpack.server import file_manifest
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -80,7 +80,7 @@ def test_podman_runs_it_and_it_answers(image: tuple[Layout, Built], tmp_path: pa
         assert [row["products"] for row in got] == [
             row["products"] for row in golden["answer"]["predictions"]
         ]
-        assert answer.headers["x-amzn-sagemaker-custom-attributes"] == built.content_id
+        assert answer.headers["x-amzn-sagemaker-custom-attributes"] == built.content_digest
         inside = running.run("exec", running.name, "/usr/bin/python3", "-c", INSIDE)
         assert inside.returncode == 0, inside.stderr
         assert json.loads(inside.stdout) == [65532, True, "nonroot", "Debian GNU/Linux"], inside.stderr
@@ -106,7 +106,7 @@ def test_the_same_digest_from_another_place(
     _, built = image
     again = assemble(real_image.elsewhere(parts, tmp_path), Layout(tmp_path / "other"), Silent())
     assert again.digest == built.digest
-    assert again.content_id == built.content_id
+    assert again.content_digest == built.content_digest
 
 
 def test_bytecode_is_by_the_images_python_and_used(
@@ -114,7 +114,7 @@ def test_bytecode_is_by_the_images_python_and_used(
 ) -> None:
     layout, built = image
     root = unpack(layout, built.digest, tmp_path / "root")
-    assert seal.check(root) == built.content_id
+    assert file_manifest.check(root) == built.content_digest
     compiled = list((root / "opt/ecomdeploy/app").rglob("*.pyc"))
     assert len(compiled) == len(list((root / "opt/ecomdeploy/app").rglob("*.py")))
     loader = root / "lib64/ld-linux-x86-64.so.2"
@@ -144,7 +144,7 @@ def test_a_small_change_is_a_small_push(
     layout, first = image
     note = dataclasses.replace(parts, app={**parts.app, "modelpack/note.py": b"new = True\n"})
     second = assemble(note, layout, Silent())
-    assert {layer.role for layer in second.layers if not layer.reused} == {"app", "seal"}
+    assert {layer.role for layer in second.layers if not layer.reused} == {"app", "files"}
     known = {layer.digest for layer in first.layers}
     changed = sum(layer.size for layer in second.layers if layer.digest not in known)
     assert changed < 500_000 < 50_000_000 < second.size_bytes

@@ -1,4 +1,4 @@
-"""The whole image from tiny parts: layers, config, content id, reuse, and the same digest wherever it is built."""
+"""The whole image from tiny parts: layers, config, content digest, reuse, and the same digest wherever it is built."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from modelpack.image.assemble import assemble
 from modelpack.image.oci.layout import Layout
 from modelpack.image.oci.unpack import unpack
 from modelpack.progress import Silent
-from modelpack.server import file_manifest as server_seal
+from modelpack.server import file_manifest as server_manifest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -30,11 +30,11 @@ def test_layers_and_config(tmp_path: pathlib.Path) -> None:
     built = assemble(
         tiny_parts.parts(tmp_path, labels={"who": "me"}, env={"OMP_NUM_THREADS": "2"}), layout, Silent()
     )
-    assert [layer.role for layer in built.layers] == ["base", "wheels", "app", "model", "seal"]
+    assert [layer.role for layer in built.layers] == ["base", "wheels", "app", "model", "files"]
     manifest = layout.manifest(built.digest)
     config = json.loads(layout.read(manifest["config"]["digest"]))
     assert [layer["mediaType"].rpartition(".")[2] for layer in manifest["layers"]] == ["tar+gzip"] * 5
-    assert manifest["annotations"]["dev.ecomdeploy.content-id"] == built.content_id
+    assert manifest["annotations"]["dev.ecomdeploy.content-digest"] == built.content_digest
     assert config["config"]["Entrypoint"] == ["/usr/bin/python3", "-m", "modelpack.server"]
     assert config["config"]["Cmd"] == ["serve"]
     assert config["config"]["User"] == "65532:65532"
@@ -75,17 +75,17 @@ def test_the_seal_is_what_the_server_measures(tmp_path: pathlib.Path) -> None:
     layout = Layout(tmp_path / "layout")
     built = assemble(tiny_parts.parts(tmp_path), layout, Silent())
     root = unpack(layout, built.digest, tmp_path / "root")
-    assert server_seal.check(root) == built.content_id
-    sealed = json.loads((root / "opt/ecomdeploy/seal.json").read_bytes())
+    assert server_file_manifest.check(root) == built.content_digest
+    listed = json.loads((root / "opt/ecomdeploy/files.json").read_bytes())
     present = {
         str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and not path.is_symlink()
     }
-    assert set(sealed["files"]) == present - {"opt/ecomdeploy/seal.json"}
-    for path, digest in sealed["files"].items():
+    assert set(listed["files"]) == present - {"opt/ecomdeploy/files.json"}
+    for path, digest in listed["files"].items():
         assert hashlib.sha256((root / path).read_bytes()).hexdigest() == digest
     (root / "opt/ecomdeploy/model/serving.json").write_bytes(b"{ }")
     with pytest.raises(Exception, match=r"serving\.json \(changed\)"):
-        server_seal.check(root)
+        server_file_manifest.check(root)
 
 
 def test_files_that_runtimes_mount_over_are_not_sealed(tmp_path: pathlib.Path) -> None:
@@ -96,8 +96,10 @@ def test_files_that_runtimes_mount_over_are_not_sealed(tmp_path: pathlib.Path) -
     with_hosts = assemble(replace(parts, base=base), Layout(tmp_path / "layout"), Silent())
     assert with_hosts.digest != plain.digest
     layout = Layout(tmp_path / "layout")
-    sealed = json.loads((unpack(layout, with_hosts.digest, tmp_path / "r") / server_seal.SEAL).read_bytes())
-    assert not {"etc/hosts", "etc/resolv.conf"} & sealed["files"].keys()
+    listed = json.loads(
+        (unpack(layout, with_hosts.digest, tmp_path / "r") / server_manifest.FILE_MANIFEST).read_bytes()
+    )
+    assert not {"etc/hosts", "etc/resolv.conf"} & listed["files"].keys()
 
 
 def test_a_changed_part_changes_only_its_layer_and_the_seal(tmp_path: pathlib.Path) -> None:
@@ -107,8 +109,8 @@ def test_a_changed_part_changes_only_its_layer_and_the_seal(tmp_path: pathlib.Pa
     assert again.digest == first.digest
     assert all(layer.reused for layer in again.layers)
     changed = assemble(tiny_parts.parts(tmp_path, model={"serving.json": b'{"epochs": 4}'}), layout, Silent())
-    assert changed.content_id != first.content_id
-    assert [layer.role for layer in changed.layers if not layer.reused] == ["model", "seal"]
+    assert changed.content_digest != first.content_digest
+    assert [layer.role for layer in changed.layers if not layer.reused] == ["model", "files"]
 
 
 def test_a_lost_or_cut_layer_is_built_again(tmp_path: pathlib.Path) -> None:
@@ -209,12 +211,12 @@ def test_large_model_files_have_layers_of_their_own(tmp_path: pathlib.Path) -> N
         "model",
         "model",
         "model",
-        "seal",
+        "files",
     ]
     assert kinds[3].endswith(".tar"), "noise is stored as it is"
     assert kinds[4].endswith(".tar+gzip")
     head = assemble(tiny_parts.parts(tmp_path, model={**model, "model.onnx": b"other"}), layout, Silent())
-    assert [layer.role for layer in head.layers if not layer.reused] == ["model", "seal"]
+    assert [layer.role for layer in head.layers if not layer.reused] == ["model", "files"]
 
 
 def test_zstd_for_runtimes_that_read_it(tmp_path: pathlib.Path) -> None:
@@ -223,7 +225,7 @@ def test_zstd_for_runtimes_that_read_it(tmp_path: pathlib.Path) -> None:
     assert {entry["mediaType"].rpartition("+")[2] for entry in layout.manifest(built.digest)["layers"]} == {
         "zstd"
     }
-    assert server_seal.check(unpack(layout, built.digest, tmp_path / "root")) == built.content_id
+    assert server_file_manifest.check(unpack(layout, built.digest, tmp_path / "root")) == built.content_digest
     with pytest.raises(BadInput, match="lzma"):
         assemble(tiny_parts.parts(tmp_path, compression="lzma"), layout, Silent())
 

@@ -20,7 +20,6 @@ from modelpack.image.registry.client import Registry, fallback_tag
 from modelpack.image.registry.pull import pull
 from modelpack.image.registry.push import missing, push
 from modelpack.progress import Silent
-from modelpack.server import file_manifest as server_seal
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 RECORD = "application/vnd.test.record.v1+json"
@@ -306,10 +305,10 @@ def test_a_base_from_a_registry(tmp_path: pathlib.Path) -> None:
         )
         image = assemble(parts, own, told)
         assert f"base: {host}/shop@{digest}" in told.lines
-        assert [layer.role for layer in image.layers] == ["base"] * 5 + ["wheels", "app", "model", "seal"]
+        assert [layer.role for layer in image.layers] == ["base"] * 5 + ["wheels", "app", "model", "files"]
         assert own.complete(image.digest)
         root = unpack(own, image.digest, tmp_path / "root")
-        assert server_seal.check(root) == image.content_id
+        assert server_file_manifest.check(root) == image.content_digest
         assert (root / "opt/ecomdeploy/app/app.py").exists()
         with pytest.raises(BadInput, match="must be host/name@sha256"):
             assemble(tiny_parts.parts(tmp_path, base=BaseImage(f"{host}/shop:base")), own, told)

@@ -31,8 +31,8 @@ class Needy(Pass):
     name, title, stage, takes, gives, about = "needy", "needy", COMPILED, "onnx", "onnx", "-"
     tools = ("no-such-tool",)
 
-    def apply(self, draft, workshop):
-        return draft
+    def apply(self, variant, context):
+        return variant
 """
 
 

@@ -13,7 +13,7 @@ import platformdirs
 import pytest
 
 from modelpack.digests import sha256_of
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
@@ -130,7 +130,7 @@ def test_training_repeats_and_samples_name_product_and_week(tmp_path: Path) -> N
         usecase.save(usecase.train(data, TrainSpec(epochs=1, seed=3), Silent()), path)
         digests.append(sha256_of(path))
     assert digests[0] == digests[1]
-    run = Eager().open(Draft(TORCH, path), usecase)
+    run = Eager().open(Variant(TORCH, path), usecase)
     assert (run(data.test.inputs)["prediction"] >= 0).all()
     sample = usecase.samples(data).requests[0]
     assert "week of 2011-" in sample["about"]
@@ -158,7 +158,7 @@ def test_the_forecast_beats_the_mean_and_the_median_of_past_weeks(real: Weekly, 
     usecase, data = Inventory(), demand.split(real)
     path = tmp_path / "model.safetensors"
     usecase.save(usecase.train(data, TrainSpec(seed=7), Silent()), path)
-    evaluation = usecase.evaluate(Eager().open(Draft(TORCH, path), usecase), data)
+    evaluation = usecase.evaluate(Eager().open(Variant(TORCH, path), usecase), data)
     mean, median, year_ago = usecase.baselines(data)
     assert beats(evaluation, mean.evaluation).low > 0.04
     assert beats(evaluation, median.evaluation).low > 0

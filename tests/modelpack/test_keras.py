@@ -55,8 +55,8 @@ def test_a_trained_recommender_answers_as_in_keras(trained: Any, tmp_path: Path,
         model.save(path)
     else:
         model.export(path, verbose=False)
-    draft = open_model(path, Next(), tmp_path / "drafts" / "given")
-    answer = OnnxRuntime().open(draft, Next())({"history": rows.astype(np.int64)})["scores"]
+    variant = open_model(path, Next(), tmp_path / "variants" / "given")
+    answer = OnnxRuntime().open(variant, Next())({"history": rows.astype(np.int64)})["scores"]
     assert np.allclose(answer, model.predict(rows, verbose=0), atol=1e-5)
     assert (answer.argmax(1) == (rows[:, -1] + 1) % PRODUCTS).mean() > 0.9
 
@@ -64,7 +64,7 @@ def test_a_trained_recommender_answers_as_in_keras(trained: Any, tmp_path: Path,
 def test_another_signature_is_refused(trained: Any, tmp_path: Path) -> None:
     trained[0].save(tmp_path / "model.keras")
     with pytest.raises(BadInput, match="its inputs are"):
-        open_model(tmp_path / "model.keras", Tiny(), tmp_path / "drafts" / "given")
+        open_model(tmp_path / "model.keras", Tiny(), tmp_path / "variants" / "given")
 
 
 def test_weights_that_link_elsewhere_are_refused(trained: Any, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_weights_that_link_elsewhere_are_refused(trained: Any, tmp_path: Path) -
         for name, data in members.items():
             archive.writestr(name, weights.read_bytes() if name.endswith(".h5") else data)
     with pytest.raises(BadInput, match="a link in its weights"):
-        open_model(tmp_path / "model.keras", Next(), tmp_path / "drafts" / "given")
+        open_model(tmp_path / "model.keras", Next(), tmp_path / "variants" / "given")
 
 
 def test_a_program_that_onnx_cannot_express_is_refused(tmp_path: Path) -> None:
@@ -97,4 +97,4 @@ def test_a_program_that_onnx_cannot_express_is_refused(tmp_path: Path) -> None:
     module = Reads()
     tf.saved_model.save(module, str(tmp_path / "model"), signatures={"serving_default": module.serve})
     with pytest.raises(BadInput, match="cannot express are refused"):
-        open_model(tmp_path / "model", Next(), tmp_path / "drafts" / "given")
+        open_model(tmp_path / "model", Next(), tmp_path / "variants" / "given")

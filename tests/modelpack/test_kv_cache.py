@@ -11,8 +11,8 @@ import tiny_chat
 
 from examples.passes.kv_cache_int8 import KvCacheInt8
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import Draft
-from modelpack.passes.base import Workshop
+from modelpack.formats.variant import Variant
+from modelpack.passes.base import PassContext
 from modelpack.server.engines.decoder import NOTHING, Decoder, load
 from modelpack.server.signature import Decoding, Unfit
 from modelpack.usecases.base import usecases
@@ -23,17 +23,17 @@ PROMPT = GIVEN[0, :50].tolist()
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Draft:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Variant:
     return write(tiny_chat.model().own_graph(), tmp_path_factory.mktemp("whole"))
 
 
-def narrowed(draft: Draft, folder: pathlib.Path, ids: np.ndarray | None = GIVEN) -> Draft:
+def narrowed(variant: Variant, folder: pathlib.Path, ids: np.ndarray | None = GIVEN) -> Variant:
     calibration = None if ids is None else {"ids": ids}
-    return KvCacheInt8().apply(draft, Workshop(usecases().get("chat"), {}, folder, calibration))
+    return KvCacheInt8().apply(variant, PassContext(usecases().get("chat"), {}, folder, calibration))
 
 
 def test_caches_are_int8_and_answers_are_near_those_of_float_caches(
-    whole: Draft, tmp_path: pathlib.Path
+    whole: Variant, tmp_path: pathlib.Path
 ) -> None:
     made = narrowed(whole, tmp_path)
     graph = onnx.load(str(made.path)).graph
@@ -48,7 +48,7 @@ def test_caches_are_int8_and_answers_are_near_those_of_float_caches(
         past += len(piece)
 
 
-def test_an_answer_does_not_depend_on_what_was_asked_before(whole: Draft, tmp_path: pathlib.Path) -> None:
+def test_an_answer_does_not_depend_on_what_was_asked_before(whole: Variant, tmp_path: pathlib.Path) -> None:
     decoder = Decoder(DECODING, narrowed(whole, tmp_path).path, 1)
     first = list(decoder.tokens(PROMPT))
     list(decoder.tokens(GIVEN[1].tolist()))
@@ -56,15 +56,15 @@ def test_an_answer_does_not_depend_on_what_was_asked_before(whole: Draft, tmp_pa
 
 
 def test_what_fills_up_a_prompt_is_not_calibrated_on_and_the_same_bytes_come_out(
-    whole: Draft, tmp_path: pathlib.Path
+    whole: Variant, tmp_path: pathlib.Path
 ) -> None:
     filled = np.concatenate([GIVEN, np.full((len(GIVEN), 7), NOTHING)], axis=1)
-    drafts = [narrowed(whole, tmp_path / "a"), narrowed(whole, tmp_path / "b", filled)]
-    first, second = ([path.read_bytes() for path in one.files.values()] for one in drafts)
+    variants = [narrowed(whole, tmp_path / "a"), narrowed(whole, tmp_path / "b", filled)]
+    first, second = ([path.read_bytes() for path in one.files.values()] for one in variants)
     assert first == second
 
 
-def test_nothing_to_narrow_or_to_calibrate_on(whole: Draft, tmp_path: pathlib.Path) -> None:
+def test_nothing_to_narrow_or_to_calibrate_on(whole: Variant, tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match="nothing to calibrate on"):
         narrowed(whole, tmp_path / "a", None)
     made = narrowed(whole, tmp_path / "b")
@@ -72,7 +72,7 @@ def test_nothing_to_narrow_or_to_calibrate_on(whole: Draft, tmp_path: pathlib.Pa
         narrowed(made, tmp_path / "c")
 
 
-def test_a_cache_of_another_type_is_refused(whole: Draft, tmp_path: pathlib.Path) -> None:
+def test_a_cache_of_another_type_is_refused(whole: Variant, tmp_path: pathlib.Path) -> None:
     model = onnx.load(str(whole.path))
     for one in (*model.graph.input, *model.graph.output):
         if one.name.startswith(("keys.", "values.")):

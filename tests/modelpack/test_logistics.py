@@ -11,7 +11,7 @@ import platformdirs
 import pytest
 
 from modelpack.digests import sha256_of
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
@@ -135,7 +135,7 @@ def test_training_repeats_and_samples_are_told_in_words(made: Split, tmp_path: P
         usecase.save(usecase.train(made, TrainSpec(epochs=1, seed=3), Silent()), path)
         digests.append(sha256_of(path))
     assert digests[0] == digests[1]
-    run = Eager().open(Draft(TORCH, path), usecase)
+    run = Eager().open(Variant(TORCH, path), usecase)
     found = run({**made.test.inputs, "carrier": np.full(len(made.test), 12345)})
     assert ((found["probability"] > 0) & (found["probability"] < 1)).all()
     sample = usecase.samples(made).requests[0]
@@ -158,7 +158,7 @@ def test_real_flights_are_as_pinned_and_the_model_beats_the_lanes_past_rate(
     assert [len(part) for part in (real.training, real.validation, real.test)] == [188_971, 55_766, 82_609]
     usecase, path = Logistics(), tmp_path / "model.safetensors"
     usecase.save(usecase.train(real, TrainSpec(seed=7), Silent()), path)
-    evaluation = usecase.evaluate(Eager().open(Draft(TORCH, path), usecase), real)
+    evaluation = usecase.evaluate(Eager().open(Variant(TORCH, path), usecase), real)
     lane, now, _ = usecase.baselines(real)
     assert beats(evaluation, lane.evaluation).low > 0.04
     assert beats(evaluation, now.evaluation).low > 0.04

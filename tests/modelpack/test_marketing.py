@@ -13,7 +13,7 @@ import platformdirs
 import pytest
 
 from modelpack.digests import sha256_of
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
@@ -137,7 +137,7 @@ def test_training_repeats_and_samples_say_what_happened(tmp_path: Path) -> None:
         usecase.save(usecase.train(data, TrainSpec(epochs=1, seed=3), Silent()), path)
         digests.append(sha256_of(path))
     assert digests[0] == digests[1]
-    evaluation = usecase.evaluate(Eager().open(Draft(TORCH, path), usecase), data)
+    evaluation = usecase.evaluate(Eager().open(Variant(TORCH, path), usecase), data)
     assert {"accuracy", "precision", "recall", "f1", "lift_of_best_tenth"} <= set(evaluation.more)
     assert len(usecase.candidates_compared(usecase.load(path))) == 3
     first, second = usecase.samples(data).requests[:2]
@@ -154,7 +154,7 @@ def test_the_real_model_beats_type_times_past_rate_and_trees_do_not_beat_it(tmp_
     assert [(len(part), int(part.target.sum())) for part in parts] == [(944, 61), (1759, 205), (2954, 480)]
     usecase, path = Marketing(), tmp_path / "model.safetensors"
     usecase.save(usecase.train(data, TrainSpec(seed=7), Silent()), path)
-    evaluation = usecase.evaluate(Eager().open(Draft(TORCH, path), usecase), data)
+    evaluation = usecase.evaluate(Eager().open(Variant(TORCH, path), usecase), data)
     rule, kind, trees = usecase.baselines(data)
     assert beats(evaluation, rule.evaluation).low > 0.02
     assert beats(evaluation, kind.evaluation).low > 0.02

@@ -13,13 +13,13 @@ from tiny_usecase import Tiny
 
 from modelpack.errors import EcomdeployError
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
+from modelpack.formats.variant import ONNX, Variant
 from modelpack.gate.memory import own_peak_kib, peak_mb
 
 BATCH = {"item": np.arange(1, 2, dtype=np.int64)}
 
 
-def draft(folder: Path, width: int) -> Draft:
+def variant(folder: Path, width: int) -> Variant:
     """A layer of `width` floats that are all read for an answer."""
     layer = numpy_helper.from_array(np.ones((1, width), dtype=np.float32), "layer")
     axis = numpy_helper.from_array(np.array([1], dtype=np.int64), "axis")
@@ -46,8 +46,8 @@ def draft(folder: Path, width: int) -> Draft:
 
 def test_it_is_the_model_s_own_and_grows_with_it(tmp_path: Path) -> None:
     ballast = np.ones(60_000_000)
-    small = peak_mb(draft(tmp_path / "small", 10), Tiny(), BATCH)
-    large = peak_mb(draft(tmp_path / "large", 20_000_000), Tiny(), BATCH)
+    small = peak_mb(variant(tmp_path / "small", 10), Tiny(), BATCH)
+    large = peak_mb(variant(tmp_path / "large", 20_000_000), Tiny(), BATCH)
     assert own_peak_kib() > ballast.nbytes / 1024
     assert small < 250
     assert large - small > 100
@@ -57,4 +57,4 @@ def test_a_model_that_does_not_load_is_told(tmp_path: Path) -> None:
     broken = tmp_path / "model.onnx"
     broken.write_bytes(b"no model")
     with pytest.raises(EcomdeployError, match=r"ends with status 1: .*ONNX Runtime cannot load it"):
-        peak_mb(Draft(ONNX, broken), Tiny(), BATCH)
+        peak_mb(Variant(ONNX, broken), Tiny(), BATCH)

@@ -15,12 +15,12 @@ from modelpack.assembly.proof import golden_answers
 from modelpack.build import PackRequest, build, find_known
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput, EcomdeployError
-from modelpack.formats.variant import ONNX, OPENVINO, Draft
+from modelpack.formats.variant import ONNX, OPENVINO, Variant
 from modelpack.home import Home
 from modelpack.image.oci.layout import Layout
 from modelpack.image.oci.unpack import unpack
 from modelpack.inputs.spec import ModelSpec, PackSpec, TrainSpec
-from modelpack.passes.base import Workshop, applicable, passes
+from modelpack.passes.base import PassContext, applicable, passes
 from modelpack.passes.openvino import OpenVinoBf16, OpenVinoInt8, OpenVinoIr, has_any
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for, served_formats
@@ -36,33 +36,33 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return items, (items * 7 + 3) % ITEMS
 
 
-def workshop(folder: Path) -> Workshop:
-    return Workshop(Tiny(), Tiny().examples(data(), 64), folder)
+def context(folder: Path) -> PassContext:
+    return PassContext(Tiny(), Tiny().examples(data(), 64), folder)
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Draft:
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Variant:
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "trained").mkdir()
     path = folder / "trained" / "model.safetensors"
     Tiny().save(Tiny().train(data(), TrainSpec(), Silent()), path)
-    return passes().get("onnx").apply(Draft("torch", path), workshop(folder / "onnx"))
+    return passes().get("onnx").apply(Variant("torch", path), context(folder / "onnx"))
 
 
 @pytest.fixture(scope="module")
-def drafts(graph: Draft, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Draft]:
+def variants(graph: Variant, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Variant]:
     folder = tmp_path_factory.mktemp("ir")
     return {
-        kind.name: kind().apply(graph, workshop(folder / kind.name)) for kind in (OpenVinoIr, OpenVinoInt8)
+        kind.name: kind().apply(graph, context(folder / kind.name)) for kind in (OpenVinoIr, OpenVinoInt8)
     }
 
 
 @pytest.mark.parametrize("name", ["openvino", "openvino-int8"])
-def test_it_answers_as_the_graph_does(graph: Draft, drafts: dict[str, Draft], name: str) -> None:
-    draft = drafts[name]
-    assert draft.format == OPENVINO
-    assert set(draft.files) == {"model.xml", "model.bin"}
-    run, before = runtime_for(OPENVINO).open(draft, Tiny()), runtime_for(ONNX).open(graph, Tiny())
+def test_it_answers_as_the_graph_does(graph: Variant, variants: dict[str, Variant], name: str) -> None:
+    variant = variants[name]
+    assert variant.format == OPENVINO
+    assert set(variant.files) == {"model.xml", "model.bin"}
+    run, before = runtime_for(OPENVINO).open(variant, Tiny()), runtime_for(ONNX).open(graph, Tiny())
     for count in (1, 3, 64):
         given = {"item": np.arange(1, count + 1, dtype=np.int64)}
         got, want = run(given), before(given)
@@ -71,50 +71,50 @@ def test_it_answers_as_the_graph_does(graph: Draft, drafts: dict[str, Draft], na
         np.testing.assert_allclose(got["score"], want["score"], rtol=0.05, atol=0.02)
 
 
-def test_an_answer_is_not_changed_by_the_next_call(drafts: dict[str, Draft]) -> None:
-    run = runtime_for(OPENVINO).open(drafts["openvino"], Tiny())
+def test_an_answer_is_not_changed_by_the_next_call(variants: dict[str, Variant]) -> None:
+    run = runtime_for(OPENVINO).open(variants["openvino"], Tiny())
     first = run({"item": np.array([1], dtype=np.int64)})["next"]
     kept = first.copy()
     run({"item": np.array([2], dtype=np.int64)})
     assert (first == kept).all()
 
 
-def test_weights_in_int8_are_a_quarter(drafts: dict[str, Draft]) -> None:
-    assert drafts["openvino-int8"].size_mb < 0.45 * drafts["openvino"].size_mb
+def test_weights_in_int8_are_a_quarter(variants: dict[str, Variant]) -> None:
+    assert variants["openvino-int8"].size_mb < 0.45 * variants["openvino"].size_mb
 
 
 def test_the_same_graph_gives_the_same_bytes_on_another_path(
-    graph: Draft, drafts: dict[str, Draft], tmp_path: Path
+    graph: Variant, variants: dict[str, Variant], tmp_path: Path
 ) -> None:
     moved = tmp_path / "quite" / "elsewhere"
     shutil.copytree(graph.path.parent, moved)
-    for name, draft in drafts.items():
-        again = passes().get(name).apply(Draft(ONNX, moved / graph.path.name), workshop(tmp_path / name))
+    for name, variant in variants.items():
+        again = passes().get(name).apply(Variant(ONNX, moved / graph.path.name), context(tmp_path / name))
         assert {file: sha256_of(path) for file, path in again.files.items()} == {
-            file: sha256_of(path) for file, path in draft.files.items()
+            file: sha256_of(path) for file, path in variant.files.items()
         }
-        assert b"/" + b"tmp" not in draft.path.read_bytes()
+        assert b"/" + b"tmp" not in variant.path.read_bytes()
 
 
-def test_a_value_beyond_its_table_is_refused_not_answered_with_zeros(drafts: dict[str, Draft]) -> None:
-    run = runtime_for(OPENVINO).open(drafts["openvino"], Tiny())
+def test_a_value_beyond_its_table_is_refused_not_answered_with_zeros(variants: dict[str, Variant]) -> None:
+    run = runtime_for(OPENVINO).open(variants["openvino"], Tiny())
     with pytest.raises(InvalidInput, match=f"'item': {ITEMS} is not within"):
         run({"item": np.array([1, ITEMS], dtype=np.int64)})
 
 
-def test_bfloat16_says_what_it_needs_where_it_is_not(graph: Draft, tmp_path: Path) -> None:
+def test_bfloat16_says_what_it_needs_where_it_is_not(graph: Variant, tmp_path: Path) -> None:
     if has_any(OpenVinoBf16.instructions):
-        draft = OpenVinoBf16().apply(graph, workshop(tmp_path))
-        assert b'value="bf16"' in draft.path.read_bytes()
+        variant = OpenVinoBf16().apply(graph, context(tmp_path))
+        assert b'value="bf16"' in variant.path.read_bytes()
         return
     with pytest.raises(EcomdeployError, match="neither avx512_bf16 nor amx_bf16"):
-        OpenVinoBf16().apply(graph, workshop(tmp_path))
+        OpenVinoBf16().apply(graph, context(tmp_path))
 
 
 def test_what_is_no_ir_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "model.xml").write_text("<net/>")
     with pytest.raises(BadInput, match="OpenVINO cannot load it"):
-        runtime_for(OPENVINO).open(Draft(OPENVINO, tmp_path / "model.xml"), Tiny())
+        runtime_for(OPENVINO).open(Variant(OPENVINO, tmp_path / "model.xml"), Tiny())
 
 
 CONTRACT = Contract(
@@ -127,8 +127,8 @@ CONTRACT = Contract(
 )
 
 
-def test_the_server_loads_it_by_the_name_in_serving_json(drafts: dict[str, Draft]) -> None:
-    folder = drafts["openvino"].path.parent
+def test_the_server_loads_it_by_the_name_in_serving_json(variants: dict[str, Variant]) -> None:
+    folder = variants["openvino"].path.parent
     served = load(CONTRACT, folder)
     assert set(served.run({"item": np.array([1, 2], dtype=np.int64)})) == {"next"}
     with pytest.raises(Unfit, match=r"takes \['item'\], serving.json says \['other'\]"):
@@ -143,14 +143,14 @@ def replace_inputs(name: str) -> Contract:
     return msgspec.structs.replace(CONTRACT, inputs=(Tensor(name, "INT64", (-1,)),))
 
 
-def test_neither_runtime_needs_the_other(drafts: dict[str, Draft], repository: Path) -> None:
+def test_neither_runtime_needs_the_other(variants: dict[str, Variant], repository: Path) -> None:
     """An image has one of them, and none of what makes or converts models."""
     script = (
         "import sys\nfrom pathlib import Path\nimport numpy as np\n"
         "for name in ('onnxruntime', 'onnx', 'torch', 'openvino_telemetry', 'openvino.tools'):\n"
         "    sys.modules[name] = None\n"
         "from modelpack.server.engines.openvino import Session\n"
-        f"session = Session(Path({str(drafts['openvino'].path)!r}), 1)\n"
+        f"session = Session(Path({str(variants['openvino'].path)!r}), 1)\n"
         "print(session.run({'item': np.array([1])}, ['next'])['next'].shape, session.precision)"
     )
     done = subprocess.run(

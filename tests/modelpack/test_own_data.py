@@ -14,7 +14,7 @@ import pytest
 from own_tables import MADE, Tables, written
 
 from modelpack.errors import BadInput, EcomdeployError
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.reference import Reference
 from modelpack.gate.trial import Trials
 from modelpack.gate.verdict import must_win
@@ -73,7 +73,7 @@ def test_own_data_trains_a_model_that_beats_the_rules_and_serves_as_it_answers(
     usecase, data, _ = prepared(name, tmp_path, MADE[name]())
     path = tmp_path / "model.safetensors"
     usecase.save(usecase.train(data, TrainSpec(seed=7), Silent()), path)
-    reference = Draft(TORCH, path)
+    reference = Variant(TORCH, path)
     trials = Trials(usecase, data, reference, tmp_path, Silent())
     evaluation = trials.evaluation(reference)
     for rule in usecase.baselines(data):
@@ -97,7 +97,7 @@ def test_data_with_nothing_to_learn_is_refused_until_the_spec_says_otherwise(tmp
     usecase, data, _ = prepared("marketing-uplift", tmp_path, {"customers": aimless})
     path = tmp_path / "model.safetensors"
     usecase.save(usecase.train(data, TrainSpec(seed=7), Silent()), path)
-    reference = Reference(Trials(usecase, data, Draft(TORCH, path), tmp_path, Silent()), "")
+    reference = Reference(Trials(usecase, data, Variant(TORCH, path), tmp_path, Silent()), "")
     rules, heard = usecase.baselines(data), Heard()
     inputs = resolve(request(tmp_path, "marketing-uplift", "mine"))
     with pytest.raises(EcomdeployError, match=r"nothing is packed:\n  Qini .* by by lot") as caught:

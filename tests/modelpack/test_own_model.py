@@ -10,7 +10,7 @@ import pytest
 from own_shop import SHOP, write_model, write_shop
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.gate.answers import answers
 from modelpack.gate.memory import peak_mb
 from modelpack.home import Home
@@ -32,8 +32,8 @@ def measured(folder: Path, data: Path | None = None) -> tuple[OwnModel, Any, Run
     assert isinstance(usecase, OwnModel)
     home = Home(folder / "home", folder / "cache")
     held = usecase.prepare_own(data, home, Silent())[0] if data else usecase.prepare(home, Silent())
-    draft = open_model(folder / "model.onnx", usecase, folder / "draft")
-    run = OnnxRuntime().open(draft, usecase)
+    variant = open_model(folder / "model.onnx", usecase, folder / "variant")
+    run = OnnxRuntime().open(variant, usecase)
     usecase.opened(run, held)
     return usecase, held, run, usecase.evaluate(run, held)
 
@@ -280,8 +280,8 @@ def test_a_fresh_process_knows_what_the_model_takes(tmp_path: Path) -> None:
     write_shop(tmp_path)
     write_model(tmp_path / "model.onnx")
     usecase, held, _, _ = measured(tmp_path)
-    draft = Draft("onnx", tmp_path / "draft" / "model.onnx")
-    assert 10 < peak_mb(draft, usecase, usecase.examples(held, 8)) < 1000
+    variant = Variant("onnx", tmp_path / "variant" / "model.onnx")
+    assert 10 < peak_mb(variant, usecase, usecase.examples(held, 8)) < 1000
 
 
 def test_texts_go_in_and_labels_come_out(tmp_path: Path) -> None:
@@ -313,4 +313,4 @@ def test_texts_go_in_and_labels_come_out(tmp_path: Path) -> None:
     assert answer == {"predictions": [{"shelf": ["left"]}]}
     examples = usecase.examples(held, 3)
     assert np.asarray(examples["kind"]).shape == (3, 1)
-    assert peak_mb(Draft("onnx", tmp_path / "draft" / "model.onnx"), usecase, examples) > 10
+    assert peak_mb(Variant("onnx", tmp_path / "variant" / "model.onnx"), usecase, examples) > 10

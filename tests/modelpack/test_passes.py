@@ -13,21 +13,21 @@ from tiny_usecase import ITEMS, Tiny
 
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.inputs.spec import TrainSpec
-from modelpack.passes.base import Workshop, applicable, in_order
+from modelpack.passes.base import PassContext, applicable, in_order
 from modelpack.passes.embedding.int8 import EmbeddingInt8, best_scale, in_steps
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for, served_formats
 
 
-def trained(folder: Path) -> Draft:
+def trained(folder: Path) -> Variant:
     tiny = Tiny()
     folder.mkdir(parents=True)
     path = folder / "model.safetensors"
     tiny.save(tiny.train(data(), TrainSpec(), Silent()), path)
-    return Draft(TORCH, path)
+    return Variant(TORCH, path)
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
@@ -35,61 +35,62 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return items, (items * 7 + 3) % ITEMS
 
 
-def through(folder: Path) -> dict[str, Draft]:
-    """The draft after each pass."""
-    tiny, draft = Tiny(), trained(folder / "trained")
-    drafts = {"trained": draft}
+def through(folder: Path) -> dict[str, Variant]:
+    """The variant after each pass."""
+    tiny, variant = Tiny(), trained(folder / "trained")
+    variants = {"trained": variant}
     for one in in_order(tiny.passes, folder):
-        draft = one.apply(draft, Workshop(tiny, tiny.examples(data(), 64), folder / one.name))
-        drafts[one.name] = draft
-    return drafts
+        variant = one.apply(variant, PassContext(tiny, tiny.examples(data(), 64), folder / one.name))
+        variants[one.name] = variant
+    return variants
 
 
 @pytest.fixture(scope="module")
-def drafts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Draft]:
+def variants(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Variant]:
     return through(tmp_path_factory.mktemp("one"))
 
 
-def digests(draft: Draft) -> dict[str, str]:
-    return {name: sha256_of(path) for name, path in draft.files.items()}
+def digests(variant: Variant) -> dict[str, str]:
+    return {name: sha256_of(path) for name, path in variant.files.items()}
 
 
 def test_the_same_model_gives_the_same_bytes_on_another_path(
-    drafts: dict[str, Draft], tmp_path: Path
+    variants: dict[str, Variant], tmp_path: Path
 ) -> None:
     again = through(tmp_path / "quite" / "another" / "place")
-    assert {name: digests(draft) for name, draft in drafts.items()} == {
-        name: digests(draft) for name, draft in again.items()
+    assert {name: digests(variant) for name, variant in variants.items()} == {
+        name: digests(variant) for name, variant in again.items()
     }
 
 
-def test_every_pass_keeps_the_answers(drafts: dict[str, Draft]) -> None:
+def test_every_pass_keeps_the_answers(variants: dict[str, Variant]) -> None:
     tiny = Tiny()
-    for name, draft in drafts.items():
-        found = tiny.evaluate(runtime_for(draft.format).open(draft, tiny), data()).values.mean()
+    for name, variant in variants.items():
+        found = tiny.evaluate(runtime_for(variant.format).open(variant, tiny), data()).values.mean()
         assert found > 0.99, name
 
 
-def test_the_files_shrink(drafts: dict[str, Draft]) -> None:
+def test_the_files_shrink(variants: dict[str, Variant]) -> None:
     weights = {
-        name: draft.files.get("model.bin", draft.path).stat().st_size for name, draft in drafts.items()
+        name: variant.files.get("model.bin", variant.path).stat().st_size
+        for name, variant in variants.items()
     }
     assert weights["embedding-int8"] < 0.7 * weights["onnx"]
     assert weights["int8"] < 0.35 * weights["onnx"]
 
 
-def test_nothing_in_the_graph_tells_where_it_was_made(drafts: dict[str, Draft]) -> None:
+def test_nothing_in_the_graph_tells_where_it_was_made(variants: dict[str, Variant]) -> None:
     for name in ("onnx", "embedding-int8", "int8"):
-        graph = drafts[name].path.read_bytes()
+        graph = variants[name].path.read_bytes()
         assert b"/" + b"tmp" not in graph
         assert b".py" not in graph
-        model = onnx.load_model(str(drafts[name].path), load_external_data=False)
+        model = onnx.load_model(str(variants[name].path), load_external_data=False)
         assert not [node.name for node in model.graph.node if node.metadata_props or node.doc_string]
 
 
-def test_the_batch_is_free(drafts: dict[str, Draft]) -> None:
+def test_the_batch_is_free(variants: dict[str, Variant]) -> None:
     tiny = Tiny()
-    run = runtime_for("onnx").open(drafts["int8"], tiny)
+    run = runtime_for("onnx").open(variants["int8"], tiny)
     assert [len(run({"item": np.arange(count, dtype=np.int64)})["next"]) for count in (1, 3, 64)] == [
         1,
         3,
@@ -98,17 +99,17 @@ def test_the_batch_is_free(drafts: dict[str, Draft]) -> None:
 
 
 def test_a_model_without_a_table_worth_it_is_said_to_have_none(
-    drafts: dict[str, Draft], tmp_path: Path
+    variants: dict[str, Variant], tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="no embedding table"):
-        EmbeddingInt8().apply(drafts["embedding-int8"], Workshop(Tiny(), {}, tmp_path))
+        EmbeddingInt8().apply(variants["embedding-int8"], PassContext(Tiny(), {}, tmp_path))
 
 
 def test_exporting_prints_nothing(
-    drafts: dict[str, Draft], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    variants: dict[str, Variant], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tiny = Tiny()
-    OnnxExport().apply(drafts["trained"], Workshop(tiny, tiny.examples(data(), 4), tmp_path))
+    OnnxExport().apply(variants["trained"], PassContext(tiny, tiny.examples(data(), 4), tmp_path))
     assert capfd.readouterr() == ("", "")
 
 
@@ -127,8 +128,8 @@ from modelpack.passes.base import COMPILED, GRAPH, Pass
 
 class Plain(Pass):
     stage, about, title = COMPILED, "-", "-"
-    def apply(self, draft, workshop):
-        return draft
+    def apply(self, variant, context):
+        return variant
 
 class Further(Plain):
     name, takes, gives = "further", "onnx", "engine"

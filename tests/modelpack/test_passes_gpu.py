@@ -10,9 +10,9 @@ import pytest
 from tiny_usecase import ITEMS, Tiny
 
 from modelpack.digests import sha256_of
-from modelpack.formats.variant import ONNX, TORCH, Draft
+from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.inputs.spec import TrainSpec
-from modelpack.passes.base import Workshop, in_order, passes, unfit
+from modelpack.passes.base import PassContext, in_order, passes, unfit
 from modelpack.passes.cuda_graphs import CudaGraphs
 from modelpack.passes.fp16 import Fp16
 from modelpack.passes.onnx import OnnxExport
@@ -22,22 +22,22 @@ from modelpack.usecases.base import Signature
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Draft:
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Variant:
     folder, tiny = tmp_path_factory.mktemp("fp16"), Tiny()
     items = np.arange(1, ITEMS, dtype=np.int64)
     path = folder / "model.safetensors"
     tiny.save(tiny.train((items, (items * 7 + 3) % ITEMS), TrainSpec(), Silent()), path)
-    return OnnxExport().apply(Draft(TORCH, path), workshop(folder / "onnx"))
+    return OnnxExport().apply(Variant(TORCH, path), context(folder / "onnx"))
 
 
-def workshop(folder: Path) -> Workshop:
+def context(folder: Path) -> PassContext:
     tiny = Tiny()
     items = np.arange(1, ITEMS, dtype=np.int64)
-    return Workshop(tiny, tiny.examples((items, (items * 7 + 3) % ITEMS), 16), folder)
+    return PassContext(tiny, tiny.examples((items, (items * 7 + 3) % ITEMS), 16), folder)
 
 
-def test_fp16_halves_the_file_and_keeps_the_answers(exported: Draft, tmp_path: Path) -> None:
-    tiny, given = Tiny(), workshop(tmp_path / "a")
+def test_fp16_halves_the_file_and_keeps_the_answers(exported: Variant, tmp_path: Path) -> None:
+    tiny, given = Tiny(), context(tmp_path / "a")
     halved = Fp16().apply(exported, given)
     assert halved.size_mb < 0.62 * exported.size_mb
     for name, want in runtime_for(ONNX).open(exported, tiny)(given.examples).items():
@@ -47,8 +47,8 @@ def test_fp16_halves_the_file_and_keeps_the_answers(exported: Draft, tmp_path: P
             np.testing.assert_allclose(got, want, rtol=0.02, atol=0.02)
 
 
-def test_the_same_bytes_on_any_path(exported: Draft, tmp_path: Path) -> None:
-    first, second = (Fp16().apply(exported, workshop(tmp_path / name)) for name in ("a", "other"))
+def test_the_same_bytes_on_any_path(exported: Variant, tmp_path: Path) -> None:
+    first, second = (Fp16().apply(exported, context(tmp_path / name)) for name in ("a", "other"))
     assert [sha256_of(path) for path in first.files.values()] == [
         sha256_of(path) for path in second.files.values()
     ]
@@ -68,20 +68,20 @@ def test_every_pass_says_what_it_is_for_and_the_export_is_for_all() -> None:
     assert catalog.get("onnx").hardware == {"cpu", "cuda"}
 
 
-def test_graphs_are_an_option_beside_the_same_model(exported: Draft, tmp_path: Path) -> None:
-    made = CudaGraphs().apply(exported, workshop(tmp_path / "a"))
+def test_graphs_are_an_option_beside_the_same_model(exported: Variant, tmp_path: Path) -> None:
+    made = CudaGraphs().apply(exported, context(tmp_path / "a"))
     assert made.session == {"cuda_graph": True}
     assert exported.session == {}
     for name, path in exported.files.items():
         assert sha256_of(made.files[name]) == sha256_of(path)
 
 
-def test_graphs_are_refused_where_shapes_vary(exported: Draft, tmp_path: Path) -> None:
+def test_graphs_are_refused_where_shapes_vary(exported: Variant, tmp_path: Path) -> None:
     class Varying(Tiny):
         def signature(self) -> Signature:
             own = super().signature()
             return replace(own, inputs=tuple(replace(one, shape=(-1, -1)) for one in own.inputs))
 
-    given = replace(workshop(tmp_path / "a"), usecase=Varying())
+    given = replace(context(tmp_path / "a"), usecase=Varying())
     with pytest.raises(ValueError, match="varies by request"):
         CudaGraphs().apply(exported, given)

@@ -14,12 +14,12 @@ from onnx import numpy_helper
 from modelpack.digests import sha256_of, sources_of
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.inner_metrics import as_figures, broken_guards, evaluate, falls
 from modelpack.home import Home
 from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import ModelSpec, PackSpec, TrainSpec
-from modelpack.passes.base import Workshop
+from modelpack.passes.base import PassContext
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.runtimes.eager import Eager
@@ -131,7 +131,7 @@ def test_training_repeats_bit_for_bit_and_the_seed_matters(tmp_path: Path) -> No
 @pytest.mark.parametrize("architecture", ["one-stage", "two-stage"])
 def test_real_ids_go_in_and_come_out_and_strangers_are_served(tmp_path: Path, architecture: str) -> None:
     data, usecase = small(), Recommendation()
-    run = Eager().open(Draft(TORCH, trained(data, tmp_path, architecture=architecture)), usecase)
+    run = Eager().open(Variant(TORCH, trained(data, tmp_path, architecture=architecture)), usecase)
     history = purchases.history(data, data.held_out[:4])
     asked = {"household": np.array([3, 6, 0, -5]), "history": history}
     asked["history"][3] = [123456789] * HISTORY
@@ -221,8 +221,8 @@ def test_auc_counts_every_pair_of_a_basket_and_the_rest_of_the_catalogue() -> No
 
 def test_auc_inside_the_graph_is_the_trained_models_and_guards_it(tmp_path: Path) -> None:
     data, usecase = small(), Recommendation()
-    given = Draft(TORCH, trained(data, tmp_path / "trained"))
-    exported = OnnxExport().apply(given, Workshop(usecase, usecase.examples(data, 8), tmp_path / "onnx"))
+    given = Variant(TORCH, trained(data, tmp_path / "trained"))
+    exported = OnnxExport().apply(given, PassContext(usecase, usecase.examples(data, 8), tmp_path / "onnx"))
     own = evaluate(usecase, given, Eager().open(given, usecase), data)
     served = OnnxRuntime().open(exported, usecase)
     same = evaluate(usecase, exported, served, data)
@@ -273,7 +273,7 @@ def test_the_real_data_is_what_was_pinned_and_does_not_leak(real: Purchases) -> 
 @pytest.mark.network
 def test_one_epoch_beats_popularity_and_personal_frequency(real: Purchases, tmp_path: Path) -> None:
     usecase = Recommendation()
-    run = Eager().open(Draft(TORCH, trained(real, tmp_path)), usecase)
+    run = Eager().open(Variant(TORCH, trained(real, tmp_path)), usecase)
     evaluation = usecase.evaluate(run, real)
     popularity, personal = usecase.baselines(real)
     assert beats(evaluation, popularity.evaluation).low > 0.09

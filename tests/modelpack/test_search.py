@@ -15,11 +15,11 @@ import torch
 
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
-from modelpack.formats.variant import ONNX, TORCH, Draft
+from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.gate.trial import agreement, answers
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
-from modelpack.passes.base import Workshop, passes
+from modelpack.passes.base import PassContext, passes
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
 from modelpack.usecases.base import Evaluation, beats
@@ -201,14 +201,14 @@ class Small:
 
     usecase: Search
     data: Shop
-    reference: Draft
+    reference: Variant
 
-    def workshop(self, folder: pathlib.Path) -> Workshop:
+    def context(self, folder: pathlib.Path) -> PassContext:
         examples = self.usecase.examples(self.data, 16)
-        return Workshop(self.usecase, examples, folder, self.usecase.calibration(self.data))
+        return PassContext(self.usecase, examples, folder, self.usecase.calibration(self.data))
 
-    def run(self, draft: Draft) -> object:
-        return runtime_for(draft.format).open(draft, self.usecase)
+    def run(self, variant: Variant) -> object:
+        return runtime_for(variant.format).open(variant, self.usecase)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     encoding.index(model, encoding.Tokenizer(data.tokenizer, 64), data.names, Silent())
     path = tmp_path_factory.mktemp("small") / "model.safetensors"
     usecase.save(model, path)
-    return Small(usecase, data, Draft(TORCH, path))
+    return Small(usecase, data, Variant(TORCH, path))
 
 
 def test_saved_and_loaded(small: Small, tmp_path: pathlib.Path) -> None:
@@ -245,7 +245,7 @@ def test_the_answer_is_codes(small: Small) -> None:
 
 
 def test_export_answers_as_trained_for_any_length(small: Small, tmp_path: pathlib.Path) -> None:
-    made = passes().get("onnx").apply(small.reference, small.workshop(tmp_path))
+    made = passes().get("onnx").apply(small.reference, small.context(tmp_path))
     run, eager = small.run(made), small.run(small.reference)
     for texts in (["red"], ["red bag", "a b c d e f g h i j k l m n o p"]):
         ids, mask = encoding.Tokenizer(small.data.tokenizer, 64)(texts)
@@ -258,9 +258,9 @@ def test_export_answers_as_trained_for_any_length(small: Small, tmp_path: pathli
     ("name", "share"), [("smooth-int8", 0.6), ("nbits8", 0.6), ("embedding-rows-int8", 0.95)]
 )
 def test_passes_shrink_and_stay_close(small: Small, tmp_path: pathlib.Path, name: str, share: float) -> None:
-    first = passes().get("onnx").apply(small.reference, small.workshop(tmp_path / "onnx"))
-    made = passes().get(name).apply(first, small.workshop(tmp_path / "made"))
-    again = passes().get(name).apply(first, small.workshop(tmp_path / "again"))
+    first = passes().get("onnx").apply(small.reference, small.context(tmp_path / "onnx"))
+    made = passes().get(name).apply(first, small.context(tmp_path / "made"))
+    again = passes().get(name).apply(first, small.context(tmp_path / "again"))
     assert made.format == ONNX
     assert made.size_mb < share * first.size_mb
     assert [sha256_of(path) for path in made.files.values()] == [
@@ -275,11 +275,11 @@ def test_passes_shrink_and_stay_close(small: Small, tmp_path: pathlib.Path, name
 def test_without_padding_answers_are_the_same(
     small: Small, tmp_path: pathlib.Path, before: tuple[str, ...]
 ) -> None:
-    draft = passes().get("onnx").apply(small.reference, small.workshop(tmp_path / "onnx"))
+    variant = passes().get("onnx").apply(small.reference, small.context(tmp_path / "onnx"))
     for name in before:
-        draft = passes().get(name).apply(draft, small.workshop(tmp_path / name))
-    made = passes().get("drop-padding").apply(draft, small.workshop(tmp_path / "made"))
-    again = passes().get("drop-padding").apply(draft, small.workshop(tmp_path / "again"))
+        variant = passes().get(name).apply(variant, small.context(tmp_path / name))
+    made = passes().get("drop-padding").apply(variant, small.context(tmp_path / "made"))
+    again = passes().get("drop-padding").apply(variant, small.context(tmp_path / "again"))
     assert {name: sha256_of(path) for name, path in made.files.items()} == {
         name: sha256_of(path) for name, path in again.files.items()
     }
@@ -287,7 +287,7 @@ def test_without_padding_answers_are_the_same(
     for texts in (["red"], ["red", "blue bag for lunch", "mug"], ["a b", "a b c d e f g h i j k l m n", "a"]):
         ids, mask = encoding.Tokenizer(small.data.tokenizer, 64)(texts)
         inputs = {"input_ids": ids, "attention_mask": mask}
-        got, want = small.run(made)(inputs), small.run(draft)(inputs)  # type: ignore[operator]
+        got, want = small.run(made)(inputs), small.run(variant)(inputs)  # type: ignore[operator]
         assert np.allclose(got["scores"], want["scores"], atol=close)
 
 
@@ -295,8 +295,8 @@ def test_dense_layers_see_real_tokens_only(small: Small, tmp_path: pathlib.Path)
     import onnx
     import onnxruntime
 
-    draft = passes().get("onnx").apply(small.reference, small.workshop(tmp_path / "onnx"))
-    made = passes().get("drop-padding").apply(draft, small.workshop(tmp_path / "made"))
+    variant = passes().get("onnx").apply(small.reference, small.context(tmp_path / "onnx"))
+    made = passes().get("drop-padding").apply(variant, small.context(tmp_path / "made"))
     graph = onnx.load(str(made.path))
     dense = [
         node.output[0]
@@ -342,8 +342,8 @@ def test_smoothing_beats_plain_rounding() -> None:
 
 
 def test_smoothing_needs_texts_to_calibrate_on(small: Small, tmp_path: pathlib.Path) -> None:
-    first = passes().get("onnx").apply(small.reference, small.workshop(tmp_path / "onnx"))
-    without = dataclasses.replace(small.workshop(tmp_path), calibration=None)
+    first = passes().get("onnx").apply(small.reference, small.context(tmp_path / "onnx"))
+    without = dataclasses.replace(small.context(tmp_path), calibration=None)
     with pytest.raises(ValueError, match="nothing to calibrate on"):
         passes().get("smooth-int8").apply(first, without)
 
@@ -374,7 +374,7 @@ class Encoded:
     """The published encoder with its index of the real catalogue, and what it answers to the held-out requests."""
 
     data: Shop
-    draft: Draft
+    variant: Variant
     evaluation: Evaluation
 
 
@@ -385,8 +385,8 @@ def encoded(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Encoded:
     data = usecase.prepare(home, Silent())
     path = tmp_path_factory.mktemp("encoded") / "model.safetensors"
     usecase.save(usecase.train(data, TrainSpec(), Silent()), path)
-    draft = Draft(TORCH, path)
-    return Encoded(data, draft, usecase.evaluate(runtime_for(TORCH).open(draft, usecase), data))
+    variant = Variant(TORCH, path)
+    return Encoded(data, variant, usecase.evaluate(runtime_for(TORCH).open(variant, usecase), data))
 
 
 @pytest.mark.slow
@@ -399,7 +399,7 @@ def test_real_search_beats_words(encoded: Encoded) -> None:
     assert 0.86 < bootstrap(evaluation.values, evaluation.groups).value < 0.91
     for baseline in usecase.baselines(data):
         assert beats(evaluation, baseline.evaluation).low > 0, baseline.name
-    fused = usecase.further_figures(usecase.load(encoded.draft.path), data)["ndcg_fused_with_ngrams"]
+    fused = usecase.further_figures(usecase.load(encoded.variant.path), data)["ndcg_fused_with_ngrams"]
     assert fused < evaluation.values.mean(), "fusing would help: serve it"
 
 
@@ -408,15 +408,17 @@ def test_real_search_beats_words(encoded: Encoded) -> None:
 def test_the_real_encoder_in_int8_on_real_tokens_keeps_the_ranking(
     encoded: Encoded, tmp_path: pathlib.Path
 ) -> None:
-    usecase, data, draft = Search(), encoded.data, encoded.draft
+    usecase, data, variant = Search(), encoded.data, encoded.variant
     for name in ("onnx", "smooth-int8", "drop-padding", "embedding-rows-int8"):
         examples, calibration = usecase.examples(data, 64), usecase.calibration(data)
-        draft = passes().get(name).apply(draft, Workshop(usecase, examples, tmp_path / name, calibration))
-    found = usecase.evaluate(runtime_for(draft.format).open(draft, usecase), data)
+        variant = (
+            passes().get(name).apply(variant, PassContext(usecase, examples, tmp_path / name, calibration))
+        )
+    found = usecase.evaluate(runtime_for(variant.format).open(variant, usecase), data)
     shared = agreement(encoded.evaluation, found)
     assert shared is not None
     assert shared >= usecase.agreement
-    assert draft.size_mb < 0.3 * encoded.draft.size_mb
+    assert variant.size_mb < 0.3 * encoded.variant.size_mb
 
 
 @pytest.mark.slow

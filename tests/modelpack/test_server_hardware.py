@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from model_server import REPOSITORY, seal, tree
+from model_server import REPOSITORY, tree, write_file_manifest
 
 from modelpack.server.engines import cuda
 from modelpack.server.engines import load as runtimes
@@ -77,7 +77,7 @@ def test_a_whole_server_with_and_without_the_word(tmp_path: pathlib.Path) -> Non
         runtime="onnxruntime-cuda",
         needs={"hardware": "cuda", "cuda": "13.0", "kernels": {"cubins": [89]}},
     )
-    seal(tmp_path)
+    write_file_manifest(tmp_path)
     refused = serve(tmp_path)
     assert refused.returncode, refused.stdout
     assert "This pack is for a GPU" in refused.stderr

@@ -27,10 +27,10 @@ RECENT = [{"household": 3, "history": [5, 6]}, {"household": 4}]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     root = tmp_path_factory.mktemp("served") / "root"
     root.mkdir()
-    content_id = tree(root)
+    content_digest = tree(root)
     process = launch(root)
     process.wait_ready()
-    process.content_id = content_id  # type: ignore[attr-defined]
+    process.content_digest = content_digest  # type: ignore[attr-defined]
     yield process
     process.end()
 
@@ -50,7 +50,7 @@ def test_invocations(server: Process, client: httpx.Client) -> None:
     answer = client.post("/invocations", json={"instances": RECENT})
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/json"
-    assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == server.content_id  # type: ignore[attr-defined]
+    assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == server.content_digest  # type: ignore[attr-defined]
     assert [same(*pair) for pair in zip(RECENT, answer.json()["predictions"], strict=True)] == [True, True]
 
 
@@ -109,7 +109,7 @@ def test_infer(server: Process, client: httpx.Client, data: Any) -> None:
     inputs = [tensor("household", [3, 4], [2]), tensor("history", data, [2, 4])]
     answer = client.post(INFER, json={"id": "a1", "inputs": inputs})
     assert answer.status_code == 200, answer.text
-    assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == server.content_id  # type: ignore[attr-defined]
+    assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == server.content_digest  # type: ignore[attr-defined]
     got = answer.json()
     assert (got["id"], got["model_name"], got["model_version"]) == ("a1", "recommendation", "1")
     outputs = {output["name"]: output for output in got["outputs"]}
@@ -207,7 +207,7 @@ def test_infer_on_a_version_and_on_an_unknown_model(client: httpx.Client) -> Non
 def test_metadata(server: Process, client: httpx.Client) -> None:
     got = client.get("/v2/models/recommendation").json()
     assert got["versions"] == ["1"]
-    assert got["parameters"] == {"content_id": server.content_id, "hardware": "cpu"}  # type: ignore[attr-defined]
+    assert got["parameters"] == {"content_digest": server.content_digest, "hardware": "cpu"}  # type: ignore[attr-defined]
     assert got["inputs"][1] == {"name": "history", "datatype": "INT64", "shape": [-1, 4]}
 
 

@@ -15,7 +15,7 @@ import time
 
 import httpx
 import pytest
-from model_server import Process, expected, launch, seal, serving, tree
+from model_server import Process, expected, launch, serving, tree, write_file_manifest
 
 from modelpack.inputs.server_files import app
 from modelpack.runtimes.base import runtimes
@@ -59,7 +59,7 @@ def test_missing_file(root: pathlib.Path) -> None:
     tree(root)
     extra = root / "opt/ecomdeploy/notes.txt"
     extra.write_text("x")
-    seal(root)
+    write_file_manifest(root)
     extra.unlink()
     assert "1 of 3 files" in (reason := refusal(launch(root)))
     assert "opt/ecomdeploy/notes.txt (missing)" in reason
@@ -67,11 +67,11 @@ def test_missing_file(root: pathlib.Path) -> None:
 
 def test_forged_content_id(root: pathlib.Path) -> None:
     tree(root)
-    place = root / "opt/ecomdeploy/seal.json"
+    place = root / "opt/ecomdeploy/files.json"
     document = json.loads(place.read_text())
-    document["content_id"] = "sha256:" + "0" * 64
+    document["content_digest"] = "sha256:" + "0" * 64
     place.write_text(json.dumps(document))
-    assert "the seal says sha256:000" in refusal(launch(root))
+    assert "the file manifest says sha256:000" in refusal(launch(root))
 
 
 def test_wrong_golden_answer(root: pathlib.Path) -> None:
@@ -88,8 +88,8 @@ def test_contract_that_does_not_fit_the_model(root: pathlib.Path) -> None:
 
 def test_no_seal(root: pathlib.Path) -> None:
     tree(root)
-    (root / "opt/ecomdeploy/seal.json").unlink()
-    assert "seal.json" in refusal(launch(root))
+    (root / "opt/ecomdeploy/files.json").unlink()
+    assert "files.json" in refusal(launch(root))
 
 
 def test_port_taken(root: pathlib.Path) -> None:
@@ -110,13 +110,13 @@ def test_bad_usage(root: pathlib.Path, variables: dict[str, str], arguments: tup
 
 
 def test_ping_says_503_before_it_is_ready(root: pathlib.Path) -> None:
-    """A pipe in place of a sealed file holds the start up until somebody writes to it."""
+    """A pipe in place of a listed file holds the start up until somebody writes to it."""
     import os
 
     tree(root)
     held = root / "opt/ecomdeploy/held"
     held.write_text("")
-    seal(root)
+    write_file_manifest(root)
     held.unlink()
     os.mkfifo(held)
     process = launch(root)

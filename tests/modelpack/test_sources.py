@@ -47,9 +47,9 @@ def opened(path: Path, folder: Path) -> Any:
 
 def test_a_fit_graph_is_taken_with_its_weights(tmp_path: Path) -> None:
     given = write(graph(), tmp_path / "given")
-    draft = opened(given.path, tmp_path / "taken")
-    assert sorted(draft.files) == ["model.bin", "model.onnx"]
-    assert sha256_of(draft.files["model.bin"]) == sha256_of(given.files["model.bin"])
+    variant = opened(given.path, tmp_path / "taken")
+    assert sorted(variant.files) == ["model.bin", "model.onnx"]
+    assert sha256_of(variant.files["model.bin"]) == sha256_of(given.files["model.bin"])
 
 
 def edited(change: Callable[[onnx.TensorProto], None]) -> Callable[[Path], Path]:

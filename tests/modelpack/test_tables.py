@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import helper
-from table_graphs import constants, looked_up, value, workshop
+from table_graphs import constants, context, looked_up, value
 
 from examples.passes.embedding_hash import EmbeddingHash, places
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.passes.base import Pass
 from modelpack.passes.embedding.codebook import FEWEST, REPRESENTATIVES, EmbeddingCodebook
 from modelpack.passes.embedding.int4 import EmbeddingInt4
@@ -34,8 +34,8 @@ def table(rows: int = ROWS, width: int = WIDTH, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.5, (rows, width)).astype(np.float32)
 
 
-def through(one: Pass, draft: Draft, folder: Path, items: np.ndarray = ITEMS) -> Draft:
-    return one.apply(draft, workshop(folder, {"item": items}))
+def through(one: Pass, variant: Variant, folder: Path, items: np.ndarray = ITEMS) -> Variant:
+    return one.apply(variant, context(folder, {"item": items}))
 
 
 @given(
@@ -62,37 +62,37 @@ def test_codes_are_never_worse_than_the_largest_value_spread_over_seven_steps(va
 
 
 def test_int4_gives_what_numpy_unpacks(tmp_path: Path) -> None:
-    draft = through(EmbeddingInt4(), looked_up(table(), tmp_path / "a"), tmp_path / "b")
-    kept = constants(draft)
+    variant = through(EmbeddingInt4(), looked_up(table(), tmp_path / "a"), tmp_path / "b")
+    kept = constants(variant)
     codes = nibbles.unpack(kept["table.nibbles"]).astype(np.float32)
     want = (codes - nibbles.ZERO) * kept["table.scales"].astype(np.float32)
-    assert np.array_equal(value(draft, "row", item=ITEMS), want)
+    assert np.array_equal(value(variant, "row", item=ITEMS), want)
     assert np.abs(want - table()).max() < 0.15
     assert kept["table.nibbles"].nbytes + kept["table.scales"].nbytes < table().nbytes / 6
 
 
 def test_a_codebook_gives_its_representatives_pieces(tmp_path: Path) -> None:
     values, items = table(FEWEST), np.arange(-1, FEWEST - 1, dtype=np.int64)
-    draft = through(EmbeddingCodebook(), looked_up(values, tmp_path / "a"), tmp_path / "b", items)
-    kept = constants(draft)
+    variant = through(EmbeddingCodebook(), looked_up(values, tmp_path / "a"), tmp_path / "b", items)
+    kept = constants(variant)
     places = kept["table.pieces"].astype(np.int64) + REPRESENTATIVES * np.arange(WIDTH // 4)
     want = kept["table.shared"].astype(np.float32)[places].reshape(FEWEST, WIDTH)
-    assert np.array_equal(value(draft, "row", item=items), want)
+    assert np.array_equal(value(variant, "row", item=items), want)
     assert np.square(want - values).mean() < 0.2 * np.square(values).mean()
 
 
 def test_rows_asked_for_often_are_closer_than_others(tmp_path: Path) -> None:
     values = table(FEWEST)
     often = np.tile(np.arange(-1, 299, dtype=np.int64), 400)
-    draft = through(EmbeddingCodebook(), looked_up(values, tmp_path / "a"), tmp_path / "b", often)
+    variant = through(EmbeddingCodebook(), looked_up(values, tmp_path / "a"), tmp_path / "b", often)
     items = np.arange(-1, FEWEST - 1, dtype=np.int64)
-    errors = np.square(value(draft, "row", item=items) - values).mean(axis=1)
+    errors = np.square(value(variant, "row", item=items) - values).mean(axis=1)
     assert errors[:300].mean() < 0.6 * errors[300:].mean()
 
 
 def test_a_small_table_beside_a_codebook_goes_into_int4(tmp_path: Path) -> None:
-    draft = through(EmbeddingCodebook(), looked_up(table(), tmp_path / "a"), tmp_path / "b")
-    assert "table.nibbles" in constants(draft)
+    variant = through(EmbeddingCodebook(), looked_up(table(), tmp_path / "a"), tmp_path / "b")
+    assert "table.nibbles" in constants(variant)
 
 
 def test_a_hashed_table_gives_weighted_sums_of_two_shared_vectors(tmp_path: Path) -> None:
@@ -104,31 +104,31 @@ def test_a_hashed_table_gives_weighted_sums_of_two_shared_vectors(tmp_path: Path
     assert np.mean(at[:, 0] == at[:, 1]) < 0.05
     values = (own[at] * weight).sum(axis=1).astype(np.float32)
     items = np.arange(-1, FEWEST - 1, dtype=np.int64)
-    draft = through(EmbeddingHash(), looked_up(values, tmp_path / "a"), tmp_path / "b", items)
-    kept = constants(draft)
+    variant = through(EmbeddingHash(), looked_up(values, tmp_path / "a"), tmp_path / "b", items)
+    kept = constants(variant)
     assert kept["table.buckets"].shape == (count, WIDTH)
     want = (kept["table.buckets"].astype(np.float32)[at] * kept["table.weights"].astype(np.float32)).sum(1)
-    found = value(draft, "row", item=items)
+    found = value(variant, "row", item=items)
     assert np.allclose(found, want, atol=1e-5)
     # a table that is hashed already is found again; one that is not, mostly not
     assert np.square(found - values).mean() < 0.05 * np.square(values).mean()
-    assert draft.size_mb < looked_up(values, tmp_path / "c").size_mb / 4
+    assert variant.size_mb < looked_up(values, tmp_path / "c").size_mb / 4
 
 
 def test_hashed_rows_asked_for_often_are_closer_than_others(tmp_path: Path) -> None:
     values = table(FEWEST)
     often = np.tile(np.arange(-1, 99, dtype=np.int64), 4000)
-    draft = through(EmbeddingHash(), looked_up(values, tmp_path / "a"), tmp_path / "b", often)
+    variant = through(EmbeddingHash(), looked_up(values, tmp_path / "a"), tmp_path / "b", often)
     items = np.arange(-1, FEWEST - 1, dtype=np.int64)
-    errors = np.square(value(draft, "row", item=items) - values).mean(axis=1)
+    errors = np.square(value(variant, "row", item=items) - values).mean(axis=1)
     assert errors[:100].mean() < 0.6 * errors[100:].mean()
 
 
 def test_rare_rows_share_one_and_the_others_keep_their_numbers(tmp_path: Path) -> None:
     values = table()
     asked = np.repeat(np.arange(-1, 499), [50] * 400 + [2] * 100)
-    draft = through(EmbeddingPrune(), looked_up(values, tmp_path / "a"), tmp_path / "b", asked)
-    found = value(draft, "row", item=ITEMS)
+    variant = through(EmbeddingPrune(), looked_up(values, tmp_path / "a"), tmp_path / "b", asked)
+    found = value(variant, "row", item=ITEMS)
     assert np.array_equal(found[:400], values[:400])
     seen = count_lookups(looked_up(values, tmp_path / "c"), {"item": asked})["table"]
     rare = rarely(seen)
@@ -136,12 +136,12 @@ def test_rare_rows_share_one_and_the_others_keep_their_numbers(tmp_path: Path) -
     assert rare[400:].all()
     shared = values[400:500].astype(np.float64).mean(axis=0)
     assert np.allclose(found[400:], shared, atol=1e-5)
-    assert constants(draft)["table.kept"].shape == (401, WIDTH)
+    assert constants(variant)["table.kept"].shape == (401, WIDTH)
 
 
 def test_pruning_without_traffic_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no requests of its training period"):
-        EmbeddingPrune().apply(looked_up(table(), tmp_path / "a"), workshop(tmp_path / "b"))
+        EmbeddingPrune().apply(looked_up(table(), tmp_path / "a"), context(tmp_path / "b"))
 
 
 @given(st.lists(st.integers(0, 300), min_size=256, max_size=400))

@@ -13,11 +13,11 @@ import torch
 from tables import COLUMNS, MadeAmount, MadeBinary, split, table
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.home import Home
 from modelpack.inputs.resolve import sources_of
 from modelpack.inputs.spec import TrainSpec
-from modelpack.passes.base import Workshop
+from modelpack.passes.base import PassContext
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.runtimes.onnxruntime import OnnxRuntime
@@ -48,8 +48,8 @@ def test_a_body_answers_alike_after_loading_and_in_onnx(task: str, number: int, 
     usecase.save(model, path)
     for one, other in zip(wanted, predict(usecase.load(path), test, NAMES), strict=True):
         np.testing.assert_array_equal(one, other)
-    workshop = Workshop(usecase, test.inputs, tmp_path / "onnx")
-    exported = OnnxExport().apply(Draft(TORCH, path), workshop)
+    context = PassContext(usecase, test.inputs, tmp_path / "onnx")
+    exported = OnnxExport().apply(Variant(TORCH, path), context)
     answers = OnnxRuntime().open(exported, usecase)(test.inputs)
     first = next(iter(answers))
     np.testing.assert_allclose(answers[first], wanted[0], rtol=1e-4, atol=1e-5)

@@ -16,10 +16,10 @@ from torch import nn
 
 from examples.passes.prune import Prune
 from modelpack.digests import sha256_of
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.trial import Trials, through_the_gate
 from modelpack.inputs.spec import GateSpec
-from modelpack.passes.base import TRAINED, Pass, Workshop, in_order
+from modelpack.passes.base import TRAINED, Pass, PassContext, in_order
 from modelpack.passes.distil import Distil
 from modelpack.passes.onnx import OnnxExport
 from modelpack.passes.prune_channels import PruneChannels, importance, most_important
@@ -42,28 +42,32 @@ WIDE = Dense(hidden=(48, 32), dropout=0.0, batch=64)
 
 def trained(task: str, epochs: int = 6) -> Tabular:
     usecase = USECASES[task]
-    known = usecase.lessons(split(task))
+    known = usecase.training_rows(split(task))
     return training.train(COLUMNS, task, known, WIDE, epochs, 7, Silent(), usecase.scale)
 
 
-def draft_of(model: Tabular, usecase: Any, folder: Path) -> Draft:
+def draft_of(model: Tabular, usecase: Any, folder: Path) -> Variant:
     folder.mkdir(parents=True, exist_ok=True)
     usecase.save(model, folder / "model.safetensors")
-    return Draft(TORCH, folder / "model.safetensors")
+    return Variant(TORCH, folder / "model.safetensors")
 
 
-def workshop(usecase: Any, data: Split, folder: Path) -> Workshop:
-    return Workshop(
-        usecase, usecase.examples(data, 64), folder, usecase.calibration(data), lambda: usecase.lessons(data)
+def context(usecase: Any, data: Split, folder: Path) -> PassContext:
+    return PassContext(
+        usecase,
+        usecase.examples(data, 64),
+        folder,
+        usecase.calibration(data),
+        lambda: usecase.training_rows(data),
     )
 
 
-def digests(draft: Draft) -> dict[str, str]:
-    return {name: sha256_of(path) for name, path in draft.files.items()}
+def digests(variant: Variant) -> dict[str, str]:
+    return {name: sha256_of(path) for name, path in variant.files.items()}
 
 
-def no_process(draft: Draft, usecase: Any, batch: Arrays) -> float:
-    return 100 + draft.size_mb
+def no_process(variant: Variant, usecase: Any, batch: Arrays) -> float:
+    return 100 + variant.size_mb
 
 
 def hidden_layers(model: Tabular) -> list[nn.Linear]:
@@ -77,8 +81,8 @@ def test_taking_out_dead_units_keeps_the_answers(task: str) -> None:
         for layer in hidden_layers(model):
             layer.weight[::2] = 0
             layer.bias[::2] = -1
-    lessons = usecase.lessons(split(task))
-    found = importance(usecase.hidden(model), lambda: usecase.loss(model, lessons, 256))
+    training_rows = usecase.training_rows(split(task))
+    found = importance(usecase.hidden(model), lambda: usecase.loss(model, training_rows, 256))
     assert [len(one) for one in found] == [48, 32]
     kept = [most_important(one) for one in found]
     for one, units in zip(found, kept, strict=True):
@@ -93,27 +97,27 @@ def test_taking_out_dead_units_keeps_the_answers(task: str) -> None:
 @pytest.mark.parametrize("one", [PruneChannels(), Distil()])
 def test_a_smaller_model_loads_again_and_comes_out_the_same_each_time(one: Pass, tmp_path: Path) -> None:
     usecase, data = USECASES[BINARY], split(BINARY)
-    draft = draft_of(trained(BINARY), usecase, tmp_path / "trained")
-    first, second = (one.apply(draft, workshop(usecase, data, tmp_path / name)) for name in ("a", "b"))
+    variant = draft_of(trained(BINARY), usecase, tmp_path / "trained")
+    first, second = (one.apply(variant, context(usecase, data, tmp_path / name)) for name in ("a", "b"))
     assert digests(first) == digests(second)
     small = usecase.load(first.path)
     assert small.shape.hidden == (24, 16)
-    assert small.threshold == usecase.load(draft.path).threshold
-    assert first.size_mb < 0.8 * draft.size_mb
+    assert small.threshold == usecase.load(variant.path).threshold
+    assert first.size_mb < 0.8 * variant.size_mb
 
 
 @pytest.mark.parametrize("task", [BINARY, AMOUNT])
 def test_a_student_comes_closer_to_its_teacher(task: str) -> None:
     usecase, data = USECASES[task], split(task)
-    teacher, lessons = trained(task), usecase.lessons(data)
-    student = usecase.student(teacher, 0.5, lessons)
+    teacher, training_rows = trained(task), usecase.training_rows(data)
+    student = usecase.student(teacher, 0.5, training_rows)
 
     def distance() -> float:
         own, other = (tuning.taught(model, data.test) for model in (student.eval(), teacher))
         return float((own - other).abs().mean())
 
     before = distance()
-    tuning.tune(student, lessons, 20, SEED, Silent(), teacher)
+    tuning.tune(student, training_rows, 20, SEED, Silent(), teacher)
     assert distance() < 0.7 * before
     assert [one.width for one in student.shape.categories] == [2]
 
@@ -134,8 +138,8 @@ def test_pruned_weights_stay_zero_are_stored_sparsely_and_answer_as_the_dense_on
     wide = training.train(
         COLUMNS, AMOUNT, data.training, replace(WIDE, hidden=(96, 64)), 1, 7, Silent(), usecase.scale
     )
-    draft = draft_of(wide, usecase, tmp_path / "trained")
-    made, again = (Prune().apply(draft, workshop(usecase, data, tmp_path / name)) for name in ("a", "b"))
+    variant = draft_of(wide, usecase, tmp_path / "trained")
+    made, again = (Prune().apply(variant, context(usecase, data, tmp_path / name)) for name in ("a", "b"))
     assert digests(made) == digests(again)
     graph = onnx.load(str(made.path)).graph
     onnx.checker.check_model(str(made.path))
@@ -148,7 +152,7 @@ def test_pruned_weights_stay_zero_are_stored_sparsely_and_answer_as_the_dense_on
     assert sum(int((one.weight == 0).sum()) for one in hidden_layers(zeros)[1:]) >= 0.8 * 64 * 96
     got = OnnxRuntime().open(made, usecase)(data.test.inputs)["prediction"]
     np.testing.assert_allclose(got, predict(zeros, data.test, NAMES)[0], rtol=1e-4, atol=1e-4)
-    dense = OnnxExport().apply(draft, workshop(usecase, data, tmp_path / "dense"))
+    dense = OnnxExport().apply(variant, context(usecase, data, tmp_path / "dense"))
     assert made.size_mb < 0.7 * dense.size_mb
 
 
@@ -157,7 +161,7 @@ def test_a_use_case_that_cannot_train_on_is_told_so(one: Pass, tmp_path: Path) -
     assert not isinstance(Tiny(), Tunable)
     assert isinstance(USECASES[BINARY], Tunable)
     with pytest.raises(ValueError, match="'tiny' cannot train its model on"):
-        one.apply(Draft(TORCH, tmp_path / "model.safetensors"), Workshop(Tiny(), {}, tmp_path))
+        one.apply(Variant(TORCH, tmp_path / "model.safetensors"), PassContext(Tiny(), {}, tmp_path))
 
 
 @pytest.mark.parametrize("one", [PruneChannels(), Distil(), Prune(), StaticInt8()])
@@ -165,15 +169,15 @@ def test_nothing_learned_or_calibrated_rests_on_held_out_rows(one: Pass, tmp_pat
     usecase, data, spoiled = USECASES[BINARY], split(BINARY), split(BINARY)
     spoiled.test.target[:] = 1 - spoiled.test.target
     spoiled.test.inputs["vector"][:] = 99
-    draft = draft_of(trained(BINARY, 1), usecase, tmp_path / "trained")
+    variant = draft_of(trained(BINARY, 1), usecase, tmp_path / "trained")
     if one.takes != TORCH:
-        draft = OnnxExport().apply(draft, workshop(usecase, data, tmp_path / "onnx"))
-    own = one.apply(draft, workshop(usecase, data, tmp_path / "own"))
-    assert digests(own) == digests(one.apply(draft, workshop(usecase, spoiled, tmp_path / "spoiled")))
+        variant = OnnxExport().apply(variant, context(usecase, data, tmp_path / "onnx"))
+    own = one.apply(variant, context(usecase, data, tmp_path / "own"))
+    assert digests(own) == digests(one.apply(variant, context(usecase, spoiled, tmp_path / "spoiled")))
 
 
 class Cramming(Pass):
-    """Learns its lessons by heart."""
+    """Learns its training_rows by heart."""
 
     name: ClassVar[str] = "cramming"
     title: ClassVar[str] = "by heart"
@@ -183,36 +187,38 @@ class Cramming(Pass):
     trains: ClassVar[bool] = True
     about: ClassVar[str] = ""
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        _, lessons = learner(workshop)
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        _, training_rows = learner(context)
         rates = Dense(hidden=(8,), dropout=0.0, batch=32, learning_rate=1e-2, weight_decay=0.0)
-        return save_variant(training.train(COLUMNS, BINARY, lessons, rates, 60, SEED, Silent()), workshop)
+        return save_variant(
+            training.train(COLUMNS, BINARY, training_rows, rates, 60, SEED, Silent()), context
+        )
 
 
 class Leaking(MadeBinary):
-    """Hands out its held-out rows as lessons."""
+    """Hands out its held-out rows as training_rows."""
 
-    def lessons(self, data: Split) -> Part:
+    def training_rows(self, data: Split) -> Part:
         return data.test
 
 
 def test_a_pass_that_learns_from_leaked_held_out_rows_is_refused(tmp_path: Path) -> None:
     usecase, data = Leaking(), split(BINARY)
     model = training.train(COLUMNS, BINARY, data.training, replace(WIDE, hidden=(64,)), 8, 7, Silent())
-    draft = draft_of(model, usecase, tmp_path / "trained")
-    trials = Trials(usecase, data, draft, tmp_path, Silent(), no_process)
+    variant = draft_of(model, usecase, tmp_path / "trained")
+    trials = Trials(usecase, data, variant, tmp_path, Silent(), no_process)
     judged = through_the_gate(trials, [Cramming(), OnnxExport()], GateSpec())
     cramming, export = judged.verdicts
     assert not cramming.kept
     assert cramming.reason.startswith("too good to be true")
     assert export.kept
-    assert judged.draft.passes == ("onnx",)
+    assert judged.variant.passes == ("onnx",)
 
 
 def test_a_pass_on_the_torch_module_is_measured_as_it_would_be_served(tmp_path: Path) -> None:
     usecase, data = USECASES[BINARY], split(BINARY)
-    draft = draft_of(trained(BINARY), usecase, tmp_path / "trained")
-    trials = Trials(usecase, data, draft, tmp_path / "gate", Silent(), no_process)
+    variant = draft_of(trained(BINARY), usecase, tmp_path / "trained")
+    trials = Trials(usecase, data, variant, tmp_path / "gate", Silent(), no_process)
     limits = GateSpec(metric_drop=1)
     judged = through_the_gate(trials, [Distil(), OnnxExport()], limits)
     distil, export = judged.verdicts
@@ -220,16 +226,16 @@ def test_a_pass_on_the_torch_module_is_measured_as_it_would_be_served(tmp_path: 
     assert export.measured is not None
     # Whether it is kept hangs on how steady the machine is while it is timed; what was measured does not.
     both = [Distil(), OnnxExport()]
-    elsewhere = Trials(usecase, data, draft, tmp_path / "elsewhere", Silent(), no_process)
-    exported = judged.draft if distil.kept else elsewhere.again(both)
+    elsewhere = Trials(usecase, data, variant, tmp_path / "elsewhere", Silent(), no_process)
+    exported = judged.variant if distil.kept else elsewhere.again(both)
     assert distil.measured.size_mb == pytest.approx(exported.size_mb, abs=1e-4)
-    assert judged.reference.size_mb == pytest.approx(draft.size_mb, abs=1e-4)
+    assert judged.reference.size_mb == pytest.approx(variant.size_mb, abs=1e-4)
     for figures in (judged.reference, judged.chosen, distil.measured, export.measured):
         assert {"accuracy", "precision", "recall", "f1"} <= set(figures.as_data())
-    afresh = Trials(usecase, data, draft, tmp_path / "afresh", Silent(), no_process)
+    afresh = Trials(usecase, data, variant, tmp_path / "afresh", Silent(), no_process)
     kept = [one for one, verdict in zip(both, judged.verdicts, strict=True) if verdict.kept]
     again = afresh.again(kept)
-    assert digests(again) == digests(judged.draft)
+    assert digests(again) == digests(judged.variant)
     afresh.agree(again)
 
 

@@ -15,12 +15,12 @@ from tiny_usecase import Tiny
 
 from modelpack.errors import EcomdeployError
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, TORCH, Draft
+from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.gate.answers import answers
 from modelpack.gate.combinations import search
 from modelpack.gate.trial import Judged, Trials, through_the_gate
 from modelpack.inputs.spec import GateSpec, PackSpec, TrainSpec
-from modelpack.passes.base import GRAPH, Pass, Workshop, in_order
+from modelpack.passes.base import GRAPH, Pass, PassContext, in_order
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.usecases.base import Arrays, Run, arrays_from
@@ -34,8 +34,8 @@ class Graph(Pass):
     gives: ClassVar[str] = ONNX
     about: ClassVar[str] = ""
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        return changed(draft, workshop, lambda values: values)
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        return changed(variant, context, lambda values: values)
 
 
 class Breaking(Graph):
@@ -43,19 +43,19 @@ class Breaking(Graph):
 
     name: ClassVar[str] = "breaking"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         def halve(values: Any) -> Any:
             kept = values.copy()
             kept[300:] = 0
             return kept
 
-        return changed(draft, workshop, halve)
+        return changed(variant, context, halve)
 
 
 class Crashing(Graph):
     name: ClassVar[str] = "crashing"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         raise MemoryError("no room for the scratch buffer")
 
 
@@ -68,8 +68,8 @@ class Doubled(Graph):
 
     name: ClassVar[str] = "doubled"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        graph = onnx.load(str(draft.path))
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        graph = onnx.load(str(variant.path))
         axes = numpy_helper.from_array(np.array([1], dtype=np.int64), "column")
         graph.graph.initializer.append(axes)
         (score,) = [value for value in graph.graph.output if value.name == "score"]
@@ -77,7 +77,7 @@ class Doubled(Graph):
             node.output[:] = ["narrow" if name == "score" else name for name in node.output]
         graph.graph.node.append(onnx.helper.make_node("Unsqueeze", ["narrow", "column"], ["score"]))
         score.type.tensor_type.ClearField("shape")
-        return write(graph, workshop.folder)
+        return write(graph, context.folder)
 
 
 class Declared(Graph):
@@ -85,11 +85,11 @@ class Declared(Graph):
 
     name: ClassVar[str] = "declared"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        graph = onnx.load(str(draft.path))
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        graph = onnx.load(str(variant.path))
         (score,) = [value for value in graph.graph.output if value.name == "score"]
         score.type.tensor_type.shape.dim.add().dim_value = 7
-        return write(graph, workshop.folder)
+        return write(graph, context.folder)
 
 
 class Leaking(Graph):
@@ -100,11 +100,11 @@ class Leaking(Graph):
     def __init__(self, weights: Any) -> None:
         self.weights = weights
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         def right(values: Any) -> Any:
             return self.weights if values.shape == self.weights.shape else self.weights.T.copy()
 
-        return changed(draft, workshop, right)
+        return changed(variant, context, right)
 
 
 class Half(Graph):
@@ -112,22 +112,22 @@ class Half(Graph):
 
     name: ClassVar[str] = "half"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        graph = onnx.load(str(draft.path))
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        graph = onnx.load(str(variant.path))
         (table,) = [one for one in graph.graph.initializer if "table" in one.name]
         name, values = table.name, numpy_helper.to_array(table).astype(np.float16)
         table.CopyFrom(numpy_helper.from_array(values, f"{name}.half"))
         cast = onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT)
         graph.graph.node.insert(0, cast)
-        return write(graph, workshop.folder)
+        return write(graph, context.folder)
 
 
-def changed(draft: Draft, workshop: Workshop, change: Any) -> Draft:
-    graph = onnx.load(str(draft.path))
+def changed(variant: Variant, context: PassContext, change: Any) -> Variant:
+    graph = onnx.load(str(variant.path))
     for tensor in graph.graph.initializer:
         if len(tensor.dims) == 2 and "dense" in tensor.name:
             tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)), tensor.name))
-    return write(graph, workshop.folder)
+    return write(graph, context.folder)
 
 
 @pytest.fixture
@@ -137,12 +137,12 @@ def trials(tmp_path: Path) -> Trials:
     path = tmp_path / "trained" / "model.safetensors"
     data = tiny.prepare(None, progress)  # type: ignore[arg-type]
     tiny.save(tiny.train(data, TrainSpec(), progress), path)
-    return Trials(tiny, data, Draft(TORCH, path), tmp_path, progress, no_process)
+    return Trials(tiny, data, Variant(TORCH, path), tmp_path, progress, no_process)
 
 
-def no_process(draft: Draft, usecase: Any, batch: Arrays) -> float:
+def no_process(variant: Variant, usecase: Any, batch: Arrays) -> float:
     """Stands in for the fresh process that memory is measured in."""
-    return 100 + draft.size_mb
+    return 100 + variant.size_mb
 
 
 def afresh(trials: Trials) -> Trials:
@@ -162,7 +162,7 @@ def test_what_breaks_and_what_crashes_is_dropped_and_the_rest_goes_on(trials: Tr
     assert [verdict.kept for verdict in judged.verdicts] == [True, False, False]
     assert "may fall by" in reasons["breaking"] or "answers" in reasons["breaking"]
     assert reasons["crashing"] == "failed: MemoryError: no room for the scratch buffer"
-    assert judged.draft.passes == ("onnx",)
+    assert judged.variant.passes == ("onnx",)
     assert judged.chosen.metric == judged.reference.metric == 1.0
     assert "Optimization passes" in trials.progress.lines  # type: ignore[attr-defined]
 
@@ -174,7 +174,7 @@ def test_a_pass_that_lies_about_its_output_is_dropped(trials: Trials) -> None:
     assert "it answers 'score' as float32[1, 1]; wanted: FP32[1]" in doubled.reason
     assert not declared.kept
     assert declared.reason == "failed: its graph declares 'score' as [-1, 7]; wanted: [-1]"
-    assert judged.draft.passes == ("onnx",)
+    assert judged.variant.passes == ("onnx",)
 
 
 def test_a_pass_that_knows_the_held_out_answers_is_refused(trials: Trials) -> None:
@@ -201,17 +201,17 @@ def test_a_search_among_real_passes_takes_what_pays_and_says_why_of_the_rest(tri
     passes = [OnnxExport(), Breaking(), Crashing(), Half(), Idle()]
     judged, found = search(trials, passes, PackSpec(passes=("auto",), objective="size", budget=600))
     reasons = {verdict.name: verdict.reason for verdict in judged.verdicts}
-    assert judged.draft.passes == ("onnx", "half")
-    assert judged.draft.size_mb == pytest.approx(judged.chosen.size_mb, abs=1e-3)
+    assert judged.variant.passes == ("onnx", "half")
+    assert judged.variant.size_mb == pytest.approx(judged.chosen.size_mb, abs=1e-3)
     assert found["points"][found["chosen"]]["passes"] == ["half"]
     assert reasons["crashing"].endswith("failed: MemoryError: no room for the scratch buffer")
     assert reasons["crashing"].count("failed") == 1
     assert "may fall by" in reasons["breaking"] or "answers" in reasons["breaking"]
     kept = [one for one in passes if one.name in {each.name for each in judged.verdicts if each.kept}]
     again = afresh(trials).again(kept)
-    assert again.passes == judged.draft.passes
+    assert again.passes == judged.variant.passes
     assert [path.read_bytes() for path in again.files.values()] == [
-        path.read_bytes() for path in judged.draft.files.values()
+        path.read_bytes() for path in judged.variant.files.values()
     ]
     assert found["complete"]
     assert {tuple(one["passes"]) for one in search["points"]} >= {(), ("half",), ("idle",), ("half", "idle")}
@@ -228,7 +228,7 @@ def test_what_changes_nothing_does_not_pay(trials: Trials) -> None:
 
 def test_a_slower_runtime_is_measured_as_slower(trials: Trials) -> None:
     judged = gate(trials)
-    run = trials.run(judged.draft)
+    run = trials.run(judged.variant)
 
     def slow(inputs: Arrays) -> Arrays:
         until = time.process_time_ns() + 2_000_000
@@ -236,11 +236,11 @@ def test_a_slower_runtime_is_measured_as_slower(trials: Trials) -> None:
             pass
         return run(inputs)
 
-    copy = Draft(ONNX, trials.folder / "copy" / "model.onnx")
-    shutil.copytree(judged.draft.path.parent, copy.path.parent)
+    copy = Variant(ONNX, trials.folder / "copy" / "model.onnx")
+    shutil.copytree(judged.variant.path.parent, copy.path.parent)
     runs: dict[Path, Run] = trials._runs
     runs[copy.path] = slow
-    found = trials.compare(judged.draft, copy, "a slow one")
+    found = trials.compare(judged.variant, copy, "a slow one")
     assert found.latency.high < 0.87
 
 
@@ -252,11 +252,11 @@ def test_limits_of_the_user_stop_the_build(trials: Trials) -> None:
 def test_the_verdict_alone_gives_the_same_model_again(trials: Trials, tmp_path: Path) -> None:
     passes = in_order(("onnx", "int8"), tmp_path)
     judged = through_the_gate(trials, passes, GateSpec())
-    kept = [one for one in passes if one.name in judged.draft.passes]
+    kept = [one for one in passes if one.name in judged.variant.passes]
     again = afresh(trials).again(kept)
-    assert again.passes == judged.draft.passes
+    assert again.passes == judged.variant.passes
     assert [path.read_bytes() for path in again.files.values()] == [
-        path.read_bytes() for path in judged.draft.files.values()
+        path.read_bytes() for path in judged.variant.files.values()
     ]
 
 
@@ -281,13 +281,13 @@ def test_a_graph_given_by_the_user_goes_through_the_gate_without_an_export(
     trials: Trials, tmp_path: Path
 ) -> None:
     passes = in_order(("onnx", "int8"), tmp_path)
-    exported = through_the_gate(trials, passes[:1], GateSpec()).draft
+    exported = through_the_gate(trials, passes[:1], GateSpec()).variant
     given = Trials(
-        trials.usecase, trials.data, Draft(ONNX, exported.path), tmp_path / "given", Silent(), no_process
+        trials.usecase, trials.data, Variant(ONNX, exported.path), tmp_path / "given", Silent(), no_process
     )
     judged = through_the_gate(given, passes, GateSpec())
     assert [verdict.name for verdict in judged.verdicts] == ["int8"]
     alone = through_the_gate(given, passes[:1], GateSpec())
-    assert alone.draft == given.reference
+    assert alone.variant == given.reference
     assert alone.chosen == alone.reference
     assert alone.reference.metric == 1.0

@@ -11,10 +11,10 @@ import platformdirs
 import pytest
 
 from modelpack.digests import sha256_of
-from modelpack.formats.variant import TORCH, Draft
+from modelpack.formats.variant import TORCH, Variant
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
-from modelpack.passes.base import Workshop, passes
+from modelpack.passes.base import PassContext, passes
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
 from modelpack.runtimes.eager import Eager
@@ -123,7 +123,7 @@ def test_the_rule_answers_both_groups_rates(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     usecase = trained(data, path)
     known = join(data.training, data.validation)
-    uplift = Eager().open(Draft(TORCH, path), usecase)(data.test.inputs)["uplift"]
+    uplift = Eager().open(Variant(TORCH, path), usecase)(data.test.inputs)["uplift"]
     for answer in (0, 1):
         rows = known.inputs[RULE] == answer
         wanted = effect(known.target[rows], known.more["mailed"][rows])
@@ -138,10 +138,10 @@ def test_each_candidate_answers_alike_after_loading_and_in_onnx(place: int, tmp_
     path.parent.mkdir()
     usecase.save(model, path)
     first = predict(model, data.test, [column.name for column in usecase.columns])[0]
-    workshop = Workshop(usecase, usecase.examples(data, 16), tmp_path / "onnx")
-    made = passes().get("onnx").apply(Draft(TORCH, path), workshop)
-    for draft in (Draft(TORCH, path), made):
-        found = runtime_for(draft.format).open(draft, usecase)(data.test.inputs)
+    context = PassContext(usecase, usecase.examples(data, 16), tmp_path / "onnx")
+    made = passes().get("onnx").apply(Variant(TORCH, path), context)
+    for variant in (Variant(TORCH, path), made):
+        found = runtime_for(variant.format).open(variant, usecase)(data.test.inputs)
         assert np.allclose(found["uplift"], first, atol=1e-5)
 
 
@@ -162,7 +162,7 @@ def test_training_repeats_and_samples_say_what_happened(tmp_path: Path) -> None:
 def test_passes_that_train_have_nothing_to_learn_from_and_the_limit_fits_qini() -> None:
     usecase = MarketingUplift()
     with pytest.raises(ValueError, match="no customer was both"):
-        usecase.lessons(hillstrom.split(customers(100)))
+        usecase.training_rows(hillstrom.split(customers(100)))
     assert usecase.metric_drop < 0.001
 
 
@@ -181,7 +181,7 @@ def test_on_the_real_customers_the_rule_beats_chance_and_no_model_beats_the_rule
     usecase, path = MarketingUplift(), tmp_path / "model.safetensors"
     usecase.save(usecase.train(data, TrainSpec(seed=7), Silent()), path)
     assert chosen(usecase, path) == "bought women's wear"
-    evaluation = usecase.evaluate(Eager().open(Draft(TORCH, path), usecase), data)
+    evaluation = usecase.evaluate(Eager().open(Variant(TORCH, path), usecase), data)
     *others, lot = usecase.baselines(data)
     assert beats(evaluation, lot.evaluation).low > 0.004
     assert all(beats(one.evaluation, evaluation).low <= 0 for one in others)

@@ -22,10 +22,10 @@ from tokenizers import Tokenizer
 
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
-from modelpack.formats.variant import HUGGING_FACE, TORCH, Draft
+from modelpack.formats.variant import HUGGING_FACE, TORCH, Variant
 from modelpack.language import hugging_face as folder
 from modelpack.language.llama import Llama, assemble
-from modelpack.passes.base import Workshop, applicable, in_order, of_use
+from modelpack.passes.base import PassContext, applicable, in_order, of_use
 from modelpack.passes.hugging_face import HuggingFaceFolder
 from modelpack.runtimes.base import runtime_for, served_formats
 from modelpack.runtimes.hardware import CUDA
@@ -65,16 +65,16 @@ class Tiny(Chat):
 
 
 @pytest.fixture(scope="module")
-def drafts(model: Llama, tmp_path_factory: pytest.TempPathFactory) -> tuple[Draft, Draft]:
+def variants(model: Llama, tmp_path_factory: pytest.TempPathFactory) -> tuple[Variant, Variant]:
     """As trained, and as the pass writes it."""
-    root = tmp_path_factory.mktemp("drafts")
-    trained = Draft(TORCH, root / "model.safetensors")
+    root = tmp_path_factory.mktemp("variants")
+    trained = Variant(TORCH, root / "model.safetensors")
     Tiny().save(model, trained.path)
-    return trained, HuggingFaceFolder().apply(trained, Workshop(Tiny(), {}, root / "made"))
+    return trained, HuggingFaceFolder().apply(trained, PassContext(Tiny(), {}, root / "made"))
 
 
-def test_the_folder_holds_the_very_model(model: Llama, drafts: tuple[Draft, Draft]) -> None:
-    back = folder.read(drafts[1].path.parent, tiny_chat.MOST_NEW)
+def test_the_folder_holds_the_very_model(model: Llama, variants: tuple[Variant, Variant]) -> None:
+    back = folder.read(variants[1].path.parent, tiny_chat.MOST_NEW)
     assert back.shape == model.shape
     ids = torch.arange(3, 60)
     with torch.inference_mode():
@@ -94,16 +94,16 @@ def test_rotary_halves_are_not_the_pairs(model: Llama) -> None:
         assert torch.equal(query[first + size // 2], own[first + 1])
 
 
-def test_the_same_bytes_on_any_path(drafts: tuple[Draft, Draft], tmp_path: Path) -> None:
-    again = HuggingFaceFolder().apply(drafts[0], Workshop(Tiny(), {}, tmp_path / "other"))
+def test_the_same_bytes_on_any_path(variants: tuple[Variant, Variant], tmp_path: Path) -> None:
+    again = HuggingFaceFolder().apply(variants[0], PassContext(Tiny(), {}, tmp_path / "other"))
     assert again.format == HUGGING_FACE
     assert set(again.files) == {"config.json", "model.safetensors", "tokenizer_config.json"}
     for name, path in again.files.items():
-        assert sha256_of(path) == sha256_of(drafts[1].files[name])
+        assert sha256_of(path) == sha256_of(variants[1].files[name])
 
 
-def test_without_a_gpu_the_folder_answers_through_torch(drafts: tuple[Draft, Draft]) -> None:
-    trained, made = drafts
+def test_without_a_gpu_the_folder_answers_through_torch(variants: tuple[Variant, Variant]) -> None:
+    trained, made = variants
     for prompt in PROMPTS:
         feeds = {"ids": torch.tensor([prompt]).numpy(), "scored": torch.zeros(1, dtype=torch.int64).numpy()}
         want = runtime_for(TORCH).open(trained, Tiny())(feeds)["tokens"]
@@ -121,9 +121,9 @@ def test_without_a_gpu_the_folder_answers_through_torch(drafts: tuple[Draft, Dra
     ],
 )
 def test_another_model_is_refused(
-    drafts: tuple[Draft, Draft], tmp_path: Path, change: dict[str, Any], said: str
+    variants: tuple[Variant, Variant], tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
-    for name, path in drafts[1].files.items():
+    for name, path in variants[1].files.items():
         (tmp_path / name).write_bytes(path.read_bytes())
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
@@ -324,7 +324,7 @@ class AsyncLLM:
             yield SimpleNamespace(outputs=[SimpleNamespace(token_ids=part)])
 
 
-def test_what_is_asked_of_vllm(drafts: tuple[Draft, Draft], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_asked_of_vllm(variants: tuple[Variant, Variant], monkeypatch: pytest.MonkeyPatch) -> None:
     """Names as in vLLM's sources; that vLLM does as they say only a GPU can tell."""
     made: list[AsyncLLM] = []
     contents: dict[str, dict[str, Any]] = {
@@ -343,10 +343,10 @@ def test_what_is_asked_of_vllm(drafts: tuple[Draft, Draft], monkeypatch: pytest.
         module = ModuleType(name)
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
-    vllm = open_vllm(DECODING, drafts[1].path)
+    vllm = open_vllm(DECODING, variants[1].path)
     assert list(vllm.tokens([5, 6], most=9)) == [70, 71, 72]
     (engine,) = made
-    assert (engine.arguments.model, engine.arguments.dtype) == (str(drafts[1].path.parent), "bfloat16")
+    assert (engine.arguments.model, engine.arguments.dtype) == (str(variants[1].path.parent), "bfloat16")
     assert engine.arguments.max_model_len == vllm.longest == tiny_chat.LONGEST
     ((prompt, wanted, _),) = engine.asked
     assert prompt == {"prompt_token_ids": [5, 6]}
@@ -356,7 +356,7 @@ def test_what_is_asked_of_vllm(drafts: tuple[Draft, Draft], monkeypatch: pytest.
     assert (prompt["prompt_token_ids"], wanted.prompt_logprobs, wanted.max_tokens) == ([5, 6, 7, 8], 0, 1)
 
 
-def test_a_folder_without_vllm_installed_is_unfit(drafts: tuple[Draft, Draft]) -> None:
+def test_a_folder_without_vllm_installed_is_unfit(variants: tuple[Variant, Variant]) -> None:
     contract = Contract(1, "chat", "vllm", "model.safetensors", (), (), decoding=DECODING)
     with pytest.raises(Unfit, match=r"model\.safetensors cannot be loaded: ModuleNotFoundError"):
-        load(contract, drafts[1].path)
+        load(contract, variants[1].path)

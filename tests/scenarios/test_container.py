@@ -54,7 +54,7 @@ def read_by_skopeo(skopeo: str, image: str, pack: dict[str, Any]) -> None:
     assert summary["Digest"] == digest == f"sha256:{hashlib.sha256(raw).hexdigest()}"
     assert summary["Layers"] == [layer["digest"] for layer in manifest["layers"]]
     assert len(summary["Layers"]) == len(configuration["rootfs"]["diff_ids"]) > 1
-    assert manifest["annotations"]["dev.ecomdeploy.content-id"] == pack["content_id"]
+    assert manifest["annotations"]["dev.ecomdeploy.content-digest"] == pack["content_digest"]
     assert (summary["Architecture"], summary["Os"]) == ("amd64", "linux")
     assert summary["Labels"] == configuration["config"]["Labels"]
     assert summary["Labels"]["org.cncf.model.family"] == pack["usecase"]
@@ -102,7 +102,7 @@ def answers(running: container.Container, pack: dict[str, Any], predicted: dict[
         answer = httpx.post(f"{running.url}/invocations", json=one["request"])
         assert answer.status_code == 200, answer.text
         assert compare(one["answer"], answer.json(), pack["tolerance"]) == ()
-        assert answer.headers["x-amzn-sagemaker-custom-attributes"] == pack["content_id"]
+        assert answer.headers["x-amzn-sagemaker-custom-attributes"] == pack["content_digest"]
     answer = httpx.post(f"{running.url}/invocations", json=predicted["request"])
     assert answer.json()["predictions"] == predicted["predictions"]
     assert httpx.post(f"{running.url}/invocations", content=b"{}").status_code in (400, 415)

@@ -37,7 +37,7 @@ def packed(word: str) -> Packed:
     """A pack whose digest and answers follow from a word."""
     return Packed(
         digest=f"sha256:{word}",
-        content_id=f"sha256:content-{word}",
+        content_digest=f"sha256:content-{word}",
         input_digest=f"inputs-{word}",
         usecase="recommendation",
         golden=({"request": {"instances": [{"user": 1}]}, "answer": {"predictions": [{"items": [word]}]}},),
@@ -264,7 +264,9 @@ class WorldTraffic:
         word = self.world.configurations[found["configuration"]].rpartition("@sha256:")[2]
         said = "nonsense" if f"sha256:{word}" in self.world.broken else word
         answer = json.dumps({"predictions": [{"items": [said]}]}).encode()
-        return SimpleNamespace(status=200, body=answer, content_id=f"sha256:content-{word}", latency_ms=1.0)
+        return SimpleNamespace(
+            status=200, body=answer, content_digest=f"sha256:content-{word}", latency_ms=1.0
+        )
 
 
 class WorldImages(FakeImages):

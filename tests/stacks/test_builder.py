@@ -19,7 +19,7 @@ def pack() -> Pack:
     return Pack(
         digest="sha256:d",
         platform="linux/amd64",
-        content_id="sha256:c",
+        content_digest="sha256:c",
         input_digest="sha256:i",
         usecase="recommendation",
         size_bytes=9,

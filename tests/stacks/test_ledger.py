@@ -30,7 +30,7 @@ def clock() -> datetime:
 def release(word: str, **more: Any) -> Release:
     pack = Packed(
         digest=f"sha256:{word}",
-        content_id=f"sha256:c{word}",
+        content_digest=f"sha256:c{word}",
         input_digest=word,
         usecase="recommendation",
         golden=({"request": {"instances": [1]}, "answer": {"predictions": [2]}},),
@@ -165,7 +165,7 @@ from stacks.records.release import *
 from stacks.records.store import DirectoryShelf
 
 ledger = Ledger(DirectoryShelf(Path(sys.argv[1])), lambda: datetime.now(UTC))
-pack = Packed(digest="d", content_id="c", input_digest="i", usecase="u")
+pack = Packed(digest="d", content_digest="c", input_digest="i", usecase="u")
 contract = Contract(target="t", instance="i")
 one = Release(number=0, service="s", environment="e", pack=pack, image="i@d", contract=contract)
 while True:

@@ -92,7 +92,7 @@ class WordBuilder:
         close = {"score": {"kind": "close", "rtol": 0.0, "atol": 0.001}, "digest": {"kind": "equal"}}
         return Packed(
             digest=digest,
-            content_id=digest,
+            content_digest=digest,
             input_digest=self.word,
             usecase="u",
             golden=golden,

@@ -100,9 +100,9 @@ def serving(**more: Any) -> dict[str, Any]:
     }
 
 
-def seal(root: pathlib.Path) -> str:
-    """Write `seal.json` over every file below `root`, as packing does; returns the content id."""
-    place = root / "opt/ecomdeploy/seal.json"
+def write_file_manifest(root: pathlib.Path) -> str:
+    """Write `files.json` over every file below `root`, as packing does; returns the content digest."""
+    place = root / "opt/ecomdeploy/files.json"
     place.unlink(missing_ok=True)
     files = {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -111,17 +111,17 @@ def seal(root: pathlib.Path) -> str:
     }
     lines = b"".join(f"{path}\0{files[path]}\n".encode() for path in sorted(files))
     identity = "sha256:" + hashlib.sha256(lines).hexdigest()
-    place.write_text(json.dumps({"format": 1, "content_id": identity, "files": files}))
+    place.write_text(json.dumps({"format": 1, "content_digest": identity, "files": files}))
     return identity
 
 
 def tree(root: pathlib.Path, **more: Any) -> str:
-    """The model and its seal below `root`; returns the content id."""
+    """The model and its file manifest below `root`; returns the content digest."""
     folder = root / "opt/ecomdeploy/model"
     folder.mkdir(parents=True)
     write_model(folder / "model.onnx")
     (folder / "serving.json").write_text(json.dumps(serving(**more)))
-    return seal(root)
+    return write_file_manifest(root)
 
 
 def free_port() -> int:

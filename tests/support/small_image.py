@@ -17,7 +17,7 @@ import sysconfig
 import tarfile
 from typing import Any
 
-from model_server import seal, tree
+from model_server import tree, write_file_manifest
 
 from infra.rehearsal.cloud.registry import manifests
 from infra.rehearsal.cloud.registry.registry import Registry
@@ -49,7 +49,7 @@ SKIPPED_STDLIB = {
 
 
 def build_root(root: pathlib.Path, **more: Any) -> str:
-    """Fill `root` with an image's files; returns the content id."""
+    """Fill `root` with an image's files; returns the content digest."""
     libraries = root / LIBRARY_FOLDER
     libraries.mkdir(parents=True)
     (root / "lib64").mkdir()
@@ -70,7 +70,7 @@ def build_root(root: pathlib.Path, **more: Any) -> str:
     for name, source in app().items():
         _copy(source, root / "opt/ecomdeploy/app" / name)
     tree(root, **more)
-    return seal(root)
+    return write_file_manifest(root)
 
 
 def _copy(source: pathlib.Path, target: pathlib.Path) -> None:

@@ -11,11 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_usecase import Tiny
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import Draft
-from modelpack.passes.base import Workshop
+from modelpack.formats.variant import Variant
+from modelpack.passes.base import PassContext
 
 
-def looked_up(table: np.ndarray, folder: Path, more: list[onnx.NodeProto] | None = None) -> Draft:
+def looked_up(table: np.ndarray, folder: Path, more: list[onnx.NodeProto] | None = None) -> Variant:
     """`item` + 1 -> the table's row there: as if behind a vocabulary that begins at -1."""
     nodes = [
         helper.make_node("Add", ["item", "one"], ["place"], "vocabulary"),
@@ -29,7 +29,7 @@ def looked_up(table: np.ndarray, folder: Path, more: list[onnx.NodeProto] | None
     return written(helper.make_graph(nodes, "looked-up", given, answered, weights), folder)
 
 
-def dense(weights: np.ndarray, bias: np.ndarray | None, folder: Path, gemm: bool = True) -> Draft:
+def dense(weights: np.ndarray, bias: np.ndarray | None, folder: Path, gemm: bool = True) -> Variant:
     """(batch, inputs) -> weights (outputs, inputs) and bias: a Gemm, or a MatMul without bias."""
     held = weights if gemm else np.ascontiguousarray(weights.T)
     tensors = [numpy_helper.from_array(held, "weights")]
@@ -45,7 +45,7 @@ def dense(weights: np.ndarray, bias: np.ndarray | None, folder: Path, gemm: bool
     return written(helper.make_graph([node], "dense", given, answered, tensors), folder)
 
 
-def best(width: int, count: int, folder: Path) -> Draft:
+def best(width: int, count: int, folder: Path) -> Variant:
     """The `count` largest of (batch, width) and where they are."""
     node = helper.make_node("TopK", ["x", "k"], ["values", "places"], axis=1)
     given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", width])]
@@ -57,27 +57,27 @@ def best(width: int, count: int, folder: Path) -> Draft:
     return written(helper.make_graph([node], "best", given, answered, weights), folder)
 
 
-def written(graph: onnx.GraphProto, folder: Path) -> Draft:
+def written(graph: onnx.GraphProto, folder: Path) -> Variant:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.checker.check_model(model)
     return write(model, folder)
 
 
-def workshop(folder: Path, traffic: dict[str, np.ndarray] | None = None) -> Workshop:
-    return Workshop(Tiny(), {}, folder, traffic=lambda: traffic)
+def context(folder: Path, traffic: dict[str, np.ndarray] | None = None) -> PassContext:
+    return PassContext(Tiny(), {}, folder, traffic=lambda: traffic)
 
 
-def value(draft: Draft, wanted: str, **inputs: np.ndarray) -> np.ndarray:
+def value(variant: Variant, wanted: str, **inputs: np.ndarray) -> np.ndarray:
     """Any value of the graph, by name."""
-    model = onnx.load(str(draft.path))
+    model = onnx.load(str(variant.path))
     if wanted not in {one.name for one in model.graph.output}:
         model.graph.output.append(helper.make_tensor_value_info(wanted, TensorProto.UNDEFINED, None))
-        inferred = onnx.shape_inference.infer_shapes(onnx.load(str(draft.path)))
+        inferred = onnx.shape_inference.infer_shapes(onnx.load(str(variant.path)))
         kinds = {one.name: one.type.tensor_type.elem_type for one in inferred.graph.value_info}
         model.graph.output[-1].type.tensor_type.elem_type = kinds.get(wanted, TensorProto.FLOAT)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run([wanted], inputs)[0]
 
 
-def constants(draft: Draft) -> dict[str, np.ndarray]:
-    return {one.name: numpy_helper.to_array(one) for one in onnx.load(str(draft.path)).graph.initializer}
+def constants(variant: Variant) -> dict[str, np.ndarray]:
+    return {one.name: numpy_helper.to_array(one) for one in onnx.load(str(variant.path)).graph.initializer}

@@ -7,7 +7,7 @@ import pathlib
 from typing import Any
 
 import msgspec
-from model_server import seal
+from model_server import write_file_manifest
 
 from modelpack.server.chat.conversation import Shop
 from modelpack.server.chat.orders import as_json
@@ -100,7 +100,7 @@ def serving(**more: Any) -> dict[str, Any]:
 
 
 def tree(root: pathlib.Path, **more: Any) -> str:
-    """Everything below `root` as in an image; returns the content id."""
+    """Everything below `root` as in an image; returns the content digest."""
     from modelpack.formats.onnx_files import write
 
     folder = root / "opt/ecomdeploy/model"
@@ -109,4 +109,4 @@ def tree(root: pathlib.Path, **more: Any) -> str:
     (folder / "orders.json").write_bytes(orders())
     (folder / "tokenizer.json").write_bytes(tokenizer())
     (folder / "serving.json").write_text(json.dumps(serving(**more)))
-    return seal(root)
+    return write_file_manifest(root)

@@ -103,11 +103,11 @@ def serving(**more: Any) -> dict[str, Any]:
 
 
 def tree(root: pathlib.Path, **more: Any) -> str:
-    """The model with its companions and its seal below `root`; returns the content id."""
+    """The model with its companions and its file manifest below `root`; returns the content digest."""
     folder = root / "opt/ecomdeploy/model"
     folder.mkdir(parents=True)
     write_graph(folder / "model.onnx")
     (folder / "tokenizer.json").write_bytes(tokenizer())
     (folder / "products.json").write_text(json.dumps(CODES))
     (folder / "serving.json").write_text(json.dumps(serving(**more)))
-    return model_server.seal(root)
+    return model_server.write_file_manifest(root)

@@ -8,8 +8,8 @@ program and the same state on disk, and refuses the rest by name. The real CLI w
       operations, lock                              the frame around preview, up, refresh, destroy; one writer
         program, child -> monitor                   runs the program; gRPC towards it
           execute -> steps (pure), paths, marks     checks, compares, decides
-            effects -> hosts -> provider            calls, in parallel; the in-process provider protocol
+            effects -> pool -> provider            calls, in parallel; the in-process provider protocol
               journal -> state, resource, crypt     intent and result on disk, secrets encrypted
-        reality                                     after a kill; drift
+        refresh                                     after a kill; drift
         events                                      what others get to see
 """

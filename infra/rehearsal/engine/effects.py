@@ -12,7 +12,7 @@ from infra.rehearsal.engine import steps
 from infra.rehearsal.engine.errors import EngineError, Stopped
 from infra.rehearsal.engine.events import Events
 from infra.rehearsal.engine.provider import Made, PartialFailure, Refused
-from infra.rehearsal.engine.provider_pool import Hosts
+from infra.rehearsal.engine.provider_pool import ProviderPool
 from infra.rehearsal.engine.redaction import remark
 from infra.rehearsal.engine.resource import Resource, now
 from infra.rehearsal.engine.state.journal import Journal
@@ -22,9 +22,9 @@ from infra.rehearsal.engine.steps import Op, Step, Verdict
 class Effects:
     """Does what was decided. A preview asks providers what would be; nothing is deleted or recorded."""
 
-    def __init__(self, journal: Journal, hosts: Hosts, events: Events, *, parallel: int) -> None:
+    def __init__(self, journal: Journal, pool: ProviderPool, events: Events, *, parallel: int) -> None:
         self.journal = journal
-        self.hosts = hosts
+        self.pool = pool
         self.events = events
         self.preview = events.planning
         self.parallel = parallel
@@ -41,7 +41,7 @@ class Effects:
         self.failed = True
         self.events.diagnostic("error", message, urn)
 
-    def put(self, old: Resource | None, draft: Resource, verdict: Verdict) -> Resource:
+    def put(self, old: Resource | None, new: Resource, verdict: Verdict) -> Resource:
         """Create or update, also in a replacement: `old` is then superseded, or the mark of what was deleted.
 
         Raises `EngineError` with what the cloud said.
@@ -50,20 +50,20 @@ class Effects:
         with self.slots:
             self.guard()
             if verdict.delete_first:
-                self._announce(Step(Op.REPLACE, old, draft, verdict))
-            self.events.before(Step(op, old, draft, verdict))
-            token = self.journal.begin("updating" if op is Op.UPDATE else "creating", draft)
+                self._announce(Step(Op.REPLACE, old, new, verdict))
+            self.events.before(Step(op, old, new, verdict))
+            token = self.journal.begin("updating" if op is Op.UPDATE else "creating", new)
             errors: tuple[str, ...] = ()
             try:
-                made = self._made(op, old, draft)
+                made = self._made(op, old, new)
             except PartialFailure as error:
-                made, errors = Made(error.id, error.outputs), (self._told(op, draft, error),)
+                made, errors = Made(error.id, error.outputs), (self._told(op, new, error),)
             except Exception as error:
                 # Any other error leaves the outcome unknown: the intent stays, and the next run looks.
                 if isinstance(error, Refused | EngineError):
                     self.journal.settle(token)
-                raise EngineError(self._told(op, draft, error)) from error
-            resource = land(draft, made, old, errors)
+                raise EngineError(self._told(op, new, error)) from error
+            resource = land(new, made, old, errors)
             self.journal.settle(token, resource, old)
             if errors:
                 raise EngineError(*errors)
@@ -72,10 +72,10 @@ class Effects:
                 self._announce(Step(Op.REPLACE, old, resource, verdict))
         return resource
 
-    def _made(self, op: Op, old: Resource | None, draft: Resource) -> Made:
+    def _made(self, op: Op, old: Resource | None, new: Resource) -> Made:
         if op is Op.UPDATE and old is not None:
-            return self.hosts.update(old, draft, preview=self.preview)
-        return self.hosts.create(draft, preview=self.preview)
+            return self.pool.update(old, new, preview=self.preview)
+        return self.pool.create(new, preview=self.preview)
 
     def _told(self, op: Op, resource: Resource, error: Exception) -> str:
         verbs = {Op.UPDATE: "updating", Op.DELETE: "deleting", Op.DELETE_REPLACED: "deleting"}
@@ -111,7 +111,7 @@ class Effects:
             else:
                 token = self.journal.begin("deleting", resource)
                 try:
-                    self.hosts.delete(resource)
+                    self.pool.delete(resource)
                 except Exception as error:
                     if isinstance(error, Refused | EngineError):
                         self.journal.settle(token)
@@ -155,9 +155,9 @@ def describe(error: Exception) -> str:
     return str(error) if isinstance(error, Refused | EngineError) else f"{type(error).__name__}: {error}"
 
 
-def land(draft: Resource, made: Made, old: Resource | None = None, errors: tuple[str, ...] = ()) -> Resource:
-    """The draft with what the provider answered; it keeps its age if it is the same thing as before."""
-    marked = remark(made.outputs, draft.inputs, draft.additional_secret_outputs)
+def land(new: Resource, made: Made, old: Resource | None = None, errors: tuple[str, ...] = ()) -> Resource:
+    """The resource with what the provider answered; it keeps its age if it is the same thing as before."""
+    marked = remark(made.outputs, new.inputs, new.additional_secret_outputs)
     same = old is not None and made.id == old.id and not old.pending_replacement
     created = old.created if same and old is not None else now()
-    return replace(draft, id=made.id, outputs=marked, created=created, modified=now(), init_errors=errors)
+    return replace(new, id=made.id, outputs=marked, created=created, modified=now(), init_errors=errors)

@@ -34,7 +34,7 @@ class Deployment:
         self.effects = effects
         self._config = config
         self._journal = effects.journal
-        self._hosts = effects.hosts
+        self._pool = effects.pool
         self._events = effects.events
         self._old = effects.journal.snapshot().by_urn
         self._current: dict[str, Resource] = {}
@@ -72,9 +72,10 @@ class Deployment:
 
     def invoke(self, token: str, args: Values, provider: str, version: str) -> Values:
         """Answer a data source; raises `Refused` or `EngineError`."""
-        host = self._hosts.get(self._provider(provider.rpartition("::")[0], package_of(token), version).urn)
+        urn = self._provider(provider.rpartition("::")[0], package_of(token), version).urn
+        asked = self._pool.get(urn)
         with self.effects.slots:
-            return host.invoke(token, strip(args))
+            return asked.invoke(token, strip(args))
 
     def finish(self) -> None:
         """Delete what the program does not declare any more and what replacements have left behind.
@@ -98,26 +99,26 @@ class Deployment:
         with self._generating:
             old = self._claim(goal.urn)
             verdict = steps.decide_plain(goal, old)
-            draft = replace(goal.draft(goal.inputs), created=now(), modified=now())
+            new = replace(goal.as_resource(goal.inputs), created=now(), modified=now())
             if old is not None:
-                modified = old.modified if verdict.op is Op.SAME else draft.modified
-                draft = replace(draft, id=old.id, outputs=old.outputs, created=old.created, modified=modified)
-            elif draft.is_provider and not self.effects.preview:
-                draft = replace(draft, id=str(uuid.uuid4()))
-            self._events.before(Step(verdict.op, old, draft, verdict))
-            if draft.is_provider:
-                draft = replace(draft, outputs=goal.inputs)
-                self._hosts.declare(draft)
+                modified = old.modified if verdict.op is Op.SAME else new.modified
+                new = replace(new, id=old.id, outputs=old.outputs, created=old.created, modified=modified)
+            elif new.is_provider and not self.effects.preview:
+                new = replace(new, id=str(uuid.uuid4()))
+            self._events.before(Step(verdict.op, old, new, verdict))
+            if new.is_provider:
+                new = replace(new, outputs=goal.inputs)
+                self._pool.declare(new)
                 if not has_unknown(goal.inputs):
-                    self._hosts.get(goal.urn)
-            resource = self._current[goal.urn] = self._journal.put(draft, old)
+                    self._pool.get(goal.urn)
+            resource = self._current[goal.urn] = self._journal.put(new, old)
         self._events.after(Step(verdict.op, old, resource, verdict))
         return resource
 
     def _provider(self, urn: str, package: str, version: str) -> Resource:
         """The one named, else a default one that the engine makes, configured from the stack's config."""
         if urn:
-            return self._hosts.resource(urn)
+            return self._pool.resource(urn)
         name = "default" + (f"_{version}" if version else "").replace(".", "_")
         urn = urn_of(self.stack, self.project, "", PROVIDER_PREFIX + package, name)
         with self._generating:
@@ -140,11 +141,11 @@ class Deployment:
             wanted = goal.inputs
             if old is not None:
                 wanted = paths.keep_old(wanted, old.inputs, goal.ignore_changes)
-            draft = goal.draft(wanted, f"{provider.urn}::{provider.id or UNKNOWN_TEXT}")
-            checked = self._check(draft, old, fresh=False)
+            new = goal.as_resource(wanted, f"{provider.urn}::{provider.id or UNKNOWN_TEXT}")
+            checked = self._check(new, old, fresh=False)
             verdict = steps.decide(goal, old, self._diff(live, checked) if live else Diffed())
             if verdict.op is Op.REPLACE:
-                checked = self._check(draft, None, fresh=True)
+                checked = self._check(new, None, fresh=True)
                 if verdict.delete_first and live is not None:
                     old = self._delete_first(live)
         resource = self._act(verdict, old, checked)
@@ -152,33 +153,33 @@ class Deployment:
             self._current[goal.urn] = resource
         return resource
 
-    def _act(self, verdict: Verdict, old: Resource | None, draft: Resource) -> Resource:
+    def _act(self, verdict: Verdict, old: Resource | None, new: Resource) -> Resource:
         if old is not None and verdict.op in (Op.SAME, Op.UPDATE):
-            draft = replace(draft, id=old.id, outputs=old.outputs, created=old.created, modified=old.modified)
+            new = replace(new, id=old.id, outputs=old.outputs, created=old.created, modified=old.modified)
         if verdict.op is not Op.SAME:
-            return self.effects.put(old, draft, verdict)
-        outputs = remark(draft.outputs, draft.inputs, draft.additional_secret_outputs)
-        same = replace(draft, outputs=outputs)
+            return self.effects.put(old, new, verdict)
+        outputs = remark(new.outputs, new.inputs, new.additional_secret_outputs)
+        same = replace(new, outputs=outputs)
         self._events.before(Step(Op.SAME, old, same))
         same = self._journal.put(same, old)
         self._events.after(Step(Op.SAME, old, same))
         return same
 
-    def _check(self, draft: Resource, old: Resource | None, *, fresh: bool) -> Resource:
-        """The draft with its inputs completed; `fresh` asks for another name than the last."""
-        host = self._hosts.get(draft.provider_urn)
-        if not host.supports(draft.type):
-            raise Unsupported(f"{draft.type} of package {host.package}")
+    def _check(self, new: Resource, old: Resource | None, *, fresh: bool) -> Resource:
+        """The resource with its inputs completed; `fresh` asks for another name than the last."""
+        provider = self._pool.get(new.provider_urn)
+        if not provider.supports(new.type):
+            raise Unsupported(f"{new.type} of package {provider.package}")
         olds = strip(old.inputs) if old is not None else None
-        checked = host.check(draft.type, draft.who, olds, strip(draft.inputs), fresh_name=fresh)
+        checked = provider.check(new.type, new.who, olds, strip(new.inputs), fresh_name=fresh)
         if checked.failures:
             listed = "\n".join(f"{failure.property}: {failure.reason}" for failure in checked.failures)
-            raise EngineError(f"{draft.type} resource '{draft.name}' has a problem: {listed}")
-        return replace(draft, inputs=remark(checked.inputs, draft.inputs))
+            raise EngineError(f"{new.type} resource '{new.name}' has a problem: {listed}")
+        return replace(new, inputs=remark(checked.inputs, new.inputs))
 
-    def _diff(self, old: Resource, draft: Resource) -> Diffed:
-        diffed = self._hosts.diff(replace(old, provider=draft.provider), draft.inputs)
-        providers = [self._hosts.resource(one.provider_urn) for one in (old, draft)]
+    def _diff(self, old: Resource, new: Resource) -> Diffed:
+        diffed = self._pool.diff(replace(old, provider=new.provider), new.inputs)
+        providers = [self._pool.resource(one.provider_urn) for one in (old, new)]
         before, after = (strip(provider.inputs.get(steps.REGION)) for provider in providers)
         if before == after:
             return diffed
@@ -188,7 +189,7 @@ class Deployment:
         """Delete what depends on `old`, then `old` itself; returns the mark that it will come back."""
 
         def replaced_by(dependent: Resource, keys: frozenset[str]) -> bool:
-            return bool(self._hosts.diff(dependent, dependent.inputs | dict.fromkeys(keys, UNKNOWN)).replaces)
+            return bool(self._pool.diff(dependent, dependent.inputs | dict.fromkeys(keys, UNKNOWN)).replaces)
 
         candidates = [
             one for one in self._journal.snapshot().resources if one.urn not in self._claimed or one is old

@@ -13,7 +13,7 @@ from infra.rehearsal.engine.resource import Resource, package_of
 from infra.rehearsal.engine.values import has_unknown, strip
 
 
-class Hosts:
+class ProviderPool:
     """Makes each provider once, when it is first needed. Safe from any thread.
 
     Every method raises `EngineError` for a provider that cannot be had, and what the provider raises.
@@ -67,10 +67,10 @@ class Hosts:
     def _of(self, resource: Resource) -> Provider:
         return self.get(resource.provider_urn)
 
-    def create(self, draft: Resource, *, preview: bool) -> Made:
-        """Create a draft."""
-        inputs = strip(draft.inputs)
-        return self._of(draft).create(draft.type, draft.who, inputs, preview=preview, timeout=None)
+    def create(self, new: Resource, *, preview: bool) -> Made:
+        """Create a resource."""
+        inputs = strip(new.inputs)
+        return self._of(new).create(new.type, new.who, inputs, preview=preview, timeout=None)
 
     def read(self, old: Resource) -> Found | None:
         """Read a resource back."""
@@ -80,14 +80,14 @@ class Hosts:
         """Compare a resource with new inputs."""
         return self._of(old).diff(old.type, old.id, strip(old.inputs), strip(old.outputs), strip(news))
 
-    def update(self, old: Resource, draft: Resource, *, preview: bool) -> Made:
+    def update(self, old: Resource, new: Resource, *, preview: bool) -> Made:
         """Update a resource in place."""
-        outputs = self._of(draft).update(
-            draft.type,
+        outputs = self._of(new).update(
+            new.type,
             old.id,
             strip(old.inputs),
             strip(old.outputs),
-            strip(draft.inputs),
+            strip(new.inputs),
             preview=preview,
             timeout=None,
         )

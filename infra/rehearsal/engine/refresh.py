@@ -15,13 +15,13 @@ from infra.rehearsal.engine.steps import Op, Step
 INTERRUPTED = "an update was interrupted"
 
 
-class Reality:
+class Refresh:
     """Brings the state of one operation in line with the cloud, `effects.parallel` resources at a time."""
 
     def __init__(self, effects: Effects) -> None:
         self._effects = effects
         self._journal = effects.journal
-        self._hosts = effects.hosts
+        self._pool = effects.pool
         self._events = effects.events
 
     def forget_creates(self) -> None:
@@ -53,15 +53,15 @@ class Reality:
             words = f"still unclear whether {kind} it was done: {describe(error)}"
             self._events.diagnostic("warning", words, resource.urn)
 
-    def _create_again(self, token: int, draft: Resource) -> None:
+    def _create_again(self, token: int, new: Resource) -> None:
         """The provider adopts what is there, or creates it now."""
         errors: tuple[str, ...] = ()
         try:
-            made = self._hosts.create(draft, preview=False)
+            made = self._pool.create(new, preview=False)
         except PartialFailure as error:
             made, errors = Made(error.id, error.outputs), (self._events.redactor.clean(str(error)),)
-        old = self._journal.snapshot().by_urn.get(draft.urn)
-        self._journal.settle(token, land(draft, made, errors=errors), old, last=True)
+        old = self._journal.snapshot().by_urn.get(new.urn)
+        self._journal.settle(token, land(new, made, errors=errors), old, last=True)
 
     def _look_again(self, token: int, kind: str, resource: Resource) -> None:
         same = [
@@ -70,7 +70,7 @@ class Reality:
             if (one.urn, one.id) == (resource.urn, resource.id) and not one.pending_replacement
         ]
         for known in same:
-            found = self._hosts.read(known)
+            found = self._pool.read(known)
             if found is None:
                 self._journal.drop(known)
                 self._journal.prune()
@@ -97,7 +97,7 @@ class Reality:
         new: Resource | None = old
         try:
             if old.custom and not old.is_provider and not old.pending_replacement:
-                found = self._hosts.read(old)
+                found = self._pool.read(old)
                 new = refresh(old, found) if found else None
         except Exception as error:
             self._effects.fail(f"reading {old.type} '{old.name}': {describe(error)}", old.urn)

@@ -24,7 +24,7 @@ ENGINE_VERSION: Final = "v3.272.0"
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource as the state holds it; also the draft of one before its first call (`id` empty)."""
+    """One resource as the state holds it; also the new of one before its first call (`id` empty)."""
 
     urn: str
     type: str

@@ -50,7 +50,7 @@ class Goal(Resource):
     version: str = ""
     aliases: tuple[str, ...] = ()
 
-    def draft(self, inputs: Values, provider: str = "") -> Resource:
+    def as_resource(self, inputs: Values, provider: str = "") -> Resource:
         """The resource that the state will hold, before any call."""
         known = {field.name: getattr(self, field.name) for field in fields(Resource)}
         return Resource(**known | {"inputs": inputs, "provider": provider})

@@ -33,13 +33,13 @@ def invoke(runtime: Any, endpoint: str, body: bytes, content_type: str, clock: C
             status = int(said.get("OriginalStatusCode") or 500)
             text = str(said.get("OriginalMessage") or said["Error"].get("Message", ""))
             return Answer(
-                status=status, body=text.encode(), content_id="", latency_ms=1000 * (clock.now() - began)
+                status=status, body=text.encode(), content_digest="", latency_ms=1000 * (clock.now() - began)
             )
         data = answer["Body"].read()
     return Answer(
         status=int(answer["ResponseMetadata"]["HTTPStatusCode"]),
         body=data,
-        content_id=str(answer.get("CustomAttributes") or ""),
+        content_digest=str(answer.get("CustomAttributes") or ""),
         latency_ms=1000 * (clock.now() - began),
     )
 

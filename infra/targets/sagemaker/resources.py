@@ -12,7 +12,7 @@ from infra import instances
 from infra.component import Component, require
 from infra.components.alarms import Alarms, alarm_names
 from infra.components.autoscaling import Autoscaling, is_wanted
-from infra.tags import Labels
+from infra.tags import Tags
 from infra.targets.base import Declared, Provisioned, Service, serving
 from infra.targets.sagemaker.names import VARIANT, check, configuration_name, model_name
 
@@ -35,7 +35,7 @@ class Release(Component):
         self,
         name: str,
         *,
-        labels: Labels,
+        project_tags: Tags,
         endpoint: str,
         role_arn: str,
         release: Declared,
@@ -50,7 +50,7 @@ class Release(Component):
             },
         )
         instances.serving(release.instance)
-        super().__init__(name, labels=labels, opts=opts)
+        super().__init__(name, project_tags=project_tags, opts=opts)
         self.resources = self._create(endpoint, role_arn, release)
         self.register_outputs({"configuration": self.resources.configuration.name})
 
@@ -100,13 +100,13 @@ class Route(Component):
         self,
         name: str,
         *,
-        labels: Labels,
+        project_tags: Tags,
         endpoint: str,
         configuration: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         check(endpoint)
-        super().__init__(name, labels=labels, opts=opts)
+        super().__init__(name, project_tags=project_tags, opts=opts)
         self.resources = self._create(endpoint, configuration)
         self.endpoint_name: pulumi.Output[str] = self.resources.endpoint.name
         self.register_outputs({"endpoint": self.endpoint_name})
@@ -133,7 +133,7 @@ def provision(
     made: Mapping[str, Release] = {
         release.key: Release(
             f"release-{release.key}",
-            labels=service.labels,
+            project_tags=service.project_tags,
             endpoint=service.endpoint,
             role_arn=service.role_arn,
             release=release,
@@ -155,14 +155,14 @@ def route(service: Service, first: Release, opts: pulumi.ResourceOptions | None)
     """The endpoint on its first release, and what watches and scales it."""
     made = Route(
         "endpoint",
-        labels=service.labels,
+        project_tags=service.project_tags,
         endpoint=service.endpoint,
         configuration=first.resources.configuration.name,
         opts=opts,
     )
     Alarms(
         "alarms",
-        labels=service.labels,
+        project_tags=service.project_tags,
         endpoint=service.endpoint,
         variant=VARIANT,
         alarms=service.alarms,
@@ -171,7 +171,7 @@ def route(service: Service, first: Release, opts: pulumi.ResourceOptions | None)
     if is_wanted(service.scale):
         Autoscaling(
             "scaling",
-            labels=service.labels,
+            project_tags=service.project_tags,
             endpoint=made.endpoint_name,
             variant=VARIANT,
             scale=service.scale,

@@ -2,7 +2,8 @@
 
 Halves the server's start. The interpreter runs through its own loader from a temporary folder: no root, no chroot,
 nothing of this machine's Python. The files are unchecked-hash .pyc (PEP 552): no time in them, no check at import;
-the seal covers them. Marshal format 2 has no reference flags, which would depend on what else the process holds.
+the file manifest covers them. Marshal format 2 has no reference flags, which would depend on what else the process
+holds.
 """
 
 from __future__ import annotations

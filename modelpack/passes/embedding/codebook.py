@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Pass, PassContext
 from modelpack.passes.embedding.int4 import in_int4
 from modelpack.passes.shared.tables import Floats, Stored, lookup_in, rewrite_tables
 from modelpack.passes.shared.traffic import count_lookups
@@ -48,12 +48,12 @@ class EmbeddingCodebook(Pass):
     gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://doi.org/10.1109/TPAMI.2010.57"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        requests = workshop.traffic()
-        seen = count_lookups(draft, requests) if requests is not None else {}
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        requests = context.traffic()
+        seen = count_lookups(variant, requests) if requests is not None else {}
         return rewrite_tables(
-            draft,
-            workshop.folder,
+            variant,
+            context.folder,
             lambda name, values: in_pieces(name, values, weights(values, seen.get(name))),
         )
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Pass, PassContext
 from modelpack.passes.shared import nibbles
 from modelpack.passes.shared.tables import Floats, Stored, lookup_in, rewrite_tables
 
@@ -26,8 +26,8 @@ class EmbeddingInt4(Pass):
     gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/1911.02079"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        return rewrite_tables(draft, workshop.folder, in_int4)
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        return rewrite_tables(variant, context.folder, in_int4)
 
 
 def in_int4(name: str, values: Floats) -> Stored | None:

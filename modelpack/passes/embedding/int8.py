@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Pass, PassContext
 from modelpack.passes.shared.tables import Floats, Stored, int8_lookup, rewrite_tables
 
 STEPS = 127
@@ -30,8 +30,8 @@ class EmbeddingInt8(Pass):
     gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        return rewrite_tables(draft, workshop.folder, in_int8)
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        return rewrite_tables(variant, context.folder, in_int8)
 
 
 def in_int8(name: str, values: Floats) -> Stored:

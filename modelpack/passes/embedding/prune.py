@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
 from modelpack.passes.shared.tables import Floats, Lookup, Stored, rewrite_tables
 from modelpack.passes.shared.traffic import count_lookups
 
@@ -35,14 +35,14 @@ class EmbeddingPrune(Pass):
     gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/1909.11810"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        requests = workshop.traffic()
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        requests = context.traffic()
         if requests is None:
             raise Inapplicable(
-                f"the use case {workshop.usecase.name!r} gives no requests of its training period"
+                f"the use case {context.usecase.name!r} gives no requests of its training period"
             )
-        seen = count_lookups(draft, requests)
-        return rewrite_tables(draft, workshop.folder, lambda name, values: prune(values, seen[name]))
+        seen = count_lookups(variant, requests)
+        return rewrite_tables(variant, context.folder, lambda name, values: prune(values, seen[name]))
 
 
 def prune(values: Floats, seen: NDArray[np.int64]) -> Stored | None:

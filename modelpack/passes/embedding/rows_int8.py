@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Pass, PassContext
 from modelpack.passes.embedding.int8 import STEPS
 from modelpack.passes.shared.tables import Floats, Lookup, Stored, rewrite_tables
 
@@ -28,8 +28,8 @@ class EmbeddingRowsInt8(Pass):
     gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/1911.02079"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
-        return rewrite_tables(draft, workshop.folder, in_rows)
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        return rewrite_tables(variant, context.folder, in_rows)
 
 
 def in_rows(name: str, values: Floats) -> Stored:

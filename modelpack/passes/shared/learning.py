@@ -1,28 +1,28 @@
-"""What passes that train have in common: they ask the use case to, and learn from its lessons alone."""
+"""What passes that train have in common: they ask the use case to, and learn from its training_rows alone."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from modelpack.formats.variant import TORCH, Draft
-from modelpack.passes.base import Inapplicable, Workshop
+from modelpack.formats.variant import TORCH, Variant
+from modelpack.passes.base import Inapplicable, PassContext
 from modelpack.usecases.tunable import Tunable
 
 SEED = 7
-"""Of every training in a pass: the same model and lessons give the same bytes on one type of CPU."""
+"""Of every training in a pass: the same model and training_rows give the same bytes on one type of CPU."""
 
 
-def learner(workshop: Workshop) -> tuple[Tunable, Any]:
-    """The use case as one that can train on, and its lessons. Raises Inapplicable where it cannot."""
-    usecase, lessons = workshop.usecase, workshop.lessons()
-    if not isinstance(usecase, Tunable) or lessons is None:
+def learner(context: PassContext) -> tuple[Tunable, Any]:
+    """The use case as one that can train on, and its training_rows. Raises Inapplicable where it cannot."""
+    usecase, training_rows = context.usecase, context.training_rows()
+    if not isinstance(usecase, Tunable) or training_rows is None:
         raise Inapplicable(f"the use case {usecase.name!r} cannot train its model on")
-    return usecase, lessons
+    return usecase, training_rows
 
 
-def save_variant(model: Any, workshop: Workshop) -> Draft:
-    """The model as the pass' draft."""
-    workshop.folder.mkdir(parents=True, exist_ok=True)
-    path = workshop.folder / "model.safetensors"
-    workshop.usecase.save(model, path)
-    return Draft(TORCH, path)
+def save_variant(model: Any, context: PassContext) -> Variant:
+    """The model as the pass' variant."""
+    context.folder.mkdir(parents=True, exist_ok=True)
+    path = context.folder / "model.safetensors"
+    context.usecase.save(model, path)
+    return Variant(TORCH, path)

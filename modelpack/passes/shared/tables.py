@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.passes.base import Inapplicable
 
 if TYPE_CHECKING:
@@ -51,15 +51,15 @@ class Stored:
     once: Sequence[onnx.NodeProto] = field(default_factory=tuple)
 
 
-def rewrite_tables(draft: Draft, folder: Path, store: Callable[[str, Floats], Stored | None]) -> Draft:
-    """The draft with every table as `store(name, values)` says; None leaves a table as it is.
+def rewrite_tables(variant: Variant, folder: Path, store: Callable[[str, Floats], Stored | None]) -> Variant:
+    """The variant with every table as `store(name, values)` says; None leaves a table as it is.
 
     Raises Inapplicable when there is no table, or none is changed.
     """
     import onnx
     from onnx import numpy_helper
 
-    model = onnx.load(str(draft.path))
+    model = onnx.load(str(variant.path))
     graph = model.graph
     found = tables(graph)
     forms = {name: store(name, numpy_helper.to_array(tensor)) for name, tensor in found.items()}

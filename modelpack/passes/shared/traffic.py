@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.variant import Draft
+from modelpack.formats.variant import Variant
 from modelpack.passes.shared.tables import is_lookup, tables
 from modelpack.usecases.base import Arrays, Run
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 AT_ONCE = 512
 
 
-def count_lookups(draft: Draft, requests: Arrays) -> Mapping[str, NDArray[np.int64]]:
+def count_lookups(variant: Variant, requests: Arrays) -> Mapping[str, NDArray[np.int64]]:
     """Lookups of every row by table: the part of the graph before the tables, run on these requests.
 
     So it holds for any table behind any vocabulary. A negative place counts from the end, as Gather reads it.
     """
     import onnx
 
-    model = onnx.load(str(draft.path))
+    model = onnx.load(str(variant.path))
     rows = {name: tensor.dims[0] for name, tensor in tables(model.graph).items()}
     read = [(node.input[0], node.input[1]) for node in model.graph.node if is_lookup(node)]
     read = [(table, index) for table, index in read if table in rows]

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Draft
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, Workshop
+from modelpack.formats.variant import ONNX, Variant
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
 from modelpack.passes.smooth.around import Bias, biases, gelus_by_tanh
 from modelpack.runtimes import single_thread
 from modelpack.usecases.base import Arrays
@@ -40,19 +40,19 @@ class SmoothInt8(Pass):
     gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/2211.10438, 2208.07339, 2210.17323, 1606.08415"
 
-    def apply(self, draft: Draft, workshop: Workshop) -> Draft:
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
 
-        graph = onnx.load(str(draft.path))
+        graph = onnx.load(str(variant.path))
         layers = dense(graph.graph)
         if not layers:
             raise Inapplicable("no dense layer with constant float weights")
-        given = activations(graph, sorted({node.input[0] for node in layers.values()}), workshop)
+        given = activations(graph, sorted({node.input[0] for node in layers.values()}), context)
         with single_thread.inference():
             rewrite(graph.graph, layers, given)
         if all(one.domain != DOMAIN for one in graph.opset_import):
             graph.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
-        return write(graph, workshop.folder)
+        return write(graph, context.folder)
 
 
 def dense(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
@@ -68,7 +68,7 @@ def dense(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
 
 
 def activations(
-    graph: onnx.ModelProto, names: list[str], workshop: Workshop
+    graph: onnx.ModelProto, names: list[str], context: PassContext
 ) -> dict[str, NDArray[np.float32]]:
     """What the named values are on the calibration inputs, zero where a token is padding."""
     import onnx
@@ -78,21 +78,21 @@ def activations(
     for name in names:
         watched.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     session = single_thread.session(watched.SerializeToString())
-    inputs = workshop.whole_answers()
+    inputs = context.whole_answers()
     count = len(next(iter(inputs.values())))
     parts = [
         session.run(names, {name: array[begin : begin + BATCH] for name, array in inputs.items()})
         for begin in range(0, count, BATCH)
     ]
     seen = {name: np.concatenate([part[place] for part in parts]) for place, name in enumerate(names)}
-    return without_padding(seen, inputs, workshop)
+    return without_padding(seen, inputs, context)
 
 
 def without_padding(
-    seen: dict[str, NDArray[np.float32]], inputs: Arrays, workshop: Workshop
+    seen: dict[str, NDArray[np.float32]], inputs: Arrays, context: PassContext
 ) -> dict[str, NDArray[np.float32]]:
     """Activations (texts, tokens, width) with zero where the use case's mask says that there is no token."""
-    text = workshop.usecase.text
+    text = context.usecase.text
     if text is None:
         return seen
     mask = inputs[text.mask].astype(np.float32)[:, :, None]

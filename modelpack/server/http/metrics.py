@@ -68,11 +68,11 @@ class Metrics:
             self._tokens[kind] = self._tokens.get(kind, 0) + count
         self._gone += gone
 
-    def text(self, model: str, content_id: str, ready: bool) -> bytes:
+    def text(self, model: str, content_digest: str, ready: bool) -> bytes:
         """The whole page."""
         lines = [
             *_head("ecomdeploy_info", "gauge", "The model served here and the content it was packed from."),
-            f'ecomdeploy_info{{model="{_escape(model)}",content_id="{_escape(content_id)}"}} 1',
+            f'ecomdeploy_info{{model="{_escape(model)}",content_digest="{_escape(content_digest)}"}} 1',
             *_head("ecomdeploy_ready", "gauge", "1 when golden requests were answered right."),
             f"ecomdeploy_ready {int(ready)}",
             *_head("ecomdeploy_requests_total", "counter", "Requests by route and status."),

@@ -170,7 +170,7 @@ def encode(contract: Contract, request: InferRequest, outputs: Arrays) -> bytes:
     return _encoder.encode(document)
 
 
-def metadata(contract: Contract, content_id: str, hardware: str) -> bytes:
+def metadata(contract: Contract, content_digest: str, hardware: str) -> bytes:
     """Body of `GET /v2/models/<model>`."""
 
     def described(tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
@@ -183,6 +183,6 @@ def metadata(contract: Contract, content_id: str, hardware: str) -> bytes:
             "platform": contract.runtime,
             "inputs": described(contract.inputs),
             "outputs": described(contract.outputs),
-            "parameters": {"content_id": content_id, "hardware": hardware},
+            "parameters": {"content_digest": content_digest, "hardware": hardware},
         }
     )

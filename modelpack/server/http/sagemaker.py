@@ -13,7 +13,7 @@ import msgspec
 from modelpack.server.engines.base import Arrays
 
 CUSTOM_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
-"""The header that SageMaker hands through to the caller; it carries the content id."""
+"""The header that SageMaker hands through to the caller; it carries the content digest."""
 
 _encoder = msgspec.json.Encoder()
 

@@ -214,7 +214,7 @@ ELSEWHERE: tuple[tuple[str, ...], tuple[str, ...]] = (
         "What do you think of the prime minister?",
         "At what time does the museum in Vienna open?",
         "How does photosynthesis work?",
-        "Draft a letter of resignation to my boss.",
+        "Variant a letter of resignation to my boss.",
         "What does my zodiac sign say about love?",
         "Summarize the plot of Hamlet.",
     ),

@@ -109,9 +109,9 @@ class MarketingUplift(TabularUseCase):
 
         return Uplift
 
-    def lessons(self, data: Split) -> Part:
+    def training_rows(self, data: Split) -> Part:
         """None: no row has a right answer, for nobody was both mailed and left alone. Raises ValueError."""
-        raise ValueError("no lessons: no customer was both mailed and left alone")
+        raise ValueError("no training_rows: no customer was both mailed and left alone")
 
     def tabular_outputs(self) -> tuple[Tensor, ...]:
         return Tensor("uplift", "FP32", (-1,)), Tensor("decision", "INT64", (-1,))

@@ -2,7 +2,7 @@
 
 Two models, one of those mailed and one of those left alone, and the difference of their chances (the T-learner:
 Künzel et al., PNAS 2019), by logistic regression or dense layers; or one model of the *changed label* "visited if
-mailed, stayed away if not", whose chance c gives 2c - 1 where half were mailed (Jaskowski & Jaroszewicz, ICML workshop
+mailed, stayed away if not", whose chance c gives 2c - 1 where half were mailed (Jaskowski & Jaroszewicz, ICML context
 2012), by boosted trees.
 """
 

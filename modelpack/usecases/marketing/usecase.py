@@ -123,8 +123,8 @@ class Marketing(TabularUseCase):
     def threshold(self, probability: NDArray[np.float64], part: Part) -> float:
         return super().threshold(probability, with_known_labels(part))
 
-    def lessons(self, data: Split) -> Part:
-        return with_known_labels(super().lessons(data))
+    def training_rows(self, data: Split) -> Part:
+        return with_known_labels(super().training_rows(data))
 
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
         from modelpack.progress import Silent

@@ -28,7 +28,7 @@ OFTEN_BOUGHT = 1024
 RARELY_BOUGHT = 1024
 """Columns per step of the normalizer: the most bought products always, a sample of the others weighted up."""
 RANKED = 128
-"""Baskets of a step that the ranking network learns from: it is small, and its candidates are dear to find."""
+"""Baskets of a step that the ranking network learns from: it is small, and its candidates are expensive to find."""
 UNKNOWN_HOUSEHOLDS = 0.05
 """The share of requests trained as if the household were new, so that its place 0 learns to serve strangers."""
 

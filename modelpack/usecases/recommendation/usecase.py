@@ -74,7 +74,7 @@ class Recommendation(UseCase[Purchases]):
 
     architectures: ClassVar[tuple[str, ...]] = ("one-stage", "two-stage")
     built_on: ClassVar[tuple[str, ...]] = ("usecases/tabular/vocabulary.py",)
-    inside: ClassVar[str] = "ranking"
+    inner_metric: ClassVar[str] = "ranking"
     guards: ClassVar[Mapping[str, float]] = {"auc": 0.002}
 
     def prepare(self, home: Home, progress: Progress) -> Purchases:
@@ -182,7 +182,7 @@ class Recommendation(UseCase[Purchases]):
         """AUC over the whole catalogue, basket by basket."""
         baskets = pick_evenly(data.held_out, AUC_BASKETS)
         rankings = (
-            run(requests(data, part))[self.inside]
+            run(requests(data, part))[self.inner_metric]
             for part in np.array_split(baskets, max(1, len(baskets) // EVALUATION_BATCH))
         )
         return {"auc": area(data, baskets, (row for ranking in rankings for row in ranking))}

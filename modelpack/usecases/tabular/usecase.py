@@ -145,7 +145,7 @@ class TabularUseCase(UseCase[Split]):
     def calibration(self, data: Split) -> Arrays:
         return data.training.take(pick_evenly(len(data.training), CALIBRATION)).inputs
 
-    def lessons(self, data: Split) -> Part:
+    def training_rows(self, data: Split) -> Part:
         """What pruning and distillation may learn from: all but the test rows, as the model that ships did."""
         return join(data.training, data.validation)
 
@@ -159,20 +159,20 @@ class TabularUseCase(UseCase[Split]):
 
         return narrow(model, kept)
 
-    def student(self, model: Tabular, share: float, lessons: Part) -> Tabular:
+    def student(self, model: Tabular, share: float, training_rows: Part) -> Tabular:
         from modelpack.usecases.tabular.tuning import student
 
-        return student(model, share, lessons, STUDENT_SEED)
+        return student(model, share, training_rows, STUDENT_SEED)
 
-    def loss(self, model: Tabular, lessons: Part, rows: int) -> torch.Tensor:
+    def loss(self, model: Tabular, training_rows: Part, rows: int) -> torch.Tensor:
         from modelpack.usecases.tabular.tuning import mean_loss
 
-        return mean_loss(model, lessons, rows)
+        return mean_loss(model, training_rows, rows)
 
     def tune(
         self,
         model: Tabular,
-        lessons: Part,
+        training_rows: Part,
         seed: int,
         progress: Progress,
         *,
@@ -181,7 +181,7 @@ class TabularUseCase(UseCase[Split]):
     ) -> None:
         from modelpack.usecases.tabular.tuning import tune
 
-        tune(model, lessons, max(round(self.epochs * share), 1), seed, progress, teacher)
+        tune(model, training_rows, max(round(self.epochs * share), 1), seed, progress, teacher)
 
     def examples(self, data: Split, count: int) -> Arrays:
         return data.test.take(pick_evenly(len(data.test), count)).inputs

@@ -18,21 +18,26 @@ def main() -> None:
     settings = program.settings()
     service = settings.text("service")
     name = f"{service}-{settings.environment}"
-    labels = program.labels(settings, service)
+    project_tags = program.project_tags(settings, service)
     options = pulumi.ResourceOptions(provider=program.provider(settings))
     key = EncryptionKey(
         "key",
-        labels=labels,
+        project_tags=project_tags,
         alias=f"ecomdeploy-{name}",
         description=f"Images and records of {name}",
         opts=options,
     )
     registry = Registry(
-        "registry", labels=labels, repository=name, key_arn=key.arn, empty_on_delete=True, opts=options
+        "registry",
+        project_tags=project_tags,
+        repository=name,
+        key_arn=key.arn,
+        empty_on_delete=True,
+        opts=options,
     )
     bucket = Bucket(
         "bucket",
-        labels=labels,
+        project_tags=project_tags,
         bucket=settings.text("bucket"),
         key_arn=key.arn,
         exists=bool(settings.data.get("bucket_exists")),
@@ -45,7 +50,7 @@ def main() -> None:
     )
     role = execution_role(
         "role",
-        labels=labels,
+        project_tags=project_tags,
         role_name=f"{name}-serving",
         repository_arn=registry.arn,
         region=settings.region,

@@ -13,18 +13,18 @@ from infra.components.gpu_pool import GpuPool
 from infra.components.keys import EncryptionKey
 from infra.components.network import Network
 from infra.spec import PlatformSpec, platform_from
-from infra.tags import Labels
+from infra.tags import Tags
 
 
 def main() -> None:
     settings = program.settings()
     platform = settings.section("platform", platform_from)
     name = settings.text("name")
-    labels = program.labels(settings, "platform")
+    project_tags = program.project_tags(settings, "platform")
     options = pulumi.ResourceOptions(provider=program.provider(settings))
     network = Network(
         f"{name}-network",
-        labels=labels,
+        project_tags=project_tags,
         region=settings.region,
         cidr=platform.cidr,
         zones=platform.zones or (f"{settings.region}a", f"{settings.region}b"),
@@ -34,27 +34,27 @@ def main() -> None:
     pulumi.export("private_subnets", network.private_subnet_ids)
     pulumi.export("public_subnets", network.public_subnet_ids)
     if platform.gpu_pools:
-        kubernetes(name, platform, network, labels, settings.partition, options)
+        kubernetes(name, platform, network, project_tags, settings.partition, options)
 
 
 def kubernetes(
     name: str,
     platform: PlatformSpec,
     network: Network,
-    labels: Labels,
+    project_tags: Tags,
     partition: str,
     options: pulumi.ResourceOptions,
 ) -> None:
     key = EncryptionKey(
         f"{name}-key",
-        labels=labels,
+        project_tags=project_tags,
         alias=f"ecomdeploy-{name}",
         description=f"Secrets of {name}",
         opts=options,
     )
     cluster = Cluster(
         f"{name}-cluster",
-        labels=labels,
+        project_tags=project_tags,
         cluster_name=name,
         version=platform.kubernetes_version,
         subnet_ids=network.private_subnet_ids,
@@ -66,7 +66,7 @@ def kubernetes(
     pools = {
         pool.name: GpuPool(
             f"{name}-{pool.name}",
-            labels=labels,
+            project_tags=project_tags,
             pool=pool,
             cluster_name=cluster.cluster_name,
             node_role=cluster.resources.node_role,

@@ -25,7 +25,7 @@ def main() -> None:
         Service(
             endpoint=f"{service}-{settings.environment}",
             role_arn=settings.text("role_arn"),
-            labels=program.labels(settings, service),
+            project_tags=program.project_tags(settings, service),
             now=datetime.now(UTC),
             scale=settings.section("scale", scale_from),
             alarms=settings.section("alarms", alarms_from),

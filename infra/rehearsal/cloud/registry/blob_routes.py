@@ -8,22 +8,22 @@ from werkzeug.wrappers import Request, Response
 
 from infra.rehearsal.cloud.registry.answers import Refused
 from infra.rehearsal.cloud.registry.blobs import DIGEST, Blobs, DigestMismatch, WrongOffset
-from infra.rehearsal.cloud.registry.holdings import Shelf
+from infra.rehearsal.cloud.registry.holdings import Holdings
 from infra.rehearsal.cloud.registry.storage import Storage
 
 CONTENT_RANGE = re.compile(r"(?:bytes )?(\d+)-(\d+)(?:/.*)?")
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
-def blob(blobs: Blobs, shelf: Shelf, request: Request, name: str, digest: str) -> Response:
+def blob(blobs: Blobs, holdings: Holdings, request: Request, name: str, digest: str) -> Response:
     """GET, HEAD, DELETE of one blob."""
     if not DIGEST.fullmatch(digest):
         raise Refused(400, "DIGEST_INVALID", f"not a sha256 digest: {digest!r}")
     # a manifest may be read as a blob too, as other registries allow
-    if not shelf.holds(name, digest) and shelf.get(name, digest) is None:
+    if not holdings.holds(name, digest) and holdings.get(name, digest) is None:
         raise Refused(404, "BLOB_UNKNOWN", f"{name} has no blob {digest}")
     if request.method == "DELETE":
-        shelf.unlink(name, digest)
+        holdings.unlink(name, digest)
         return Response(status=202)
     if request.method not in ("GET", "HEAD"):
         raise Refused(405, "UNSUPPORTED", f"{request.method} on a blob")
@@ -89,14 +89,14 @@ def _start(storage: Storage, request: Request, name: str) -> Response:
     mount = request.args.get("mount", "")
     if storage.blobs.has(mount) and _mountable(storage, mount, request.args.get("from")):
         with storage.lock:
-            storage.shelf.link(name, mount)
+            storage.holdings.link(name, mount)
         return _answer_stored(name, mount)
     return _progress(name, storage.uploads.start(), 0, 202)
 
 
 def _mountable(storage: Storage, digest: str, source: str | None) -> bool:
-    sources = (source,) if source else storage.shelf.repositories()
-    return any(storage.repositories.exists(name) and storage.shelf.holds(name, digest) for name in sources)
+    sources = (source,) if source else storage.holdings.repositories()
+    return any(storage.repositories.exists(name) and storage.holdings.holds(name, digest) for name in sources)
 
 
 def _append(storage: Storage, request: Request, name: str, identifier: str) -> Response:
@@ -124,7 +124,7 @@ def _store(storage: Storage, name: str, identifier: str, digest: str) -> Respons
         # the lock keeps a sweep of unheld blobs from taking this one before it is linked
         with storage.lock:
             storage.uploads.finish(identifier, digest, storage.blobs)
-            storage.shelf.link(name, digest)
+            storage.holdings.link(name, digest)
     except DigestMismatch:
         raise Refused(400, "DIGEST_INVALID", f"the bytes sent are not {digest}") from None
     return _answer_stored(name, digest)

@@ -30,7 +30,7 @@ class Entry:
     annotations: dict[str, str] = field(default_factory=dict)
 
 
-class Shelf:
+class Holdings:
     """Callers hold the registry's lock around anything that writes."""
 
     def __init__(self, root: Path, blobs: Blobs) -> None:

@@ -68,11 +68,11 @@ class Registry(Storage):
     def images(self, repository: str) -> tuple[Push, ...]:
         """All stored manifests of a repository with their tags, referrers included."""
         with self.lock:
-            return tuple(self.shelf.push(repository, entry) for entry in self.shelf.entries(repository))
+            return tuple(self.holdings.push(repository, entry) for entry in self.holdings.entries(repository))
 
     def has(self, repository: str, reference: str) -> bool:
         """Whether a tag or digest names a stored manifest."""
-        return self.shelf.resolve(repository, reference) is not None
+        return self.holdings.resolve(repository, reference) is not None
 
     def put(self, repository: str, reference: str, data: bytes, media_type: str) -> str:
         """Store a manifest as a PUT of it does; returns its digest. Raises `Refused`."""
@@ -85,7 +85,7 @@ class Registry(Storage):
             self._check_listed(repository, listed)
             self._check_reference(repository, reference, digest_of(data), immutable)
             digest = self.blobs.put(data)
-            entry = self.shelf.get(repository, digest) or Entry(
+            entry = self.holdings.get(repository, digest) or Entry(
                 digest=digest,
                 media_type=media_type,
                 size=len(data) + listed.listed_size,
@@ -94,10 +94,10 @@ class Registry(Storage):
                 annotations=listed.annotations,
             )
             entry = replace(entry, pushed_at=datetime.now(UTC).isoformat())
-            self.shelf.put(repository, entry)
+            self.holdings.put(repository, entry)
             if not reference.startswith("sha256:"):
-                self.shelf.tag(repository, reference, digest)
-            push = self.shelf.push(repository, entry)
+                self.holdings.tag(repository, reference, digest)
+            push = self.holdings.push(repository, entry)
         self.repositories.on_push(push)
         return digest
 
@@ -107,27 +107,27 @@ class Registry(Storage):
             entry = self._resolve(repository, reference)
             if reference.startswith("sha256:"):
                 tags = tuple(
-                    tag for tag, digest in self.shelf.tags(repository).items() if digest == entry.digest
+                    tag for tag, digest in self.holdings.tags(repository).items() if digest == entry.digest
                 )
-                self.shelf.drop(repository, entry.digest)
+                self.holdings.drop(repository, entry.digest)
             else:
                 tags = (reference,)
             for tag in tags:
-                self.shelf.untag(repository, tag)
+                self.holdings.untag(repository, tag)
         self.repositories.on_delete(repository, entry.digest, tags)
 
     def forget(self, repository: str) -> None:
         """The repository was deleted by its owner: drop all that only it held. Tells nobody."""
         with self.lock:
-            self.shelf.forget(repository)
-            self.shelf.collect()
+            self.holdings.forget(repository)
+            self.holdings.collect()
 
     def reset(self) -> None:
         """Forget every repository."""
         with self.lock:
-            for name in self.shelf.repositories():
-                self.shelf.forget(name)
-            self.shelf.collect()
+            for name in self.holdings.repositories():
+                self.holdings.forget(name)
+            self.holdings.collect()
 
     def _check_reference(self, name: str, reference: str, digest: str, immutable: bool) -> None:
         if reference.startswith("sha256:"):
@@ -136,20 +136,20 @@ class Registry(Storage):
             return
         if not TAG.fullmatch(reference):
             raise Refused(400, "MANIFEST_INVALID", f"not a tag or a sha256 digest: {reference!r}")
-        held = self.shelf.tags(name).get(reference, digest)
+        held = self.holdings.tags(name).get(reference, digest)
         if held != digest and immutable:
             raise Refused(409, "DENIED", f"tag {reference} exists and tags of {name} are immutable")
 
     def _check_listed(self, name: str, listed: manifests.Listed) -> None:
-        missing = [digest for digest in listed.blobs if not self.shelf.holds(name, digest)]
+        missing = [digest for digest in listed.blobs if not self.holdings.holds(name, digest)]
         if missing:
             raise Refused(404, "MANIFEST_BLOB_UNKNOWN", f"blobs not in {name}: {', '.join(missing)}")
-        missing = [digest for digest in listed.manifests if not self.shelf.get(name, digest)]
+        missing = [digest for digest in listed.manifests if not self.holdings.get(name, digest)]
         if missing:
             raise Refused(404, "MANIFEST_UNKNOWN", f"manifests not in {name}: {', '.join(missing)}")
 
     def _resolve(self, name: str, reference: str) -> Entry:
-        entry = self.shelf.resolve(name, reference)
+        entry = self.holdings.resolve(name, reference)
         if entry is None:
             raise Refused(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {reference}")
         return entry
@@ -161,7 +161,7 @@ class Registry(Storage):
             data = request.stream.read(manifests.LIMIT + 1)
             digest = self.put(name, reference, data, request.mimetype)
             headers = {"Location": f"/v2/{name}/manifests/{digest}", "Docker-Content-Digest": digest}
-            entry = self.shelf.get(name, digest)
+            entry = self.holdings.get(name, digest)
             if entry and entry.subject:
                 headers["OCI-Subject"] = entry.subject
             return Response(status=201, headers=headers)
@@ -175,11 +175,11 @@ class Registry(Storage):
         return Response(self.blobs.read(entry.digest), content_type=entry.media_type, headers=headers)
 
     def _tags(self, request: Request, name: str) -> Response:
-        names, headers = page(request, tuple(self.shelf.tags(name)))
+        names, headers = page(request, tuple(self.holdings.tags(name)))
         return json_answer({"name": name, "tags": names}, headers=headers)
 
     def _catalogue(self, request: Request) -> Response:
-        held = tuple(name for name in self.shelf.repositories() if self.repositories.exists(name))
+        held = tuple(name for name in self.holdings.repositories() if self.repositories.exists(name))
         names, headers = page(request, held)
         return json_answer({"repositories": names}, headers=headers)
 
@@ -195,7 +195,7 @@ class Registry(Storage):
                 "artifactType": entry.artifact_type,
                 **({"annotations": entry.annotations} if entry.annotations else {}),
             }
-            for entry in self.shelf.entries(name)
+            for entry in self.holdings.entries(name)
             if entry.subject == digest and wanted in (None, entry.artifact_type)
         ]
         headers = {"OCI-Filters-Applied": "artifactType"} if wanted else {}
@@ -203,7 +203,7 @@ class Registry(Storage):
         return json_answer(document, content_type=manifests.INDEX, headers=headers)
 
     def _blob(self, request: Request, name: str, digest: str) -> Response:
-        return registry_blobs.blob(self.blobs, self.shelf, request, name, digest)
+        return registry_blobs.blob(self.blobs, self.holdings, request, name, digest)
 
     def _upload(self, request: Request, name: str, upload: str) -> Response:
         return registry_blobs.upload(self, request, name, upload)

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from infra.rehearsal.cloud.registry.blobs import Blobs, Uploads
-from infra.rehearsal.cloud.registry.holdings import Shelf
+from infra.rehearsal.cloud.registry.holdings import Holdings
 from infra.rehearsal.cloud.registry.repositories import Repositories
 
 
@@ -15,7 +15,7 @@ class Storage:
 
     def __init__(self, root: Path, repositories: Repositories) -> None:
         self.blobs = Blobs(root)
-        self.shelf = Shelf(root, self.blobs)
+        self.holdings = Holdings(root, self.blobs)
         self.uploads = Uploads(root)
         self.repositories = repositories
         self.lock = threading.RLock()

@@ -19,8 +19,8 @@ from infra.rehearsal.engine.errors import EngineError, Stopped
 from infra.rehearsal.engine.events import Events
 from infra.rehearsal.engine.execute import Deployment
 from infra.rehearsal.engine.provider import ProviderFactory
-from infra.rehearsal.engine.provider_pool import Hosts
-from infra.rehearsal.engine.refresh import Reality
+from infra.rehearsal.engine.provider_pool import ProviderPool
+from infra.rehearsal.engine.refresh import Refresh
 from infra.rehearsal.engine.resource import now, snapshot_from_json
 from infra.rehearsal.engine.state import lock
 from infra.rehearsal.engine.state.checkpoint import Writer
@@ -62,8 +62,8 @@ class Operation:
 
     def _guarded(self, journal: Journal) -> bool:
         """The operation itself. Whatever happens, what was under way ends and is recorded."""
-        hosts = Hosts(self._providers, self._place.environment, journal.snapshot().resources)
-        effects = Effects(journal, hosts, self._events, parallel=self._parallel)
+        pool = ProviderPool(self._providers, self._place.environment, journal.snapshot().resources)
+        effects = Effects(journal, pool, self._events, parallel=self._parallel)
         try:
             self._steps(effects)
         except Stopped:
@@ -78,16 +78,16 @@ class Operation:
 
     def _steps(self, effects: Effects) -> None:
         verb, given, journal = self._verb, self._place.arguments, effects.journal
-        reality = Reality(effects)
+        refresh = Refresh(effects)
         if journal.pending() and effects.preview:
             words = "the last run was interrupted; the next one picks up where it stopped"
             self._events.diagnostic("warning", words)
         elif journal.pending():
             if "--clear-pending-creates" in given.flags:
-                reality.forget_creates()
-            reality.resume()
+                refresh.forget_creates()
+            refresh.resume()
         if verb == "refresh" or "--refresh" in given.flags:
-            reality.refresh(counted=verb == "refresh")
+            refresh.refresh(counted=verb == "refresh")
         if verb in ("up", "preview"):
             self._program(effects)
         elif verb == "destroy":

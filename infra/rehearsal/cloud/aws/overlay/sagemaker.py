@@ -308,7 +308,7 @@ class SageMaker(Overlay):
         name, reference = ("", "")
         if match:
             name, reference = match["name"], match["digest"] or match["tag"] or "latest"
-        found = self.account.registry.shelf.resolve(name, reference) if match else None
+        found = self.account.registry.holdings.resolve(name, reference) if match else None
         if found is None or not self.account.registry.repositories.exists(name):
             raise invalid(f"Requested image {image} not found.")
         return name, found.digest
