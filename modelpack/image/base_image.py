@@ -1,4 +1,4 @@
-"""A base from a registry: its layers as they are, checked against its config, listed for the last layer and the libraries."""
+"""A base from a registry: its layers as they are, checked against its config, listed for manifest and libraries."""
 
 from __future__ import annotations
 

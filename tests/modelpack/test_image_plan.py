@@ -75,7 +75,7 @@ def test_the_seal_is_what_the_server_measures(tmp_path: pathlib.Path) -> None:
     layout = Layout(tmp_path / "layout")
     built = assemble(tiny_parts.parts(tmp_path), layout, Silent())
     root = unpack(layout, built.digest, tmp_path / "root")
-    assert server_file_manifest.check(root) == built.content_digest
+    assert server_manifest.check(root) == built.content_digest
     listed = json.loads((root / "opt/ecomdeploy/files.json").read_bytes())
     present = {
         str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and not path.is_symlink()
@@ -85,7 +85,7 @@ def test_the_seal_is_what_the_server_measures(tmp_path: pathlib.Path) -> None:
         assert hashlib.sha256((root / path).read_bytes()).hexdigest() == digest
     (root / "opt/ecomdeploy/model/serving.json").write_bytes(b"{ }")
     with pytest.raises(Exception, match=r"serving\.json \(changed\)"):
-        server_file_manifest.check(root)
+        server_manifest.check(root)
 
 
 def test_files_that_runtimes_mount_over_are_not_sealed(tmp_path: pathlib.Path) -> None:
@@ -225,7 +225,7 @@ def test_zstd_for_runtimes_that_read_it(tmp_path: pathlib.Path) -> None:
     assert {entry["mediaType"].rpartition("+")[2] for entry in layout.manifest(built.digest)["layers"]} == {
         "zstd"
     }
-    assert server_file_manifest.check(unpack(layout, built.digest, tmp_path / "root")) == built.content_digest
+    assert server_manifest.check(unpack(layout, built.digest, tmp_path / "root")) == built.content_digest
     with pytest.raises(BadInput, match="lzma"):
         assemble(tiny_parts.parts(tmp_path, compression="lzma"), layout, Silent())
 

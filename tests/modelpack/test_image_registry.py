@@ -20,6 +20,7 @@ from modelpack.image.registry.client import Registry, fallback_tag
 from modelpack.image.registry.pull import pull
 from modelpack.image.registry.push import missing, push
 from modelpack.progress import Silent
+from modelpack.server import file_manifest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 RECORD = "application/vnd.test.record.v1+json"
@@ -308,7 +309,7 @@ def test_a_base_from_a_registry(tmp_path: pathlib.Path) -> None:
         assert [layer.role for layer in image.layers] == ["base"] * 5 + ["wheels", "app", "model", "files"]
         assert own.complete(image.digest)
         root = unpack(own, image.digest, tmp_path / "root")
-        assert server_file_manifest.check(root) == image.content_digest
+        assert file_manifest.check(root) == image.content_digest
         assert (root / "opt/ecomdeploy/app/app.py").exists()
         with pytest.raises(BadInput, match="must be host/name@sha256"):
             assemble(tiny_parts.parts(tmp_path, base=BaseImage(f"{host}/shop:base")), own, told)

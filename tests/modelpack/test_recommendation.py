@@ -34,13 +34,12 @@ from modelpack.usecases.recommendation.architectures import (
     simplest_of_the_best,
     without_validation,
 )
-from modelpack.usecases.recommendation.data import HISTORY, LAST_TRAINING_WEEK, Purchases
+from modelpack.usecases.recommendation.data import HISTORY, LAST_TRAINING_WEEK, Purchases, pick_evenly
 from modelpack.usecases.recommendation.usecase import (
     Recommendation,
     last_baskets,
     most_bought,
     requests,
-    spread,
 )
 
 
@@ -209,7 +208,7 @@ def test_auc_counts_every_pair_of_a_basket_and_the_rest_of_the_catalogue() -> No
     data, usecase = small(), Recommendation()
 
     def perfect(arrays: Arrays) -> Arrays:
-        baskets = spread(data.held_out, 2000)
+        baskets = pick_evenly(data.held_out, 2000)
         truth = purchases.bought(data, baskets)
         return {"ranking": np.array([np.isin(data.catalogue, one) for one in truth], dtype=np.float32)}
 
