@@ -79,7 +79,7 @@ def test_arguments_are_named_and_typed(component: type[Component]) -> None:
     assert [one.name for one in parameters[:2]] == ["self", "name"]
     assert all(one.kind is inspect.Parameter.KEYWORD_ONLY for one in parameters[2:])
     assert all(one.annotation is not inspect.Parameter.empty for one in parameters[1:])
-    assert {"labels", "opts"} <= {one.name for one in parameters}
+    assert {"project_tags", "opts"} <= {one.name for one in parameters}
 
 
 @pytest.mark.parametrize("component", components(), ids=lambda one: one.__name__)
