@@ -3,12 +3,12 @@
     python -m benchmarks.optimize search fraud           # the use case's own passes under the gate
     python -m benchmarks.optimize search --auto 150      # passes: auto with that budget in seconds
 
-Peers get the same trained model: torch eager, torch.compile, ONNX Runtime with the plain export, OpenVINO with the
-plain export, and for the text encoder optimum-onnx's export and its dynamic int8 (`optimum_program.py` says how to make
-its environment; without it the file says that it was left out). All run on one thread, as ours does. Every peer takes
-turns with ours on the same held-out requests, padded as the server would; figures are medians of paired ratios of
-processor time with their intervals, and a ratio above 1 says that ours is better. Metric and agreement are of all
-held-out requests, for each.
+Peers get the same trained model: torch eager, torch.compile, AOTInductor (needs g++), ONNX Runtime with the plain
+export, OpenVINO with the plain export, and for the text encoder optimum-onnx's export and its dynamic int8
+(`optimum_program.py` says how to make its environment; without it the file says that it was left out). All run on one
+thread, as ours does. Every peer takes turns with ours on the same held-out requests, padded as the server would;
+figures are medians of paired ratios of processor time with their intervals, and a ratio above 1 says that ours is
+better. Metric and agreement are of all held-out requests, for each.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ import platformdirs
 from benchmarks import _optimum
 from benchmarks._slices import take
 from modelpack.build import context
-from modelpack.formats.variant import TORCH, Variant
+from modelpack.formats.onnx_export import free_batch, quiet
+from modelpack.formats.variant import MEGABYTE, TORCH, Variant
 from modelpack.gate.answers import agreement
 from modelpack.gate.greedy import TIE
 from modelpack.gate.reference import Reference, prepare
@@ -41,6 +42,7 @@ from modelpack.inputs.resolve import Inputs, PackRequest, resolve
 from modelpack.inputs.spec import ModelSpec, PackSpec
 from modelpack.passes.base import passes
 from modelpack.progress import Silent
+from modelpack.runtimes.eager import on_one_thread
 from modelpack.usecases.base import Arrays, Run, UseCase
 
 USECASES = ("fraud", "pricing", "recommendation", "search")
@@ -176,6 +178,7 @@ def peers(reference: Reference, inputs: Inputs) -> dict[str, Callable[[], Peer]]
         known = {
             "torch eager": lambda: Peer(trials.run(trials.reference), size),
             "torch.compile": lambda: Peer(compiled(trials.reference, usecase), size),
+            "AOTInductor": lambda: compiled_ahead(reference, usecase),
             **known,
         }
     return known
@@ -211,6 +214,22 @@ def compiled(variant: Variant, usecase: UseCase[Any]) -> Run:
         return {one.name: answer.numpy() for one, answer in zip(signature.outputs, answers, strict=True)}
 
     return run
+
+
+def compiled_ahead(reference: Reference, usecase: UseCase[Any]) -> Peer:
+    """AOTInductor: `torch.export`, then compiled by g++ to a package of machine code, in float32 and on one thread. No
+    image could hold it: its code calls libtorch, is bound to this very CPU, and names this checkout's paths."""
+    import torch._inductor
+
+    signature, trained = usecase.signature(), reference.trials.reference
+    examples = usecase.examples(reference.trials.data, 2)
+    given = tuple(torch.from_numpy(examples[tensor.name]) for tensor in signature.inputs)
+    package = reference.trials.folder / "model.pt2"
+    with quiet(), torch.no_grad():
+        program = torch.export.export(usecase.load(trained.path), given, dynamic_shapes=free_batch(signature))
+        torch._inductor.aoti_compile_and_package(program, package_path=str(package))
+    model = torch._inductor.aoti_load_package(str(package), run_single_threaded=True)
+    return Peer(on_one_thread(model, usecase), package.stat().st_size / MEGABYTE)
 
 
 def openvino(variant: Variant, usecase: UseCase[Any]) -> Run:

@@ -25,7 +25,7 @@ def solve(problem: Problem, iterations: int = ITERATIONS, seed: int = 1) -> Plan
         import pyvrp
         from pyvrp.stop import MaxIterations
     except ModuleNotFoundError as missing:
-        raise BadInput("rounds need PyVRP", hint="pip install 'ecomdeploy[routing]'") from missing
+        raise BadInput("rounds need PyVRP", hint="pip install pyvrp") from missing
     start, count = savings(problem), len(problem.load)
     places = np.rint(np.concatenate([problem.depot[None, :], problem.stops])).astype(int).tolist()
     metres: Any = problem.metres

@@ -12,7 +12,6 @@ TORCH = "torch"
 HUGGING_FACE = "hugging-face"
 ONNX = "onnx"
 OPENVINO = "openvino"
-AOT = "aot"
 MEGABYTE = 1e6
 SESSION = "session.json"
 """Options of the runtime's session, in a file beside the model: {"cuda_graph": true}."""
@@ -21,8 +20,8 @@ SESSION = "session.json"
 @dataclass(frozen=True)
 class Variant:
     """A model in one `format` (`TORCH`: a `.safetensors` file; `ONNX`: a graph beside its weights;
-    `OPENVINO`: IR, `model.xml` beside `model.bin`; `AOT`: PyTorch's package of compiled code, `.pt2`;
-    `HUGGING_FACE`: a language model's weights beside `config.json`).
+    `OPENVINO`: IR, `model.xml` beside `model.bin`; `HUGGING_FACE`: a language model's weights
+    beside `config.json`).
 
     `path` is the main file; everything the model needs lies in its folder, and nothing else does.
     """

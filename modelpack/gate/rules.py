@@ -64,7 +64,7 @@ class Trial:
     """A changed variant and what was found: its figures, those of the variant before it, and how they compare.
 
     `drop` is how much the metric fell against the trained model (above 0: worse), with its interval; `complaint`
-    what the use case holds against its answers, empty when nothing; `unserved` why no image has its runtime.
+    what the use case holds against its answers, empty when nothing.
     """
 
     variant: Variant
@@ -73,7 +73,6 @@ class Trial:
     drop: Interval
     comparison: Comparison
     complaint: str = ""
-    unserved: str = ""
 
 
 def judge(
@@ -95,9 +94,6 @@ def judge(
             raise EcomdeployError(f"the pass {candidate.name!r} is needed to serve, but {harmed}")
         reason = f"needed to serve; {gains(trial)}; {room(trial.drop, metric_drop)}"
         return trial.variant, Verdict(candidate.name, True, reason, trial.after, trial.drop)
-    if trial.unserved and not harmed:
-        reason = f"measured only, {trial.unserved}; {gains(trial)}; {room(trial.drop, metric_drop)}"
-        return variant, Verdict(candidate.name, False, reason, trial.after, trial.drop)
     kept, reason = (False, harmed) if harmed else pays(trial)
     reason = f"{reason}; {room(trial.drop, metric_drop)}" if kept else reason
     return (trial.variant if kept else variant), Verdict(

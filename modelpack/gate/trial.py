@@ -147,7 +147,6 @@ class Trials:
             drop=bootstrap(sign * (trained.values - after.values), trained.groups),
             comparison=comparison,
             complaint=self.complaint(after),
-            unserved=self.runtime(changed).unserved(),
         )
 
     def compare(self, before: Variant, after: Variant, title: str) -> Comparison:

@@ -5,7 +5,6 @@ A digest covers contents, never paths: another checkout with the same files has 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -25,7 +24,6 @@ from modelpack.passes.base import (
     installed_version,
     lacking,
     of_use,
-    program_version,
     unfit,
 )
 from modelpack.runtimes.base import runtime_for, served_formats
@@ -151,12 +149,9 @@ class Inputs:
 
     @cached_property
     def tools(self) -> dict[str, str | None]:
-        """The packages and programs that a verdict rests on, by version; None: not installed."""
+        """The packages that a verdict rests on, by version; None: not installed."""
         names = {*TOOLS, *(name for one in self.passes for name in one.tools)}
-        programs = {name for one in self.passes for name in one.programs}
-        found = {name: installed_version(name) for name in names}
-        found |= {name: program_version(name) for name in programs}
-        return dict(sorted(found.items()))
+        return {name: installed_version(name) for name in sorted(names)}
 
     def served(self, chosen: str) -> Served:
         """What the image holds around a model of the `chosen` format."""
@@ -214,7 +209,7 @@ def resolve(request: PackRequest) -> Inputs:
         if absent := lacking(one):
             raise BadInput(
                 f"the pass {one.name!r} needs {', '.join(absent)}, not installed",
-                hint=remedy(one, absent),
+                hint=f"pip install {' '.join(absent)}",
             )
     train = request.model.train or TrainSpec()
     check_architecture(train, usecase)
@@ -227,15 +222,6 @@ def resolve(request: PackRequest) -> Inputs:
         set_aside=tuple(aside.items()),
         data_path=own_data_path(request, usecase),
     )
-
-
-def remedy(one: Pass, absent: Sequence[str]) -> str:
-    """What to type where a pass' tools or programs are absent."""
-    packages = [name for name in absent if name in one.tools]
-    programs = [name for name in absent if name in one.programs]
-    commands = [f"pip install {' '.join(packages)}"] if packages else []
-    commands += [f"apt-get install {' '.join(programs)}"] if programs else []
-    return "; ".join([*commands, "or leave the pass out"] if programs else commands)
 
 
 def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:

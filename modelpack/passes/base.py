@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import abc
-import shutil
-import subprocess
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -64,8 +62,7 @@ class Pass(abc.ABC):
 
     `takes` and `gives` are variant formats. A `required` pass is needed to serve at all: the gate measures it, and
     stops the build when it harms, but does not drop it for not paying. `about` is where the method is documented.
-    `tools` are the packages whose versions decide the result beside those that every pack names, `programs` the
-    executables on the PATH that it runs, whose versions decide as well. One that `trains`
+    `tools` are the packages whose versions decide the result beside those that every pack names. One that `trains`
     gives another model: it is held to the task metric, not to the trained model's single answers, and the search tries
     it last. `hardware` is what its result can be served on: "cpu", "cuda" or both; the gate keeps
     only what it measured there. `instructions` are CPU instruction sets (the kernel's names in /proc/cpuinfo), of which
@@ -80,7 +77,6 @@ class Pass(abc.ABC):
     gives: ClassVar[str]
     required: ClassVar[bool] = False
     tools: ClassVar[tuple[str, ...]] = ()
-    programs: ClassVar[tuple[str, ...]] = ()
     trains: ClassVar[bool] = False
     hardware: ClassVar[frozenset[str]] = frozenset({CPU})
     instructions: ClassVar[tuple[str, ...]] = ()
@@ -155,9 +151,8 @@ def closure(formats: set[str], steps: Collection[tuple[str, str]]) -> set[str]:
 
 
 def lacking(one: Pass) -> tuple[str, ...]:
-    """Which of a pass' tools and programs are not installed."""
-    absent = [name for name in one.tools if installed_version(name) is None]
-    return (*absent, *(name for name in one.programs if shutil.which(name) is None))
+    """Which of a pass' tools are not installed."""
+    return tuple(name for name in one.tools if installed_version(name) is None)
 
 
 def installed_version(package: str) -> str | None:
@@ -166,12 +161,3 @@ def installed_version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def program_version(name: str) -> str | None:
-    """The first line that a program says of its version; None when it is not installed."""
-    path = shutil.which(name)
-    if path is None:
-        return None
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-    return next(iter(done.stdout.splitlines()), "")

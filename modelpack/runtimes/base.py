@@ -47,10 +47,6 @@ class Runtime(abc.ABC):
         """Whether this machine has the hardware, so that figures taken here are figures of it."""
         return self.hardware == CPU
 
-    def unserved(self) -> str:
-        """Why no image holds it, where what it runs is a pass' result; the gate drops such a pass with these words."""
-        return ""
-
     def where(self) -> str:
         """What figures taken here are taken on."""
         from modelpack.runtimes.hardware import hardware
