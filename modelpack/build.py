@@ -21,6 +21,7 @@ from modelpack.home import Home
 from modelpack.inputs import lock as locks
 from modelpack.inputs.lock import Lock
 from modelpack.inputs.resolve import Inputs, PackRequest, resolve
+from modelpack.language.task import decoding_of
 from modelpack.pack import PLATFORM, RECORD, SAMPLES, Pack
 from modelpack.progress import Progress
 from modelpack.runtimes.hardware import CPU
@@ -143,7 +144,7 @@ def check_answers(served: Served, layout: Layout, digest: str, progress: Progres
 
 def fallen_back(served: Served, variant: Variant) -> dict[str, Any]:
     """What of a language model's step runs on the CPU of a GPU machine, for the record."""
-    if variant.format != ONNX or served.runtime.hardware == CPU or served.usecase.decoding is None:
+    if variant.format != ONNX or served.runtime.hardware == CPU or decoding_of(served.usecase) is None:
         return {}
     import onnx
 

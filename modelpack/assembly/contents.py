@@ -10,6 +10,7 @@ from msgspec import to_builtins
 
 from modelpack.assembly.needs import Binding
 from modelpack.formats.variant import Variant
+from modelpack.language.task import decoding_of
 from modelpack.pack import encode
 from modelpack.runtimes.served import Served
 from modelpack.server.golden import Golden
@@ -30,8 +31,8 @@ def serving(served: Served, variant: Variant, golden: tuple[Golden, ...], bindin
     usecase = served.usecase
     signature = usecase.interface()
     words: dict[str, Any] = {"text": to_builtins(usecase.text)} if usecase.text else {}
-    for name in ("decoding", "chat"):
-        if part := getattr(usecase, name):
+    for name, part in (("decoding", decoding_of(usecase)), ("chat", usecase.chat)):
+        if part is not None:
             words[name] = to_builtins(part)
     if usecase.labels:
         words["labels"] = usecase.labels

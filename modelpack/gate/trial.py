@@ -17,6 +17,7 @@ from modelpack.gate.memory import peak_mb
 from modelpack.gate.rules import COLUMNS, Trial, Verdict, check_limits, judge, table_row
 from modelpack.gate.timing import Comparison, Speed, compare
 from modelpack.inputs.spec import GateSpec
+from modelpack.language.task import decoding_of
 from modelpack.passes.base import Pass, PassContext, nothing
 from modelpack.progress import Progress
 from modelpack.runtimes.base import Runtime, at_hand, runtime_for, served_formats
@@ -166,7 +167,7 @@ class Trials:
         """Raises EcomdeployError when the variant answers in another shape than the signature's, or a golden request
         unlike the model that came out of training."""
         signature, examples = self.usecase.signature(), self.usecase.examples(self.data, EXAMPLES)
-        if self.usecase.decoding is None:
+        if decoding_of(self.usecase) is None:
             check_declared(variant, signature)
         check_shapes(self.run(variant), signature, examples, self.usecase.max_batch)
         requests, _ = self.golden(variant)

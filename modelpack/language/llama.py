@@ -176,18 +176,6 @@ class Llama(nn.Module):
             answer[place] = given
         return answer
 
-    def own_graph(self) -> Any:
-        """One step as an ONNX graph; the loop around it is the server's."""
-        from modelpack.language.step_graph import step_graph
-
-        return step_graph(self)
-
-    def own_folder(self, folder: Path) -> Path:
-        """The model as a Hugging Face folder; its weights' path."""
-        from modelpack.language.hugging_face import write
-
-        return write(self, folder)
-
 
 def turns(shape: Shape) -> Tensor:
     """What each place turns its pairs by: complex numbers of length 1, (longest, size / 2)."""

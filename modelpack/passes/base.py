@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from modelpack.catalog import Catalog
 from modelpack.formats.variant import TORCH, Variant
+from modelpack.language.task import decoding_of
 from modelpack.progress import Progress, Silent
 from modelpack.runtimes.hardware import CPU, CUDA
 from modelpack.usecases.base import Arrays, UseCase
@@ -48,7 +49,7 @@ class PassContext:
         """
         if self.calibration is None:
             raise Inapplicable("the use case names nothing to calibrate on")
-        if self.usecase.decoding is not None:
+        if decoding_of(self.usecase) is not None:
             raise Inapplicable("the graph is one step of a loop; ranges are found on whole answers")
         return self.calibration
 
@@ -139,7 +140,7 @@ def of_use(names: Sequence[str], usecase: UseCase[Any], project: Path) -> tuple[
     return tuple(
         name
         for name in names
-        if usecase.decoding is not None or not catalog.get(name, project).for_language_models
+        if decoding_of(usecase) is not None or not catalog.get(name, project).for_language_models
     )
 
 

@@ -6,12 +6,13 @@ from typing import ClassVar
 
 from modelpack.errors import BadInput
 from modelpack.formats.variant import HUGGING_FACE, TORCH, Variant
+from modelpack.language.task import LanguageTask
 from modelpack.passes.base import EXPORT, Pass, PassContext
 from modelpack.runtimes.hardware import CUDA
 
 
 class HuggingFaceFolder(Pass):
-    """For a torch module with a method `own_folder(path)`, which writes the folder and answers its main file.
+    """For a use case that is a `LanguageTask`, which writes the folder.
 
     Named in `pack.passes` it takes the place of the export to ONNX, and vLLM that of ONNX Runtime.
     """
@@ -27,10 +28,10 @@ class HuggingFaceFolder(Pass):
     about: ClassVar[str] = "https://docs.vllm.ai/en/latest/models/supported_models.html"
 
     def apply(self, variant: Variant, context: PassContext) -> Variant:
-        own_folder = getattr(context.usecase.load(variant.path), "own_folder", None)
-        if own_folder is None:
+        usecase = context.usecase
+        if not isinstance(usecase, LanguageTask):
             raise BadInput(
-                f"{context.usecase.name} is no language model",
-                hint=f"leave {self.name} out of pack.passes",
+                f"{usecase.name} is no language model", hint=f"leave {self.name} out of pack.passes"
             )
-        return Variant(HUGGING_FACE, own_folder(context.folder))
+        model = usecase.load(variant.path)
+        return Variant(HUGGING_FACE, usecase.hugging_face_folder(model, context.folder))

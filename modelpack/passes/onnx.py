@@ -7,6 +7,7 @@ from typing import ClassVar
 from modelpack.formats.onnx_export import free_batch, quiet
 from modelpack.formats.onnx_files import write
 from modelpack.formats.variant import ONNX, TORCH, Variant
+from modelpack.language.task import LanguageTask
 from modelpack.passes.base import ANY_HARDWARE, EXPORT, Pass, PassContext
 from modelpack.passes.shared.half_attention import half_attention
 from modelpack.runtimes.hardware import CUDA
@@ -17,10 +18,9 @@ OPSET = 20
 class OnnxExport(Pass):
     """`torch.onnx.export(dynamo=True)` with a free batch dimension.
 
-    A module with a method `own_graph()` writes its whole graph itself (one step of a language model; for the
-    CUDA provider its attention is put in 16 bits); one with a method
-    `complete_graph(ModelProto)` may write what the exporter would be slow to carry (the
-    attributes of an operator with thousands of tree nodes).
+    A `LanguageTask` writes the graph of one step itself (for the CUDA provider its attention is put in 16 bits). A
+    module with a method `complete_graph(ModelProto)` may write what the exporter would be slow to carry (the attributes
+    of an operator with thousands of tree nodes).
     """
 
     name: ClassVar[str] = "onnx"
@@ -35,13 +35,14 @@ class OnnxExport(Pass):
     def apply(self, variant: Variant, context: PassContext) -> Variant:
         import torch
 
-        model = context.usecase.load(variant.path)
-        if own_graph := getattr(model, "own_graph", None):
-            graph = own_graph()
+        usecase = context.usecase
+        model = usecase.load(variant.path)
+        if isinstance(usecase, LanguageTask):
+            graph = usecase.step_graph(model)
             if context.hardware == CUDA:
                 half_attention(graph)
             return write(graph, context.folder)
-        signature = context.usecase.signature()
+        signature = usecase.signature()
         given = tuple(torch.from_numpy(context.examples[tensor.name][:2]) for tensor in signature.inputs)
         with quiet(), torch.no_grad():
             program = torch.onnx.export(

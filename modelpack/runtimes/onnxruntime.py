@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from modelpack.errors import BadInput
 from modelpack.formats.variant import ONNX, Variant
+from modelpack.language.task import decoding_of
 from modelpack.runtimes.base import Runtime
 from modelpack.runtimes.hardware import CPU, CUDA
 from modelpack.server.engines.cuda import PROVIDER
@@ -46,8 +47,8 @@ class OnnxRuntime(Runtime):
 
     def running(self, variant: Variant, usecase: UseCase[Any], providers: list[Any]) -> Run:
         """The variant in a session with these execution providers, the preferred first. Raises BadInput."""
-        if usecase.decoding is not None:
-            return decoder(variant, usecase.decoding, CUDA if PROVIDER in providers else CPU)
+        if decoding := decoding_of(usecase):
+            return decoder(variant, decoding, CUDA if PROVIDER in providers else CPU)
         session, names = self.session(variant, providers), self.outputs(usecase)
 
         def run(inputs: Arrays) -> Arrays:

@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 
 from modelpack.errors import BadInput
 from modelpack.formats.variant import HUGGING_FACE, Variant
+from modelpack.language.task import decoding_of
 from modelpack.runtimes.base import Runtime
+from modelpack.runtimes.eager import on_one_thread
 from modelpack.runtimes.hardware import CUDA
 from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
 from modelpack.runtimes.onnxruntime_cuda import OnnxRuntimeCuda
@@ -65,7 +67,7 @@ class Vllm(Runtime):
 
     def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
         """On the GPU where there is one; else the folder read back into our own module, in float32."""
-        decoding = usecase.decoding
+        decoding = decoding_of(usecase)
         if decoding is None:
             raise BadInput(f"{usecase.name} is no language model", where=str(variant.path))
         if self.at_hand():
@@ -74,6 +76,5 @@ class Vllm(Runtime):
             writer = open_vllm(decoding, variant.path)
             return lambda inputs: writer.run(dict(inputs))
         from modelpack.language.hugging_face import read
-        from modelpack.usecases.chat.usecase import eager
 
-        return eager(read(variant.path.parent, decoding.most_new))
+        return on_one_thread(read(variant.path.parent, decoding.most_new), usecase)

@@ -28,6 +28,7 @@ from modelpack.home import Home
 from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import GateSpec, ModelSpec, PackSpec
 from modelpack.language.llama import Llama, assemble
+from modelpack.language.step_graph import step_graph
 from modelpack.passes.base import in_order
 from modelpack.passes.hugging_face import HuggingFaceFolder
 from modelpack.passes.shared.half_attention import half_attention, on_the_cpu
@@ -135,7 +136,7 @@ def test_near_ties_are_no_golden_answers(arithmetic: str, tmp_path: Path) -> Non
 
 
 def graph(model: Llama, folder: Path) -> Path:
-    made = model.own_graph()
+    made = step_graph(model)
     assert half_attention(made) == model.shape.layers
     assert half_attention(made) == 0
     return write(made, folder).path
@@ -152,7 +153,7 @@ def test_attention_in_16_bits_says_the_same(tmp_path: Path) -> None:
 
 def test_every_operator_of_the_step_has_a_cuda_kernel(tmp_path: Path) -> None:
     model = tiny_chat.model()
-    assert on_the_cpu(model.own_graph()) == ("GroupQueryAttention (float)",)
+    assert on_the_cpu(step_graph(model)) == ("GroupQueryAttention (float)",)
     halved = onnx.load(str(graph(model, tmp_path)))
     assert on_the_cpu(halved) == ()
     halved.graph.node[-1].op_type = "Erf"
@@ -209,7 +210,7 @@ def test_chat_for_onnx_runtime_on_a_gpu(tmp_path: Path) -> None:
 
 
 def _halved(model: Llama) -> onnx.ModelProto:
-    made = model.own_graph()
+    made = step_graph(model)
     half_attention(made)
     return made
 
@@ -260,4 +261,4 @@ def test_memory_of_what_only_a_gpu_serves(tmp_path: Path) -> None:
     """A fresh process opens the folder by its own runtime."""
     made = trials(sure_model(), tmp_path)
     variant = made.made(HuggingFaceFolder(), made.reference)
-    assert peak_mb(variant, Chat(), {"ids": np.array([[1, 40, 41]])}) > 50
+    assert peak_mb(variant, Chat(), {"ids": np.array([[1, 40, 41]]), "scored": np.zeros(1, np.int64)}) > 50

@@ -17,6 +17,7 @@ from modelpack.formats.onnx_files import write
 from modelpack.formats.safetensors import read_metadata
 from modelpack.language import gguf
 from modelpack.language import llama as language
+from modelpack.language.step_graph import step_graph
 from modelpack.passes.base import PassContext
 from modelpack.passes.nbits_exact import NBitsExact, in_steps
 from modelpack.passes.packed_blocks import PackedBlocks
@@ -36,7 +37,7 @@ def model() -> Any:
 
 @pytest.fixture(scope="module")
 def graph(model: Any, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    return write(model.own_graph(), tmp_path_factory.mktemp("graph")).path
+    return write(step_graph(model), tmp_path_factory.mktemp("graph")).path
 
 
 def test_a_cache_changes_nothing(model: Any) -> None:
@@ -323,7 +324,7 @@ def test_the_pass_keeps_what_the_layers_compute(tmp_path: pathlib.Path) -> None:
     for layer in model.layers:
         for part in (layer.attention, layer.attended, layer.inner, layer.outer):
             part.weight.copy_(on_steps(part.weight))
-    before = write(model.own_graph(), tmp_path / "before")
+    before = write(step_graph(model), tmp_path / "before")
     after = NBitsExact().apply(before, context(tmp_path / "after"))
     assert after.size_mb < 0.6 * before.size_mb
     one, other = (Decoder(DECODING, variant.path, 1).step(PROMPTS[1], 0)[0] for variant in (before, after))
@@ -346,14 +347,14 @@ def test_packed_files_hold_the_same_model(tmp_path: pathlib.Path) -> None:
     words = model.words.weight.view(-1, 32)
     scale = (words.abs().amax(1, keepdim=True) / 127).half().float()
     words.copy_(torch.round(words / scale).clamp(-127, 127) * scale)
-    before = write(model.own_graph(), tmp_path / "before")
+    before = write(step_graph(model), tmp_path / "before")
     after = PackedBlocks().apply(before, context(tmp_path / "after"))
     assert after.size_mb < 0.45 * before.size_mb
     one, other = (Decoder(DECODING, variant.path, 1).step(PROMPTS[1], 0)[0] for variant in (before, after))
     np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="no constant matrix"):
         PackedBlocks().apply(
-            write(tiny_chat.model().own_graph(), tmp_path / "other"), context(tmp_path / "none")
+            write(step_graph(tiny_chat.model()), tmp_path / "other"), context(tmp_path / "none")
         )
 
 

@@ -12,6 +12,7 @@ import tiny_chat
 from examples.passes.kv_cache_int8 import KvCacheInt8
 from modelpack.formats.onnx_files import write
 from modelpack.formats.variant import Variant
+from modelpack.language.step_graph import step_graph
 from modelpack.passes.base import PassContext
 from modelpack.server.engines.decoder import NOTHING, Decoder, load
 from modelpack.server.signature import Decoding, Unfit
@@ -24,7 +25,7 @@ PROMPT = GIVEN[0, :50].tolist()
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Variant:
-    return write(tiny_chat.model().own_graph(), tmp_path_factory.mktemp("whole"))
+    return write(step_graph(tiny_chat.model()), tmp_path_factory.mktemp("whole"))
 
 
 def narrowed(variant: Variant, folder: pathlib.Path, ids: np.ndarray | None = GIVEN) -> Variant:

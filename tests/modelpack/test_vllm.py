@@ -38,6 +38,7 @@ from modelpack.server.engines.vllm import FakeEngine, Vllm, load, open_vllm
 from modelpack.server.http.batch import Batcher
 from modelpack.server.signature import Contract, Decoding, Needs, Unfit
 from modelpack.usecases.chat import Chat
+from modelpack.usecases.fraud import Fraud
 
 DECODING = Decoding(end=tiny_chat.END, most_new=tiny_chat.MOST_NEW)
 STATUS = Question(f"What is the status of {MINE}?", **OWNER)
@@ -50,12 +51,6 @@ def model() -> Llama:
     full = tiny_chat.model()
     rounded = {name: value.bfloat16().float() for name, value in full.state_dict().items()}
     return assemble(full.shape, {}, rounded)
-
-
-class Plain(Chat):
-    """No language model."""
-
-    decoding = None
 
 
 class Tiny(Chat):
@@ -137,7 +132,7 @@ def test_it_is_there_for_who_names_it(tmp_path: Path) -> None:
     assert [one.name for one in in_order(("hugging-face",), tmp_path)] == ["hugging-face"]
     assert [one.name for one in in_order(("onnx", "hugging-face"), tmp_path)] == ["onnx"]
     assert "hugging-face" not in of_use(
-        applicable(("onnx",), served_formats(CUDA), tmp_path), Plain(), tmp_path
+        applicable(("onnx",), served_formats(CUDA), tmp_path), Fraud(), tmp_path
     )
 
 

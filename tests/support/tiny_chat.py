@@ -102,9 +102,10 @@ def serving(**more: Any) -> dict[str, Any]:
 def tree(root: pathlib.Path, **more: Any) -> str:
     """Everything below `root` as in an image; returns the content digest."""
     from modelpack.formats.onnx_files import write
+    from modelpack.language.step_graph import step_graph
 
     folder = root / "opt/ecomdeploy/model"
-    write(model().own_graph(), folder)
+    write(step_graph(model()), folder)
     (folder / "shop.json").write_bytes(msgspec.json.encode(SHOP))
     (folder / "orders.json").write_bytes(orders())
     (folder / "tokenizer.json").write_bytes(tokenizer())

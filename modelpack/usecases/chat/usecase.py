@@ -33,6 +33,8 @@ from modelpack.usecases.chat.service import Service
 from modelpack.usecases.packages import fetch
 
 if TYPE_CHECKING:
+    import onnx
+
     from modelpack.language.llama import Llama
 
 END, MOST_NEW, LONGEST = 2, 32, 512
@@ -57,7 +59,7 @@ class Chat(UseCase[Service]):
     agreement: ClassVar[float] = 0.97
     target_rps: ClassVar[float] = 1
     turns: ClassVar[int] = 9
-    decoding: Decoding | None = Decoding(end=END, most_new=MOST_NEW, ahead=AHEAD)
+    decoding: Decoding = Decoding(end=END, most_new=MOST_NEW, ahead=AHEAD)
     chat: ClassVar[Files | None] = Files("shop.json", "orders.json", "tokenizer.json")
     prefix: tuple[int, ...] = ()
     """What prompts begin with; `prepare` completes it."""
@@ -106,6 +108,16 @@ class Chat(UseCase[Service]):
         )
         model.prefix = self.prefix
         return model
+
+    def step_graph(self, model: Llama) -> onnx.ModelProto:
+        from modelpack.language.step_graph import step_graph
+
+        return step_graph(model)
+
+    def hugging_face_folder(self, model: Llama, folder: Path) -> Path:
+        from modelpack.language.hugging_face import write
+
+        return write(model, folder)
 
     def evaluate(self, run: Run, data: Service) -> Evaluation:
         talk, meter = service.conversation(data, run)
@@ -244,26 +256,6 @@ def scored(data: Service, answers: list[str], figures: Mapping[str, float] | Non
         ranked=service.name_route(answers),
         more=figures or {},
     )
-
-
-def eager(model: Llama) -> Run:
-    """The model as PyTorch runs it, on one thread."""
-    import torch
-
-    def run(arrays: Arrays) -> Arrays:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            given = [
-                torch.from_numpy(np.asarray(arrays[name])) for name in ("ids", "scored") if name in arrays
-            ]
-            with torch.inference_mode():
-                tokens, likelihood = model(*given)
-            return {"tokens": tokens.numpy(), "likelihood": likelihood.numpy()}
-        finally:
-            torch.set_num_threads(threads)
-
-    return run
 
 
 def nothing(arrays: Arrays) -> Arrays:
