@@ -21,18 +21,7 @@ from modelpack.progress import Progress
 
 SECONDS = 600
 NOT_OPENED = ("wheels: nvidia-", "wheels: cuda-")
-PROGRAM = """
-import sys
-from pathlib import Path
-from modelpack.server import contract as contracts, runtime
-from modelpack.server.http.instances import Instances
-from modelpack.server.ready import MODEL, check_golden, wrapped
-folder = Path(sys.argv[1]) / MODEL
-contract = contracts.read(folder / "serving.json")
-chosen = runtime.choose(contract, True)
-check_golden(contract, Instances(contract), wrapped(contract, folder, runtime.load(contract, folder, chosen)))
-print(f"{len(contract.golden)} {chosen.hardware}")
-"""
+PROGRAM = "modelpack.server.prove"
 
 
 def golden_answers(source: BlobSource, digest: str, progress: Progress) -> str:
@@ -65,7 +54,7 @@ def holds_cuda_only(layer: Descriptor) -> bool:
 
 def _run(root: Path) -> subprocess.CompletedProcess[bytes]:
     loader, libraries, python = (str(root / path) for path in (LOADER, LIBRARIES, INTERPRETER))
-    command = [loader, "--library-path", libraries, python, "-s", "-B", "-P", "-c", PROGRAM, str(root)]
+    command = [loader, "--library-path", libraries, python, "-s", "-B", "-P", "-m", PROGRAM, str(root)]
     environment = {
         "PYTHONHOME": str(root / "usr"),
         "PYTHONPATH": f"{root}/opt/ecomdeploy/app:{root}/opt/ecomdeploy/deps",

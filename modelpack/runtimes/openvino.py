@@ -46,10 +46,10 @@ class OpenVino(Runtime):
         return (f"openvino=={version('openvino')}", *SERVER)
 
     def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
-        from modelpack.server.engines.openvino import Session
+        from modelpack.server.engines.openvino import OpenVinoSession
 
         try:
-            session = Session(variant.path, 1)
+            session = OpenVinoSession(variant.path, 1)
         except RuntimeError as error:
             words = str(error).strip().splitlines()[-1]
             raise BadInput(f"OpenVINO cannot load it: {words}", where=str(variant.path)) from error

@@ -17,13 +17,13 @@ from modelpack.server.http import openinference, sagemaker
 from modelpack.server.http.asgi import Disconnected, Headers, Message, Receive, Request, Send
 from modelpack.server.http.metrics import CONTENT_TYPE, Metrics
 from modelpack.server.http.refusal import Refusal
-from modelpack.server.ready import Served
+from modelpack.server.ready import ReadyModel
 
 MODELS = "/v2/models/"
 
 
 @dataclass(slots=True)
-class Answer:
+class Response:
     status: int
     body: bytes
     content_type: bytes = b"application/json"
@@ -32,7 +32,7 @@ class Answer:
     """Sent instead of the body."""
 
 
-Handler = Callable[[Request], Awaitable[Answer]]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Application:
@@ -40,7 +40,7 @@ class Application:
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
-        self._served: Served | None = None
+        self._served: ReadyModel | None = None
         self._identity: Headers = []
         self._handlers: dict[str, Handler] = {
             "/invocations": self._invocations,
@@ -55,7 +55,7 @@ class Application:
             "ready": (f"{MODELS}{{model}}/ready", self._model_ready),
         }
 
-    def serve(self, served: Served) -> None:
+    def serve(self, served: ReadyModel) -> None:
         """Be ready from now on. Called from another thread: the last assignment makes it visible."""
         self._identity = [(sagemaker.CUSTOM_ATTRIBUTES, served.content_digest.encode())]
         self._served = served
@@ -100,7 +100,7 @@ class Application:
             return self._model_handlers.get(path.rpartition("/")[2], (f"{MODELS}{{model}}", self._metadata))
         return "other", self._unknown
 
-    async def _answer(self, request: Request, handler: Handler) -> Answer:
+    async def _answer(self, request: Request, handler: Handler) -> Response:
         try:
             return await handler(request)
         except Refusal as refusal:
@@ -113,80 +113,80 @@ class Application:
             log.say("request failed", path=request.path[:200], problem=repr(problem))
             return _json({"error": "internal error, see the server's log"}, 500)
 
-    def _ready(self) -> Served:
+    def _ready(self) -> ReadyModel:
         if self._served is None:
             raise Refusal(503, "not ready yet")
         return self._served
 
     # ---- SageMaker ----
 
-    async def _ping(self, request: Request) -> Answer:
+    async def _ping(self, request: Request) -> Response:
         request.allow("GET", "HEAD")
-        return Answer(200 if self._served else 503, b"")
+        return Response(200 if self._served else 503, b"")
 
-    async def _invocations(self, request: Request) -> Answer:
+    async def _invocations(self, request: Request) -> Response:
         served = self._ready()
         if served.desk is not None:
             return await self._conversation(served.desk, request)
         feeds, rows = served.instances.decode(await request.json())
         outputs = await served.batcher.infer(feeds, rows)
-        return Answer(200, sagemaker.predictions(outputs), headers=self._identity)
+        return Response(200, sagemaker.predictions(outputs), headers=self._identity)
 
-    async def _conversation(self, desk: Desk, request: Request) -> Answer:
+    async def _conversation(self, desk: Desk, request: Request) -> Response:
         body = read(await request.json())
         if not body.stream:
-            return Answer(200, await answers(request, desk, body, self.metrics), headers=self._identity)
+            return Response(200, await answers(request, desk, body, self.metrics), headers=self._identity)
         stream = await Stream(request, desk, body, self.metrics).first()
-        return Answer(200, b"", headers=self._identity, stream=stream)
+        return Response(200, b"", headers=self._identity, stream=stream)
 
     # ---- Open Inference Protocol v2 ----
 
-    async def _server(self, request: Request) -> Answer:
+    async def _server(self, request: Request) -> Response:
         request.allow("GET", "HEAD")
         return _json({"name": "ecomdeploy", "version": openinference.VERSION, "extensions": []})
 
-    async def _live(self, request: Request) -> Answer:
+    async def _live(self, request: Request) -> Response:
         request.allow("GET", "HEAD")
         return _json({"live": True})
 
-    async def _health(self, request: Request) -> Answer:
+    async def _health(self, request: Request) -> Response:
         request.allow("GET", "HEAD")
         return _json({"ready": self._served is not None}, 200 if self._served else 503)
 
-    async def _infer(self, request: Request) -> Answer:
+    async def _infer(self, request: Request) -> Response:
         served = self._ready()
-        _check_model(request.path, served.contract.model, "infer")
-        asked, feeds, rows = openinference.decode(served.contract, await request.json())
+        _check_model(request.path, served.signature.model, "infer")
+        asked, feeds, rows = openinference.decode(served.signature, await request.json())
         outputs = await served.batcher.infer(feeds, rows)
-        return Answer(200, openinference.encode(served.contract, asked, outputs), headers=self._identity)
+        return Response(200, openinference.encode(served.signature, asked, outputs), headers=self._identity)
 
-    async def _model_ready(self, request: Request) -> Answer:
+    async def _model_ready(self, request: Request) -> Response:
         request.allow("GET", "HEAD")
         served = self._ready()
-        _check_model(request.path, served.contract.model, "ready")
-        return _json({"name": served.contract.model, "ready": True})
+        _check_model(request.path, served.signature.model, "ready")
+        return _json({"name": served.signature.model, "ready": True})
 
-    async def _metadata(self, request: Request) -> Answer:
+    async def _metadata(self, request: Request) -> Response:
         request.allow("GET", "HEAD")
         served = self._ready()
-        _check_model(request.path, served.contract.model, "")
-        return Answer(200, openinference.metadata(served.contract, served.content_digest, served.hardware))
+        _check_model(request.path, served.signature.model, "")
+        return Response(200, openinference.metadata(served.signature, served.content_digest, served.hardware))
 
     # ---- the rest ----
 
-    async def _metrics(self, request: Request) -> Answer:
+    async def _metrics(self, request: Request) -> Response:
         request.allow("GET", "HEAD")
         served = self._served
-        model, identity = (served.contract.model, served.content_digest) if served else ("", "")
+        model, identity = (served.signature.model, served.content_digest) if served else ("", "")
         text = self.metrics.text(model, identity, served is not None)
-        return Answer(200, text, CONTENT_TYPE.encode())
+        return Response(200, text, CONTENT_TYPE.encode())
 
-    async def _unknown(self, request: Request) -> Answer:
+    async def _unknown(self, request: Request) -> Response:
         raise Refusal(404, f"no such path: {request.path[:200]}")
 
 
-def _json(document: Any, status: int = 200) -> Answer:
-    return Answer(status, msgspec.json.encode(document))
+def _json(document: Any, status: int = 200) -> Response:
+    return Response(status, msgspec.json.encode(document))
 
 
 def _check_model(path: str, model: str, action: str) -> None:

@@ -111,7 +111,7 @@ class Preparation(threading.Thread):
             self._application.serve(served)
             seconds = round(time.perf_counter() - started, 3)
             said = {"content_digest": served.content_digest, "hardware": served.hardware, "seconds": seconds}
-            log.say("ready", model=served.contract.model, **said)
+            log.say("ready", model=served.signature.model, **said)
 
     def _refuse(self, reason: str) -> None:
         self.status = MUST_NOT_SERVE

@@ -10,26 +10,25 @@ from pathlib import Path
 import msgspec
 
 from modelpack.server import file_manifest, golden, text
-from modelpack.server import signature as contracts
 from modelpack.server.chat.conversation import Conversation
 from modelpack.server.chat.desk import Desk
 from modelpack.server.chat.files import conversation
-from modelpack.server.engines import load as runtimes
-from modelpack.server.engines.base import InvalidInput, Runtime
+from modelpack.server.engines import load as engines
+from modelpack.server.engines.base import Engine, InvalidInput
 from modelpack.server.http import sagemaker
 from modelpack.server.http.batch import Batcher
 from modelpack.server.http.instances import Instances
 from modelpack.server.http.refusal import Refusal
-from modelpack.server.signature import Contract, Unfit
+from modelpack.server.signature import ModelSignature, Unfit, read_signature
 
 MODEL = "opt/ecomdeploy/model"
 
 
 @dataclass(frozen=True)
-class Served:
+class ReadyModel:
     """A model that has proved itself."""
 
-    contract: Contract
+    signature: ModelSignature
     content_digest: str
     instances: Instances
     batcher: Batcher
@@ -38,7 +37,7 @@ class Served:
     """Where a conversation is had, for models that answer in text piece by piece."""
 
 
-def prepare(root: Path, observe: Callable[[int, float], None], allow_cpu: bool = False) -> Served:
+def prepare(root: Path, observe: Callable[[int, float], None], allow_cpu: bool = False) -> ReadyModel:
     """All checks, in the order of their price. `observe` is told of model calls once it serves; `allow_cpu`: a GPU
     pack may serve without a GPU.
 
@@ -48,36 +47,36 @@ def prepare(root: Path, observe: Callable[[int, float], None], allow_cpu: bool =
         # hashing and loading are both mostly outside the interpreter lock
         checked = pool.submit(file_manifest.check, root)
         try:
-            contract = contracts.read(root / MODEL / "serving.json")
-            choice = runtimes.choose(contract, allow_cpu)
-            runtime = wrap(contract, root / MODEL, runtimes.load(contract, root / MODEL, choice))
+            signature = read_signature(root / MODEL / "serving.json")
+            choice = engines.choose(signature, allow_cpu)
+            engine = wrap(signature, root / MODEL, engines.load(signature, root / MODEL, choice))
         except Unfit:
             # a changed file explains more than what it then broke
             checked.result()
             raise
         content_digest = checked.result()
-    instances = Instances(contract)
-    check_golden(contract, instances, runtime)
-    batcher = Batcher(runtime, contract.max_batch, observe)
-    desk = Desk(runtime, batcher) if isinstance(runtime, Conversation) else None
-    return Served(contract, content_digest, instances, batcher, choice.hardware, desk)
+    instances = Instances(signature)
+    check_golden(signature, instances, engine)
+    batcher = Batcher(engine, signature.max_batch, observe)
+    desk = Desk(engine, batcher) if isinstance(engine, Conversation) else None
+    return ReadyModel(signature, content_digest, instances, batcher, choice.hardware, desk)
 
 
-def wrap(contract: Contract, folder: Path, runtime: Runtime) -> Runtime:
-    """The runtime as callers see it: text in, labels out, or a conversation. Raises `Unfit`."""
-    if contract.chat is not None:
-        return conversation(contract.chat, folder, runtime)
-    return text.wrap(contract, folder, runtime)
+def wrap(signature: ModelSignature, folder: Path, engine: Engine) -> Engine:
+    """The engine as callers see it: text in, labels out, or a conversation. Raises `Unfit`."""
+    if signature.chat is not None:
+        return conversation(signature.chat, folder, engine)
+    return text.wrap(signature, folder, engine)
 
 
-def check_golden(contract: Contract, instances: Instances, runtime: Runtime) -> None:
+def check_golden(signature: ModelSignature, instances: Instances, engine: Engine) -> None:
     """Ask the golden requests, byte for byte as a caller would. Raises `Unfit` with the first differences."""
-    for number, item in enumerate(contract.golden):
+    for number, item in enumerate(signature.golden):
         try:
             feeds, _ = instances.decode(msgspec.json.encode(item.request))
-            got = msgspec.json.decode(sagemaker.predictions(runtime.run(feeds)))
+            got = msgspec.json.decode(sagemaker.predictions(engine.run(feeds)))
         except (Refusal, InvalidInput) as problem:
             raise Unfit(f"golden request {number} was refused: {problem}") from None
-        differences = golden.compare(item.answer, got, contract.tolerance)
+        differences = golden.compare(item.answer, got, signature.tolerance)
         if differences:
             raise Unfit(f"golden request {number} was answered wrong: {'; '.join(differences[:3])}")

@@ -1,4 +1,4 @@
-"""`serving.json`: what the model takes and gives. Written by modelpack's runtimes, read here."""
+"""`serving.json`: the signature of what is served. Written by `modelpack/assembly/contents.py`, read here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
+
+from modelpack.server.golden import Golden
 
 DTYPES: dict[str, Any] = {
     "BOOL": np.bool_,
@@ -79,11 +81,6 @@ class Chat(msgspec.Struct, frozen=True):
     tokenizer: str
 
 
-class Golden(msgspec.Struct, frozen=True):
-    request: dict[str, Any]
-    answer: dict[str, Any]
-
-
 class Needs(msgspec.Struct, frozen=True):
     """What the pack needs of the machine, as far as the server looks. `kernels`: architectures (89 for 8.9) of machine
     code under "cubins" and of PTX under "ptx"."""
@@ -93,16 +90,18 @@ class Needs(msgspec.Struct, frozen=True):
     kernels: dict[str, tuple[int, ...]] = {}
 
 
-class Session(msgspec.Struct, frozen=True):
+class SessionOptions(msgspec.Struct, frozen=True):
     """Options of the runtime's session. `cuda_graph`: runs are captured on the GPU and replayed."""
 
     cuda_graph: bool = False
 
 
-class Contract(msgspec.Struct, frozen=True):
-    """The document. `threads` is per model call, `max_batch` rows.
+class ModelSignature(msgspec.Struct, frozen=True):
+    """The document: what the server takes and gives, and how it makes that of the model file beside it.
 
-    `inputs` and `outputs` are what callers send and get. `labels`: output -> a JSON file with the text of each place.
+    `inputs` and `outputs` are what callers send and get; what the model file itself takes follows from `text`
+    (`model_inputs`). `threads` is per model call, `max_batch` rows. `labels`: output -> a JSON file with the text of
+    each place.
     """
 
     format: int
@@ -118,7 +117,7 @@ class Contract(msgspec.Struct, frozen=True):
     text: Text | None = None
     labels: dict[str, str] = {}
     needs: Needs = Needs()
-    session: Session = Session()
+    session: SessionOptions = SessionOptions()
     decoding: Decoding | None = None
     chat: Chat | None = None
 
@@ -130,30 +129,30 @@ class Contract(msgspec.Struct, frozen=True):
         return names if text is None else names - {text.input} | {text.ids, text.mask}
 
 
-def read(path: Path) -> Contract:
+def read_signature(path: Path) -> ModelSignature:
     """Raises `Unfit` when the file is missing, malformed or asks for what this server does not know."""
     try:
-        contract = msgspec.json.decode(path.read_bytes(), type=Contract)
+        signature = msgspec.json.decode(path.read_bytes(), type=ModelSignature)
     except (OSError, msgspec.MsgspecError) as problem:
         raise Unfit(f"{path.name}: {problem}") from None
-    if contract.format != 1:
-        raise Unfit(f"{path.name}: format {contract.format} is not known here (1 is)")
-    for tensor in (*contract.inputs, *contract.outputs):
+    if signature.format != 1:
+        raise Unfit(f"{path.name}: format {signature.format} is not known here (1 is)")
+    for tensor in (*signature.inputs, *signature.outputs):
         if tensor.datatype not in DTYPES:
             raise Unfit(f"{path.name}: {tensor.name}: unknown datatype {tensor.datatype!r}")
         if not tensor.shape or tensor.shape[0] != -1:
             raise Unfit(f"{path.name}: {tensor.name}: the first axis of its shape must be -1 (rows)")
-    if not contract.inputs or not contract.outputs or contract.max_batch < 1 or contract.threads < 1:
+    if not signature.inputs or not signature.outputs or signature.max_batch < 1 or signature.threads < 1:
         raise Unfit(f"{path.name}: inputs, outputs, max_batch and threads must not be empty or zero")
-    _check_text(contract, path)
-    return contract
+    _check_text(signature, path)
+    return signature
 
 
-def _check_text(contract: Contract, path: Path) -> None:
-    text, texts = contract.text, {"BYTES": (-1,)}
-    given = {tensor.name: {tensor.datatype: tensor.shape} for tensor in contract.inputs}
+def _check_text(signature: ModelSignature, path: Path) -> None:
+    text, texts = signature.text, {"BYTES": (-1,)}
+    given = {tensor.name: {tensor.datatype: tensor.shape} for tensor in signature.inputs}
     if text is not None and (given.get(text.input) != texts or text.longest < 1):
         raise Unfit(f"{path.name}: text: {text.input!r} must be a BYTES input of shape [-1], longest above 0")
-    named = {tensor.name for tensor in contract.outputs if tensor.datatype == "BYTES"}
-    if strangers := set(contract.labels) - named:
+    named = {tensor.name for tensor in signature.outputs if tensor.datatype == "BYTES"}
+    if strangers := set(signature.labels) - named:
         raise Unfit(f"{path.name}: labels: {sorted(strangers)} are no BYTES outputs")

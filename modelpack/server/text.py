@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.server.engines.base import Arrays, InvalidInput, Runtime
-from modelpack.server.signature import Contract, Text, Unfit
+from modelpack.server.engines.base import Arrays, Engine, InvalidInput
+from modelpack.server.signature import ModelSignature, Text, Unfit
 
 LETTERS_PER_TOKEN = 16
 """Letters beyond this many per token are cut off unread: a hostile text must not keep the tokenizer busy."""
@@ -81,16 +81,16 @@ class TextModel:
         return {**others, self._text.ids: ids, self._text.mask: mask}
 
 
-def wrap(contract: Contract, folder: Path, runtime: Runtime) -> Runtime:
-    """The runtime with the contract's tokenizer before it and its labels behind it; itself when it has neither.
+def wrap(signature: ModelSignature, folder: Path, engine: Engine) -> Engine:
+    """The engine with the signature's tokenizer before it and its labels behind it; itself when it has neither.
 
     Raises `Unfit` for a file that is missing or damaged.
     """
-    if contract.text is None and not contract.labels:
-        return runtime
-    tokenizer = _tokenizer(folder, contract.text) if contract.text else None
-    labels = {name: _labels(folder / file) for name, file in contract.labels.items()}
-    return TextModel(runtime.run, contract.text, tokenizer, labels)
+    if signature.text is None and not signature.labels:
+        return engine
+    tokenizer = _tokenizer(folder, signature.text) if signature.text else None
+    labels = {name: _labels(folder / file) for name, file in signature.labels.items()}
+    return TextModel(engine.run, signature.text, tokenizer, labels)
 
 
 def _tokenizer(folder: Path, text: Text) -> Tokenizer:

@@ -24,8 +24,8 @@ from modelpack.server.http.asgi import Message
 from modelpack.server.http.batch import Batcher
 from modelpack.server.http.instances import Instances
 from modelpack.server.http.metrics import Metrics
-from modelpack.server.ready import Served
-from modelpack.server.signature import Chat, Contract
+from modelpack.server.ready import ReadyModel
+from modelpack.server.signature import Chat, ModelSignature
 
 STATUS = {"question": f"What is the status of {MINE}?", **OWNER}
 
@@ -191,17 +191,17 @@ def slow() -> Slow:
 
 
 @pytest.fixture
-def served(slow: Slow) -> Iterator[Served]:
+def served(slow: Slow) -> Iterator[ReadyModel]:
     talk = Conversation(tiny_chat.SHOP, orders.read(tiny_chat.orders()), tiny_chat.tokenizer(), slow, 300)
     batcher = Batcher(talk, 1, lambda rows, seconds: None)
-    contract = Contract(1, "chat", "onnxruntime", "model.onnx", (), (), chat=Chat("a", "b", "c"))
-    yield Served(contract, "sha256:00", Instances(contract), batcher, "cpu", Desk(talk, batcher))
+    signature = ModelSignature(1, "chat", "onnxruntime", "model.onnx", (), (), chat=Chat("a", "b", "c"))
+    yield ReadyModel(signature, "sha256:00", Instances(signature), batcher, "cpu", Desk(talk, batcher))
     slow.let.release(1000)
     batcher.close()
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_the_model_stops_when_the_caller_goes(slow: Slow, served: Served, stream: bool) -> None:
+def test_the_model_stops_when_the_caller_goes(slow: Slow, served: ReadyModel, stream: bool) -> None:
     metrics = Metrics()
     application = Application(metrics)
     application.serve(served)
@@ -238,7 +238,7 @@ def test_the_model_stops_when_the_caller_goes(slow: Slow, served: Served, stream
     assert bool(sent) == stream
 
 
-def test_a_caller_who_went_before_its_turn_costs_nothing(slow: Slow, served: Served) -> None:
+def test_a_caller_who_went_before_its_turn_costs_nothing(slow: Slow, served: ReadyModel) -> None:
     gone = threading.Event()
     gone.set()
 

@@ -26,7 +26,7 @@ from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for, served_formats
 from modelpack.server.engines.base import InvalidInput
 from modelpack.server.engines.load import load
-from modelpack.server.signature import Contract, Tensor, Unfit
+from modelpack.server.signature import ModelSignature, Tensor, Unfit
 
 openvino = pytest.importorskip("openvino")
 
@@ -117,7 +117,7 @@ def test_what_is_no_ir_is_said_so(tmp_path: Path) -> None:
         runtime_for(OPENVINO).open(Variant(OPENVINO, tmp_path / "model.xml"), Tiny())
 
 
-CONTRACT = Contract(
+SIGNATURE = ModelSignature(
     format=1,
     model="tiny",
     runtime="openvino",
@@ -129,18 +129,18 @@ CONTRACT = Contract(
 
 def test_the_server_loads_it_by_the_name_in_serving_json(variants: dict[str, Variant]) -> None:
     folder = variants["openvino"].path.parent
-    served = load(CONTRACT, folder)
+    served = load(SIGNATURE, folder)
     assert set(served.run({"item": np.array([1, 2], dtype=np.int64)})) == {"next"}
     with pytest.raises(Unfit, match=r"takes \['item'\], serving.json says \['other'\]"):
         load(replace_inputs("other"), folder)
     with pytest.raises(Unfit, match="cannot be loaded"):
-        load(CONTRACT, folder / "nowhere")
+        load(SIGNATURE, folder / "nowhere")
 
 
-def replace_inputs(name: str) -> Contract:
+def replace_inputs(name: str) -> ModelSignature:
     import msgspec
 
-    return msgspec.structs.replace(CONTRACT, inputs=(Tensor(name, "INT64", (-1,)),))
+    return msgspec.structs.replace(SIGNATURE, inputs=(Tensor(name, "INT64", (-1,)),))
 
 
 def test_neither_runtime_needs_the_other(variants: dict[str, Variant], repository: Path) -> None:
@@ -149,8 +149,8 @@ def test_neither_runtime_needs_the_other(variants: dict[str, Variant], repositor
         "import sys\nfrom pathlib import Path\nimport numpy as np\n"
         "for name in ('onnxruntime', 'onnx', 'torch', 'openvino_telemetry', 'openvino.tools'):\n"
         "    sys.modules[name] = None\n"
-        "from modelpack.server.engines.openvino import Session\n"
-        f"session = Session(Path({str(variants['openvino'].path)!r}), 1)\n"
+        "from modelpack.server.engines.openvino import OpenVinoSession\n"
+        f"session = OpenVinoSession(Path({str(variants['openvino'].path)!r}), 1)\n"
         "print(session.run({'item': np.array([1])}, ['next'])['next'].shape, session.precision)"
     )
     done = subprocess.run(

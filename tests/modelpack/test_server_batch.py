@@ -15,7 +15,7 @@ from modelpack.server.http.batch import Batcher
 from modelpack.server.http.instances import Instances
 from modelpack.server.http.metrics import Histogram
 from modelpack.server.http.refusal import Refusal
-from modelpack.server.signature import Contract, Tensor
+from modelpack.server.signature import ModelSignature, Tensor
 
 
 class Doubler:
@@ -108,7 +108,7 @@ def test_rows_come_back_to_their_own_caller(jobs: list[tuple[int, int]], limit: 
     batcher.close()
 
 
-CONTRACT = Contract(
+SIGNATURE = ModelSignature(
     format=1,
     model="m",
     runtime="onnxruntime",
@@ -125,7 +125,7 @@ ROW = '{"price": 1, "image": [[1, 2], [3, 255]], "words": ["a", "b"]}'
 
 
 def test_every_kind_of_input() -> None:
-    feeds, rows = Instances(CONTRACT).decode(f'{{"instances": [{ROW}, {ROW}]}}'.encode())
+    feeds, rows = Instances(SIGNATURE).decode(f'{{"instances": [{ROW}, {ROW}]}}'.encode())
     assert rows == 2
     assert {name: (array.dtype, array.shape) for name, array in feeds.items()} == {
         "price": (np.float32, (2,)),
@@ -148,7 +148,7 @@ def test_every_kind_of_input() -> None:
 def test_what_does_not_fit(change: tuple[str, str], reason: str) -> None:
     body = f'{{"instances": [{ROW}, {ROW.replace(*change)}]}}'.encode()
     with pytest.raises(Refusal) as caught:
-        Instances(CONTRACT).decode(body)
+        Instances(SIGNATURE).decode(body)
     assert caught.value.status == 400
     assert reason in caught.value.reason
 

@@ -12,19 +12,19 @@ from model_server import REPOSITORY, tree, write_file_manifest
 
 from modelpack.server.engines import cuda
 from modelpack.server.engines import load as runtimes
-from modelpack.server.signature import Contract, Needs, Tensor, Unfit
+from modelpack.server.signature import ModelSignature, Needs, Tensor, Unfit
 
 NEEDS = Needs(hardware="cuda", cuda="13.0", kernels={"cubins": (75, 89), "ptx": ()})
 L4 = cuda.Device((13, 0), (8, 9), "NVIDIA L4")
 
 
-def contract(runtime: str = "onnxruntime-cuda", needs: Needs = NEEDS) -> Contract:
+def signature(runtime: str = "onnxruntime-cuda", needs: Needs = NEEDS) -> ModelSignature:
     one = (Tensor("x", "FP32", (-1,)),)
-    return Contract(1, "shop", runtime, "model.onnx", one, one, needs=needs)
+    return ModelSignature(1, "shop", runtime, "model.onnx", one, one, needs=needs)
 
 
 def test_with_a_fitting_gpu_it_serves_on_it() -> None:
-    assert runtimes.choose(contract(), False, lambda: L4) == runtimes.Choice("onnxruntime-cuda", "cuda")
+    assert runtimes.choose(signature(), False, lambda: L4) == runtimes.Choice("onnxruntime-cuda", "cuda")
 
 
 @pytest.mark.parametrize(
@@ -37,25 +37,25 @@ def test_with_a_fitting_gpu_it_serves_on_it() -> None:
 )
 def test_without_it_refuses_unless_the_cpu_is_allowed(found: cuda.Device | str, words: str) -> None:
     with pytest.raises(Unfit, match=words) as refused:
-        runtimes.choose(contract(), False, lambda: found)
+        runtimes.choose(signature(), False, lambda: found)
     assert "ECOMDEPLOY_ALLOW_CPU=1" in str(refused.value)
-    assert runtimes.choose(contract(), True, lambda: found) == runtimes.Choice("onnxruntime", "cpu")
+    assert runtimes.choose(signature(), True, lambda: found) == runtimes.Choice("onnxruntime", "cpu")
 
 
 def test_a_cpu_pack_never_asks_for_a_driver() -> None:
     def unasked() -> str:
         raise AssertionError("asked")
 
-    assert runtimes.choose(contract("onnxruntime", Needs()), False, unasked).hardware == "cpu"
+    assert runtimes.choose(signature("onnxruntime", Needs()), False, unasked).hardware == "cpu"
 
 
 def test_a_session_without_its_provider_is_refused(tmp_path: pathlib.Path) -> None:
     # this machine's ONNX Runtime has no CUDA provider and goes on without it: exactly what must be noticed
     tree(tmp_path, runtime="onnxruntime-cuda")
-    from modelpack.server import signature as contracts
+    from modelpack.server.signature import read_signature
 
     folder = tmp_path / "opt/ecomdeploy/model"
-    given = contracts.read(folder / "serving.json")
+    given = read_signature(folder / "serving.json")
     with pytest.raises(Unfit, match="did not load CUDAExecutionProvider"):
         runtimes.load(given, folder, runtimes.Choice("onnxruntime-cuda", "cuda"))
 

@@ -51,7 +51,7 @@ def test_tampered_file(root: pathlib.Path) -> None:
 def test_a_file_damaged_beyond_reading_is_named_as_changed(root: pathlib.Path) -> None:
     tree(root)
     (root / "opt/ecomdeploy/model/model.onnx").write_bytes(b"no model")
-    (root / "opt/ecomdeploy/model/serving.json").write_bytes(b"no contract")
+    (root / "opt/ecomdeploy/model/serving.json").write_bytes(b"no signature")
     assert "2 of 2 files are not those that were packed" in refusal(launch(root))
 
 
@@ -81,7 +81,7 @@ def test_wrong_golden_answer(root: pathlib.Path) -> None:
     assert "golden request 0 was answered wrong: prediction 0, scores" in refusal(launch(root))
 
 
-def test_contract_that_does_not_fit_the_model(root: pathlib.Path) -> None:
+def test_signature_that_does_not_fit_the_model(root: pathlib.Path) -> None:
     tree(root, inputs=[{"name": "user", "datatype": "INT64", "shape": [-1]}], golden=[])
     assert "serving.json says ['user']" in refusal(launch(root))
 

@@ -15,10 +15,9 @@ import pytest
 import tiny_text
 from model_server import Process, launch
 
-from modelpack.server import signature as contracts
 from modelpack.server import text
 from modelpack.server.engines import load as runtimes
-from modelpack.server.signature import Unfit
+from modelpack.server.signature import Unfit, read_signature
 from modelpack.server.text import Tokenizer
 
 INFER = "/v2/models/search/infer"
@@ -135,9 +134,9 @@ def test_a_damaged_companion_must_not_serve(
     tiny_text.tree(tmp_path)
     folder = tmp_path / "opt/ecomdeploy/model"
     (folder / file).unlink() if content is None else (folder / file).write_bytes(content)
-    contract = contracts.read(folder / "serving.json")
+    signature = read_signature(folder / "serving.json")
     with pytest.raises(Unfit, match=reason):
-        text.wrap(contract, folder, runtimes.load(contract, folder))
+        text.wrap(signature, folder, runtimes.load(signature, folder))
 
 
 def test_another_tokenizer_than_packed_ends_the_server(tmp_path: pathlib.Path) -> None:
@@ -161,21 +160,21 @@ def test_another_tokenizer_than_packed_ends_the_server(tmp_path: pathlib.Path) -
         ({"labels": {"scores": "products.json"}}, "are no BYTES outputs"),
     ],
 )
-def test_a_contract_that_contradicts_itself(
+def test_a_signature_that_contradicts_itself(
     tmp_path: pathlib.Path, change: dict[str, Any], reason: str
 ) -> None:
     path = tmp_path / "serving.json"
     path.write_text(json.dumps(tiny_text.serving(**change)))
     with pytest.raises(Unfit, match=reason):
-        contracts.read(path)
+        read_signature(path)
 
 
 def test_a_model_without_words_is_not_touched(tmp_path: pathlib.Path) -> None:
     model_server.tree(tmp_path)
     folder = tmp_path / "opt/ecomdeploy/model"
-    contract = contracts.read(folder / "serving.json")
-    runtime = runtimes.load(contract, folder)
-    assert text.wrap(contract, folder, runtime) is runtime
+    signature = read_signature(folder / "serving.json")
+    runtime = runtimes.load(signature, folder)
+    assert text.wrap(signature, folder, runtime) is runtime
 
 
 def test_labels_keep_the_shape() -> None:

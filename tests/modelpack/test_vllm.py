@@ -32,11 +32,11 @@ from modelpack.runtimes.hardware import CUDA
 from modelpack.server.chat import orders
 from modelpack.server.chat.conversation import Conversation
 from modelpack.server.chat.desk import Desk, Question, Said
-from modelpack.server.engines.base import InvalidInput, Reader, Writer
+from modelpack.server.engines.base import InvalidInput, TokenGenerator, TokenScorer
 from modelpack.server.engines.load import choose
-from modelpack.server.engines.vllm import FakeEngine, Vllm, load, open_vllm
+from modelpack.server.engines.vllm import FakeLlmEngine, VllmEngine, load, open_vllm
 from modelpack.server.http.batch import Batcher
-from modelpack.server.signature import Contract, Decoding, Needs, Unfit
+from modelpack.server.signature import Decoding, ModelSignature, Needs, Unfit
 from modelpack.usecases.chat import Chat
 from modelpack.usecases.fraud import Fraud
 
@@ -143,9 +143,9 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.01)
 
 
-def writer(say: Any, together: int = 1) -> tuple[Vllm, FakeEngine]:
-    engine = FakeEngine(say, together)
-    return Vllm(DECODING, tiny_chat.LONGEST, lambda: engine), engine
+def writer(say: Any, together: int = 1) -> tuple[VllmEngine, FakeLlmEngine]:
+    engine = FakeLlmEngine(say, together)
+    return VllmEngine(DECODING, tiny_chat.LONGEST, lambda: engine), engine
 
 
 def repeated(token: int) -> Any:
@@ -159,7 +159,7 @@ def repeated(token: int) -> Any:
 def test_answers_end_where_the_model_or_the_bounds_say() -> None:
     ending, _ = writer(lambda prompt: [70, 71, tiny_chat.END, 72])
     endless, _ = writer(repeated(70))
-    assert isinstance(ending, Writer)
+    assert isinstance(ending, TokenGenerator)
     assert list(ending.tokens([5])) == [70, 71]
     assert list(endless.tokens([5])) == [70] * tiny_chat.MOST_NEW
     assert list(endless.tokens([5], most=2)) == [70] * 2
@@ -203,8 +203,8 @@ def test_what_the_engine_raises_reaches_the_caller() -> None:
 
 
 def test_texts_are_weighed() -> None:
-    vllm = Vllm(DECODING, tiny_chat.LONGEST, lambda: FakeEngine(repeated(70), 1, {8: -1.5, 9: -2.0}))
-    assert isinstance(vllm, Reader)
+    vllm = VllmEngine(DECODING, tiny_chat.LONGEST, lambda: FakeLlmEngine(repeated(70), 1, {8: -1.5, 9: -2.0}))
+    assert isinstance(vllm, TokenScorer)
     assert vllm.likelihood([5, 9, 8, 9], 2) == -3.5
     answered = vllm.run({"ids": np.array([[5, 8, -1], [5, 9, 8]]), "scored": np.array([0, 2])})
     assert answered["likelihood"].tolist() == [0.0, -3.5]
@@ -215,7 +215,7 @@ def test_texts_are_weighed() -> None:
             vllm.likelihood(ids, count)
 
 
-def desk(say: Any, together: int = 1) -> tuple[Desk, FakeEngine]:
+def desk(say: Any, together: int = 1) -> tuple[Desk, FakeLlmEngine]:
     vllm, engine = writer(say, together)
     table = orders.read(tiny_chat.orders())
     talk = Conversation(tiny_chat.SHOP, table, tiny_chat.tokenizer(), vllm.tokens, vllm.room, vllm.at_once)
@@ -276,12 +276,12 @@ def test_a_caller_who_goes_stops_the_engine() -> None:
 
 
 def test_nothing_stands_in_for_it_on_the_cpu() -> None:
-    contract = Contract(1, "chat", "vllm", "model.safetensors", (), (), needs=Needs("cuda", "13.0"))
+    signature = ModelSignature(1, "chat", "vllm", "model.safetensors", (), (), needs=Needs("cuda", "13.0"))
     for allowed in (False, True):
         with pytest.raises(
             Unfit, match=r"no driver here. This pack is for a GPU, and nothing stands in for vllm"
         ):
-            choose(contract, allowed, lambda: "no driver here")
+            choose(signature, allowed, lambda: "no driver here")
 
 
 def test_a_server_without_a_gpu_refuses(tmp_path: Path) -> None:
@@ -352,6 +352,6 @@ def test_what_is_asked_of_vllm(variants: tuple[Variant, Variant], monkeypatch: p
 
 
 def test_a_folder_without_vllm_installed_is_unfit(variants: tuple[Variant, Variant]) -> None:
-    contract = Contract(1, "chat", "vllm", "model.safetensors", (), (), decoding=DECODING)
+    signature = ModelSignature(1, "chat", "vllm", "model.safetensors", (), (), decoding=DECODING)
     with pytest.raises(Unfit, match=r"model\.safetensors cannot be loaded: ModuleNotFoundError"):
-        load(contract, variants[1].path)
+        load(signature, variants[1].path)

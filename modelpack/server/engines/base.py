@@ -1,4 +1,7 @@
-"""What executes a model in the server: the protocols of an engine."""
+"""What executes a model in the server: the protocols of an engine.
+
+A runtime (`modelpack/runtimes`) is what an image needs for one; an engine is one with its model loaded.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ class InvalidInput(Exception):
     """The model refused the values it was given (an index out of range, for instance)."""
 
 
-class Runtime(Protocol):
+class Engine(Protocol):
     """Called from one thread at a time."""
 
     def run(self, feeds: Arrays) -> Arrays:
@@ -23,7 +26,7 @@ class Runtime(Protocol):
 
 
 @runtime_checkable
-class Writer(Protocol):
+class TokenGenerator(Protocol):
     """A language model behind its loop. `room`: the most tokens of a prompt; `at_once`: from how many threads `tokens`
     may be asked."""
 
@@ -39,7 +42,7 @@ class Writer(Protocol):
 
 
 @runtime_checkable
-class Reader(Protocol):
+class TokenScorer(Protocol):
     """A language model that also tells how likely it finds a text."""
 
     def likelihood(self, ids: Sequence[int], count: int) -> float:

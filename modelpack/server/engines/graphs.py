@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Arrays = dict[str, NDArray[Any]]
+from modelpack.server.engines.base import Arrays
+
 OPTION = {"enable_cuda_graph": "1"}
 GRAPH, NONE = "gpu_graph_id", "-1"
 

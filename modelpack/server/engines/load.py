@@ -1,4 +1,4 @@
-"""What executes the model: one protocol, one loader per runtime name of `serving.json`."""
+"""Which engine executes the model: one loader per runtime name of `serving.json`."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from pathlib import Path
 
 from modelpack.server import log
 from modelpack.server.engines import cuda
-from modelpack.server.engines.base import Runtime
-from modelpack.server.engines.onnxruntime import OnnxRuntime, OnnxRuntimeCuda
-from modelpack.server.signature import Contract, Needs, Unfit
+from modelpack.server.engines.base import Engine
+from modelpack.server.engines.onnxruntime import OnnxRuntimeCudaEngine, OnnxRuntimeEngine
+from modelpack.server.signature import ModelSignature, Needs, Unfit
 
 
-def open_vino(contract: Contract, path: Path) -> Runtime:
+def open_vino(signature: ModelSignature, path: Path) -> Engine:
     """OpenVINO's IR on the CPU. Its module is loaded here, and only in images that have OpenVINO. Raises `Unfit`."""
-    from modelpack.server.engines.openvino import OpenVino
+    from modelpack.server.engines.openvino import OpenVinoEngine
 
-    return OpenVino(contract, path)
+    return OpenVinoEngine(signature, path)
 
 
-def vllm(contract: Contract, path: Path) -> Runtime:
+def vllm(signature: ModelSignature, path: Path) -> Engine:
     """A language model on the GPU by vLLM, which is loaded here, and only in images that have it. Raises `Unfit`."""
     from modelpack.server.engines.vllm import load
 
-    return load(contract, path)
+    return load(signature, path)
 
 
-Loader = Callable[[Contract, Path], Runtime]
+Loader = Callable[[ModelSignature, Path], Engine]
 LOADERS: Mapping[str, Loader] = {
-    "onnxruntime": OnnxRuntime,
-    "onnxruntime-cuda": OnnxRuntimeCuda,
+    "onnxruntime": OnnxRuntimeEngine,
+    "onnxruntime-cuda": OnnxRuntimeCudaEngine,
     "openvino": open_vino,
     "vllm": vllm,
 }
@@ -49,10 +49,10 @@ class Choice:
 
 
 def choose(
-    contract: Contract, allow_cpu: bool = False, look: Callable[[], cuda.Device | str] = cuda.look
+    signature: ModelSignature, allow_cpu: bool = False, look: Callable[[], cuda.Device | str] = cuda.look
 ) -> Choice:
     """The runtime for this machine. A GPU pack never serves on a CPU unless `allow_cpu`. Raises `Unfit`."""
-    name, needs = contract.runtime, contract.needs
+    name, needs = signature.runtime, signature.needs
     if name not in LOADERS:
         raise Unfit(f"runtime {name!r} is not in this server ({', '.join(LOADERS)})")
     if needs.hardware == "cpu":
@@ -74,12 +74,12 @@ def lacks(needs: Needs, found: cuda.Device | str) -> str:
     return cuda.unfit(found, needs.cuda, cubins, ptx)
 
 
-def load(contract: Contract, folder: Path, choice: Choice | None = None) -> Runtime:
-    """The chosen runtime, by default the one that `contract` names, with its model file loaded. Raises `Unfit`."""
-    chosen = choice or choose(contract)
-    if contract.decoding is not None and chosen.runtime not in LOOPING:
+def load(signature: ModelSignature, folder: Path, choice: Choice | None = None) -> Engine:
+    """The chosen runtime, by default the one that `signature` names, with its model file loaded. Raises `Unfit`."""
+    chosen = choice or choose(signature)
+    if signature.decoding is not None and chosen.runtime not in LOOPING:
         from modelpack.server.engines import decoder
 
-        file = folder / contract.file
-        return decoder.load(contract.decoding, file, contract.threads, chosen.hardware)
-    return LOADERS[chosen.runtime](contract, folder / contract.file)
+        file = folder / signature.file
+        return decoder.load(signature.decoding, file, signature.threads, chosen.hardware)
+    return LOADERS[chosen.runtime](signature, folder / signature.file)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.server.engines.base import Arrays, InvalidInput
-from modelpack.server.signature import Contract, Unfit
+from modelpack.server.signature import ModelSignature, Unfit
 
 if TYPE_CHECKING:
     import openvino
@@ -26,7 +26,7 @@ BOUNDS = ("ecomdeploy", "bounds")
 FULL = "f32"
 
 
-class Session:
+class OpenVinoSession:
     """A compiled model and one request, called from one thread at a time."""
 
     def __init__(self, path: Path, threads: int) -> None:
@@ -65,19 +65,19 @@ class Session:
         return {name: np.array(self._request.get_tensor(name).data) for name in outputs}
 
 
-class OpenVino:
+class OpenVinoEngine:
     """A model in OpenVINO's IR, as the server runs it."""
 
-    def __init__(self, contract: Contract, path: Path) -> None:
+    def __init__(self, signature: ModelSignature, path: Path) -> None:
         try:
-            self._session = Session(path, contract.threads)
+            self._session = OpenVinoSession(path, signature.threads)
         except RuntimeError as problem:
             raise Unfit(f"{path.name} cannot be loaded: {problem}") from None
-        self._outputs = [tensor.name for tensor in contract.outputs]
-        if set(self._session.inputs) != contract.model_inputs:
+        self._outputs = [tensor.name for tensor in signature.outputs]
+        if set(self._session.inputs) != signature.model_inputs:
             raise Unfit(
                 f"{path.name} takes {sorted(self._session.inputs)}, "
-                f"serving.json says {sorted(contract.model_inputs)}"
+                f"serving.json says {sorted(signature.model_inputs)}"
             )
         if absent := set(self._outputs) - set(self._session.outputs):
             raise Unfit(f"{path.name} does not give {sorted(absent)}")

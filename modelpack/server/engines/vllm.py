@@ -1,8 +1,8 @@
 """vLLM behind a conversation: prompts in, tokens out as they come, many at a time (docs.vllm.ai/en/v0.33.0).
 
-Written by vLLM's documentation and sources (`vllm/v1/engine/async_llm.py`), tested with `FakeEngine` in its place; not
-run on a GPU by us. Imported only where `serving.json` names this runtime. Answers are greedy. That they do not depend
-on who else asks is more than vLLM promises: numbers differ in their last bits with what shares a step.
+Written by vLLM's documentation and sources (`vllm/v1/engine/async_llm.py`), tested with `FakeLlmEngine` in its place;
+not run on a GPU by us. Imported only where `serving.json` names this runtime. Answers are greedy. That they do not
+depend on who else asks is more than vLLM promises: numbers differ in their last bits with what shares a step.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import numpy as np
 
 from modelpack.server.engines.base import Arrays, InvalidInput
 from modelpack.server.engines.decoder import NOTHING
-from modelpack.server.signature import Contract, Decoding, Unfit
+from modelpack.server.signature import Decoding, ModelSignature, Unfit
 
 CONFIG = "config.json"
 AT_ONCE = 32
 """Answers at the same time; vLLM joins their steps."""
 
 
-class Engine(Protocol):
+class LlmEngine(Protocol):
     """What of vLLM is used; called on one event loop."""
 
     def write(self, name: str, prompt: Sequence[int], most: int) -> AsyncGenerator[Sequence[int], None]:
@@ -40,12 +40,12 @@ class Engine(Protocol):
         ...
 
 
-class Vllm:
+class VllmEngine:
     """A language model on the GPU; `tokens` may be asked from up to `at_once` threads."""
 
     at_once = AT_ONCE
 
-    def __init__(self, decoding: Decoding, longest: int, start: Callable[[], Engine]) -> None:
+    def __init__(self, decoding: Decoding, longest: int, start: Callable[[], LlmEngine]) -> None:
         """`longest`: tokens of prompt and answer together; `start` is called on the engine's own event loop. Raises
         what it raises."""
         self.decoding, self.longest = decoding, longest
@@ -53,7 +53,7 @@ class Vllm:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="engine", daemon=True).start()
 
-        async def started() -> Engine:
+        async def started() -> LlmEngine:
             return start()
 
         try:
@@ -72,7 +72,7 @@ class Vllm:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def tokens(self, prompt: Sequence[int], most: int | None = None) -> Iterator[int]:
-        """The answer's tokens as they come; at most `most`, and never more than the contract allows. Whoever stops
+        """The answer's tokens as they come; at most `most`, and never more than the signature allows. Whoever stops
         asking stops the engine.
 
         Raises InvalidInput for an empty prompt or one that leaves no room for an answer, and what vLLM raised.
@@ -137,7 +137,7 @@ async def _await(found: Awaitable[Sequence[float]]) -> Sequence[float]:
     return await found
 
 
-class AsyncEngine:
+class AsyncLlmEngine:
     """vLLM's own `AsyncLLM`: the model in a process of its own, one step for all answers together."""
 
     def __init__(self, folder: Path, longest: int, decoding: Decoding) -> None:
@@ -196,7 +196,7 @@ class AsyncEngine:
         return [float(part[token].logprob) for part, token in zip(parts, ids[1:], strict=True)]
 
 
-class FakeEngine:
+class FakeLlmEngine:
     """In vLLM's place: says what `say` says, token by token, once `together` answers are wanted; `weights` are the
     likelihoods of tokens, of all others 0."""
 
@@ -228,18 +228,18 @@ class FakeEngine:
         return [self._weights.get(token, 0.0) for token in ids[1:]]
 
 
-def open_vllm(decoding: Decoding, weights: Path) -> Vllm:
+def open_vllm(decoding: Decoding, weights: Path) -> VllmEngine:
     """The model of the folder that `weights` lie in. Raises `Unfit`."""
     folder = weights.parent
     try:
         longest = int(json.loads((folder / CONFIG).read_bytes())["max_position_embeddings"])
-        return Vllm(decoding, longest, lambda: AsyncEngine(folder, longest, decoding))
+        return VllmEngine(decoding, longest, lambda: AsyncLlmEngine(folder, longest, decoding))
     except Exception as problem:
         raise Unfit(f"{weights.name} cannot be loaded: {type(problem).__name__}: {problem}") from None
 
 
-def load(contract: Contract, weights: Path) -> Vllm:
+def load(signature: ModelSignature, weights: Path) -> VllmEngine:
     """Raises `Unfit` when the folder cannot be loaded or is no language model's."""
-    if contract.decoding is None:
+    if signature.decoding is None:
         raise Unfit("serving.json: vllm serves language models only (decoding)")
-    return open_vllm(contract.decoding, weights)
+    return open_vllm(signature.decoding, weights)

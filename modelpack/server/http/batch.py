@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from modelpack.server.engines.base import Arrays, Runtime
+from modelpack.server.engines.base import Arrays, Engine
 
 Key = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -44,10 +44,10 @@ class Work:
 
 
 class Batcher:
-    """Owns the runtime and its thread. `observe(rows, seconds)` is told of every model call."""
+    """Owns the engine and its thread. `observe(rows, seconds)` is told of every model call."""
 
-    def __init__(self, runtime: Runtime, max_batch: int, observe: Callable[[int, float], None]) -> None:
-        self._runtime = runtime
+    def __init__(self, engine: Engine, max_batch: int, observe: Callable[[int, float], None]) -> None:
+        self._engine = engine
         self._max_batch = max_batch
         self._observe = observe
         self._queue: SimpleQueue[Job | Work | None] = SimpleQueue()
@@ -55,7 +55,7 @@ class Batcher:
         self._thread.start()
 
     async def infer(self, feeds: Arrays, rows: int) -> Arrays:
-        """The outputs for these rows, in their order. Raises `InvalidInput`, or what the runtime raised."""
+        """The outputs for these rows, in their order. Raises `InvalidInput`, or what the engine raised."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Arrays] = loop.create_future()
         self._queue.put(Job(feeds, rows, future, loop))
@@ -139,7 +139,7 @@ class Batcher:
     def _call(self, feeds: Arrays, rows: int | None) -> Arrays:
         rows = len(next(iter(feeds.values()))) if rows is None else rows
         started = time.perf_counter()
-        outputs = self._runtime.run(feeds)
+        outputs = self._engine.run(feeds)
         self._observe(rows, time.perf_counter() - started)
         for name, array in outputs.items():
             if array.shape[:1] != (rows,):

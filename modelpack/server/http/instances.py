@@ -1,6 +1,6 @@
 """`{"instances": [{input: value}]}` -> arrays.
 
-The contract becomes a msgspec type, so that a wrong value is named by its path in the body.
+The signature becomes a msgspec type, so that a wrong value is named by its path in the body.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from modelpack.server.engines.base import Arrays
 from modelpack.server.http.refusal import Refusal
-from modelpack.server.signature import Contract, Tensor
+from modelpack.server.signature import ModelSignature, Tensor
 
 LIMITS = {
     "UINT8": (0, 2**8 - 1),
@@ -30,10 +30,10 @@ LIMITS = {
 
 
 class Instances:
-    """Decoder of `/invocations` bodies for one contract."""
+    """Decoder of `/invocations` bodies for one signature."""
 
-    def __init__(self, contract: Contract) -> None:
-        self._inputs = tuple((f"input{number}", tensor) for number, tensor in enumerate(contract.inputs))
+    def __init__(self, signature: ModelSignature) -> None:
+        self._inputs = tuple((f"input{number}", tensor) for number, tensor in enumerate(signature.inputs))
         instance = msgspec.defstruct(
             "Instance",
             [_field(attribute, tensor) for attribute, tensor in self._inputs],

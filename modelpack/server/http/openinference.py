@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from modelpack.server.engines.base import Arrays
 from modelpack.server.http.instances import LIMITS, column, finite, fit
 from modelpack.server.http.refusal import Refusal
-from modelpack.server.signature import Contract, Tensor
+from modelpack.server.signature import ModelSignature, Tensor
 
 VERSION = "1"
 
@@ -45,7 +45,7 @@ _decoder = msgspec.json.Decoder(InferRequest)
 _encoder = msgspec.json.Encoder()
 
 
-def decode(contract: Contract, body: bytes) -> tuple[InferRequest, Arrays, int]:
+def decode(signature: ModelSignature, body: bytes) -> tuple[InferRequest, Arrays, int]:
     """The request, its arrays by input name, and their rows. Raises `Refusal` (400) naming the input."""
     try:
         request = _decoder.decode(body)
@@ -53,7 +53,7 @@ def decode(contract: Contract, body: bytes) -> tuple[InferRequest, Arrays, int]:
         raise Refusal(400, str(problem)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise Refusal(400, f"the body is not JSON: {problem}") from None
-    known = {tensor.name: tensor for tensor in contract.inputs}
+    known = {tensor.name: tensor for tensor in signature.inputs}
     given: Arrays = {}
     for item in request.inputs:
         if item.name not in known:
@@ -61,13 +61,13 @@ def decode(contract: Contract, body: bytes) -> tuple[InferRequest, Arrays, int]:
         if item.name in given:
             raise Refusal(400, f"input {item.name!r} is given twice")
         given[item.name] = _array(known[item.name], item)
-    _check_outputs(contract, request)
+    _check_outputs(signature, request)
     rows = _rows(given)
     return request, {name: _complete(tensor, given.get(name), rows) for name, tensor in known.items()}, rows
 
 
-def _check_outputs(contract: Contract, request: InferRequest) -> None:
-    promised = {tensor.name for tensor in contract.outputs}
+def _check_outputs(signature: ModelSignature, request: InferRequest) -> None:
+    promised = {tensor.name for tensor in signature.outputs}
     for output in request.outputs or ():
         if output.name not in promised:
             raise Refusal(
@@ -88,7 +88,7 @@ def _rows(given: Arrays) -> int:
 
 
 def _array(tensor: Tensor, item: RequestInput) -> NDArray[Any]:
-    """One tensor as sent, checked against its own shape and the contract's."""
+    """One tensor as sent, checked against its own shape and the signature's."""
     where = f"input {tensor.name!r}"
     if item.datatype != tensor.datatype:
         raise Refusal(400, f"{where}: datatype must be {tensor.datatype}, not {item.datatype}")
@@ -138,7 +138,7 @@ def _allowed_types(datatype: str) -> tuple[type, ...]:
 
 
 def _complete(tensor: Tensor, array: NDArray[Any] | None, rows: int) -> NDArray[Any]:
-    """The array in the shape of the contract: padded, cut to its last entries, or made of defaults."""
+    """The array in the shape of the signature: padded, cut to its last entries, or made of defaults."""
     if array is None and tensor.default is None:
         raise Refusal(400, f"input {tensor.name!r} is missing")
     if array is None:
@@ -148,12 +148,12 @@ def _complete(tensor: Tensor, array: NDArray[Any] | None, rows: int) -> NDArray[
     return column(tensor, [fit(row, tensor.shape[1:], tensor.default) for row in array.tolist()])
 
 
-def encode(contract: Contract, request: InferRequest, outputs: Arrays) -> bytes:
+def encode(signature: ModelSignature, request: InferRequest, outputs: Arrays) -> bytes:
     """The answer with the outputs asked for (all, when none are named), data flattened row-major."""
     wanted = [output.name for output in request.outputs] if request.outputs else list(outputs)
-    types = {tensor.name: tensor.datatype for tensor in contract.outputs}
+    types = {tensor.name: tensor.datatype for tensor in signature.outputs}
     document: dict[str, Any] = {
-        "model_name": contract.model,
+        "model_name": signature.model,
         "model_version": VERSION,
         "outputs": [
             {
@@ -170,7 +170,7 @@ def encode(contract: Contract, request: InferRequest, outputs: Arrays) -> bytes:
     return _encoder.encode(document)
 
 
-def metadata(contract: Contract, content_digest: str, hardware: str) -> bytes:
+def metadata(signature: ModelSignature, content_digest: str, hardware: str) -> bytes:
     """Body of `GET /v2/models/<model>`."""
 
     def described(tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
@@ -178,11 +178,11 @@ def metadata(contract: Contract, content_digest: str, hardware: str) -> bytes:
 
     return _encoder.encode(
         {
-            "name": contract.model,
+            "name": signature.model,
             "versions": [VERSION],
-            "platform": contract.runtime,
-            "inputs": described(contract.inputs),
-            "outputs": described(contract.outputs),
+            "platform": signature.runtime,
+            "inputs": described(signature.inputs),
+            "outputs": described(signature.outputs),
             "parameters": {"content_digest": content_digest, "hardware": hardware},
         }
     )
