@@ -265,7 +265,8 @@ class Place:
         from stacks.adapters.images import RegistryImages
 
         if self.local:
-            return RegistryImages(home(), "http", lambda host: None)
+            login = local_cloud().folder.registry_login
+            return RegistryImages(home(), "http", lambda host: login)
         return RegistryImages(home(), "https", lambda host: registry_credentials(self.session))
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ def test_strangers_read_and_run_what_was_shipped(shop: Terminal, tmp_path: Path)
     skopeo = container.tool("skopeo")
     image = shop.type("up", "--yes", "--json").json["image"]
     pack = shipped(shop, image)["pack"]
-    read_by_skopeo(skopeo, image, pack)
-    with container.started(tmp_path / "podman", image) as running:
+    variables = shop.type("cloud", "env", "--json").json
+    read_by_skopeo(skopeo, image, pack, variables)
+    with container.started(tmp_path / "podman", image, logins=variables) as running:
         confined(running, image)
         answers(running, pack, shop.type("predict", "--json").json)
 
@@ -43,14 +45,14 @@ def shipped(shop: Terminal, image: str) -> dict[str, Any]:
     return record
 
 
-def read_by_skopeo(skopeo: str, image: str, pack: dict[str, Any]) -> None:
+def read_by_skopeo(skopeo: str, image: str, pack: dict[str, Any], variables: dict[str, str]) -> None:
     """Summary, manifest and configuration say the same, and the manifest's bytes are those of the digest."""
     digest = image.partition("@")[2]
     assert digest == pack["digest"]
-    summary = json.loads(inspected(skopeo, image))
-    raw = inspected(skopeo, image, "--raw")
+    summary = json.loads(inspected(skopeo, image, variables))
+    raw = inspected(skopeo, image, variables, "--raw")
     manifest = json.loads(raw)
-    configuration = json.loads(inspected(skopeo, image, "--config"))
+    configuration = json.loads(inspected(skopeo, image, variables, "--config"))
     assert summary["Digest"] == digest == f"sha256:{hashlib.sha256(raw).hexdigest()}"
     assert summary["Layers"] == [layer["digest"] for layer in manifest["layers"]]
     assert len(summary["Layers"]) == len(configuration["rootfs"]["diff_ids"]) > 1
@@ -62,9 +64,9 @@ def read_by_skopeo(skopeo: str, image: str, pack: dict[str, Any]) -> None:
     assert configuration["config"]["User"] == "65532:65532"
 
 
-def inspected(skopeo: str, image: str, *options: str) -> bytes:
+def inspected(skopeo: str, image: str, variables: dict[str, str], *options: str) -> bytes:
     command = [skopeo, "inspect", *options, "--tls-verify=false", f"docker://{image}"]
-    done = subprocess.run(command, capture_output=True, check=False)
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from registry_login import login
 
 from infra.rehearsal.engine.provider import Made, Named, Values
 from infra.rehearsal.providers.aws.provider import AwsProvider
@@ -50,10 +51,12 @@ class World:
         self["repository"]
         registry = self.provider.environment["ECOMDEPLOY_REGISTRY"]
         repository = f"http://{registry}/v2/{self.output('repository', 'name')}"
+        headers = login(self.provider.environment)
         described = []
         for blob in (b"{}", content.encode()):
             digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
-            httpx.post(f"{repository}/blobs/uploads/?digest={digest}", content=blob).raise_for_status()
+            sent = httpx.post(f"{repository}/blobs/uploads/?digest={digest}", content=blob, headers=headers)
+            sent.raise_for_status()
             described.append({"mediaType": "application/octet-stream", "digest": digest, "size": len(blob)})
         media = "application/vnd.oci.image.manifest.v1+json"
         manifest = json.dumps(
@@ -61,7 +64,7 @@ class World:
         )
         digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
         answer = httpx.put(
-            f"{repository}/manifests/{digest}", content=manifest, headers={"Content-Type": media}
+            f"{repository}/manifests/{digest}", content=manifest, headers={**headers, "Content-Type": media}
         )
         answer.raise_for_status()
         return f"{registry}/{self.output('repository', 'name')}@{digest}"

@@ -109,9 +109,14 @@ class Container:
 
 @contextlib.contextmanager
 def started(
-    folder: pathlib.Path, reference: str, environment: Mapping[str, str] | None = None, ready: str = "/ping"
+    folder: pathlib.Path,
+    reference: str,
+    environment: Mapping[str, str] | None = None,
+    ready: str = "/ping",
+    logins: Mapping[str, str] | None = None,
 ) -> Iterator[Container]:
-    """`podman run` of an image of a loopback registry: read-only, no capabilities, as the image's own user."""
+    """`podman run` of an image of a loopback registry: read-only, no capabilities, as the image's own user. `logins`:
+    variables that tell podman how to log in there."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "containers.conf"
     settings.write_text(SETTINGS)
@@ -124,7 +129,7 @@ def started(
         f"http://127.0.0.1:{port}",
         f"ecomdeploy-test-{secrets.token_hex(4)}",
         podman,
-        {**os.environ, "CONTAINERS_CONF": str(settings)},
+        {**os.environ, "CONTAINERS_CONF": str(settings), **(logins or {})},
     )
     _allowed(container.run("pull", "--quiet", "--tls-verify=false", reference))
     variables = {"SAGEMAKER_BIND_TO_PORT": str(port), "ECOMDEPLOY_HOST": "127.0.0.1", **(environment or {})}

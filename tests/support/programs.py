@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 from pulumi import automation
+from registry_login import login
 
 from infra.aws_session import AwsSession
 from infra.rehearsal.cloud.client import LocalCloud
@@ -68,10 +69,14 @@ class Place:
         """A tiny image, pushed as an OCI client would; its reference by digest."""
         registry = self.variables["ECOMDEPLOY_REGISTRY"]
         base = f"http://{registry}/v2/{repository}"
+        headers = login(self.variables)
         described = []
         for blob in (json.dumps({"os": "linux", "note": word}).encode(), word.encode()):
             digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
-            httpx.post(f"{base}/blobs/uploads/", params={"digest": digest}, content=blob).raise_for_status()
+            sent = httpx.post(
+                f"{base}/blobs/uploads/", params={"digest": digest}, content=blob, headers=headers
+            )
+            sent.raise_for_status()
             described.append({"digest": digest, "size": len(blob)})
         manifest = json.dumps(
             {
@@ -81,7 +86,7 @@ class Place:
                 "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", **described[1]}],
             }
         ).encode()
-        headers = {"Content-Type": MANIFEST}
+        headers["Content-Type"] = MANIFEST
         httpx.put(f"{base}/manifests/{word}", content=manifest, headers=headers).raise_for_status()
         return f"{registry}/{repository}@sha256:{hashlib.sha256(manifest).hexdigest()}"
 

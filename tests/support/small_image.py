@@ -17,6 +17,7 @@ import sysconfig
 import tarfile
 from typing import Any
 
+import uvicorn
 from model_server import tree, write_file_manifest
 
 from infra.rehearsal.cloud.registry import manifests
@@ -60,7 +61,7 @@ def build_root(root: pathlib.Path, **more: Any) -> str:
     _copy(pathlib.Path(os.path.realpath(sys.executable)), root / "usr/bin" / version)
     (root / "usr/bin/python3").symlink_to(f"/usr/bin/{version}")
     _copy_tree(standard, root / "usr/lib" / version, SKIPPED_STDLIB)
-    site = pathlib.Path(sysconfig.get_path("purelib"))
+    site = pathlib.Path(uvicorn.__file__).parents[1]
     for name in WHEELS:
         if (site / name).is_dir():
             _copy_tree(site / name, root / "opt/ecomdeploy/deps" / name, {"__pycache__", "tests"})
@@ -137,7 +138,7 @@ def push(registry: Registry, repository: str, layers: list[bytes], tag: str = "v
 
     def stored(data: bytes, media: str) -> dict[str, Any]:
         digest = registry.blobs.put(data)
-        registry.shelf.link(repository, digest)
+        registry.holdings.link(repository, digest)
         return {"mediaType": media, "digest": digest, "size": len(data)}
 
     manifest = {

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+ACCESS_KEY = "local"
+"""The access key id of the account's owner; the secret key is the home's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +47,3 @@ class Identity:
     @property
     def alive(self) -> bool:
         return Identity.of(self.pid) == self
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Readers see the old content or the new, also when this process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, cast
 
-from infra.rehearsal.cloud.addresses import LOOPBACK, REGION, Ports
+from infra.rehearsal.cloud.addresses import ACCESS_KEY, LOOPBACK, REGION, Ports
 from infra.rehearsal.cloud.daemon.process import Folder, choose, is_released
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
@@ -126,12 +126,13 @@ class LocalCloud:
         return cast("dict[str, int]", self._ask("GET", "counts")["operations"])
 
     def environment(self) -> dict[str, str]:
-        """The variables that point any AWS or OCI client at it and away from any real account."""
+        """The variables that point any AWS or OCI client at it and away from any real account. They hold its secrets:
+        whoever has them may do everything here."""
         ports = self._ports()
         return {
             "AWS_ENDPOINT_URL": ports.aws_url,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": self.folder.secret("aws"),
             "AWS_SESSION_TOKEN": "",
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
@@ -140,6 +141,8 @@ class LocalCloud:
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_EC2_METADATA_DISABLED": "true",
             "ECOMDEPLOY_REGISTRY": f"{LOOPBACK}:{ports.registry}",
+            "DOCKER_CONFIG": str(self.folder.containers),
+            "REGISTRY_AUTH_FILE": str(self.folder.containers / "config.json"),
         }
 
     # ---- starting ----
@@ -161,7 +164,6 @@ class LocalCloud:
 
     def _start(self, progress: Progress, port: int | None) -> None:
         ports = self._free_ports(port)
-        self.folder.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         progress.note("Starting the local cloud; nothing leaves this machine.")
         code = Path(__file__).resolve().parents[3]
         inherited = {
@@ -248,7 +250,10 @@ class LocalCloud:
                 method,
                 f"/_ecomdeploy/{what}",
                 None if body is None else json.dumps(body),
-                {"Content-Type": "application/json"},
+                {
+                    "Content-Type": "application/json",
+                    "Authorization": f"Bearer {self.folder.secret('admin')}",
+                },
             )
             answer = connection.getresponse()
             found = json.loads(answer.read())

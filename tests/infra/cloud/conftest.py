@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from registry_login import login
 
 from infra.rehearsal.cloud.client import LocalCloud
 from modelpack.home import Home
@@ -48,7 +49,9 @@ class Aws:
         base = f"http://{self.registry}/v2/{repository}"
         blobs = [json.dumps({"os": "linux", "note": content}).encode(), content.encode()]
         for blob in blobs:
-            _send("POST", f"{base}/blobs/uploads/?digest={_digest(blob)}", blob, "application/octet-stream")
+            self._send(
+                "POST", f"{base}/blobs/uploads/?digest={_digest(blob)}", blob, "application/octet-stream"
+            )
         described = [{"digest": _digest(blob), "size": len(blob)} for blob in blobs]
         media = "application/vnd.oci.image.manifest.v1+json"
         manifest = json.dumps(
@@ -59,8 +62,13 @@ class Aws:
                 "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", **described[1]}],
             }
         ).encode()
-        _send("PUT", f"{base}/manifests/{tag}", manifest, media)
+        self._send("PUT", f"{base}/manifests/{tag}", manifest, media)
         return f"{self.registry}/{repository}@{_digest(manifest)}"
+
+    def _send(self, method: str, url: str, data: bytes, content_type: str) -> None:
+        headers = {"Content-Type": content_type, **login(self.variables)}
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method)) as answer:
+            assert answer.status in (201, 202)
 
     def release(self, name: str, environment: dict[str, str] | None = None) -> str:
         """Image, model and configuration of one name; returns the image."""
@@ -114,12 +122,6 @@ class Aws:
 
 def _digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def _send(method: str, url: str, data: bytes, content_type: str) -> None:
-    request = urllib.request.Request(url, data, {"Content-Type": content_type}, method=method)
-    with urllib.request.urlopen(request) as answer:
-        assert answer.status in (201, 202)
 
 
 @pytest.fixture(scope="module")

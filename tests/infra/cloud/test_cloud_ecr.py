@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 
 import pytest
 from botocore.exceptions import ClientError
+from registry_login import login
 
 pytestmark = pytest.mark.usefixtures("empty")
 
@@ -20,7 +21,7 @@ def ecr(aws: Any) -> Any:
 
 
 def manifest(aws: Any, reference: str) -> bytes:
-    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json", **login(aws.variables)}
     url = f"http://{aws.registry}/v2/shop/manifests/{reference}"
     with urllib.request.urlopen(urllib.request.Request(url, headers=accept)) as answer:
         return bytes(answer.read())
@@ -31,6 +32,7 @@ def test_a_repository_is_where_an_oci_client_pushes(aws: Any, ecr: Any) -> None:
     assert found["repositoryUri"] == f"{aws.registry}/shop"
     token = ecr.get_authorization_token()["authorizationData"][0]
     assert token["proxyEndpoint"] == f"http://{aws.registry}"
+    assert f"Basic {token['authorizationToken']}" == login(aws.variables)["Authorization"]
     with pytest.raises(HTTPError, match="404"):
         aws.push("unknown")
 

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from model_server import launch
 from tiny_chat import MINE, OWNER
 
-from infra.rehearsal.cloud.addresses import REGION
+from infra.rehearsal.cloud.addresses import ACCESS_KEY, REGION
 from infra.rehearsal.cloud.aws.runtime import Runtime, Way
+from infra.rehearsal.cloud.aws.signatures import Signatures
 from infra.rehearsal.cloud.aws.streaming import message
 from infra.rehearsal.cloud.daemon.app import AwsApi
 from infra.rehearsal.cloud.daemon.loopback import listen
@@ -42,13 +43,13 @@ def client(runtime: Runtime) -> Iterator[Any]:
     ready = threading.Event()
     ready.set()
     nothing: Any = None
-    server = listen(AwsApi(nothing, runtime, nothing, ready))
+    server = listen(AwsApi(nothing, runtime, nothing, ready, Signatures("test", lambda key: None)))
     threading.Thread(target=server.run, daemon=True).start()
     yield boto3.client(
         "sagemaker-runtime",
         endpoint_url=f"http://127.0.0.1:{server.effective_port}",
         region_name=REGION,
-        aws_access_key_id="test",
+        aws_access_key_id=ACCESS_KEY,
         aws_secret_access_key="test",
         config=Config(retries={"max_attempts": 0}),
     )

@@ -52,11 +52,18 @@ class Account:
     """Control-plane calls are answered one at a time (they take milliseconds); invocations never come through here."""
 
     def __init__(
-        self, ports: Ports, runtime: Runtime, registry: Callable[[Account], Registry], host: Host
+        self,
+        ports: Ports,
+        runtime: Runtime,
+        registry: Callable[[Account], Registry],
+        host: Host,
+        registry_login: tuple[str, str],
     ) -> None:
         self.ports = ports
         self.runtime = runtime
         self.host = host
+        self.registry_login = registry_login
+        """User and password that the registry asks for."""
         self.lock = threading.RLock()
         self.faults = Faults()
         self.counts = Counts()

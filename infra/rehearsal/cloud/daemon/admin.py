@@ -1,15 +1,16 @@
-"""The daemon's own API under /_ecomdeploy/ (JSON): health, status, counts, faults, reset, stop."""
+"""The daemon's own API under /_ecomdeploy/ (JSON), for its owner: health, status, counts, faults, reset, stop."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from infra.rehearsal.cloud.aws.account import Account
 from infra.rehearsal.cloud.aws.calls import Answer, Environ, body
 from infra.rehearsal.cloud.aws.faults import Fault
+from infra.rehearsal.cloud.daemon.callers import bears
 from modelpack.errors import BadInput
 
 PREFIX = "/_ecomdeploy/"
@@ -17,15 +18,21 @@ PREFIX = "/_ecomdeploy/"
 
 @dataclass(frozen=True)
 class Admin:
-    """`health` and `status` are told by the daemon; `stop` only asks it to end; `renewed`: the account is new."""
+    """`health` and `status` are told by the daemon; `stop` only asks it to end; `renewed`: the account is new;
+    `secret` is what a caller must bear."""
 
     account: Account
     health: Callable[[], dict[str, Any]]
     status: Callable[[], dict[str, Any]]
     stop: Callable[[], None]
     renewed: Callable[[], None]
+    secret: str = field(repr=False)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        if not bears(environ, self.secret):
+            return _json("403 Forbidden", {"error": "only its owner may ask the local cloud"}).send(
+                start_response
+            )
         what = environ["PATH_INFO"].removeprefix(PREFIX)
         try:
             found = self._answer(environ["REQUEST_METHOD"], what, environ)

@@ -1,39 +1,44 @@
-"""The AWS port's WSGI application: the daemon's own API, model invocations, everything else to the account."""
+"""The WSGI applications of the two ports. Nobody is answered but the home's owner, and no web page at all."""
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from infra.rehearsal.cloud.aws.account import Account, Counts
-from infra.rehearsal.cloud.aws.calls import Environ, identify
+from infra.rehearsal.cloud.aws.calls import ApiError, Environ, identify
 from infra.rehearsal.cloud.aws.runtime import INVOCATION, Runtime
+from infra.rehearsal.cloud.aws.signatures import Signatures, refuse
 from infra.rehearsal.cloud.daemon.admin import PREFIX
+from infra.rehearsal.cloud.daemon.callers import NOT_FOR_PAGES, bears, from_a_page
+from infra.rehearsal.cloud.registry.answers import Refused
 
 Application = Callable[[Environ, Any], Iterable[bytes]]
-LOCAL = re.compile(r"(127\.0\.0\.1|localhost|[\w.-]+\.localhost)(:\d+)?")
 
 
 @dataclass(frozen=True)
 class AwsApi:
-    """Until `ready` is set (endpoints are coming back after a start) calls wait rather than fail."""
+    """The daemon's own API, model invocations, everything else to the account. Until `ready` is set (endpoints are
+    coming back after a start) calls wait rather than fail."""
 
     account: Account
     runtime: Runtime
     admin: Application
     ready: threading.Event
+    signatures: Signatures
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        if "HTTP_ORIGIN" in environ or not LOCAL.fullmatch(environ.get("HTTP_HOST", "127.0.0.1")):
-            # A web page trying its luck, by a request across sites or a name whose DNS points here.
-            start_response("403 Forbidden", [("Content-Length", "0")])
-            return [b""]
+        if from_a_page(environ):
+            return NOT_FOR_PAGES.send(start_response)
         path = environ["PATH_INFO"]
         if path.startswith(PREFIX):
             return self.admin(environ, start_response)
+        try:
+            self.signatures.check(environ)
+        except ApiError as error:
+            return refuse(environ, error).send(start_response)
         self.ready.wait()
         if match := INVOCATION.fullmatch(path):
             answer = self.runtime.invoke(match["endpoint"], environ, stream=bool(match["stream"]))
@@ -42,14 +47,22 @@ class AwsApi:
 
 
 @dataclass(frozen=True)
-class CountedRegistry:
-    """The registry's application, its calls counted with the others."""
+class OwnRegistry:
+    """The registry's application for those who know its password, its calls counted with the others."""
 
     registry: Application
     counts: Counts
     ready: threading.Event
+    secret: str = field(repr=False)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        if from_a_page(environ):
+            return NOT_FOR_PAGES.send(start_response)
+        if not bears(environ, self.secret):
+            headers = {"WWW-Authenticate": 'Basic realm="the local cloud: ecomdeploy cloud env"'}
+            refused = Refused(401, "UNAUTHORIZED", "log in with what `ecomdeploy cloud env` prints", headers)
+            pieces: Iterable[bytes] = refused.answer()(environ, start_response)
+            return pieces
         method = environ["REQUEST_METHOD"]
         self.ready.wait()
         self.counts.add(f"registry:{method}", method not in ("GET", "HEAD", "OPTIONS"))

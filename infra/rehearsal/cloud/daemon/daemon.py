@@ -13,10 +13,12 @@ from typing import Any
 
 from infra.rehearsal.cloud.addresses import LOOPBACK, Identity, Ports
 from infra.rehearsal.cloud.aws.account import Account
+from infra.rehearsal.cloud.aws.calls import ApiError
 from infra.rehearsal.cloud.aws.runtime import Runtime
+from infra.rehearsal.cloud.aws.signatures import Signatures, find_given
 from infra.rehearsal.cloud.daemon import snapshot
 from infra.rehearsal.cloud.daemon.admin import Admin
-from infra.rehearsal.cloud.daemon.app import AwsApi, CountedRegistry
+from infra.rehearsal.cloud.daemon.app import AwsApi, OwnRegistry
 from infra.rehearsal.cloud.daemon.generation import Generation
 from infra.rehearsal.cloud.daemon.loopback import listen
 from infra.rehearsal.cloud.daemon.process import Folder
@@ -57,7 +59,9 @@ class Daemon:
                 _say("another daemon runs here")
                 return 1
             host = self._make_host(self.folder.models, f"{LOOPBACK}:{self.ports.registry}")
-            self._account = Account(self.ports, self.runtime, self._registry, host)
+            self._account = Account(
+                self.ports, self.runtime, self._registry, host, self.folder.registry_login
+            )
             try:
                 self._serve()
             except OSError as error:
@@ -82,11 +86,21 @@ class Daemon:
         return Registry(self.folder.registry, EcrRepositories(account))
 
     def _serve(self) -> None:
-        admin = Admin(self.account, self.health, self.status, self.ending.set, self.generation.renew)
-        aws = AwsApi(self.account, self.runtime, admin, self.ready)
-        registry = CountedRegistry(self.account.registry, self.account.counts, self.ready)
+        secret = self.folder.secret("admin")
+        admin = Admin(self.account, self.health, self.status, self.ending.set, self.generation.renew, secret)
+        signatures = Signatures(self.folder.secret("aws"), self._given)
+        aws = AwsApi(self.account, self.runtime, admin, self.ready, signatures)
+        login = self.folder.secret("registry")
+        registry = OwnRegistry(self.account.registry, self.account.counts, self.ready, login)
         for server in (listen(aws, self.ports.aws, THREADS), listen(registry, self.ports.registry)):
             _run(server)
+
+    def _given(self, key: str) -> str | None:
+        """The secret key of an access key that the account gave out."""
+        if not self.ready.is_set():
+            raise ApiError("ServiceUnavailable", "the local cloud is starting", 503)
+        with self.account.lock:
+            return find_given(key)
 
     def health(self) -> dict[str, Any]:
         """What clients ask before anything else; answers also while endpoints come back."""

@@ -10,7 +10,7 @@ import json
 import secrets
 from pathlib import Path
 
-from infra.rehearsal.cloud.addresses import write_atomically
+from infra.rehearsal.cloud.own_files import write_atomically
 
 
 class Generation:

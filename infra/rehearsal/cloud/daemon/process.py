@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
+import hmac
 import json
 import os
 import socket
@@ -13,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.rehearsal.cloud.addresses import LOOPBACK, REGION, Identity, Ports, write_atomically
+from infra.rehearsal.cloud.addresses import LOOPBACK, REGION, Identity, Ports
+from infra.rehearsal.cloud.own_files import claim_folder, read_key, read_own, write_atomically
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Folder:
         return self.root / "aws-config"
 
     @property
+    def containers(self) -> Path:
+        """A folder with what container tools read before they ask a registry (`config.json`)."""
+        return self.root / "containers"
+
+    @property
     def registry(self) -> Path:
         return self.root / "registry"
 
@@ -53,6 +61,24 @@ class Folder:
     def keep_ports(self, ports: Ports) -> None:
         _write(self.root / "cloud.json", {"aws_port": ports.aws, "registry_port": ports.registry})
         write_atomically(self.aws_config, f"[default]\nregion = {REGION}\n".encode())
+        word = base64.b64encode(":".join(self.registry_login).encode()).decode()
+        logins = {"auths": {f"{LOOPBACK}:{ports.registry}": {"auth": word}}}
+        write_atomically(self.containers / "config.json", json.dumps(logins).encode())
+
+    def claim(self) -> None:
+        """Make it a folder of this user alone. Raises BadInput when it is somebody else's."""
+        claim_folder(self.root)
+
+    def secret(self, purpose: str) -> str:
+        """What proves that a caller is this home's owner, 64 hexadecimal digits: "aws", "registry", "admin"; each tells
+        nothing of the others. The key behind them is made when first asked for. Raises BadInput for a foreign one."""
+        self.claim()
+        return hmac.new(read_key(self.root / "key"), purpose.encode(), hashlib.sha256).hexdigest()
+
+    @property
+    def registry_login(self) -> tuple[str, str]:
+        """User and password at the registry; the user's name is ECR's."""
+        return "AWS", self.secret("registry")
 
     def daemon(self) -> Identity | None:
         """The daemon that runs now; a stale file counts as none."""
@@ -72,7 +98,7 @@ class Folder:
     @contextmanager
     def locked(self, name: str, *, wait: bool) -> Iterator[bool]:
         """An advisory lock that dies with its holder; yields whether it was got."""
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.claim()
         descriptor = os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
@@ -119,9 +145,9 @@ def _write(path: Path, value: dict[str, int]) -> None:
 
 
 def _read(path: Path) -> dict[str, int]:
-    """{} where there is no such file or nothing in it that can be used."""
+    """{} where there is no such file or nothing in it that can be used. Raises BadInput for a foreign one."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        found = json.loads(read_own(path))
+    except (FileNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) and all(isinstance(part, int) for part in found.values()) else {}

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from infra.rehearsal.cloud.addresses import write_atomically
+from infra.rehearsal.cloud.own_files import write_atomically
 
 FORMAT = 1
 LOCKS = (type(threading.Lock()), type(threading.RLock()))

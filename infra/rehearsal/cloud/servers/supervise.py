@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.rehearsal.cloud.addresses import Identity, write_atomically
+from infra.rehearsal.cloud.addresses import Identity
+from infra.rehearsal.cloud.own_files import write_atomically
 from infra.rehearsal.cloud.servers.isolation import LAUNCHER
 
 DRAIN_SECONDS = 12

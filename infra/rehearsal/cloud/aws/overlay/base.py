@@ -57,6 +57,7 @@ class Surroundings(Protocol):
     changed: threading.Event
     ending: threading.Event
     registry: Registry
+    registry_login: tuple[str, str]
 
     def forward(self, call: Call) -> Answer:
         """moto's answer."""

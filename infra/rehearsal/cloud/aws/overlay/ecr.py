@@ -137,10 +137,10 @@ class Ecr(Overlay):
 
     @emulates("GetAuthorizationToken", "documented", "API_GetAuthorizationToken")
     def get_authorization_token(self, call: Call) -> Answer:
-        """The token is accepted by the local registry, like any other and like none."""
+        """The local registry's user and password; they outlive the 12 hours that are told."""
         answer = self.moto(call)
         found = document(answer)
-        token = base64.b64encode(b"AWS:local").decode()
+        token = base64.b64encode(":".join(self.account.registry_login).encode()).decode()
         until = (now() + timedelta(hours=12)).timestamp()
         for datum in found["authorizationData"]:
             datum |= {"authorizationToken": token, "proxyEndpoint": f"http://{self.host}", "expiresAt": until}
