@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,7 +18,9 @@ import psutil
 import pytest
 from model_server import REPOSITORY, expected
 from small_image import build_root, layer_of, push
+from waiting import SECONDS, wait_for
 
+from infra.rehearsal.cloud.addresses import Identity
 from infra.rehearsal.cloud.registry.registry import Registry
 from infra.rehearsal.cloud.registry.repositories import FakeRepositories
 from infra.rehearsal.cloud.servers.host import Server, ServerFailed
@@ -57,7 +58,7 @@ def host(world: World) -> Iterator[ModelHost]:
 
 def ask(server: Server) -> httpx.Response:
     body = {"instances": [{"household": 3, "history": [5, 6]}]}
-    return httpx.post(f"{server.url}/invocations", json=body, timeout=20)
+    return httpx.post(f"{server.url}/invocations", json=body, timeout=SECONDS)
 
 
 def works_here(way: Isolation) -> bool:
@@ -159,7 +160,7 @@ def test_stopped_while_somebody_waits(world: World, host: ModelHost) -> None:
     thread.start()
     os.kill(server.pid, signal.SIGCONT)
     host.stop(server)
-    thread.join(60)
+    thread.join(SECONDS)
     assert failures == [] or "stopped before it was ready" in failures[0] or "ended" in failures[0]
 
 
@@ -205,7 +206,7 @@ def test_unpacked_files_that_were_changed_are_refused_then_replaced(world: World
 
 def test_servers_die_with_a_killed_daemon_and_the_next_finds_nothing(world: World) -> None:
     script = (
-        "import sys, threading, time, pathlib\n"
+        "import sys, threading, pathlib\n"
         "from infra.rehearsal.cloud.servers.models import ModelHost\n"
         "root, image = pathlib.Path(sys.argv[1]), sys.argv[2]\n"
         f"host = ModelHost(root / 'models', '{REGISTRY}')\n"
@@ -214,7 +215,7 @@ def test_servers_die_with_a_killed_daemon_and_the_next_finds_nothing(world: Worl
         "thread.start(); thread.join()\n"
         "host.wait_ready(started[0], 60)\n"
         "print(started[0].pid, started[0].port, flush=True)\n"
-        "time.sleep(120)\n"
+        "threading.Event().wait()\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", script, str(world.root), world.image]
@@ -226,7 +227,7 @@ def test_servers_die_with_a_killed_daemon_and_the_next_finds_nothing(world: Worl
     )
     daemon.kill()
     daemon.wait()
-    assert gone(pid)
+    wait_for(lambda: Identity.of(pid) is None)
     host = world.host()
     assert host.running() == ()
     assert list((world.root / "models/running").glob("*.json")) == []
@@ -240,19 +241,10 @@ def test_an_orphan_that_lived_on_is_killed_by_the_next_daemon(world: World) -> N
     record = world.root / "models/running/reused.json"
     record.write_text(json.dumps({"pid": bystander.pid, "started": 1}))
     world.host()
-    assert orphan.wait(10) == -signal.SIGKILL
+    assert orphan.wait(SECONDS) == -signal.SIGKILL
     assert bystander.poll() is None, "another process that got the number by chance"
     bystander.kill()
     bystander.wait()
-
-
-def gone(pid: int, seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_a_way_that_does_not_work_is_passed_over(world: World) -> None:

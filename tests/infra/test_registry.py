@@ -15,6 +15,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from waiting import SECONDS
 
 from infra.rehearsal.cloud.daemon import loopback
 from infra.rehearsal.cloud.registry import manifests
@@ -37,7 +38,7 @@ class Served:
         self.server = server
         self.thread = threading.Thread(target=server.run, daemon=True)
         self.thread.start()
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=SECONDS)
 
     def end(self) -> None:
         """Close inside the server's own loop: closing its sockets under it from here would trip it up."""
@@ -326,7 +327,7 @@ def test_odd_paths_never_leave_the_root(served: Served, path: str) -> None:
 
 
 def test_tls_greeting_is_answered_at_once(served: Served) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=SECONDS) as raw:
         raw.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64)
         assert raw.recv(12).startswith(b"HTTP/1.0 400")
 
@@ -390,6 +391,6 @@ def test_skopeo_copies_in_and_out(served: Served, tmp_path: pathlib.Path) -> Non
 
 
 def skopeo(*arguments: str) -> str:
-    done = subprocess.run(["skopeo", *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["skopeo", *arguments], capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     return done.stdout

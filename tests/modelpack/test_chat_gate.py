@@ -11,6 +11,7 @@ import tiny_chat
 from model_server import launch, write_file_manifest
 from tiny_chat import OWNER
 from tiny_chat_usecase import STATUS, TinyChat
+from waiting import SECONDS
 
 from modelpack.assembly import contents
 from modelpack.assembly import needs as binding
@@ -84,7 +85,7 @@ def test_the_server_says_what_the_gate_heard(judged: tuple[Trials, Judged], tmp_
     try:
         process.wait_ready()
         body = {"instances": [{"question": STATUS, **OWNER}]}
-        heard = httpx.post(f"{process.url}/invocations", json=body, timeout=30).json()
+        heard = httpx.post(f"{process.url}/invocations", json=body, timeout=SECONDS).json()
     finally:
         process.end()
     assert heard == json.loads(json.dumps(golden[0].answer))

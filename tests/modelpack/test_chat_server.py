@@ -15,6 +15,7 @@ import tiny_chat
 from model_server import Process, launch
 from tiny_chat import MINE, OTHER, OWNER
 from tokenizers import Tokenizer
+from waiting import SECONDS
 
 from modelpack.server.app import Application
 from modelpack.server.chat import orders
@@ -43,7 +44,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 
 def ask(server: Process, *instances: dict[str, Any], **more: Any) -> httpx.Response:
-    return httpx.post(f"{server.url}/invocations", json={"instances": list(instances), **more}, timeout=30)
+    return httpx.post(
+        f"{server.url}/invocations", json={"instances": list(instances), **more}, timeout=SECONDS
+    )
 
 
 def events(text: str) -> list[dict[str, Any]]:
@@ -69,7 +72,7 @@ def test_whole_answers(server: Process) -> None:
 def test_a_stream_says_the_same(server: Process) -> None:
     whole = ask(server, STATUS).json()["predictions"][0]
     with httpx.stream(
-        "POST", f"{server.url}/invocations", json={"instances": [STATUS], "stream": True}, timeout=30
+        "POST", f"{server.url}/invocations", json={"instances": [STATUS], "stream": True}, timeout=SECONDS
     ) as streamed:
         assert streamed.headers["content-type"].startswith("text/event-stream")
         assert "content-length" not in streamed.headers
@@ -106,7 +109,7 @@ def test_shorter_answers(server: Process) -> None:
     ],
 )
 def test_bad_requests(server: Process, body: dict[str, Any], said: str) -> None:
-    answer = httpx.post(f"{server.url}/invocations", json=body, timeout=30)
+    answer = httpx.post(f"{server.url}/invocations", json=body, timeout=SECONDS)
     assert (answer.status_code, said in answer.json()["error"]) == (400, True), answer.text
 
 
@@ -114,7 +117,7 @@ def test_open_inference(server: Process) -> None:
     inputs = [
         {"name": name, "shape": [1], "datatype": "BYTES", "data": [value]} for name, value in STATUS.items()
     ]
-    answer = httpx.post(f"{server.url}/v2/models/chat/infer", json={"inputs": inputs}, timeout=30).json()
+    answer = httpx.post(f"{server.url}/v2/models/chat/infer", json={"inputs": inputs}, timeout=SECONDS).json()
     outputs = {one["name"]: one["data"][0] for one in answer["outputs"]}
     assert outputs == ask(server, STATUS).json()["predictions"][0]
 
@@ -160,7 +163,7 @@ def test_it_refuses_to_serve(tmp_path: pathlib.Path, broken: dict[str, Any], sai
     tiny_chat.tree(root, **broken)
     process = launch(root)
     try:
-        assert process.process.wait(60) == 3, process.output.read_text()
+        assert process.process.wait(SECONDS) == 3, process.output.read_text()
     finally:
         process.end()
     assert said in next(line["reason"] for line in process.lines() if line["event"] == "refused")
@@ -178,7 +181,7 @@ class Slow:
         letters = Tokenizer.from_buffer(tiny_chat.tokenizer()).encode(f"The status of order {MINE} is").ids
         try:
             while True:
-                assert self.let.acquire(timeout=30)
+                assert self.let.acquire(timeout=SECONDS)
                 self.said += 1
                 yield letters[(self.said - 1) % len(letters)]
         finally:

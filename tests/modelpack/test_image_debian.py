@@ -11,6 +11,7 @@ import pytest
 from debian_mirror import FakeMirror, serving
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import SECONDS
 
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.image.debian import deb
@@ -246,7 +247,7 @@ def test_the_real_archive_is_signed_by_the_keys_that_ship(tmp_path: pathlib.Path
 
     mirror = of_host("bookworm")
     try:
-        answer = httpx.get(f"{mirror.of('bookworm')}/dists/bookworm/InRelease", timeout=20)
+        answer = httpx.get(f"{mirror.of('bookworm')}/dists/bookworm/InRelease", timeout=SECONDS)
         answer.raise_for_status()
     except httpx.HTTPError as problem:
         pytest.skip(f"no Debian mirror: {problem}")

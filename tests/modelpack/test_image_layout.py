@@ -13,6 +13,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import SECONDS
 
 from modelpack.errors import EcomdeployError
 from modelpack.image.assemble import attach, attachments
@@ -128,7 +129,7 @@ def writer(root: pathlib.Path, name: int, count: int) -> subprocess.Popen[str]:
 
 def test_concurrent_processes_lose_nothing(tmp_path: pathlib.Path) -> None:
     processes = [writer(tmp_path, name, 15) for name in range(3)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert [process.wait(SECONDS) for process in processes] == [0, 0, 0]
     layout = Layout(tmp_path)
     assert len(layout.descriptors()) == 45
     assert all(layout.complete(entry.digest) for entry in layout.descriptors())
@@ -141,7 +142,7 @@ def test_kill_9_leaves_a_whole_layout(tmp_path: pathlib.Path) -> None:
         process.stdout.readline()
         time.sleep(delay)
         os.kill(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(SECONDS)
         layout = Layout(tmp_path)
         for entry in layout.descriptors():
             assert layout.complete(entry.digest)

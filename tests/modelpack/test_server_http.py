@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_server import PRODUCTS, TOP, Process, expected, launch, tree
+from waiting import SECONDS
 
 from modelpack.server.golden import compare
 
@@ -37,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 @pytest.fixture(scope="module")
 def client(server: Process) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url, timeout=SECONDS) as client:
         yield client
 
 
@@ -219,7 +220,7 @@ def test_wrong_content_type(client: httpx.Client) -> None:
 def test_body_too_large_is_refused_before_it_is_read(server: Process) -> None:
     port = int(server.url.rpartition(":")[2])
     for framing in (b"Content-Length: 99999999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
+        with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as raw:
             raw.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\n" + framing)
             if b"chunked" in framing:
                 piece = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
@@ -257,7 +258,7 @@ def test_answers_of_parallel_callers_are_never_mixed_up(
 ) -> None:
     rng = random.Random(seed)
     as_infer = [rng.random() < 0.3 for _ in requests]
-    with httpx.Client(base_url=server.url, timeout=30) as client, ThreadPoolExecutor(12) as pool:
+    with httpx.Client(base_url=server.url, timeout=SECONDS) as client, ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda pair: ask(client, *pair), zip(requests, as_infer, strict=True)))
     for instances, products in zip(requests, answers, strict=True):
         assert products == [

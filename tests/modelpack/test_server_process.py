@@ -11,11 +11,11 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 import httpx
 import pytest
 from model_server import Process, expected, launch, serving, tree, write_file_manifest
+from waiting import SECONDS, wait_for
 
 from modelpack.inputs.server_files import app
 from modelpack.runtimes.base import runtimes
@@ -33,7 +33,7 @@ def root(tmp_path: pathlib.Path) -> pathlib.Path:
 def refusal(process: Process) -> str:
     """The reason a server gave before it ended with status 3."""
     try:
-        assert process.process.wait(60) == 3, process.output.read_text()
+        assert process.process.wait(SECONDS) == 3, process.output.read_text()
     finally:
         process.end()
     return str(next(line["reason"] for line in process.lines() if line["event"] == "refused"))
@@ -96,7 +96,7 @@ def test_port_taken(root: pathlib.Path) -> None:
     tree(root)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = launch(root, {"SAGEMAKER_BIND_TO_PORT": str(taken.getsockname()[1])})
-        assert process.process.wait(60) == 1
+        assert process.process.wait(SECONDS) == 1
     assert "cannot listen" in json.dumps(process.lines())
 
 
@@ -105,7 +105,7 @@ def test_port_taken(root: pathlib.Path) -> None:
 )
 def test_bad_usage(root: pathlib.Path, variables: dict[str, str], arguments: tuple[str, ...]) -> None:
     process = launch(root, variables, *arguments)
-    assert process.process.wait(60) == 2
+    assert process.process.wait(SECONDS) == 2
     assert process.lines()[-1]["event"] == "refused"
 
 
@@ -141,13 +141,6 @@ def answers(url: str) -> bool:
     return True
 
 
-def wait_for(condition: object, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_sigterm_answers_what_is_in_flight(root: pathlib.Path) -> None:
     """Requests whose bodies are still coming in when SIGTERM arrives are answered; then it ends with 0."""
     tree(root)
@@ -156,7 +149,7 @@ def test_sigterm_answers_what_is_in_flight(root: pathlib.Path) -> None:
     port = int(process.url.rpartition(":")[2])
     body = json.dumps({"instances": [{"household": 3, "history": [5, 6]}]}).encode()
     head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    callers = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(5)]
+    callers = [socket.create_connection(("127.0.0.1", port), timeout=SECONDS) for _ in range(5)]
     for caller in callers:
         caller.sendall(head + body[:10])
     # answered after those bytes were read, as one loop reads them all in order
@@ -173,13 +166,13 @@ def test_sigterm_answers_what_is_in_flight(root: pathlib.Path) -> None:
             == (expected(3, [5, 6])["products"])
         )
         caller.close()
-    assert process.process.wait(15) == 0
+    assert process.process.wait(SECONDS) == 0
     assert process.lines()[-1]["event"] == "stopped"
 
 
 def refuses(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", port), timeout=SECONDS).close()
     except OSError:
         return True
     return False
@@ -210,8 +203,8 @@ def test_sigterm_under_load_fails_no_accepted_request(root: pathlib.Path) -> Non
     wait_for(lambda: len(answered) > 40)
     process.process.terminate()
     for thread in threads:
-        thread.join(30)
-    assert process.process.wait(15) == 0
+        thread.join(SECONDS)
+    assert process.process.wait(SECONDS) == 0
     assert set(answered) == {200}
     # a connection that the kernel accepted into the backlog of the closing socket is reset: at most one a caller
     assert len(bad) <= len(threads)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tiny_text
 from model_server import Process, launch
+from waiting import SECONDS
 
 from modelpack.server import text
 from modelpack.server.engines import load as runtimes
@@ -36,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 @pytest.fixture(scope="module")
 def client(server: Process) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=30) as client:
+    with httpx.Client(base_url=server.url, timeout=SECONDS) as client:
         yield client
 
 
@@ -146,7 +147,7 @@ def test_another_tokenizer_than_packed_ends_the_server(tmp_path: pathlib.Path) -
     changed = root / "opt/ecomdeploy/model/tokenizer.json"
     changed.write_bytes(changed.read_bytes().replace(b'"red":4', b'"red":5'))
     process = launch(root)
-    assert process.process.wait(60) == 3
+    assert process.process.wait(SECONDS) == 3
     reasons = [line["reason"] for line in process.lines() if line["event"] == "refused"]
     assert len(reasons) == 1
     assert "tokenizer.json (changed)" in reasons[0]

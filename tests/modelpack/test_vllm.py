@@ -6,8 +6,7 @@ import asyncio
 import json
 import sys
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 from model_server import launch
 from tiny_chat import MINE, OWNER
 from tokenizers import Tokenizer
+from waiting import SECONDS, wait_for
 
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
@@ -136,13 +136,6 @@ def test_it_is_there_for_who_names_it(tmp_path: Path) -> None:
     )
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def writer(say: Any, together: int = 1) -> tuple[VllmEngine, FakeLlmEngine]:
     engine = FakeLlmEngine(say, together)
     return VllmEngine(DECODING, tiny_chat.LONGEST, lambda: engine), engine
@@ -177,7 +170,7 @@ class Held:
         self.let, self.token = threading.Semaphore(letters), token
 
     def __call__(self, prompt: Sequence[int]) -> Iterable[int]:
-        while self.let.acquire(timeout=30):
+        while self.let.acquire(timeout=SECONDS):
             yield self.token
 
 
@@ -289,7 +282,7 @@ def test_a_server_without_a_gpu_refuses(tmp_path: Path) -> None:
     tiny_chat.tree(root, runtime="vllm", needs={"hardware": "cuda", "cuda": "13.0"})
     process = launch(root, {"ECOMDEPLOY_ALLOW_CPU": "1"})
     try:
-        assert process.process.wait(60) == 3, process.output.read_text()
+        assert process.process.wait(SECONDS) == 3, process.output.read_text()
     finally:
         process.end()
     reason = next(line["reason"] for line in process.lines() if line["event"] == "refused")

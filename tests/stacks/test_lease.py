@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from waiting import SECONDS
 
 from modelpack.errors import Locked
 from stacks.records.lease import EXPIRES, ShelfLease
@@ -116,7 +117,7 @@ def test_it_is_renewed_while_held(tmp_path: Path) -> None:
             super().renew(record, stop)
 
     with Watching(shelf, "ada", ME, lambda: datetime(2026, 11, 24, tzinfo=UTC), beat=0.01).hold("up"):
-        assert renewed.wait(10)
+        assert renewed.wait(SECONDS)
         for _ in range(1000):
             if (tmp_path / "lease.json").stat().st_mtime > 0:
                 break
@@ -144,7 +145,7 @@ def test_of_many_starters_at_once_one_wins(tmp_path: Path) -> None:
 
 
 HOLDER = """
-import sys, time
+import signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from stacks.records.lease import ShelfLease
@@ -153,7 +154,7 @@ from stacks.records.store import DirectoryShelf
 shelf = DirectoryShelf(Path(sys.argv[1]))
 with ShelfLease(shelf, "eve", this_process(), lambda: datetime.now(UTC)).hold("up"):
     print("held", flush=True)
-    time.sleep(60)
+    signal.pause()
 """
 
 

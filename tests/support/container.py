@@ -14,15 +14,15 @@ import os
 import pathlib
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import httpx
 import pytest
+from ports import free_port
+from waiting import SECONDS, wait_for
 
 # what kernels and sandboxes say when they do not let containers run
 NOT_ALLOWED = (
@@ -60,12 +60,6 @@ def tool(name: str) -> str:
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def registry(folder: pathlib.Path) -> Iterator[str]:
     """Debian's docker-registry on loopback; gives "127.0.0.1:port"."""
@@ -80,7 +74,7 @@ def registry(folder: pathlib.Path) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(SECONDS)
 
 
 @dataclass
@@ -159,15 +153,15 @@ def _wait(
     process: subprocess.Popen[bytes] | None,
     log: pathlib.Path | None,
     container: Container | None = None,
-    seconds: float = 60,
 ) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(url).status_code == 200:
-                return
+    def answers() -> bool:
         assert process is None or process.poll() is None, log and log.read_text()
-        time.sleep(0.05)
-    raise AssertionError(
-        f"{url} does not answer: {container.logs() if container else log and log.read_text()}"
-    )
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(url).status_code == 200
+        return False
+
+    try:
+        wait_for(answers)
+    except AssertionError as late:
+        said = container.logs() if container else log and log.read_text()
+        raise AssertionError(f"{url} does not answer: {said}") from late

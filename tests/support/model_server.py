@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
 import numpy as np
+from ports import free_port
+from waiting import SECONDS, wait_for
 
 PRODUCTS, WIDTH, HISTORY, TOP = 50, 8, 4, 5
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -124,12 +125,6 @@ def tree(root: pathlib.Path, **more: Any) -> str:
     return write_file_manifest(root)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclasses.dataclass
 class Process:
     """One server process and a client for it."""
@@ -142,22 +137,22 @@ class Process:
         """Its log so far."""
         return [json.loads(line) for line in self.output.read_text().splitlines() if line.startswith("{")]
 
-    def wait_ready(self, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+    def wait_ready(self) -> None:
+        def ready() -> bool:
             assert self.process.poll() is None, self.output.read_text()
-            try:
-                if httpx.get(f"{self.url}/ping").status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.02)
-        raise AssertionError(f"not ready: {self.output.read_text()}")
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"{self.url}/ping").status_code == 200
+            return False
+
+        try:
+            wait_for(ready)
+        except AssertionError as late:
+            raise AssertionError(f"not ready: {self.output.read_text()}") from late
 
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(SECONDS)
 
 
 def launch(root: pathlib.Path, variables: Mapping[str, str] | None = None, *arguments: str) -> Process:

@@ -16,8 +16,8 @@ from infra.rehearsal.cloud.servers.host import FakeHost, Server
 
 
 class SpeakingHost(FakeHost):
-    """Echoes. A server's variables steer it: ANSWER_STATUS, ANSWER_SECONDS, READY (no: never), START_SECONDS, LIVES
-    (answers before it ends)."""
+    """Echoes. A server's variables steer it: ANSWER_STATUS, ANSWER_SECONDS, READY (no: never), START_WHEN (a
+    file that must be there), LIVES (answers before it ends)."""
 
     def __init__(self, folder: Path, registry: str) -> None:
         super().__init__()
@@ -25,7 +25,8 @@ class SpeakingHost(FakeHost):
 
     def start(self, image: str, environment: Mapping[str, str]) -> Server:
         server = super().start(image, environment)
-        time.sleep(float(environment.get("START_SECONDS", "0")))
+        while (awaited := environment.get("START_WHEN")) and not Path(awaited).exists():
+            time.sleep(0.02)
         lives = Semaphore(int(lived)) if (lived := environment.get("LIVES")) else None
         end = partial(self.crash, server)
         handler = partial(_Model, server, dict(environment), lives, end)

@@ -147,7 +147,7 @@ class Poller:
     def __exit__(self, *_: object) -> None:
         self.halt.set()
         assert self.thread is not None
-        self.thread.join(60)
+        self.thread.join(SECONDS)
 
     def poll(self) -> None:
         while not self.halt.wait(self.every):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
+import secrets
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from registry_login import login
+from waiting import wait_for
 
 from infra.rehearsal.cloud.client import LocalCloud
 from modelpack.home import Home
@@ -103,15 +104,21 @@ class Aws:
         self("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=configuration)
         self.settled(name)
 
-    def settled(self, name: str, seconds: float = 120) -> dict[str, Any]:
+    def settled(self, name: str) -> dict[str, Any]:
         """The endpoint once it no longer changes."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            found = self("sagemaker").describe_endpoint(EndpointName=name)
-            if found["EndpointStatus"] in ("InService", "Failed"):
-                return dict(found)
-            time.sleep(0.02)
-        raise AssertionError(f"{name} is still {found['EndpointStatus']}")
+
+        def found() -> dict[str, Any]:
+            return dict(self("sagemaker").describe_endpoint(EndpointName=name))
+
+        wait_for(lambda: found()["EndpointStatus"] in ("InService", "Failed"))
+        return found()
+
+    def kept(self) -> None:
+        """Come back when everything that was changed so far is in the snapshot: a mark that is made now is in it."""
+        mark = f"kept-{secrets.token_hex(8)}"
+        self("s3").create_bucket(Bucket=mark)
+        file = self.cloud.folder.snapshot
+        wait_for(lambda: file.exists() and mark.encode() in file.read_bytes())
 
     def invoke(self, endpoint: str, body: bytes = b"{}", **more: str) -> dict[str, Any]:
         answer = self("sagemaker-runtime").invoke_endpoint(

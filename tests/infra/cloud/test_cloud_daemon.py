@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
+from waiting import wait_for
 
 from infra.rehearsal.cloud.addresses import Identity
 from infra.rehearsal.cloud.client import LocalCloud
@@ -38,16 +39,13 @@ def kill(cloud: LocalCloud) -> None:
     running = cloud.running()
     assert running is not None
     os.kill(running.pid, signal.SIGKILL)
-    while Identity.of(running.pid):
-        time.sleep(0.01)
+    wait_for(lambda: Identity.of(running.pid) is None)
 
 
-def settle(cloud: LocalCloud) -> None:
-    """Until everything that was changed is in the snapshot."""
-    time.sleep(1.2)
-    deadline = time.monotonic() + 10
-    while (cloud.status()["snapshot_age_s"] or 9) > 3 and time.monotonic() < deadline:
-        time.sleep(0.1)
+def stopped(pid: int) -> bool:
+    """Whether every thread is. SIGSTOP is taken by one of them; until it gets a core, the others go on answering."""
+    states = [path.read_text().rpartition(") ")[2][0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
 
 
 def test_it_starts_once_whoever_asks_and_keeps_its_ports(own: LocalCloud) -> None:
@@ -170,7 +168,7 @@ def test_everything_is_there_again(own: LocalCloud, client_of: Callable[[LocalCl
     if end == "stop":
         own.stop()
     else:
-        settle(own)
+        aws.kept()
         kill(own)
     own.ensure()
     assert look(aws) == before
@@ -181,16 +179,18 @@ def test_everything_is_there_again(own: LocalCloud, client_of: Callable[[LocalCl
 
 
 def test_a_move_that_a_kill_interrupted_goes_on(
-    own: LocalCloud, client_of: Callable[[LocalCloud], Any]
+    own: LocalCloud, client_of: Callable[[LocalCloud], Any], tmp_path: Path
 ) -> None:
     own.ensure()
     aws = client_of(own)
     aws.release("one")
-    second = aws.release("two", {"START_SECONDS": "3"})
+    may_start = tmp_path / "may-start"
+    second = aws.release("two", {"START_WHEN": str(may_start)})
     aws.endpoint("shop", "one")
     aws("sagemaker").update_endpoint(EndpointName="shop", EndpointConfigName="two")
-    settle(own)
+    aws.kept()
     kill(own)
+    may_start.touch()
     own.ensure()
     assert aws.invoke("shop")["json"]["digest"]
     assert aws.settled("shop")["EndpointConfigName"] == "two"
@@ -229,17 +229,17 @@ def test_a_lost_server_is_replaced(own: LocalCloud, client_of: Callable[[LocalCl
     aws = client_of(own)
     aws.release("one", {"LIVES": "3"})
     aws.endpoint("shop", "one")
-    statuses = []
-    for _ in range(60):
+    statuses: list[int] = []
+
+    def replaced() -> bool:
         try:
             statuses.append(aws.invoke("shop")["ResponseMetadata"]["HTTPStatusCode"])
-        except Exception as error:
-            statuses.append(error.response["ResponseMetadata"]["HTTPStatusCode"])  # type: ignore[attr-defined]
-        time.sleep(0.05)
-        if statuses[-2:] == [503, 200]:
-            break
+        except ClientError as error:
+            statuses.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
+        return statuses[-2:] == [503, 200]
+
+    wait_for(replaced)
     assert statuses[:3] == [200, 200, 200]
-    assert statuses[-2:] == [503, 200]
 
 
 def test_calls_are_counted_by_what_they_are(own: LocalCloud, client_of: Callable[[LocalCloud], Any]) -> None:
@@ -341,14 +341,14 @@ def test_web_pages_are_turned_away(own: LocalCloud) -> None:
 def test_a_daemon_that_is_just_ending_is_waited_for(own: LocalCloud) -> None:
     first = own.ensure()
     os.kill(first.pid, signal.SIGTERM)
-    while own.ensure().pid == first.pid:
-        time.sleep(0.01)  # the signal has not been taken yet
+    wait_for(lambda: own.ensure().pid != first.pid)  # until the signal is taken the first one answers
     assert own.running() is not None
 
 
 def test_a_daemon_that_hangs_is_said_to(own: LocalCloud) -> None:
     running = own.ensure()
     os.kill(running.pid, signal.SIGSTOP)
+    wait_for(lambda: stopped(running.pid))
     try:
         with pytest.raises(EcomdeployError, match="does not answer") as caught:
             LocalCloud(own.home, own.host, answer_seconds=0.5).ensure()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("empty")
 
@@ -20,13 +20,12 @@ def refused(call: Any, **arguments: Any) -> str:
 
 
 def until(state: str, look: Any, **arguments: Any) -> dict[str, Any]:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        (found,) = [part for name, part in look(**arguments).items() if name != "ResponseMetadata"]
-        if found["status"] == state:
-            return dict(found)
-        time.sleep(0.05)
-    raise AssertionError(f"still {found['status']}")
+    def found() -> dict[str, Any]:
+        (one,) = [part for name, part in look(**arguments).items() if name != "ResponseMetadata"]
+        return dict(one)
+
+    wait_for(lambda: found()["status"] == state)
+    return found()
 
 
 class Network:

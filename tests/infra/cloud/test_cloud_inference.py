@@ -50,7 +50,7 @@ def test_real_inference_comes_back_after_a_kill(
         assert answer["json"]["predictions"][0]["products"] == expected(3, [5, 6])["products"]
         (before,) = cloud.status()["endpoints"]
         assert before["isolation"] not in ("", "unknown", "fake")
-        time.sleep(2)
+        aws.kept()
         running = cloud.running()
         assert running is not None
         os.kill(running.pid, signal.SIGKILL)

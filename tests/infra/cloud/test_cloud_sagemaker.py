@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("empty")
 
@@ -19,14 +21,16 @@ def refused(call: Any, **arguments: Any) -> str:
     return f"{error['Code']}: {error['Message']}"
 
 
-def test_an_endpoint_comes_into_service_and_answers(aws: Any) -> None:
-    image = aws.release("one", {"START_SECONDS": "2"})
+def test_an_endpoint_comes_into_service_and_answers(aws: Any, tmp_path: Path) -> None:
+    may_start = tmp_path / "may-start"
+    image = aws.release("one", {"START_WHEN": str(may_start)})
     sagemaker = aws("sagemaker")
     arn = sagemaker.create_endpoint(EndpointName="Shop", EndpointConfigName="one")["EndpointArn"]
     assert arn == "arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop"
     assert sagemaker.describe_endpoint(EndpointName="Shop")["EndpointStatus"] == "Creating"
     assert "not found" in refused(aws.invoke, endpoint="Shop")
-    sagemaker.get_waiter("endpoint_in_service").config.delay = 1
+    may_start.touch()
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="Shop", WaiterConfig={"Delay": 1})
     found = aws.settled("Shop")
     (variant,) = found["ProductionVariants"]
     assert variant["DeployedImages"][0]["SpecifiedImage"] == image
@@ -81,9 +85,10 @@ def test_requests_are_held_against_the_services_model(aws: Any) -> None:
     assert "'endpointName'" in refused(aws.endpoint, name="no_underscore", configuration="one")
 
 
-def test_an_update_moves_over_without_a_failed_request(aws: Any) -> None:
-    aws.release("one", {"ANSWER_SECONDS": "0.05"})
-    second = aws.release("two", {"START_SECONDS": "0.2", "ANSWER_SECONDS": "0.05"})
+def test_an_update_moves_over_without_a_failed_request(aws: Any, tmp_path: Path) -> None:
+    may_start = tmp_path / "may-start"
+    first = aws.release("one", {"ANSWER_SECONDS": "0.05"})
+    second = aws.release("two", {"START_WHEN": str(may_start), "ANSWER_SECONDS": "0.05"})
     aws.endpoint("shop", "one")
     seen: list[str] = []
     failed: list[BaseException] = []
@@ -100,19 +105,21 @@ def test_an_update_moves_over_without_a_failed_request(aws: Any) -> None:
     clients = [threading.Thread(target=poll) for _ in range(4)]
     for client in clients:
         client.start()
-    time.sleep(0.2)
+    wait_for(lambda: len(seen) > len(clients))
     aws("sagemaker").update_endpoint(
         EndpointName="shop", EndpointConfigName="two", RetainAllVariantProperties=True
     )
     assert aws("sagemaker").describe_endpoint(EndpointName="shop")["EndpointStatus"] == "Updating"
+    assert all(first.endswith(one) for one in seen)
+    may_start.touch()
     found = aws.settled("shop")
-    time.sleep(0.3)
+    wait_for(lambda: any(second.endswith(one) for one in seen))
     ended.set()
     for client in clients:
         client.join()
     assert not failed
     assert (found["EndpointConfigName"], "FailureReason" in found) == ("two", False)
-    assert second.endswith(seen[-1])
+    assert second.endswith(aws.invoke("shop")["json"]["digest"])
     assert len(set(seen)) == 2
     (servers,) = [item["servers"] for item in aws.cloud.status()["endpoints"]]
     assert [server["image"] for server in servers] == [second]

@@ -9,11 +9,11 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 
 import pulumi
 import pytest
 from pulumi import automation
+from waiting import SECONDS, wait_for
 
 from infra.rehearsal.engine.provider import PartialFailure, Refused, Thing
 
@@ -33,10 +33,19 @@ class Sort(pulumi.CustomResource):
 def program():
     Sort("late", pulumi.ResourceOptions(depends_on=[Sort("slow")]))
 
+taken = threading.Event()
+
+def take(*seen):
+    taken.set()
+    signal.default_int_handler(*seen)
+
+signal.signal(signal.SIGINT, take)
+
 class Interrupting(Fake):
     def create(self, type, who, inputs, *, preview, timeout):
         os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(1.5)
+        taken.wait()
+        threading.Event().wait(1)
         return super().create(type, who, inputs, preview=preview, timeout=timeout)
 
 fake = Interrupting()
@@ -57,7 +66,9 @@ def test_ctrl_c_lets_what_is_under_way_end_and_records_it(tmp_path):
     (tmp_path / "work").mkdir()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(script), str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, timeout=SECONDS
+    )
     assert done.stdout.splitlines()[-1] == "['create slow']"
     latest = json.loads((tmp_path / ".pulumi/stacks/shop/dev.json").read_text())["checkpoint"]["latest"]
     assert latest["resources"][-1]["urn"].endswith("::slow")
@@ -216,7 +227,7 @@ def test_the_lock_of_another_tool_is_respected(lab):
 
 
 CRASHER = """
-import json, pathlib, sys, time
+import json, pathlib, sys, threading
 import pulumi
 from pulumi import automation
 from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
@@ -233,7 +244,7 @@ class Durable(Fake):
             part.replace(cloud)
         if (f"{verb} {urn.rpartition('::')[2]}", moment) == (call, when):
             (root / "hanging").touch()
-            time.sleep(60)
+            threading.Event().wait()
     def create(self, type, who, inputs, *, preview, timeout):
         self.hang("create", who.urn, "before")
         made = super().create(type, who, inputs, preview=preview, timeout=timeout)
@@ -315,11 +326,12 @@ def test_killed_at_any_call_the_next_run_converges(tmp_path, call, when):
     # "create swap" and "create turn" also happen in generation 1, so that hang comes before anything is up.
     process = subprocess.Popen([*command, call, when], env=environment)
     try:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "hanging").exists():
+
+        def hanging() -> bool:
             assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+            return (tmp_path / "hanging").exists()
+
+        wait_for(hanging)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
