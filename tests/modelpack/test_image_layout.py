@@ -20,8 +20,6 @@ from modelpack.image.assemble import attach, attachments
 from modelpack.image.oci.descriptor import CONFIG, MANIFEST, digest_of
 from modelpack.image.oci.layout import Layout
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-
 
 def image(layout: Layout, content: bytes = b"config") -> str:
     """A manifest with a config and no layers."""
@@ -110,8 +108,7 @@ def test_referrers_by_subject_and_type(tmp_path: pathlib.Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {repository!r})
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {path!r}
 from modelpack.image.oci.layout import Layout
 from test_image_layout import image
 layout = Layout(Path({root!r}))
@@ -122,8 +119,8 @@ for number in range({count}):
 
 
 def writer(root: pathlib.Path, name: int, count: int) -> subprocess.Popen[str]:
-    tests = str(pathlib.Path(__file__).parent)
-    text = WRITER.format(repository=str(REPOSITORY), tests=tests, root=str(root), name=name, count=count)
+    path = [str(pathlib.Path(__file__).parent), *sys.path]
+    text = WRITER.format(path=path, root=str(root), name=name, count=count)
     return subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True)
 
 

@@ -60,8 +60,8 @@ def test_another_checkout_of_the_same_files_has_the_same_digests(repository: Pat
 
     assert digests(copy) == digests(copy.parent / "elsewhere")
     before = digests(copy)
-    bench = copy / "modelpack" / "bench" / "local.py"
-    bench.write_text(bench.read_text() + "\n# another way to measure\n")
+    timing = copy / "modelpack" / "gate" / "timing.py"
+    timing.write_text(timing.read_text() + "\n# another way to measure\n")
     after = digests(copy)
     assert before.split()[0] != after.split()[0]
     assert before.split()[1] == after.split()[1]
@@ -151,11 +151,11 @@ def test_what_cannot_be_packed_is_refused_at_once(
 
 def test_asking_what_is_known_loads_nothing_heavy(repository: Path, tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom pathlib import Path\nfrom modelpack.build import PackRequest, known\n"
+        "import sys\nfrom pathlib import Path\nfrom modelpack.build import PackRequest, find_known\n"
         "from modelpack.home import Home\nfrom modelpack.inputs.spec import ModelSpec, PackSpec\n"
         f"here = Path({str(tmp_path)!r})\n"
         "request = PackRequest('recommendation', ModelSpec(), PackSpec(), 'ml.c7i.xlarge', here)\n"
-        "assert known(request, Home(here, here)) is None\n"
+        "assert find_known(request, Home(here, here)) is None\n"
         "print([name for name in ('torch', 'onnx', 'onnxruntime', 'pandas', 'pyarrow') if name in sys.modules])"
     )
     done = subprocess.run(

@@ -25,7 +25,7 @@ from modelpack.runtimes.base import runtime_for
 from modelpack.usecases.base import Evaluation, beats
 from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.search import data as shop
-from modelpack.usecases.search import encoding, lexical
+from modelpack.usecases.search import encoding, lexical, vectors
 from modelpack.usecases.search import model as searcher
 from modelpack.usecases.search.data import Shop
 from modelpack.usecases.search.model import SearchModel, Shape
@@ -219,7 +219,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     queries = tuple(f"{name} {words[0]}" for name in names)
     data = Shop(codes, names, queries, np.arange(20), tiny_text.tokenizer(), pathlib.Path())
     usecase, model = Search(), small_model()
-    encoding.index(model, encoding.Tokenizer(data.tokenizer, 64), data.names, Silent())
+    vectors.index(model, encoding.Tokenizer(data.tokenizer, 64), data.names, Silent())
     path = tmp_path_factory.mktemp("small") / "model.safetensors"
     usecase.save(model, path)
     return Small(usecase, data, Variant(TORCH, path))

@@ -239,7 +239,7 @@ def test_a_pass_on_the_torch_module_is_measured_as_it_would_be_served(tmp_path: 
     afresh.agree(again)
 
 
-def test_passes_stand_in_order_of_their_stages(tmp_path: Path) -> None:
-    names = ("int8", "half-weights", "fuse", "prune", "distil")
+def test_passes_stand_in_order_of_their_stages(repository: Path) -> None:
+    names = ("int8", "half-weights", "fuse", "./examples/passes/prune.py:Prune", "distil")
     wanted = ["distil", "prune", "onnx", "fuse", "int8", "half-weights"]
-    assert [one.name for one in in_order(names, tmp_path)] == wanted
+    assert [one.name for one in in_order(names, repository)] == wanted

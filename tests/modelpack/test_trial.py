@@ -214,8 +214,8 @@ def test_a_search_among_real_passes_takes_what_pays_and_says_why_of_the_rest(tri
         path.read_bytes() for path in judged.variant.files.values()
     ]
     assert found["complete"]
-    assert {tuple(one["passes"]) for one in search["points"]} >= {(), ("half",), ("idle",), ("half", "idle")}
-    assert not any("breaking" in one["passes"] for one in search["points"] if len(one["passes"]) > 1)
+    assert {tuple(one["passes"]) for one in found["points"]} >= {(), ("half",), ("idle",), ("half", "idle")}
+    assert not any("breaking" in one["passes"] for one in found["points"] if len(one["passes"]) > 1)
     with pytest.raises(EcomdeployError, match="size_mb"):
         search(trials, [OnnxExport()], PackSpec(passes=("auto",), gate=GateSpec(size_mb=0.01)))
 

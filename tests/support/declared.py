@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pathlib
 import runpy
@@ -93,9 +94,15 @@ class Recorder(mocks.MockMonitor):
 def declare(code: Callable[[], Any], *, project: str = "project", stack: str = "local") -> Declaration:
     """What `code` declares; its exceptions come through."""
     declaration = Declaration()
-    pulumi.runtime.set_mocks(Answers(), project=project, stack=stack, monitor=Recorder(declaration))
-
-    awaited(code)()
+    # Pulumi asks for the thread's event loop, and an `asyncio.run` of another test leaves the thread without one.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        pulumi.runtime.set_mocks(Answers(), project=project, stack=stack, monitor=Recorder(declaration))
+        awaited(code)()
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
     return declaration
 
 
