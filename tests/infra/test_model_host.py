@@ -21,10 +21,10 @@ from small_image import build_root, layer_of, push
 from waiting import SECONDS, wait_for
 
 from infra.rehearsal.cloud.addresses import Identity
-from infra.rehearsal.cloud.registry.registry import Registry
+from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.registry.repositories import FakeRepositories
-from infra.rehearsal.cloud.servers.host import Server, ServerFailed
-from infra.rehearsal.cloud.servers.isolation import Chroot, Isolation, Plain, Runc, choices, works
+from infra.rehearsal.cloud.servers.host import ModelServer, ServerFailed
+from infra.rehearsal.cloud.servers.isolation import Chroot, Isolation, PlainProcess, Runc, choices, works
 from infra.rehearsal.cloud.servers.models import ModelHost
 
 REGISTRY = "127.0.0.1:5001"
@@ -37,7 +37,7 @@ class World:
         self.root = root
         self.content_digest = build_root(root / "image")
         self.layers = [layer_of(root / "image", "usr", "lib64", "tmp"), layer_of(root / "image", "opt")]
-        self.registry = Registry(root / "registry", FakeRepositories(names={"shop"}))
+        self.registry = RegistryServer(root / "registry", FakeRepositories(names={"shop"}))
         self.image = f"{REGISTRY}/shop@{push(self.registry, 'shop', self.layers)}"
 
     def host(self, *ways: Isolation) -> ModelHost:
@@ -56,7 +56,7 @@ def host(world: World) -> Iterator[ModelHost]:
     host.stop_all()
 
 
-def ask(server: Server) -> httpx.Response:
+def ask(server: ModelServer) -> httpx.Response:
     body = {"instances": [{"household": 3, "history": [5, 6]}]}
     return httpx.post(f"{server.url}/invocations", json=body, timeout=SECONDS)
 
@@ -68,7 +68,12 @@ def works_here(way: Isolation) -> bool:
     return any(way == choice for choice in choices())
 
 
-WAYS = [Chroot(namespace=False), Chroot(namespace=True), Chroot(namespace=False, mounts=False), Plain()]
+WAYS = [
+    Chroot(namespace=False),
+    Chroot(namespace=True),
+    Chroot(namespace=False, mounts=False),
+    PlainProcess(),
+]
 WAYS.append(pytest.param(Runc(), marks=pytest.mark.container))  # type: ignore[arg-type]
 
 
@@ -94,7 +99,7 @@ def test_serves_from_the_image_alone(world: World, way: Isolation) -> None:
     assert not psutil.pid_exists(server.pid)
 
 
-def check_nothing_of_the_host(server: Server, world: World) -> None:
+def check_nothing_of_the_host(server: ModelServer, world: World) -> None:
     """Every file that the server's processes map lies in the unpacked image; root's rights are gone."""
     family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
     process = family[-1] if "runc" in server.isolation else family[0]
@@ -248,11 +253,11 @@ def test_an_orphan_that_lived_on_is_killed_by_the_next_daemon(world: World) -> N
 
 
 def test_a_way_that_does_not_work_is_passed_over(world: World) -> None:
-    class Broken(Plain):
+    class Broken(PlainProcess):
         def plan(self, *arguments: object) -> dict[str, object]:  # type: ignore[override]
             return {**super().plan(*arguments), "argv": ["/nonexistent"]}  # type: ignore[arg-type]
 
-    host = world.host(Broken(), Plain())
+    host = world.host(Broken(), PlainProcess())
     tree = host._images.tree(world.image.partition("@")[2])
     assert "126" in works(Broken(), tree, world.root / "probe")
     try:

@@ -19,7 +19,7 @@ from waiting import SECONDS
 
 from infra.rehearsal.cloud.daemon import loopback
 from infra.rehearsal.cloud.registry import manifests
-from infra.rehearsal.cloud.registry.registry import Registry
+from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.registry.repositories import FakeRepositories
 
 
@@ -32,7 +32,7 @@ class Served:
 
     def __init__(self, root: pathlib.Path) -> None:
         self.owner = FakeRepositories(names={"shop/recs", "other"})
-        self.registry = Registry(root, self.owner)
+        self.registry = RegistryServer(root, self.owner)
         server = loopback.listen(self.registry)
         self.port = server.effective_port
         self.server = server
@@ -311,7 +311,7 @@ def test_forgotten_repository_frees_only_its_own_blobs(served: Served) -> None:
 def test_survives_a_restart(served: Served) -> None:
     data = served.image()
     served.put(data, "v1")
-    again = Registry(served.registry.blobs.root, served.owner)
+    again = RegistryServer(served.registry.blobs.root, served.owner)
     (image,) = again.images("shop/recs")
     assert (image.digest, image.tags, image.manifest) == (digest_of(data), ("v1",), data)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.rehearsal.engine.provider import Fake, Refused
+from infra.rehearsal.engine.provider import Fake, ProviderError
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError
 from modelpack.progress import Silent
 from stacks.pulumi_driver.automation import AutomationDriver, explain, passphrase, real_cli
@@ -152,11 +152,11 @@ def test_what_is_gone_is_made_again_after_a_refresh(driver: AutomationDriver, cl
 
 
 def test_a_quota_is_the_cloud_refusing_in_its_own_words(driver: AutomationDriver, cloud: Fake) -> None:
-    cloud.fail["create a"] = Refused("ResourceLimitExceeded", "the account has 0 ml.g6.xlarge")
+    cloud.fail["create a"] = ProviderError("ResourceLimitExceeded", "the account has 0 ml.g6.xlarge")
     with pytest.raises(CloudRefused, match=r"the account has 0 ml.g6.xlarge") as error:
         driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
     assert error.value.exit_code == 5
-    cloud.fail["create a"] = Refused("ValidationException", "a is no name")
+    cloud.fail["create a"] = ProviderError("ValidationException", "a is no name")
     with pytest.raises(EcomdeployError, match="a is no name") as other:
         driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
     assert other.value.exit_code == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.rehearsal.cloud.daemon import loopback
-from infra.rehearsal.cloud.registry.registry import Registry
+from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.registry.repositories import FakeRepositories
 from modelpack.home import Home
 from modelpack.image.oci.layout import Layout
@@ -21,7 +21,7 @@ OCI = "application/vnd.oci.image"
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Iterator[str]:
-    server = loopback.listen(Registry(tmp_path / "registry", FakeRepositories(names={"shop-local"})))
+    server = loopback.listen(RegistryServer(tmp_path / "registry", FakeRepositories(names={"shop-local"})))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield f"127.0.0.1:{server.effective_port}/shop-local"

@@ -11,16 +11,18 @@ from typing import Any
 import httpx
 from registry_login import login
 
-from infra.rehearsal.engine.provider import Made, Named, Values
+from infra.rehearsal.engine.provider import CreateResponse, ResourceIdentity, Values
 from infra.rehearsal.providers.aws.provider import AwsProvider
 
 REGION = "us-east-1"
 PROJECT = {"ecomdeploy:project": "shop", "ecomdeploy:stack": "local"}
 
 
-def who(name: str) -> Named:
+def who(name: str) -> ResourceIdentity:
     """The resource `name` of the tests' stack."""
-    return Named(urn=f"urn:pulumi:local::shop::t::{name}", name=name, project="shop", stack="local")
+    return ResourceIdentity(
+        urn=f"urn:pulumi:local::shop::t::{name}", name=name, project="shop", stack="local"
+    )
 
 
 @dataclass
@@ -29,10 +31,10 @@ class World:
 
     provider: AwsProvider
     samples: Mapping[str, Sample]
-    made: dict[str, Made] = field(default_factory=dict)
+    made: dict[str, CreateResponse] = field(default_factory=dict)
     inputs: dict[str, Values] = field(default_factory=dict)
 
-    def __getitem__(self, name: str) -> Made:
+    def __getitem__(self, name: str) -> CreateResponse:
         if name not in self.made:
             self.inputs[name] = self.checked(name)
             self.made[name] = self.provider.create(

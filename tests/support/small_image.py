@@ -21,7 +21,7 @@ import uvicorn
 from model_server import tree, write_file_manifest
 
 from infra.rehearsal.cloud.registry import manifests
-from infra.rehearsal.cloud.registry.registry import Registry
+from infra.rehearsal.cloud.registry.registry import RegistryServer
 from modelpack.inputs.server_files import app
 
 LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu"
@@ -113,7 +113,7 @@ def _owned_by_root(item: tarfile.TarInfo) -> tarfile.TarInfo:
     return item
 
 
-def push(registry: Registry, repository: str, layers: list[bytes], tag: str = "v1") -> str:
+def push(registry: RegistryServer, repository: str, layers: list[bytes], tag: str = "v1") -> str:
     """Store an image with these layers; returns the manifest's digest."""
     configuration = {
         "architecture": "amd64",

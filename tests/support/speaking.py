@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Semaphore, Thread
 from typing import Any
 
-from infra.rehearsal.cloud.servers.host import FakeHost, Server
+from infra.rehearsal.cloud.servers.host import FakeHost, ModelServer
 
 
 class SpeakingHost(FakeHost):
@@ -23,7 +23,7 @@ class SpeakingHost(FakeHost):
         super().__init__()
         self._threads: dict[str, ThreadingHTTPServer] = {}
 
-    def start(self, image: str, environment: Mapping[str, str]) -> Server:
+    def start(self, image: str, environment: Mapping[str, str]) -> ModelServer:
         server = super().start(image, environment)
         while (awaited := environment.get("START_WHEN")) and not Path(awaited).exists():
             time.sleep(0.02)
@@ -41,15 +41,15 @@ class SpeakingHost(FakeHost):
             self._threads[server.id] = listening
         return server
 
-    def stop(self, server: Server) -> None:
+    def stop(self, server: ModelServer) -> None:
         super().stop(server)
         self._end(server)
 
-    def crash(self, server: Server) -> None:
+    def crash(self, server: ModelServer) -> None:
         super().crash(server)
         self._end(server)
 
-    def _end(self, server: Server) -> None:
+    def _end(self, server: ModelServer) -> None:
         if listening := self._threads.pop(server.id, None):
             listening.shutdown()
             listening.server_close()
@@ -61,7 +61,7 @@ class _Model(BaseHTTPRequestHandler):
 
     def __init__(
         self,
-        server: Server,
+        server: ModelServer,
         environment: dict[str, str],
         lives: Semaphore | None,
         end: Callable[[], None],

@@ -66,7 +66,7 @@ class LocalCloud:
         told = progress or Silent()
         health = self._health()
         if health is None or not health["ready"]:
-            with self.folder.locked("start.lock", wait=True):
+            with self.folder.lock("start.lock", wait=True):
                 if not self._lives():
                     self._start(told, port)
                 health = self._wait(told)

@@ -11,12 +11,12 @@ from graphlib import TopologicalSorter
 from infra.rehearsal.engine import steps
 from infra.rehearsal.engine.errors import EngineError, Stopped
 from infra.rehearsal.engine.events import Events
-from infra.rehearsal.engine.provider import Made, PartialFailure, Refused
+from infra.rehearsal.engine.provider import CreateResponse, PartialFailure, ProviderError
 from infra.rehearsal.engine.provider_pool import ProviderPool
 from infra.rehearsal.engine.redaction import remark
 from infra.rehearsal.engine.resource import Resource, now
 from infra.rehearsal.engine.state.journal import Journal
-from infra.rehearsal.engine.steps import Op, Step, Verdict
+from infra.rehearsal.engine.steps import Op, ResourcePlan, Step
 
 
 class Effects:
@@ -41,43 +41,43 @@ class Effects:
         self.failed = True
         self.events.diagnostic("error", message, urn)
 
-    def put(self, old: Resource | None, new: Resource, verdict: Verdict) -> Resource:
+    def put(self, old: Resource | None, new: Resource, plan: ResourcePlan) -> Resource:
         """Create or update, also in a replacement: `old` is then superseded, or the mark of what was deleted.
 
         Raises `EngineError` with what the cloud said.
         """
-        op = verdict.steps[-1] if verdict.delete_first else verdict.steps[0]
+        op = plan.steps[-1] if plan.delete_first else plan.steps[0]
         with self.slots:
             self.guard()
-            if verdict.delete_first:
-                self._announce(Step(Op.REPLACE, old, new, verdict))
-            self.events.before(Step(op, old, new, verdict))
+            if plan.delete_first:
+                self._announce(Step(Op.REPLACE, old, new, plan))
+            self.events.before(Step(op, old, new, plan))
             token = self.journal.begin("updating" if op is Op.UPDATE else "creating", new)
             errors: tuple[str, ...] = ()
             try:
-                made = self._made(op, old, new)
+                made = self._apply(op, old, new)
             except PartialFailure as error:
-                made, errors = Made(error.id, error.outputs), (self._told(op, new, error),)
+                made, errors = CreateResponse(error.id, error.outputs), (self._explain(op, new, error),)
             except Exception as error:
                 # Any other error leaves the outcome unknown: the intent stays, and the next run looks.
-                if isinstance(error, Refused | EngineError):
+                if isinstance(error, ProviderError | EngineError):
                     self.journal.settle(token)
-                raise EngineError(self._told(op, new, error)) from error
+                raise EngineError(self._explain(op, new, error)) from error
             resource = land(new, made, old, errors)
             self.journal.settle(token, resource, old)
             if errors:
                 raise EngineError(*errors)
-            self.events.after(Step(op, old, resource, verdict))
-            if op is Op.CREATE_REPLACEMENT and not verdict.delete_first:
-                self._announce(Step(Op.REPLACE, old, resource, verdict))
+            self.events.after(Step(op, old, resource, plan))
+            if op is Op.CREATE_REPLACEMENT and not plan.delete_first:
+                self._announce(Step(Op.REPLACE, old, resource, plan))
         return resource
 
-    def _made(self, op: Op, old: Resource | None, new: Resource) -> Made:
+    def _apply(self, op: Op, old: Resource | None, new: Resource) -> CreateResponse:
         if op is Op.UPDATE and old is not None:
             return self.pool.update(old, new, preview=self.preview)
         return self.pool.create(new, preview=self.preview)
 
-    def _told(self, op: Op, resource: Resource, error: Exception) -> str:
+    def _explain(self, op: Op, resource: Resource, error: Exception) -> str:
         verbs = {Op.UPDATE: "updating", Op.DELETE: "deleting", Op.DELETE_REPLACED: "deleting"}
         words = f"{verbs.get(op, 'creating')} {resource.type} '{resource.name}': {describe(error)}"
         return self.events.redactor.clean(words)
@@ -113,9 +113,9 @@ class Effects:
                 try:
                     self.pool.delete(resource)
                 except Exception as error:
-                    if isinstance(error, Refused | EngineError):
+                    if isinstance(error, ProviderError | EngineError):
                         self.journal.settle(token)
-                    raise EngineError(self._told(op, resource, error)) from error
+                    raise EngineError(self._explain(op, resource, error)) from error
                 forget()
                 self.journal.settle(token)
             self.events.after(Step(op, resource, None))
@@ -152,10 +152,14 @@ class Effects:
 
 def describe(error: Exception) -> str:
     """An error in one line: a refusal in its own words, anything else with its kind."""
-    return str(error) if isinstance(error, Refused | EngineError) else f"{type(error).__name__}: {error}"
+    return (
+        str(error) if isinstance(error, ProviderError | EngineError) else f"{type(error).__name__}: {error}"
+    )
 
 
-def land(new: Resource, made: Made, old: Resource | None = None, errors: tuple[str, ...] = ()) -> Resource:
+def land(
+    new: Resource, made: CreateResponse, old: Resource | None = None, errors: tuple[str, ...] = ()
+) -> Resource:
     """The resource with what the provider answered; it keeps its age if it is the same thing as before."""
     marked = remark(made.outputs, new.inputs, new.additional_secret_outputs)
     same = old is not None and made.id == old.id and not old.pending_replacement

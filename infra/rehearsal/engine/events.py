@@ -87,7 +87,7 @@ class Events:
     def before(self, step: Step) -> None:
         """A step starts."""
         if not step.resource.is_default_provider:
-            self._send("resourcePreEvent", self._told(step))
+            self._send("resourcePreEvent", self._describe(step))
 
     def after(self, step: Step, counted: Op | None = None) -> None:
         """A step is done. `counted` is what a refresh turned out to be.
@@ -102,9 +102,9 @@ class Events:
                 self.counts[outcome] += 1
         quiet = outcome in (Op.SAME, Op.REFRESH)
         line = "" if quiet else f"  {outcome} {step.resource.type} {step.resource.name}"
-        self._send("resOutputsEvent", self._told(step), line)
+        self._send("resOutputsEvent", self._describe(step), line)
 
-    def _told(self, step: Step) -> dict[str, Any]:
+    def _describe(self, step: Step) -> dict[str, Any]:
         subject = step.resource
         metadata = {
             "op": step.op.value,
@@ -114,8 +114,8 @@ class Events:
             "old": _state(step.old),
             "new": _state(step.new),
             "logical": step.op in COUNTED,
-            "diffs": list(step.verdict.changed),
-            "keys": list(step.verdict.replaces),
+            "diffs": list(step.plan.changed),
+            "keys": list(step.plan.replaces),
         }
         return {"metadata": metadata, "planning": self.planning}
 

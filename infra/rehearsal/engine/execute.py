@@ -15,10 +15,10 @@ from dataclasses import replace
 from infra.rehearsal.engine import paths, steps
 from infra.rehearsal.engine.effects import Effects, describe
 from infra.rehearsal.engine.errors import EngineError, Stopped, Unsupported
-from infra.rehearsal.engine.provider import UNKNOWN, Diffed, Values
+from infra.rehearsal.engine.provider import UNKNOWN, DiffResponse, Values
 from infra.rehearsal.engine.redaction import remark
 from infra.rehearsal.engine.resource import PROVIDER_PREFIX, STACK_TYPE, Resource, now, package_of, urn_of
-from infra.rehearsal.engine.steps import Goal, Op, Step, Verdict
+from infra.rehearsal.engine.steps import Goal, Op, ResourcePlan, Step
 from infra.rehearsal.engine.values import UNKNOWN_TEXT, has_unknown, strip
 
 
@@ -71,7 +71,7 @@ class Deployment:
         self._journal.swap(self._current[resource.urn], resource)
 
     def invoke(self, token: str, args: Values, provider: str, version: str) -> Values:
-        """Answer a data source; raises `Refused` or `EngineError`."""
+        """Answer a data source; raises `ProviderError` or `EngineError`."""
         urn = self._provider(provider.rpartition("::")[0], package_of(token), version).urn
         asked = self._pool.get(urn)
         with self.effects.slots:
@@ -98,21 +98,21 @@ class Deployment:
         self._events.redactor.learn(goal.inputs)
         with self._generating:
             old = self._claim(goal.urn)
-            verdict = steps.decide_plain(goal, old)
+            plan = steps.decide_plain(goal, old)
             new = replace(goal.as_resource(goal.inputs), created=now(), modified=now())
             if old is not None:
-                modified = old.modified if verdict.op is Op.SAME else new.modified
+                modified = old.modified if plan.op is Op.SAME else new.modified
                 new = replace(new, id=old.id, outputs=old.outputs, created=old.created, modified=modified)
             elif new.is_provider and not self.effects.preview:
                 new = replace(new, id=str(uuid.uuid4()))
-            self._events.before(Step(verdict.op, old, new, verdict))
+            self._events.before(Step(plan.op, old, new, plan))
             if new.is_provider:
                 new = replace(new, outputs=goal.inputs)
                 self._pool.declare(new)
                 if not has_unknown(goal.inputs):
                     self._pool.get(goal.urn)
             resource = self._current[goal.urn] = self._journal.put(new, old)
-        self._events.after(Step(verdict.op, old, resource, verdict))
+        self._events.after(Step(plan.op, old, resource, plan))
         return resource
 
     def _provider(self, urn: str, package: str, version: str) -> Resource:
@@ -143,21 +143,21 @@ class Deployment:
                 wanted = paths.keep_old(wanted, old.inputs, goal.ignore_changes)
             new = goal.as_resource(wanted, f"{provider.urn}::{provider.id or UNKNOWN_TEXT}")
             checked = self._check(new, old, fresh=False)
-            verdict = steps.decide(goal, old, self._diff(live, checked) if live else Diffed())
-            if verdict.op is Op.REPLACE:
+            plan = steps.decide(goal, old, self._diff(live, checked) if live else DiffResponse())
+            if plan.op is Op.REPLACE:
                 checked = self._check(new, None, fresh=True)
-                if verdict.delete_first and live is not None:
+                if plan.delete_first and live is not None:
                     old = self._delete_first(live)
-        resource = self._act(verdict, old, checked)
+        resource = self._act(plan, old, checked)
         with self._generating:
             self._current[goal.urn] = resource
         return resource
 
-    def _act(self, verdict: Verdict, old: Resource | None, new: Resource) -> Resource:
-        if old is not None and verdict.op in (Op.SAME, Op.UPDATE):
+    def _act(self, plan: ResourcePlan, old: Resource | None, new: Resource) -> Resource:
+        if old is not None and plan.op in (Op.SAME, Op.UPDATE):
             new = replace(new, id=old.id, outputs=old.outputs, created=old.created, modified=old.modified)
-        if verdict.op is not Op.SAME:
-            return self.effects.put(old, new, verdict)
+        if plan.op is not Op.SAME:
+            return self.effects.put(old, new, plan)
         outputs = remark(new.outputs, new.inputs, new.additional_secret_outputs)
         same = replace(new, outputs=outputs)
         self._events.before(Step(Op.SAME, old, same))
@@ -177,7 +177,7 @@ class Deployment:
             raise EngineError(f"{new.type} resource '{new.name}' has a problem: {listed}")
         return replace(new, inputs=remark(checked.inputs, new.inputs))
 
-    def _diff(self, old: Resource, new: Resource) -> Diffed:
+    def _diff(self, old: Resource, new: Resource) -> DiffResponse:
         diffed = self._pool.diff(replace(old, provider=new.provider), new.inputs)
         providers = [self._pool.resource(one.provider_urn) for one in (old, new)]
         before, after = (strip(provider.inputs.get(steps.REGION)) for provider in providers)
@@ -188,13 +188,13 @@ class Deployment:
     def _delete_first(self, old: Resource) -> Resource:
         """Delete what depends on `old`, then `old` itself; returns the mark that it will come back."""
 
-        def replaced_by(dependent: Resource, keys: frozenset[str]) -> bool:
+        def is_replaced(dependent: Resource, keys: frozenset[str]) -> bool:
             return bool(self._pool.diff(dependent, dependent.inputs | dict.fromkeys(keys, UNKNOWN)).replaces)
 
         candidates = [
             one for one in self._journal.snapshot().resources if one.urn not in self._claimed or one is old
         ]
-        dependents = steps.cascade(candidates, old, replaced_by)
+        dependents = steps.cascade(candidates, old, is_replaced)
         steps.guard_protected(dependents)
         marks = {one.urn: self.effects.delete_first(one) for one in (*reversed(dependents), old)}
         self._old |= marks

@@ -21,7 +21,7 @@ from infra.rehearsal.engine.effects import describe
 from infra.rehearsal.engine.errors import EngineError, Stopped, Unsupported
 from infra.rehearsal.engine.events import Events
 from infra.rehearsal.engine.execute import Deployment
-from infra.rehearsal.engine.provider import Refused
+from infra.rehearsal.engine.provider import ProviderError
 from infra.rehearsal.engine.resource import urn_of
 from infra.rehearsal.engine.steps import Goal
 
@@ -72,7 +72,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         )
 
     def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802
-        with self._answering(context, request.type, request.name):
+        with self._translate_errors(context, request.type, request.name):
             refuse_extras(request)
             made = self._deployment.register(self._goal(request))
             outputs = made.outputs if made.custom and not made.is_provider else {}
@@ -105,16 +105,16 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         )
 
     def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:  # noqa: N802
-        with self._answering(context, "outputs of", request.urn):
+        with self._translate_errors(context, "outputs of", request.urn):
             self._deployment.register_outputs(request.urn, values.from_wire(request.outputs, self._folder))
             return empty_pb2.Empty()
 
     def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
-        with self._answering(context, "invoke", request.tok):
+        with self._translate_errors(context, "invoke", request.tok):
             args = values.from_wire(request.args, self._folder)
             try:
                 found = self._deployment.invoke(request.tok, args, request.provider, request.version)
-            except (Refused, EngineError) as error:
+            except (ProviderError, EngineError) as error:
                 failure = provider_pb2.CheckFailure(reason=self._events.redactor.clean(str(error)))
                 return resource_pb2.ResourceInvokeResponse(failures=[failure])
             answer = resource_pb2.ResourceInvokeResponse()
@@ -122,11 +122,11 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             return answer
 
     def Call(self, request: Any, context: Any) -> Any:  # noqa: N802
-        with self._answering(context, "call", request.tok):
+        with self._translate_errors(context, "call", request.tok):
             raise Unsupported(f"a resource method ({request.tok})")
 
     def ReadResource(self, request: Any, context: Any) -> Any:  # noqa: N802
-        with self._answering(context, request.type, request.name):
+        with self._translate_errors(context, request.type, request.name):
             what = "a StackReference" if request.type == STACK_REFERENCE else f"get of {request.type}"
             raise Unsupported(f"{what} ('{request.name}')")
 
@@ -134,7 +134,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         return empty_pb2.Empty()
 
     @contextmanager
-    def _answering(self, context: Any, kind: str, name: str) -> Iterator[None]:
+    def _translate_errors(self, context: Any, kind: str, name: str) -> Iterator[None]:
         """Errors in the forms the SDK understands: UNAVAILABLE ends the program without a traceback."""
         try:
             yield
@@ -170,7 +170,7 @@ class Log(engine_pb2_grpc.EngineServicer):
 
 
 @contextmanager
-def serving(deployment: Deployment, events: Events, folder: Path) -> Iterator[str]:
+def serve(deployment: Deployment, events: Events, folder: Path) -> Iterator[str]:
     """Serve one operation's program; yields the address, for both services."""
     pool = ThreadPoolExecutor(THREADS)
     server = grpc.server(pool, options=_GRPC_CHANNEL_OPTIONS)

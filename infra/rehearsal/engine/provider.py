@@ -42,14 +42,14 @@ class Asset:
 
 
 @dataclass(frozen=True)
-class Failure:
+class CheckFailure:
     """One input that cannot be: `property` is a dotted path."""
 
     property: str
     reason: str
 
 
-class Refused(Exception):
+class ProviderError(Exception):
     """The cloud's API said no. `code` is its error code ("ValidationException", "ResourceLimitExceeded")."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -58,7 +58,7 @@ class Refused(Exception):
         self.message = message
 
 
-class PartialFailure(Refused):
+class PartialFailure(ProviderError):
     """A create or update that left something behind: it is recorded, and the next run mends or deletes it."""
 
     def __init__(self, code: str, message: str, *, id: str, outputs: Values) -> None:
@@ -68,15 +68,15 @@ class PartialFailure(Refused):
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckResponse:
     """Inputs with names and defaults filled in."""
 
     inputs: Values
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[CheckFailure, ...] = ()
 
 
 @dataclass(frozen=True)
-class Diffed:
+class DiffResponse:
     """`changed`: top-level input keys that differ (none: the same); `replaces`: those that need a new one."""
 
     changed: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class Diffed:
 
 
 @dataclass(frozen=True)
-class Found:
+class ReadResponse:
     """What is there. `inputs` are read back from the API, so that drift shows; `outputs` the whole state."""
 
     id: str
@@ -94,7 +94,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Made:
+class CreateResponse:
     """The result of a create: id and outputs. In a preview outputs may hold UNKNOWN and id is ""."""
 
     id: str
@@ -102,7 +102,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Named:
+class ResourceIdentity:
     """Who asks: what a provider needs for names and tags."""
 
     urn: str
@@ -121,27 +121,31 @@ class Provider(Protocol):
     package: str
 
     def configure(self, inputs: Mapping[str, Any]) -> None:
-        """Take the provider's configuration; raise `Refused` when it may not be used (account guard).
+        """Take the provider's configuration; raise `ProviderError` when it may not be used (account guard).
 
         The SDK sends everything but strings JSON-encoded; the engine has decoded lists, maps and booleans.
         """
 
-    def check(self, type: str, who: Named, olds: Values | None, news: Values, *, fresh_name: bool) -> Checked:
+    def check(
+        self, type: str, who: ResourceIdentity, olds: Values | None, news: Values, *, fresh_name: bool
+    ) -> CheckResponse:
         """Validate and complete. `olds` are the old inputs (keeps an auto-name) unless `fresh_name` is set,
         which the engine does for a create-before-delete replacement. A type or property that is not
         known is a failure that names it."""
         ...
 
-    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> Diffed:
+    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> DiffResponse:
         """Compare checked inputs; the engine has applied ignore_changes. UNKNOWN differs from everything."""
         ...
 
-    def create(self, type: str, who: Named, inputs: Values, *, preview: bool, timeout: float | None) -> Made:
+    def create(
+        self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool, timeout: float | None
+    ) -> CreateResponse:
         """Create and wait until usable. When one with the same identity and this project's tags is there
         already (a kill between the call and the record), adopt it instead of failing."""
         ...
 
-    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> Found | None:
+    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> ReadResponse | None:
         """Read back; None when it is gone. `inputs` and `outputs` are the last known ones."""
         ...
 
@@ -173,7 +177,7 @@ class Provider(Protocol):
 
 ProviderFactory = Callable[[str, Mapping[str, Any], Mapping[str, str]], Provider]
 """(package, configuration, environment) -> a provider not yet configured; the engine calls `configure` next.
-Raises `Refused` for a package it does not have."""
+Raises `ProviderError` for a package it does not have."""
 
 
 @dataclass
@@ -207,7 +211,7 @@ class Fake:
     def __call__(self, package: str, inputs: Mapping[str, Any], environment: Mapping[str, str]) -> Fake:
         """The fake is its own factory."""
         if package != self.package:
-            raise Refused("", f"there is no provider for package {package}")
+            raise ProviderError("", f"there is no provider for package {package}")
         return self
 
     @property
@@ -215,14 +219,14 @@ class Fake:
         """The calls that changed something, or tried to."""
         return [call for call in self.calls if call.split()[0] in ("create", "update", "delete")]
 
-    def _called(self, verb: str, name: str) -> None:
+    def _record_call(self, verb: str, name: str) -> None:
         call = f"{verb} {name}"
         self.calls.append(call)
         time.sleep(self.delay.get(call, 0))
         if not isinstance(self.fail.get(call), PartialFailure):
-            self._failing(call)
+            self._fail_if_planned(call)
 
-    def _failing(self, call: str) -> None:
+    def _fail_if_planned(self, call: str) -> None:
         if call in self.fail:
             raise self.fail[call]
 
@@ -232,42 +236,46 @@ class Fake:
     def supports(self, type: str) -> bool:
         return type.startswith(f"{self.package}:")
 
-    def check(self, type: str, who: Named, olds: Values | None, news: Values, *, fresh_name: bool) -> Checked:
+    def check(
+        self, type: str, who: ResourceIdentity, olds: Values | None, news: Values, *, fresh_name: bool
+    ) -> CheckResponse:
         if "unwanted" in news:
-            return Checked(news, (Failure("unwanted", "is not a property of this type"),))
+            return CheckResponse(news, (CheckFailure("unwanted", "is not a property of this type"),))
         if "name" in news:
-            return Checked(dict(news))
+            return CheckResponse(dict(news))
         if olds and "name" in olds and not fresh_name:
-            return Checked({**news, "name": olds["name"]})
-        return Checked({**news, "name": f"{who.name}-{secrets.token_hex(4)[:7]}"})
+            return CheckResponse({**news, "name": olds["name"]})
+        return CheckResponse({**news, "name": f"{who.name}-{secrets.token_hex(4)[:7]}"})
 
-    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> Diffed:
+    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> DiffResponse:
         changed = tuple(key for key in sorted({*old_inputs, *news}) if old_inputs.get(key) != news.get(key))
         replaces = tuple(key for key in changed if key in self.immutable)
-        return Diffed(changed, replaces, bool(self.delete_before_replace & {*replaces}))
+        return DiffResponse(changed, replaces, bool(self.delete_before_replace & {*replaces}))
 
-    def create(self, type: str, who: Named, inputs: Values, *, preview: bool, timeout: float | None) -> Made:
+    def create(
+        self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool, timeout: float | None
+    ) -> CreateResponse:
         if preview:
-            return Made("", {**inputs, "arn": UNKNOWN})
-        self._called("create", who.name)
+            return CreateResponse("", {**inputs, "arn": UNKNOWN})
+        self._record_call("create", who.name)
         with self.lock:
             for identity, thing in self.things.items():
                 if (thing.type, thing.inputs["name"]) == (type, inputs["name"]):
                     if thing.urn != who.urn:
-                        raise Refused("AlreadyExists", f"{inputs['name']} belongs to another")
-                    return Made(identity, self._outputs(identity, thing.inputs))
+                        raise ProviderError("AlreadyExists", f"{inputs['name']} belongs to another")
+                    return CreateResponse(identity, self._outputs(identity, thing.inputs))
             identity = f"{inputs['name']}-{len(self.calls)}"
             self.things[identity] = Thing(type, who.urn, dict(inputs))
-        self._failing(f"create {who.name}")
-        return Made(identity, self._outputs(identity, inputs))
+        self._fail_if_planned(f"create {who.name}")
+        return CreateResponse(identity, self._outputs(identity, inputs))
 
     def _outputs(self, identity: str, inputs: Values) -> Values:
         return {**inputs, "arn": f"arn:{self.package}:{identity}"}
 
-    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> Found | None:
-        self._called("read", id)
+    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> ReadResponse | None:
+        self._record_call("read", id)
         thing = self.things.get(id)
-        return Found(id, dict(thing.inputs), self._outputs(id, thing.inputs)) if thing else None
+        return ReadResponse(id, dict(thing.inputs), self._outputs(id, thing.inputs)) if thing else None
 
     def update(
         self,
@@ -283,16 +291,16 @@ class Fake:
         if preview:
             return self._outputs(id, news)
         name = self.things[id].urn.rpartition("::")[2]
-        self._called("update", name)
+        self._record_call("update", name)
         self.things[id].inputs = dict(news)
-        self._failing(f"update {name}")
+        self._fail_if_planned(f"update {name}")
         return self._outputs(id, news)
 
     def delete(self, type: str, id: str, inputs: Values, outputs: Values, *, timeout: float | None) -> None:
         thing = self.things.get(id)
-        self._called("delete", thing.urn.rpartition("::")[2] if thing else id)
+        self._record_call("delete", thing.urn.rpartition("::")[2] if thing else id)
         self.things.pop(id, None)
 
     def invoke(self, token: str, args: Values) -> Values:
-        self._called("invoke", token)
+        self._record_call("invoke", token)
         return {"echo": args, "number": len(self.things)}

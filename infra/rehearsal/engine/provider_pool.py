@@ -8,7 +8,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from infra.rehearsal.engine.errors import EngineError
-from infra.rehearsal.engine.provider import Diffed, Found, Made, Provider, ProviderFactory, Refused, Values
+from infra.rehearsal.engine.provider import (
+    CreateResponse,
+    DiffResponse,
+    Provider,
+    ProviderError,
+    ProviderFactory,
+    ReadResponse,
+    Values,
+)
 from infra.rehearsal.engine.resource import Resource, package_of
 from infra.rehearsal.engine.values import has_unknown, strip
 
@@ -60,27 +68,27 @@ class ProviderPool:
         try:
             provider = self._factory(package, inputs, self._environment)
             provider.configure(inputs)
-        except Refused as error:
+        except ProviderError as error:
             raise EngineError(f"provider {resource.name} for {package}: {error}") from error
         return provider
 
     def _of(self, resource: Resource) -> Provider:
         return self.get(resource.provider_urn)
 
-    def create(self, new: Resource, *, preview: bool) -> Made:
+    def create(self, new: Resource, *, preview: bool) -> CreateResponse:
         """Create a resource."""
         inputs = strip(new.inputs)
         return self._of(new).create(new.type, new.who, inputs, preview=preview, timeout=None)
 
-    def read(self, old: Resource) -> Found | None:
+    def read(self, old: Resource) -> ReadResponse | None:
         """Read a resource back."""
         return self._of(old).read(old.type, old.id, strip(old.inputs), strip(old.outputs))
 
-    def diff(self, old: Resource, news: Values) -> Diffed:
+    def diff(self, old: Resource, news: Values) -> DiffResponse:
         """Compare a resource with new inputs."""
         return self._of(old).diff(old.type, old.id, strip(old.inputs), strip(old.outputs), strip(news))
 
-    def update(self, old: Resource, new: Resource, *, preview: bool) -> Made:
+    def update(self, old: Resource, new: Resource, *, preview: bool) -> CreateResponse:
         """Update a resource in place."""
         outputs = self._of(new).update(
             new.type,
@@ -91,7 +99,7 @@ class ProviderPool:
             preview=preview,
             timeout=None,
         )
-        return Made(old.id, outputs)
+        return CreateResponse(old.id, outputs)
 
     def delete(self, old: Resource) -> None:
         """Delete a resource."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from infra.rehearsal.engine.effects import Effects, describe, land
 from infra.rehearsal.engine.errors import Stopped
-from infra.rehearsal.engine.provider import Found, Made, PartialFailure
+from infra.rehearsal.engine.provider import CreateResponse, PartialFailure, ReadResponse
 from infra.rehearsal.engine.redaction import remark
-from infra.rehearsal.engine.resource import Operation, Resource, now
+from infra.rehearsal.engine.resource import PendingOperation, Resource, now
 from infra.rehearsal.engine.steps import Op, Step
 
 INTERRUPTED = "an update was interrupted"
@@ -39,7 +39,7 @@ class Refresh:
         with ThreadPoolExecutor(self._effects.parallel) as pool:
             list(pool.map(self._resolve, pending, pending.values()))
 
-    def _resolve(self, token: int, operation: Operation) -> None:
+    def _resolve(self, token: int, operation: PendingOperation) -> None:
         kind, resource = operation.type, operation.resource
         self._events.redactor.learn(resource.inputs)
         words = f"picking up an interrupted run: {kind} {resource.name}"
@@ -59,7 +59,7 @@ class Refresh:
         try:
             made = self._pool.create(new, preview=False)
         except PartialFailure as error:
-            made, errors = Made(error.id, error.outputs), (self._events.redactor.clean(str(error)),)
+            made, errors = CreateResponse(error.id, error.outputs), (self._events.redactor.clean(str(error)),)
         old = self._journal.snapshot().by_urn.get(new.urn)
         self._journal.settle(token, land(new, made, errors=errors), old, last=True)
 
@@ -112,7 +112,7 @@ class Refresh:
         self._events.after(Step(Op.REFRESH, old, new or old), counted=outcome if counted else None)
 
 
-def refresh(old: Resource, found: Found) -> Resource:
+def refresh(old: Resource, found: ReadResponse) -> Resource:
     """`old` with what was read and its own secret marks; the same object when nothing differs."""
     new = replace(
         old,

@@ -1,4 +1,4 @@
-"""The nouns of the state: Resource, Operation, Snapshot, and their checkpoint v3 JSON.
+"""The nouns of the state: Resource, PendingOperation, Snapshot, and their checkpoint v3 JSON.
 
 Source: pulumi/pulumi, sdk/go/common/apitype/core.go (CheckpointV3, DeploymentV3, ResourceV3, OperationV2).
 """
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from infra.rehearsal.engine import values
 from infra.rehearsal.engine.errors import EngineError
-from infra.rehearsal.engine.provider import Named, Values
+from infra.rehearsal.engine.provider import ResourceIdentity, Values
 from infra.rehearsal.engine.state.crypt import Vault
 
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
@@ -82,14 +82,14 @@ class Resource:
         return replace(self, dependencies=kept, property_dependencies=links)
 
     @property
-    def who(self) -> Named:
+    def who(self) -> ResourceIdentity:
         """What a provider is told about it."""
         _, _, stack = self.urn.split("::")[0].rpartition(":")
-        return Named(urn=self.urn, name=self.name, project=self.urn.split("::")[1], stack=stack)
+        return ResourceIdentity(urn=self.urn, name=self.name, project=self.urn.split("::")[1], stack=stack)
 
 
 @dataclass(frozen=True)
-class Operation:
+class PendingOperation:
     """A call that was begun and whose end is not recorded: creating, updating or deleting."""
 
     type: str
@@ -101,7 +101,7 @@ class Snapshot:
     """All that the state of one stack holds."""
 
     resources: tuple[Resource, ...] = ()
-    pending: tuple[Operation, ...] = ()
+    pending: tuple[PendingOperation, ...] = ()
     salt: str = ""
 
     @property
@@ -178,7 +178,7 @@ def resource_from_json(document: Mapping[str, Any], vault: Vault) -> Resource:
 def snapshot_from_json(document: Mapping[str, Any], vault: Vault) -> Snapshot:
     """A snapshot from DeploymentV3; of a stack that never was deployed from {}."""
     pending = [
-        Operation(one["type"], resource_from_json(one["resource"], vault))
+        PendingOperation(one["type"], resource_from_json(one["resource"], vault))
         for one in document.get("pending_operations") or ()
     ]
     resources = [resource_from_json(one, vault) for one in document.get("resources") or ()]

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from infra.rehearsal.engine.errors import EngineError, Unsupported
-from infra.rehearsal.engine.provider import Diffed, Values
+from infra.rehearsal.engine.provider import DiffResponse, Values
 from infra.rehearsal.engine.resource import Resource
 
 REGION: Final = "region"
@@ -57,7 +57,7 @@ class Goal(Resource):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ResourcePlan:
     """What happens to one declared resource: `op` is SAME, CREATE, UPDATE or REPLACE."""
 
     op: Op
@@ -82,7 +82,7 @@ class Step:
     op: Op
     old: Resource | None
     new: Resource | None
-    verdict: Verdict = Verdict(Op.SAME)
+    plan: ResourcePlan = ResourcePlan(Op.SAME)
 
     @property
     def resource(self) -> Resource:
@@ -99,29 +99,29 @@ def guard_renamed(goal: Goal, old_urns: Collection[str]) -> None:
         raise Unsupported(f"the option aliases ({goal.urn} was {former})")
 
 
-def decide(goal: Goal, old: Resource | None, diffed: Diffed) -> Verdict:
+def decide(goal: Goal, old: Resource | None, diffed: DiffResponse) -> ResourcePlan:
     """Choose a custom resource's fate. `diffed` is the provider's comparison."""
     if old is None:
-        return Verdict(Op.CREATE)
+        return ResourcePlan(Op.CREATE)
     if old.pending_replacement:
-        return Verdict(Op.REPLACE, delete_first=True)
+        return ResourcePlan(Op.REPLACE, delete_first=True)
     if diffed.replaces:
         if goal.protect and old.protect:
             raise EngineError(f'unable to replace resource "{goal.urn}"\n{PROTECTED}')
         first = goal.delete_before_replace
-        return Verdict(
+        return ResourcePlan(
             Op.REPLACE,
             tuple(dict.fromkeys((*diffed.changed, *diffed.replaces))),
             diffed.replaces,
             diffed.delete_before_replace if first is None else first,
         )
-    return Verdict(Op.UPDATE if diffed.changed or old.init_errors else Op.SAME, diffed.changed)
+    return ResourcePlan(Op.UPDATE if diffed.changed or old.init_errors else Op.SAME, diffed.changed)
 
 
-def decide_plain(goal: Goal, old: Resource | None) -> Verdict:
+def decide_plain(goal: Goal, old: Resource | None) -> ResourcePlan:
     """Choose a component's or provider's fate: only the state changes, so any difference is an update."""
     if old is None:
-        return Verdict(Op.CREATE)
+        return ResourcePlan(Op.CREATE)
     changed = tuple(
         key for key in sorted({*old.inputs, *goal.inputs}) if old.inputs.get(key) != goal.inputs.get(key)
     )
@@ -130,15 +130,15 @@ def decide_plain(goal: Goal, old: Resource | None) -> Verdict:
             f"provider {old.name}: {REGION} cannot change in place, since its resources would be "
             "looked for elsewhere; destroy the stack first, or use the Pulumi CLI"
         )
-    return Verdict(Op.UPDATE if changed else Op.SAME, changed)
+    return ResourcePlan(Op.UPDATE if changed else Op.SAME, changed)
 
 
 def cascade(
-    resources: Iterable[Resource], root: Resource, replaced_by: Callable[[Resource, frozenset[str]], bool]
+    resources: Iterable[Resource], root: Resource, is_replaced: Callable[[Resource, frozenset[str]], bool]
 ) -> tuple[Resource, ...]:
     """What must go before `root` can be deleted and made again, in dependency order, `root` left out.
 
-    `replaced_by(dependent, keys)` asks the dependent's provider whether it is replaced when the inputs `keys`
+    `is_replaced(dependent, keys)` asks the dependent's provider whether it is replaced when the inputs `keys`
     become unknown. Resources that only `depends_on` it stay (calculateDependentReplacements).
     """
     gone = {root.urn}
@@ -147,7 +147,7 @@ def cascade(
         if not resource.custom or resource.is_provider or resource.delete or resource.urn in gone:
             continue
         keys = frozenset(key for key, urns in resource.property_dependencies.items() if gone & {*urns})
-        if keys and replaced_by(resource, keys):
+        if keys and is_replaced(resource, keys):
             gone.add(resource.urn)
             chosen.append(resource)
     return tuple(chosen)

@@ -11,7 +11,7 @@ from aws_world import REGION
 
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.providers.aws.provider import AwsProvider
-from infra.rehearsal.providers.aws.table import Table
+from infra.rehearsal.providers.aws.table import TypeTable
 from modelpack.home import Home
 
 SPEAKING = f"{Path(__file__).resolve().parents[2] / 'support' / 'speaking.py'}:SpeakingHost"
@@ -28,8 +28,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
 
 
 @pytest.fixture(scope="session")
-def table() -> Table:
-    return Table()
+def table() -> TypeTable:
+    return TypeTable()
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def cloud(running: LocalCloud) -> LocalCloud:
 
 
 @pytest.fixture
-def provider(cloud: LocalCloud, table: Table) -> AwsProvider:
+def provider(cloud: LocalCloud, table: TypeTable) -> AwsProvider:
     made = AwsProvider(cloud.environment(), table=table, pause=lambda seconds: time.sleep(min(seconds, 0.05)))
     made.configure({"region": REGION, "allowedAccountIds": ["123456789012"]})
     return made

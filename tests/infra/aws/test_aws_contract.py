@@ -9,10 +9,10 @@ from aws_samples_platform import PLATFORM
 from aws_samples_serving import SERVICE
 from aws_world import World, who
 
-from infra.rehearsal.engine.provider import UNKNOWN, Made, Values
+from infra.rehearsal.engine.provider import UNKNOWN, CreateResponse, Values
 from infra.rehearsal.providers.aws.naming import DEFAULTS
 from infra.rehearsal.providers.aws.provider import AwsProvider
-from infra.rehearsal.providers.aws.table import Table
+from infra.rehearsal.providers.aws.table import TypeTable
 
 SAMPLES = {**SERVICE, **PLATFORM}
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -31,7 +31,7 @@ def foretold(preview: Values, real: Values) -> None:
     assert {key for key, value in real.items() if value not in (None, "", [], {}, False)} <= set(preview)
 
 
-def test_every_row_has_a_sample(table: Table) -> None:
+def test_every_row_has_a_sample(table: TypeTable) -> None:
     assert {sample.type for sample in SAMPLES.values()} == set(table.resources)
 
 
@@ -47,7 +47,7 @@ class Life:
         self.provider = self.world.provider
         self.row = self.provider.table.resources[self.sample.type]
 
-    def same(self, made: Made, inputs: Values) -> None:
+    def same(self, made: CreateResponse, inputs: Values) -> None:
         """A refresh after it, and another `up`, find nothing to do."""
         found = self.provider.read(self.sample.type, made.id, inputs, made.outputs)
         assert found is not None
@@ -57,7 +57,7 @@ class Life:
             self.provider.diff(self.sample.type, made.id, found.inputs, found.outputs, inputs).changed == ()
         )
 
-    def create(self) -> tuple[Made, Values]:
+    def create(self) -> tuple[CreateResponse, Values]:
         inputs = self.world.checked(self.name)
         preview = self.provider.create(self.sample.type, who(self.name), inputs, preview=True, timeout=None)
         made = self.world[self.name]
@@ -67,12 +67,12 @@ class Life:
         self.same(made, inputs)
         return made, inputs
 
-    def adopt(self, made: Made, inputs: Values) -> None:
+    def adopt(self, made: CreateResponse, inputs: Values) -> None:
         """A run that was killed before it wrote the create down finds its work again."""
         named = who(self.name)
         assert self.provider.create(self.sample.type, named, inputs, preview=False, timeout=None) == made
 
-    def change(self, made: Made, olds: Values, patch: Values) -> tuple[Made, Values]:
+    def change(self, made: CreateResponse, olds: Values, patch: Values) -> tuple[CreateResponse, Values]:
         given = {key: value for key, value in olds.items() if key not in (DEFAULTS, *olds.get(DEFAULTS, ()))}
         news = self.provider.check(
             self.sample.type, who(self.name), olds, {**given, **patch}, fresh_name=False
@@ -81,18 +81,18 @@ class Life:
         diff = self.provider.diff(*old, news)
         assert (set(diff.changed), diff.replaces) == (set(patch), ())
         preview = self.provider.update(*old, news, preview=True, timeout=None)
-        changed = Made(made.id, self.provider.update(*old, news, preview=False, timeout=None))
+        changed = CreateResponse(made.id, self.provider.update(*old, news, preview=False, timeout=None))
         foretold(preview, changed.outputs)
         self.same(changed, news)
         return changed, news
 
-    def replace(self, made: Made, inputs: Values) -> None:
+    def replace(self, made: CreateResponse, inputs: Values) -> None:
         news = {**inputs, **self.sample.replace}
         assert set(self.provider.diff(self.sample.type, made.id, inputs, made.outputs, news).replaces) == set(
             self.sample.replace
         )
 
-    def edit(self, made: Made, inputs: Values) -> Made:
+    def edit(self, made: CreateResponse, inputs: Values) -> CreateResponse:
         """An edit behind our back is seen by a read, named by the diff, and mended by an update."""
         assert self.sample.edit is not None
         self.sample.edit(self.world, self.provider.account.client, made.id)
@@ -101,11 +101,11 @@ class Life:
         assert found.inputs.get(self.sample.seen) != inputs.get(self.sample.seen)
         old = (self.sample.type, made.id, found.inputs, found.outputs)
         assert self.sample.seen in self.provider.diff(*old, inputs).changed
-        mended = Made(made.id, self.provider.update(*old, inputs, preview=False, timeout=None))
+        mended = CreateResponse(made.id, self.provider.update(*old, inputs, preview=False, timeout=None))
         self.same(mended, inputs)
         return mended
 
-    def end(self, made: Made, inputs: Values) -> None:
+    def end(self, made: CreateResponse, inputs: Values) -> None:
         """A delete is seen, and may come twice."""
         for _ in range(2):
             self.provider.delete(self.sample.type, made.id, inputs, made.outputs, timeout=None)

@@ -11,10 +11,10 @@ from aws_samples_serving import SERVICE
 from aws_world import PROJECT, World, who
 
 from infra.rehearsal.cloud.client import LocalCloud
-from infra.rehearsal.engine.provider import UNKNOWN, PartialFailure, Refused, Values
+from infra.rehearsal.engine.provider import UNKNOWN, PartialFailure, ProviderError, Values
 from infra.rehearsal.providers.aws.clients import loopback
 from infra.rehearsal.providers.aws.provider import AwsProvider, AwsProviders
-from infra.rehearsal.providers.aws.table import Table
+from infra.rehearsal.providers.aws.table import TypeTable
 
 ROLE = "aws:iam/role:Role"
 VPC = "aws:ec2/vpc:Vpc"
@@ -30,7 +30,7 @@ def world(provider: AwsProvider) -> World:
 
 
 @pytest.fixture
-def unconnected(table: Table) -> AwsProvider:
+def unconnected(table: TypeTable) -> AwsProvider:
     """Enough for checks and diffs: they call nothing."""
     provider = AwsProvider(HERE, table=table)
     provider.configure({"region": "us-east-1"})
@@ -50,8 +50,10 @@ def unconnected(table: Table) -> AwsProvider:
         (HERE, {"endpoints": [{"ec2": "https://ec2.us-east-1.amazonaws.com"}]}),
     ],
 )
-def test_a_real_account_is_refused(environment: dict[str, str], configuration: Values, table: Table) -> None:
-    with pytest.raises(Refused, match="use the Pulumi CLI"):
+def test_a_real_account_is_refused(
+    environment: dict[str, str], configuration: Values, table: TypeTable
+) -> None:
+    with pytest.raises(ProviderError, match="use the Pulumi CLI"):
         AwsProvider(environment, table=table).configure(configuration)
 
 
@@ -63,14 +65,14 @@ def test_what_this_machine_is(url: str, yes: bool) -> None:
     assert loopback(url) is yes
 
 
-def test_another_account_is_refused(cloud: LocalCloud, table: Table) -> None:
+def test_another_account_is_refused(cloud: LocalCloud, table: TypeTable) -> None:
     provider = AwsProvider(cloud.environment(), table=table)
-    with pytest.raises(Refused, match="123456789012 is not in allowedAccountIds"):
+    with pytest.raises(ProviderError, match="123456789012 is not in allowedAccountIds"):
         provider.configure({"allowedAccountIds": ["999999999999"]})
 
 
-def test_configuration_it_does_not_know_is_refused(table: Table) -> None:
-    with pytest.raises(Refused, match="assumeRoles"):
+def test_configuration_it_does_not_know_is_refused(table: TypeTable) -> None:
+    with pytest.raises(ProviderError, match="assumeRoles"):
         AwsProvider(HERE, table=table).configure({"assumeRoles": [{"roleArn": "x"}]})
 
 
@@ -78,7 +80,7 @@ def test_only_aws_is_made_and_the_session_is_shared() -> None:
     providers = AwsProviders()
     first, second = (providers("aws", {}, HERE) for _ in range(2))
     assert first.sessions is second.sessions
-    with pytest.raises(Refused, match="kubernetes"):
+    with pytest.raises(ProviderError, match="kubernetes"):
         providers("kubernetes", {}, HERE)
 
 
@@ -176,7 +178,7 @@ def test_a_template_version_updates_and_another_template_replaces(unconnected: A
     assert other.replaces == ("launchTemplate",)
 
 
-def test_default_tags_are_under_the_resources_own(cloud: LocalCloud, table: Table) -> None:
+def test_default_tags_are_under_the_resources_own(cloud: LocalCloud, table: TypeTable) -> None:
     provider = AwsProvider(cloud.environment(), table=table)
     provider.configure({"defaultTags": {"tags": {"team": "shop", "a": "b"}}})
     inputs = {
@@ -201,14 +203,14 @@ def test_default_tags_are_under_the_resources_own(cloud: LocalCloud, table: Tabl
 
 def test_the_apis_no_is_told_in_its_words(provider: AwsProvider) -> None:
     inputs = {"vpcId": "vpc-00000000000000000", "cidrBlock": "10.0.0.0/24", "mapPublicIpOnLaunch": False}
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ProviderError) as refused:
         provider.create(SUBNET, who("x"), inputs, preview=False, timeout=None)
     assert refused.value.code == "InvalidVpcID.NotFound"
 
 
-def test_a_cloud_that_is_not_there_is_said_to_be(table: Table) -> None:
+def test_a_cloud_that_is_not_there_is_said_to_be(table: TypeTable) -> None:
     provider = AwsProvider(HERE, table=table)
-    with pytest.raises(Refused, match="does not answer"):
+    with pytest.raises(ProviderError, match="does not answer"):
         provider.configure({"allowedAccountIds": ["123456789012"]})
 
 
@@ -236,7 +238,7 @@ def test_a_replacement_does_not_adopt_its_predecessor(world: World, provider: Aw
 def test_what_belongs_to_another_stack_is_not_adopted(world: World, provider: AwsProvider) -> None:
     world["repository"]
     inputs = {**world.inputs["repository"], "tags": {**PROJECT, "ecomdeploy:project": "other"}}
-    with pytest.raises(Refused, match="does not carry this stack's tags"):
+    with pytest.raises(ProviderError, match="does not carry this stack's tags"):
         provider.create("aws:ecr/repository:Repository", who("r"), inputs, preview=False, timeout=None)
 
 
@@ -280,8 +282,8 @@ def test_waiting_ends_with_the_timeout(provider: AwsProvider, world: World) -> N
         provider.create(VPC, who("vpc"), world.checked("vpc"), preview=False, timeout=2)
 
 
-def replace_row(table: Table, row: Any) -> Table:
-    made = Table()
+def replace_row(table: TypeTable, row: Any) -> TypeTable:
+    made = TypeTable()
     made.resources[row.type] = row
     return made
 
@@ -289,5 +291,5 @@ def replace_row(table: Table, row: Any) -> Table:
 def test_caller_identity(provider: AwsProvider) -> None:
     answer = provider.invoke("aws:index/getCallerIdentity:getCallerIdentity", {})
     assert answer["accountId"] == "123456789012"
-    with pytest.raises(Refused, match="getAmi"):
+    with pytest.raises(ProviderError, match="getAmi"):
         provider.invoke("aws:ec2/getAmi:getAmi", {})

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from infra.rehearsal.cloud.aws import overlay
 from infra.rehearsal.cloud.aws.faults import Fault, Faults
+from infra.rehearsal.cloud.aws.invocations import Invocations, WeightedServer, spoil
 from infra.rehearsal.cloud.aws.lifecycle import GONE, Record
 from infra.rehearsal.cloud.aws.overlay.base import Overlay
-from infra.rehearsal.cloud.aws.runtime import Runtime, Way, spoil
-from infra.rehearsal.cloud.servers.host import Server
+from infra.rehearsal.cloud.servers.host import ModelServer
 
 
 def rows() -> Iterator[str]:
@@ -57,7 +57,7 @@ def test_a_fault_strikes_as_often_as_planted(planted: list[tuple[str, str, int]]
             while faults.strike(kind, endpoint=endpoint):
                 struck += 1
     assert struck == sum(count for _, _, count in planted)
-    assert faults.listed() == []
+    assert faults.as_data() == []
 
 
 JSON = st.recursive(
@@ -90,14 +90,14 @@ def test_spoilt_answers_keep_their_form(answer: object) -> None:
 
 
 def test_a_route_is_drained_when_its_last_request_has_ended() -> None:
-    server = Server(id="s", port=1, pid=1, isolation="fake", image="i", digest="d")
-    runtime = Runtime()
-    runtime.flip(("r", "e"), (Way(variant="v", weight=1.0, server=server),))
-    runtime._busy["s"] = 1
-    assert not runtime.drained(server, seconds=0.01)
-    assert runtime.drained(server, seconds=0.01)
-    runtime.flip(("r", "e"), ())
-    assert runtime.route(("r", "e")) == ()
+    server = ModelServer(id="s", port=1, pid=1, isolation="fake", image="i", digest="d")
+    invocations = Invocations()
+    invocations.flip(("r", "e"), (WeightedServer(variant="v", weight=1.0, server=server),))
+    invocations._busy["s"] = 1
+    assert not invocations.drain(server, seconds=0.01)
+    assert invocations.drain(server, seconds=0.01)
+    invocations.flip(("r", "e"), ())
+    assert invocations.route(("r", "e")) == ()
 
 
 def test_a_record_changes_with_time_alone() -> None:

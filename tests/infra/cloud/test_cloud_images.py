@@ -9,7 +9,7 @@ from layers import image_of, member
 
 from infra.rehearsal.cloud.registry.blobs import Blobs
 from infra.rehearsal.cloud.servers.host import ServerFailed
-from infra.rehearsal.cloud.servers.images import LAYERS, Images
+from infra.rehearsal.cloud.servers.images import LAYERS, UnpackedImages
 
 BASE = [member("usr/bin/python3", b"interpreter")]
 
@@ -21,13 +21,13 @@ def kept(folder: Path) -> set[str]:
 def test_a_sweep_leaves_the_layers_of_the_images_that_are_left(tmp_path: Path) -> None:
     layout, first = image_of(tmp_path / "registry", BASE, [member("model", b"first")])
     _, second = image_of(tmp_path / "registry", BASE, [member("model", b"second")])
-    images = Images(tmp_path / "trees", Blobs(layout.root))
+    images = UnpackedImages(tmp_path / "trees", Blobs(layout.root))
     one, two = images.tree(first), images.tree(second)
     assert (one.path / "usr/bin/python3").samefile(two.path / "usr/bin/python3")
     assert len(kept(tmp_path / "trees")) == 3
     layout.path(second).unlink()
     (tmp_path / "trees" / ".unpack-1-ab").mkdir()
-    Images(tmp_path / "trees", Blobs(layout.root)).sweep()
+    UnpackedImages(tmp_path / "trees", Blobs(layout.root)).sweep()
     assert sorted(path.name for path in (tmp_path / "trees").iterdir()) == sorted([LAYERS, one.path.name])
     wanted = {layer["digest"].removeprefix("sha256:") for layer in layout.manifest(first)["layers"]}
     assert kept(tmp_path / "trees") == wanted
@@ -35,7 +35,7 @@ def test_a_sweep_leaves_the_layers_of_the_images_that_are_left(tmp_path: Path) -
 
 def test_what_was_damaged_is_read_anew_from_the_registry(tmp_path: Path) -> None:
     layout, digest = image_of(tmp_path / "registry", BASE, [member("model", b"right")])
-    images = Images(tmp_path / "trees", Blobs(layout.root))
+    images = UnpackedImages(tmp_path / "trees", Blobs(layout.root))
     (images.tree(digest).path / "model").write_bytes(b"wrong")
     assert (images.tree(digest).path / "model").read_bytes() == b"wrong"
     images.discard(digest)
@@ -45,7 +45,7 @@ def test_what_was_damaged_is_read_anew_from_the_registry(tmp_path: Path) -> None
 def test_what_the_registry_lost_is_told_and_nothing_is_left(tmp_path: Path) -> None:
     layout, digest = image_of(tmp_path / "registry", BASE, [member("model", b"right")])
     layout.path(layout.manifest(digest)["layers"][1]["digest"]).unlink()
-    images = Images(tmp_path / "trees", Blobs(layout.root))
+    images = UnpackedImages(tmp_path / "trees", Blobs(layout.root))
     with pytest.raises(ServerFailed, match="cannot be unpacked"):
         images.tree(digest)
     assert [path.name for path in (tmp_path / "trees").iterdir()] == [LAYERS]

@@ -16,7 +16,7 @@ from small_image import build_root, layer_of, push
 
 from infra.rehearsal.cloud.addresses import Identity
 from infra.rehearsal.cloud.client import LocalCloud
-from infra.rehearsal.cloud.registry.registry import Registry
+from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.registry.repositories import FakeRepositories
 from modelpack.home import Home
 
@@ -33,7 +33,7 @@ def test_real_inference_comes_back_after_a_kill(
         aws("ecr").create_repository(repositoryName="shop")
         content = build_root(tmp_path / "image")
         layers = [layer_of(tmp_path / "image", "usr", "lib64", "tmp"), layer_of(tmp_path / "image", "opt")]
-        on_disk = Registry(cloud.folder.registry, FakeRepositories(names={"shop"}))
+        on_disk = RegistryServer(cloud.folder.registry, FakeRepositories(names={"shop"}))
         image = f"{aws.registry}/shop@{push(on_disk, 'shop', layers)}"
         aws("sagemaker").create_model(
             ModelName="one",

@@ -20,12 +20,12 @@ from model_server import launch
 from tiny_chat import MINE, OWNER
 
 from infra.rehearsal.cloud.addresses import ACCESS_KEY, REGION
-from infra.rehearsal.cloud.aws.runtime import Runtime, Way
+from infra.rehearsal.cloud.aws.invocations import Invocations, WeightedServer
 from infra.rehearsal.cloud.aws.signatures import Signatures
 from infra.rehearsal.cloud.aws.streaming import message
 from infra.rehearsal.cloud.daemon.app import AwsApi
 from infra.rehearsal.cloud.daemon.loopback import listen
-from infra.rehearsal.cloud.servers.host import Server
+from infra.rehearsal.cloud.servers.host import ModelServer
 from infra.targets.sagemaker import invoke
 from modelpack.errors import EcomdeployError
 
@@ -34,12 +34,12 @@ KEY = (REGION, "shop")
 
 
 @pytest.fixture(scope="module")
-def runtime() -> Runtime:
-    return Runtime()
+def runtime() -> Invocations:
+    return Invocations()
 
 
 @pytest.fixture(scope="module")
-def client(runtime: Runtime) -> Iterator[Any]:
+def client(runtime: Invocations) -> Iterator[Any]:
     ready = threading.Event()
     ready.set()
     nothing: Any = None
@@ -69,10 +69,12 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         process.end()
 
 
-def served(runtime: Runtime, port: int) -> Server:
+def served(runtime: Invocations, port: int) -> ModelServer:
     """Send the endpoint's requests to a port."""
-    server = Server(id=f"on-{port}", port=port, pid=1, isolation="fake", image="shop", digest="sha256:00")
-    runtime.flip(KEY, (Way(variant="main", weight=1.0, server=server),))
+    server = ModelServer(
+        id=f"on-{port}", port=port, pid=1, isolation="fake", image="shop", digest="sha256:00"
+    )
+    runtime.flip(KEY, (WeightedServer(variant="main", weight=1.0, server=server),))
     return server
 
 
@@ -82,7 +84,7 @@ def stream(client: Any, body: dict[str, Any]) -> Any:
     )
 
 
-def test_an_answer_as_it_comes(runtime: Runtime, client: Any, chat: int) -> None:
+def test_an_answer_as_it_comes(runtime: Invocations, client: Any, chat: int) -> None:
     server = served(runtime, chat)
     answer = stream(client, ASKED)
     assert answer["ContentType"].startswith("text/event-stream")
@@ -98,17 +100,17 @@ def test_an_answer_as_it_comes(runtime: Runtime, client: Any, chat: int) -> None
         EndpointName="shop", Body=json.dumps({**ASKED, "stream": False}), ContentType="application/json"
     )
     assert json.loads(whole["Body"].read())["predictions"][0]["answer"] == told[-1]["answer"]
-    assert runtime.drained(server, 10)
+    assert runtime.drain(server, 10)
 
 
-def test_an_answer_that_is_no_stream_comes_in_one_part(runtime: Runtime, client: Any, chat: int) -> None:
+def test_an_answer_that_is_no_stream_comes_in_one_part(runtime: Invocations, client: Any, chat: int) -> None:
     served(runtime, chat)
     answer = stream(client, {**ASKED, "stream": False})
     (part,) = [event["PayloadPart"]["Bytes"] for event in answer["Body"]]
     assert json.loads(part)["predictions"][0]["route"] == "order"
 
 
-def test_a_refusal_of_the_model(runtime: Runtime, client: Any, chat: int) -> None:
+def test_a_refusal_of_the_model(runtime: Invocations, client: Any, chat: int) -> None:
     served(runtime, chat)
     with pytest.raises(ClientError) as caught:
         stream(client, {"instances": [{"question": ""}], "stream": True})
@@ -117,7 +119,7 @@ def test_a_refusal_of_the_model(runtime: Runtime, client: Any, chat: int) -> Non
     assert "length >= 1" in caught.value.response["OriginalMessage"]
 
 
-def test_the_target_streams(runtime: Runtime, client: Any, chat: int) -> None:
+def test_the_target_streams(runtime: Invocations, client: Any, chat: int) -> None:
     """What `predict` uses: parts, and errors in plain words."""
 
     def parts(body: dict[str, Any], endpoint: str = "shop") -> list[bytes]:
@@ -169,7 +171,7 @@ class Slow:
             connection.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_stream_that_breaks(runtime: Runtime, client: Any) -> None:
+def test_a_stream_that_breaks(runtime: Invocations, client: Any) -> None:
     slow = Slow()
     server = served(runtime, slow.port)
     body = iter(stream(client, ASKED)["Body"])
@@ -178,15 +180,15 @@ def test_a_stream_that_breaks(runtime: Runtime, client: Any) -> None:
     with pytest.raises(EventStreamError, match="ModelStreamError") as caught:
         next(body)
     assert "The model stream broke" in caught.value.response["Error"]["Message"]
-    assert runtime.drained(server, 10)
+    assert runtime.drain(server, 10)
 
 
-def test_a_server_is_busy_until_its_stream_has_ended(runtime: Runtime, client: Any) -> None:
+def test_a_server_is_busy_until_its_stream_has_ended(runtime: Invocations, client: Any) -> None:
     slow = Slow()
     server = served(runtime, slow.port)
     body = iter(stream(client, ASKED)["Body"])
     next(body)
-    assert not runtime.drained(server, 0.05)
+    assert not runtime.drain(server, 0.05)
     slow.end()
 
 

@@ -15,7 +15,7 @@ import pytest
 from pulumi import automation
 from waiting import SECONDS, wait_for
 
-from infra.rehearsal.engine.provider import PartialFailure, Refused, Thing
+from infra.rehearsal.engine.provider import PartialFailure, ProviderError, Thing
 
 INTERRUPTED = """
 import json, os, pathlib, signal, sys, threading
@@ -98,7 +98,7 @@ def siblings(thing):
 
 
 def test_failed_create_leaves_its_siblings_and_says_why(lab, thing):
-    lab.fake.fail["create bad2"] = Refused("ResourceLimitExceeded", "no more")
+    lab.fake.fail["create bad2"] = ProviderError("ResourceLimitExceeded", "no more")
     lab.fake.delay["create bad2"] = 0.05
     with pytest.raises(automation.CommandError) as caught:
         lab.up(siblings(thing))
@@ -122,7 +122,7 @@ def test_nothing_is_deleted_after_a_failure(lab, thing):
         return lambda: [thing(name) for name in names] and None
 
     lab.up(program(["old"]))
-    lab.fake.fail["create new"] = Refused("Nope", "no")
+    lab.fake.fail["create new"] = ProviderError("Nope", "no")
     with pytest.raises(automation.CommandError):
         lab.up(program(["new"]))
     assert "delete old" not in lab.fake.calls

@@ -178,9 +178,9 @@ def test_invoke_answers_and_refuses_in_the_clouds_words(lab, thing):
 
     lab.up(program)
     assert lab.resources["first"]["inputs"]["found"] == "x"
-    from infra.rehearsal.engine.provider import Refused
+    from infra.rehearsal.engine.provider import ProviderError
 
-    lab.fake.fail["invoke fake:index:lookUp"] = Refused("AccessDenied", "not for you")
+    lab.fake.fail["invoke fake:index:lookUp"] = ProviderError("AccessDenied", "not for you")
     with pytest.raises(automation.CommandError, match="AccessDenied: not for you"):
         lab.up(program)
 

@@ -11,7 +11,7 @@ import pulumi
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.rehearsal.engine.provider import Diffed, Fake
+from infra.rehearsal.engine.provider import DiffResponse, Fake
 from infra.rehearsal.engine.resource import Resource
 from infra.rehearsal.engine.steps import Goal, Op, blockers, cascade, decide, list_doomed
 
@@ -147,13 +147,13 @@ def test_cascade_takes_exactly_what_hangs_on_properties(graph):
 def test_verdicts():
     old = made("a")
     goal = Goal(urn=old.urn, type=old.type, custom=True)
-    assert decide(goal, None, Diffed()).op is Op.CREATE
-    assert decide(goal, old, Diffed()).op is Op.SAME
-    assert decide(goal, old, Diffed(("x",))).op is Op.UPDATE
-    assert decide(goal, made("a", init_errors=("broken",)), Diffed()).op is Op.UPDATE
-    replaced = decide(goal, old, Diffed(("x",), ("x",)))
+    assert decide(goal, None, DiffResponse()).op is Op.CREATE
+    assert decide(goal, old, DiffResponse()).op is Op.SAME
+    assert decide(goal, old, DiffResponse(("x",))).op is Op.UPDATE
+    assert decide(goal, made("a", init_errors=("broken",)), DiffResponse()).op is Op.UPDATE
+    replaced = decide(goal, old, DiffResponse(("x",), ("x",)))
     assert (replaced.op, replaced.steps) == (Op.REPLACE, (Op.CREATE_REPLACEMENT, Op.REPLACE))
-    again = decide(goal, made("a", pending_replacement=True), Diffed())
+    again = decide(goal, made("a", pending_replacement=True), DiffResponse())
     assert again.steps == (Op.REPLACE, Op.CREATE_REPLACEMENT)
 
 

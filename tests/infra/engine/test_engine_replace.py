@@ -106,10 +106,10 @@ def test_retained_original_survives_its_replacement(lab, thing):
 
 
 def test_replacement_keeps_the_old_for_the_next_run_when_its_deletion_fails(lab, thing):
-    from infra.rehearsal.engine.provider import Refused
+    from infra.rehearsal.engine.provider import ProviderError
 
     lab.up(one(thing, "x"))
-    lab.fake.fail["delete first"] = Refused("InUse", "still attached")
+    lab.fake.fail["delete first"] = ProviderError("InUse", "still attached")
     with pytest.raises(automation.CommandError, match="InUse: still attached"):
         lab.up(one(thing, "y"))
     assert [

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi import automation
 
-from infra.rehearsal.engine.provider import Refused
+from infra.rehearsal.engine.provider import ProviderError
 from infra.rehearsal.engine.redaction import Redactor, remark
 from infra.rehearsal.engine.state.crypt import Keyring, Vault, WrongPassphrase, decrypt, encrypt
 from infra.rehearsal.engine.values import Secret
@@ -103,7 +103,7 @@ def test_never_in_the_clear_in_files_events_or_text(lab, thing):
 
 
 def test_error_messages_are_cleaned(lab, thing):
-    lab.fake.fail["create first"] = Refused("Bad", f"cannot use {WORD}")
+    lab.fake.fail["create first"] = ProviderError("Bad", f"cannot use {WORD}")
     with pytest.raises(automation.CommandError) as caught:
         lab.up(lambda: thing("first", {"pw": pulumi.Output.secret(WORD)}) and None)
     assert WORD not in str(caught.value)

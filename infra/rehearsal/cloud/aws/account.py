@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.addresses import Ports
-from infra.rehearsal.cloud.aws.calls import Answer, ApiError, Call, Environ, line, rewind
+from infra.rehearsal.cloud.aws.calls import ApiCall, ApiError, Environ, HttpResponse, line, rewind
 from infra.rehearsal.cloud.aws.constraints import check
 from infra.rehearsal.cloud.aws.faults import Faults
 
 if TYPE_CHECKING:
+    from infra.rehearsal.cloud.aws.invocations import Invocations
     from infra.rehearsal.cloud.aws.overlay.base import Overlay
-    from infra.rehearsal.cloud.aws.runtime import Runtime
-    from infra.rehearsal.cloud.registry.registry import Registry
+    from infra.rehearsal.cloud.registry.registry import RegistryServer
     from infra.rehearsal.cloud.servers.host import Host
 
 OVERLAY = "infra.rehearsal.cloud.aws.overlay"
@@ -43,7 +43,7 @@ class Counts:
             else:
                 self.reading += 1
 
-    def listed(self) -> dict[str, Any]:
+    def as_data(self) -> dict[str, Any]:
         with self._lock:
             return {"mutating": self.mutating, "reading": self.reading, "operations": dict(self.operations)}
 
@@ -54,13 +54,13 @@ class Account:
     def __init__(
         self,
         ports: Ports,
-        runtime: Runtime,
-        registry: Callable[[Account], Registry],
+        invocations: Invocations,
+        registry: Callable[[Account], RegistryServer],
         host: Host,
         registry_login: tuple[str, str],
     ) -> None:
         self.ports = ports
-        self.runtime = runtime
+        self.invocations = invocations
         self.host = host
         self.registry_login = registry_login
         """User and password that the registry asks for."""
@@ -80,9 +80,9 @@ class Account:
 
     # ---- calls ----
 
-    def answer(self, call: Call) -> Answer:
+    def answer(self, call: ApiCall) -> HttpResponse:
         """Answer one control-plane call."""
-        self.counts.add(f"{call.service}:{call.operation or call.environ['REQUEST_METHOD']}", call.mutating)
+        self.counts.add(f"{call.service}:{call.operation or call.environ['REQUEST_METHOD']}", call.mutates)
         try:
             answer = self._answer(call)
         except ApiError as error:
@@ -90,11 +90,11 @@ class Account:
         except Exception as error:
             traceback.print_exc()
             return _refusal(call, ApiError("InternalFailure", f"the local cloud failed: {error}", 501))
-        if call.mutating and answer.ok:
+        if call.mutates and answer.ok:
             self.changed.set()
         return answer
 
-    def _answer(self, call: Call) -> Answer:
+    def _answer(self, call: ApiCall) -> HttpResponse:
         if call.operation and (fault := self.faults.strike("api-error", operation=call.operation)):
             raise ApiError(fault.code, fault.message)
         with self.lock:
@@ -106,9 +106,9 @@ class Account:
                 return self.forward(call)
             check(call.model.operation_model(call.operation).input_shape, call.parameters)
             result = handler(call)
-            return result if isinstance(result, Answer) else call.answer(result)
+            return result if isinstance(result, HttpResponse) else call.answer(result)
 
-    def forward(self, call: Call) -> Answer:
+    def forward(self, call: ApiCall) -> HttpResponse:
         """moto's answer. What moto has not is answered 501, which no SDK retries, instead of its HTML page."""
         written: list[Any] = []
 
@@ -130,7 +130,7 @@ class Account:
         # S3 answers HeadBucket of a missing bucket with 404, the same content type and no body.
         if written[0][:3] in ("404", "405") and body[:9].lower() == b"<!doctype":
             raise _missing(call)
-        return Answer(line(written[0]), headers, body)
+        return HttpResponse(line(written[0]), headers, body)
 
     def load_moto(self) -> None:
         """Import moto, once and before anything is answered: its modules import each other in circles, which two
@@ -162,11 +162,11 @@ class Account:
                 return found(self)
         raise TypeError(f"{name} has no Overlay")
 
-    def restored(self) -> None:
+    def restore(self) -> None:
         """After the state was loaded: overlays with state bring back what runs."""
         for service in tuple(self.state):
             if overlay := self.overlay(service):
-                overlay.restored()
+                overlay.restore()
 
     def close_overlays(self) -> None:
         """Let every overlay end what it runs; the next call of a service makes it anew."""
@@ -185,7 +185,7 @@ class Account:
             self.host.stop_all()
             self.state.clear()
             self.faults.clear()
-            self.runtime.metrics.clear()
+            self.invocations.metrics.clear()
             BackendDict.reset()
             self.registry.reset()
         self.changed.set()
@@ -203,12 +203,12 @@ class Account:
             return found
 
 
-def _missing(call: Call) -> ApiError:
+def _missing(call: ApiCall) -> ApiError:
     """Said by name, so that nobody looks for the fault elsewhere."""
     return ApiError("NotImplemented", f"the local cloud does not have {call.service} {call.operation}", 501)
 
 
-def _refusal(call: Call, error: ApiError) -> Answer:
+def _refusal(call: ApiCall, error: ApiError) -> HttpResponse:
     try:
         return call.answer(error)
     except (
@@ -216,7 +216,7 @@ def _refusal(call: Call, error: ApiError) -> Answer:
     ):  # an operation or protocol that no model describes: plain XML, which S3-like clients read
         status = error.status or 400
         body = f"<Error><Code>{error.code}</Code><Message>{error.message}</Message></Error>".encode()
-        return Answer(
+        return HttpResponse(
             line(status),
             [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))],
             body,

@@ -38,7 +38,7 @@ class ApiError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpResponse:
     """An HTTP answer, whole."""
 
     status: str
@@ -53,14 +53,14 @@ class Answer:
         start_response(self.status, self.headers)
         return [self.body]
 
-    def with_body(self, body: bytes) -> Answer:
+    def with_body(self, body: bytes) -> HttpResponse:
         """The same answer around another body."""
         headers = [pair for pair in self.headers if pair[0].lower() not in ("content-length", "x-amz-crc32")]
-        return Answer(self.status, [*headers, ("Content-Length", str(len(body)))], body)
+        return HttpResponse(self.status, [*headers, ("Content-Length", str(len(body)))], body)
 
 
 @dataclass
-class Call:
+class ApiCall:
     """One request to an AWS API. `operation` is "" where nothing tells which one it is."""
 
     service: str
@@ -70,7 +70,7 @@ class Call:
     uri: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def mutating(self) -> bool:
+    def mutates(self) -> bool:
         """Told by the operation's name, or by the HTTP method where there is none."""
         if self.operation:
             return not READING.match(self.operation)
@@ -105,7 +105,7 @@ class Call:
         )
         return dict(parsed)
 
-    def answer(self, result: Mapping[str, Any] | ApiError) -> Answer:
+    def answer(self, result: Mapping[str, Any] | ApiError) -> HttpResponse:
         """The result, or the error, as the service's protocol writes it."""
         from moto.core.request import determine_request_protocol
         from moto.core.serialize import get_serializer_class
@@ -119,16 +119,16 @@ class Call:
         text = written["body"]
         data = text if isinstance(text, bytes) else text.encode()
         headers = {**written["headers"], "x-amzn-RequestId": str(uuid4()), "Content-Length": str(len(data))}
-        return Answer(line(status), [(name, str(value)) for name, value in headers.items()], data)
+        return HttpResponse(line(status), [(name, str(value)) for name, value in headers.items()], data)
 
 
-def identify(environ: Environ) -> Call:
+def identify(environ: Environ) -> ApiCall:
     """Read the operation from the target header, the form's Action, or the service's routes."""
     scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
     region, service = scope.groups() if scope else (REGION, "s3")
     if service == "sagemaker" and environ.get("PATH_INFO", "").startswith("/endpoints/"):
         service = "sagemaker-runtime"  # the two share a signing name
-    call = Call(service=service.lower(), region=region or REGION, operation="", environ=environ)
+    call = ApiCall(service=service.lower(), region=region or REGION, operation="", environ=environ)
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         call.operation = target.rpartition(".")[2]
     elif cbor := CBOR_PATH.search(environ.get("PATH_INFO", "")):
@@ -140,7 +140,7 @@ def identify(environ: Environ) -> Call:
     return call
 
 
-def _match(call: Call) -> None:
+def _match(call: ApiCall) -> None:
     """For the REST protocols: method and path tell the operation."""
     from botocore.exceptions import UnknownServiceError
     from moto.core.request import Request

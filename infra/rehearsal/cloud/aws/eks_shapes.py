@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from infra.rehearsal.cloud.aws import eks_state
-from infra.rehearsal.cloud.aws.calls import ApiError, Call
+from infra.rehearsal.cloud.aws.calls import ApiCall, ApiError
 from infra.rehearsal.cloud.aws.lifecycle import Record
 from infra.rehearsal.cloud.aws.overlay.base import arn, now
 
@@ -28,7 +28,7 @@ def fill_defaults(asked: Mapping[str, Any]) -> dict[str, Any]:
 NETWORK = {"serviceIpv4Cidr": "172.20.0.0/16", "ipFamily": "ipv4", "elasticLoadBalancing": {"enabled": False}}
 
 
-def defaults(call: Call, name: str, version: str) -> dict[str, Any]:
+def defaults(call: ApiCall, name: str, version: str) -> dict[str, Any]:
     identity = uuid4().hex.upper()
     host = f"{identity}.gr7.{call.region}.eks.amazonaws.com"
     return {
@@ -72,7 +72,7 @@ def cluster(record: Record) -> dict[str, Any]:
     return shown
 
 
-def group_fields(call: Call, cluster: Record) -> dict[str, Any]:
+def group_fields(call: ApiCall, cluster: Record) -> dict[str, Any]:
     asked = call.parameters
     where = f"nodegroup/{asked['clusterName']}/{asked['nodegroupName']}/{uuid4()}"
     fields = {

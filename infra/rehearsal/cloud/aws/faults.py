@@ -64,7 +64,7 @@ class Faults:
         with self._lock:
             self._planted.clear()
 
-    def listed(self) -> list[dict[str, Any]]:
+    def as_data(self) -> list[dict[str, Any]]:
         with self._lock:
             return [asdict(fault) for fault in self._planted]
 

@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.addresses import ACCOUNT, LOOPBACK
+from infra.rehearsal.cloud.aws.invocations import Key, Servers, WeightedServer
 from infra.rehearsal.cloud.aws.overlay.base import now
-from infra.rehearsal.cloud.aws.runtime import Key, Route, Way
-from infra.rehearsal.cloud.servers.host import Server, ServerFailed
+from infra.rehearsal.cloud.servers.host import ModelServer, ServerFailed
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
@@ -33,7 +33,7 @@ READY_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
+class ProductionVariant:
     """A production variant with the image it runs. `wrong`: a planted fault spoils its answers."""
 
     name: str
@@ -50,11 +50,11 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pending:
+class PendingDeployment:
     """The configuration an endpoint is on its way to."""
 
     configuration: str
-    variants: tuple[Variant, ...]
+    variants: tuple[ProductionVariant, ...]
     started: datetime
     deployment: dict[str, Any] | None = None
 
@@ -69,10 +69,10 @@ class Endpoint:
     status: str
     created: datetime
     modified: datetime
-    variants: tuple[Variant, ...] = ()
+    variants: tuple[ProductionVariant, ...] = ()
     failure: str = ""
     deployment: dict[str, Any] | None = None
-    pending: Pending | None = None
+    pending: PendingDeployment | None = None
 
     @property
     def key(self) -> Key:
@@ -95,8 +95,8 @@ class Fleet:
     def __init__(self, account: Surroundings, hosting: Hosting) -> None:
         self.account = account
         self.hosting = hosting
-        self.runtime = account.runtime
-        self.runtime.lost = self.replace_lost
+        self.invocations = account.invocations
+        self.invocations.lost = self.replace_lost
         self._replacing: set[str] = set()
 
     def roll(self, endpoint: Endpoint) -> None:
@@ -105,15 +105,17 @@ class Fleet:
 
     def end(self, endpoint: Endpoint) -> None:
         """Take an endpoint out of service and forget it, in the background."""
-        route = self.runtime.route(endpoint.key)
-        self.runtime.flip(endpoint.key, ())
+        route = self.invocations.route(endpoint.key)
+        self.invocations.flip(endpoint.key, ())
         self.account.background(f"end {endpoint.name}", lambda: self._end(endpoint, route))
 
     def reweigh(self, endpoint: Endpoint) -> None:
         """Give the route the weights that the variants have now."""
         weights = {variant.name: variant.weight for variant in endpoint.variants}
-        route = tuple(replace(way, weight=weights[way.variant]) for way in self.runtime.route(endpoint.key))
-        self.runtime.flip(endpoint.key, route)
+        route = tuple(
+            replace(way, weight=weights[way.variant]) for way in self.invocations.route(endpoint.key)
+        )
+        self.invocations.flip(endpoint.key, route)
 
     def restore(self) -> None:
         """After a start: every endpoint that served serves again, interrupted moves go on."""
@@ -129,13 +131,13 @@ class Fleet:
     def stop(self) -> None:
         """Empty every route; the servers are stopped by their host."""
         for key in tuple(self.hosting.endpoints):
-            self.runtime.flip(key, ())
+            self.invocations.flip(key, ())
 
-    def replace_lost(self, key: Key, server: Server) -> None:
+    def replace_lost(self, key: Key, server: ModelServer) -> None:
         """A server in service does not answer: a new one takes its place, as SageMaker replaces an instance."""
         with self.account.lock:
             endpoint = self.hosting.endpoints.get(key)
-            ways = [way for way in self.runtime.route(key) if way.server.id == server.id]
+            ways = [way for way in self.invocations.route(key) if way.server.id == server.id]
             if (
                 endpoint is None
                 or not ways
@@ -157,7 +159,7 @@ class Fleet:
             self._roll_back(endpoint, failed.what)
             return
         with self.account.lock:
-            alarm = _alarming(endpoint.region, pending.deployment)
+            alarm = _find_alarm(endpoint.region, pending.deployment)
         if alarm:
             self._stop(route)
             self._roll_back(endpoint, f"alarm {alarm} is in state ALARM")
@@ -166,9 +168,9 @@ class Fleet:
             if not self._current(endpoint):
                 self.account.background("stop", lambda: self._stop(route))
                 return
-            old = self.runtime.route(endpoint.key)
+            old = self.invocations.route(endpoint.key)
             wrong = any(way.wrong for way in route)
-            self.runtime.flip(endpoint.key, route)
+            self.invocations.flip(endpoint.key, route)
             endpoint.configuration = pending.configuration
             endpoint.variants = tuple(replace(variant, wrong=wrong) for variant in pending.variants)
             endpoint.deployment = pending.deployment or endpoint.deployment
@@ -190,7 +192,7 @@ class Fleet:
         endpoint.status, endpoint.pending, endpoint.modified = status, None, now()
         self.account.changed.set()
 
-    def _strike_and_start(self, endpoint: Endpoint, pending: Pending) -> Route:
+    def _strike_and_start(self, endpoint: Endpoint, pending: PendingDeployment) -> Servers:
         """Planted faults strike here, once per configuration."""
         faults, name = self.account.faults, endpoint.name
         if faults.strike("capacity", endpoint=name):
@@ -204,15 +206,17 @@ class Fleet:
         return self._start(variants)
 
     def _start(
-        self, variants: Sequence[Variant], *, crash: bool = False, never: float | None = None
-    ) -> Route:
+        self, variants: Sequence[ProductionVariant], *, crash: bool = False, never: float | None = None
+    ) -> Servers:
         """A ready server for every variant, or none at all and ServerFailed."""
-        host, ways = self.account.host, list[Way]()
+        host, ways = self.account.host, list[WeightedServer]()
         try:
             for variant in variants:
                 server = host.start(self._reference(variant), dict(variant.environment))
                 ways.append(
-                    Way(variant=variant.name, weight=variant.weight, server=server, wrong=variant.wrong)
+                    WeightedServer(
+                        variant=variant.name, weight=variant.weight, server=server, wrong=variant.wrong
+                    )
                 )
                 if crash:
                     host.stop(server)
@@ -223,7 +227,7 @@ class Fleet:
             raise
         return tuple(ways)
 
-    def _wait_ready(self, variant: Variant, server: Server, never: float | None) -> None:
+    def _wait_ready(self, variant: ProductionVariant, server: ModelServer, never: float | None) -> None:
         try:
             if never is not None:
                 self.account.ending.wait(never)
@@ -232,7 +236,7 @@ class Fleet:
         except ServerFailed as failed:
             raise ServerFailed(f"{NOT_HEALTHY.format(variant=variant.name)} {failed.what}") from None
 
-    def _reference(self, variant: Variant) -> str:
+    def _reference(self, variant: ProductionVariant) -> str:
         return f"{LOOPBACK}:{self.account.ports.registry}/{variant.repository}@{variant.digest}"
 
     def _restore(self, endpoint: Endpoint) -> None:
@@ -243,22 +247,22 @@ class Fleet:
                 endpoint.failure = failed.what
                 self._settle(endpoint, "Failed")
             return
-        self.runtime.flip(endpoint.key, route)
+        self.invocations.flip(endpoint.key, route)
 
-    def _replace(self, endpoint: Endpoint, lost: Way) -> None:
+    def _replace(self, endpoint: Endpoint, lost: WeightedServer) -> None:
         variants = [variant for variant in endpoint.variants if variant.name == lost.variant]
         try:
             with contextlib.suppress(ServerFailed):  # the next request that finds it lost tries again
                 (fresh,) = self._start(variants)
                 with self.account.lock:
-                    route = self.runtime.route(endpoint.key)
+                    route = self.invocations.route(endpoint.key)
                     kept = tuple(fresh if way.server.id == lost.server.id else way for way in route)
-                    self.runtime.flip(endpoint.key, kept)
+                    self.invocations.flip(endpoint.key, kept)
                 self._stop((lost,) if fresh in kept else (fresh,))
         finally:
             self._replacing.discard(lost.server.id)
 
-    def _end(self, endpoint: Endpoint, route: Route) -> None:
+    def _end(self, endpoint: Endpoint, route: Servers) -> None:
         self._stop(route)
         with self.account.lock:
             if self._current(endpoint):
@@ -270,13 +274,13 @@ class Fleet:
         here = self.account.state.get("sagemaker") is self.hosting
         return here and self.hosting.endpoints.get(endpoint.key) is endpoint
 
-    def _stop(self, route: Route) -> None:
+    def _stop(self, route: Servers) -> None:
         for way in route:
-            self.runtime.drained(way.server)
+            self.invocations.drain(way.server)
             self.account.host.stop(way.server)
 
 
-def _alarming(region: str, deployment: dict[str, Any] | None) -> str | None:
+def _find_alarm(region: str, deployment: dict[str, Any] | None) -> str | None:
     """The first alarm of an AutoRollbackConfiguration that is in state ALARM."""
     names = [
         alarm["AlarmName"]

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.rehearsal.cloud.aws.calls import ApiError
-from infra.rehearsal.cloud.aws.hosting import Endpoint, Variant
+from infra.rehearsal.cloud.aws.hosting import Endpoint, ProductionVariant
+from infra.rehearsal.cloud.aws.invocations import Servers
 from infra.rehearsal.cloud.aws.overlay.base import arn
-from infra.rehearsal.cloud.aws.runtime import Route
 
 KINDS = {"model": "model", "endpoint configuration": "endpoint-config", "endpoint": "endpoint"}
 
 
-def summary(variant: Variant) -> dict[str, Any]:
+def summary(variant: ProductionVariant) -> dict[str, Any]:
     resolved = (
         f"{variant.specified.partition('@')[0].partition('/')[0]}/{variant.repository}@{variant.digest}"
     )
@@ -77,7 +77,7 @@ def describe(endpoint: Endpoint) -> dict[str, Any]:
     return found
 
 
-def show(endpoint: Endpoint, route: Route) -> dict[str, Any]:
+def show(endpoint: Endpoint, route: Servers) -> dict[str, Any]:
     """What `cloud status` shows."""
     servers = [
         {"variant": way.variant, "pid": way.server.pid, "port": way.server.port, "image": way.server.image}

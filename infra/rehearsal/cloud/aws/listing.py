@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from infra.rehearsal.cloud.aws.calls import ApiError, Call
+from infra.rehearsal.cloud.aws.calls import ApiCall, ApiError
 
 
-def list_page(call: Call, field: str, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def list_page(call: ApiCall, field: str, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The page asked for of `field` ("Models"), by API_ListEndpoints and its siblings.
 
     By name part, status and creation time; newest first, ten a page, unless asked otherwise.

@@ -38,7 +38,7 @@ class Sum:
 
 
 @dataclass
-class Metrics:
+class InvocationMetrics:
     """Thread-safe. A few additions per request; nothing else happens in the way of an answer."""
 
     _sums: dict[tuple[Series, int], Sum] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Metrics:
         with self._lock:
             self._sums = {}
 
-    def taken(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    def take(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """What came together since the last time: region and PutMetricData's MetricData."""
         with self._lock:
             sums, self._sums = self._sums, {}

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from infra.rehearsal.cloud.addresses import ACCESS_KEY
-from infra.rehearsal.cloud.aws.calls import Answer, ApiError, Environ, body, line
+from infra.rehearsal.cloud.aws.calls import ApiError, Environ, HttpResponse, body, line
 
 HEADER = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=(?P<credential>[^, ]+), *SignedHeaders=(?P<headers>[^, ]+),"
@@ -165,7 +165,7 @@ def _header(environ: Environ, name: str) -> str:
     return found.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def refuse(environ: Environ, error: ApiError) -> Answer:
+def refuse(environ: Environ, error: ApiError) -> HttpResponse:
     """The refusal in a form that the service's clients read; no model is asked, for the caller is nobody."""
     scope = re.search(r"/([^/]+)/aws4_request", environ.get("HTTP_AUTHORIZATION", ""))
     service = scope[1] if scope else "s3"
@@ -182,4 +182,4 @@ def refuse(environ: Environ, error: ApiError) -> Answer:
         text = json.dumps({"__type": error.code, "message": error.message})
         headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", error.code)]
     data = text.encode()
-    return Answer(line(error.status or 403), [*headers, ("Content-Length", str(len(data)))], data)
+    return HttpResponse(line(error.status or 403), [*headers, ("Content-Length", str(len(data)))], data)

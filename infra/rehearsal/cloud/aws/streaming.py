@@ -20,7 +20,7 @@ PIECE = 65536
 
 
 @dataclass
-class StreamedAnswer:
+class StreamedResponse:
     """An HTTP answer whose body is still coming. `ended` is called once, however it ends."""
 
     status: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.rehearsal.cloud.aws.account import Account
-from infra.rehearsal.cloud.aws.calls import Answer, Environ, body
+from infra.rehearsal.cloud.aws.calls import Environ, HttpResponse, body
 from infra.rehearsal.cloud.aws.faults import Fault
 from infra.rehearsal.cloud.daemon.callers import bears
 from modelpack.errors import BadInput
@@ -54,7 +54,7 @@ class Admin:
             case "GET", "status":
                 return self.status()
             case "GET", "counts":
-                return self.account.counts.listed()
+                return self.account.counts.as_data()
             case "POST", "faults":
                 self.account.faults.plant(Fault.read(_object(environ)))
             case "DELETE", "faults":
@@ -79,7 +79,7 @@ def _object(environ: Environ) -> dict[str, Any]:
     return found
 
 
-def _json(status: str, found: dict[str, Any]) -> Answer:
+def _json(status: str, found: dict[str, Any]) -> HttpResponse:
     data = json.dumps(found).encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(data)))]
-    return Answer(status, headers, data)
+    return HttpResponse(status, headers, data)

@@ -9,11 +9,11 @@ from typing import Any
 
 from infra.rehearsal.cloud.aws.account import Account, Counts
 from infra.rehearsal.cloud.aws.calls import ApiError, Environ, identify
-from infra.rehearsal.cloud.aws.runtime import INVOCATION, Runtime
+from infra.rehearsal.cloud.aws.invocations import INVOCATION, Invocations
 from infra.rehearsal.cloud.aws.signatures import Signatures, refuse
 from infra.rehearsal.cloud.daemon.admin import PREFIX
 from infra.rehearsal.cloud.daemon.callers import NOT_FOR_PAGES, bears, from_a_page
-from infra.rehearsal.cloud.registry.answers import Refused
+from infra.rehearsal.cloud.registry.answers import RegistryError
 
 Application = Callable[[Environ, Any], Iterable[bytes]]
 
@@ -24,7 +24,7 @@ class AwsApi:
     coming back after a start) calls wait rather than fail."""
 
     account: Account
-    runtime: Runtime
+    invocations: Invocations
     admin: Application
     ready: threading.Event
     signatures: Signatures
@@ -41,7 +41,7 @@ class AwsApi:
             return refuse(environ, error).send(start_response)
         self.ready.wait()
         if match := INVOCATION.fullmatch(path):
-            answer = self.runtime.invoke(match["endpoint"], environ, stream=bool(match["stream"]))
+            answer = self.invocations.invoke(match["endpoint"], environ, stream=bool(match["stream"]))
             return answer.send(start_response)
         return self.account.answer(identify(environ)).send(start_response)
 
@@ -60,7 +60,9 @@ class OwnRegistry:
             return NOT_FOR_PAGES.send(start_response)
         if not bears(environ, self.secret):
             headers = {"WWW-Authenticate": 'Basic realm="the local cloud: ecomdeploy cloud env"'}
-            refused = Refused(401, "UNAUTHORIZED", "log in with what `ecomdeploy cloud env` prints", headers)
+            refused = RegistryError(
+                401, "UNAUTHORIZED", "log in with what `ecomdeploy cloud env` prints", headers
+            )
             pieces: Iterable[bytes] = refused.answer()(environ, start_response)
             return pieces
         method = environ["REQUEST_METHOD"]

@@ -7,10 +7,10 @@ import binascii
 import hmac
 import re
 
-from infra.rehearsal.cloud.aws.calls import Answer, Environ
+from infra.rehearsal.cloud.aws.calls import Environ, HttpResponse
 
 LOCAL = re.compile(r"(127\.0\.0\.1|localhost|[\w.-]+\.localhost)(:\d+)?", re.ASCII)
-NOT_FOR_PAGES = Answer("403 Forbidden", [("Content-Length", "0")], b"")
+NOT_FOR_PAGES = HttpResponse("403 Forbidden", [("Content-Length", "0")], b"")
 
 
 def from_a_page(environ: Environ) -> bool:

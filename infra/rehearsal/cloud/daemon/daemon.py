@@ -14,7 +14,7 @@ from typing import Any
 from infra.rehearsal.cloud.addresses import LOOPBACK, Identity, Ports
 from infra.rehearsal.cloud.aws.account import Account
 from infra.rehearsal.cloud.aws.calls import ApiError
-from infra.rehearsal.cloud.aws.runtime import Runtime
+from infra.rehearsal.cloud.aws.invocations import Invocations
 from infra.rehearsal.cloud.aws.signatures import Signatures, find_given
 from infra.rehearsal.cloud.daemon import snapshot
 from infra.rehearsal.cloud.daemon.admin import Admin
@@ -22,7 +22,7 @@ from infra.rehearsal.cloud.daemon.app import AwsApi, OwnRegistry
 from infra.rehearsal.cloud.daemon.generation import Generation
 from infra.rehearsal.cloud.daemon.loopback import listen
 from infra.rehearsal.cloud.daemon.process import Folder
-from infra.rehearsal.cloud.registry.registry import Registry
+from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.servers.host import Host
 
 HostFactory = Callable[[Any, str], Host]
@@ -42,7 +42,7 @@ class Daemon:
         self.ready = threading.Event()
         self.ending = threading.Event()
         self.notes: list[str] = []
-        self.runtime = Runtime()
+        self.invocations = Invocations()
         self.generation = Generation(folder.root / "generation.json")
         self._make_host = host
         self._account: Account | None = None
@@ -54,13 +54,13 @@ class Daemon:
 
     def run(self, started: Callable[[], None]) -> int:
         """Serve until SIGTERM, SIGINT or the stop call. Exit status 1 when it cannot start."""
-        with self.folder.locked("daemon.lock", wait=False) as alone:
+        with self.folder.lock("daemon.lock", wait=False) as alone:
             if not alone:
                 _say("another daemon runs here")
                 return 1
             host = self._make_host(self.folder.models, f"{LOOPBACK}:{self.ports.registry}")
             self._account = Account(
-                self.ports, self.runtime, self._registry, host, self.folder.registry_login
+                self.ports, self.invocations, self._registry, host, self.folder.registry_login
             )
             try:
                 self._serve()
@@ -80,16 +80,16 @@ class Daemon:
 
     # ---- serving ----
 
-    def _registry(self, account: Account) -> Registry:
+    def _registry(self, account: Account) -> RegistryServer:
         from infra.rehearsal.cloud.aws.overlay.ecr import EcrRepositories
 
-        return Registry(self.folder.registry, EcrRepositories(account))
+        return RegistryServer(self.folder.registry, EcrRepositories(account))
 
     def _serve(self) -> None:
         secret = self.folder.secret("admin")
         admin = Admin(self.account, self.health, self.status, self.ending.set, self.generation.renew, secret)
         signatures = Signatures(self.folder.secret("aws"), self._given)
-        aws = AwsApi(self.account, self.runtime, admin, self.ready, signatures)
+        aws = AwsApi(self.account, self.invocations, admin, self.ready, signatures)
         login = self.folder.secret("registry")
         registry = OwnRegistry(self.account.registry, self.account.counts, self.ready, login)
         for server in (listen(aws, self.ports.aws, THREADS), listen(registry, self.ports.registry)):
@@ -117,7 +117,7 @@ class Daemon:
     def status(self) -> dict[str, Any]:
         """What `cloud status` shows. Ages and durations in seconds."""
         age = snapshot.age(self.folder.snapshot)
-        counts = self.account.counts.listed()
+        counts = self.account.counts.as_data()
         return {
             "aws_url": self.ports.aws_url,
             "registry_url": self.ports.registry_url,
@@ -131,7 +131,7 @@ class Daemon:
             "images": [],
             **self.account.status(),
             "calls": {name: counts[name] for name in ("mutating", "reading")},
-            "faults": self.account.faults.listed(),
+            "faults": self.account.faults.as_data(),
             "notes": self.notes,
         }
 
@@ -145,8 +145,8 @@ class Daemon:
         try:
             self.account.load_moto()
             self.account.state.update(snapshot.load(self.folder.snapshot))
-            self.account.restored()
-        except snapshot.Unfit as unfit:
+            self.account.restore()
+        except snapshot.UnusableSnapshot as unfit:
             whole = False
             self.notes.append(f"started empty: {unfit}; the old file lies beside it")
             _say(self.notes[-1])

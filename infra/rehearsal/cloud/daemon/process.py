@@ -96,7 +96,7 @@ class Folder:
             _write(path, asdict(identity))
 
     @contextmanager
-    def locked(self, name: str, *, wait: bool) -> Iterator[bool]:
+    def lock(self, name: str, *, wait: bool) -> Iterator[bool]:
         """An advisory lock that dies with its holder; yields whether it was got."""
         self.claim()
         descriptor = os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

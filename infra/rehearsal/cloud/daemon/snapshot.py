@@ -20,13 +20,13 @@ from typing import Any
 
 from infra.rehearsal.cloud.own_files import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 LOCKS = (type(threading.Lock()), type(threading.RLock()))
 Name = tuple[str, str, str, str]
 """Module and class of a backend, account, region."""
 
 
-class Unfit(Exception):
+class UnusableSnapshot(Exception):
     """The snapshot cannot be used; `str()` says why."""
 
 
@@ -81,7 +81,8 @@ def load(path: Path) -> dict[str, Any]:
     """Fill moto's backends from the file and return the overlays' state; {} when there is no file.
 
     Raises:
-        Unfit: it is damaged, or of another release of moto or Python. The file is moved aside, nothing was changed.
+        UnusableSnapshot: it is damaged, or of another release of moto, Python or ourselves. The file is moved aside,
+            nothing was changed.
     """
     try:
         data = path.read_bytes()
@@ -90,15 +91,17 @@ def load(path: Path) -> dict[str, Any]:
     head, _, body = data.partition(b"\n")
     try:
         if head.decode("utf-8", "replace") != release():
-            raise Unfit(f"the snapshot is of {head.decode('utf-8', 'replace')[:80]}, this is {release()}")
+            raise UnusableSnapshot(
+                f"the snapshot is of {head.decode('utf-8', 'replace')[:80]}, this is {release()}"
+            )
         found = _Unpickler(io.BytesIO(body)).load()
-    except Unfit:
+    except UnusableSnapshot:
         _aside(path)
         raise
     except Exception as error:
         _aside(path)
         _empty()
-        raise Unfit(f"the snapshot is damaged ({type(error).__name__}: {error})") from error
+        raise UnusableSnapshot(f"the snapshot is damaged ({type(error).__name__}: {error})") from error
     for name, content in found["backends"].items():
         vars(_shell(name)).update(content)
     return dict(found["state"])
@@ -149,7 +152,7 @@ def _store(module: str, kind: str) -> Any:
     for found in vars(importlib.import_module(module)).values():
         if isinstance(found, BackendDict) and _type_name(found.backend) == (module, kind):
             return found
-    raise Unfit(f"moto has no store of {module}.{kind}")
+    raise UnusableSnapshot(f"moto has no store of {module}.{kind}")
 
 
 def _shell(name: Name) -> Any:

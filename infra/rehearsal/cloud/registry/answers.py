@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from werkzeug.wrappers import Request, Response
 
 
-class Refused(Exception):
+class RegistryError(Exception):
     """An error answer: HTTP status, the distribution spec's code, a sentence."""
 
     def __init__(
@@ -47,7 +47,7 @@ def page(request: Request, names: Sequence[str]) -> tuple[list[str], dict[str, s
     if text is None:
         return list(names[start:]), {}
     if not text.isdigit():
-        raise Refused(400, "PAGINATION_NUMBER_INVALID", f"n must be a whole number, not {text!r}")
+        raise RegistryError(400, "PAGINATION_NUMBER_INVALID", f"n must be a whole number, not {text!r}")
     count = int(text)
     shown = list(names[start : start + count])
     if count == 0 or start + count >= len(names):

@@ -6,7 +6,7 @@ import re
 
 from werkzeug.wrappers import Request, Response
 
-from infra.rehearsal.cloud.registry.answers import Refused
+from infra.rehearsal.cloud.registry.answers import RegistryError
 from infra.rehearsal.cloud.registry.blobs import DIGEST, Blobs, DigestMismatch, WrongOffset
 from infra.rehearsal.cloud.registry.holdings import Holdings
 from infra.rehearsal.cloud.registry.storage import Storage
@@ -18,15 +18,15 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 def blob(blobs: Blobs, holdings: Holdings, request: Request, name: str, digest: str) -> Response:
     """GET, HEAD, DELETE of one blob."""
     if not DIGEST.fullmatch(digest):
-        raise Refused(400, "DIGEST_INVALID", f"not a sha256 digest: {digest!r}")
+        raise RegistryError(400, "DIGEST_INVALID", f"not a sha256 digest: {digest!r}")
     # a manifest may be read as a blob too, as other registries allow
     if not holdings.holds(name, digest) and holdings.get(name, digest) is None:
-        raise Refused(404, "BLOB_UNKNOWN", f"{name} has no blob {digest}")
+        raise RegistryError(404, "BLOB_UNKNOWN", f"{name} has no blob {digest}")
     if request.method == "DELETE":
         holdings.unlink(name, digest)
         return Response(status=202)
     if request.method not in ("GET", "HEAD"):
-        raise Refused(405, "UNSUPPORTED", f"{request.method} on a blob")
+        raise RegistryError(405, "UNSUPPORTED", f"{request.method} on a blob")
     size = blobs.size(digest)
     start, end, status = _read_range(request, size)
     headers = {
@@ -52,7 +52,7 @@ def _read_range(request: Request, size: int) -> tuple[int, int, int]:
     else:
         start, end = int(first), min(size, int(last) + 1 if last else size)
     if start >= end:
-        raise Refused(
+        raise RegistryError(
             416, "RANGE_INVALID", f"the blob has {size} bytes", {"Content-Range": f"bytes */{size}"}
         )
     return start, end, 206
@@ -73,11 +73,13 @@ def upload(storage: Storage, request: Request, name: str, identifier: str) -> Re
             storage.uploads.cancel(identifier)
             return Response(status=204)
     except FileNotFoundError:
-        raise Refused(404, "BLOB_UPLOAD_UNKNOWN", f"no such upload: {identifier}") from None
+        raise RegistryError(404, "BLOB_UPLOAD_UNKNOWN", f"no such upload: {identifier}") from None
     except WrongOffset as wrong:
         headers = dict(_progress(name, identifier, wrong.expected, 416).headers)
-        raise Refused(416, "BLOB_UPLOAD_INVALID", f"go on at offset {wrong.expected}", headers) from None
-    raise Refused(405, "UNSUPPORTED", f"{request.method} on an upload")
+        raise RegistryError(
+            416, "BLOB_UPLOAD_INVALID", f"go on at offset {wrong.expected}", headers
+        ) from None
+    raise RegistryError(405, "UNSUPPORTED", f"{request.method} on an upload")
 
 
 def _start(storage: Storage, request: Request, name: str) -> Response:
@@ -104,7 +106,7 @@ def _append(storage: Storage, request: Request, name: str, identifier: str) -> R
     if text := request.headers.get("Content-Range"):
         match = CONTENT_RANGE.fullmatch(text)
         if match is None:
-            raise Refused(400, "BLOB_UPLOAD_INVALID", f"Content-Range {text!r} is not <start>-<end>")
+            raise RegistryError(400, "BLOB_UPLOAD_INVALID", f"Content-Range {text!r} is not <start>-<end>")
         start = int(match.group(1))
     offset = storage.uploads.append(identifier, request.stream, start)
     return _progress(name, identifier, offset, 202)
@@ -119,14 +121,14 @@ def _finish(storage: Storage, request: Request, name: str, identifier: str) -> R
 def _store(storage: Storage, name: str, identifier: str, digest: str) -> Response:
     if not DIGEST.fullmatch(digest):
         storage.uploads.cancel(identifier)
-        raise Refused(400, "DIGEST_INVALID", f"not a sha256 digest: {digest!r}")
+        raise RegistryError(400, "DIGEST_INVALID", f"not a sha256 digest: {digest!r}")
     try:
         # the lock keeps a sweep of unheld blobs from taking this one before it is linked
         with storage.lock:
             storage.uploads.finish(identifier, digest, storage.blobs)
             storage.holdings.link(name, digest)
     except DigestMismatch:
-        raise Refused(400, "DIGEST_INVALID", f"the bytes sent are not {digest}") from None
+        raise RegistryError(400, "DIGEST_INVALID", f"the bytes sent are not {digest}") from None
     return _answer_stored(name, digest)
 
 

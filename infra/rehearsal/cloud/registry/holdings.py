@@ -1,7 +1,7 @@
 """What the registry knows of each repository, on disk: which blobs it holds, manifests, tags, referrers.
 
 repositories/<name>/_blobs/<hex>        empty file: this repository holds the blob
-repositories/<name>/_manifests/<hex>    JSON, the `Entry`
+repositories/<name>/_manifests/<hex>    JSON, the `ManifestEntry`
 repositories/<name>/_tags/<tag>         the digest
 """
 
@@ -18,7 +18,7 @@ from infra.rehearsal.cloud.registry.repositories import Push
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ManifestEntry:
     """One stored manifest. `size` counts the manifest and everything it lists, bytes."""
 
     digest: str
@@ -62,18 +62,18 @@ class Holdings:
             digest
         )
 
-    def put(self, name: str, entry: Entry) -> None:
+    def put(self, name: str, entry: ManifestEntry) -> None:
         path = self._folder(name, "_manifests") / entry.digest.removeprefix("sha256:")
         write_atomically(path, json.dumps(asdict(entry), sort_keys=True).encode())
 
-    def get(self, name: str, digest: str) -> Entry | None:
+    def get(self, name: str, digest: str) -> ManifestEntry | None:
         try:
             text = (self._folder(name, "_manifests") / digest.removeprefix("sha256:")).read_text()
         except FileNotFoundError:
             return None
-        return Entry(**json.loads(text))
+        return ManifestEntry(**json.loads(text))
 
-    def entries(self, name: str) -> tuple[Entry, ...]:
+    def entries(self, name: str) -> tuple[ManifestEntry, ...]:
         """All manifests of a repository, by digest."""
         folder = self._folder(name, "_manifests")
         if not folder.is_dir():
@@ -101,14 +101,14 @@ class Holdings:
             path.name: path.read_text() for path in sorted(folder.iterdir()) if not path.name.startswith(".")
         }
 
-    def resolve(self, name: str, reference: str) -> Entry | None:
+    def resolve(self, name: str, reference: str) -> ManifestEntry | None:
         """The manifest that a tag or a digest names."""
         if reference.startswith("sha256:"):
             return self.get(name, reference)
         digest = self.tags(name).get(reference)
         return self.get(name, digest) if digest else None
 
-    def push(self, name: str, entry: Entry) -> Push:
+    def push(self, name: str, entry: ManifestEntry) -> Push:
         """The entry as told to the owner of the repositories."""
         return Push(
             repository=name,

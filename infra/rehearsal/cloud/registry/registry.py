@@ -18,9 +18,9 @@ from werkzeug.wrappers import Request, Response
 
 from infra.rehearsal.cloud.registry import blob_routes as registry_blobs
 from infra.rehearsal.cloud.registry import manifests
-from infra.rehearsal.cloud.registry.answers import Refused, json_answer, page
+from infra.rehearsal.cloud.registry.answers import RegistryError, json_answer, page
 from infra.rehearsal.cloud.registry.blobs import DIGEST, digest_of
-from infra.rehearsal.cloud.registry.holdings import Entry
+from infra.rehearsal.cloud.registry.holdings import ManifestEntry
 from infra.rehearsal.cloud.registry.repositories import Push, Repositories
 from infra.rehearsal.cloud.registry.storage import Storage
 
@@ -29,7 +29,7 @@ NAME = rf"(?P<name>{COMPONENT}(?:/{COMPONENT})*)"
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
-class Registry(Storage):
+class RegistryServer(Storage):
     """The WSGI application. Other threads may call its methods while it serves."""
 
     def __init__(self, root: Path, repositories: Repositories) -> None:
@@ -48,7 +48,7 @@ class Registry(Storage):
         request = Request(environ)
         try:
             answer = self._answer(request)
-        except Refused as refused:
+        except RegistryError as refused:
             answer = refused.answer()
         answer.headers["Docker-Distribution-API-Version"] = "registry/2.0"
         pieces: Iterable[bytes] = answer(environ, start_response)
@@ -59,9 +59,9 @@ class Registry(Storage):
             if match := pattern.fullmatch(request.path):
                 name = match.groupdict().get("name")
                 if name is not None and not self.repositories.exists(name):
-                    raise Refused(404, "NAME_UNKNOWN", f"repository {name} does not exist")
+                    raise RegistryError(404, "NAME_UNKNOWN", f"repository {name} does not exist")
                 return handler(request, **match.groupdict())
-        raise Refused(404, "UNSUPPORTED", f"no such path: {request.path}")
+        raise RegistryError(404, "UNSUPPORTED", f"no such path: {request.path}")
 
     # ---- what other rooms call ----
 
@@ -75,17 +75,17 @@ class Registry(Storage):
         return self.holdings.resolve(repository, reference) is not None
 
     def put(self, repository: str, reference: str, data: bytes, media_type: str) -> str:
-        """Store a manifest as a PUT of it does; returns its digest. Raises `Refused`."""
+        """Store a manifest as a PUT of it does; returns its digest. Raises `RegistryError`."""
         try:
             listed = manifests.read(data, media_type)
         except manifests.Unreadable as problem:
-            raise Refused(400, "MANIFEST_INVALID", str(problem)) from None
+            raise RegistryError(400, "MANIFEST_INVALID", str(problem)) from None
         immutable = self.repositories.immutable_tags(repository)
         with self.lock:
             self._check_listed(repository, listed)
             self._check_reference(repository, reference, digest_of(data), immutable)
             digest = self.blobs.put(data)
-            entry = self.holdings.get(repository, digest) or Entry(
+            entry = self.holdings.get(repository, digest) or ManifestEntry(
                 digest=digest,
                 media_type=media_type,
                 size=len(data) + listed.listed_size,
@@ -102,7 +102,7 @@ class Registry(Storage):
         return digest
 
     def delete(self, repository: str, reference: str) -> None:
-        """Take off a tag, or delete the manifest of a digest with all its tags. Raises `Refused`."""
+        """Take off a tag, or delete the manifest of a digest with all its tags. Raises `RegistryError`."""
         with self.lock:
             entry = self._resolve(repository, reference)
             if reference.startswith("sha256:"):
@@ -132,26 +132,28 @@ class Registry(Storage):
     def _check_reference(self, name: str, reference: str, digest: str, immutable: bool) -> None:
         if reference.startswith("sha256:"):
             if reference != digest:
-                raise Refused(400, "DIGEST_INVALID", f"the manifest's digest is {digest}, not {reference}")
+                raise RegistryError(
+                    400, "DIGEST_INVALID", f"the manifest's digest is {digest}, not {reference}"
+                )
             return
         if not TAG.fullmatch(reference):
-            raise Refused(400, "MANIFEST_INVALID", f"not a tag or a sha256 digest: {reference!r}")
+            raise RegistryError(400, "MANIFEST_INVALID", f"not a tag or a sha256 digest: {reference!r}")
         held = self.holdings.tags(name).get(reference, digest)
         if held != digest and immutable:
-            raise Refused(409, "DENIED", f"tag {reference} exists and tags of {name} are immutable")
+            raise RegistryError(409, "DENIED", f"tag {reference} exists and tags of {name} are immutable")
 
     def _check_listed(self, name: str, listed: manifests.Listed) -> None:
         missing = [digest for digest in listed.blobs if not self.holdings.holds(name, digest)]
         if missing:
-            raise Refused(404, "MANIFEST_BLOB_UNKNOWN", f"blobs not in {name}: {', '.join(missing)}")
+            raise RegistryError(404, "MANIFEST_BLOB_UNKNOWN", f"blobs not in {name}: {', '.join(missing)}")
         missing = [digest for digest in listed.manifests if not self.holdings.get(name, digest)]
         if missing:
-            raise Refused(404, "MANIFEST_UNKNOWN", f"manifests not in {name}: {', '.join(missing)}")
+            raise RegistryError(404, "MANIFEST_UNKNOWN", f"manifests not in {name}: {', '.join(missing)}")
 
-    def _resolve(self, name: str, reference: str) -> Entry:
+    def _resolve(self, name: str, reference: str) -> ManifestEntry:
         entry = self.holdings.resolve(name, reference)
         if entry is None:
-            raise Refused(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {reference}")
+            raise RegistryError(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {reference}")
         return entry
 
     # ---- routes ----
@@ -169,7 +171,7 @@ class Registry(Storage):
             self.delete(name, reference)
             return Response(status=202)
         if request.method not in ("GET", "HEAD"):
-            raise Refused(405, "UNSUPPORTED", f"{request.method} on a manifest")
+            raise RegistryError(405, "UNSUPPORTED", f"{request.method} on a manifest")
         entry = self._resolve(name, reference)
         headers = {"Docker-Content-Digest": entry.digest, "Etag": f'"{entry.digest}"'}
         return Response(self.blobs.read(entry.digest), content_type=entry.media_type, headers=headers)
@@ -185,7 +187,7 @@ class Registry(Storage):
 
     def _referrers(self, request: Request, name: str, digest: str) -> Response:
         if not DIGEST.fullmatch(digest):
-            raise Refused(400, "DIGEST_INVALID", f"not a sha256 digest: {digest!r}")
+            raise RegistryError(400, "DIGEST_INVALID", f"not a sha256 digest: {digest!r}")
         wanted = request.args.get("artifactType")
         found = [
             {

@@ -42,7 +42,7 @@ class Repositories(Protocol):
         ...
 
     def on_delete(self, repository: str, digest: str, tags: tuple[str, ...]) -> None:
-        """`tags` were taken off; whether the manifest itself is gone too, `Registry.has` tells."""
+        """`tags` were taken off; whether the manifest itself is gone too, `RegistryServer.has` tells."""
         ...
 
 

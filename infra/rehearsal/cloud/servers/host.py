@@ -22,7 +22,7 @@ class ServerFailed(EcomdeployError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Server:
+class ModelServer:
     """One model server process. `image` is the reference asked for, `digest` the manifest it runs."""
 
     id: str
@@ -48,7 +48,7 @@ class Host(Protocol):
         """
         ...
 
-    def start(self, image: str, environment: Mapping[str, str]) -> Server:
+    def start(self, image: str, environment: Mapping[str, str]) -> ModelServer:
         """Start a server of `image` ("<registry>/<repository>@sha256:..."); returns before it is ready.
 
         Raises:
@@ -56,7 +56,7 @@ class Host(Protocol):
         """
         ...
 
-    def wait_ready(self, server: Server, seconds: float) -> None:
+    def wait_ready(self, server: ModelServer, seconds: float) -> None:
         """Wait until `GET /ping` answers 200.
 
         Raises:
@@ -64,15 +64,15 @@ class Host(Protocol):
         """
         ...
 
-    def ready(self, server: Server) -> bool:
+    def ready(self, server: ModelServer) -> bool:
         """Whether `/ping` answers 200 now."""
         ...
 
-    def alive(self, server: Server) -> bool:
+    def alive(self, server: ModelServer) -> bool:
         """Whether the process still runs."""
         ...
 
-    def stop(self, server: Server) -> None:
+    def stop(self, server: ModelServer) -> None:
         """SIGTERM, wait for it to drain, SIGKILL if it does not. Stopping twice is fine."""
         ...
 
@@ -80,11 +80,11 @@ class Host(Protocol):
         """Stop every server at once."""
         ...
 
-    def running(self) -> tuple[Server, ...]:
+    def running(self) -> tuple[ModelServer, ...]:
         """The servers that run now."""
         ...
 
-    def tail(self, server: Server, lines: int = 20) -> tuple[str, ...]:
+    def tail(self, server: ModelServer, lines: int = 20) -> tuple[str, ...]:
         """The last lines of its log."""
         ...
 
@@ -98,17 +98,17 @@ class FakeHost:
     broken: set[str] = field(default_factory=set)
     started: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
-    _running: dict[str, Server] = field(default_factory=dict)
+    _running: dict[str, ModelServer] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, image: str, environment: Mapping[str, str]) -> Server:
+    def start(self, image: str, environment: Mapping[str, str]) -> ModelServer:
         if any(part in image for part in self.broken):
             raise ServerFailed(f"{image} cannot run")
         with self._lock:
             number = next(self._numbers)
             digest = image.rpartition("@")[2]
-            server = Server(
+            server = ModelServer(
                 id=f"fake-{number}",
                 port=20000 + number,
                 pid=number,
@@ -120,25 +120,25 @@ class FakeHost:
             self._running[server.id] = server
         return server
 
-    def wait_ready(self, server: Server, seconds: float) -> None:
+    def wait_ready(self, server: ModelServer, seconds: float) -> None:
         if not self.alive(server):
             raise ServerFailed(f"model server {server.id} ended before it was ready")
         if not self.ready(server):
             raise ServerFailed(f"model server {server.id} did not answer /ping within {seconds:g} s")
 
-    def ready(self, server: Server) -> bool:
+    def ready(self, server: ModelServer) -> bool:
         return self.alive(server) and not any(part in server.image for part in self.never_ready)
 
-    def alive(self, server: Server) -> bool:
+    def alive(self, server: ModelServer) -> bool:
         with self._lock:
             return server.id in self._running
 
-    def stop(self, server: Server) -> None:
+    def stop(self, server: ModelServer) -> None:
         with self._lock:
             if self._running.pop(server.id, None):
                 self.stopped.append(server.id)
 
-    def crash(self, server: Server) -> None:
+    def crash(self, server: ModelServer) -> None:
         """End it from outside, as a fault would."""
         with self._lock:
             self._running.pop(server.id, None)
@@ -147,9 +147,9 @@ class FakeHost:
         for server in self.running():
             self.stop(server)
 
-    def running(self) -> tuple[Server, ...]:
+    def running(self) -> tuple[ModelServer, ...]:
         with self._lock:
             return tuple(self._running.values())
 
-    def tail(self, server: Server, lines: int = 20) -> tuple[str, ...]:
+    def tail(self, server: ModelServer, lines: int = 20) -> tuple[str, ...]:
         return ()

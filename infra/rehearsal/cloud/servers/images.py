@@ -19,7 +19,7 @@ LAYERS = ".layers"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tree:
+class UnpackedImage:
     """An unpacked image. `argv`, `environment` and `directory` are what its configuration says."""
 
     digest: str
@@ -30,7 +30,7 @@ class Tree:
     user: tuple[int, int]
 
 
-class Images:
+class UnpackedImages:
     """`<folder>/<hex>` for each image asked for. Thread-safe; one image is unpacked by one thread.
 
     Layers are kept in `<folder>/.layers`, so that the next image reads only those that are new.
@@ -43,7 +43,7 @@ class Images:
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
 
-    def tree(self, digest: str) -> Tree:
+    def tree(self, digest: str) -> UnpackedImage:
         """The unpacked image of a manifest digest.
 
         Raises:
@@ -107,7 +107,7 @@ class Images:
         return document
 
 
-def _tree(digest: str, path: Path, configuration: Mapping[str, Any]) -> Tree:
+def _tree(digest: str, path: Path, configuration: Mapping[str, Any]) -> UnpackedImage:
     argv = (*(configuration.get("Entrypoint") or ()), *(configuration.get("Cmd") or ()))
     if not argv:
         raise ServerFailed(f"image {digest} says no command to run")
@@ -115,7 +115,7 @@ def _tree(digest: str, path: Path, configuration: Mapping[str, Any]) -> Tree:
     uid, _, gid = str(configuration.get("User") or "0:0").partition(":")
     if not uid.isdigit() or not (gid or uid).isdigit():
         raise ServerFailed(f"image {digest}: User must be numbers here, not {configuration.get('User')!r}")
-    return Tree(
+    return UnpackedImage(
         digest=digest,
         path=path,
         argv=argv,

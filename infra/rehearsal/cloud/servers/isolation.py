@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from infra.rehearsal.cloud.servers.images import Tree
+from infra.rehearsal.cloud.servers.images import UnpackedImage
 from modelpack.image.oci.rooted import inside
 
 LAUNCHER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")))
@@ -33,11 +33,13 @@ class Isolation(Protocol):
     @property
     def name(self) -> str: ...
 
-    def plan(self, tree: Tree, environment: Mapping[str, str], identifier: str, scratch: Path) -> Plan:
+    def plan(
+        self, tree: UnpackedImage, environment: Mapping[str, str], identifier: str, scratch: Path
+    ) -> Plan:
         """How to start the tree's command. `scratch` is a folder of this server's own."""
         ...
 
-    def ended(self, identifier: str, scratch: Path) -> None:
+    def clean_up(self, identifier: str, scratch: Path) -> None:
         """Clean up after a server, however it ended."""
         ...
 
@@ -56,7 +58,9 @@ class Chroot:
     def name(self) -> str:
         return "user namespace" if self.namespace else "chroot"
 
-    def plan(self, tree: Tree, environment: Mapping[str, str], identifier: str, scratch: Path) -> Plan:
+    def plan(
+        self, tree: UnpackedImage, environment: Mapping[str, str], identifier: str, scratch: Path
+    ) -> Plan:
         folders = ["/proc", "/sys"] if self.mounts else []
         for folder in folders:
             (tree.path / folder.strip("/")).mkdir(exist_ok=True)
@@ -71,7 +75,7 @@ class Chroot:
             "death_signal": int(signal.SIGKILL),
         }
 
-    def ended(self, identifier: str, scratch: Path) -> None:
+    def clean_up(self, identifier: str, scratch: Path) -> None:
         return None
 
 
@@ -81,7 +85,9 @@ class Runc:
 
     name: str = "container runtime (runc)"
 
-    def plan(self, tree: Tree, environment: Mapping[str, str], identifier: str, scratch: Path) -> Plan:
+    def plan(
+        self, tree: UnpackedImage, environment: Mapping[str, str], identifier: str, scratch: Path
+    ) -> Plan:
         (scratch / "config.json").write_text(json.dumps(bundle(tree, environment)))
         runc = shutil.which("runc") or "runc"
         return {
@@ -96,19 +102,21 @@ class Runc:
             "death_signal": int(signal.SIGTERM),
         }
 
-    def ended(self, identifier: str, scratch: Path) -> None:
+    def clean_up(self, identifier: str, scratch: Path) -> None:
         if (scratch / "state" / identifier).exists():
             command = ["runc", "--root", str(scratch / "state"), "delete", "--force", identifier]
             subprocess.run(command, capture_output=True, timeout=30, check=False)
 
 
 @dataclass(frozen=True)
-class Plain:
+class PlainProcess:
     """No isolation: the image's interpreter through the image's own loader and libraries, as this user."""
 
     name: str = "plain process"
 
-    def plan(self, tree: Tree, environment: Mapping[str, str], identifier: str, scratch: Path) -> Plan:
+    def plan(
+        self, tree: UnpackedImage, environment: Mapping[str, str], identifier: str, scratch: Path
+    ) -> Plan:
         root = tree.path
         program = inside(root, tree.argv[0])
         libraries = ":".join(str(folder) for part in LIBRARIES if (folder := inside(root, part)).is_dir())
@@ -141,7 +149,7 @@ class Plain:
             "death_signal": int(signal.SIGKILL),
         }
 
-    def ended(self, identifier: str, scratch: Path) -> None:
+    def clean_up(self, identifier: str, scratch: Path) -> None:
         return None
 
 
@@ -149,7 +157,7 @@ def _move(value: str, root: Path) -> str:
     return ":".join(f"{root}{part}" if part.startswith("/") else part for part in value.split(":"))
 
 
-def bundle(tree: Tree, environment: Mapping[str, str]) -> dict[str, Any]:
+def bundle(tree: UnpackedImage, environment: Mapping[str, str]) -> dict[str, Any]:
     """An OCI runtime configuration (runtime spec 1.0): read-only root, no capabilities, own processes."""
     uid, gid = tree.user if tree.user[0] else NOBODY
     variables = {**tree.environment, **environment}
@@ -184,14 +192,14 @@ def choices() -> tuple[Isolation, ...]:
         ways.append(Chroot(namespace=False, mounts=False))
     if shutil.which("runc"):
         ways.append(Runc())
-    ways.append(Plain())
+    ways.append(PlainProcess())
     return tuple(ways)
 
 
-def works(way: Isolation, tree: Tree, scratch: Path) -> str:
+def works(way: Isolation, tree: UnpackedImage, scratch: Path) -> str:
     """Run the image's interpreter once this way; "" when it ran, else why not."""
     scratch.mkdir(parents=True, exist_ok=True)
-    probe = Tree(
+    probe = UnpackedImage(
         digest=tree.digest,
         path=tree.path,
         argv=(tree.argv[0], "--version"),
@@ -212,7 +220,7 @@ def works(way: Isolation, tree: Tree, scratch: Path) -> str:
     except (OSError, subprocess.TimeoutExpired) as problem:
         return str(problem)
     finally:
-        way.ended(identifier, scratch)
+        way.clean_up(identifier, scratch)
         shutil.rmtree(scratch, ignore_errors=True)
     said = (done.stderr + done.stdout).decode("utf-8", "replace").strip()
     return "" if done.returncode == 0 else f"status {done.returncode}: {said[-300:]}"

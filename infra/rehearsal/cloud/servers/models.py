@@ -21,8 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from infra.rehearsal.cloud.registry.blobs import Blobs
-from infra.rehearsal.cloud.servers.host import Server, ServerFailed
-from infra.rehearsal.cloud.servers.images import Images, Tree
+from infra.rehearsal.cloud.servers.host import ModelServer, ServerFailed
+from infra.rehearsal.cloud.servers.images import UnpackedImage, UnpackedImages
 from infra.rehearsal.cloud.servers.isolation import Isolation, choices, works
 from infra.rehearsal.cloud.servers.supervise import Child, Supervisor
 
@@ -47,13 +47,13 @@ class ModelHost:
     ) -> None:
         self._folder = folder
         self._registry = registry
-        self._images = Images(folder / "trees", Blobs(blobs or folder.parent / "registry"))
+        self._images = UnpackedImages(folder / "trees", Blobs(blobs or folder.parent / "registry"))
         self._supervisor = Supervisor(folder / "running")
         self._ways = tuple(ways) if ways is not None else choices()
         self._way: Isolation | None = None
         self._lock = threading.Lock()
         self._choice = threading.Lock()
-        self._children: dict[str, tuple[Server, Child, Isolation]] = {}
+        self._children: dict[str, tuple[ModelServer, Child, Isolation]] = {}
         self._ports: set[int] = set()
         self._numbers = itertools.count(1)
         self._sweep()
@@ -61,7 +61,7 @@ class ModelHost:
     def _sweep(self) -> None:
         for identifier in self._supervisor.sweep():
             for way in self._ways:
-                way.ended(identifier, self._scratch(identifier))
+                way.clean_up(identifier, self._scratch(identifier))
         shutil.rmtree(self._folder / "scratch", ignore_errors=True)
         self._images.sweep()
         logs = sorted((self._folder / "logs").glob("*.log"), key=lambda path: path.stat().st_mtime)
@@ -73,13 +73,13 @@ class ModelHost:
         """The way that works here; "unknown" until the first server was started."""
         return self._way.name if self._way else "unknown"
 
-    def start(self, image: str, environment: Mapping[str, str]) -> Server:
+    def start(self, image: str, environment: Mapping[str, str]) -> ModelServer:
         """See `host.Host.start`. Unpacks the image first when it is new here."""
         repository, _, digest = image.partition("@")
         if not digest or not repository.startswith(f"{self._registry}/"):
             raise ServerFailed(f"image {image!r} is not of the registry {self._registry}, by digest")
         tree = self._images.tree(digest)
-        way = self._chosen(tree)
+        way = self._choose(tree)
         identifier = f"{digest[7:15]}-{next(self._numbers)}-{uuid.uuid4().hex[:6]}"
         port = self._free_port()
         # there is no GPU behind the local cloud: the server of a GPU pack says so, and answers by its CPU provider
@@ -94,14 +94,14 @@ class ModelHost:
             with self._lock:
                 self._ports.discard(port)
             raise ServerFailed(f"image {image} cannot be started: {problem}") from None
-        server = Server(
+        server = ModelServer(
             id=identifier, port=port, pid=child.process.pid, isolation=way.name, image=image, digest=digest
         )
         with self._lock:
             self._children[identifier] = (server, child, way)
         return server
 
-    def wait_ready(self, server: Server, seconds: float) -> None:
+    def wait_ready(self, server: ModelServer, seconds: float) -> None:
         """See `host.Host.wait_ready`."""
         deadline = time.monotonic() + seconds
         while not self.ready(server):
@@ -117,12 +117,12 @@ class ModelHost:
                 raise ServerFailed(f"model server did not answer /ping with 200 within {seconds:g} s")
             time.sleep(POLL_SECONDS)
 
-    def _unpack_again(self, server: Server) -> None:
+    def _unpack_again(self, server: ModelServer) -> None:
         """The files here may have been damaged after they were unpacked: the next start takes fresh ones."""
         if not any(other.digest == server.digest for other in self.running()):
             self._images.discard(server.digest)
 
-    def ready(self, server: Server) -> bool:
+    def ready(self, server: ModelServer) -> bool:
         """See `host.Host.ready`."""
         if not self.alive(server):
             return False
@@ -135,12 +135,12 @@ class ModelHost:
         finally:
             connection.close()
 
-    def alive(self, server: Server) -> bool:
+    def alive(self, server: ModelServer) -> bool:
         """See `host.Host.alive`."""
         child = self._child(server)
         return child is not None and child.status is None
 
-    def stop(self, server: Server) -> None:
+    def stop(self, server: ModelServer) -> None:
         """See `host.Host.stop`."""
         with self._lock:
             found = self._children.pop(server.id, None)
@@ -148,7 +148,7 @@ class ModelHost:
             return
         _, child, way = found
         self._supervisor.stop(server.id, child)
-        way.ended(server.id, self._scratch(server.id))
+        way.clean_up(server.id, self._scratch(server.id))
         shutil.rmtree(self._scratch(server.id), ignore_errors=True)
         with self._lock:
             self._ports.discard(server.port)
@@ -161,13 +161,13 @@ class ModelHost:
             with ThreadPoolExecutor(len(servers)) as pool:
                 list(pool.map(self.stop, servers))
 
-    def running(self) -> tuple[Server, ...]:
+    def running(self) -> tuple[ModelServer, ...]:
         """See `host.Host.running`."""
         with self._lock:
             found = list(self._children.values())
         return tuple(server for server, child, _ in found if child.status is None)
 
-    def tail(self, server: Server, lines: int = 20) -> tuple[str, ...]:
+    def tail(self, server: ModelServer, lines: int = 20) -> tuple[str, ...]:
         """See `host.Host.tail`."""
         try:
             with (self._folder / "logs" / f"{server.id}.log").open("rb") as file:
@@ -177,7 +177,7 @@ class ModelHost:
             return ()
         return tuple(text.splitlines()[-lines:])
 
-    def _child(self, server: Server) -> Child | None:
+    def _child(self, server: ModelServer) -> Child | None:
         with self._lock:
             found = self._children.get(server.id)
         return found[1] if found else None
@@ -185,7 +185,7 @@ class ModelHost:
     def _scratch(self, identifier: str) -> Path:
         return self._folder / "scratch" / identifier
 
-    def _chosen(self, tree: Tree) -> Isolation:
+    def _choose(self, tree: UnpackedImage) -> Isolation:
         """The first way that really runs the image's interpreter; found once."""
         with self._choice:
             if self._way is None:

@@ -23,7 +23,7 @@ from infra.rehearsal.engine.provider_pool import ProviderPool
 from infra.rehearsal.engine.refresh import Refresh
 from infra.rehearsal.engine.resource import now, snapshot_from_json
 from infra.rehearsal.engine.state import lock
-from infra.rehearsal.engine.state.checkpoint import Writer
+from infra.rehearsal.engine.state.checkpoint import CheckpointWriter
 from infra.rehearsal.engine.state.journal import Journal
 from infra.rehearsal.engine.values import Secret
 
@@ -42,7 +42,7 @@ class Operation:
         self._providers = providers
         self._parallel = parallel
         self._events = events
-        self._files = place.existing()
+        self._files = place.find_stack()
         self._config = place.config(self._files)
         self._plain = self._config.plain(place.vault(self._config.salt))
         self._events.redactor.learn([Secret(self._plain[key]) for key in self._config.secret_keys()])
@@ -53,14 +53,14 @@ class Operation:
         with contextlib.nullcontext() if self._events.planning else lock.hold(self._files):
             vault = self._place.state_vault(self._files)
             snapshot = snapshot_from_json(self._files.latest(), vault)
-            writer = Writer(self._files, vault)
-            failed = self._guarded(Journal(snapshot, None if self._events.planning else writer.write))
+            writer = CheckpointWriter(self._files, vault)
+            failed = self._run_guarded(Journal(snapshot, None if self._events.planning else writer.write))
             if not self._events.planning:
                 self._record(started, failed)
         if failed:
             raise Stopped
 
-    def _guarded(self, journal: Journal) -> bool:
+    def _run_guarded(self, journal: Journal) -> bool:
         """The operation itself. Whatever happens, what was under way ends and is recorded."""
         pool = ProviderPool(self._providers, self._place.environment, journal.snapshot().resources)
         effects = Effects(journal, pool, self._events, parallel=self._parallel)
@@ -100,7 +100,7 @@ class Operation:
         project, client = self._place.project, self._place.arguments.flags.get("--client")
         deployment = Deployment(project.name, self._files.stack, self._plain, effects)
         asset_folder = Path.cwd() if client else project.folder
-        with monitor.serving(deployment, self._events, asset_folder) as address:
+        with monitor.serve(deployment, self._events, asset_folder) as address:
             request = language_pb2.RunRequest(
                 project=project.name,
                 stack=self._files.stack,

@@ -35,12 +35,12 @@ def initialise(place: Workplace, say: Print) -> None:
 
 def select(place: Workplace, say: Print) -> None:
     """`stack select --stack NAME`: only says whether it exists, since every command names its stack."""
-    place.existing()
+    place.find_stack()
 
 
 def remove(place: Workplace, say: Print) -> None:
     """`stack rm NAME`: refuses while it holds resources."""
-    files = place.existing(place.arguments.word(2))
+    files = place.find_stack(place.arguments.word(2))
     with lock.hold(files):
         latest = files.latest()
         if latest.get("resources") or latest.get("pending_operations"):
@@ -52,7 +52,7 @@ def remove(place: Workplace, say: Print) -> None:
 
 def output(place: Workplace, say: Print) -> None:
     """`stack output --json [--show-secrets]`."""
-    files = place.existing()
+    files = place.find_stack()
     resources = [one for one in files.latest().get("resources") or () if one["type"] == STACK_TYPE]
     (stack,) = snapshot_from_json({"resources": resources}, place.state_vault(files)).resources or (None,)
     outputs = stack.outputs if stack else {}
@@ -65,7 +65,7 @@ def history(place: Workplace, say: Print) -> None:
     """`stack history --json [--page-size N --page N]`, newest first. Secret settings stay encrypted."""
     size = place.arguments.number("--page-size", 10)
     first = size * (max(place.arguments.number("--page", 1), 1) - 1)
-    records = [json.loads(path.read_text()) for path in place.existing().records()[first : first + size]]
+    records = [json.loads(path.read_text()) for path in place.find_stack().records()[first : first + size]]
     for record in records:
         for entry in record["config"].values():
             if entry["secret"]:
@@ -75,14 +75,14 @@ def history(place: Workplace, say: Print) -> None:
 
 def cancel(place: Workplace, say: Print) -> None:
     """`cancel`: says who is at work; the lock of a process that is gone is gone with it."""
-    files = place.existing()
+    files = place.find_stack()
     with lock.hold(files):
         raise EngineError(f"no update of stack '{files.stack}' is in progress; there is nothing to cancel")
 
 
 def set_config(place: Workplace, say: Print) -> None:
     """`config set KEY [--secret] -- VALUE`. What does not change is not written, so no ciphertext changes."""
-    config = place.config(place.existing())
+    config = place.config(place.find_stack())
     key, value = config.key(place.arguments.word(2)), place.arguments.word(3)
     vault, old = place.vault(config.salt), config.settings.get(key)
     secret = "--secret" in place.arguments.flags

@@ -54,7 +54,7 @@ class Workplace:
             raise EngineError(f"{named!r} is no stack name: letters, digits, hyphens, underscores, periods")
         return StackFiles(self.root, project.name, name)
 
-    def existing(self, stack: str | None = None) -> StackFiles:
+    def find_stack(self, stack: str | None = None) -> StackFiles:
         """Like `files`, for a stack that must exist."""
         files = self.files(stack)
         if not files.exists():

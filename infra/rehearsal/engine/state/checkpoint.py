@@ -90,7 +90,7 @@ class StackFiles:
         meta = self.root / ".pulumi" / "meta.yaml"
         if not meta.exists():
             write_atomically(meta, "version: 1\n")
-        Writer(self, vault).write(Snapshot(salt=vault.salt_text), durable=True)
+        CheckpointWriter(self, vault).write(Snapshot(salt=vault.salt_text), durable=True)
 
     def remove(self) -> None:
         """Forget the stack: checkpoint, backup, history, locks."""
@@ -110,7 +110,7 @@ class StackFiles:
         return sorted(self.history.glob("*.history.json"), reverse=True)
 
 
-class Writer:
+class CheckpointWriter:
     """Puts snapshots on disk. A resource's JSON is made once: a write costs what has changed."""
 
     def __init__(self, files: StackFiles, vault: Vault) -> None:

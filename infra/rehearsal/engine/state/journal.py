@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from infra.rehearsal.engine.resource import Operation, Resource, Snapshot
+from infra.rehearsal.engine.resource import PendingOperation, Resource, Snapshot
 
 Write = Callable[[Snapshot, bool], None]
 
@@ -23,7 +23,7 @@ class Journal:
         self._salt = snapshot.salt
         self._waiting: list[Resource] = list(snapshot.resources)
         self._settled: list[Resource] = []
-        self._pending: dict[int, Operation] = dict(enumerate(snapshot.pending))
+        self._pending: dict[int, PendingOperation] = dict(enumerate(snapshot.pending))
         self._tokens = itertools.count(len(snapshot.pending))
         self._write = write
         self._lock = threading.RLock()
@@ -37,7 +37,7 @@ class Journal:
             resources = (*self._settled, *self._waiting)
             return Snapshot(resources, tuple(self._pending.values()), self._salt)
 
-    def pending(self) -> dict[int, Operation]:
+    def pending(self) -> dict[int, PendingOperation]:
         """Operations whose end is not known, by token."""
         with self._lock:
             return dict(self._pending)
@@ -46,7 +46,7 @@ class Journal:
         """Record the intent to create, update or delete; on disk when this returns."""
         with self._lock:
             token = next(self._tokens)
-            self._pending[token] = Operation(kind, resource)
+            self._pending[token] = PendingOperation(kind, resource)
             self._changes += 1
         self._commit()
         return token

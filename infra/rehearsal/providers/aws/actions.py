@@ -6,36 +6,36 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from infra.rehearsal.engine.provider import Found, Refused
-from infra.rehearsal.providers.aws.property_types import from_api, reread, state
-from infra.rehearsal.providers.aws.resource import Call, Reading
+from infra.rehearsal.engine.provider import ProviderError, ReadResponse
+from infra.rehearsal.providers.aws.property_types import from_api, read_back, state
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """botocore's errors as `Refused`."""
+    """botocore's errors as `ProviderError`."""
     from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
     try:
         yield
     except ClientError as error:
-        raise Refused(
+        raise ProviderError(
             error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
         ) from error
     except EndpointConnectionError as error:
-        raise Refused("Unreachable", f"the local cloud does not answer: {error}") from error
+        raise ProviderError("Unreachable", f"the local cloud does not answer: {error}") from error
     except BotoCoreError as error:
-        raise Refused(type(error).__name__, str(error)) from error
+        raise ProviderError(type(error).__name__, str(error)) from error
 
 
 def is_gone(error: Any, gone: tuple[str, ...]) -> bool:
-    """Whether a ClientError says that the thing is not there (`Resource.gone`)."""
+    """Whether a ClientError says that the thing is not there (`ResourceType.gone`)."""
     code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
     wanted = (entry.partition(":") for entry in gone)
     return any(code == name and part.lower() in message.lower() for name, _, part in wanted)
 
 
-def look(call: Call) -> Reading | None:
+def look(call: ResourceCall) -> Reading | None:
     """The row's read; None when the resource is not there."""
     from botocore.exceptions import ClientError
 
@@ -47,13 +47,13 @@ def look(call: Call) -> Reading | None:
         raise
 
 
-def find(call: Call, reading: Reading, default_tags: Mapping[str, str]) -> Found:
+def find(call: ResourceCall, reading: Reading, default_tags: Mapping[str, str]) -> ReadResponse:
     """Inputs as the cloud has them, and the whole state in pulumi's names."""
     row = call.row
     properties = dict(row.properties)
     actual = from_api(properties, reading.answer, row.spelling)
     given = {key: value for key, value in call.inputs.items() if key not in ("tags", "region")}
-    inputs = reread(properties, given, actual)
+    inputs = read_back(properties, given, actual)
     outputs = {**state(properties, inputs, actual, whole=True), **reading.outputs}
     if row.service != "iam":
         outputs["region"] = call.account.region
@@ -69,10 +69,10 @@ def find(call: Call, reading: Reading, default_tags: Mapping[str, str]) -> Found
         if own or "tags" in call.inputs:
             inputs["tags"] = outputs["tags"] = own
         outputs["tagsAll"] = everything
-    return Found(call.id, inputs, outputs)
+    return ReadResponse(call.id, inputs, outputs)
 
 
-def apply(call: Call, changed: set[str], done: list[str] | None = None) -> None:
+def apply(call: ResourceCall, changed: set[str], done: list[str] | None = None) -> None:
     """The row's calls for the changed inputs, then the tags. `done` collects what was carried out."""
     log = done if done is not None else []
     for change in call.row.changes:
@@ -88,23 +88,27 @@ def apply(call: Call, changed: set[str], done: list[str] | None = None) -> None:
             log.append("tags")
 
 
-def await_ready(call: Call, timeout: float | None, pause: Callable[[float], object]) -> None:
-    """Poll `ready`. Raises `Refused` when it fails, or is not ready in time."""
+def await_ready(call: ResourceCall, timeout: float | None, pause: Callable[[float], object]) -> None:
+    """Poll `ready`. Raises `ProviderError` when it fails, or is not ready in time."""
     _poll(lambda: call.row.ready(call), call, timeout, pause, "is not ready")
 
 
-def await_gone(call: Call, timeout: float | None, pause: Callable[[float], object]) -> None:
+def await_gone(call: ResourceCall, timeout: float | None, pause: Callable[[float], object]) -> None:
     """Poll until the resource is not there any more."""
     _poll(lambda: look(call) is None, call, timeout, pause, "is still there")
 
 
 def _poll(
-    done: Callable[[], bool], call: Call, timeout: float | None, pause: Callable[[float], object], words: str
+    done: Callable[[], bool],
+    call: ResourceCall,
+    timeout: float | None,
+    pause: Callable[[float], object],
+    words: str,
 ) -> None:
     waited, step = 0.0, 0.05
     limit = timeout or call.row.patience
     while not done():
         if waited >= limit:
-            raise Refused("Timeout", f"{call.row.type} {call.id} {words} after {limit:.0f} s")
+            raise ProviderError("Timeout", f"{call.row.type} {call.id} {words} after {limit:.0f} s")
         pause(step)
         waited, step = waited + step, min(step * 1.5, 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.rehearsal.providers.aws.property_types import flag, integer, number, text, thing
-from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update
 
 SERVICE = "application-autoscaling"
 SOURCE = "internal/service/appautoscaling/"
@@ -16,13 +16,13 @@ def _where() -> dict[str, Any]:
     return {name: text(required=True) for name in WHERE}
 
 
-def _put_target(call: Call) -> str:
+def _put_target(call: ResourceCall) -> str:
     tags = {} if call.id or not call.tags else {"Tags": call.tags}
     call.api.register_scalable_target(**call.body(), **tags)
     return str(call.inputs["resourceId"])
 
 
-def _read_target(call: Call) -> Reading | None:
+def _read_target(call: ResourceCall) -> Reading | None:
     targets = call.api.describe_scalable_targets(
         ServiceNamespace=call.inputs["serviceNamespace"],
         ResourceIds=[call.inputs["resourceId"]],
@@ -34,7 +34,7 @@ def _read_target(call: Call) -> Reading | None:
     return Reading(targets[0], {"arn": targets[0]["ScalableTargetARN"]}, None)
 
 
-TARGET = Resource(
+TARGET = ResourceType(
     type="aws:appautoscaling/target:Target",
     service=SERVICE,
     cloudformation="AWS::ApplicationAutoScaling::ScalableTarget",
@@ -49,19 +49,19 @@ TARGET = Resource(
     find=lambda call: [call.inputs["resourceId"]],
     create=_put_target,
     read=_read_target,
-    changes=(Change(("minCapacity", "maxCapacity", "roleArn"), _put_target),),
+    changes=(Update(("minCapacity", "maxCapacity", "roleArn"), _put_target),),
     delete=lambda call: call.api.deregister_scalable_target(**call.body(*WHERE)),
     tag=lambda call, add, drop: None,
     gone=("ObjectNotFoundException",),
 )
 
 
-def _put_policy(call: Call) -> str:
+def _put_policy(call: ResourceCall) -> str:
     call.api.put_scaling_policy(**call.body())
     return str(call.inputs["name"])
 
 
-def _read_policy(call: Call) -> Reading | None:
+def _read_policy(call: ResourceCall) -> Reading | None:
     policies = call.api.describe_scaling_policies(**call.body(*WHERE), PolicyNames=[call.inputs["name"]])
     for policy in policies["ScalingPolicies"]:
         alarms = [alarm["AlarmARN"] for alarm in policy.get("Alarms") or ()]
@@ -69,7 +69,7 @@ def _read_policy(call: Call) -> Reading | None:
     return None
 
 
-POLICY = Resource(
+POLICY = ResourceType(
     type="aws:appautoscaling/policy:Policy",
     service=SERVICE,
     cloudformation="AWS::ApplicationAutoScaling::ScalingPolicy",
@@ -97,7 +97,7 @@ POLICY = Resource(
     find=lambda call: [call.inputs["name"]],
     create=_put_policy,
     read=_read_policy,
-    changes=(Change(("policyType", "targetTrackingScalingPolicyConfiguration"), _put_policy),),
+    changes=(Update(("policyType", "targetTrackingScalingPolicyConfiguration"), _put_policy),),
     delete=lambda call: call.api.delete_scaling_policy(**call.body("name", *WHERE)),
     gone=("ObjectNotFoundException",),
 )
@@ -105,18 +105,18 @@ POLICY = Resource(
 TIMES = ("startTime", "endTime")
 
 
-def _put_action(call: Call) -> str:
+def _put_action(call: ResourceCall) -> str:
     body = call.body(without=TIMES)
     body |= {name[:1].upper() + name[1:]: call.inputs[name] for name in TIMES if call.inputs.get(name)}
     call.api.put_scheduled_action(**body)
     return _action_id(call)
 
 
-def _action_id(call: Call) -> str:
+def _action_id(call: ResourceCall) -> str:
     return "-".join((call.inputs["name"], call.inputs["serviceNamespace"], call.inputs["resourceId"]))
 
 
-def _read_action(call: Call) -> Reading | None:
+def _read_action(call: ResourceCall) -> Reading | None:
     actions = call.api.describe_scheduled_actions(
         **call.body(*WHERE), ScheduledActionNames=[call.inputs["name"]]
     )["ScheduledActions"]
@@ -146,7 +146,7 @@ def _schedule(path: str) -> Any:
     return text(replaces=True, required=True, source=SOURCE + path)
 
 
-ACTION = Resource(
+ACTION = ResourceType(
     type="aws:appautoscaling/scheduledAction:ScheduledAction",
     service=SERVICE,
     properties={
@@ -164,7 +164,7 @@ ACTION = Resource(
     find=lambda call: [_action_id(call)],
     create=_put_action,
     read=_read_action,
-    changes=(Change(("schedule", "scalableTargetAction", "startTime", "endTime", "timezone"), _put_action),),
+    changes=(Update(("schedule", "scalableTargetAction", "startTime", "endTime", "timezone"), _put_action),),
     delete=lambda call: call.api.delete_scheduled_action(**call.body("name", *WHERE)),
     gone=("ObjectNotFoundException",),
 )

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from infra.rehearsal.engine.provider import Refused
+from infra.rehearsal.engine.provider import ProviderError
 
 REFUSAL = "the embedded engine refuses a real AWS account: use the Pulumi CLI"
 
@@ -48,7 +48,7 @@ class Sessions:
         from botocore.config import Config
 
         if not loopback(endpoint):
-            raise Refused("RealAccount", f"{REFUSAL} (endpoint {endpoint or 'not set'} for {service})")
+            raise ProviderError("RealAccount", f"{REFUSAL} (endpoint {endpoint or 'not set'} for {service})")
         config = Config(
             proxies={},
             retries={"mode": "standard", "total_max_attempts": 3},
@@ -68,7 +68,7 @@ class Sessions:
 
 
 @dataclass
-class Account:
+class AwsClient:
     """One configured provider's way to the cloud: a region, its endpoints and keys."""
 
     sessions: Sessions

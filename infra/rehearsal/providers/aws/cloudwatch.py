@@ -12,17 +12,24 @@ from infra.rehearsal.providers.aws.property_types import (
     text,
     unordered_list,
 )
-from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map, tagger
+from infra.rehearsal.providers.aws.resource import (
+    Reading,
+    ResourceCall,
+    ResourceType,
+    Update,
+    tag_map,
+    tagger,
+)
 
 
-def _put_alarm(call: Call) -> str:
+def _put_alarm(call: ResourceCall) -> str:
     body = call.body()
     tags = {} if call.id or not call.tags else {"Tags": call.pairs()}
     call.api.put_metric_alarm(**body, **tags)
     return str(call.inputs["name"])
 
 
-def _read_alarm(call: Call) -> Reading | None:
+def _read_alarm(call: ResourceCall) -> Reading | None:
     alarms = call.api.describe_alarms(AlarmNames=[call.id], AlarmTypes=["MetricAlarm"])["MetricAlarms"]
     if not alarms:
         return None
@@ -55,7 +62,7 @@ SETTINGS = {
     "insufficientDataActions": unordered_list(),
 }
 
-ALARM = Resource(
+ALARM = ResourceType(
     type="aws:cloudwatch/metricAlarm:MetricAlarm",
     service="cloudwatch",
     cloudformation="AWS::CloudWatch::Alarm",
@@ -66,7 +73,7 @@ ALARM = Resource(
     find=lambda call: [call.inputs["name"]],
     create=_put_alarm,
     read=_read_alarm,
-    changes=(Change(tuple(SETTINGS), _put_alarm),),
+    changes=(Update(tuple(SETTINGS), _put_alarm),),
     delete=lambda call: call.api.delete_alarms(AlarmNames=[call.id]),
     tag=tagger("tag_resource", "untag_resource", "ResourceARN"),
 )

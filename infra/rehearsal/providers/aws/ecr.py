@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from infra.rehearsal.providers.aws.property_types import camel, flag, items, text, thing
-from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map, tagger
+from infra.rehearsal.providers.aws.resource import (
+    Reading,
+    ResourceCall,
+    ResourceType,
+    Update,
+    tag_map,
+    tagger,
+)
 
 
-def _create_repository(call: Call) -> str:
+def _create_repository(call: ResourceCall) -> str:
     body = call.body(without=("encryptionConfigurations",))
     for wanted in call.body("encryptionConfigurations").values():
         body["encryptionConfiguration"] = wanted[0]
@@ -14,7 +21,7 @@ def _create_repository(call: Call) -> str:
     return str(repository["repositoryName"])
 
 
-def _read_repository(call: Call) -> Reading:
+def _read_repository(call: ResourceCall) -> Reading:
     repository = call.api.describe_repositories(repositoryNames=[call.id])["repositories"][0]
     arn = repository["repositoryArn"]
     encryption = repository.get("encryptionConfiguration")
@@ -25,7 +32,7 @@ def _read_repository(call: Call) -> Reading:
     )
 
 
-REPOSITORY = Resource(
+REPOSITORY = ResourceType(
     type="aws:ecr/repository:Repository",
     service="ecr",
     spelling=camel,
@@ -48,13 +55,13 @@ REPOSITORY = Resource(
     create=_create_repository,
     read=_read_repository,
     changes=(
-        Change(
+        Update(
             ("imageTagMutability",),
             lambda call: call.api.put_image_tag_mutability(
                 repositoryName=call.id, **call.body("imageTagMutability")
             ),
         ),
-        Change(
+        Update(
             ("imageScanningConfiguration",),
             lambda call: call.api.put_image_scanning_configuration(
                 repositoryName=call.id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.rehearsal.engine.provider import Refused, Values
+from infra.rehearsal.engine.provider import ProviderError, Values
 from infra.rehearsal.providers.aws.property_types import (
     camel,
     flag,
@@ -15,7 +15,7 @@ from infra.rehearsal.providers.aws.property_types import (
     thing,
     unordered_list,
 )
-from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tagger
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tagger
 
 SOURCE = "internal/service/eks/"
 TAG = tagger("tag_resource", "untag_resource", "resourceArn", pair=None, tags="tags", keys="tagKeys")
@@ -23,7 +23,7 @@ GONE = ("ResourceNotFoundException",)
 PATIENCE = 3600.0
 
 
-def _logging(call: Call) -> Values:
+def _logging(call: ResourceCall) -> Values:
     """The log types wanted, and the rest switched off where an update must say so."""
     wanted = sorted(call.inputs.get("enabledClusterLogTypes") or ())
     off = sorted(set(call.olds.get("enabledClusterLogTypes") or ()) - set(wanted))
@@ -31,7 +31,7 @@ def _logging(call: Call) -> Values:
     return {"logging": {"clusterLogging": groups}} if groups else {}
 
 
-def _create_cluster(call: Call) -> str:
+def _create_cluster(call: ResourceCall) -> str:
     body = call.body(without=("enabledClusterLogTypes", "encryptionConfig"))
     encryption = call.body("encryptionConfig").values()
     body |= {"encryptionConfig": list(encryption)} if encryption else {}
@@ -39,11 +39,11 @@ def _create_cluster(call: Call) -> str:
     return str(call.inputs["name"])
 
 
-def _cluster(call: Call) -> dict[str, Any]:
+def _cluster(call: ResourceCall) -> dict[str, Any]:
     return dict(call.api.describe_cluster(name=call.id)["cluster"])
 
 
-def _read_cluster(call: Call) -> Reading:
+def _read_cluster(call: ResourceCall) -> Reading:
     cluster = _cluster(call)
     logs = [
         kind
@@ -73,25 +73,25 @@ def _moment(value: Any) -> str:
     return str(value.strftime("%Y-%m-%dT%H:%M:%SZ")) if value else ""
 
 
-def _is_active(status: str, issues: list[dict[str, Any]], call: Call) -> bool:
+def _is_active(status: str, issues: list[dict[str, Any]], call: ResourceCall) -> bool:
     if status.endswith("FAILED"):
         why = "; ".join(f"{issue.get('code')}: {issue.get('message')}" for issue in issues)
-        raise Refused(status, why or f"{call.id} is {status}")
+        raise ProviderError(status, why or f"{call.id} is {status}")
     return status == "ACTIVE"
 
 
-def _cluster_ready(call: Call) -> bool:
+def _cluster_ready(call: ResourceCall) -> bool:
     cluster = _cluster(call)
     return _is_active(cluster["status"], (cluster.get("health") or {}).get("issues", []), call)
 
 
-def _update_access(call: Call) -> None:
+def _update_access(call: ResourceCall) -> None:
     mode = {"authenticationMode": call.inputs["accessConfig"]["authenticationMode"]}
     call.api.update_cluster_config(name=call.id, accessConfig=mode)
     call.settle()
 
 
-def _update_vpc(call: Call) -> None:
+def _update_vpc(call: ResourceCall) -> None:
     """Where the endpoint is reached from, and which subnets and groups, are two kinds of change."""
     old, new = (inputs.get("vpcConfig") or {} for inputs in (call.olds, call.inputs))
     kinds = (
@@ -105,17 +105,17 @@ def _update_vpc(call: Call) -> None:
             call.settle()
 
 
-def _update_logging(call: Call) -> None:
+def _update_logging(call: ResourceCall) -> None:
     call.api.update_cluster_config(name=call.id, **_logging(call))
     call.settle()
 
 
-def _update_version(call: Call) -> None:
+def _update_version(call: ResourceCall) -> None:
     call.api.update_cluster_version(name=call.id, version=call.inputs["version"])
     call.settle()
 
 
-CLUSTER = Resource(
+CLUSTER = ResourceType(
     type="aws:eks/cluster:Cluster",
     service="eks",
     spelling=camel,
@@ -167,10 +167,10 @@ CLUSTER = Resource(
     ready=_cluster_ready,
     broken=lambda call: "CREATE_FAILED" if _cluster(call)["status"] == "FAILED" else "",
     changes=(
-        Change(("version",), _update_version),
-        Change(("accessConfig",), _update_access),
-        Change(("enabledClusterLogTypes",), _update_logging),
-        Change(("vpcConfig",), _update_vpc),
+        Update(("version",), _update_version),
+        Update(("accessConfig",), _update_access),
+        Update(("enabledClusterLogTypes",), _update_logging),
+        Update(("vpcConfig",), _update_vpc),
     ),
     delete=lambda call: call.api.delete_cluster(name=call.id),
     tag=TAG,
@@ -179,22 +179,22 @@ CLUSTER = Resource(
 )
 
 
-def _names(call: Call) -> dict[str, str]:
+def _names(call: ResourceCall) -> dict[str, str]:
     cluster, _, group = call.id.partition(":")
     return {"clusterName": cluster, "nodegroupName": group}
 
 
-def _create_group(call: Call) -> str:
+def _create_group(call: ResourceCall) -> str:
     body = call.body(without=("forceUpdateVersion",))
     call.api.create_nodegroup(**body, **({"tags": call.tags} if call.tags else {}))
     return f"{call.inputs['clusterName']}:{call.inputs['nodeGroupName']}"
 
 
-def _group(call: Call) -> dict[str, Any]:
+def _group(call: ResourceCall) -> dict[str, Any]:
     return dict(call.api.describe_nodegroup(**_names(call))["nodegroup"])
 
 
-def _read_group(call: Call) -> Reading:
+def _read_group(call: ResourceCall) -> Reading:
     group = _group(call)
     scaling = [{"name": item["name"]} for item in (group.get("resources") or {}).get("autoScalingGroups", ())]
     security = (group.get("resources") or {}).get("remoteAccessSecurityGroup", "")
@@ -206,12 +206,12 @@ def _read_group(call: Call) -> Reading:
     return Reading(group, outputs, group.get("tags") or {})
 
 
-def _group_ready(call: Call) -> bool:
+def _group_ready(call: ResourceCall) -> bool:
     group = _group(call)
     return _is_active(group["status"], (group.get("health") or {}).get("issues", []), call)
 
 
-def _update_nodes(call: Call) -> None:
+def _update_nodes(call: ResourceCall) -> None:
     """Labels, taints, size and the pace of updates: nodes stay."""
     body: Values = call.body("scalingConfig", "updateConfig")
     old, new = (inputs.get("labels") or {} for inputs in (call.olds, call.inputs))
@@ -236,7 +236,7 @@ def _update_nodes(call: Call) -> None:
     call.settle()
 
 
-def _update_nodes_version(call: Call) -> None:
+def _update_nodes_version(call: ResourceCall) -> None:
     """A new template version, release or Kubernetes version: nodes are replaced one after another."""
     body = call.body("launchTemplate", "version", "releaseVersion")
     template = body.get("launchTemplate") or {}
@@ -249,7 +249,7 @@ def _update_nodes_version(call: Call) -> None:
 
 
 FORCE_NEW: dict[str, Any] = {"replaces": True, "source": SOURCE + "node_group.go"}
-GROUP = Resource(
+GROUP = ResourceType(
     type="aws:eks/nodeGroup:NodeGroup",
     service="eks",
     spelling=camel,
@@ -294,8 +294,8 @@ GROUP = Resource(
     ready=_group_ready,
     broken=lambda call: "CREATE_FAILED" if _group(call)["status"] == "CREATE_FAILED" else "",
     changes=(
-        Change(("launchTemplate", "version", "releaseVersion"), _update_nodes_version),
-        Change(("scalingConfig", "updateConfig", "labels", "taints"), _update_nodes),
+        Update(("launchTemplate", "version", "releaseVersion"), _update_nodes_version),
+        Update(("scalingConfig", "updateConfig", "labels", "taints"), _update_nodes),
     ),
     delete=lambda call: call.api.delete_nodegroup(**_names(call)),
     tag=TAG,

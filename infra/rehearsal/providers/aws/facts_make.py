@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.rehearsal.providers.aws.property_types import Properties, pascal
-from infra.rehearsal.providers.aws.resource import Resource
-from infra.rehearsal.providers.aws.table import Table
+from infra.rehearsal.providers.aws.resource import ResourceType
+from infra.rehearsal.providers.aws.table import TypeTable
 
 FACTS = Path(__file__).with_name("facts.json")
 
@@ -31,17 +31,17 @@ def paths(properties: Properties, cloudformation: str = "", pulumi: str = "") ->
         yield from paths(shape.of, f"{theirs}.", f"{pulumi}{name}.")
 
 
-def facts(row: Resource, schema: dict[str, Any]) -> dict[str, list[str]]:
+def facts(row: ResourceType, schema: dict[str, Any]) -> dict[str, list[str]]:
     """The facts of one row out of its CloudFormation schema."""
     names = dict(paths(row.properties))
     names |= {pascal(output): output for output in row.outputs if pascal(output) not in names}
 
-    def translated(key: str) -> list[str]:
+    def translate(key: str) -> list[str]:
         pointers = (entry.removeprefix("/properties/") for entry in schema.get(key, ()))
         plain = (".".join(part for part in pointer.split("/") if part != "*") for pointer in pointers)
         return sorted({names[path] for path in plain if path in names})
 
-    return {"replaces": translated("createOnlyProperties"), "read_only": translated("readOnlyProperties")}
+    return {"replaces": translate("createOnlyProperties"), "read_only": translate("readOnlyProperties")}
 
 
 def make() -> dict[str, Any]:
@@ -49,7 +49,7 @@ def make() -> dict[str, Any]:
     from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
     types = {}
-    for row in sorted(Table().resources.values(), key=lambda row: row.type):
+    for row in sorted(TypeTable().resources.values(), key=lambda row: row.type):
         if row.cloudformation:
             schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", row.cloudformation).schema
             types[row.type] = {"cloudformation": row.cloudformation, **facts(row, schema)}

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from infra.rehearsal.providers.aws.property_types import flag, integer, policy, text
-from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map, tagger
+from infra.rehearsal.providers.aws.resource import (
+    Reading,
+    ResourceCall,
+    ResourceType,
+    Update,
+    tag_map,
+    tagger,
+)
 
 GONE = ("NoSuchEntity",)
 
 
-def _create_role(call: Call) -> str:
+def _create_role(call: ResourceCall) -> str:
     return str(call.api.create_role(**call.body(), Tags=call.pairs())["Role"]["RoleName"])
 
 
-def _read_role(call: Call) -> Reading:
+def _read_role(call: ResourceCall) -> Reading:
     role = call.api.get_role(RoleName=call.id)["Role"]
     boundary = (role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn")
     created = role["CreateDate"].strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -23,7 +30,7 @@ def _read_role(call: Call) -> Reading:
     )
 
 
-def _change_role(call: Call) -> None:
+def _change_role(call: ResourceCall) -> None:
     call.api.update_role(
         RoleName=call.id,
         Description=call.inputs.get("description", ""),
@@ -31,7 +38,7 @@ def _change_role(call: Call) -> None:
     )
 
 
-def _change_boundary(call: Call) -> None:
+def _change_boundary(call: ResourceCall) -> None:
     boundary = call.inputs.get("permissionsBoundary")
     if boundary:
         call.api.put_role_permissions_boundary(RoleName=call.id, PermissionsBoundary=boundary)
@@ -39,7 +46,7 @@ def _change_boundary(call: Call) -> None:
         call.api.delete_role_permissions_boundary(RoleName=call.id)
 
 
-def _delete_role(call: Call) -> None:
+def _delete_role(call: ResourceCall) -> None:
     if call.inputs.get("forceDetachPolicies"):
         for attached in call.api.list_attached_role_policies(RoleName=call.id)["AttachedPolicies"]:
             call.api.detach_role_policy(RoleName=call.id, PolicyArn=attached["PolicyArn"])
@@ -48,7 +55,7 @@ def _delete_role(call: Call) -> None:
     call.api.delete_role(RoleName=call.id)
 
 
-ROLE = Resource(
+ROLE = ResourceType(
     type="aws:iam/role:Role",
     service="iam",
     cloudformation="AWS::IAM::Role",
@@ -69,14 +76,14 @@ ROLE = Resource(
     create=_create_role,
     read=_read_role,
     changes=(
-        Change(
+        Update(
             ("assumeRolePolicy",),
             lambda call: call.api.update_assume_role_policy(
                 RoleName=call.id, PolicyDocument=call.inputs["assumeRolePolicy"]
             ),
         ),
-        Change(("description", "maxSessionDuration"), _change_role),
-        Change(("permissionsBoundary",), _change_boundary),
+        Update(("description", "maxSessionDuration"), _change_role),
+        Update(("permissionsBoundary",), _change_boundary),
     ),
     delete=_delete_role,
     tag=tagger("tag_role", "untag_role", "RoleName", of="id"),
@@ -84,19 +91,19 @@ ROLE = Resource(
 )
 
 
-def _put_inline(call: Call) -> str:
+def _put_inline(call: ResourceCall) -> str:
     call.api.put_role_policy(
         RoleName=call.inputs["role"], PolicyName=call.inputs["name"], PolicyDocument=call.inputs["policy"]
     )
     return f"{call.inputs['role']}:{call.inputs['name']}"
 
 
-def _inline(call: Call) -> dict[str, str]:
+def _inline(call: ResourceCall) -> dict[str, str]:
     role, _, name = call.id.partition(":")
     return {"RoleName": role, "PolicyName": name}
 
 
-ROLE_POLICY = Resource(
+ROLE_POLICY = ResourceType(
     type="aws:iam/rolePolicy:RolePolicy",
     service="iam",
     cloudformation="AWS::IAM::RolePolicy",
@@ -110,19 +117,19 @@ ROLE_POLICY = Resource(
     name_form=("", 128),
     create=_put_inline,
     read=lambda call: Reading(call.api.get_role_policy(**_inline(call))),
-    changes=(Change(("policy",), _put_inline),),
+    changes=(Update(("policy",), _put_inline),),
     delete=lambda call: call.api.delete_role_policy(**_inline(call)),
     gone=GONE,
 )
 
 
-def _attach(call: Call) -> str:
+def _attach(call: ResourceCall) -> str:
     role, arn = call.inputs["role"], call.inputs["policyArn"]
     call.api.attach_role_policy(RoleName=role, PolicyArn=arn)
     return f"{role}/{arn}"
 
 
-def _read_attachment(call: Call) -> Reading | None:
+def _read_attachment(call: ResourceCall) -> Reading | None:
     role, _, arn = call.id.partition("/")
     for page in call.api.get_paginator("list_attached_role_policies").paginate(RoleName=role):
         if any(attached["PolicyArn"] == arn for attached in page["AttachedPolicies"]):
@@ -131,7 +138,7 @@ def _read_attachment(call: Call) -> Reading | None:
 
 
 SOURCE = "internal/service/iam/role_policy_attachment.go"
-ATTACHMENT = Resource(
+ATTACHMENT = ResourceType(
     type="aws:iam/rolePolicyAttachment:RolePolicyAttachment",
     service="iam",
     properties={

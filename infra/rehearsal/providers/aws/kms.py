@@ -6,37 +6,44 @@ from collections.abc import Iterator
 
 from infra.rehearsal.providers.aws import naming
 from infra.rehearsal.providers.aws.property_types import flag, integer, policy, text
-from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map, tagger
+from infra.rehearsal.providers.aws.resource import (
+    Reading,
+    ResourceCall,
+    ResourceType,
+    Update,
+    tag_map,
+    tagger,
+)
 
 SOURCE = "internal/service/kms/key.go"
 GONE = ("NotFoundException",)
 
 
-def _create_key(call: Call) -> str:
+def _create_key(call: ResourceCall) -> str:
     body = call.body("customerMasterKeySpec", "keyUsage", "description", "policy", "multiRegion")
     pairs = call.pairs("TagKey", "TagValue")
     return str(call.api.create_key(**body, Tags=pairs)["KeyMetadata"]["KeyId"])
 
 
-def _change_rotation(call: Call) -> None:
+def _change_rotation(call: ResourceCall) -> None:
     if call.inputs["enableKeyRotation"]:
         call.api.enable_key_rotation(KeyId=call.id, **call.body("rotationPeriodInDays"))
     else:
         call.api.disable_key_rotation(KeyId=call.id)
 
 
-def _change_state(call: Call) -> None:
+def _change_state(call: ResourceCall) -> None:
     (call.api.enable_key if call.inputs["isEnabled"] else call.api.disable_key)(KeyId=call.id)
 
 
-def _finish_key(call: Call) -> None:
+def _finish_key(call: ResourceCall) -> None:
     if call.inputs["enableKeyRotation"]:
         _change_rotation(call)
     if not call.inputs["isEnabled"]:
         _change_state(call)
 
 
-def _read_key(call: Call) -> Reading | None:
+def _read_key(call: ResourceCall) -> Reading | None:
     key = call.api.describe_key(KeyId=call.id)["KeyMetadata"]
     if key["KeyState"] in ("PendingDeletion", "PendingReplicaDeletion"):
         return None
@@ -52,11 +59,11 @@ def _read_key(call: Call) -> Reading | None:
     return Reading(answer, {"arn": key["Arn"], "keyId": key["KeyId"]}, _key_tags(call, call.id))
 
 
-def _key_tags(call: Call, key: str) -> dict[str, str]:
+def _key_tags(call: ResourceCall, key: str) -> dict[str, str]:
     return tag_map(call.api.list_resource_tags(KeyId=key)["Tags"], "TagKey", "TagValue")
 
 
-def _find_key(call: Call) -> Iterator[str]:
+def _find_key(call: ResourceCall) -> Iterator[str]:
     """Keys tagged as this very resource: KMS has no search by tag."""
     wanted = [call.tags.get(key) for key in (*naming.OWNER, naming.RESOURCE)]
     if None in wanted:
@@ -68,7 +75,7 @@ def _find_key(call: Call) -> Iterator[str]:
                 yield key["KeyId"]
 
 
-KEY = Resource(
+KEY = ResourceType(
     type="aws:kms/key:Key",
     service="kms",
     cloudformation="AWS::KMS::Key",
@@ -92,22 +99,22 @@ KEY = Resource(
     finish=_finish_key,
     read=_read_key,
     changes=(
-        Change(("isEnabled",), lambda call: _change_state(call) if call.inputs["isEnabled"] else None),
-        Change(("enableKeyRotation", "rotationPeriodInDays"), _change_rotation),
-        Change(
+        Update(("isEnabled",), lambda call: _change_state(call) if call.inputs["isEnabled"] else None),
+        Update(("enableKeyRotation", "rotationPeriodInDays"), _change_rotation),
+        Update(
             ("description",),
             lambda call: call.api.update_key_description(
                 KeyId=call.id, Description=call.inputs.get("description", "")
             ),
         ),
-        Change(
+        Update(
             ("policy",),
             lambda call: call.api.put_key_policy(
                 KeyId=call.id, PolicyName="default", Policy=call.inputs["policy"]
             ),
         ),
         # A disabled key cannot be changed any more: last (internal/service/kms/key.go).
-        Change(("isEnabled",), lambda call: None if call.inputs["isEnabled"] else _change_state(call)),
+        Update(("isEnabled",), lambda call: None if call.inputs["isEnabled"] else _change_state(call)),
     ),
     delete=lambda call: call.api.schedule_key_deletion(
         KeyId=call.id, PendingWindowInDays=call.inputs.get("deletionWindowInDays", 30)
@@ -117,7 +124,7 @@ KEY = Resource(
 )
 
 
-def _read_alias(call: Call) -> Reading | None:
+def _read_alias(call: ResourceCall) -> Reading | None:
     for page in call.api.get_paginator("list_aliases").paginate():
         for alias in page["Aliases"]:
             if alias["AliasName"] == call.id and alias.get("TargetKeyId"):
@@ -125,7 +132,7 @@ def _read_alias(call: Call) -> Reading | None:
     return None
 
 
-def _alias(call: Call, arn: str, key: str) -> Reading:
+def _alias(call: ResourceCall, arn: str, key: str) -> Reading:
     given = str(call.inputs.get("targetKeyId", ""))
     # A key's id and its ARN are the same key (internal/service/kms/alias.go).
     target = given if given.rpartition("/")[2] == key else key
@@ -133,19 +140,19 @@ def _alias(call: Call, arn: str, key: str) -> Reading:
     return Reading({"AliasName": call.id, "TargetKeyId": target}, outputs)
 
 
-def _find_alias(call: Call) -> list[str]:
+def _find_alias(call: ResourceCall) -> list[str]:
     """An alias of this name that leads to the wanted key already; another's is left to the API's refusal."""
     call.id = name = call.inputs["name"]
     reading = _read_alias(call)
     return [name] if reading and reading.answer["TargetKeyId"] == call.inputs["targetKeyId"] else []
 
 
-def _create_alias(call: Call) -> str:
+def _create_alias(call: ResourceCall) -> str:
     call.api.create_alias(**call.body())
     return str(call.inputs["name"])
 
 
-ALIAS = Resource(
+ALIAS = ResourceType(
     type="aws:kms/alias:Alias",
     service="kms",
     cloudformation="AWS::KMS::Alias",
@@ -159,7 +166,7 @@ ALIAS = Resource(
     create=_create_alias,
     read=_read_alias,
     changes=(
-        Change(
+        Update(
             ("targetKeyId",),
             lambda call: call.api.update_alias(AliasName=call.id, TargetKeyId=call.inputs["targetKeyId"]),
         ),

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from infra.rehearsal.engine.provider import UNKNOWN, Named, Values
-from infra.rehearsal.providers.aws.resource import Resource
+from infra.rehearsal.engine.provider import UNKNOWN, ResourceIdentity, Values
+from infra.rehearsal.providers.aws.resource import ResourceType
 
 DEFAULTS = "__defaults"
 """Where Pulumi's bridge notes which inputs the program did not give (here: the automatic name)."""
@@ -16,7 +16,7 @@ OWNER = ("ecomdeploy:project", "ecomdeploy:stack")
 RESOURCE = "ecomdeploy:resource"
 
 
-def automatic(row: Resource, who: Named, previous: str = "") -> str:
+def automatic(row: ResourceType, who: ResourceIdentity, previous: str = "") -> str:
     """`name` + "-" + 7 hex, like Pulumi's, but following from the URN and the name it succeeds.
 
     Pulumi draws the digits; here a run that was killed between a create and its record must come to the same
@@ -27,7 +27,7 @@ def automatic(row: Resource, who: Named, previous: str = "") -> str:
     return f"{prefix}{who.name[: longest - len(prefix) - 8]}-{digits}"
 
 
-def is_automatic(row: Resource, inputs: Mapping[str, Any]) -> bool:
+def is_automatic(row: ResourceType, inputs: Mapping[str, Any]) -> bool:
     """Whether the resource's name is one that `automatic` gave."""
     return row.name != "" and row.name in inputs.get(DEFAULTS, ())
 

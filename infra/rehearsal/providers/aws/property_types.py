@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from infra.rehearsal.engine.provider import UNKNOWN, Failure, Values
+from infra.rehearsal.engine.provider import UNKNOWN, CheckFailure, Values
 
 Kind = Literal[
     "text", "integer", "number", "flag", "flagtext", "policy", "map", "dimensions", "list", "set", "object"
@@ -86,25 +86,29 @@ def camel(name: str) -> str:
     return name
 
 
-def complete(properties: Properties, values: Mapping[str, Any], path: str, failures: list[Failure]) -> Values:
+def complete(
+    properties: Properties, values: Mapping[str, Any], path: str, failures: list[CheckFailure]
+) -> Values:
     """`values` with defaults filled in and scalars in their type; what cannot be goes to `failures`."""
     result: Values = {}
     for name, value in values.items():
         if name.startswith("__"):
             continue
         if name not in properties or properties[name].output:
-            failures.append(Failure(path + name, f'the embedded engine does not know the property "{name}"'))
+            failures.append(
+                CheckFailure(path + name, f'the embedded engine does not know the property "{name}"')
+            )
         elif value is not None:
             result[name] = _proper(properties[name], value, path + name, failures)
     for name, shape in properties.items():
         if name not in result and shape.default is not None:
             result[name] = shape.default
         if name not in result and shape.required:
-            failures.append(Failure(path + name, "is required"))
+            failures.append(CheckFailure(path + name, "is required"))
     return result
 
 
-def _proper(shape: Property, value: Any, path: str, failures: list[Failure]) -> Any:
+def _proper(shape: Property, value: Any, path: str, failures: list[CheckFailure]) -> Any:
     if value is UNKNOWN:
         return value
     match shape.kind, value:
@@ -130,7 +134,7 @@ def _proper(shape: Property, value: Any, path: str, failures: list[Failure]) -> 
             return value
         case (("integer" | "number"), int() | float()) if shape.kind == "number" or value == int(value):
             return value if shape.kind == "number" else int(value)
-    failures.append(Failure(path, f"must be {_WORDS[shape.kind]}, not {value!r:.60}"))
+    failures.append(CheckFailure(path, f"must be {_WORDS[shape.kind]}, not {value!r:.60}"))
     return value
 
 
@@ -256,25 +260,25 @@ def _receive(shape: Property, value: Any, spelling: Spelling) -> Any:
     return [from_api(shape.of, item, spelling) for item in value] if shape.of else value
 
 
-def reread(properties: Properties, given: Mapping[str, Any], actual: Mapping[str, Any]) -> Values:
+def read_back(properties: Properties, given: Mapping[str, Any], actual: Mapping[str, Any]) -> Values:
     """The inputs as the cloud has them, in the program's own form where both mean the same."""
     result: Values = {key: value for key, value in given.items() if key.startswith("__")}
     for name, shape in properties.items():
-        value = _reread(shape, given.get(name), actual.get(name))
+        value = _read_back(shape, given.get(name), actual.get(name))
         if value is not None:
             result[name] = value
     return result
 
 
-def _reread(shape: Property, given: Any, actual: Any) -> Any:
+def _read_back(shape: Property, given: Any, actual: Any) -> Any:
     if shape.local or (shape.echo and actual is None) or same(shape, actual, given):
         return given
     if given is None:
         return None if empty(actual) or actual == shape.default else actual
     if shape.kind == "object":
-        return reread(shape.of, given, actual or {})
+        return read_back(shape.of, given, actual or {})
     if shape.kind == "list" and shape.of and actual and len(actual) == len(given):
-        return [reread(shape.of, before, after) for before, after in zip(given, actual, strict=True)]
+        return [read_back(shape.of, before, after) for before, after in zip(given, actual, strict=True)]
     return actual
 
 

@@ -15,22 +15,22 @@ from typing import Any
 
 from infra.rehearsal.engine.provider import (
     UNKNOWN,
-    Checked,
-    Diffed,
-    Failure,
-    Found,
-    Made,
-    Named,
+    CheckFailure,
+    CheckResponse,
+    CreateResponse,
+    DiffResponse,
     PartialFailure,
-    Refused,
+    ProviderError,
+    ReadResponse,
+    ResourceIdentity,
     Values,
 )
 from infra.rehearsal.providers.aws import naming
 from infra.rehearsal.providers.aws.actions import apply, await_gone, await_ready, find, look, refusals
-from infra.rehearsal.providers.aws.clients import REFUSAL, Account, Sessions, loopback
+from infra.rehearsal.providers.aws.clients import REFUSAL, AwsClient, Sessions, loopback
 from infra.rehearsal.providers.aws.property_types import complete, differences, state
-from infra.rehearsal.providers.aws.resource import Call, Resource
-from infra.rehearsal.providers.aws.table import Table
+from infra.rehearsal.providers.aws.resource import ResourceCall, ResourceType
+from infra.rehearsal.providers.aws.table import TypeTable
 
 ACCEPTED = frozenset(
     {
@@ -46,14 +46,14 @@ class AwsProviders:
     """The engine's factory for package "aws": its providers share one botocore session and one table."""
 
     sessions: Sessions = field(default_factory=Sessions)
-    table: Table = field(default_factory=Table)
+    table: TypeTable = field(default_factory=TypeTable)
 
     def __call__(
         self, package: str, configuration: Mapping[str, Any], environment: Mapping[str, str]
     ) -> AwsProvider:
-        """A provider not yet configured. Raises `Refused` for another package."""
+        """A provider not yet configured. Raises `ProviderError` for another package."""
         if package != "aws":
-            raise Refused(
+            raise ProviderError(
                 "UnknownPackage", f'the embedded engine has no provider "{package}": use the Pulumi CLI'
             )
         return AwsProvider(environment, sessions=self.sessions, table=self.table)
@@ -69,17 +69,17 @@ class AwsProvider:
         environment: Mapping[str, str],
         *,
         sessions: Sessions | None = None,
-        table: Table | None = None,
+        table: TypeTable | None = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self.environment = environment
         self.sessions = sessions or Sessions()
-        self.table = table or Table()
+        self.table = table or TypeTable()
         self.pause = pause
         self.default_tags: dict[str, str] = {}
-        self.account: Account = self._account({})
+        self.account: AwsClient = self._account({})
 
-    def _account(self, inputs: Mapping[str, Any]) -> Account:
+    def _account(self, inputs: Mapping[str, Any]) -> AwsClient:
         env = self.environment
         endpoints: dict[str, str] = {
             name.removeprefix("AWS_ENDPOINT_URL_").replace("_", "").lower(): url
@@ -88,7 +88,7 @@ class AwsProvider:
         }
         for entry in inputs.get("endpoints") or ():
             endpoints |= {service.lower(): url for service, url in entry.items() if url}
-        return Account(
+        return AwsClient(
             sessions=self.sessions,
             region=inputs.get("region")
             or env.get("AWS_REGION")
@@ -103,52 +103,56 @@ class AwsProvider:
         )
 
     def configure(self, inputs: Mapping[str, Any]) -> None:
-        """Take region, endpoints, keys, default tags and the account guard. Raises `Refused` when the
+        """Take region, endpoints, keys, default tags and the account guard. Raises `ProviderError` when the
         configuration is not understood, leads off this machine, or the account is not an allowed one."""
         strange = sorted(
             key for key in set(inputs) - ACCEPTED if inputs[key] is not None and not key.startswith("__")
         )
         if strange:
-            raise Refused(
+            raise ProviderError(
                 "UnknownConfiguration", f"aws provider: the embedded engine does not know {strange}"
             )
         self.account = self._account(inputs)
         self.default_tags = dict((inputs.get("defaultTags") or {}).get("tags") or {})
         for url in (*self.account.endpoints.values(), self.account.endpoint):
             if url and not loopback(url):
-                raise Refused("RealAccount", f"{REFUSAL} (endpoint {url})")
+                raise ProviderError("RealAccount", f"{REFUSAL} (endpoint {url})")
         if not self.account.endpoint and not self.account.endpoints:
-            raise Refused("RealAccount", f"{REFUSAL} (AWS_ENDPOINT_URL is not set)")
+            raise ProviderError("RealAccount", f"{REFUSAL} (AWS_ENDPOINT_URL is not set)")
         allowed = inputs.get("allowedAccountIds") or ()
         if allowed:
             with refusals():
                 account = self.account.id
             if account not in allowed:
-                raise Refused(
+                raise ProviderError(
                     "AccountNotAllowed", f"account {account} is not in allowedAccountIds {list(allowed)}"
                 )
 
     def supports(self, type: str) -> bool:
         return type in self.table.resources
 
-    def _row(self, type: str) -> Resource:
+    def _row(self, type: str) -> ResourceType:
         if type not in self.table.resources:
-            raise Refused("UnknownType", f"the embedded engine does not know {type}: use the Pulumi CLI")
+            raise ProviderError(
+                "UnknownType", f"the embedded engine does not know {type}: use the Pulumi CLI"
+            )
         return self.table.resources[type]
 
-    def _call(self, type: str, inputs: Values, **more: Any) -> Call:
+    def _call(self, type: str, inputs: Values, **more: Any) -> ResourceCall:
         row = self._row(type)
         tags = naming.merge_tags(self.default_tags, inputs) if row.tag else {}
-        call = Call(row=row, account=self.account, inputs=inputs, tags=tags, **more)
+        call = ResourceCall(row=row, account=self.account, inputs=inputs, tags=tags, **more)
         call.settle = lambda: await_ready(call, None, self.pause)
         return call
 
-    def check(self, type: str, who: Named, olds: Values | None, news: Values, *, fresh_name: bool) -> Checked:
+    def check(
+        self, type: str, who: ResourceIdentity, olds: Values | None, news: Values, *, fresh_name: bool
+    ) -> CheckResponse:
         if type not in self.table.resources:
             reason = f"the embedded engine does not know the resource type {type}: use the Pulumi CLI"
-            return Checked(news, (Failure("", reason),))
+            return CheckResponse(news, (CheckFailure("", reason),))
         row = self.table.resources[type]
-        failures: list[Failure] = []
+        failures: list[CheckFailure] = []
         given = dict(news)
         if row.name and given.get(row.name) is None:
             given[row.name] = self._name(row, who, olds or {}, fresh_name)
@@ -157,18 +161,20 @@ class AwsProvider:
             inputs[naming.DEFAULTS] = [row.name]
         if inputs.get("region", self.account.region) not in (self.account.region, UNKNOWN):
             failures.append(
-                Failure("region", f"this provider is for {self.account.region}: give it another provider")
+                CheckFailure(
+                    "region", f"this provider is for {self.account.region}: give it another provider"
+                )
             )
-        return Checked(inputs, tuple(failures))
+        return CheckResponse(inputs, tuple(failures))
 
     @staticmethod
-    def _name(row: Resource, who: Named, olds: Values, fresh: bool) -> str:
+    def _name(row: ResourceType, who: ResourceIdentity, olds: Values, fresh: bool) -> str:
         previous = olds.get(row.name, "")
         if not fresh and naming.is_automatic(row, olds):
             return str(previous)
         return naming.automatic(row, who, (previous or secrets.token_hex(8)) if fresh else "")
 
-    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> Diffed:
+    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> DiffResponse:
         row = self._row(type)
         paths = differences(row.all_properties(), old_inputs, news)
         changed = list(dict.fromkeys(path.split(".")[0] for path in paths))
@@ -180,18 +186,20 @@ class AwsProvider:
         clash = (
             bool(row.identity) and not set(row.identity) & set(changed) and not naming.is_automatic(row, news)
         )
-        return Diffed(tuple(changed), replaces, bool(replaces) and clash)
+        return DiffResponse(tuple(changed), replaces, bool(replaces) and clash)
 
     def _same_tags(self, outputs: Values, news: Values) -> bool:
         if "tagsAll" not in outputs or not naming.is_known(news.get("tags") or {}):
             return True
         return bool((outputs["tagsAll"] or {}) == naming.merge_tags(self.default_tags, news))
 
-    def create(self, type: str, who: Named, inputs: Values, *, preview: bool, timeout: float | None) -> Made:
+    def create(
+        self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool, timeout: float | None
+    ) -> CreateResponse:
         call = self._call(type, inputs)
         row = call.row
         if preview:
-            return Made("", self._foreseen(row, inputs))
+            return CreateResponse("", self._preview(row, inputs))
         with refusals():
             if not self._adopt(call, timeout):
                 call.id = row.create(call)
@@ -199,28 +207,28 @@ class AwsProvider:
             with refusals():
                 row.finish(call)
                 await_ready(call, timeout, self.pause)
-                return Made(call.id, self._found(call).outputs)
-        except Refused as refused:
+                return CreateResponse(call.id, self._read_made(call).outputs)
+        except ProviderError as refused:
             raise PartialFailure(
                 refused.code, refused.message, id=call.id, outputs=self._remains(call)
             ) from refused
 
-    def _found(self, call: Call) -> Found:
+    def _read_made(self, call: ResourceCall) -> ReadResponse:
         reading = look(call)
         if reading is None:
-            raise Refused("NotFound", f"{call.row.type} {call.id} was made and is not there")
+            raise ProviderError("NotFound", f"{call.row.type} {call.id} was made and is not there")
         return find(call, reading, self.default_tags)
 
-    def _remains(self, call: Call) -> Values:
+    def _remains(self, call: ResourceCall) -> Values:
         """The outputs of a resource that is there but not well."""
         try:
             with refusals():
-                return self._found(call).outputs
-        except Refused:
+                return self._read_made(call).outputs
+        except ProviderError:
             return {key: value for key, value in call.inputs.items() if not key.startswith("__")}
 
-    def _adopt(self, call: Call, timeout: float | None) -> bool:
-        """Take over what a killed run left. Raises `Refused` when the name is another's."""
+    def _adopt(self, call: ResourceCall, timeout: float | None) -> bool:
+        """Take over what a killed run left. Raises `ProviderError` when the name is another's."""
         row = call.row
         for candidate in row.find(call):
             call.id = candidate
@@ -235,7 +243,7 @@ class AwsProvider:
             blocked = [path for path in paths if self.table.replaces(row, path)]
             if (foreign or blocked) and row.identity:
                 why = f"differs in {', '.join(blocked)}" if blocked else "does not carry this stack's tags"
-                raise Refused("AlreadyExists", f"{row.type} {candidate} exists already and {why}")
+                raise ProviderError("AlreadyExists", f"{row.type} {candidate} exists already and {why}")
             if foreign or blocked:
                 continue
             if row.broken(call):
@@ -243,21 +251,21 @@ class AwsProvider:
                 await_gone(call, timeout, self.pause)
                 break
             call.olds, call.outputs = there.inputs, there.outputs
-            self._apply(call, self._changed(call), timeout, [])
+            self._apply(call, self._diff_inputs(call), timeout, [])
             return True
         call.id = ""
         return False
 
-    def _apply(self, call: Call, changed: set[str], timeout: float | None, done: list[str]) -> None:
+    def _apply(self, call: ResourceCall, changed: set[str], timeout: float | None, done: list[str]) -> None:
         """The changes, once what an earlier run (or someone else) began is over."""
         if changed:
             await_ready(replace(call, olds={}), timeout, self.pause)
             apply(call, changed, done)
 
-    def _changed(self, call: Call) -> set[str]:
+    def _diff_inputs(self, call: ResourceCall) -> set[str]:
         return set(self.diff(call.row.type, call.id, call.olds, call.outputs, call.inputs).changed)
 
-    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> Found | None:
+    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> ReadResponse | None:
         call = self._call(type, inputs, id=id, outputs=outputs)
         with refusals():
             reading = look(call)
@@ -268,24 +276,24 @@ class AwsProvider:
         preview: bool, timeout: float | None,
     ) -> Values:  # fmt: skip
         call = self._call(type, news, id=id, olds=old_inputs, outputs=old_outputs)
-        changed = self._changed(call)
+        changed = self._diff_inputs(call)
         if preview:
-            return self._foreseen(call.row, news, old_outputs, changed)
+            return self._preview(call.row, news, old_outputs, changed)
         done: list[str] = []
         try:
             with refusals():
                 if not self._mend(call, timeout):
                     self._apply(call, changed, timeout, done)
                 await_ready(call, timeout, self.pause)
-                return self._found(call).outputs
-        except Refused as refused:
+                return self._read_made(call).outputs
+        except ProviderError as refused:
             if not done:
                 raise
             raise PartialFailure(
                 refused.code, refused.message, id=id, outputs=self._remains(call)
             ) from refused
 
-    def _mend(self, call: Call, timeout: float | None) -> bool:
+    def _mend(self, call: ResourceCall, timeout: float | None) -> bool:
         """Make again, under the same id, what can never be used as it is."""
         if not call.row.broken(call):
             return False
@@ -305,14 +313,16 @@ class AwsProvider:
                 await_gone(call, timeout, self.pause)
 
     def invoke(self, token: str, args: Values) -> Values:
-        """A data source. Raises `Refused` for one that the table does not have."""
+        """A data source. Raises `ProviderError` for one that the table does not have."""
         if token not in self.table.functions:
-            raise Refused("UnknownFunction", f"the embedded engine does not know {token}: use the Pulumi CLI")
+            raise ProviderError(
+                "UnknownFunction", f"the embedded engine does not know {token}: use the Pulumi CLI"
+            )
         with refusals():
             return self.table.functions[token](self.account, args)
 
-    def _foreseen(
-        self, row: Resource, inputs: Values, olds: Values | None = None, changed: set[str] | None = None
+    def _preview(
+        self, row: ResourceType, inputs: Values, olds: Values | None = None, changed: set[str] | None = None
     ) -> Values:
         """The outputs of a preview: inputs as they are, what only the cloud knows unknown."""
         outputs = state(row.properties, inputs, olds, whole=False)

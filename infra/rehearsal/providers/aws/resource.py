@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.rehearsal.engine.provider import Values
-from infra.rehearsal.providers.aws.clients import Account
+from infra.rehearsal.providers.aws.clients import AwsClient
 from infra.rehearsal.providers.aws.property_types import (
     Properties,
     Property,
@@ -20,11 +20,11 @@ from infra.rehearsal.providers.aws.property_types import (
 
 
 @dataclass
-class Call:
+class ResourceCall:
     """What one action works with; `inputs` are the wanted ones, or in a read or delete the last known."""
 
-    row: Resource
-    account: Account
+    row: ResourceType
+    account: AwsClient
     inputs: Values
     id: str = ""
     olds: Values = field(default_factory=dict)
@@ -65,28 +65,28 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Change:
+class Update:
     """One call that carries changes of these inputs."""
 
     keys: tuple[str, ...]
-    act: Callable[[Call], object]
+    act: Callable[[ResourceCall], object]
 
 
-Tagger = Callable[[Call, dict[str, str], list[str]], object]
+Tagger = Callable[[ResourceCall, dict[str, str], list[str]], object]
 """Sets the given tags and removes the keys listed, on the resource `call.id` (`call.outputs` has the arn)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resource:
+class ResourceType:
     """One resource type. `create` returns the id at once; `ready` tells, polled, when it can be used."""
 
     type: str
     service: str
     properties: Properties
-    create: Callable[[Call], str]
-    read: Callable[[Call], Reading | None]
-    delete: Callable[[Call], object]
-    changes: tuple[Change, ...] = ()
+    create: Callable[[ResourceCall], str]
+    read: Callable[[ResourceCall], Reading | None]
+    delete: Callable[[ResourceCall], object]
+    changes: tuple[Update, ...] = ()
     outputs: tuple[str, ...] = ()
     """What only the cloud knows: unknown in the preview of a create."""
     volatile: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -98,12 +98,12 @@ class Resource:
     """The input that gets a name of its own when the program gives none."""
     name_form: tuple[str, int] = ("", 255)
     """Prefix and longest length of that name."""
-    find: Callable[[Call], Iterable[str]] = lambda call: ()
+    find: Callable[[ResourceCall], Iterable[str]] = lambda call: ()
     """Ids of what may be this resource already, left by a run that was killed."""
-    ready: Callable[[Call], bool] = lambda call: True
-    finish: Callable[[Call], object] = lambda call: None
+    ready: Callable[[ResourceCall], bool] = lambda call: True
+    finish: Callable[[ResourceCall], object] = lambda call: None
     """Settings that the create call cannot carry."""
-    broken: Callable[[Call], str] = lambda call: ""
+    broken: Callable[[ResourceCall], str] = lambda call: ""
     """Why it can never be used, when its only cure is to delete it and make it again under the same id."""
     gone: tuple[str, ...] = ()
     """Error codes ("Code" or "Code:part of the message") that mean: it is not there."""
@@ -126,7 +126,7 @@ class Resource:
         return {**self.properties, **extra}
 
 
-Function = Callable[[Account, Values], Values]
+Function = Callable[[AwsClient, Values], Values]
 """A data source."""
 
 
@@ -144,7 +144,7 @@ def tagger(
     """A service's tag calls: their names, and those of their members. `of`: "arn" (an output) or "id";
     `pair`: the member names of a tag, None where the API takes a map."""
 
-    def tag(call: Call, new: dict[str, str], gone: list[str]) -> None:
+    def tag(call: ResourceCall, new: dict[str, str], gone: list[str]) -> None:
         it = {where: call.id if of == "id" else call.outputs[of]}
         if new:
             listed = [{pair[0]: key, pair[1]: new[key]} for key in sorted(new)] if pair else new

@@ -7,19 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from infra.rehearsal.providers.aws.property_types import flag, policy, text, thing, unordered_list
-from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
 
 SOURCE = "internal/service/s3/"
 
 
-def _create_bucket(call: Call) -> str:
+def _create_bucket(call: ResourceCall) -> str:
     name: str = call.inputs["bucket"]
     where = {"CreateBucketConfiguration": {"LocationConstraint": call.account.region}}
     call.api.create_bucket(Bucket=name, **({} if call.account.region == "us-east-1" else where))
     return name
 
 
-def _read_bucket(call: Call) -> Reading:
+def _read_bucket(call: ResourceCall) -> Reading:
     name, region = call.id, call.account.region
     call.api.head_bucket(Bucket=name)
     return Reading(
@@ -34,7 +34,7 @@ def _read_bucket(call: Call) -> Reading:
     )
 
 
-def _tags(call: Call) -> dict[str, str]:
+def _tags(call: ResourceCall) -> dict[str, str]:
     from botocore.exceptions import ClientError
 
     try:
@@ -45,7 +45,7 @@ def _tags(call: Call) -> dict[str, str]:
         return {}
 
 
-def _tag_bucket(call: Call, add: dict[str, str], drop: list[str]) -> None:
+def _tag_bucket(call: ResourceCall, add: dict[str, str], drop: list[str]) -> None:
     kept = {key: value for key, value in {**_tags(call), **add}.items() if key not in drop}
     if kept:
         call.api.put_bucket_tagging(
@@ -55,7 +55,7 @@ def _tag_bucket(call: Call, add: dict[str, str], drop: list[str]) -> None:
         call.api.delete_bucket_tagging(Bucket=call.id)
 
 
-def _delete_bucket(call: Call) -> None:
+def _delete_bucket(call: ResourceCall) -> None:
     if call.inputs.get("forceDestroy"):
         for page in call.api.get_paginator("list_object_versions").paginate(Bucket=call.id):
             versions = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
@@ -65,7 +65,7 @@ def _delete_bucket(call: Call) -> None:
     call.api.delete_bucket(Bucket=call.id)
 
 
-BUCKET = Resource(
+BUCKET = ResourceType(
     type="aws:s3/bucket:Bucket",
     service="s3",
     cloudformation="AWS::S3::Bucket",
@@ -89,18 +89,18 @@ def _setting(
     name: str,
     properties: dict[str, Any],
     source: str,
-    put: Callable[[Call], object],
-    read: Callable[[Call], dict[str, Any]],
-    delete: Callable[[Call], object],
+    put: Callable[[ResourceCall], object],
+    read: Callable[[ResourceCall], dict[str, Any]],
+    delete: Callable[[ResourceCall], object],
     gone: tuple[str, ...],
-) -> Resource:
+) -> ResourceType:
     """A resource that is one setting of a bucket; its id is the bucket's name."""
 
-    def create(call: Call) -> str:
+    def create(call: ResourceCall) -> str:
         put(call)
         return str(call.inputs["bucket"])
 
-    return Resource(
+    return ResourceType(
         type=f"aws:s3/{name[:1].lower()}{name[1:]}:{name}",
         service="s3",
         properties={"bucket": text(required=True, replaces=True, source=SOURCE + source), **properties},
@@ -108,12 +108,12 @@ def _setting(
         create=create,
         read=lambda call: Reading({"Bucket": call.id, **read(call)}),
         delete=delete,
-        changes=(Change(tuple(properties), put),),
+        changes=(Update(tuple(properties), put),),
         gone=("NoSuchBucket", *gone),
     )
 
 
-def _put_encryption(call: Call) -> None:
+def _put_encryption(call: ResourceCall) -> None:
     call.api.put_bucket_encryption(
         Bucket=call.inputs["bucket"], ServerSideEncryptionConfiguration=call.body("rules")
     )
@@ -158,7 +158,7 @@ ACCESS_BLOCK = _setting(
 )
 
 
-def _read_versioning(call: Call) -> dict[str, Any]:
+def _read_versioning(call: ResourceCall) -> dict[str, Any]:
     answer = call.api.get_bucket_versioning(Bucket=call.id)
     return {"VersioningConfiguration": {"Status": answer.get("Status", "Disabled")}}
 

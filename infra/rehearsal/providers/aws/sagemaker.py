@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.rehearsal.engine.provider import Refused
+from infra.rehearsal.engine.provider import ProviderError
 from infra.rehearsal.providers.aws.property_types import (
     Properties,
     flag,
@@ -16,13 +16,20 @@ from infra.rehearsal.providers.aws.property_types import (
     thing,
     unordered_list,
 )
-from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map, tagger
+from infra.rehearsal.providers.aws.resource import (
+    Reading,
+    ResourceCall,
+    ResourceType,
+    Update,
+    tag_map,
+    tagger,
+)
 
 TAG = tagger("add_tags", "delete_tags", "ResourceArn")
 GONE = ("ValidationException:could not find", "ResourceNotFound")
 
 
-def _tags(call: Call, arn: str) -> dict[str, str]:
+def _tags(call: ResourceCall, arn: str) -> dict[str, str]:
     pages = call.api.get_paginator("list_tags").paginate(ResourceArn=arn)
     return tag_map(pair for page in pages for pair in page["Tags"])
 
@@ -39,17 +46,17 @@ CONTAINER: Properties = {
 }
 
 
-def _read_model(call: Call) -> Reading:
+def _read_model(call: ResourceCall) -> Reading:
     model = call.api.describe_model(ModelName=call.id)
     return Reading(model, {"arn": model["ModelArn"]}, _tags(call, model["ModelArn"]))
 
 
-def _create_model(call: Call) -> str:
+def _create_model(call: ResourceCall) -> str:
     call.api.create_model(**call.body(), Tags=call.pairs())
     return str(call.inputs["name"])
 
 
-MODEL = Resource(
+MODEL = ResourceType(
     type="aws:sagemaker/model:Model",
     service="sagemaker",
     cloudformation="AWS::SageMaker::Model",
@@ -88,7 +95,7 @@ VARIANT: Properties = {
 }
 
 
-def _create_configuration(call: Call) -> str:
+def _create_configuration(call: ResourceCall) -> str:
     body = call.body()
     for place, variant in enumerate(body["ProductionVariants"]):
         # terraform names what the program does not: internal/service/sagemaker/endpoint_configuration.go
@@ -97,13 +104,13 @@ def _create_configuration(call: Call) -> str:
     return str(call.inputs["name"])
 
 
-def _read_configuration(call: Call) -> Reading:
+def _read_configuration(call: ResourceCall) -> Reading:
     answer = call.api.describe_endpoint_config(EndpointConfigName=call.id)
     arn = answer["EndpointConfigArn"]
     return Reading(answer, {"arn": arn}, _tags(call, arn))
 
 
-CONFIGURATION = Resource(
+CONFIGURATION = ResourceType(
     type="aws:sagemaker/endpointConfiguration:EndpointConfiguration",
     service="sagemaker",
     cloudformation="AWS::SageMaker::EndpointConfig",
@@ -126,18 +133,18 @@ CONFIGURATION = Resource(
 )
 
 
-def _create_endpoint(call: Call) -> str:
+def _create_endpoint(call: ResourceCall) -> str:
     call.api.create_endpoint(**call.body(), Tags=call.pairs())
     return str(call.inputs["name"])
 
 
-def _update_endpoint(call: Call) -> None:
+def _update_endpoint(call: ResourceCall) -> None:
     """AWS keeps the capacity that automatic scaling gave only when told to."""
     body = call.body("endpointConfigName")
     call.api.update_endpoint(EndpointName=call.id, **body, RetainAllVariantProperties=True)
 
 
-def _read_endpoint(call: Call) -> Reading | None:
+def _read_endpoint(call: ResourceCall) -> Reading | None:
     endpoint = _describe(call)
     if endpoint["EndpointStatus"] == "Deleting":
         # It is there until it is gone: the wait after a delete goes on, a refresh does not miss it.
@@ -145,33 +152,33 @@ def _read_endpoint(call: Call) -> Reading | None:
     return Reading(endpoint, {"arn": endpoint["EndpointArn"]}, _tags(call, endpoint["EndpointArn"]))
 
 
-def _describe(call: Call) -> dict[str, Any]:
+def _describe(call: ResourceCall) -> dict[str, Any]:
     return dict(call.api.describe_endpoint(EndpointName=call.id))
 
 
-def _in_service(call: Call) -> bool:
+def _in_service(call: ResourceCall) -> bool:
     endpoint = _describe(call)
     status, wanted = endpoint["EndpointStatus"], call.inputs["endpointConfigName"]
     if status == "Failed":
-        raise Refused("EndpointFailed", endpoint.get("FailureReason") or f"endpoint {call.id} failed")
+        raise ProviderError("EndpointFailed", endpoint.get("FailureReason") or f"endpoint {call.id} failed")
     if status != "InService":
         return False
     moved = call.olds.get("endpointConfigName", wanted) != wanted
     if moved and endpoint["EndpointConfigName"] != wanted:
         # SageMaker rolls an update back and calls the endpoint InService again.
         reason = endpoint.get("FailureReason") or "rolled back"
-        raise Refused(
+        raise ProviderError(
             "EndpointUpdateFailed", f"{call.id} is still on {endpoint['EndpointConfigName']}: {reason}"
         )
     return True
 
 
-def _explain_failure(call: Call) -> str:
+def _explain_failure(call: ResourceCall) -> str:
     endpoint = _describe(call)
     return str(endpoint.get("FailureReason") or "Failed") if endpoint["EndpointStatus"] == "Failed" else ""
 
 
-ENDPOINT = Resource(
+ENDPOINT = ResourceType(
     type="aws:sagemaker/endpoint:Endpoint",
     service="sagemaker",
     cloudformation="AWS::SageMaker::Endpoint",
@@ -188,7 +195,7 @@ ENDPOINT = Resource(
     read=_read_endpoint,
     ready=_in_service,
     broken=_explain_failure,
-    changes=(Change(("endpointConfigName",), _update_endpoint),),
+    changes=(Update(("endpointConfigName",), _update_endpoint),),
     delete=lambda call: call.api.delete_endpoint(EndpointName=call.id),
     tag=TAG,
     gone=GONE,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from infra.rehearsal.engine.provider import Refused, Values
-from infra.rehearsal.providers.aws.clients import Account
+from infra.rehearsal.engine.provider import ProviderError, Values
+from infra.rehearsal.providers.aws.clients import AwsClient
 
 
-def _caller(account: Account, args: Values) -> Values:
+def _caller(account: AwsClient, args: Values) -> Values:
     who = account.caller
     return {"id": who["Account"], "accountId": who["Account"], "arn": who["Arn"], "userId": who["UserId"]}
 
 
-def _region(account: Account, args: Values) -> Values:
+def _region(account: AwsClient, args: Values) -> Values:
     asked = args.get("region") or args.get("name") or account.region
     if args.get("endpoint"):
-        raise Refused("UnknownArgument", "getRegion: the embedded engine does not know the argument endpoint")
+        raise ProviderError(
+            "UnknownArgument", "getRegion: the embedded engine does not know the argument endpoint"
+        )
     return {
         "id": asked,
         "name": asked,
@@ -24,7 +26,7 @@ def _region(account: Account, args: Values) -> Values:
     }
 
 
-def _partition(account: Account, args: Values) -> Values:
+def _partition(account: AwsClient, args: Values) -> Values:
     return {
         "id": account.partition,
         "partition": account.partition,

@@ -13,7 +13,7 @@ from functools import cached_property
 from importlib import import_module
 from importlib.resources import files
 
-from infra.rehearsal.providers.aws.resource import Function, Resource
+from infra.rehearsal.providers.aws.resource import Function, ResourceType
 
 PACKAGE = "infra.rehearsal.providers.aws"
 
@@ -27,10 +27,10 @@ class Facts:
 
 
 @dataclass
-class Table:
+class TypeTable:
     """Rows by type token, data sources by token, facts by type token; read from the package on first use."""
 
-    resources: dict[str, Resource] = field(default_factory=dict)
+    resources: dict[str, ResourceType] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class Table:
             for token, entry in written.items()
         }
 
-    def replaces(self, row: Resource, path: str) -> bool:
+    def replaces(self, row: ResourceType, path: str) -> bool:
         """Whether a change at the dotted path needs a new resource: the row's exceptions, then the facts."""
         names = path.split(".")
         properties = row.all_properties()

@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from infra.rehearsal.cloud.addresses import ACCOUNT, Ports
-from infra.rehearsal.cloud.aws.calls import Answer, ApiError, Call
+from infra.rehearsal.cloud.aws.calls import ApiCall, ApiError, HttpResponse
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.faults import Faults
-    from infra.rehearsal.cloud.aws.runtime import Runtime
-    from infra.rehearsal.cloud.registry.registry import Registry
+    from infra.rehearsal.cloud.aws.invocations import Invocations
+    from infra.rehearsal.cloud.registry.registry import RegistryServer
     from infra.rehearsal.cloud.servers.host import Host
 
-Handler = Callable[[Call], "Mapping[str, Any] | Answer"]
+Handler = Callable[[ApiCall], "Mapping[str, Any] | HttpResponse"]
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,17 @@ class Surroundings(Protocol):
     """What overlays use of the account they belong to."""
 
     ports: Ports
-    runtime: Runtime
+    invocations: Invocations
     host: Host
     lock: threading.RLock
     faults: Faults
     state: dict[str, Any]
     changed: threading.Event
     ending: threading.Event
-    registry: Registry
+    registry: RegistryServer
     registry_login: tuple[str, str]
 
-    def forward(self, call: Call) -> Answer:
+    def forward(self, call: ApiCall) -> HttpResponse:
         """moto's answer."""
         ...
 
@@ -89,7 +89,7 @@ class Overlay:
         name = self._methods.get(operation)
         return getattr(self, name) if name else None
 
-    def restored(self) -> None:
+    def restore(self) -> None:
         """The snapshot was loaded; bring back what runs. Called without the lock, before anything is answered."""
 
     def close(self) -> None:
@@ -99,12 +99,12 @@ class Overlay:
         """What `cloud status` shows of this service."""
         return {}
 
-    def moto(self, call: Call) -> Answer:
+    def moto(self, call: ApiCall) -> HttpResponse:
         """moto's answer to the call."""
         return self.account.forward(call)
 
 
-def document(answer: Answer) -> dict[str, Any]:
+def document(answer: HttpResponse) -> dict[str, Any]:
     """The JSON body of an answer."""
     return dict(json.loads(answer.body))
 
@@ -119,4 +119,4 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-__all__ = ["Answer", "ApiError", "Call", "Emulated", "Overlay", "arn", "document", "emulates", "now"]
+__all__ = ["ApiCall", "ApiError", "Emulated", "HttpResponse", "Overlay", "arn", "document", "emulates", "now"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from infra.rehearsal.cloud.aws.eks_state import EksState
-from infra.rehearsal.cloud.aws.overlay.base import Answer, ApiError, Call, Overlay, emulates
+from infra.rehearsal.cloud.aws.overlay.base import ApiCall, ApiError, HttpResponse, Overlay, emulates
 
 
 class Ec2(Overlay):
     """Reads the emulated EKS's state; keeps none."""
 
     @emulates("DeleteSubnet", "documented", "API_DeleteSubnet")
-    def delete_subnet(self, call: Call) -> Answer:
+    def delete_subnet(self, call: ApiCall) -> HttpResponse:
         """Refused while a cluster or a node group is in the subnet."""
         state: EksState = self.account.state.get("eks") or EksState()
         name = call.parameters["SubnetId"]

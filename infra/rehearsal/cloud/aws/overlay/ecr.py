@@ -10,7 +10,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.addresses import ACCOUNT, LOOPBACK
-from infra.rehearsal.cloud.aws.overlay.base import Answer, ApiError, Call, Overlay, document, emulates, now
+from infra.rehearsal.cloud.aws.overlay.base import (
+    ApiCall,
+    ApiError,
+    HttpResponse,
+    Overlay,
+    document,
+    emulates,
+    now,
+)
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
@@ -53,7 +61,7 @@ class Ecr(Overlay):
         return f"{LOOPBACK}:{self.account.ports.registry}"
 
     @emulates("CreateRepository", "documented", "API_CreateRepository")
-    def create_repository(self, call: Call) -> Answer:
+    def create_repository(self, call: ApiCall) -> HttpResponse:
         """A new repository is empty, whatever a killed daemon left of an earlier one of its name."""
         answer = self.moto(call)
         if not answer.ok:
@@ -62,12 +70,12 @@ class Ecr(Overlay):
         return self._with_uris(answer)
 
     @emulates("DescribeRepositories", "documented", "API_DescribeRepositories")
-    def describe_repositories(self, call: Call) -> Answer:
+    def describe_repositories(self, call: ApiCall) -> HttpResponse:
         """`repositoryUri` is where an OCI client can push to."""
         return self._with_uris(self.moto(call))
 
     @emulates("DeleteRepository", "documented", "API_DeleteRepository")
-    def delete_repository(self, call: Call) -> Answer:
+    def delete_repository(self, call: ApiCall) -> HttpResponse:
         """A repository with images is only deleted with `force`; its blobs go with it."""
         self._read(call)
         answer = self.moto(call)
@@ -76,7 +84,7 @@ class Ecr(Overlay):
         return self._with_uris(answer)
 
     @emulates("DescribeImages", "documented", "API_DescribeImages")
-    def describe_images(self, call: Call) -> Answer:
+    def describe_images(self, call: ApiCall) -> HttpResponse:
         """Pushed images with their digest, tags, time and size; referrers are listed too, as ECR does."""
         held = self._read(call)
         answer = self.moto(call)
@@ -92,15 +100,15 @@ class Ecr(Overlay):
         return answer.with_body(json.dumps(found).encode())
 
     @emulates("ListImages BatchGetImage", "documented", "API_ListImages, API_BatchGetImage")
-    def read_images(self, call: Call) -> Answer:
+    def read_images(self, call: ApiCall) -> HttpResponse:
         """Pushed images, and their manifests as pushed."""
         self._read(call)
         return self.moto(call)
 
     @emulates("BatchDeleteImage", "documented", "API_BatchDeleteImage")
-    def batch_delete_image(self, call: Call) -> Answer:
+    def batch_delete_image(self, call: ApiCall) -> HttpResponse:
         """By tag the tag goes, and the image with its last tag; by digest the image goes."""
-        from infra.rehearsal.cloud.registry.answers import Refused
+        from infra.rehearsal.cloud.registry.answers import RegistryError
 
         name = call.parameters["repositoryName"]
         before = self._read(call)
@@ -112,14 +120,14 @@ class Ecr(Overlay):
                 last = push is not None and push.tags == (gone.get("imageTag"),)
                 try:
                     self.account.registry.delete(name, gone["imageDigest"] if last else whole)
-                except Refused:
+                except RegistryError:
                     continue  # two ids of one image
         return answer
 
     @emulates("PutImage", "documented", "API_PutImage")
-    def put_image(self, call: Call) -> Answer:
+    def put_image(self, call: ApiCall) -> HttpResponse:
         """A manifest whose blobs the registry holds, given another tag; tags of an immutable repository do not move."""
-        from infra.rehearsal.cloud.registry.answers import Refused
+        from infra.rehearsal.cloud.registry.answers import RegistryError
 
         asked = call.parameters
         self._read(call)
@@ -131,12 +139,12 @@ class Ecr(Overlay):
                 self.account.registry.put(
                     asked["repositoryName"], reference, asked["imageManifest"].encode(), media
                 )
-            except Refused as refused:
+            except RegistryError as refused:
                 raise ApiError("InvalidParameterException", str(refused)) from None
         return answer
 
     @emulates("GetAuthorizationToken", "documented", "API_GetAuthorizationToken")
-    def get_authorization_token(self, call: Call) -> Answer:
+    def get_authorization_token(self, call: ApiCall) -> HttpResponse:
         """The local registry's user and password; they outlive the 12 hours that are told."""
         answer = self.moto(call)
         found = document(answer)
@@ -156,7 +164,7 @@ class Ecr(Overlay):
         ]
         return {"images": images}
 
-    def _with_uris(self, answer: Answer) -> Answer:
+    def _with_uris(self, answer: HttpResponse) -> HttpResponse:
         if not answer.ok:
             return answer
         found = document(answer)
@@ -165,7 +173,7 @@ class Ecr(Overlay):
             repository["repositoryUri"] = f"{self.host}/{repository['repositoryName']}"
         return answer.with_body(json.dumps(found).encode())
 
-    def _read(self, call: Call) -> dict[str, Push]:
+    def _read(self, call: ApiCall) -> dict[str, Push]:
         """Give moto the images that the registry holds now; they are returned by digest."""
         from moto.ecr.models import Image, ecr_backends
 

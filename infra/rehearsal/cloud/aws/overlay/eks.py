@@ -13,7 +13,7 @@ from uuid import uuid4
 from infra.rehearsal.cloud.aws import eks_shapes, eks_state
 from infra.rehearsal.cloud.aws.eks_state import EksState, Key
 from infra.rehearsal.cloud.aws.lifecycle import GONE, Record
-from infra.rehearsal.cloud.aws.overlay.base import ApiError, Call, Overlay, emulates, now
+from infra.rehearsal.cloud.aws.overlay.base import ApiCall, ApiError, Overlay, emulates, now
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
@@ -34,11 +34,11 @@ class Eks(Overlay):
     # ---- clusters ----
 
     @emulates("CreateCluster", "documented", "API_CreateCluster")
-    def create_cluster(self, call: Call) -> Mapping[str, Any]:
+    def create_cluster(self, call: ApiCall) -> Mapping[str, Any]:
         """CREATING, then ACTIVE; makes the cluster's security group in the subnets' VPC."""
         asked = call.parameters
         name, key = asked["name"], (call.region, asked["name"])
-        if self._held(self.state.clusters, key):
+        if self._get(self.state.clusters, key):
             raise ApiError("ResourceInUseException", f"Cluster already exists with name: {name}")
         version = asked.get("version", LATEST)
         if not VERSION.fullmatch(version):
@@ -52,18 +52,18 @@ class Eks(Overlay):
         return {"cluster": eks_shapes.cluster(record)}
 
     @emulates("DescribeCluster", "documented", "API_DescribeCluster")
-    def describe_cluster(self, call: Call) -> Mapping[str, Any]:
+    def describe_cluster(self, call: ApiCall) -> Mapping[str, Any]:
         """With vpcId and clusterSecurityGroupId; endpoint and certificate once ACTIVE (they lead nowhere)."""
         return {"cluster": eks_shapes.cluster(self._cluster_of(call, "name"))}
 
     @emulates("ListClusters", "documented", "API_ListClusters")
-    def list_clusters(self, call: Call) -> Mapping[str, Any]:
+    def list_clusters(self, call: ApiCall) -> Mapping[str, Any]:
         """All of the region in one page."""
         held = (key for key in tuple(self.state.clusters) if key[0] == call.region)
-        return {"clusters": [key[1] for key in held if self._held(self.state.clusters, key)]}
+        return {"clusters": [key[1] for key in held if self._get(self.state.clusters, key)]}
 
     @emulates("DeleteCluster", "documented", "API_DeleteCluster")
-    def delete_cluster(self, call: Call) -> Mapping[str, Any]:
+    def delete_cluster(self, call: ApiCall) -> Mapping[str, Any]:
         """DELETING, then gone with its security group; refused while it has node groups."""
         record = self._cluster_of(call, "name")
         if self._groups(call, "name"):
@@ -75,7 +75,7 @@ class Eks(Overlay):
         return {"cluster": eks_shapes.cluster(record)}
 
     @emulates("UpdateClusterConfig", "documented", "API_UpdateClusterConfig")
-    def update_cluster_config(self, call: Call) -> Mapping[str, Any]:
+    def update_cluster_config(self, call: ApiCall) -> Mapping[str, Any]:
         """Endpoint access, subnets, logging, access and upgrade policy; one kind of change at a time in AWS."""
         record = self._active(self._cluster_of(call, "name"), "Cluster")
         asked = call.parameters
@@ -88,10 +88,10 @@ class Eks(Overlay):
         for part in ("accessConfig", "upgradePolicy"):
             record.fields[part] = {**record.fields[part], **asked.get(part, {})}
         kind = "LoggingUpdate" if "logging" in asked else "EndpointAccessUpdate"
-        return self._updating((call.region, asked["name"]), record, kind, asked)
+        return self._start_update((call.region, asked["name"]), record, kind, asked)
 
     @emulates("UpdateClusterVersion", "documented", "API_UpdateClusterVersion")
-    def update_cluster_version(self, call: Call) -> Mapping[str, Any]:
+    def update_cluster_version(self, call: ApiCall) -> Mapping[str, Any]:
         """One minor version up at a time."""
         record = self._active(self._cluster_of(call, "name"), "Cluster")
         old, new = record.fields["version"], call.parameters["version"]
@@ -100,27 +100,27 @@ class Eks(Overlay):
             raise ApiError("InvalidParameterException", text)
         record.fields["version"] = new
         key = (call.region, call.parameters["name"])
-        return self._updating(key, record, "VersionUpdate", {"Version": new})
+        return self._start_update(key, record, "VersionUpdate", {"Version": new})
 
     @emulates("AssociateEncryptionConfig", "documented", "API_AssociateEncryptionConfig")
-    def associate_encryption_config(self, call: Call) -> Mapping[str, Any]:
+    def associate_encryption_config(self, call: ApiCall) -> Mapping[str, Any]:
         """Once; it cannot be taken away."""
         record = self._active(self._cluster_of(call, "clusterName"), "Cluster")
         if record.fields.get("encryptionConfig"):
             raise ApiError("ResourceInUseException", "Cluster already has an encryption config")
         record.fields["encryptionConfig"] = call.parameters["encryptionConfig"]
         key = (call.region, call.parameters["clusterName"])
-        return self._updating(key, record, "AssociateEncryptionConfig", {})
+        return self._start_update(key, record, "AssociateEncryptionConfig", {})
 
     # ---- node groups ----
 
     @emulates("CreateNodegroup", "documented", "API_CreateNodegroup")
-    def create_nodegroup(self, call: Call) -> Mapping[str, Any]:
+    def create_nodegroup(self, call: ApiCall) -> Mapping[str, Any]:
         """CREATING, then ACTIVE. Unknown instance types, subnets, roles and launch templates are refused."""
         asked = call.parameters
         cluster = self._active(self._cluster_of(call, "clusterName"), "Cluster")
         name, key = asked["nodegroupName"], (call.region, asked["clusterName"], asked["nodegroupName"])
-        if self._held(self.state.groups, key):
+        if self._get(self.state.groups, key):
             text = f"NodeGroup already exists with name {name} and cluster name {key[1]}"
             raise ApiError("ResourceInUseException", text)
         eks_state.subnets(call.region, asked["subnets"])
@@ -132,18 +132,18 @@ class Eks(Overlay):
         return {"nodegroup": eks_shapes.group(record)}
 
     @emulates("DescribeNodegroup", "documented", "API_DescribeNodegroup")
-    def describe_nodegroup(self, call: Call) -> Mapping[str, Any]:
+    def describe_nodegroup(self, call: ApiCall) -> Mapping[str, Any]:
         """Its Auto Scaling group has a name, and that is all there is of it."""
         return {"nodegroup": eks_shapes.group(self._group_of(call))}
 
     @emulates("ListNodegroups", "documented", "API_ListNodegroups")
-    def list_nodegroups(self, call: Call) -> Mapping[str, Any]:
+    def list_nodegroups(self, call: ApiCall) -> Mapping[str, Any]:
         """All of the cluster in one page."""
         self._cluster_of(call, "clusterName")
         return {"nodegroups": self._groups(call, "clusterName")}
 
     @emulates("UpdateNodegroupConfig", "documented", "API_UpdateNodegroupConfig")
-    def update_nodegroup_config(self, call: Call) -> Mapping[str, Any]:
+    def update_nodegroup_config(self, call: ApiCall) -> Mapping[str, Any]:
         """Sizes, labels, taints and the pace of updates."""
         record = self._active(self._group_of(call), "Nodegroup")
         asked, fields = call.parameters, record.fields
@@ -162,10 +162,10 @@ class Eks(Overlay):
         if pace := asked.get("updateConfig"):
             fields["updateConfig"] = pace
         fields["modifiedAt"] = now()
-        return self._updating(self._group_key(call), record, "ConfigUpdate", scaling or {})
+        return self._start_update(self._group_key(call), record, "ConfigUpdate", scaling or {})
 
     @emulates("UpdateNodegroupVersion", "documented", "API_UpdateNodegroupVersion")
-    def update_nodegroup_version(self, call: Call) -> Mapping[str, Any]:
+    def update_nodegroup_version(self, call: ApiCall) -> Mapping[str, Any]:
         """Another Kubernetes version, or another version of the same launch template."""
         record = self._active(self._group_of(call), "Nodegroup")
         asked, fields = call.parameters, record.fields
@@ -179,10 +179,12 @@ class Eks(Overlay):
         if version := asked.get("version"):
             fields["version"] = version
         fields["modifiedAt"] = now()
-        return self._updating(self._group_key(call), record, "VersionUpdate", {"Version": fields["version"]})
+        return self._start_update(
+            self._group_key(call), record, "VersionUpdate", {"Version": fields["version"]}
+        )
 
     @emulates("DeleteNodegroup", "documented", "API_DeleteNodegroup")
-    def delete_nodegroup(self, call: Call) -> Mapping[str, Any]:
+    def delete_nodegroup(self, call: ApiCall) -> Mapping[str, Any]:
         """DELETING, then gone."""
         record = self._group_of(call)
         if record.status != "DELETING":
@@ -192,7 +194,7 @@ class Eks(Overlay):
     # ---- updates and tags ----
 
     @emulates("DescribeUpdate", "documented", "API_DescribeUpdate")
-    def describe_update(self, call: Call) -> Mapping[str, Any]:
+    def describe_update(self, call: ApiCall) -> Mapping[str, Any]:
         """InProgress while the resource is UPDATING, then Successful."""
         asked = call.parameters
         key, record = self.state.updates.get(asked["updateId"], ((), None))
@@ -202,54 +204,54 @@ class Eks(Overlay):
         return {"update": {**record.fields, "status": record.status}}
 
     @emulates("TagResource", "documented", "API_TagResource")
-    def tag_resource(self, call: Call) -> Mapping[str, Any]:
+    def tag_resource(self, call: ApiCall) -> Mapping[str, Any]:
         """Clusters and node groups."""
-        self._tagged(call).tags.update(call.parameters["tags"])
+        self._find_by_arn(call).tags.update(call.parameters["tags"])
         return {}
 
     @emulates("UntagResource", "documented", "API_UntagResource")
-    def untag_resource(self, call: Call) -> Mapping[str, Any]:
+    def untag_resource(self, call: ApiCall) -> Mapping[str, Any]:
         """The same."""
         for name in call.parameters["tagKeys"]:
-            self._tagged(call).tags.pop(name, None)
+            self._find_by_arn(call).tags.pop(name, None)
         return {}
 
     @emulates("ListTagsForResource", "documented", "API_ListTagsForResource")
-    def list_tags_for_resource(self, call: Call) -> Mapping[str, Any]:
+    def list_tags_for_resource(self, call: ApiCall) -> Mapping[str, Any]:
         """The same."""
-        return {"tags": self._tagged(call).tags}
+        return {"tags": self._find_by_arn(call).tags}
 
     # ---- parts ----
 
-    def _held(self, store: dict[Key, Record], key: Key) -> Record | None:
+    def _get(self, store: dict[Key, Record], key: Key) -> Record | None:
         record = store.get(key)
         if record is not None and record.gone:
             del store[key]
             return None
         return record
 
-    def _cluster_of(self, call: Call, parameter: str) -> Record:
+    def _cluster_of(self, call: ApiCall, parameter: str) -> Record:
         name = call.parameters[parameter]
-        record = self._held(self.state.clusters, (call.region, name))
+        record = self._get(self.state.clusters, (call.region, name))
         if record is None:
             raise ApiError("ResourceNotFoundException", f"No cluster found for name: {name}.")
         return record
 
-    def _group_key(self, call: Call) -> Key:
+    def _group_key(self, call: ApiCall) -> Key:
         return (call.region, call.parameters["clusterName"], call.parameters["nodegroupName"])
 
-    def _group_of(self, call: Call) -> Record:
+    def _group_of(self, call: ApiCall) -> Record:
         self._cluster_of(call, "clusterName")
         key = self._group_key(call)
-        record = self._held(self.state.groups, key)
+        record = self._get(self.state.groups, key)
         if record is None:
             raise ApiError("ResourceNotFoundException", f"No node group found for name: {key[2]}.")
         return record
 
-    def _groups(self, call: Call, parameter: str) -> list[str]:
+    def _groups(self, call: ApiCall, parameter: str) -> list[str]:
         scope = (call.region, call.parameters[parameter])
         held = [key for key in tuple(self.state.groups) if key[:2] == scope]
-        return [key[2] for key in held if self._held(self.state.groups, key)]
+        return [key[2] for key in held if self._get(self.state.groups, key)]
 
     def _active(self, record: Record, kind: str) -> Record:
         if record.status != "ACTIVE":
@@ -257,7 +259,9 @@ class Eks(Overlay):
             raise ApiError("ResourceInUseException", text)
         return record
 
-    def _updating(self, key: Key, record: Record, kind: str, changed: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _start_update(
+        self, key: Key, record: Record, kind: str, changed: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
         record.become("UPDATING", "ACTIVE", UPDATING_SECONDS)
         parameters = [
             {"type": eks_shapes.upper(name), "value": str(value)} for name, value in changed.items()
@@ -272,7 +276,7 @@ class Eks(Overlay):
         self.state.updates[name] = (key, update)
         return {"update": {**fields, "status": update.status}}
 
-    def _tagged(self, call: Call) -> Record:
+    def _find_by_arn(self, call: ApiCall) -> Record:
         wanted = call.parameters["resourceArn"]
         for store, field in ((self.state.clusters, "arn"), (self.state.groups, "nodegroupArn")):
             for record in store.values():
@@ -280,7 +284,7 @@ class Eks(Overlay):
                     return record
         raise ApiError("NotFoundException", f"The specified resource could not be found: {wanted}", 404)
 
-    def _network(self, call: Call, name: str) -> dict[str, Any]:
+    def _network(self, call: ApiCall, name: str) -> dict[str, Any]:
         asked = call.parameters["resourcesVpcConfig"]
         found = eks_state.subnets(call.region, asked.get("subnetIds", ()))
         if len({subnet.availability_zone for subnet in found}) < 2:

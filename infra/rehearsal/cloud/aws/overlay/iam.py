@@ -6,7 +6,7 @@ import json
 import re
 
 from infra.rehearsal.cloud.addresses import ACCOUNT
-from infra.rehearsal.cloud.aws.overlay.base import Answer, Call, Overlay, emulates
+from infra.rehearsal.cloud.aws.overlay.base import ApiCall, HttpResponse, Overlay, emulates
 
 AWS_OWN = re.compile(r"arn:aws:iam::aws:policy/(?:[\w+=,.@-]+/)*(?P<name>[\w+=,.@-]+)")
 SOURCE = "AWS managed policy reference, as carried by moto"
@@ -16,7 +16,7 @@ class Iam(Overlay):
     """Policy documents are those that moto carries; a name it does not carry does not exist."""
 
     @emulates("AttachRolePolicy AttachUserPolicy GetPolicy GetPolicyVersion", "documented", SOURCE)
-    def known(self, call: Call) -> Answer:
+    def look_up(self, call: ApiCall) -> HttpResponse:
         """Of arn:aws:iam::aws:policy/... as well."""
         arn = call.parameters["PolicyArn"]
         if match := AWS_OWN.fullmatch(arn):

@@ -12,10 +12,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.addresses import LOOPBACK
-from infra.rehearsal.cloud.aws.hosting import READY_SECONDS, Endpoint, Fleet, Hosting, Pending, Variant
+from infra.rehearsal.cloud.aws.hosting import (
+    READY_SECONDS,
+    Endpoint,
+    Fleet,
+    Hosting,
+    PendingDeployment,
+    ProductionVariant,
+)
 from infra.rehearsal.cloud.aws.hosting_shapes import arn_of, describe, invalid, pairs, row, show, tag_list
 from infra.rehearsal.cloud.aws.listing import list_page
-from infra.rehearsal.cloud.aws.overlay.base import Answer, Call, Overlay, emulates, now
+from infra.rehearsal.cloud.aws.overlay.base import ApiCall, HttpResponse, Overlay, emulates, now
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
@@ -34,7 +41,7 @@ class SageMaker(Overlay):
         self.hosting: Hosting = account.state.setdefault("sagemaker", Hosting())
         self.fleet = Fleet(account, self.hosting)
 
-    def restored(self) -> None:
+    def restore(self) -> None:
         self.fleet.restore()
 
     def close(self) -> None:
@@ -43,7 +50,7 @@ class SageMaker(Overlay):
     # ---- models ----
 
     @emulates("CreateModel", "documented", "API_CreateModel")
-    def create_model(self, call: Call) -> Mapping[str, Any]:
+    def create_model(self, call: ApiCall) -> Mapping[str, Any]:
         """One container by image; the image must be in ECR. Model data from S3 and several containers are refused."""
         asked = call.parameters
         containers = [*filter(None, [asked.get("PrimaryContainer")]), *asked.get("Containers", ())]
@@ -55,24 +62,24 @@ class SageMaker(Overlay):
         return {"ModelArn": self._create(call, "model", asked["ModelName"], self.hosting.models)}
 
     @emulates("DescribeModel", "documented", "API_DescribeModel")
-    def describe_model(self, call: Call) -> Mapping[str, Any]:
+    def describe_model(self, call: ApiCall) -> Mapping[str, Any]:
         """As created."""
         return self._find(call, "model", call.parameters["ModelName"], self.hosting.models)
 
     @emulates("ListModels", "documented", "API_ListModels")
-    def list_models(self, call: Call) -> Mapping[str, Any]:
+    def list_models(self, call: ApiCall) -> Mapping[str, Any]:
         """Filtered by name and time, sorted, in pages."""
         return list_page(call, "Models", self._rows(call, self.hosting.models, ("ModelName", "ModelArn")))
 
     @emulates("DeleteModel", "documented", "API_DeleteModel")
-    def delete_model(self, call: Call) -> Mapping[str, Any]:
+    def delete_model(self, call: ApiCall) -> Mapping[str, Any]:
         """Also while endpoints run it: they go on, but cannot be updated to it."""
         return self._delete(call, "model", call.parameters["ModelName"], self.hosting.models)
 
     # ---- configurations ----
 
     @emulates("CreateEndpointConfig", "recorded", "API_CreateEndpointConfig")
-    def create_endpoint_config(self, call: Call) -> Mapping[str, Any]:
+    def create_endpoint_config(self, call: ApiCall) -> Mapping[str, Any]:
         """Variants on instances, of models that exist; instance types are botocore's list."""
         asked = call.parameters
         if here := [name for name in NOT_HERE if asked.get(name)]:
@@ -93,19 +100,19 @@ class SageMaker(Overlay):
         }
 
     @emulates("DescribeEndpointConfig", "documented", "API_DescribeEndpointConfig")
-    def describe_endpoint_config(self, call: Call) -> Mapping[str, Any]:
+    def describe_endpoint_config(self, call: ApiCall) -> Mapping[str, Any]:
         """As created."""
         name = call.parameters["EndpointConfigName"]
         return self._find(call, "endpoint configuration", name, self.hosting.configurations)
 
     @emulates("ListEndpointConfigs", "documented", "API_ListEndpointConfigs")
-    def list_endpoint_configs(self, call: Call) -> Mapping[str, Any]:
+    def list_endpoint_configs(self, call: ApiCall) -> Mapping[str, Any]:
         """Filtered by name and time, sorted, in pages."""
         names = ("EndpointConfigName", "EndpointConfigArn")
         return list_page(call, "EndpointConfigs", self._rows(call, self.hosting.configurations, names))
 
     @emulates("DeleteEndpointConfig", "recorded", "API_DeleteEndpointConfig")
-    def delete_endpoint_config(self, call: Call) -> Mapping[str, Any]:
+    def delete_endpoint_config(self, call: ApiCall) -> Mapping[str, Any]:
         """AWS allows it while in use, and then refuses to update that endpoint (terraform-provider-aws #40048)."""
         name = call.parameters["EndpointConfigName"]
         return self._delete(call, "endpoint configuration", name, self.hosting.configurations)
@@ -113,14 +120,14 @@ class SageMaker(Overlay):
     # ---- endpoints ----
 
     @emulates("CreateEndpoint", "recorded", "API_CreateEndpoint")
-    def create_endpoint(self, call: Call) -> Mapping[str, Any]:
+    def create_endpoint(self, call: ApiCall) -> Mapping[str, Any]:
         """Creating until every variant's server passes /ping, then InService; else Failed with a FailureReason."""
         asked = call.parameters
         name, region = asked["EndpointName"], call.region
         where = arn_of(region, "endpoint", name)
         if (region, name) in self.hosting.endpoints:
             raise invalid(f'Cannot create already existing endpoint "{where}".')
-        pending = self._pending(call, {})
+        pending = self._plan_deployment(call, {})
         endpoint = Endpoint(
             name=name,
             region=region,
@@ -136,7 +143,7 @@ class SageMaker(Overlay):
         return {"EndpointArn": where}
 
     @emulates("UpdateEndpoint", "documented", "API_UpdateEndpoint")
-    def update_endpoint(self, call: Call) -> Mapping[str, Any]:
+    def update_endpoint(self, call: ApiCall) -> Mapping[str, Any]:
         """New servers come up, then all traffic moves at once; a failure ends InService on the old configuration."""
         asked = call.parameters
         endpoint = self._endpoint(call)
@@ -147,13 +154,15 @@ class SageMaker(Overlay):
             raise invalid(f'Cannot update in-progress endpoint "{where}".')
         self._find(call, "endpoint configuration", endpoint.configuration, self.hosting.configurations)
         kept = {variant.name: variant for variant in endpoint.variants}
-        endpoint.pending = self._pending(call, kept if asked.get("RetainAllVariantProperties") else {})
+        endpoint.pending = self._plan_deployment(
+            call, kept if asked.get("RetainAllVariantProperties") else {}
+        )
         endpoint.status, endpoint.modified = "Updating", now()
         self.fleet.roll(endpoint)
         return {"EndpointArn": where}
 
     @emulates("UpdateEndpointWeightsAndCapacities", "documented", "API_UpdateEndpointWeightsAndCapacities")
-    def update_endpoint_weights_and_capacities(self, call: Call) -> Mapping[str, Any]:
+    def update_endpoint_weights_and_capacities(self, call: ApiCall) -> Mapping[str, Any]:
         """At once: AWS is Updating for a while. Instances of a variant are one process here, whatever their number."""
         endpoint = self._endpoint(call)
         if endpoint.status != "InService":
@@ -175,18 +184,18 @@ class SageMaker(Overlay):
         return {"EndpointArn": arn_of(call.region, "endpoint", endpoint.name)}
 
     @emulates("DescribeEndpoint", "documented", "API_DescribeEndpoint")
-    def describe_endpoint(self, call: Call) -> Mapping[str, Any]:
+    def describe_endpoint(self, call: ApiCall) -> Mapping[str, Any]:
         """With the images that serve by digest, and the configuration an update is on its way to."""
         return describe(self._endpoint(call))
 
     @emulates("ListEndpoints", "documented", "API_ListEndpoints")
-    def list_endpoints(self, call: Call) -> Mapping[str, Any]:
+    def list_endpoints(self, call: ApiCall) -> Mapping[str, Any]:
         """Filtered by name, status and time, sorted, in pages."""
         here = (endpoint for endpoint in self.hosting.endpoints.values() if endpoint.region == call.region)
         return list_page(call, "Endpoints", [row(endpoint) for endpoint in here])
 
     @emulates("DeleteEndpoint", "documented", "API_DeleteEndpoint")
-    def delete_endpoint(self, call: Call) -> Mapping[str, Any]:
+    def delete_endpoint(self, call: ApiCall) -> Mapping[str, Any]:
         """Deleting until its servers have ended. Not while it changes (reported: SageMaker examples #3432)."""
         endpoint = self._endpoint(call)
         where = arn_of(call.region, "endpoint", endpoint.name)
@@ -201,7 +210,7 @@ class SageMaker(Overlay):
     # ---- tags ----
 
     @emulates("AddTags", "documented", "API_AddTags")
-    def add_tags(self, call: Call) -> Mapping[str, Any] | Answer:
+    def add_tags(self, call: ApiCall) -> Mapping[str, Any] | HttpResponse:
         """On models, configurations and endpoints; on anything else moto's."""
         tags = self.hosting.tags.get(call.parameters["ResourceArn"])
         if tags is None:
@@ -210,7 +219,7 @@ class SageMaker(Overlay):
         return {"Tags": tag_list(tags)}
 
     @emulates("DeleteTags", "documented", "API_DeleteTags")
-    def delete_tags(self, call: Call) -> Mapping[str, Any] | Answer:
+    def delete_tags(self, call: ApiCall) -> Mapping[str, Any] | HttpResponse:
         """The same."""
         tags = self.hosting.tags.get(call.parameters["ResourceArn"])
         if tags is None:
@@ -220,7 +229,7 @@ class SageMaker(Overlay):
         return {}
 
     @emulates("ListTags", "documented", "API_ListTags")
-    def list_tags(self, call: Call) -> Mapping[str, Any] | Answer:
+    def list_tags(self, call: ApiCall) -> Mapping[str, Any] | HttpResponse:
         """The same."""
         tags = self.hosting.tags.get(call.parameters["ResourceArn"])
         return self.moto(call) if tags is None else {"Tags": tag_list(tags)}
@@ -229,14 +238,14 @@ class SageMaker(Overlay):
         """Endpoints with their servers."""
         return {
             "endpoints": [
-                show(endpoint, self.account.runtime.route(key))
+                show(endpoint, self.account.invocations.route(key))
                 for key, endpoint in self.hosting.endpoints.items()
             ]
         }
 
     # ---- parts ----
 
-    def _create(self, call: Call, kind: str, name: str, store: dict[Any, dict[str, Any]]) -> str:
+    def _create(self, call: ApiCall, kind: str, name: str, store: dict[Any, dict[str, Any]]) -> str:
         where = arn_of(call.region, kind, name)
         if (call.region, name) in store:
             raise invalid(f'Cannot create already existing {kind} "{where}".')
@@ -246,27 +255,27 @@ class SageMaker(Overlay):
         self.hosting.tags[where] = pairs(call.parameters.get("Tags", ()))
         return where
 
-    def _find(self, call: Call, kind: str, name: str, store: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    def _find(self, call: ApiCall, kind: str, name: str, store: dict[Any, dict[str, Any]]) -> dict[str, Any]:
         if (call.region, name) not in store:
             raise invalid(f'Could not find {kind} "{arn_of(call.region, kind, name)}".')
         return store[call.region, name]
 
     def _delete(
-        self, call: Call, kind: str, name: str, store: dict[Any, dict[str, Any]]
+        self, call: ApiCall, kind: str, name: str, store: dict[Any, dict[str, Any]]
     ) -> Mapping[str, Any]:
         self._find(call, kind, name, store)
         del store[call.region, name]
         self.hosting.tags.pop(arn_of(call.region, kind, name), None)
         return {}
 
-    def _endpoint(self, call: Call) -> Endpoint:
+    def _endpoint(self, call: ApiCall) -> Endpoint:
         name = call.parameters["EndpointName"]
         endpoint = self.hosting.endpoints.get((call.region, name))
         if endpoint is None:
             raise invalid(f'Could not find endpoint "{arn_of(call.region, "endpoint", name)}".')
         return endpoint
 
-    def _pending(self, call: Call, kept: Mapping[str, Variant]) -> Pending:
+    def _plan_deployment(self, call: ApiCall, kept: Mapping[str, ProductionVariant]) -> PendingDeployment:
         """The asked configuration with its images resolved; `kept` variants lend their weight and count."""
         name = call.parameters["EndpointConfigName"]
         found = self._find(call, "endpoint configuration", name, self.hosting.configurations)
@@ -283,13 +292,15 @@ class SageMaker(Overlay):
                 variant = replace(variant, weight=weight, count=count)
             variants.append(variant)
         deployment = call.parameters.get("DeploymentConfig")
-        return Pending(configuration=name, variants=tuple(variants), started=now(), deployment=deployment)
+        return PendingDeployment(
+            configuration=name, variants=tuple(variants), started=now(), deployment=deployment
+        )
 
-    def _variant(self, call: Call, asked: Mapping[str, Any]) -> Variant:
+    def _variant(self, call: ApiCall, asked: Mapping[str, Any]) -> ProductionVariant:
         model = self._find(call, "model", asked["ModelName"], self.hosting.models)
         container = model.get("PrimaryContainer") or model["Containers"][0]
         repository, digest = self._resolve(container["Image"])
-        return Variant(
+        return ProductionVariant(
             name=asked["VariantName"],
             model=asked["ModelName"],
             specified=container["Image"],
@@ -314,7 +325,7 @@ class SageMaker(Overlay):
         return name, found.digest
 
     def _rows(
-        self, call: Call, store: Mapping[Any, dict[str, Any]], names: tuple[str, str]
+        self, call: ApiCall, store: Mapping[Any, dict[str, Any]], names: tuple[str, str]
     ) -> list[dict[str, Any]]:
         fields = (*names, "CreationTime")
         return [

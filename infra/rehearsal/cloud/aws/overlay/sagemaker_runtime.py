@@ -1,11 +1,11 @@
-"""sagemaker-runtime: what `runtime.Runtime` does not answer before any call gets here; moto's answers are canned."""
+"""sagemaker-runtime: what `invocations.Invocations` does not answer before; moto's answers are canned."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from infra.rehearsal.cloud.aws.overlay.base import ApiError, Call, Overlay, emulates
+from infra.rehearsal.cloud.aws.overlay.base import ApiCall, ApiError, Overlay, emulates
 
 
 class SageMakerRuntime(Overlay):
@@ -16,6 +16,6 @@ class SageMakerRuntime(Overlay):
         "documented",
         "SageMaker Runtime API reference",
     )
-    def refuse(self, call: Call) -> Mapping[str, Any]:
+    def refuse(self, call: ApiCall) -> Mapping[str, Any]:
         """Refused."""
         raise ApiError("NotImplemented", f"the local cloud does not have {call.operation}", 501)

@@ -15,7 +15,7 @@ from infra.rehearsal.providers.aws.property_types import (
     thing,
     unordered_list,
 )
-from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
 
 DATA = {
     "imageId": text(),
@@ -59,7 +59,7 @@ DATA = {
 }
 
 
-def _create(call: Call) -> str:
+def _create(call: ResourceCall) -> str:
     answer = call.api.create_launch_template(
         LaunchTemplateName=call.inputs["name"],
         LaunchTemplateData=call.body(*DATA),
@@ -69,11 +69,11 @@ def _create(call: Call) -> str:
     return str(answer["LaunchTemplate"]["LaunchTemplateId"])
 
 
-def _description(call: Call) -> dict[str, Any]:
+def _description(call: ResourceCall) -> dict[str, Any]:
     return {"VersionDescription": call.inputs["description"]} if call.inputs.get("description") else {}
 
 
-def _new_version(call: Call) -> None:
+def _new_version(call: ResourceCall) -> None:
     answer = call.api.create_launch_template_version(
         LaunchTemplateId=call.id, LaunchTemplateData=call.body(*DATA), **_description(call)
     )
@@ -81,11 +81,11 @@ def _new_version(call: Call) -> None:
         _set_default(call, answer["LaunchTemplateVersion"]["VersionNumber"])
 
 
-def _set_default(call: Call, version: int) -> None:
+def _set_default(call: ResourceCall, version: int) -> None:
     call.api.modify_launch_template(LaunchTemplateId=call.id, DefaultVersion=str(version))
 
 
-def _read(call: Call) -> Reading | None:
+def _read(call: ResourceCall) -> Reading | None:
     templates = call.api.describe_launch_templates(LaunchTemplateIds=[call.id])["LaunchTemplates"]
     if not templates:
         return None  # moto's answer for one that is deleted; EC2 refuses the id
@@ -109,13 +109,13 @@ def _read(call: Call) -> Reading | None:
     return Reading(answer, outputs, tag_map(tags))
 
 
-def _find(call: Call) -> list[str]:
+def _find(call: ResourceCall) -> list[str]:
     names = [{"Name": "launch-template-name", "Values": [call.inputs["name"]]}]
     templates = call.api.describe_launch_templates(Filters=names)["LaunchTemplates"]
     return [template["LaunchTemplateId"] for template in templates]
 
 
-TEMPLATE = Resource(
+TEMPLATE = ResourceType(
     type="aws:ec2/launchTemplate:LaunchTemplate",
     service="ec2",
     cloudformation="AWS::EC2::LaunchTemplate",
@@ -135,8 +135,8 @@ TEMPLATE = Resource(
     create=_create,
     read=_read,
     changes=(
-        Change((*DATA, "description"), _new_version),
-        Change(("defaultVersion",), lambda call: _set_default(call, call.inputs["defaultVersion"])),
+        Update((*DATA, "description"), _new_version),
+        Update(("defaultVersion",), lambda call: _set_default(call, call.inputs["defaultVersion"])),
     ),
     delete=lambda call: call.api.delete_launch_template(LaunchTemplateId=call.id),
     tag=tag,

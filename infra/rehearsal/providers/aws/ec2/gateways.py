@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from infra.rehearsal.engine.provider import Refused, Values
+from infra.rehearsal.engine.provider import ProviderError, Values
 from infra.rehearsal.providers.aws.ec2.tags import find_by_tags, tag, tags_at_birth
 from infra.rehearsal.providers.aws.property_types import text
-from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
 
 
-def _create_gateway(call: Call) -> str:
+def _create_gateway(call: ResourceCall) -> str:
     answer = call.api.create_internet_gateway(**tags_at_birth(call, "internet-gateway"))
     return str(answer["InternetGateway"]["InternetGatewayId"])
 
 
-def _find_attached(call: Call) -> str:
+def _find_attached(call: ResourceCall) -> str:
     gateway = call.api.describe_internet_gateways(InternetGatewayIds=[call.id])["InternetGateways"][0]
     return next((attachment["VpcId"] for attachment in gateway.get("Attachments", ())), "")
 
 
-def _attach(call: Call) -> None:
+def _attach(call: ResourceCall) -> None:
     """Attached to the wanted VPC and no other (a gateway has one VPC at most)."""
     wanted, there = call.inputs.get("vpcId", ""), _find_attached(call)
     if there and there != wanted:
@@ -27,20 +27,20 @@ def _attach(call: Call) -> None:
         call.api.attach_internet_gateway(InternetGatewayId=call.id, VpcId=wanted)
 
 
-def _read_gateway(call: Call) -> Reading:
+def _read_gateway(call: ResourceCall) -> Reading:
     gateway = call.api.describe_internet_gateways(InternetGatewayIds=[call.id])["InternetGateways"][0]
     outputs = {"arn": call.account.arn("ec2", f"internet-gateway/{call.id}"), "ownerId": gateway["OwnerId"]}
     return Reading({"VpcId": _find_attached(call) or None}, outputs, tag_map(gateway.get("Tags")))
 
 
-def _delete_gateway(call: Call) -> None:
+def _delete_gateway(call: ResourceCall) -> None:
     there = _find_attached(call)
     if there:
         call.api.detach_internet_gateway(InternetGatewayId=call.id, VpcId=there)
     call.api.delete_internet_gateway(InternetGatewayId=call.id)
 
 
-GATEWAY = Resource(
+GATEWAY = ResourceType(
     type="aws:ec2/internetGateway:InternetGateway",
     service="ec2",
     # In CloudFormation the attachment is a type of its own; here it changes in place.
@@ -51,19 +51,19 @@ GATEWAY = Resource(
     create=_create_gateway,
     finish=_attach,
     read=_read_gateway,
-    changes=(Change(("vpcId",), _attach),),
+    changes=(Update(("vpcId",), _attach),),
     delete=_delete_gateway,
     tag=tag,
     gone=("InvalidInternetGatewayID.NotFound",),
 )
 
 
-def _create_address(call: Call) -> str:
+def _create_address(call: ResourceCall) -> str:
     answer = call.api.allocate_address(Domain="vpc", **tags_at_birth(call, "elastic-ip"))
     return str(answer["AllocationId"])
 
 
-def _read_address(call: Call) -> Reading:
+def _read_address(call: ResourceCall) -> Reading:
     address = call.api.describe_addresses(AllocationIds=[call.id])["Addresses"][0]
     dashed = address["PublicIp"].replace(".", "-")
     zone = "compute-1" if call.account.region == "us-east-1" else f"{call.account.region}.compute"
@@ -76,7 +76,7 @@ def _read_address(call: Call) -> Reading:
     return Reading(address, outputs, tag_map(address.get("Tags")))
 
 
-ADDRESS = Resource(
+ADDRESS = ResourceType(
     type="aws:ec2/eip:Eip",
     service="ec2",
     cloudformation="AWS::EC2::EIP",
@@ -92,12 +92,12 @@ ADDRESS = Resource(
 )
 
 
-def _create_nat(call: Call) -> str:
+def _create_nat(call: ResourceCall) -> str:
     answer = call.api.create_nat_gateway(**call.body(), **tags_at_birth(call, "natgateway"))
     return str(answer["NatGateway"]["NatGatewayId"])
 
 
-def _read_nat(call: Call) -> Reading | None:
+def _read_nat(call: ResourceCall) -> Reading | None:
     nat = call.api.describe_nat_gateways(NatGatewayIds=[call.id])["NatGateways"]
     if not nat or nat[0]["State"] == "deleted":
         return None
@@ -115,16 +115,16 @@ def _read_nat(call: Call) -> Reading | None:
     return Reading(answer, outputs, tag_map(nat[0].get("Tags")))
 
 
-def _nat_is_available(call: Call) -> bool:
+def _nat_is_available(call: ResourceCall) -> bool:
     nat = call.api.describe_nat_gateways(NatGatewayIds=[call.id])["NatGateways"][0]
     if nat["State"] == "failed":
-        raise Refused(
+        raise ProviderError(
             nat.get("FailureCode", "NatGatewayFailed"), nat.get("FailureMessage", f"{call.id} failed")
         )
     return bool(nat["State"] == "available")
 
 
-NAT = Resource(
+NAT = ResourceType(
     type="aws:ec2/natGateway:NatGateway",
     service="ec2",
     cloudformation="AWS::EC2::NatGateway",

@@ -8,23 +8,23 @@ from typing import Any
 from infra.rehearsal.engine.provider import Values
 from infra.rehearsal.providers.aws.ec2.tags import find_by_tags, one, tag, tags_at_birth
 from infra.rehearsal.providers.aws.property_types import flag, policy, text, unordered_list
-from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
 
 DNS = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "EnableDnsHostnames"}
 
 
-def _create_vpc(call: Call) -> str:
+def _create_vpc(call: ResourceCall) -> str:
     body = call.body("cidrBlock", "instanceTenancy")
     return str(call.api.create_vpc(**body, **tags_at_birth(call, "vpc"))["Vpc"]["VpcId"])
 
 
-def _set_dns(call: Call, names: tuple[str, ...] = tuple(DNS)) -> None:
+def _set_dns(call: ResourceCall, names: tuple[str, ...] = tuple(DNS)) -> None:
     for name in names:
         if call.inputs.get(name) is not None:
             call.api.modify_vpc_attribute(VpcId=call.id, **{DNS[name]: {"Value": call.inputs[name]}})
 
 
-def _read_vpc(call: Call) -> Reading:
+def _read_vpc(call: ResourceCall) -> Reading:
     vpc = call.api.describe_vpcs(VpcIds=[call.id])["Vpcs"][0]
     dns = {
         name: call.api.describe_vpc_attribute(VpcId=call.id, Attribute=attribute)[DNS[attribute]]["Value"]
@@ -47,7 +47,7 @@ def _read_vpc(call: Call) -> Reading:
     return Reading({**vpc, **dns}, outputs, tag_map(vpc.get("Tags")))
 
 
-VPC = Resource(
+VPC = ResourceType(
     type="aws:ec2/vpc:Vpc",
     service="ec2",
     cloudformation="AWS::EC2::VPC",
@@ -73,9 +73,9 @@ VPC = Resource(
     finish=_set_dns,
     read=_read_vpc,
     changes=(
-        Change(("enableDnsSupport",), lambda call: _set_dns(call, ("enableDnsSupport",))),
-        Change(("enableDnsHostnames",), lambda call: _set_dns(call, ("enableDnsHostnames",))),
-        Change(
+        Update(("enableDnsSupport",), lambda call: _set_dns(call, ("enableDnsSupport",))),
+        Update(("enableDnsHostnames",), lambda call: _set_dns(call, ("enableDnsHostnames",))),
+        Update(
             ("instanceTenancy",),
             lambda call: call.api.modify_vpc_tenancy(VpcId=call.id, **call.body("instanceTenancy")),
         ),
@@ -86,24 +86,24 @@ VPC = Resource(
 )
 
 
-def _create_subnet(call: Call) -> str:
+def _create_subnet(call: ResourceCall) -> str:
     body = call.body(without=("mapPublicIpOnLaunch",))
     return str(call.api.create_subnet(**body, **tags_at_birth(call, "subnet"))["Subnet"]["SubnetId"])
 
 
-def _set_public(call: Call) -> None:
+def _set_public(call: ResourceCall) -> None:
     call.api.modify_subnet_attribute(
         SubnetId=call.id, MapPublicIpOnLaunch={"Value": bool(call.inputs.get("mapPublicIpOnLaunch"))}
     )
 
 
-def _read_subnet(call: Call) -> Reading:
+def _read_subnet(call: ResourceCall) -> Reading:
     subnet = call.api.describe_subnets(SubnetIds=[call.id])["Subnets"][0]
     arn = subnet.get("SubnetArn") or call.account.arn("ec2", f"subnet/{call.id}")
     return Reading(subnet, {"arn": arn, "ownerId": subnet["OwnerId"]}, tag_map(subnet.get("Tags")))
 
 
-SUBNET = Resource(
+SUBNET = ResourceType(
     type="aws:ec2/subnet:Subnet",
     service="ec2",
     cloudformation="AWS::EC2::Subnet",
@@ -119,29 +119,29 @@ SUBNET = Resource(
     create=_create_subnet,
     finish=lambda call: _set_public(call) if call.inputs["mapPublicIpOnLaunch"] else None,
     read=_read_subnet,
-    changes=(Change(("mapPublicIpOnLaunch",), _set_public),),
+    changes=(Update(("mapPublicIpOnLaunch",), _set_public),),
     delete=lambda call: call.api.delete_subnet(SubnetId=call.id),
     tag=tag,
     gone=("InvalidSubnetID.NotFound",),
 )
 
 
-def _create_table(call: Call) -> str:
+def _create_table(call: ResourceCall) -> str:
     answer = call.api.create_route_table(**call.body("vpcId"), **tags_at_birth(call, "route-table"))
     return str(answer["RouteTable"]["RouteTableId"])
 
 
-def _table(call: Call, table: str) -> dict[str, Any]:
+def _table(call: ResourceCall, table: str) -> dict[str, Any]:
     return dict(call.api.describe_route_tables(RouteTableIds=[table])["RouteTables"][0])
 
 
-def _read_table(call: Call) -> Reading:
+def _read_table(call: ResourceCall) -> Reading:
     table = _table(call, call.id)
     outputs = {"arn": call.account.arn("ec2", f"route-table/{call.id}"), "ownerId": table["OwnerId"]}
     return Reading(table, outputs, tag_map(table.get("Tags")))
 
 
-TABLE = Resource(
+TABLE = ResourceType(
     type="aws:ec2/routeTable:RouteTable",
     service="ec2",
     cloudformation="AWS::EC2::RouteTable",
@@ -159,16 +159,16 @@ DESTINATIONS = ("destinationCidrBlock", "destinationIpv6CidrBlock", "destination
 WAYS = ("gatewayId", "natGatewayId", "networkInterfaceId", "transitGatewayId", "egressOnlyGatewayId")
 
 
-def _destination(call: Call) -> str:
+def _destination(call: ResourceCall) -> str:
     return next((call.inputs[name] for name in DESTINATIONS if call.inputs.get(name)), "")
 
 
-def _create_route(call: Call) -> str:
+def _create_route(call: ResourceCall) -> str:
     call.api.create_route(**call.body())
     return f"r-{call.inputs['routeTableId']}{zlib.crc32(_destination(call).encode())}"
 
 
-def _read_route(call: Call) -> Reading | None:
+def _read_route(call: ResourceCall) -> Reading | None:
     table = _table(call, call.inputs["routeTableId"])
     for route in table["Routes"]:
         found = route.get("DestinationCidrBlock") or route.get("DestinationIpv6CidrBlock")
@@ -178,7 +178,7 @@ def _read_route(call: Call) -> Reading | None:
     return None
 
 
-def _find_route(call: Call) -> list[str]:
+def _find_route(call: ResourceCall) -> list[str]:
     """The very route that is wanted; one to elsewhere is left to the API's refusal."""
     reading = _read_route(call)
     there = reading is not None and all(
@@ -187,11 +187,11 @@ def _find_route(call: Call) -> list[str]:
     return [f"r-{call.inputs['routeTableId']}{zlib.crc32(_destination(call).encode())}"] if there else []
 
 
-def _without(call: Call) -> Values:
+def _without(call: ResourceCall) -> Values:
     return call.body("routeTableId", *DESTINATIONS)
 
 
-ROUTE = Resource(
+ROUTE = ResourceType(
     type="aws:ec2/route:Route",
     service="ec2",
     cloudformation="AWS::EC2::Route",
@@ -205,13 +205,13 @@ ROUTE = Resource(
     find=_find_route,
     create=_create_route,
     read=_read_route,
-    changes=(Change(WAYS, lambda call: call.api.replace_route(**call.body())),),
+    changes=(Update(WAYS, lambda call: call.api.replace_route(**call.body())),),
     delete=lambda call: call.api.delete_route(**_without(call)),
     gone=("InvalidRouteTableID.NotFound", "InvalidRoute.NotFound"),
 )
 
 
-def _association(call: Call, **wanted: str) -> dict[str, Any]:
+def _association(call: ResourceCall, **wanted: str) -> dict[str, Any]:
     filters = {f"association.{name.replace('_', '-')}": value for name, value in wanted.items()}
     for association in one(call, "route_tables", filters).get("Associations", ()):
         values = {
@@ -223,18 +223,18 @@ def _association(call: Call, **wanted: str) -> dict[str, Any]:
     return {}
 
 
-def _read_association(call: Call) -> Reading | None:
+def _read_association(call: ResourceCall) -> Reading | None:
     association = _association(call, route_table_association_id=call.id)
     return Reading(association) if association else None
 
 
-def _find_association(call: Call) -> list[str]:
+def _find_association(call: ResourceCall) -> list[str]:
     there = _association(call, subnet_id=call.inputs["subnetId"])
     same = there.get("RouteTableId") == call.inputs["routeTableId"]
     return [there["RouteTableAssociationId"]] if same else []
 
 
-ASSOCIATION = Resource(
+ASSOCIATION = ResourceType(
     type="aws:ec2/routeTableAssociation:RouteTableAssociation",
     service="ec2",
     # terraform moves an association to another table in place, which changes its id; here it is replaced.
@@ -249,7 +249,7 @@ ASSOCIATION = Resource(
 )
 
 
-def _create_endpoint(call: Call) -> str:
+def _create_endpoint(call: ResourceCall) -> str:
     body = call.body()
     return str(
         call.api.create_vpc_endpoint(**body, **tags_at_birth(call, "vpc-endpoint"))["VpcEndpoint"][
@@ -258,7 +258,7 @@ def _create_endpoint(call: Call) -> str:
     )
 
 
-def _read_endpoint(call: Call) -> Reading | None:
+def _read_endpoint(call: ResourceCall) -> Reading | None:
     endpoint = call.api.describe_vpc_endpoints(VpcEndpointIds=[call.id])["VpcEndpoints"][0]
     if endpoint["State"].lower() in ("deleted", "deleting"):
         return None
@@ -270,7 +270,7 @@ def _read_endpoint(call: Call) -> Reading | None:
     return Reading(endpoint, outputs, tag_map(endpoint.get("Tags")))
 
 
-def _change_tables(call: Call) -> None:
+def _change_tables(call: ResourceCall) -> None:
     old, new = set(call.outputs.get("routeTableIds") or ()), set(call.inputs.get("routeTableIds") or ())
     parts = {"AddRouteTableIds": sorted(new - old), "RemoveRouteTableIds": sorted(old - new)}
     call.api.modify_vpc_endpoint(
@@ -278,7 +278,7 @@ def _change_tables(call: Call) -> None:
     )
 
 
-ENDPOINT = Resource(
+ENDPOINT = ResourceType(
     type="aws:ec2/vpcEndpoint:VpcEndpoint",
     service="ec2",
     cloudformation="AWS::EC2::VPCEndpoint",
@@ -294,8 +294,8 @@ ENDPOINT = Resource(
     create=_create_endpoint,
     read=_read_endpoint,
     changes=(
-        Change(("routeTableIds",), _change_tables),
-        Change(
+        Update(("routeTableIds",), _change_tables),
+        Update(
             ("policy",),
             lambda call: call.api.modify_vpc_endpoint(VpcEndpointId=call.id, **call.body("policy")),
         ),

@@ -7,7 +7,7 @@ from typing import Any
 from infra.rehearsal.engine.provider import Values
 from infra.rehearsal.providers.aws.ec2.tags import describe, tag, tags_at_birth
 from infra.rehearsal.providers.aws.property_types import flag, integer, items, text, unordered_list
-from infra.rehearsal.providers.aws.resource import Call, Change, Reading, Resource, tag_map
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
 
 Atom = tuple[str, int, int, str, str, str]
 """One permission in its smallest form: protocol, from, to, kind of peer, peer, description."""
@@ -80,11 +80,11 @@ def _rules(atoms: set[Atom], group: str) -> list[Values]:
     return list(rules.values())
 
 
-def _group(call: Call) -> dict[str, Any]:
+def _group(call: ResourceCall) -> dict[str, Any]:
     return dict(call.api.describe_security_groups(GroupIds=[call.id])["SecurityGroups"][0])
 
 
-def _match(call: Call, side: str) -> None:
+def _match(call: ResourceCall, side: str) -> None:
     """Authorize what is wanted and missing, revoke what is there and not wanted."""
     member = "IpPermissions" if side == "ingress" else "IpPermissionsEgress"
     there = _actual(_group(call)[member])
@@ -97,13 +97,13 @@ def _match(call: Call, side: str) -> None:
         getattr(call.api, f"revoke_security_group_{side}")(GroupId=call.id, IpPermissions=permissions)
 
 
-def _finish(call: Call) -> None:
+def _finish(call: ResourceCall) -> None:
     # terraform takes EC2's own "all egress" rule away: internal/service/ec2/vpc_security_group.go
     for side in ("ingress", "egress"):
         _match(call, side)
 
 
-def _read(call: Call) -> Reading:
+def _read(call: ResourceCall) -> Reading:
     group = _group(call)
     sides: Values = {}
     for side, member in (("ingress", "IpPermissions"), ("egress", "IpPermissionsEgress")):
@@ -118,19 +118,19 @@ def _read(call: Call) -> Reading:
     )
 
 
-def _create(call: Call) -> str:
+def _create(call: ResourceCall) -> str:
     body = {"GroupName": call.inputs["name"], "Description": call.inputs["description"], **call.body("vpcId")}
     return str(call.api.create_security_group(**body, **tags_at_birth(call, "security-group"))["GroupId"])
 
 
-def _find(call: Call) -> list[str]:
+def _find(call: ResourceCall) -> list[str]:
     vpc = call.inputs.get("vpcId")
     names = [{"Name": "group-name", "Values": [call.inputs["name"]]}]
     names += [{"Name": "vpc-id", "Values": [vpc]}] if vpc else []
     return [group["GroupId"] for group in describe(call, "security_groups", names)]
 
 
-GROUP = Resource(
+GROUP = ResourceType(
     type="aws:ec2/securityGroup:SecurityGroup",
     service="ec2",
     cloudformation="AWS::EC2::SecurityGroup",
@@ -151,8 +151,8 @@ GROUP = Resource(
     finish=_finish,
     read=_read,
     changes=(
-        Change(("ingress",), lambda call: _match(call, "ingress")),
-        Change(("egress",), lambda call: _match(call, "egress")),
+        Update(("ingress",), lambda call: _match(call, "ingress")),
+        Update(("egress",), lambda call: _match(call, "egress")),
     ),
     delete=lambda call: call.api.delete_security_group(GroupId=call.id),
     tag=tag,

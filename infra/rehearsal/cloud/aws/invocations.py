@@ -19,10 +19,10 @@ from typing import Any
 from uuid import uuid4
 
 from infra.rehearsal.cloud.addresses import ACCOUNT, LOOPBACK, REGION
-from infra.rehearsal.cloud.aws.calls import SCOPE, Answer, Environ, body, line
-from infra.rehearsal.cloud.aws.metrics import Metrics
-from infra.rehearsal.cloud.aws.streaming import CONTENT_TYPE, PIECE, StreamedAnswer
-from infra.rehearsal.cloud.servers.host import Server
+from infra.rehearsal.cloud.aws.calls import SCOPE, Environ, HttpResponse, body, line
+from infra.rehearsal.cloud.aws.metrics import InvocationMetrics
+from infra.rehearsal.cloud.aws.streaming import CONTENT_TYPE, PIECE, StreamedResponse
+from infra.rehearsal.cloud.servers.host import ModelServer
 
 INVOCATION = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations(?P<stream>-response-stream)?")
 SECONDS = 60.0
@@ -36,16 +36,16 @@ CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
+class WeightedServer:
     """One variant's server and its share of the traffic. `wrong`: a planted fault spoils its answers."""
 
     variant: str
     weight: float
-    server: Server
+    server: ModelServer
     wrong: bool = False
 
 
-Route = tuple[Way, ...]
+Servers = tuple[WeightedServer, ...]
 Key = tuple[str, str]
 """Region and endpoint name."""
 
@@ -55,22 +55,22 @@ class Unreachable(Exception):
 
 
 @dataclass
-class Runtime:
+class Invocations:
     """Thread-safe; nothing here takes the account's lock."""
 
-    metrics: Metrics = field(default_factory=Metrics)
-    lost: Callable[[Key, Server], None] = lambda key, server: None
+    metrics: InvocationMetrics = field(default_factory=InvocationMetrics)
+    lost: Callable[[Key, ModelServer], None] = lambda key, server: None
     """Told of a server that does not answer any more; set by the emulated SageMaker, which replaces it."""
-    _routes: dict[Key, Route] = field(default_factory=dict)
+    _routes: dict[Key, Servers] = field(default_factory=dict)
     _busy: Counter[str] = field(default_factory=Counter)
     _pools: dict[str, Any] = field(default_factory=dict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def route(self, key: Key) -> Route:
+    def route(self, key: Key) -> Servers:
         """Where an endpoint's requests go now; empty when nowhere."""
         return self._routes.get(key, ())
 
-    def flip(self, key: Key, route: Route) -> None:
+    def flip(self, key: Key, route: Servers) -> None:
         """From now on requests take this route; an empty one ends the endpoint."""
         with self._changed:
             if route:
@@ -78,7 +78,7 @@ class Runtime:
             else:
                 self._routes.pop(key, None)
 
-    def drained(self, server: Server, seconds: float = SECONDS) -> bool:
+    def drain(self, server: ModelServer, seconds: float = SECONDS) -> bool:
         """Wait until no request is on the server; False when some still is after `seconds`."""
         with self._changed:
             ended = self._changed.wait_for(lambda: not self._busy[server.id], seconds)
@@ -88,7 +88,9 @@ class Runtime:
             pool.close()
         return ended
 
-    def invoke(self, endpoint: str, environ: Environ, stream: bool = False) -> Answer | StreamedAnswer:
+    def invoke(
+        self, endpoint: str, environ: Environ, stream: bool = False
+    ) -> HttpResponse | StreamedResponse:
         """Answer InvokeEndpoint; with `stream` InvokeEndpointWithResponseStream, where the server counts as busy until
         the stream has ended."""
         scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
@@ -119,15 +121,15 @@ class Runtime:
             return streamed
         if status >= 400:
             return _model_error(key, status, data)
-        return _passed_back(way, headers, spoil(data) if way.wrong else data)
+        return _pass_back(way, headers, spoil(data) if way.wrong else data)
 
-    def _free(self, server: Server) -> None:
+    def _free(self, server: ModelServer) -> None:
         """One request less is on the server."""
         with self._changed:
             self._busy[server.id] -= 1
             self._changed.notify_all()
 
-    def _post(self, server: Server, environ: Environ, stream: bool = False) -> Any:
+    def _post(self, server: ModelServer, environ: Environ, stream: bool = False) -> Any:
         """Status, headers and body; with `stream` a good answer as it comes, its body unread."""
         from urllib3 import exceptions
 
@@ -160,7 +162,7 @@ class Runtime:
                 return answer.status, answer.headers, answer.data
         raise AssertionError("unreachable")
 
-    def _pool(self, server: Server) -> Any:
+    def _pool(self, server: ModelServer) -> Any:
         pool = self._pools.get(server.id)
         if pool is None:
             from urllib3 import HTTPConnectionPool
@@ -169,7 +171,7 @@ class Runtime:
         return pool
 
 
-def _choose(route: Route, wanted: str) -> Way | None:
+def _choose(route: Servers, wanted: str) -> WeightedServer | None:
     if wanted:
         return next((way for way in route if way.variant == wanted), None)
     if len(route) < 2:
@@ -178,7 +180,7 @@ def _choose(route: Route, wanted: str) -> Way | None:
     return random.choices(route, weights)[0] if any(weights) else route[0]
 
 
-def _passed_back(way: Way, headers: Any, data: bytes) -> Answer:
+def _pass_back(way: WeightedServer, headers: Any, data: bytes) -> HttpResponse:
     answered = [
         ("Content-Type", headers.get("Content-Type", "application/octet-stream")),
         ("x-Amzn-Invoked-Production-Variant", way.variant),
@@ -187,10 +189,10 @@ def _passed_back(way: Way, headers: Any, data: bytes) -> Answer:
     ]
     if custom := headers.get(CUSTOM):
         answered.append((CUSTOM, custom))
-    return Answer("200 OK", answered, data)
+    return HttpResponse("200 OK", answered, data)
 
 
-def _stream(way: Way, found: Any, free: Callable[[], None]) -> StreamedAnswer:
+def _stream(way: WeightedServer, found: Any, free: Callable[[], None]) -> StreamedResponse:
     """The server's answer, passed on part by part; when it ends, however it ends, its connection is closed."""
     headers = [
         ("Content-Type", CONTENT_TYPE),
@@ -206,17 +208,17 @@ def _stream(way: Way, found: Any, free: Callable[[], None]) -> StreamedAnswer:
         found.close()
         free()
 
-    return StreamedAnswer("200 OK", headers, parts, ended)
+    return StreamedResponse("200 OK", headers, parts, ended)
 
 
-def _refuse_unknown(endpoint: str, variant: str) -> Answer:
+def _refuse_unknown(endpoint: str, variant: str) -> HttpResponse:
     text = f"Variant {variant} not found for endpoint {endpoint} of account {ACCOUNT}."
     if not variant:
         text = f"Endpoint {endpoint} of account {ACCOUNT} not found."
     return _error(400, "ValidationError", {"Message": text})
 
 
-def _model_error(key: Key, status: int, data: bytes) -> Answer:
+def _model_error(key: Key, status: int, data: bytes) -> HttpResponse:
     region, endpoint = key
     whose = "server" if status >= 500 else "client"
     original = data[:8192].decode("utf-8", "replace")
@@ -234,7 +236,7 @@ def _model_error(key: Key, status: int, data: bytes) -> Answer:
     return _error(424, "ModelError", fields)
 
 
-def _error(status: int, code: str, fields: dict[str, Any]) -> Answer:
+def _error(status: int, code: str, fields: dict[str, Any]) -> HttpResponse:
     data = json.dumps(fields).encode()
     headers = [
         ("Content-Type", "application/json"),
@@ -242,7 +244,7 @@ def _error(status: int, code: str, fields: dict[str, Any]) -> Answer:
         ("x-amzn-RequestId", str(uuid4())),
         ("Content-Length", str(len(data))),
     ]
-    return Answer(line(status), headers, data)
+    return HttpResponse(line(status), headers, data)
 
 
 def spoil(data: bytes) -> bytes:
