@@ -7,6 +7,7 @@ import struct
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import tiny_chat
 import torch
@@ -136,6 +137,15 @@ def test_another_graph_is_no_language_model(tmp_path: pathlib.Path) -> None:
     write_model(tmp_path / "model.onnx")
     with pytest.raises(Unfit, match="not one step of a language model"):
         load(DECODING, tmp_path / "model.onnx", 1)
+
+
+def test_a_cache_of_another_type_is_refused(graph: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    made = onnx.load(str(graph))
+    for one in (*made.graph.input, *made.graph.output):
+        if one.name.startswith(("keys.", "values.")):
+            one.type.tensor_type.elem_type = onnx.TensorProto.BFLOAT16
+    with pytest.raises(Unfit, match="cannot be loaded"):
+        load(DECODING, write(made, tmp_path).path, 1)
 
 
 def test_saved_models_come_back(model: Any, tmp_path: pathlib.Path) -> None:

@@ -12,7 +12,6 @@ from hypothesis.extra.numpy import arrays
 from onnx import helper
 from table_graphs import constants, context, looked_up, value
 
-from examples.passes.embedding_hash import EmbeddingHash, places
 from modelpack.formats.variant import Variant
 from modelpack.passes.base import Pass
 from modelpack.passes.embedding.codebook import FEWEST, REPRESENTATIVES, EmbeddingCodebook
@@ -25,7 +24,7 @@ from modelpack.passes.shared.traffic import count_lookups
 
 ROWS, WIDTH = 600, 16
 ALL = (
-    EmbeddingInt8(), EmbeddingRowsInt8(), EmbeddingInt4(), EmbeddingCodebook(), EmbeddingHash(), EmbeddingPrune(),
+    EmbeddingInt8(), EmbeddingRowsInt8(), EmbeddingInt4(), EmbeddingCodebook(), EmbeddingPrune(),
 )  # fmt: skip
 ITEMS = np.arange(-1, ROWS - 1, dtype=np.int64)
 
@@ -93,35 +92,6 @@ def test_rows_asked_for_often_are_closer_than_others(tmp_path: Path) -> None:
 def test_a_small_table_beside_a_codebook_goes_into_int4(tmp_path: Path) -> None:
     variant = through(EmbeddingCodebook(), looked_up(table(), tmp_path / "a"), tmp_path / "b")
     assert "table.nibbles" in constants(variant)
-
-
-def test_a_hashed_table_gives_weighted_sums_of_two_shared_vectors(tmp_path: Path) -> None:
-    count = -(-FEWEST // 24)
-    generator = np.random.default_rng(3)
-    own, weight = generator.normal(0, 1, (count, WIDTH)), generator.uniform(0.5, 1.5, (FEWEST, 2, 1))
-    at = places(FEWEST, count)
-    assert np.bincount(at.ravel(), minlength=count).max() < 4 * at.size / count
-    assert np.mean(at[:, 0] == at[:, 1]) < 0.05
-    values = (own[at] * weight).sum(axis=1).astype(np.float32)
-    items = np.arange(-1, FEWEST - 1, dtype=np.int64)
-    variant = through(EmbeddingHash(), looked_up(values, tmp_path / "a"), tmp_path / "b", items)
-    kept = constants(variant)
-    assert kept["table.buckets"].shape == (count, WIDTH)
-    want = (kept["table.buckets"].astype(np.float32)[at] * kept["table.weights"].astype(np.float32)).sum(1)
-    found = value(variant, "row", item=items)
-    assert np.allclose(found, want, atol=1e-5)
-    # a table that is hashed already is found again; one that is not, mostly not
-    assert np.square(found - values).mean() < 0.05 * np.square(values).mean()
-    assert variant.size_mb < looked_up(values, tmp_path / "c").size_mb / 4
-
-
-def test_hashed_rows_asked_for_often_are_closer_than_others(tmp_path: Path) -> None:
-    values = table(FEWEST)
-    often = np.tile(np.arange(-1, 99, dtype=np.int64), 4000)
-    variant = through(EmbeddingHash(), looked_up(values, tmp_path / "a"), tmp_path / "b", often)
-    items = np.arange(-1, FEWEST - 1, dtype=np.int64)
-    errors = np.square(value(variant, "row", item=items) - values).mean(axis=1)
-    assert errors[:100].mean() < 0.6 * errors[100:].mean()
 
 
 def test_rare_rows_share_one_and_the_others_keep_their_numbers(tmp_path: Path) -> None:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from tables import COLUMNS, MadeAmount, MadeBinary, split
 from tiny_usecase import Tiny
 from torch import nn
 
-from examples.passes.prune import Prune
 from modelpack.digests import sha256_of
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.trial import Trials, through_the_gate
@@ -26,7 +24,6 @@ from modelpack.passes.prune_channels import PruneChannels, importance, most_impo
 from modelpack.passes.shared.learning import SEED, learner, save_variant
 from modelpack.passes.static_int8 import StaticInt8
 from modelpack.progress import Silent
-from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.usecases.base import Arrays
 from modelpack.usecases.tabular import boosting, linear, training, tuning
 from modelpack.usecases.tabular.boosting import Boosting
@@ -133,30 +130,7 @@ def test_dense_layers_learn_from_trees_and_nothing_is_smaller_than_a_line() -> N
         usecase.student(linear.train(COLUMNS, known), 0.5, known)
 
 
-def test_pruned_weights_stay_zero_are_stored_sparsely_and_answer_as_the_dense_ones(tmp_path: Path) -> None:
-    usecase, data = USECASES[AMOUNT], split(AMOUNT)
-    wide = training.train(
-        COLUMNS, AMOUNT, data.training, replace(WIDE, hidden=(96, 64)), 1, 7, Silent(), usecase.scale
-    )
-    variant = draft_of(wide, usecase, tmp_path / "trained")
-    made, again = (Prune().apply(variant, context(usecase, data, tmp_path / name)) for name in ("a", "b"))
-    assert digests(made) == digests(again)
-    graph = onnx.load(str(made.path)).graph
-    onnx.checker.check_model(str(made.path))
-    (sparse,) = [one for one in graph.sparse_initializer if list(one.dims) == [64, 96]]
-    kept = sum(one.values.dims[0] for one in graph.sparse_initializer)
-    total = sum(int(np.prod(one.dims)) for one in graph.sparse_initializer)
-    assert kept < 0.2 * total
-    assert sparse.values.dims[0] > 0
-    zeros = usecase.load(tmp_path / "a" / "zeros" / "model.safetensors")
-    assert sum(int((one.weight == 0).sum()) for one in hidden_layers(zeros)[1:]) >= 0.8 * 64 * 96
-    got = OnnxRuntime().open(made, usecase)(data.test.inputs)["prediction"]
-    np.testing.assert_allclose(got, predict(zeros, data.test, NAMES)[0], rtol=1e-4, atol=1e-4)
-    dense = OnnxExport().apply(variant, context(usecase, data, tmp_path / "dense"))
-    assert made.size_mb < 0.7 * dense.size_mb
-
-
-@pytest.mark.parametrize("one", [PruneChannels(), Distil(), Prune()])
+@pytest.mark.parametrize("one", [PruneChannels(), Distil()])
 def test_a_use_case_that_cannot_train_on_is_told_so(one: Pass, tmp_path: Path) -> None:
     assert not isinstance(Tiny(), Tunable)
     assert isinstance(USECASES[BINARY], Tunable)
@@ -164,7 +138,7 @@ def test_a_use_case_that_cannot_train_on_is_told_so(one: Pass, tmp_path: Path) -
         one.apply(Variant(TORCH, tmp_path / "model.safetensors"), PassContext(Tiny(), {}, tmp_path))
 
 
-@pytest.mark.parametrize("one", [PruneChannels(), Distil(), Prune(), StaticInt8()])
+@pytest.mark.parametrize("one", [PruneChannels(), Distil(), StaticInt8()])
 def test_nothing_learned_or_calibrated_rests_on_held_out_rows(one: Pass, tmp_path: Path) -> None:
     usecase, data, spoiled = USECASES[BINARY], split(BINARY), split(BINARY)
     spoiled.test.target[:] = 1 - spoiled.test.target
@@ -239,7 +213,7 @@ def test_a_pass_on_the_torch_module_is_measured_as_it_would_be_served(tmp_path: 
     afresh.agree(again)
 
 
-def test_passes_stand_in_order_of_their_stages(repository: Path) -> None:
-    names = ("int8", "half-weights", "fuse", "./examples/passes/prune.py:Prune", "distil")
-    wanted = ["distil", "prune", "onnx", "fuse", "int8", "half-weights"]
-    assert [one.name for one in in_order(names, repository)] == wanted
+def test_passes_stand_in_order_of_their_stages(tmp_path: Path) -> None:
+    names = ("int8", "half-weights", "fuse", "prune-channels", "distil")
+    wanted = ["prune-channels", "distil", "onnx", "fuse", "int8", "half-weights"]
+    assert [one.name for one in in_order(names, tmp_path)] == wanted
