@@ -1,7 +1,7 @@
 """The NVIDIA driver and GPU of this container, asked through the driver's own library, and nothing else.
 
 CUDA driver API (docs.nvidia.com/cuda/cuda-driver-api): cuInit, cuDriverGetVersion, cuDeviceGetCount,
-cuDeviceGetAttribute. ONNX Engine falls back to the CPU with no more than a warning when any of it is missing: a server
+cuDeviceGetAttribute. ONNX Runtime falls back to the CPU with no more than a warning when any of it is missing: a server
 of a GPU pack looks first, and says what it found.
 """
 
@@ -87,7 +87,7 @@ def runs(capability: tuple[int, int], cubins: tuple[int, ...], ptx: tuple[int, .
 
 
 def providers() -> tuple[str, ...]:
-    """The execution providers that the installed ONNX Engine was built with."""
+    """The execution providers that the installed ONNX Runtime was built with."""
     import onnxruntime as ort
 
     return tuple(ort.get_available_providers())

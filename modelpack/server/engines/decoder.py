@@ -42,7 +42,7 @@ class Decoder:
 
     def __init__(self, decoding: Decoding, path: Path, threads: int, device: str = "cpu") -> None:
         """`device` ("cpu", "cuda") is where the steps run and the caches stay: to move them at every step would take
-        longer than the step. Raises what ONNX Engine raises for a damaged file, ValueError for a graph that is no such
+        longer than the step. Raises what ONNX Runtime raises for a damaged file, ValueError for a graph that is no such
         step, and where it did not load the device's provider."""
         # the wheels for Linux report sessions to their maker unless told not to, from 1.29 on
         os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -58,7 +58,7 @@ class Decoder:
         self._kept = False
         self._session = ort.InferenceSession(str(path), options, providers=PROVIDERS[device])
         if self._session.get_providers()[0] != (wanted := name_of(PROVIDERS[device][0])):
-            raise ValueError(f"ONNX Engine did not load {wanted}, only {self._session.get_providers()}")
+            raise ValueError(f"ONNX Runtime did not load {wanted}, only {self._session.get_providers()}")
         caches = [one for one in self._session.get_inputs() if one.name.startswith(CACHE)]
         outputs = [one.name for one in self._session.get_outputs()]
         if not caches or set(outputs) != {"logits", *(f"{one.name}.next" for one in caches)}:

@@ -1,4 +1,4 @@
-"""ONNX Engine as an engine, on the CPU and by CUDA."""
+"""ONNX Runtime as an engine, on the CPU and by CUDA."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modelpack.server.signature import ModelSignature, Unfit
 
 
 class OnnxRuntimeEngine:
-    """A session of ONNX Engine on the CPU."""
+    """A session of ONNX Runtime on the CPU."""
 
     providers: ClassVar[tuple[str, ...]] = (cuda.FALLBACK,)
 
@@ -34,9 +34,11 @@ class OnnxRuntimeEngine:
             self._session = ort.InferenceSession(str(path), options, providers=self.wanted(signature))
         except Exception as problem:
             raise Unfit(f"{path.name} cannot be loaded: {problem}") from None
-        # ONNX Engine goes on without a provider that it cannot load, with no more than a warning
+        # ONNX Runtime goes on without a provider that it cannot load, with no more than a warning
         if self._session.get_providers()[0] != self.providers[0]:
-            raise Unfit(f"ONNX Engine did not load {self.providers[0]}, only {self._session.get_providers()}")
+            raise Unfit(
+                f"ONNX Runtime did not load {self.providers[0]}, only {self._session.get_providers()}"
+            )
         self._refusals = (ort.capi.onnxruntime_pybind11_state.InvalidArgument,)
         self._outputs = [tensor.name for tensor in signature.outputs]
         given = {item.name for item in self._session.get_inputs()}
@@ -60,7 +62,7 @@ class OnnxRuntimeEngine:
 
 
 class OnnxRuntimeCudaEngine(OnnxRuntimeEngine):
-    """A session of ONNX Engine on the first GPU; operators that CUDA lacks run on the CPU."""
+    """A session of ONNX Runtime on the first GPU; operators that CUDA lacks run on the CPU."""
 
     providers: ClassVar[tuple[str, ...]] = (cuda.PROVIDER, cuda.FALLBACK)
 
