@@ -68,7 +68,7 @@ def assemble_image(
     parts = ImageParts(
         base=BaseImage(base) if base else tuple(Deb(**one) for one in debs["packages"]),
         wheels=locked_wheels(served, lock),
-        app=app(),
+        app=app(inputs.usecase),
         model=model,
         downloads=home.downloads,
         labels=labels,

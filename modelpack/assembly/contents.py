@@ -15,6 +15,7 @@ from modelpack.pack import encode
 from modelpack.runtimes.served import Served
 from modelpack.server.golden import Golden
 from modelpack.usecases.base import UseCase
+from modelpack.usecases.optional.handler import handler_of
 
 THREADS = 1
 
@@ -31,7 +32,7 @@ def serving(served: Served, variant: Variant, golden: tuple[Golden, ...], bindin
     usecase = served.usecase
     signature = usecase.interface()
     words: dict[str, Any] = {"text": to_builtins(usecase.text)} if usecase.text else {}
-    for name, part in (("decoding", decoding_of(usecase)), ("chat", usecase.chat)):
+    for name, part in (("decoding", decoding_of(usecase)), ("handler", handler_of(usecase))):
         if part is not None:
             words[name] = to_builtins(part)
     if usecase.labels:

@@ -25,7 +25,7 @@ from modelpack.runtimes.hardware import CPU
 from modelpack.server.golden import compare as differences
 from modelpack.usecases.base import Arrays, Evaluation, Run, UseCase
 from modelpack.usecases.metrics import Interval, bootstrap
-from modelpack.usecases.tunable import Tunable
+from modelpack.usecases.optional.tunable import Tunable
 
 EXAMPLES = 256
 

@@ -183,7 +183,7 @@ class Inputs:
 
         own = Path(modelpack.__file__).parent
         writing = [*(own / "assembly").glob("*.py"), *(own / "image").rglob("*.py")]
-        return source_digest([*app().values(), *writing])
+        return source_digest([*app(self.usecase).values(), *writing])
 
 
 def resolve(request: PackRequest) -> Inputs:

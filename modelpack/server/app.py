@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from modelpack.server import log
-from modelpack.server.chat.desk import Desk, read
-from modelpack.server.chat.http import EVENTS, Stream, answers
 from modelpack.server.engines.base import InvalidInput
+from modelpack.server.handler import Respond
 from modelpack.server.http import openinference, sagemaker
-from modelpack.server.http.asgi import Disconnected, Headers, Message, Receive, Request, Send
+from modelpack.server.http.asgi import Disconnected, Headers, Message, Receive, Request, Response, Send
 from modelpack.server.http.metrics import CONTENT_TYPE, Metrics
 from modelpack.server.http.refusal import Refusal
 from modelpack.server.ready import ReadyModel
 
 MODELS = "/v2/models/"
-
-
-@dataclass(slots=True)
-class Response:
-    status: int
-    body: bytes
-    content_type: bytes = b"application/json"
-    headers: Headers = field(default_factory=list)
-    stream: Stream | None = None
-    """Sent instead of the body."""
-
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Application:
@@ -42,7 +26,7 @@ class Application:
         self.metrics = metrics
         self._served: ReadyModel | None = None
         self._identity: Headers = []
-        self._handlers: dict[str, Handler] = {
+        self._handlers: dict[str, Respond] = {
             "/invocations": self._invocations,
             "/ping": self._ping,
             "/metrics": self._metrics,
@@ -50,7 +34,7 @@ class Application:
             "/v2/health/live": self._live,
             "/v2/health/ready": self._health,
         }
-        self._model_handlers: dict[str, tuple[str, Handler]] = {
+        self._model_handlers: dict[str, tuple[str, Respond]] = {
             "infer": (f"{MODELS}{{model}}/infer", self._infer),
             "ready": (f"{MODELS}{{model}}/ready", self._model_ready),
         }
@@ -70,28 +54,20 @@ class Application:
             answer = await self._answer(request, handler)
         except Disconnected:
             return
+        headers = [(b"content-type", answer.content_type), *answer.headers]
         if answer.stream is not None:
-            await self._send_stream(answer.stream, answer.headers, send)
-        self.metrics.request(route, answer.status, time.perf_counter() - started)
-        if answer.stream is not None:
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            async for piece in answer.stream:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+            self.metrics.request(route, answer.status, time.perf_counter() - started)
             return
-        headers = [
-            (b"content-type", answer.content_type),
-            (b"content-length", str(len(answer.body)).encode()),
-            *answer.headers,
-        ]
+        self.metrics.request(route, answer.status, time.perf_counter() - started)
+        headers.append((b"content-length", str(len(answer.body)).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
 
-    async def _send_stream(self, stream: Stream, identity: Headers, send: Send) -> None:
-        """Events as they come, each sent at once."""
-        headers = [(b"content-type", EVENTS), (b"cache-control", b"no-cache"), *identity]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        async for event in stream.events():
-            await send({"type": "http.response.body", "body": event, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-    def _find(self, path: str) -> tuple[str, Handler]:
+    def _find(self, path: str) -> tuple[str, Respond]:
         """The route's pattern (for the metrics) and what answers it."""
         handler = self._handlers.get(path)
         if handler is not None:
@@ -100,7 +76,7 @@ class Application:
             return self._model_handlers.get(path.rpartition("/")[2], (f"{MODELS}{{model}}", self._metadata))
         return "other", self._unknown
 
-    async def _answer(self, request: Request, handler: Handler) -> Response:
+    async def _answer(self, request: Request, handler: Respond) -> Response:
         try:
             return await handler(request)
         except Refusal as refusal:
@@ -126,18 +102,13 @@ class Application:
 
     async def _invocations(self, request: Request) -> Response:
         served = self._ready()
-        if served.desk is not None:
-            return await self._conversation(served.desk, request)
+        if served.respond is not None:
+            answer = await served.respond(request)
+            answer.headers += self._identity
+            return answer
         feeds, rows = served.instances.decode(await request.json())
         outputs = await served.batcher.infer(feeds, rows)
         return Response(200, sagemaker.predictions(outputs), headers=self._identity)
-
-    async def _conversation(self, desk: Desk, request: Request) -> Response:
-        body = read(await request.json())
-        if not body.stream:
-            return Response(200, await answers(request, desk, body, self.metrics), headers=self._identity)
-        stream = await Stream(request, desk, body, self.metrics).first()
-        return Response(200, b"", headers=self._identity, stream=stream)
 
     # ---- Open Inference Protocol v2 ----
 

@@ -102,7 +102,7 @@ class Preparation(threading.Thread):
             # numpy and the runtime are imported here, while the main thread opens the port
             from modelpack.server.ready import prepare
 
-            served = prepare(self._root, self._application.metrics.model_call, self._allow_cpu)
+            served = prepare(self._root, self._application.metrics, self._allow_cpu)
         except Unfit as reason:
             self._refuse(str(reason))
         except Exception as problem:

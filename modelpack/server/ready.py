@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,13 @@ from pathlib import Path
 import msgspec
 
 from modelpack.server import file_manifest, golden, text
-from modelpack.server.chat.conversation import Conversation
-from modelpack.server.chat.desk import Desk
-from modelpack.server.chat.files import conversation
 from modelpack.server.engines import load as engines
 from modelpack.server.engines.base import Engine, InvalidInput
+from modelpack.server.handler import RequestHandler, Respond, load_handler
 from modelpack.server.http import sagemaker
 from modelpack.server.http.batch import Batcher
 from modelpack.server.http.instances import Instances
+from modelpack.server.http.metrics import Metrics
 from modelpack.server.http.refusal import Refusal
 from modelpack.server.signature import ModelSignature, Unfit, read_signature
 
@@ -33,12 +31,12 @@ class ReadyModel:
     instances: Instances
     batcher: Batcher
     hardware: str = "cpu"
-    desk: Desk | None = None
-    """Where a conversation is had, for models that answer in text piece by piece."""
+    respond: Respond | None = None
+    """What answers `/invocations` in the use case's own way; None: as `http/sagemaker.py` does."""
 
 
-def prepare(root: Path, observe: Callable[[int, float], None], allow_cpu: bool = False) -> ReadyModel:
-    """All checks, in the order of their price. `observe` is told of model calls once it serves; `allow_cpu`: a GPU
+def prepare(root: Path, metrics: Metrics, allow_cpu: bool = False) -> ReadyModel:
+    """All checks, in the order of their price. `metrics` are told of model calls once it serves; `allow_cpu`: a GPU
     pack may serve without a GPU.
 
     Raises `Unfit` with the reason not to serve.
@@ -57,15 +55,15 @@ def prepare(root: Path, observe: Callable[[int, float], None], allow_cpu: bool =
         content_digest = checked.result()
     instances = Instances(signature)
     check_golden(signature, instances, engine)
-    batcher = Batcher(engine, signature.max_batch, observe)
-    desk = Desk(engine, batcher) if isinstance(engine, Conversation) else None
-    return ReadyModel(signature, content_digest, instances, batcher, choice.hardware, desk)
+    batcher = Batcher(engine, signature.max_batch, metrics.model_call)
+    respond = engine.responder(batcher, metrics) if isinstance(engine, RequestHandler) else None
+    return ReadyModel(signature, content_digest, instances, batcher, choice.hardware, respond)
 
 
 def wrap(signature: ModelSignature, folder: Path, engine: Engine) -> Engine:
-    """The engine as callers see it: text in, labels out, or a conversation. Raises `Unfit`."""
-    if signature.chat is not None:
-        return conversation(signature.chat, folder, engine)
+    """The engine as callers see it: text in, labels out, or with the use case's handler. Raises `Unfit`."""
+    if signature.handler is not None:
+        return load_handler(signature.handler, folder, engine)
     return text.wrap(signature, folder, engine)
 
 

@@ -72,13 +72,12 @@ class Decoding(msgspec.Struct, frozen=True):
     prefix: tuple[int, ...] = ()
 
 
-class Chat(msgspec.Struct, frozen=True):
-    """Customer service around the language model: files beside it. `shop` is what may be said to anyone, `orders` the
-    table of the order tool, `tokenizer` the model's own."""
+class HandlerModule(msgspec.Struct, frozen=True):
+    """A use case's own part of the server (`modelpack.server.handler`): its module, and the names of the files beside
+    the model that it reads."""
 
-    shop: str
-    orders: str
-    tokenizer: str
+    module: str
+    files: dict[str, str] = {}
 
 
 class Needs(msgspec.Struct, frozen=True):
@@ -119,7 +118,7 @@ class ModelSignature(msgspec.Struct, frozen=True):
     needs: Needs = Needs()
     session: SessionOptions = SessionOptions()
     decoding: Decoding | None = None
-    chat: Chat | None = None
+    handler: HandlerModule | None = None
 
     @property
     def model_inputs(self) -> frozenset[str]:

@@ -21,7 +21,7 @@ from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
 from modelpack.server import signature as contract
-from modelpack.server.signature import Chat, Text
+from modelpack.server.signature import Text
 from modelpack.usecases.metrics import Interval
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage
@@ -123,7 +123,6 @@ class UseCase(abc.ABC, Generic[D]):
     max_batch: ClassVar[int] = 64
     text: ClassVar[Text | None] = None
     labels: ClassVar[Mapping[str, str]] = {}
-    chat: ClassVar[Chat | None] = None
     target_rps: ClassVar[float] = 120
     """Requests per second and replica that a new project scales by."""
     turns: ClassVar[int] = 25

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_chat import MINE, OTHER, OWNER, THEIRS
 
-from modelpack.server.chat import orders
-from modelpack.server.chat.conversation import Conversation, Usage
-from modelpack.server.chat.grounding import check_pieces, is_supported
-from modelpack.server.chat.retrieval import Index, Scope, words
 from modelpack.server.engines.base import InvalidInput
+from modelpack.server.handlers.chat import orders
+from modelpack.server.handlers.chat.conversation import Conversation, Usage
+from modelpack.server.handlers.chat.grounding import check_pieces, is_supported
+from modelpack.server.handlers.chat.retrieval import Index, Scope, words
 from modelpack.usecases.chat import calibration
 from modelpack.usecases.chat.questions import Question
 
@@ -38,7 +38,9 @@ def letters(text: str) -> list[int]:
 
 @pytest.fixture(scope="module")
 def talk() -> Conversation:
-    return Conversation(tiny_chat.SHOP, orders.read(tiny_chat.orders()), tiny_chat.tokenizer(), spoken, ROOM)
+    return Conversation(
+        tiny_chat.KNOWLEDGE, orders.read(tiny_chat.orders()), tiny_chat.tokenizer(), spoken, ROOM
+    )
 
 
 def test_facts_of_policy_and_catalogue(talk: Conversation) -> None:
@@ -59,8 +61,8 @@ def test_the_model_chooses_the_sentence_that_makes_the_question_likely() -> None
         seen.append((ids, count))
         return len(ids)
 
-    shop, table = tiny_chat.SHOP, orders.read(tiny_chat.orders())
-    talk = Conversation(shop, table, tiny_chat.tokenizer(), spoken, ROOM, likelihood=likelihood)
+    knowledge, table = tiny_chat.KNOWLEDGE, orders.read(tiny_chat.orders())
+    talk = Conversation(knowledge, table, tiny_chat.tokenizer(), spoken, ROOM, likelihood=likelihood)
     plan, usage = talk.plan(asking), Usage()
     assert set(plan.facts) == set(tiny_chat.SENTENCES[1:])
     longest = max(plan.facts, key=len)
@@ -145,9 +147,9 @@ def test_what_stands_beside_the_question_is_not_overruled_by_it(talk: Conversati
 )
 def test_the_tool_knows_its_customers(noise: str, customer: str, postal_code: str) -> None:
     table = orders.read(tiny_chat.orders())
-    found = table.look_up(orders.Asked(MINE, customer, postal_code))
+    found = table.look_up(orders.OrderQuery(MINE, customer, postal_code))
     assert (found is not None) == ({"customer": customer, "postal_code": postal_code} == OWNER)
-    assert table.look_up(orders.Asked(noise, customer, postal_code)) is None
+    assert table.look_up(orders.OrderQuery(noise, customer, postal_code)) is None
 
 
 @pytest.mark.parametrize("text", ["Write a poem about the sea", "Who is the president?", "???", "the of and"])

@@ -18,15 +18,17 @@ from tokenizers import Tokenizer
 from waiting import SECONDS
 
 from modelpack.server.app import Application
-from modelpack.server.chat import orders
-from modelpack.server.chat.conversation import Conversation
-from modelpack.server.chat.desk import Desk, Question, Said
+from modelpack.server.handlers.chat import orders
+from modelpack.server.handlers.chat.conversation import Conversation
+from modelpack.server.handlers.chat.handler import ChatHandler
+from modelpack.server.handlers.chat.request import ChatInstance
+from modelpack.server.handlers.chat.worker import AnswerWorker, ChatAnswer
 from modelpack.server.http.asgi import Message
 from modelpack.server.http.batch import Batcher
 from modelpack.server.http.instances import Instances
 from modelpack.server.http.metrics import Metrics
 from modelpack.server.ready import ReadyModel
-from modelpack.server.signature import Chat, ModelSignature
+from modelpack.server.signature import ModelSignature
 
 STATUS = {"question": f"What is the status of {MINE}?", **OWNER}
 
@@ -136,6 +138,10 @@ def test_tokens_are_counted(server: Process) -> None:
     assert after['ecomdeploy_tokens_total{kind="prompt"}'] > before['ecomdeploy_tokens_total{kind="prompt"}']
 
 
+def handler(**files: str) -> dict[str, Any]:
+    return {"handler": {"module": "modelpack.server.handlers.chat.handler", "files": files}}
+
+
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
@@ -147,15 +153,15 @@ def test_tokens_are_counted(server: Process) -> None:
             },
             "golden",
         ),
+        (handler(knowledge="none.json"), "none.json"),
+        (handler(orders="tokenizer.json"), "Expected `object`"),
+        (handler(tokenizer="knowledge.json"), "not a tokenizer"),
+        (handler(desk="knowledge.json"), "unknown field `desk`"),
         (
-            {"chat": {"shop": "none.json", "orders": "orders.json", "tokenizer": "tokenizer.json"}},
-            "none.json",
+            {"handler": {"module": "modelpack.server.handlers.none"}},
+            "No module named 'modelpack.server.handlers.none'",
         ),
-        (
-            {"chat": {"shop": "shop.json", "orders": "shop.json", "tokenizer": "tokenizer.json"}},
-            "Expected `object`",
-        ),
-        ({"chat": {"shop": "shop.json", "orders": "orders.json", "tokenizer": "shop.json"}}, "tokenizer"),
+        ({"handler": {"module": "json.tool"}}, "no attribute 'load'"),
     ],
 )
 def test_it_refuses_to_serve(tmp_path: pathlib.Path, broken: dict[str, Any], said: str) -> None:
@@ -194,20 +200,29 @@ def slow() -> Slow:
 
 
 @pytest.fixture
-def served(slow: Slow) -> Iterator[ReadyModel]:
-    talk = Conversation(tiny_chat.SHOP, orders.read(tiny_chat.orders()), tiny_chat.tokenizer(), slow, 300)
+def talk(slow: Slow) -> Conversation:
+    return Conversation(
+        tiny_chat.KNOWLEDGE, orders.read(tiny_chat.orders()), tiny_chat.tokenizer(), slow, 300
+    )
+
+
+@pytest.fixture
+def batcher(slow: Slow, talk: Conversation) -> Iterator[Batcher]:
     batcher = Batcher(talk, 1, lambda rows, seconds: None)
-    signature = ModelSignature(1, "chat", "onnxruntime", "model.onnx", (), (), chat=Chat("a", "b", "c"))
-    yield ReadyModel(signature, "sha256:00", Instances(signature), batcher, "cpu", Desk(talk, batcher))
+    yield batcher
     slow.let.release(1000)
     batcher.close()
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_the_model_stops_when_the_caller_goes(slow: Slow, served: ReadyModel, stream: bool) -> None:
+def test_the_model_stops_when_the_caller_goes(
+    slow: Slow, talk: Conversation, batcher: Batcher, stream: bool
+) -> None:
     metrics = Metrics()
     application = Application(metrics)
-    application.serve(served)
+    signature = ModelSignature(1, "chat", "onnxruntime", "model.onnx", (), ())
+    respond = ChatHandler(talk).responder(batcher, metrics)
+    application.serve(ReadyModel(signature, "sha256:00", Instances(signature), batcher, "cpu", respond))
     sent: list[Message] = []
     body = json.dumps({"instances": [STATUS], "stream": stream}).encode()
 
@@ -241,13 +256,14 @@ def test_the_model_stops_when_the_caller_goes(slow: Slow, served: ReadyModel, st
     assert bool(sent) == stream
 
 
-def test_a_caller_who_went_before_its_turn_costs_nothing(slow: Slow, served: ReadyModel) -> None:
+def test_a_caller_who_went_before_its_turn_costs_nothing(
+    slow: Slow, talk: Conversation, batcher: Batcher
+) -> None:
     gone = threading.Event()
     gone.set()
 
-    async def asked() -> list[str | Said]:
-        assert served.desk is not None
-        return [event async for event in served.desk.ask(Question(**STATUS), None, gone)]
+    async def asked() -> list[str | ChatAnswer]:
+        return [event async for event in AnswerWorker(talk, batcher).ask(ChatInstance(**STATUS), None, gone)]
 
     assert asyncio.run(asked()) == []
     assert slow.said == 0

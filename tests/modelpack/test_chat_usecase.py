@@ -19,9 +19,10 @@ from modelpack.inputs.spec import TrainSpec
 from modelpack.passes.base import PassContext, passes
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
-from modelpack.usecases.chat import questions, service, shop
+from modelpack.usecases.chat import data as chat_data
+from modelpack.usecases.chat import questions, shop
+from modelpack.usecases.chat.data import ChatData
 from modelpack.usecases.chat.questions import CALIBRATION, DEVELOPMENT, HELD_OUT
-from modelpack.usecases.chat.service import Service
 from modelpack.usecases.chat.usecase import Chat
 from modelpack.usecases.packages import fetch
 
@@ -40,19 +41,19 @@ def tables(home: Home) -> shop.Tables:
 
 
 @pytest.fixture(scope="module")
-def data(home: Home) -> Service:
+def data(home: Home) -> ChatData:
     return Chat().prepare(home, Silent())
 
 
 @pytest.fixture(scope="module")
-def trained(data: Service, tmp_path_factory: pytest.TempPathFactory) -> Variant:
+def trained(data: ChatData, tmp_path_factory: pytest.TempPathFactory) -> Variant:
     usecase = Chat()
     path = tmp_path_factory.mktemp("trained") / "model.safetensors"
     usecase.save(usecase.train(data, TrainSpec(epochs=1, seed=1), Silent()), path)
     return Variant(TORCH, path)
 
 
-def few(data: Service, count: int = 4) -> Service:
+def few(data: ChatData, count: int = 4) -> ChatData:
     """The same with `count` questions."""
     return dataclasses.replace(data, asked=data.asked[:: len(data.asked) // count][:count])
 
@@ -86,23 +87,23 @@ def test_nothing_held_out_was_calibrated_on(tables: shop.Tables) -> None:
     assert [len(part) for part in parts] == [len(some) for some in texts] == [66, 66, 66]
 
 
-def test_every_answer_is_in_the_facts_of_its_question(tables: shop.Tables, data: Service) -> None:
+def test_every_answer_is_in_the_facts_of_its_question(tables: shop.Tables, data: ChatData) -> None:
     """What is asked can be answered: for most questions, the facts that the model sees say what is wanted."""
-    talk, _ = service.conversation(data, nothing)
+    talk, _ = chat_data.conversation(data, nothing)
     told = [" ".join(talk.plan(one.text, one.customer, one.postal_code).facts) for one in data.asked]
     there = [all(value in said for value in one.wanted) for one, said in zip(data.asked, told, strict=True)]
     assert np.mean(there) > 0.8
 
 
-def test_refusals(data: Service) -> None:
-    talk, _ = service.conversation(data, nothing)
-    figures = service.refusals(data, talk)
+def test_refusals(data: ChatData) -> None:
+    talk, _ = chat_data.conversation(data, nothing)
+    figures = chat_data.refusals(data, talk)
     assert figures["refused_out_of_scope"] > 0.7
     assert figures["refused_in_scope"] < 0.05
 
 
-def test_orders_are_told_to_their_own_customers_only(tables: shop.Tables, data: Service) -> None:
-    talk, _ = service.conversation(data, nothing)
+def test_orders_are_told_to_their_own_customers_only(tables: shop.Tables, data: ChatData) -> None:
+    talk, _ = chat_data.conversation(data, nothing)
     customers = sorted(tables.customers)
     for number, order in list(tables.orders.items())[::25]:
         own = tables.customers[order["user_id"]]
@@ -115,17 +116,17 @@ def test_orders_are_told_to_their_own_customers_only(tables: shop.Tables, data: 
         assert talk.plan(asking).route == "identify"
 
 
-def test_the_published_model_speaks(data: Service, trained: Variant) -> None:
+def test_the_published_model_speaks(data: ChatData, trained: Variant) -> None:
     """Weights, rotary positions and tokenizer fit together: it would babble if one did not."""
     run = runtime_for(TORCH).open(trained, Chat())
-    talk, _ = service.conversation(data, run)
+    talk, _ = chat_data.conversation(data, run)
     prompt = list(talk.prompt("What is the capital of France?"))
     tokens = run({"ids": np.array([prompt]), "scored": np.array([0])})["tokens"][0]
     assert "Paris" in decoded(data, tokens)
 
 
 def test_the_pack_answers_like_the_model_in_the_shop_s_own_words(
-    data: Service, trained: Variant, tmp_path: pathlib.Path
+    data: ChatData, trained: Variant, tmp_path: pathlib.Path
 ) -> None:
     usecase, some = Chat(), few(data, 4)
     variant = passes().get("onnx").apply(trained, PassContext(usecase, {}, tmp_path / "onnx"))
@@ -142,7 +143,7 @@ def test_the_pack_answers_like_the_model_in_the_shop_s_own_words(
     assert answers(usecase, reference, some) == answers(usecase, run, some)
 
 
-def decoded(data: Service, tokens: Any) -> str:
+def decoded(data: ChatData, tokens: Any) -> str:
     from tokenizers import Tokenizer
 
     return str(Tokenizer.from_buffer(data.tokenizer).decode(tokens[tokens >= 0].tolist()))

@@ -64,8 +64,9 @@ def serve(root: pathlib.Path, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **more}
     program = (
         "import os, sys; from pathlib import Path; from modelpack.server.ready import prepare\n"
+        "from modelpack.server.http.metrics import Metrics\n"
         "allowed = os.environ.get('ECOMDEPLOY_ALLOW_CPU') == '1'\n"
-        "print(prepare(Path(sys.argv[1]), lambda *_: None, allowed).hardware)"
+        "print(prepare(Path(sys.argv[1]), Metrics(), allowed).hardware)"
     )
     command = [sys.executable, "-c", program, str(root)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

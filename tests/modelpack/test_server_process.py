@@ -11,9 +11,11 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 import httpx
 import pytest
+import tiny_chat
 from model_server import Process, expected, launch, serving, tree, write_file_manifest
 from waiting import SECONDS, wait_for
 
@@ -221,8 +223,9 @@ def test_imports_only_itself_and_its_wheels() -> None:
     used += [line for name in usecases().names() for line in needs(name)]
     wheels = {re.split("[^a-z]", requirement)[0] for requirement in used}
     allowed = {"modelpack", *wheels, *sys.stdlib_module_names}
-    assert "modelpack/server/__main__.py" in app()
-    for name, path in app().items():
+    files = {name: path for one in usecases().names() for name, path in app(usecases().get(one)).items()}
+    assert "modelpack/server/__main__.py" in files
+    for name, path in files.items():
         parsed = ast.parse(path.read_text())
         for node in ast.walk(parsed):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -231,19 +234,36 @@ def test_imports_only_itself_and_its_wheels() -> None:
                 names = [node.module or ""]
             for imported in names:
                 assert imported.partition(".")[0] in allowed, f"{name} imports {imported}"
-                ours = imported.startswith("modelpack.")
-                assert not ours or imported.startswith(("modelpack.server", "modelpack.server.golden")), (
+                assert not imported.startswith("modelpack.") or imported.startswith("modelpack.server"), (
                     f"{name}: {imported}"
                 )
 
 
-def test_starts_from_the_app_files_alone(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_handler_is_in_its_use_cases_image_only() -> None:
+    """No order desk with a fraud model."""
+    lists = {name: set(app(usecases().get(name))) for name in usecases().names()}
+    generic, chat = lists["fraud"], lists.pop("chat")
+    assert set(map(frozenset, lists.values())) == {frozenset(generic)}
+    assert not [name for name in generic if "chat" in name or "handlers/" in name]
+    assert {one.rpartition("/")[0] for one in chat - generic} == {
+        "modelpack/server/handlers",
+        "modelpack/server/handlers/chat",
+    }
+    assert "modelpack/server/handlers/chat/orders.py" in chat
+    own = "".join(path.read_text() for path in app(usecases().get("fraud")).values())
+    assert not re.search("(?i)postal|retrieval|grounding|conversation", own)
+
+
+@pytest.mark.parametrize(("usecase", "write"), [("fraud", tree), ("chat", tiny_chat.tree)])
+def test_starts_from_the_app_files_alone(
+    usecase: str, write: Callable[[pathlib.Path], str], root: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     """Only what the image gets is on the path beside the wheels."""
     folder = tmp_path / "app"
-    for name, path in app().items():
+    for name, path in app(usecases().get(usecase)).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(path.read_bytes())
-    tree(root)
+    write(root)
     process = launch(root, {"PYTHONPATH": str(folder)})
     try:
         process.wait_ready()

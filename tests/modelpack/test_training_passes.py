@@ -25,12 +25,12 @@ from modelpack.passes.shared.learning import SEED, learner, save_variant
 from modelpack.passes.static_int8 import StaticInt8
 from modelpack.progress import Silent
 from modelpack.usecases.base import Arrays
+from modelpack.usecases.optional.tunable import Tunable
 from modelpack.usecases.tabular import boosting, linear, training, tuning
 from modelpack.usecases.tabular.boosting import Boosting
 from modelpack.usecases.tabular.frame import AMOUNT, BINARY, Part, Split
 from modelpack.usecases.tabular.model import Tabular, predict
 from modelpack.usecases.tabular.training import Dense
-from modelpack.usecases.tunable import Tunable
 
 NAMES = [column.name for column in COLUMNS]
 USECASES: dict[str, Any] = {BINARY: MadeBinary(), AMOUNT: MadeAmount()}

@@ -29,19 +29,20 @@ from modelpack.passes.base import PassContext, applicable, in_order, of_use
 from modelpack.passes.hugging_face import HuggingFaceFolder
 from modelpack.runtimes.base import runtime_for, served_formats
 from modelpack.runtimes.hardware import CUDA
-from modelpack.server.chat import orders
-from modelpack.server.chat.conversation import Conversation
-from modelpack.server.chat.desk import Desk, Question, Said
 from modelpack.server.engines.base import InvalidInput, TokenGenerator, TokenScorer
 from modelpack.server.engines.load import choose
 from modelpack.server.engines.vllm import FakeLlmEngine, VllmEngine, load, open_vllm
+from modelpack.server.handlers.chat import orders
+from modelpack.server.handlers.chat.conversation import Conversation
+from modelpack.server.handlers.chat.request import ChatInstance
+from modelpack.server.handlers.chat.worker import AnswerWorker, ChatAnswer
 from modelpack.server.http.batch import Batcher
 from modelpack.server.signature import Decoding, ModelSignature, Needs, Unfit
 from modelpack.usecases.chat import Chat
 from modelpack.usecases.fraud import Fraud
 
 DECODING = Decoding(end=tiny_chat.END, most_new=tiny_chat.MOST_NEW)
-STATUS = Question(f"What is the status of {MINE}?", **OWNER)
+STATUS = ChatInstance(f"What is the status of {MINE}?", **OWNER)
 PROMPTS = ([1, 40, 41, 42, 2], list(range(3, 60)), [7])
 
 
@@ -208,15 +209,17 @@ def test_texts_are_weighed() -> None:
             vllm.likelihood(ids, count)
 
 
-def desk(say: Any, together: int = 1) -> tuple[Desk, FakeLlmEngine]:
+def worker(say: Any, together: int = 1) -> tuple[AnswerWorker, FakeLlmEngine]:
     vllm, engine = writer(say, together)
     table = orders.read(tiny_chat.orders())
-    talk = Conversation(tiny_chat.SHOP, table, tiny_chat.tokenizer(), vllm.tokens, vllm.room, vllm.at_once)
-    return Desk(talk, Batcher(talk, 1, lambda rows, seconds: None)), engine
+    talk = Conversation(
+        tiny_chat.KNOWLEDGE, table, tiny_chat.tokenizer(), vllm.tokens, vllm.room, vllm.at_once
+    )
+    return AnswerWorker(talk, Batcher(talk, 1, lambda rows, seconds: None)), engine
 
 
-async def asked(desk: Desk, question: Question) -> list[str | Said]:
-    return [event async for event in desk.ask(question, None, threading.Event())]
+async def asked(worker: AnswerWorker, question: ChatInstance) -> list[str | ChatAnswer]:
+    return [event async for event in worker.ask(question, None, threading.Event())]
 
 
 def test_the_shop_s_own_front_stays() -> None:
@@ -227,22 +230,22 @@ def test_the_shop_s_own_front_stays() -> None:
         prompts.append(list(prompt))
         return [70, 71, tiny_chat.END]
 
-    own, _ = desk(say)
+    own, _ = worker(say)
     *pieces, said = asyncio.run(asked(own, STATUS))
-    assert isinstance(said, Said)
+    assert isinstance(said, ChatAnswer)
     assert (said.route, said.usage.completion_tokens, "".join(map(str, pieces))) == ("order", 2, said.answer)
-    for question in (Question("Sing about the moon"), Question(STATUS.question)):
+    for question in (ChatInstance("Sing about the moon"), ChatInstance(STATUS.question)):
         (_, refused) = asyncio.run(asked(own, question))
-        assert isinstance(refused, Said)
+        assert isinstance(refused, ChatAnswer)
         assert refused.route in ("refused", "identify")
     assert len(prompts) == 1
 
 
 def test_several_are_answered_at_once() -> None:
     """The engine says nothing before it has three questions: one after another would wait for ever."""
-    own, _ = desk(lambda prompt: [70, tiny_chat.END], together=3)
+    own, _ = worker(lambda prompt: [70, tiny_chat.END], together=3)
 
-    async def all_of_them() -> list[list[str | Said]]:
+    async def all_of_them() -> list[list[str | ChatAnswer]]:
         return await asyncio.wait_for(asyncio.gather(*(asked(own, STATUS) for _ in range(3))), 30)
 
     answers = asyncio.run(all_of_them())
@@ -253,7 +256,7 @@ def test_a_caller_who_goes_stops_the_engine() -> None:
     # the sentence's own first letter, which is told at once
     begun = Tokenizer.from_str(tiny_chat.tokenizer().decode()).token_to_id("T")
     held, gone = Held(2, int(begun or 0)), threading.Event()
-    own, engine = desk(held)
+    own, engine = worker(held)
 
     async def leave() -> None:
         asking = own.ask(STATUS, None, gone)
@@ -261,7 +264,7 @@ def test_a_caller_who_goes_stops_the_engine() -> None:
         gone.set()
         # the answering thread is at its next token, or sees already that nobody is there
         held.let.release()
-        assert not [event async for event in asking if isinstance(event, Said)]
+        assert not [event async for event in asking if isinstance(event, ChatAnswer)]
 
     asyncio.run(leave())
     held.let.release(1000)

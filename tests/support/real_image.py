@@ -16,7 +16,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.image.debian.lock import fetch_debs, lock_debs
 from modelpack.image.parts import ImageParts
 from modelpack.image.wheels.lock import fetch_wheels, lock_wheels
-from modelpack.inputs.server_files import app
+from modelpack.inputs.server_files import server
 from modelpack.progress import Silent
 
 REQUIREMENTS = ("onnxruntime", "numpy", "msgspec", "uvicorn", "httptools", "uvloop")
@@ -43,7 +43,7 @@ def parts(folder: pathlib.Path) -> ImageParts:
     model.parent.mkdir(parents=True, exist_ok=True)
     model_server.write_model(model)
     serving = json.dumps(model_server.serving()).encode()
-    return ImageParts(debs, wheels, app(), {"model.onnx": model, "serving.json": serving}, place)
+    return ImageParts(debs, wheels, server(), {"model.onnx": model, "serving.json": serving}, place)
 
 
 def elsewhere(given: ImageParts, folder: pathlib.Path) -> ImageParts:

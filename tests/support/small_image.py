@@ -22,7 +22,7 @@ from model_server import tree, write_file_manifest
 
 from infra.rehearsal.cloud.registry import manifests
 from infra.rehearsal.cloud.registry.registry import RegistryServer
-from modelpack.inputs.server_files import app
+from modelpack.inputs.server_files import server
 
 LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu"
 WHEELS = (
@@ -68,7 +68,7 @@ def build_root(root: pathlib.Path, **more: Any) -> str:
     for needed in _needed(root):
         _copy(needed, libraries / needed.name)
     (root / "lib64/ld-linux-x86-64.so.2").symlink_to(f"../{LIBRARY_FOLDER}/ld-linux-x86-64.so.2")
-    for name, source in app().items():
+    for name, source in server().items():
         _copy(source, root / "opt/ecomdeploy/app" / name)
     tree(root, **more)
     return write_file_manifest(root)

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from model_server import write_file_manifest
 
-from modelpack.server.chat.conversation import Shop
-from modelpack.server.chat.orders import as_json
-from modelpack.server.chat.retrieval import words
+from modelpack.server.handlers.chat.conversation import KnowledgeBase
+from modelpack.server.handlers.chat.orders import as_json
+from modelpack.server.handlers.chat.retrieval import words
 
 END, MOST_NEW, LONGEST = 2, 12, 384
 SENTENCES = (
@@ -22,7 +22,7 @@ SENTENCES = (
 OWNER = {"customer": "ann_lee_1234", "postal_code": "10001"}
 OTHER = {"customer": "bob_ray_5678", "postal_code": "20002"}
 MINE, THEIRS = "#W1000001", "#W2000002"
-SHOP = Shop(
+KNOWLEDGE = KnowledgeBase(
     sentences=SENTENCES,
     system="Answer.",
     facts=2,
@@ -94,7 +94,7 @@ def serving(**more: Any) -> dict[str, Any]:
         ],
         "max_batch": 1,
         "decoding": {"end": END, "most_new": MOST_NEW},
-        "chat": {"shop": "shop.json", "orders": "orders.json", "tokenizer": "tokenizer.json"},
+        "handler": {"module": "modelpack.server.handlers.chat.handler"},
         **more,
     }
 
@@ -106,7 +106,7 @@ def tree(root: pathlib.Path, **more: Any) -> str:
 
     folder = root / "opt/ecomdeploy/model"
     write(step_graph(model()), folder)
-    (folder / "shop.json").write_bytes(msgspec.json.encode(SHOP))
+    (folder / "knowledge.json").write_bytes(msgspec.json.encode(KNOWLEDGE))
     (folder / "orders.json").write_bytes(orders())
     (folder / "tokenizer.json").write_bytes(tokenizer())
     (folder / "serving.json").write_text(json.dumps(serving(**more)))

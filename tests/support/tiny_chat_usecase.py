@@ -10,9 +10,9 @@ from tiny_chat import MINE, OWNER
 from modelpack.home import Home
 from modelpack.progress import Progress, Silent
 from modelpack.server.signature import Decoding
-from modelpack.usecases.chat import service
+from modelpack.usecases.chat import data as chat_data
+from modelpack.usecases.chat.data import ChatData
 from modelpack.usecases.chat.questions import Question
-from modelpack.usecases.chat.service import Service
 from modelpack.usecases.chat.usecase import MOST_NEW, Chat, nothing
 
 STATUS = f"What is the status of {MINE}?"
@@ -27,9 +27,9 @@ class TinyChat(Chat):
 
     turns = 3
 
-    def prepare(self, home: Home, progress: Progress) -> Service:
-        data = Service(
-            shop=tiny_chat.SHOP,
+    def prepare(self, home: Home, progress: Progress) -> ChatData:
+        data = ChatData(
+            knowledge=tiny_chat.KNOWLEDGE,
             orders=tiny_chat.orders(),
             tokenizer=tiny_chat.tokenizer(),
             weights=pathlib.Path(),
@@ -39,6 +39,6 @@ class TinyChat(Chat):
             room=300,
             progress=Silent(),
         )
-        talk, _ = service.conversation(data, nothing)
+        talk, _ = chat_data.conversation(data, nothing)
         self.decoding = Decoding(end=tiny_chat.END, most_new=MOST_NEW, ahead=4, prefix=talk.prefix)
         return data

@@ -1,4 +1,4 @@
-"""vLLM behind a conversation: prompts in, tokens out as they come, many at a time (docs.vllm.ai/en/v0.33.0).
+"""vLLM as an engine: prompts in, tokens out as they come, many at a time (docs.vllm.ai/en/v0.33.0).
 
 Written by vLLM's documentation and sources (`vllm/v1/engine/async_llm.py`), tested with `FakeLlmEngine` in its place;
 not run on a GPU by us. Imported only where `serving.json` names this runtime. Answers are greedy. That they do not
@@ -148,7 +148,7 @@ class AsyncLlmEngine:
         self._end = decoding.end
         arguments = AsyncEngineArgs(
             model=str(folder),
-            # texts are made of tokens by the conversation, control tokens never of texts
+            # texts are made of tokens by who asks, control tokens never of texts
             skip_tokenizer_init=True,
             load_format="safetensors",
             dtype="bfloat16",

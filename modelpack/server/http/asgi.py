@@ -1,8 +1,9 @@
-"""Reading an ASGI request: method, content type, body within its limit."""
+"""ASGI requests, read within their limits (method, content type, size of the body), and what answers them."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from modelpack.server.http.refusal import Refusal
@@ -19,6 +20,17 @@ JSON_TYPES = (b"", b"application/json", b"*/*")
 
 class Disconnected(Exception):
     """The caller went away before its body was read."""
+
+
+@dataclass(slots=True)
+class Response:
+    """One answer: its `body` at once, or the `stream`'s pieces, each sent as it comes."""
+
+    status: int
+    body: bytes = b""
+    content_type: bytes = b"application/json"
+    headers: Headers = field(default_factory=list)
+    stream: AsyncIterator[bytes] | None = None
 
 
 class Request:

@@ -37,6 +37,25 @@ class Histogram:
         yield f"{name}_count{{{labels}}} {total}"
 
 
+class Counter:
+    """What only grows, apart for every value of its `label`, where it has one."""
+
+    def __init__(self, name: str, about: str, label: str = "") -> None:
+        self._name, self._about, self._label = name, about, label
+        self._values: dict[str, int] = {}
+
+    def add(self, amount: int, value: str = "") -> None:
+        self._values[value] = self._values.get(value, 0) + amount
+
+    def lines(self) -> Iterator[str]:
+        if not self._values:
+            return
+        yield from _head(self._name, "counter", self._about)
+        for value, amount in sorted(self._values.items()):
+            labels = f'{{{self._label}="{_escape(value)}"}}' if self._label else ""
+            yield f"{self._name}{labels} {amount}"
+
+
 class Metrics:
     """What `/metrics` shows."""
 
@@ -45,8 +64,7 @@ class Metrics:
         self._seconds: dict[str, Histogram] = {}
         self._batch_rows = Histogram(ROWS)
         self._model_seconds = Histogram(SECONDS)
-        self._tokens: dict[str, int] = {}
-        self._gone = 0
+        self._counters: list[Counter] = []
 
     def request(self, route: str, code: int, seconds: float) -> None:
         """One answered request. `route` must be a pattern, never what a caller typed."""
@@ -62,11 +80,10 @@ class Metrics:
         self._batch_rows.observe(rows)
         self._model_seconds.observe(seconds)
 
-    def talked(self, prompt: int, answer: int, gone: bool) -> None:
-        """One conversation: tokens read and written, and whether the caller went before its end."""
-        for kind, count in (("prompt", prompt), ("answer", answer)):
-            self._tokens[kind] = self._tokens.get(kind, 0) + count
-        self._gone += gone
+    def counter(self, name: str, about: str, label: str = "") -> Counter:
+        """A further counter on the page, for a use case's own handler; shown once it was added to."""
+        self._counters.append(Counter(name, about, label))
+        return self._counters[-1]
 
     def text(self, model: str, content_digest: str, ready: bool) -> bytes:
         """The whole page."""
@@ -86,20 +103,9 @@ class Metrics:
         lines += self._batch_rows.lines("ecomdeploy_batch_rows", "")
         lines += _head("ecomdeploy_model_seconds", "histogram", "Time of one model call.")
         lines += self._model_seconds.lines("ecomdeploy_model_seconds", "")
-        lines += self._token_lines()
+        for counter in self._counters:
+            lines += counter.lines()
         return ("\n".join(lines) + "\n").encode()
-
-    def _token_lines(self) -> Iterator[str]:
-        """Nothing for a server without conversations."""
-        if not self._tokens:
-            return
-        yield from _head("ecomdeploy_tokens_total", "counter", "Tokens read (prompt) and written (answer).")
-        for kind, count in sorted(self._tokens.items()):
-            yield f'ecomdeploy_tokens_total{{kind="{kind}"}} {count}'
-        yield from _head(
-            "ecomdeploy_cancelled_total", "counter", "Conversations whose caller went before the end."
-        )
-        yield f"ecomdeploy_cancelled_total {self._gone}"
 
 
 def _head(name: str, kind: str, about: str) -> list[str]:

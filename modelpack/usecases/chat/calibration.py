@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.server.chat.retrieval import Scope, words
+from modelpack.server.handlers.chat.retrieval import Scope, words
 
 FOLDS = 8
 

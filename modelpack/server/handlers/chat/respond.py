@@ -16,43 +16,77 @@ from typing import Any
 import msgspec
 
 from modelpack.server import log
-from modelpack.server.chat.desk import Body, Desk, Question, Said
-from modelpack.server.http.asgi import Disconnected, Request
+from modelpack.server.handlers.chat.request import ChatInstance, ChatRequest
+from modelpack.server.handlers.chat.worker import AnswerWorker, ChatAnswer
+from modelpack.server.http.asgi import Disconnected, Request, Response
 from modelpack.server.http.metrics import Metrics
 
 EVENTS = b"text/event-stream; charset=utf-8"
+NOT_KEPT = (b"cache-control", b"no-cache")
 
 
-async def answers(request: Request, desk: Desk, body: Body, metrics: Metrics) -> bytes:
+class TokenMetrics:
+    """Tokens of conversations, and how many callers went away, on the server's page."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._tokens = metrics.counter(
+            "ecomdeploy_tokens_total", "Tokens read (prompt) and written (answer).", "kind"
+        )
+        self._gone = metrics.counter(
+            "ecomdeploy_cancelled_total", "Conversations whose caller went before the end."
+        )
+
+    def add(self, prompt: int, answer: int, gone: bool) -> None:
+        """One conversation: tokens read and written, and whether the caller went before its end."""
+        self._tokens.add(prompt, "prompt")
+        self._tokens.add(answer, "answer")
+        self._gone.add(int(gone))
+
+
+async def respond(
+    request: Request, worker: AnswerWorker, body: ChatRequest, metrics: TokenMetrics
+) -> Response:
+    """All answers at once, or one as a stream. Raises `InvalidInput`, or `Disconnected` when the caller goes."""
+    if not body.stream:
+        return Response(200, await answers(request, worker, body, metrics))
+    stream = await AnswerStream(request, worker, body, metrics).first()
+    return Response(200, content_type=EVENTS, headers=[NOT_KEPT], stream=stream.events())
+
+
+async def answers(request: Request, worker: AnswerWorker, body: ChatRequest, metrics: TokenMetrics) -> bytes:
     """All answers as `{"predictions": [...]}`. Raises `InvalidInput`, or `Disconnected` when the caller goes."""
-    said = [await _whole(request, desk, asked, body.max_tokens, metrics) for asked in body.instances]
+    said = [await _whole(request, worker, asked, body.max_tokens, metrics) for asked in body.instances]
     rows = [{"answer": one.answer, "route": one.route, "tokens": one.usage.completion_tokens} for one in said]
     return msgspec.json.encode({"predictions": rows})
 
 
-async def _whole(request: Request, desk: Desk, asked: Question, most: int | None, metrics: Metrics) -> Said:
-    last: str | Said | None = None
+async def _whole(
+    request: Request, worker: AnswerWorker, asked: ChatInstance, most: int | None, metrics: TokenMetrics
+) -> ChatAnswer:
+    last: str | ChatAnswer | None = None
     gone = threading.Event()
     async with _watch(request, gone):
-        async for event in desk.ask(asked, most, gone):
+        async for event in worker.ask(asked, most, gone):
             last = event
-    if not isinstance(last, Said):
-        metrics.talked(0, 0, True)
+    if not isinstance(last, ChatAnswer):
+        metrics.add(0, 0, True)
         raise Disconnected
     _count(metrics, last)
     return last
 
 
-class Stream:
+class AnswerStream:
     """An answer on its way. `first` waits for the first piece, so that a refusal is still a plain 400."""
 
-    def __init__(self, request: Request, desk: Desk, body: Body, metrics: Metrics) -> None:
+    def __init__(
+        self, request: Request, worker: AnswerWorker, body: ChatRequest, metrics: TokenMetrics
+    ) -> None:
         self._request, self._metrics = request, metrics
         self._gone = threading.Event()
-        self._pieces = desk.ask(body.instances[0], body.max_tokens, self._gone)
-        self._first: str | Said | None = None
+        self._pieces = worker.ask(body.instances[0], body.max_tokens, self._gone)
+        self._first: str | ChatAnswer | None = None
 
-    async def first(self) -> Stream:
+    async def first(self) -> AnswerStream:
         """Itself once the model has begun. Raises `InvalidInput`."""
         self._first = await anext(self._pieces, None)
         return self
@@ -65,7 +99,7 @@ class Stream:
                 while event is not None and not self._gone.is_set():
                     told += isinstance(event, str)
                     yield _event(event)
-                    if isinstance(event, Said):
+                    if isinstance(event, ChatAnswer):
                         _count(self._metrics, event)
                         return
                     event = await anext(self._pieces, None)
@@ -76,7 +110,7 @@ class Stream:
         finally:
             self._gone.set()
             await self._pieces.aclose()
-        self._metrics.talked(0, told, True)
+        self._metrics.add(0, told, True)
 
 
 @contextlib.asynccontextmanager
@@ -96,12 +130,12 @@ async def _watch(request: Request, gone: threading.Event) -> AsyncIterator[None]
             await watching
 
 
-def _count(metrics: Metrics, said: Said) -> None:
-    metrics.talked(said.usage.prompt_tokens, said.usage.completion_tokens, False)
+def _count(metrics: TokenMetrics, said: ChatAnswer) -> None:
+    metrics.add(said.usage.prompt_tokens, said.usage.completion_tokens, False)
 
 
-def _event(event: str | Said | dict[str, Any]) -> bytes:
+def _event(event: str | ChatAnswer | dict[str, Any]) -> bytes:
     data: Any = {"piece": event} if isinstance(event, str) else event
-    if isinstance(event, Said):
+    if isinstance(event, ChatAnswer):
         data = {**msgspec.to_builtins(event), "done": True}
     return b"data: " + msgspec.json.encode(data) + b"\n\n"

@@ -9,35 +9,16 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
-from modelpack.server.chat.conversation import LONGEST_QUESTION, Conversation, Plan, Usage
+from modelpack.server.handlers.chat.conversation import Conversation, Plan, Usage
+from modelpack.server.handlers.chat.request import ChatInstance
 from modelpack.server.http.batch import Batcher
-from modelpack.server.http.refusal import Refusal
-
-MOST_QUESTIONS = 16
-"""In one request; they are answered one after another."""
 
 
-class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One question; who asks may stand beside it."""
-
-    question: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_QUESTION)]
-    customer: str = ""
-    postal_code: str = ""
-
-
-class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request to `/invocations`. With `stream` the answer comes as server-sent events; `max_tokens` shortens it."""
-
-    instances: Annotated[list[Question], msgspec.Meta(min_length=1, max_length=MOST_QUESTIONS)]
-    stream: bool = False
-    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
-
-
-class Said(msgspec.Struct, frozen=True):
+class ChatAnswer(msgspec.Struct, frozen=True):
     """A finished answer."""
 
     answer: str
@@ -45,23 +26,7 @@ class Said(msgspec.Struct, frozen=True):
     usage: Usage
 
 
-_decode = msgspec.json.Decoder(Body).decode
-
-
-def read(body: bytes) -> Body:
-    """Raises `Refusal` (400) with the place of what is wrong."""
-    try:
-        found = _decode(body)
-    except msgspec.ValidationError as problem:
-        raise Refusal(400, str(problem)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise Refusal(400, f"the body is not JSON: {problem}") from None
-    if found.stream and len(found.instances) != 1:
-        raise Refusal(400, "a stream answers one question; send one instance")
-    return found
-
-
-class Desk:
+class AnswerWorker:
     """Takes questions from the event loop to the model's thread, and pieces of answers back. A model that answers
     several at once has as many threads."""
 
@@ -72,13 +37,13 @@ class Desk:
             self._begin = ThreadPoolExecutor(conversation.at_once, "answer").submit
 
     async def ask(
-        self, asked: Question, most: int | None, gone: threading.Event
-    ) -> AsyncGenerator[str | Said, None]:
+        self, asked: ChatInstance, most: int | None, gone: threading.Event
+    ) -> AsyncGenerator[str | ChatAnswer, None]:
         """The pieces of an answer, then the whole. It ends early when `gone` is set. Raises `InvalidInput`, or what
         the model raised."""
-        loop, events = asyncio.get_running_loop(), asyncio.Queue[str | Said | Exception | None]()
+        loop, events = asyncio.get_running_loop(), asyncio.Queue[str | ChatAnswer | Exception | None]()
 
-        def tell(event: str | Said | Exception | None) -> None:
+        def tell(event: str | ChatAnswer | Exception | None) -> None:
             loop.call_soon_threadsafe(events.put_nowait, event)
 
         self._begin(lambda: self._answer(asked, most, gone, tell))
@@ -90,7 +55,7 @@ class Desk:
         finally:
             gone.set()
 
-    def _answer(self, asked: Question, most: int | None, gone: threading.Event, tell: Any) -> None:
+    def _answer(self, asked: ChatInstance, most: int | None, gone: threading.Event, tell: Any) -> None:
         """In the model's thread, or one of its own."""
         try:
             if gone.is_set():
@@ -98,7 +63,7 @@ class Desk:
             plan, usage = self._conversation.plan(asked.question, asked.customer, asked.postal_code), Usage()
             said = self._pieces(plan, most, usage, gone, tell)
             if not gone.is_set():
-                tell(Said(said, plan.route, usage))
+                tell(ChatAnswer(said, plan.route, usage))
         except Exception as problem:
             tell(problem)
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from modelpack.server.chat.retrieval import words
+from modelpack.server.handlers.chat.retrieval import words
 
 HEADING = ": "
 """What stands before it names a rule's section."""

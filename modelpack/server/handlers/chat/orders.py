@@ -26,7 +26,7 @@ class Order(msgspec.Struct, frozen=True):
     facts: tuple[str, ...]
 
 
-class Asked(msgspec.Struct, frozen=True):
+class OrderQuery(msgspec.Struct, frozen=True):
     """What a question says about an order and who asks; empty where it does not say."""
 
     order: str
@@ -34,12 +34,12 @@ class Asked(msgspec.Struct, frozen=True):
     postal_code: str
 
 
-def find_order(question: str, customer: str, postal_code: str) -> Asked:
+def find_order(question: str, customer: str, postal_code: str) -> OrderQuery:
     """The order number in the question; customer and postal code as given beside it, else as the question says."""
     number = ORDER.search(question)
     rest = ORDER.sub(" ", question)
     named, code = CUSTOMER.search(rest), POSTAL_CODE.search(rest)
-    return Asked(
+    return OrderQuery(
         order="#" + number[0].lstrip("#").upper() if number else "",
         customer=customer or (named[0] if named else ""),
         postal_code=postal_code or (code[0] if code else ""),
@@ -52,7 +52,7 @@ class Orders:
     def __init__(self, orders: Mapping[str, Order]) -> None:
         self._orders = orders
 
-    def look_up(self, wanted: Asked) -> tuple[str, ...] | None:
+    def look_up(self, wanted: OrderQuery) -> tuple[str, ...] | None:
         """The order's facts for its own customer; None for everyone else, whether there is such an order or not."""
         order = self._orders.get(wanted.order)
         if order is None or not wanted.customer or not wanted.postal_code:

@@ -16,10 +16,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.server.chat.grounding import check_pieces
-from modelpack.server.chat.orders import Orders, find_order
-from modelpack.server.chat.retrieval import Index, Scope
 from modelpack.server.engines.base import InvalidInput
+from modelpack.server.handlers.chat.grounding import check_pieces
+from modelpack.server.handlers.chat.orders import Orders, find_order
+from modelpack.server.handlers.chat.retrieval import Index, Scope
 
 ORDER, SHOP, REFUSED, IDENTIFY = "order", "shop", "refused", "identify"
 """Where an answer comes from: the order tool, policy and catalogue, or nowhere."""
@@ -36,7 +36,7 @@ class Example(msgspec.Struct, frozen=True):
     answer: str
 
 
-class Shop(msgspec.Struct, frozen=True):
+class KnowledgeBase(msgspec.Struct, frozen=True):
     """What the shop says: `sentences` of policy and catalogue, the `system` prompt, of how many `facts` the model
     chooses, the `vocabulary` and the `least` share of known words for a question to be answered, and what else is
     said."""
@@ -84,7 +84,7 @@ class Conversation:
 
     def __init__(
         self,
-        shop: Shop,
+        knowledge: KnowledgeBase,
         orders: Orders,
         tokenizer: bytes,
         decode: Decode,
@@ -107,12 +107,12 @@ class Conversation:
         self._begin, self._end = (0 if one is None else one for one in found)
         if None in found:
             raise ValueError(f"not a tokenizer of a chat model: it lacks one of {', '.join(MARKS)}")
-        self._shop, self._orders, self._decode, self._room = shop, orders, decode, room
+        self._knowledge, self._orders, self._decode, self._room = knowledge, orders, decode, room
         self._likelihood = likelihood
-        self._index = Index(shop.sentences)
-        self._scope = Scope(shop.vocabulary, shop.least)
-        turns = [("system", shop.system)]
-        for one in shop.examples:
+        self._index = Index(knowledge.sentences)
+        self._scope = Scope(knowledge.vocabulary, knowledge.least)
+        turns = [("system", knowledge.system)]
+        for one in knowledge.examples:
             turns += [("user", from_facts(one.facts, one.question)), ("assistant", one.answer)]
         self._answering = (self._end, *self._ids("\n"), self._begin, *self._ids("assistant\n"))
         self.prefix = tuple(token for who, text in turns for token in self._turn(who, text))
@@ -130,13 +130,13 @@ class Conversation:
         if wanted.order:
             found = self._orders.look_up(wanted)
             if found is None:
-                return Plan(IDENTIFY, self._shop.identify)
+                return Plan(IDENTIFY, self._knowledge.identify)
             return self._from_facts(
-                ORDER, question, Index(found).best(question, self._shop.facts) or found[:1]
+                ORDER, question, Index(found).best(question, self._knowledge.facts) or found[:1]
             )
-        facts = self._index.best(question, self._shop.facts)
+        facts = self._index.best(question, self._knowledge.facts)
         if not facts or not self._scope.holds(question):
-            return Plan(REFUSED, self._shop.refusal)
+            return Plan(REFUSED, self._knowledge.refusal)
         return self._from_facts(SHOP, question, facts)
 
     def _from_facts(self, route: str, question: str, facts: Iterable[str]) -> Plan:
@@ -148,7 +148,7 @@ class Conversation:
 
     def prompt(self, question: str, facts: tuple[str, ...] = ()) -> tuple[int, ...]:
         """The tokens before an answer, in SmolLM2's chat template. Without facts the examples are left out too."""
-        before = self.prefix if facts else self._turn("system", self._shop.system)
+        before = self.prefix if facts else self._turn("system", self._knowledge.system)
         asking = from_facts(" ".join(facts), question) if facts else question
         return (*before, self._begin, *self._ids(f"user\n{asking}"), *self._answering)
 

