@@ -106,6 +106,7 @@ def finish_pack(
     figures = lock.get("verdict", inputs.verdict_digest) or {}
     layout = Layout(home.images)
     more = {"needs": binding.as_data(), "golden": check_answers(served, layout, built.digest, progress)}
+    more |= {"rows": rows_in_words(reference.company, usecase.max_batch)}
     more |= {"golden_margin": dict(lasting)} if lasting else {}
     more |= fallen_back(served, variant)
     document = record.complete(inputs, figures, reference.model_sha256, more)
@@ -125,6 +126,13 @@ def finish_pack(
     )
     packs.store(home, pack)
     return pack
+
+
+def rows_in_words(company: str, most: int) -> dict[str, Any]:
+    """What the record says of rows that share a call: whether an answer depends on its row alone."""
+    if company:
+        return {"independent": False, "max_batch": most, "because": company}
+    return {"independent": True, "max_batch": most}
 
 
 def check_answers(served: Served, layout: Layout, digest: str, progress: Progress) -> str:

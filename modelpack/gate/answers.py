@@ -9,6 +9,7 @@ import numpy as np
 
 from modelpack.errors import EcomdeployError
 from modelpack.formats.variant import ONNX, Variant
+from modelpack.server import rows
 from modelpack.usecases.base import Arrays, Evaluation, Run, Signature, UseCase, arrays_from
 
 SIGNIFICANT = 7
@@ -23,13 +24,26 @@ def answers(
     pairs = []
     for request in usecase.golden(data) if requests is None else requests:
         instances = request["instances"]
-        outputs = outer(arrays_from(instances, interface.inputs))
-        rows = [
+        outputs = rows.in_cuts(outer, arrays_from(instances, interface.inputs), usecase.max_batch)
+        predictions = [
             {tensor.name: plain(outputs[tensor.name][row]) for tensor in interface.outputs}
             for row in range(len(instances))
         ]
-        pairs.append((request, {"predictions": rows}))
+        pairs.append((request, {"predictions": predictions}))
     return pairs
+
+
+def depend_on_others(usecase: UseCase[Any], run: Run, data: Any) -> str:
+    """In what company a golden request's row is answered otherwise than alone, in words; empty: in none.
+
+    Asked as callers ask, texts and all; `modelpack.server.rows` says how.
+    """
+    if usecase.max_batch < 2:
+        return ""
+    instances = [one for request in usecase.golden(data) for one in request["instances"]]
+    feeds = arrays_from(instances[: rows.PROBES], usecase.interface().inputs)
+    outer = usecase.outer(run, data)
+    return rows.dependence(outer, feeds, usecase.max_batch, usecase.tolerance)
 
 
 def plain(value: Any) -> Any:

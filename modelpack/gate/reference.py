@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.digests import sha256_of
+from modelpack.errors import EcomdeployError
 from modelpack.formats.variant import TORCH, Variant
+from modelpack.gate.answers import depend_on_others
 from modelpack.gate.trial import Trials
 from modelpack.home import Home
 from modelpack.inputs.resolve import Inputs
@@ -27,6 +29,8 @@ class Reference:
     trials: Trials
     model_sha256: str
     own_rows: Mapping[str, int] = field(default_factory=dict)
+    company: str = ""
+    """In what company its answers differed, so that it is served one row at a time; empty: in none."""
 
 
 def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Reference:
@@ -47,7 +51,27 @@ def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Ref
     trials = Trials(inputs.usecase, data, reference, folder, progress, hardware=inputs.request.built_for)
     if not inputs.usecase.trains:
         inputs.usecase.opened(trials.run(reference), data)
-    return Reference(trials, identity(reference), own_rows)
+    return Reference(trials, identity(reference), own_rows, separate_rows(trials))
+
+
+def separate_rows(trials: Trials) -> str:
+    """Why requests may share no call, in words; empty where they may.
+
+    A given model whose answers depend on their company is then asked row by row, here and in the server. Raises
+    EcomdeployError for a model of ours: that is a fault of the use case.
+    """
+    usecase, run = trials.usecase, trials.run(trials.reference)
+    company = depend_on_others(usecase, run, trials.data)
+    if not company:
+        return ""
+    if usecase.trains:
+        raise EcomdeployError(f"the model's answer depends on the requests that share the call: {company}")
+    usecase.one_at_a_time()
+    usecase.opened(run, trials.data)
+    trials.progress.note(
+        f"the model's answer to a request depends on the others in the call ({company}): it is served one at a time"
+    )
+    return company
 
 
 def train_or_reuse(inputs: Inputs, data: Any, home: Home, progress: Progress) -> Path:

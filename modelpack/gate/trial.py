@@ -11,7 +11,7 @@ from typing import Any
 
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.formats.variant import TORCH, Measured, Variant
-from modelpack.gate.answers import agreement, answers, check_declared, check_shapes
+from modelpack.gate.answers import agreement, answers, check_declared, check_shapes, depend_on_others
 from modelpack.gate.inner_metrics import as_figures, broken_guards, evaluate, falls
 from modelpack.gate.memory import peak_mb
 from modelpack.gate.rules import COLUMNS, Trial, Verdict, check_limits, judge, table_row
@@ -176,6 +176,8 @@ class Trials:
         for (request, want), (_, got) in zip(wanted, got_of, strict=True):
             if found := differences(want, got, self.usecase.tolerance):
                 raise EcomdeployError(f"it answers {json.dumps(request)[:80]} otherwise: {found[0]}")
+        if company := depend_on_others(self.usecase, self.run(variant), self.data):
+            raise EcomdeployError(f"its answer depends on the requests that share the call: {company}")
 
     def golden(self, variant: Variant) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
         """The golden requests of a pack of this variant, and how far their answers are from turning where that matters.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from modelpack.formats.onnx_files import write
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
-from modelpack.passes.shared import nibbles
+from modelpack.passes.shared import nibbles, ranges
 
 if TYPE_CHECKING:
     import onnx
@@ -51,11 +51,18 @@ class DenseInt4(Pass):
         }
         if not layers:
             raise Inapplicable(f"no dense layer of at least {FEWEST_WEIGHTS:,} constant weights")
-        nodes = [
-            part
-            for place, node in enumerate(graph.node)
-            for part in (multiply(node) if place in layers else [node])
-        ]
+        covered = ranges.found(model, {graph.node[place].input[0] for place in layers}, context)
+        opset = ranges.opset_of(model)
+        nodes, constants = [], dict[str, Any]()
+        for place, node in enumerate(graph.node):
+            if place not in layers:
+                nodes.append(node)
+                continue
+            own, further = product(node, opset).nodes(covered.get(node.input[0]))
+            nodes += own
+            constants |= further
+        for name, array in constants.items():
+            graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
         for name, weights in {graph.node[place].input[1]: found for place, found in layers.items()}.items():
             for suffix, array in stored_constants(weights).items():
                 graph.initializer.append(numpy_helper.from_array(np.asarray(array), f"{name}.{suffix}"))
@@ -65,7 +72,14 @@ class DenseInt4(Pass):
             graph.initializer.remove(tensor)
         del graph.node[:]
         graph.node.extend(nodes)
+        ranges.with_domain(model)
         return write(model, context.folder)
+
+
+def product(node: onnx.NodeProto, opset: int) -> ranges.Product:
+    """A layer over the int8 weights that `multiplier` makes."""
+    name, bias = node.input[1], node.input[2] if len(node.input) > 2 else ""
+    return ranges.Product(node.input[0], f"{name}.int8", f"{name}.scale", bias, node.output[0], opset)
 
 
 def outputs_first(node: onnx.NodeProto, constant: dict[str, Any]) -> Floats | None:
@@ -117,22 +131,3 @@ def multiplier(name: str) -> list[onnx.NodeProto]:
         node("Transpose", ["narrow"], "int8", perm=[1, 0]),
         node("Squeeze", ["step", "inputs"], "scale"),
     ]
-
-
-def multiply(node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """A layer as MatMulInteger over inputs quantized as they come; ONNX Runtime fuses these into one kernel."""
-    from onnx import TensorProto, helper
-
-    given, name, result = node.input[0], node.input[1], node.output[0]
-    bias = node.input[2] if len(node.input) > 2 else ""
-    steps, step, zero, total, wide, factor = (
-        f"{result}.{one}" for one in ("steps", "step", "zero", "total", "wide", "factor")
-    )
-    parts = [
-        helper.make_node("DynamicQuantizeLinear", [given], [steps, step, zero]),
-        helper.make_node("MatMulInteger", [steps, f"{name}.int8", zero], [total]),
-        helper.make_node("Cast", [total], [wide], to=TensorProto.FLOAT),
-        helper.make_node("Mul", [step, f"{name}.scale"], [factor]),
-        helper.make_node("Mul", [wide, factor], [f"{result}.product" if bias else result]),
-    ]
-    return [*parts, helper.make_node("Add", [f"{result}.product", bias], [result])] if bias else parts

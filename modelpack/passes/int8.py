@@ -1,51 +1,78 @@
-"""Dense layers in int8: weights quantized per channel, activations at run time.
+"""Dense layers in int8: weights quantized per channel, activations in ranges found beforehand or row by row.
 
-Symmetric weights in 7 bits (`reduce_range`): on CPUs without VNNI the 8-bit multiply-add of AVX2 saturates, and
-the same file has to answer alike on every instance type.
+Symmetric weights in 7 bits: on CPUs without VNNI the 8-bit multiply-add of AVX2 saturates, and the same file has to
+answer alike on every instance type. Why no range is shared between rows: `shared/ranges.py`.
 """
 
 from __future__ import annotations
 
-import logging
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from modelpack.formats.onnx_files import write
 from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Pass, PassContext
+from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
+from modelpack.passes.shared import ranges
+from modelpack.passes.shared.dense import Floats, layers_of, own_bias
+from modelpack.passes.shared.ranges import Product, Range
+
+if TYPE_CHECKING:
+    import onnx
+
+STEPS = 63
 
 
 class Int8(Pass):
-    """Dynamic quantization of MatMul and Gemm by ONNX Runtime."""
+    """Every MatMul and Gemm with constant weights."""
 
     name: ClassVar[str] = "int8"
     title: ClassVar[str] = "dense layers in int8"
     stage: ClassVar[int] = GRAPH
     takes: ClassVar[str] = ONNX
     gives: ClassVar[str] = ONNX
-    about: ClassVar[str] = (
-        "https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#dynamic-quantization"
-    )
+    about: ClassVar[str] = "https://arxiv.org/abs/2004.09602"
 
     def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
-        from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        context.folder.mkdir(parents=True, exist_ok=True)
-        whole = context.folder / "whole.onnx"
-        root, level = logging.getLogger(), logging.getLogger().level
-        root.setLevel(logging.ERROR)
-        try:
-            quantize_dynamic(
-                str(variant.path),
-                str(whole),
-                op_types_to_quantize=["MatMul", "Gemm"],
-                weight_type=QuantType.QInt8,
-                per_channel=True,
-                reduce_range=True,
-                extra_options={"MatMulConstBOnly": True},
-            )
-        finally:
-            root.setLevel(level)
-        graph = onnx.load(str(whole))
-        whole.unlink()
-        return write(graph, context.folder)
+        model = onnx.load(str(variant.path))
+        layers = {
+            place: weights
+            for place, weights in layers_of(model.graph).items()
+            if own_bias(model.graph, model.graph.node[place], weights.shape[1]) is not None
+        }
+        if not layers:
+            raise Inapplicable("no dense layer with constant float weights")
+        covered = ranges.found(model, {model.graph.node[place].input[0] for place in layers}, context)
+        rewrite(model.graph, layers, covered, ranges.opset_of(model))
+        ranges.with_domain(model)
+        return write(model, context.folder)
+
+
+def rewrite(
+    graph: onnx.GraphProto, layers: Mapping[int, Floats], covered: Mapping[str, Range], opset: int
+) -> None:
+    """Every layer in int8, in place."""
+    from onnx import numpy_helper
+
+    made: list[Any] = []
+    for place, node in enumerate(graph.node):
+        if place not in layers:
+            made.append(node)
+            continue
+        result, weights = node.output[0], layers[place]
+        scale = np.maximum(np.abs(weights).max(axis=0), np.finfo(np.float32).tiny) / np.float32(STEPS)
+        own = {f"{result}.weights": np.rint(weights / scale).astype(np.int8), f"{result}.scale": scale}
+        bias = own_bias(graph, node, weights.shape[1]) or ""
+        product = Product(node.input[0], f"{result}.weights", f"{result}.scale", bias, result, opset)
+        nodes, constants = product.nodes(covered.get(node.input[0]))
+        made += nodes
+        for name, array in (own | constants).items():
+            graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
+    del graph.node[:]
+    graph.node.extend(made)
+    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    for tensor in [one for one in graph.initializer if one.name not in read]:
+        graph.initializer.remove(tensor)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from modelpack.server import file_manifest, golden, text
+from modelpack.server import file_manifest, golden, rows, text
 from modelpack.server.engines import load as engines
 from modelpack.server.engines.base import Engine, InvalidInput
 from modelpack.server.handler import RequestHandler, Respond, load_handler
@@ -55,6 +55,7 @@ def prepare(root: Path, metrics: Metrics, allow_cpu: bool = False) -> ReadyModel
         content_digest = checked.result()
     instances = Instances(signature)
     check_golden(signature, instances, engine)
+    check_rows(signature, instances, engine)
     batcher = Batcher(engine, signature.max_batch, metrics.model_call)
     respond = engine.responder(batcher, metrics) if isinstance(engine, RequestHandler) else None
     return ReadyModel(signature, content_digest, instances, batcher, choice.hardware, respond)
@@ -72,9 +73,21 @@ def check_golden(signature: ModelSignature, instances: Instances, engine: Engine
     for number, item in enumerate(signature.golden):
         try:
             feeds, _ = instances.decode(msgspec.json.encode(item.request))
-            got = msgspec.json.decode(sagemaker.predictions(engine.run(feeds)))
+            got = msgspec.json.decode(
+                sagemaker.predictions(rows.in_cuts(engine.run, feeds, signature.max_batch))
+            )
         except (Refusal, InvalidInput) as problem:
             raise Unfit(f"golden request {number} was refused: {problem}") from None
         differences = golden.compare(item.answer, got, signature.tolerance)
         if differences:
             raise Unfit(f"golden request {number} was answered wrong: {'; '.join(differences[:3])}")
+
+
+def check_rows(signature: ModelSignature, instances: Instances, engine: Engine) -> None:
+    """Ask the rows of golden requests alone and in company. Raises `Unfit` when an answer depends on its company."""
+    if signature.max_batch < 2 or not signature.golden:
+        return
+    asked = [row for item in signature.golden for row in item.request["instances"]][: rows.PROBES]
+    feeds, _ = instances.decode(msgspec.json.encode({"instances": asked}))
+    if company := rows.dependence(engine.run, feeds, signature.max_batch, signature.tolerance):
+        raise Unfit(f"an answer depends on the requests that share the call: {company}")

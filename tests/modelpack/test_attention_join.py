@@ -14,7 +14,8 @@ from torch.nn import functional
 from modelpack.formats.onnx_export import quiet
 from modelpack.passes.drop_padding import observe, per_token
 from modelpack.passes.shared import attention
-from modelpack.passes.smooth.around import Bias, biases, gelus_by_tanh
+from modelpack.passes.shared.dense import Bias, biases
+from modelpack.passes.smooth.around import gelus_by_tanh
 
 HEADS, WIDTH = 4, 16
 MASK = "attention_mask"

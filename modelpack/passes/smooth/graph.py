@@ -1,9 +1,10 @@
 """Dense layers of a text encoder in int8, where one scale per channel alone changes too many answers.
 
 How the weights are found: `smoothing.py`. Calibrated on texts without answers that the use case names for it, never on
-held-out requests. In the graph each layer with its bias becomes a multiplication and one DynamicQuantizeMatMul; where
-many inputs make few outputs (and some channels reach far out) a small product in float stands beside it. A GELU whose
-result is rounded to 8 bits anyway is computed in its tanh form (`around.py`).
+held-out requests. In the graph each layer with its bias becomes a multiplication, a QuantizeLinear in a range found
+beforehand (why: `shared/ranges.py`) and one product of whole numbers; where many inputs make few outputs (and some
+channels reach far out) a small product in float stands beside it. A GELU whose result is rounded to 8 bits anyway is
+computed in its tanh form (`around.py`).
 """
 
 from __future__ import annotations
@@ -17,17 +18,16 @@ from numpy.typing import NDArray
 from modelpack.formats.onnx_files import write
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
-from modelpack.passes.smooth.around import Bias, biases, gelus_by_tanh
+from modelpack.passes.shared import ranges
+from modelpack.passes.shared.dense import Bias, biases
+from modelpack.passes.smooth.around import gelus_by_tanh
 from modelpack.runtimes import single_thread
-from modelpack.usecases.base import Arrays
 
 if TYPE_CHECKING:
     import onnx
 
-DOMAIN = "com.microsoft"
 NARROWING = 2
 INPUTS_PER_OUTLIER = 48
-BATCH = 32
 
 
 class SmoothInt8(Pass):
@@ -47,11 +47,10 @@ class SmoothInt8(Pass):
         layers = dense(graph.graph)
         if not layers:
             raise Inapplicable("no dense layer with constant float weights")
-        given = activations(graph, sorted({node.input[0] for node in layers.values()}), context)
+        given = ranges.activations(graph, {node.input[0] for node in layers.values()}, context)
         with single_thread.inference():
             rewrite(graph.graph, layers, given)
-        if all(one.domain != DOMAIN for one in graph.opset_import):
-            graph.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
+        ranges.with_domain(graph)
         return write(graph, context.folder)
 
 
@@ -65,41 +64,6 @@ def dense(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
         if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2
     }
     return {node.name: node for node in graph.node if node.op_type == "MatMul" and node.input[1] in matrices}
-
-
-def activations(
-    graph: onnx.ModelProto, names: list[str], context: PassContext
-) -> dict[str, NDArray[np.float32]]:
-    """What the named values are on the calibration inputs, zero where a token is padding."""
-    import onnx
-
-    watched = onnx.ModelProto()
-    watched.CopyFrom(graph)
-    for name in names:
-        watched.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    session = single_thread.session(watched.SerializeToString())
-    inputs = context.whole_answers()
-    count = len(next(iter(inputs.values())))
-    parts = [
-        session.run(names, {name: array[begin : begin + BATCH] for name, array in inputs.items()})
-        for begin in range(0, count, BATCH)
-    ]
-    seen = {name: np.concatenate([part[place] for part in parts]) for place, name in enumerate(names)}
-    return without_padding(seen, inputs, context)
-
-
-def without_padding(
-    seen: dict[str, NDArray[np.float32]], inputs: Arrays, context: PassContext
-) -> dict[str, NDArray[np.float32]]:
-    """Activations (texts, tokens, width) with zero where the use case's mask says that there is no token."""
-    text = context.usecase.text
-    if text is None:
-        return seen
-    mask = inputs[text.mask].astype(np.float32)[:, :, None]
-    return {
-        name: array * mask if array.ndim == 3 and array.shape[:2] == mask.shape[:2] else array
-        for name, array in seen.items()
-    }
 
 
 def rewrite(
@@ -127,6 +91,10 @@ def rewrite(
         outliers = inputs // INPUTS_PER_OUTLIER if inputs >= NARROWING * outputs else 0
         layer = quantize(torch.from_numpy(given[node.input[0]]), matrix, outliers)
         parts = {name: getattr(layer, name).numpy() for name in PARTS}
+        parts |= {
+            "unit": np.array(layer.covered.step, np.float32),
+            "zero": np.array(layer.covered.zero, np.uint8),
+        }
         replaced += nodes(node, parts, added.get(node.name, Bias("", node.output[0])))
         for name, array in parts.items():
             if array.size:
@@ -149,14 +117,17 @@ def nodes(node: onnx.NodeProto, parts: Mapping[str, NDArray[Any]], bias: Bias) -
     given, result, own = node.input[0], bias.result, node.name
     beside = bool(parts["outliers"].size)
     whole = f"{own}.int" if beside else result
+    codes, unit, zero = f"{own}.codes", f"{own}.unit", f"{own}.zero"
+    given_as = [codes, f"{own}.weights", unit, f"{own}.scale", zero]
     made = [
         helper.make_node("Mul", [given, f"{own}.before"], [f"{own}.smooth"], f"{own}.smoothing"),
+        helper.make_node("QuantizeLinear", [f"{own}.smooth", unit, zero], [codes], f"{own}.storing"),
         helper.make_node(
-            "DynamicQuantizeMatMul",
-            [f"{own}.smooth", f"{own}.weights", f"{own}.scale", *(("", bias.name) if bias.name else ())],
+            "MatMulIntegerToFloat",
+            [*given_as, *(("", bias.name) if bias.name else ())],
             [whole],
             f"{own}.int8",
-            domain=DOMAIN,
+            domain=ranges.DOMAIN,
         ),
     ]
     if beside:

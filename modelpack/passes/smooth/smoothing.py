@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from modelpack.passes.shared.ranges import LEVELS, Range, covering
+
 STEPS = 63
-LEVELS = 255
 SHARES = (0.0, 0.5, 0.6, 0.7, 0.8)
 """How much of a channel's range moves into the weights; the layer's own error chooses."""
 TRIED = 96
@@ -29,10 +30,12 @@ TINY = 1e-5
 class Quantized:
     """A dense layer `x @ w` as `int8(x * before) @ weights * scale + x[:, outliers] @ float_rows`.
 
-    `before` (inputs,) is 0 for the `outliers`; `weights` (inputs, outputs) int8; `scale` (outputs,).
+    `before` (inputs,) is 0 for the `outliers`; `covered` is the range of `x * before`; `weights` (inputs, outputs)
+    int8; `scale` (outputs,).
     """
 
     before: Tensor
+    covered: Range
     weights: Tensor
     scale: Tensor
     outliers: Tensor
@@ -50,8 +53,9 @@ def quantize(given: Tensor, weights: Tensor, outliers: int) -> Quantized:
     chosen = smoothings[errors.index(min(errors))]
     before, moved = kept / chosen, weights * (chosen * kept)[:, None]
     scale = scales(moved)
-    steps = round_with_compensation(moved, rounded_activations(given * before), scale)
-    return Quantized(before, steps, scale, picked, weights[picked])
+    covered = covering((given * before).numpy())
+    steps = round_with_compensation(moved, rounded_activations(given * before, covered), scale)
+    return Quantized(before, covered, steps, scale, picked, weights[picked])
 
 
 def smoothing(largest: Tensor, weights: Tensor, share: float) -> Tensor:
@@ -67,7 +71,10 @@ def error(given: Tensor, weights: Tensor, kept: Tensor, picked: Tensor, smooth: 
     """The squared error of the layer's output under plain rounding."""
     moved = weights * (smooth * kept)[:, None]
     scale = scales(moved)
-    answer = rounded_activations(given * (kept / smooth)) @ (round_to_steps(moved, scale) * scale)
+    smoothed = given * (kept / smooth)
+    answer = rounded_activations(smoothed, covering(smoothed.numpy())) @ (
+        round_to_steps(moved, scale) * scale
+    )
     exact = given @ weights - given[..., picked] @ weights[picked]
     return float((answer - exact).square().sum())
 
@@ -82,14 +89,9 @@ def round_to_steps(weights: Tensor, scale: Tensor) -> Tensor:
     return (weights / scale).round().clamp(-STEPS, STEPS)
 
 
-def rounded_activations(given: Tensor) -> Tensor:
-    """What DynamicQuantizeLinear makes of each text's activations (onnx.ai/onnx/operators), back in float."""
-    axes = tuple(range(1, given.ndim))
-    low = given.amin(axes, keepdim=True).clamp(max=0)
-    high = given.amax(axes, keepdim=True).clamp(min=0)
-    step = ((high - low) / LEVELS).clamp(min=1e-12)
-    zero = (-low / step).round()
-    return ((given / step).round().add(zero).clamp(0, LEVELS) - zero) * step
+def rounded_activations(given: Tensor, covered: Range) -> Tensor:
+    """The activations after storing them in 8 bits of that range, back in float."""
+    return ((given / covered.step).round().add(covered.zero).clamp(0, LEVELS) - covered.zero) * covered.step
 
 
 def round_with_compensation(weights: Tensor, given: Tensor, scale: Tensor) -> Tensor:

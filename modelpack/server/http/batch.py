@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from modelpack.server.engines.base import Arrays, Engine
+from modelpack.server.rows import in_cuts
 
 Key = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -128,16 +129,11 @@ class Batcher:
 
     def _run(self, feeds: Arrays, rows: int) -> Arrays:
         if rows <= self._max_batch:
-            return self._call(feeds, rows)
-        starts = range(0, rows, self._max_batch)
-        parts = [
-            self._call({name: array[start : start + self._max_batch] for name, array in feeds.items()}, None)
-            for start in starts
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            return self._call(feeds)
+        return in_cuts(self._call, feeds, self._max_batch)
 
-    def _call(self, feeds: Arrays, rows: int | None) -> Arrays:
-        rows = len(next(iter(feeds.values()))) if rows is None else rows
+    def _call(self, feeds: Arrays) -> Arrays:
+        rows = len(next(iter(feeds.values())))
         started = time.perf_counter()
         outputs = self._engine.run(feeds)
         self._observe(rows, time.perf_counter() - started)

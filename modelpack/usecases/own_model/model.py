@@ -15,6 +15,7 @@ from modelpack.errors import BadInput, Problem
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
+from modelpack.server.rows import in_cuts
 from modelpack.usecases.base import (
     Arrays,
     Baseline,
@@ -152,15 +153,18 @@ class OwnModel(UseCase[Held]):
         some = {name: array[requests.pick_evenly(len(data), ROWS_AT_ONCE)] for name, array in ready.items()}
         if not type(self).tolerance:
             # One run decides it: an instance's own, read like the class's.
-            self.__dict__["tolerance"] = tolerances(
-                self.signature(), ask_in_batches(run, some, self.max_batch)
-            )
+            self.__dict__["tolerance"] = tolerances(self.signature(), in_cuts(run, some, self._at_once))
 
     def one_at_a_time(self) -> None:
         self.__dict__["max_batch"] = 1
 
+    @property
+    def _at_once(self) -> int:
+        """Rows a call while measuring: one, for a model that takes no more."""
+        return 1 if self.max_batch == 1 else ROWS_AT_ONCE
+
     def evaluate(self, run: Run, data: Held) -> Evaluation:
-        return self._measured(ask_in_batches(run, data.ready(self.signature()), self.max_batch), data)
+        return self._measured(in_cuts(run, data.ready(self.signature()), self._at_once), data)
 
     def _measured(self, answers: Arrays, data: Held) -> Evaluation:
         values = per_request(ask(self.metric, Answers(answers), data.truths), len(data), place(self.metric))
@@ -227,16 +231,6 @@ class OwnModel(UseCase[Held]):
 
     def load(self, path: Path) -> Any:
         raise BadInput("bare weights have no program to run them", where=str(path), hint="save it as .onnx")
-
-
-def ask_in_batches(run: Run, inputs: Arrays, most: int) -> dict[str, NDArray[Any]]:
-    """The outputs for all rows, by name; `most` rows at once where a model takes no more."""
-    rows, step = len(next(iter(inputs.values()))), 1 if most == 1 else ROWS_AT_ONCE
-    parts = [
-        run({name: np.ascontiguousarray(array[begin : begin + step]) for name, array in inputs.items()})
-        for begin in range(0, rows, step)
-    ]
-    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 
 def rows_as_bytes(inputs: Arrays) -> NDArray[Any]:

@@ -49,6 +49,7 @@ GOLDEN_HOUSEHOLDS = 8
 SAMPLE_HOUSEHOLDS = 12
 SHOWN_BEFORE = 12
 AUC_BASKETS = 2000
+CALIBRATION_BASKETS = 512
 TRAFFIC_BASKETS = 20_000
 STRANGER_EVERY = 20
 """One request in so many is as of a new household, as in training."""
@@ -172,6 +173,10 @@ class Recommendation(UseCase[Purchases]):
             requests=shown,
             names={str(product): data.names[product] for product in data.catalogue.tolist()},
         )
+
+    def calibration(self, data: Purchases) -> Arrays:
+        """Baskets of the training weeks."""
+        return requests(data, pick_evenly(data.training, CALIBRATION_BASKETS))
 
     def traffic(self, data: Purchases) -> Arrays:
         found = requests(data, pick_evenly(data.training, TRAFFIC_BASKETS))
