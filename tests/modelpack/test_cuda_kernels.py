@@ -36,7 +36,8 @@ def test_what_is_written_is_read(regions: list[list[tuple[int, int, bytes]]]) ->
 def test_no_device_code_and_no_elf() -> None:
     assert kernels(io.BytesIO(library(None))) is None
     assert kernels(io.BytesIO(b"#!/bin/sh\n" * 20)) is None
-    assert kernels(io.BytesIO(library(region([(CUBIN, 89, b"x")]))[:63])) is None
+    with pytest.raises(ValueError, match="damaged ELF file"):
+        kernels(io.BytesIO(library(region([(CUBIN, 89, b"x")]))[:63]))
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import pathlib
 import sys
 
 import pytest
 from elf_files import elf_file
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelpack.errors import EcomdeployError
 from modelpack.image.binaries import elf
@@ -40,6 +43,15 @@ def test_this_machines_own_files() -> None:
 def test_cut_files_are_no_programs(tmp_path: pathlib.Path, cut: int) -> None:
     assert read(tmp_path, elf_file(["libc.so.6"])[:cut]) is None
     assert read(tmp_path, b"#!/bin/sh\n" * 20) is None
+
+
+@given(st.data())
+def test_a_damaged_file_is_answered_or_is_no_program_but_ends_nothing(data: st.DataObject) -> None:
+    whole = bytearray(elf_file(["libc.so.6", "libm.so.6"], "$ORIGIN/x"))
+    for _ in range(data.draw(st.integers(1, 5))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.sampled_from([0, 1, 64, 255]))
+    found = elf.needs(io.BytesIO(bytes(whole[: data.draw(st.integers(0, len(whole)))])))
+    assert found is None or all(isinstance(one, str) for one in (*found.libraries, *found.search))
 
 
 def layers(needs: Needs, *files: str, links: dict[str, str] | None = None) -> list[LayerFacts]:

@@ -1,15 +1,20 @@
-"""Which shared libraries the programs of an image ask for, and whether the image has them: read, never run.
+"""Which shared libraries the programs of an image ask for, and whether it has them: read by pyelftools, never run.
 
-Format: System V ABI, "Program Loading and Dynamic Linking"; search order: ld.so(8).
+Search order: ld.so(8).
 """
 
 from __future__ import annotations
 
 import posixpath
-import struct
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
 
 MAGIC = b"\x7fELF"
 LIBRARY_FOLDERS = (
@@ -22,8 +27,9 @@ LIBRARY_FOLDERS = (
     "usr/local/lib",
     "usr/local/lib/x86_64-linux-gnu",
 )
-PT_LOAD, PT_DYNAMIC = 1, 2
-DT_NEEDED, DT_STRTAB, DT_STRSZ, DT_RPATH, DT_RUNPATH = 1, 5, 10, 15, 29
+PATHS = {"DT_RUNPATH": "runpath", "DT_RPATH": "rpath"}
+"""Tags of the folders that a file names itself."""
+IN_MEMORY, PIECE = 64 << 20, 1 << 20
 MOST_LINKS = 40
 
 
@@ -46,53 +52,39 @@ class LayerFacts:
     private: tuple[str, ...] = ()
 
 
+@contextmanager
+def parse(file: IO[bytes]) -> Iterator[ELFFile | None]:
+    """A 64-bit little-endian ELF file; None for any other. From a copy: the parser goes back and forth, and a member of
+    a wheel would be decompressed anew each time. Raises ValueError for what it meets in a damaged one, within as well.
+    """
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    with SpooledTemporaryFile(IN_MEMORY) as copy:
+        head = file.read(len(MAGIC))
+        copy.write(head)
+        shutil.copyfileobj(file, copy, PIECE)
+        try:
+            elf = ELFFile(copy) if head == MAGIC else None
+            yield elf if elf is not None and elf.elfclass == 64 and elf.little_endian else None
+        except (AssertionError, ELFError, OverflowError) as error:
+            raise ValueError(f"damaged ELF file: {error}") from error
+
+
 def needs(file: IO[bytes]) -> Needs | None:
-    """Read the dynamic section of a seekable 64-bit little-endian ELF; None for any other file or a static one."""
-    head = file.read(64)
-    if len(head) < 64 or head[:6] != MAGIC + b"\x02\x01":
-        return None
+    """What the file's dynamic section asks for; None for what is no such ELF file, is damaged or is static."""
     try:
-        start, size, count = struct.unpack_from("<Q", head, 32)[0], *struct.unpack_from("<HH", head, 54)
-        file.seek(start)
-        table = file.read(size * count)
-        segments = [struct.unpack_from("<IIQQQQQQ", table, size * number) for number in range(count)]
-        return _dynamic(file, segments)
-    except struct.error:
+        with parse(file) as elf:
+            dynamic = None if elf is None else next(elf.iter_segments("PT_DYNAMIC"), None)
+            tags = [] if dynamic is None else list(dynamic.iter_tags())
+    except ValueError:
         return None
-
-
-def _dynamic(file: IO[bytes], segments: Sequence[tuple[int, ...]]) -> Needs | None:
-    dynamic = next((segment for segment in segments if segment[0] == PT_DYNAMIC), None)
-    if dynamic is None:
-        return None
-    file.seek(dynamic[2])
-    section = file.read(dynamic[5])
-    pairs = [struct.unpack_from("<QQ", section, at) for at in range(0, len(section) - 15, 16)]
-    if (0, 0) in pairs:
-        pairs = pairs[: pairs.index((0, 0))]
-    once = dict(pairs)
-    if DT_STRTAB not in once or DT_STRSZ not in once:
-        return None
-    address = once[DT_STRTAB]
-    # the table is named by its address in memory; the segment that loads it gives its place in the file
-    place = next(
-        (s[2] + address - s[3] for s in segments if s[0] == PT_LOAD and s[3] <= address < s[3] + s[5]), None
-    )
-    if place is None:
-        return None
-    file.seek(place)
-    strings = file.read(once[DT_STRSZ])
-
-    def text(offset: int) -> str:
-        return strings[offset : strings.index(b"\0", offset)].decode("utf-8", "replace")
-
-    search = (
-        text(once[DT_RUNPATH]) if DT_RUNPATH in once else text(once[DT_RPATH]) if DT_RPATH in once else ""
-    )
-    return Needs(
-        tuple(text(value) for tag, value in pairs if tag == DT_NEEDED),
-        tuple(part for part in search.split(":") if part),
-    )
+    paths = {
+        tag.entry.d_tag: getattr(tag, PATHS[tag.entry.d_tag]) for tag in tags if tag.entry.d_tag in PATHS
+    }
+    search = paths.get("DT_RUNPATH", paths.get("DT_RPATH", ""))
+    libraries = tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED")
+    return Needs(libraries, tuple(part for part in search.split(":") if part)) if tags else None
 
 
 def missing_libraries(

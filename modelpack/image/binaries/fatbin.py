@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-ELF_HEADER = 64
+from modelpack.image.binaries.elf import parse
+
 SECTION = ".nv_fatbin"
 MAGIC = 0xBA55ED50
 REGION = struct.Struct("<IHHQ")
@@ -41,42 +42,23 @@ class Kernels:
 
 
 def kernels(file: IO[bytes]) -> Kernels | None:
-    """The architectures of a seekable 64-bit ELF file; None when it is none or carries no device code.
+    """The architectures of a 64-bit ELF file; None when it is none or carries no device code.
 
     Raises ValueError for a section that is not made of such regions: better no answer than a wrong one.
     """
-    place = _section(file)
-    if place is None:
-        return None
-    file.seek(place[0])
-    found: dict[int, set[int]] = {PTX: set(), CUBIN: set()}
-    for kind, architecture in _entries(file, place[1]):
-        found.setdefault(kind, set()).add(architecture)
+    with parse(file) as elf:
+        section = None if elf is None else elf.get_section_by_name(SECTION)
+        if elf is None or section is None:
+            return None
+        elf.stream.seek(section["sh_offset"])
+        found: dict[int, set[int]] = {PTX: set(), CUBIN: set()}
+        for kind, architecture in _entries(elf.stream, section["sh_size"]):
+            found.setdefault(kind, set()).add(architecture)
     return Kernels(tuple(sorted(found[CUBIN])), tuple(sorted(found[PTX])))
 
 
-def _section(file: IO[bytes]) -> tuple[int, int] | None:
-    """Offset and length of the section in the file."""
-    head = file.read(ELF_HEADER)
-    if len(head) < ELF_HEADER or head[:6] != b"\x7fELF\x02\x01":
-        return None
-    start = struct.unpack_from("<Q", head, 40)[0]
-    size, count, names = struct.unpack_from("<HHH", head, 58)
-    if not start or not count or names >= count:
-        return None
-    file.seek(start)
-    table = file.read(size * count)
-    headers = [struct.unpack_from("<IIQQQQ", table, size * number) for number in range(count)]
-    file.seek(headers[names][4])
-    text = file.read(headers[names][5])
-    for name, _, _, _, offset, length in headers:
-        if text[name : text.index(b"\0", name)] == SECTION.encode():
-            return int(offset), int(length)
-    return None
-
-
 def _entries(file: IO[bytes], length: int) -> Iterator[tuple[int, int]]:
-    """(kind, architecture) of every entry, going forward only: a wheel's member is expensive to rewind."""
+    """(kind, architecture) of every entry."""
     at = 0
     while length - at >= REGION.size:
         first = _exactly(file, ALIGNMENT)
