@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli import catalogs
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
 from modelpack.progress import Progress, Silent
@@ -21,15 +22,16 @@ from modelpack.progress import Progress, Silent
 if TYPE_CHECKING:
     from infra.aws_session import AwsSession
     from infra.rehearsal.cloud.client import LocalCloud
-    from infra.targets.base import Traffic
-    from modelpack.usecases.own_data.schema import OwnData
+    from infra.targets.base import Target, Traffic
     from stacks.adapters.builder import PackBuilder
-    from stacks.collaborators import Outcome, Shop
+    from stacks.collaborators import Collaborators
     from stacks.pulumi_driver.automation import AutomationDriver
     from stacks.records.ledger import Ledger
     from stacks.records.release import Release
-    from stacks.records.store import Shelf
-    from stacks.spec import KnownNames, Spec
+    from stacks.records.store import RecordStore
+    from stacks.run import Outcome
+    from stacks.spec import Spec
+    from stacks.wanted import Wanted
 
 SPEC = "ecomdeploy.yaml"
 STATE = ".ecomdeploy"
@@ -55,63 +57,6 @@ def local_cloud() -> LocalCloud:
     return LocalCloud(home())
 
 
-def default_epochs(name: str) -> int:
-    """How long the use case of this name trains unless told otherwise.
-
-    Raises:
-        BadInput: there is none; with the nearest known name.
-    """
-    from modelpack.usecases.base import usecases
-
-    return usecases().get(name).epochs
-
-
-def default_rate(name: str) -> float:
-    """Requests per second and replica that a new project scales by."""
-    from modelpack.usecases.base import usecases
-
-    return usecases().get(name).target_rps
-
-
-def own_data(name: str) -> OwnData:
-    """What a user's own data must hold for a use case.
-
-    Raises:
-        BadInput: there is no such use case, or it takes none.
-    """
-    from modelpack.usecases.base import usecases
-
-    catalog = usecases()
-    usecase = catalog.get(name, Path())
-    if usecase.own_data is None:
-        taking = [one for one in catalog.names() if catalog.get(one).own_data is not None]
-        what = f"the use case {usecase.name!r} takes no own data yet"
-        if not usecase.trains:
-            what = f"{usecase.name!r} is your own: its requests() reads whatever data it is given"
-        raise BadInput(what, hint=f"these do: {', '.join(taking)}")
-    return usecase.own_data
-
-
-def known_names() -> KnownNames:
-    """What the catalogues know, for the spec's loader."""
-    from infra import gpu_hosts, instances
-    from infra.targets.catalog import targets
-    from modelpack.passes.base import passes
-    from modelpack.usecases.base import usecases
-    from stacks.spec import KnownNames
-
-    return KnownNames(
-        usecases=frozenset(usecases().names()),
-        targets=frozenset(targets().names()),
-        passes=frozenset(passes().names()),
-        instances=instances.serving_names(),
-        pool_instances=instances.pool_names(),
-        gpu_instances=instances.gpu_names(),
-        unsupported=instances.unsupported_families(),
-        amis=frozenset(gpu_hosts.amis()),
-    )
-
-
 def load_spec(folder: Path, environment: str) -> Spec:
     """The project's spec for one environment.
 
@@ -120,7 +65,7 @@ def load_spec(folder: Path, environment: str) -> Spec:
     """
     from stacks.reading.load import load
 
-    return load(folder / SPEC, environment, known_names())
+    return load(folder / SPEC, environment, catalogs.known_names())
 
 
 @contextmanager
@@ -128,7 +73,7 @@ def pointing(folder: Path, environment: str) -> Iterator[None]:
     """Problems of the spec that only a pack or the cloud could show, with the file's line."""
     from stacks.reading.places import pointing as at_lines
 
-    with at_lines(folder / SPEC, environment, known_names()):
+    with at_lines(folder / SPEC, environment):
         yield
 
 
@@ -138,24 +83,32 @@ def builder(folder: Path) -> PackBuilder:
     return PackBuilder(home(), folder.absolute())
 
 
-def shop(folder: Path, spec: Spec, progress: Progress) -> Shop:
+def wanted(spec: Spec) -> Wanted:
+    """What a run of this spec wants."""
+    from infra.targets.catalog import targets
+    from stacks.wanted import Wanted
+
+    return Wanted.of(spec, targets().get(spec.serve.target).hosts())
+
+
+def collaborators(folder: Path, spec: Spec, progress: Progress) -> Collaborators:
     """Everything `ship` works with. For `cloud: local` the local cloud is started when it does not run."""
-    return Place(folder.absolute(), spec, progress).shop()
+    return Wiring(folder.absolute(), spec, progress).collaborators()
 
 
 def ledger(folder: Path, spec: Spec) -> Ledger:
     """The history, without starting anything."""
-    return Place(folder.absolute(), spec, Silent()).ledger
+    return Wiring(folder.absolute(), spec, Silent()).ledger
 
 
 def traffic(spec: Spec) -> Traffic:
     """The route to the live endpoint."""
-    return Place(Path(), spec, Silent()).traffic
+    return Wiring(Path(), spec, Silent()).traffic
 
 
 def aws_client(spec: Spec, service: str) -> Any:
     """A client of the environment's cloud."""
-    return Place(Path(), spec, Silent()).session.client(service)
+    return Wiring(Path(), spec, Silent()).session.client(service)
 
 
 def isolation(spec: Spec) -> str:
@@ -184,7 +137,7 @@ def samples(spec: Spec, live: Release) -> Mapping[str, Any]:
         found = attachments(layout, live.pack.digest, SAMPLES)
     else:
         repository = live.image.rpartition("@")[0]
-        found = from_registry(Place(Path(), spec, Silent()).images.registry(repository), live.pack.digest)
+        found = from_registry(Wiring(Path(), spec, Silent()).images.registry(repository), live.pack.digest)
     document: dict[str, Any] = json.loads(found[-1]) if found else {}
     return document
 
@@ -196,7 +149,7 @@ def from_registry(registry: Any, digest: str) -> tuple[bytes, ...]:
 
 
 @dataclass(frozen=True)
-class Place:
+class Wiring:
     """One project in one environment, and the collaborators that follow from it."""
 
     folder: Path
@@ -228,14 +181,14 @@ class Place:
         return AwsSession(self.environment)
 
     @cached_property
-    def shelf(self) -> Shelf:
-        from stacks.records.s3_store import S3Shelf
-        from stacks.records.store import DirectoryShelf
+    def store(self) -> RecordStore:
+        from stacks.records.s3_store import S3Store
+        from stacks.records.store import FolderStore
 
         if self.local:
-            return DirectoryShelf(self.state)
+            return FolderStore(self.state)
         bucket, prefix = self.state_bucket()
-        return S3Shelf(lambda: self.session.client("s3"), bucket, f"{prefix}{self.spec.name}/")
+        return S3Store(lambda: self.session.client("s3"), bucket, f"{prefix}{self.spec.name}/")
 
     def state_bucket(self) -> tuple[str, str]:
         """Bucket and key prefix of `state: s3://...`."""
@@ -251,13 +204,17 @@ class Place:
     def ledger(self) -> Ledger:
         from stacks.records.ledger import Ledger
 
-        return Ledger(self.shelf, now, "ledger/")
+        return Ledger(self.store, now, "ledger/")
+
+    @cached_property
+    def target(self) -> Target:
+        from infra.targets.catalog import targets
+
+        return targets().get(self.spec.serve.target)
 
     @property
     def traffic(self) -> Traffic:
-        from infra.targets.catalog import targets
-
-        return targets().get(self.spec.serve.target).traffic(self.environment)
+        return self.target.traffic(self.environment)
 
     @property
     def images(self) -> Any:
@@ -274,24 +231,25 @@ class Place:
         """Identifies the cloud as it stands: another one after a reset or an older snapshot."""
         return local_cloud().generation if self.local else lambda: "aws"
 
-    def shop(self) -> Shop:
+    def collaborators(self) -> Collaborators:
         from stacks.adapters.bucket import CloudSweeper, S3Publisher
-        from stacks.collaborators import Shop
-        from stacks.pulumi_driver.converged import Memory
-        from stacks.records.lease import ShelfLease
+        from stacks.collaborators import Collaborators
+        from stacks.pulumi_driver.converged import ConvergedStates
+        from stacks.records.lease import Lease
         from stacks.records.process import this_process
 
         if not self.local:
             self.prepare()
         who = f"{user()}@{socket.gethostname()}"
-        return Shop(
+        return Collaborators(
             builder=builder(self.folder),
+            hosts=self.target.hosts(),
             images=self.images,
             driver=self.driver(),
-            memory=Memory(self.shelf, self.generation),
-            shelf=self.shelf,
+            converged=ConvergedStates(self.store, self.generation),
+            store=self.store,
             ledger=self.ledger,
-            lease=ShelfLease(self.shelf, who, this_process(), now),
+            lease=Lease(self.store, who, this_process(), now),
             traffic=self.traffic,
             publisher=S3Publisher(lambda: self.session.client("s3")),
             sweeper=CloudSweeper(self.session.client),

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stacks.collaborators import Outcome
     from stacks.pulumi_driver.driver import Change
+    from stacks.run import Outcome
 
 PAST = {"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "read": "read"}
 

@@ -6,7 +6,7 @@ A component checks its arguments, then creates its resources, and keeps them in 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pulumi
 
@@ -17,8 +17,12 @@ from modelpack.errors import BadInput, Problem
 class Component(pulumi.ComponentResource):
     """A group of resources named after it: the child "nat" of the component "network" is "network-nat"."""
 
+    type_name: ClassVar[str] = ""
+    """The last word of its Pulumi type where that is not the class's name. It is part of the URN of all below it, so a
+    class that is renamed keeps it: another type would replace what is deployed."""
+
     def __init__(self, name: str, *, project_tags: Tags, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(f"ecomdeploy:infra:{type(self).__name__}", name, None, opts)
+        super().__init__(f"ecomdeploy:infra:{self.type_name or type(self).__name__}", name, None, opts)
         self.name = name
         self.project_tags = project_tags
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infra import gpu_hosts
+from infra.hosts import Hosts, version
 from infra.instances import Gpu, Instance
 from modelpack.assembly.needs import Binding
 from modelpack.runtimes.hardware import CPU
@@ -28,8 +28,8 @@ class Obstacle:
     hint: str
 
 
-def obstacles(needs: Binding, instance: Instance, ami: str) -> tuple[Obstacle, ...]:
-    """All that keeps the instance from running the pack; `ami`: the host image asked for, "" for SageMaker's own.
+def obstacles(needs: Binding, instance: Instance, image: str, hosts: Hosts) -> tuple[Obstacle, ...]:
+    """All that keeps the instance from running the pack; `image`: the host image asked for, "" for the target's own.
 
     What is not known of a pack before it is made (its kernels, its model's size) is no obstacle yet.
     """
@@ -37,16 +37,16 @@ def obstacles(needs: Binding, instance: Instance, ami: str) -> tuple[Obstacle, .
         return ()
     if instance.gpu is None:
         what = f"the pack needs an NVIDIA GPU (CUDA {needs.cuda}), and {instance.name} has none"
-        hint = "an instance with a GPU, like ml.g6.xlarge, or pack.hardware: cpu"
+        hint = f"an instance with a GPU, like {hosts.with_gpu}, or pack.hardware: cpu"
         return (Obstacle("serve.instance", what, hint),)
     return (
-        *_architecture(needs, instance, instance.gpu),
-        *_driver(needs, instance, ami),
+        *_architecture(needs, instance, instance.gpu, hosts),
+        *_driver(needs, instance, image, hosts),
         *_memory(needs, instance, instance.gpu),
     )
 
 
-def _architecture(needs: Binding, instance: Instance, gpu: Gpu) -> Iterator[Obstacle]:
+def _architecture(needs: Binding, instance: Instance, gpu: Gpu, hosts: Hosts) -> Iterator[Obstacle]:
     major, _, minor = gpu.compute_capability.partition(".")
     known = needs.kernels.cubins or needs.kernels.ptx
     if known and not runs((int(major), int(minor)), needs.kernels.cubins, needs.kernels.ptx):
@@ -55,18 +55,18 @@ def _architecture(needs: Binding, instance: Instance, gpu: Gpu) -> Iterator[Obst
             f"the {gpu.name} of {instance.name} has compute capability {gpu.compute_capability}, and the pack's "
             f"runtime is compiled for {carried}{' without PTX' if not needs.kernels.ptx else ''}"
         )
-        yield Obstacle("serve.instance", what, "an instance with another GPU, like ml.g6.xlarge")
+        yield Obstacle("serve.instance", what, f"an instance with another GPU, like {hosts.with_gpu}")
 
 
-def _driver(needs: Binding, instance: Instance, ami: str) -> Iterator[Obstacle]:
-    found, least = gpu_hosts.driver(instance.name, ami), needs.driver or "0"
-    newest = gpu_hosts.newest()
-    hint = f"serve.ami: {newest.name} (driver {newest.driver})"
+def _driver(needs: Binding, instance: Instance, image: str, hosts: Hosts) -> Iterator[Obstacle]:
+    found, least = hosts.driver(instance.name, image), needs.driver or "0"
+    newest = hosts.newest_image()
+    hint = f"serve.ami: {newest.name} (driver {newest.driver})" if newest else ""
     if found is None:
         what = f"the pack needs NVIDIA driver {least} or newer, and what {instance.name} has is not known"
         yield Obstacle("serve.ami", what, hint)
-    elif gpu_hosts.version(found) < gpu_hosts.version(least):
-        host = ami or f"the default host of {instance.name}"
+    elif version(found) < version(least):
+        host = image or f"the default host of {instance.name}"
         what = f"the pack (CUDA {needs.cuda}) needs NVIDIA driver {least} or newer, and {host} has {found}"
         yield Obstacle("serve.ami", what, hint)
 

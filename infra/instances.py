@@ -1,7 +1,7 @@
 """Instance types: what hardware a name means and what it costs, from `instances.json`.
 
-`serving` are SageMaker's `ml.*` hosting types, `pool` EC2 types with NVIDIA GPUs for a cluster's nodes.
-Prices carry their region, date and how sure they are; see the file's own note.
+"endpoint" are SageMaker's hosting types, "pool" EC2 types with NVIDIA GPUs for a cluster's nodes. Prices carry their
+region, date and how sure they are; see the file's own note.
 """
 
 from __future__ import annotations
@@ -51,29 +51,26 @@ class Prices:
     sources: tuple[str, ...]
 
 
-def serving(name: str) -> Instance:
-    """An endpoint's instance type ("ml.c7i.xlarge"); `BadInput` with the nearest name when there is none."""
-    return _look_up("endpoint", name)
-
-
 def pool(name: str) -> Instance:
     """A GPU node's instance type ("g6.xlarge"); `BadInput` with the nearest name when there is none."""
-    return _look_up("pool", name)
+    return find(name, table("pool"), unsupported_families())
 
 
-def serving_names() -> frozenset[str]:
-    """All instance types that an endpoint may have."""
-    return frozenset(_document()["endpoint"])
+def find(name: str, known: Mapping[str, Instance], unsupported: Mapping[str, str]) -> Instance:
+    """The instance type of that name; `BadInput` with the reason, or the nearest name, when there is none."""
+    if name in known:
+        return known[name]
+    if reason := unsupported.get(name.rpartition(".")[0]):
+        raise BadInput(f"instance type {name} is not supported: {reason}")
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"for example {next(iter(known))}"
+    raise BadInput(f"unknown instance type {name!r}", hint=hint)
 
 
-def pool_names() -> frozenset[str]:
-    """All instance types that a GPU pool may have."""
-    return frozenset(_document()["pool"])
-
-
-def gpu_names() -> frozenset[str]:
-    """The endpoint types that have an NVIDIA GPU."""
-    return frozenset(name for name, entry in _document()["endpoint"].items() if "gpu" in entry)
+@cache
+def table(kind: Literal["endpoint", "pool"]) -> Mapping[str, Instance]:
+    """The instance types for an endpoint, or for a cluster's GPU pools, by name."""
+    return {name: _instance(name, entry) for name, entry in _document()[kind].items()}
 
 
 def unsupported_families() -> Mapping[str, str]:
@@ -93,23 +90,6 @@ def _document() -> Mapping[str, Any]:
         files("infra").joinpath("instances.json").read_text(encoding="utf-8")
     )
     return document
-
-
-def _look_up(kind: str, name: str) -> Instance:
-    known = _document()[kind]
-    if name in known:
-        return _instance(name, known[name])
-    reason = _document()["unsupported"].get(name.rpartition(".")[0])
-    if reason:
-        raise BadInput(f"instance type {name} is not supported: {reason}")
-    if name in _document()["pool" if kind == "endpoint" else "endpoint"] or f"ml.{name}" in known:
-        other = f"ml.{name}" if kind == "endpoint" else name.removeprefix("ml.")
-        raise BadInput(f"unknown instance type {name!r}", hint=f"did you mean {other!r}?")
-    near = difflib.get_close_matches(name, known, n=1)
-    raise BadInput(
-        f"unknown instance type {name!r}",
-        hint=f"did you mean {near[0]!r}?" if near else f"for example {next(iter(known))}",
-    )
 
 
 def _instance(name: str, entry: Mapping[str, Any]) -> Instance:

@@ -12,14 +12,14 @@ from annotated_types import Ge, Gt, MinLen
 
 @dataclass(frozen=True, kw_only=True)
 class ServeSpec:
-    """`instance` is an `ml.*` type of `infra/instances.json`; `target` a file in `infra/targets/`."""
+    """`target` is a file in `infra/targets/`; `instance` one of its instance types (the default is SageMaker's)."""
 
     target: str = "sagemaker"
     instance: str = "ml.c7i.xlarge"
     environment: dict[str, str] = field(default_factory=dict)
-    """Extra variables for the model server, part of the serving contract of a release."""
-    ami: str | None = None
-    """SageMaker's host image for a GPU instance (`InferenceAmiVersion`); None: the newest, for its newer driver."""
+    """Extra variables for the model server, part of a release's serving configuration."""
+    host_image: str | None = None
+    """What a GPU instance boots from (`ami` in the file); None: the target's newest, for its newer driver."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,10 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleSpec:
-    """Replicas; `target_rps` is requests per second per replica (None: no automatic scaling)."""
+    """Replicas; `target_rps` is requests per second per replica (None: no automatic scaling). `min` 0: none while
+    nobody asks, where the target can."""
 
-    min: Annotated[int, Ge(1)] = 1
+    min: Annotated[int, Ge(0)] = 1
     max: Annotated[int, Ge(1)] = 1
     target_rps: Annotated[float, Gt(0)] | None = None
     schedule: tuple[Window, ...] = ()

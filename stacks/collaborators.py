@@ -1,36 +1,33 @@
-"""Everything `ship` works with, made elsewhere (cli/wiring.py) and handed in.
-
-Each protocol has its fake beside it.
-"""
+"""Whom the verbs of `ship` work with, made elsewhere (cli/wiring.py) and handed in. Each protocol has its fake here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
+from infra.hosts import Hosts
 from infra.targets.base import Traffic
 from modelpack.progress import Progress
-from stacks.pulumi_driver.converged import Memory, provision, take_down
-from stacks.pulumi_driver.driver import Deployed, Driver, Settings, Stack, claim
+from stacks.pulumi_driver.converged import ConvergedStates
+from stacks.pulumi_driver.driver import Driver
 from stacks.records.lease import Lease
 from stacks.records.ledger import Ledger
-from stacks.records.release import Packed, Release
-from stacks.records.store import Shelf
-from stacks.spec import Spec
+from stacks.records.release import Packed
+from stacks.records.store import RecordStore
+from stacks.wanted import Wanted
 
 
 class Builder(Protocol):
-    def known(self, spec: Spec) -> Packed | None:
-        """The pack of this spec if it was built before; nothing is trained, built or imported."""
+    def known(self, wanted: Wanted) -> Packed | None:
+        """The pack that is wanted if it was built before; nothing is trained, built or imported."""
 
-    def build(self, spec: Spec, progress: Progress, *, regate: bool) -> Packed:
-        """The pack of this spec, built if need be."""
+    def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
+        """The pack that is wanted, built if need be."""
         ...
 
 
-class Images(Protocol):
+class ImageRegistry(Protocol):
     """Where images go. `repository` is the base stack's `repository_url`."""
 
     def reachable(self, repository: str) -> bool:
@@ -73,17 +70,18 @@ class Sweeper(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shop:
-    """The collaborators of one project in one environment.
+class Collaborators:
+    """Whom one project in one environment works with.
 
-    `patience` is the longest a shift may take, in seconds.
+    `hosts`: what its target runs releases on; `who`: the user and machine that the history names.
     """
 
     builder: Builder
-    images: Images
+    hosts: Hosts
+    images: ImageRegistry
     driver: Driver
-    memory: Memory
-    shelf: Shelf
+    converged: ConvergedStates
+    store: RecordStore
     ledger: Ledger
     lease: Lease
     traffic: Traffic
@@ -92,80 +90,19 @@ class Shop:
     progress: Progress
     who: str
 
-    @contextmanager
-    def writing(self, purpose: str) -> Iterator[None]:
-        """As the one writer: the lease is held, the ledger fenced, the driver the one of this environment."""
-        with self.lease.hold(purpose) as held:
-            self.ledger.token = held.token
-            if held.note:
-                self.progress.note(held.note)
-            claim(self.shelf, self.driver)
-            yield
-
-    def provision(self, stack: Stack, settings: Settings, *, refresh: bool = False) -> Deployed:
-        """Bring a stack to its settings (see stacks/pulumi_driver/converged.py for when its program runs)."""
-        return provision(self.driver, self.memory, stack, settings, self.progress, refresh=refresh)
-
-    def take_down(self, stack: Stack) -> Deployed:
-        return take_down(self.driver, self.memory, stack, self.progress)
-
-    def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
-        """What the stack last gave, without running anything; None also when it never came that far."""
-        return self.memory.outputs(stack) or self.driver.outputs(stack) or None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a verb did. `done`: "live", "updated", "nothing to do", "rolled back", "removed", "status"."""
-
-    done: str
-    spec: Spec
-    driver: str
-    release: Release | None = None
-    endpoint: str = ""
-    verified: bool = False
-    problems: tuple[str, ...] = ()
-    changes: tuple[Any, ...] = ()
-    pushed_bytes: int = 0
-    remaining: tuple[str, ...] = field(default=())
-    """Stacks that still stand after `down`."""
-    notes: tuple[str, ...] = ()
-    """What whoever relies on the release must know."""
-
-    def document(self) -> dict[str, Any]:
-        """The JSON of DESIGN section 7."""
-        release = self.release
-        return {
-            "service": self.spec.service,
-            "environment": self.spec.environment.name,
-            "release": release.number if release else None,
-            "restores": release.restores if release else None,
-            "state": str(release.state) if release else "none",
-            "image": release.image if release else None,
-            "endpoint": self.endpoint or None,
-            "driver": self.driver,
-            "verified": self.verified,
-            "outcome": self.done,
-            "problems": list(self.problems),
-            "changes": [change.document() for change in self.changes],
-            "pushed_bytes": self.pushed_bytes,
-            "remaining": list(self.remaining),
-            "notes": list(self.notes),
-        }
-
 
 @dataclass
 class FakeBuilder:
-    """The fake: `packs` by service spec digest of your choice; here simply the next pack to give."""
+    """The fake: gives the same pack whatever is wanted. `built` counts how often it had to be built."""
 
     pack: Packed
     built: int = 0
     is_known: bool = False
 
-    def known(self, spec: Spec) -> Packed | None:
+    def known(self, wanted: Wanted) -> Packed | None:
         return self.pack if self.is_known else None
 
-    def build(self, spec: Spec, progress: Progress, *, regate: bool) -> Packed:
+    def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
         if not self.is_known:
             self.built += 1
         self.is_known = True
@@ -173,7 +110,7 @@ class FakeBuilder:
 
 
 @dataclass
-class FakeImages:
+class FakeImageRegistry:
     """The fake registry: digests by repository. A repository exists when `repositories()` says so."""
 
     repositories: Callable[[], set[str]]

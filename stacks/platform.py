@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stacks.collaborators import Shop
+from stacks.collaborators import Collaborators
 from stacks.pulumi_driver.driver import Change
-from stacks.settings import platform_settings, platform_stack
+from stacks.run import Outputs, Run
+from stacks.settings import platform_settings
 from stacks.spec import Spec
 
 
@@ -37,39 +38,40 @@ class PlatformOutcome:
         }
 
 
-def plan(shop: Shop, spec: Spec) -> PlatformOutcome:
+def plan(deps: Collaborators, spec: Spec) -> PlatformOutcome:
     """What `up` would change, against what is really there: edits by other hands show as updates."""
-    changes = shop.driver.preview(platform_stack(spec), platform_settings(spec))
-    return report(shop, spec, "planned", changes, shop.outputs(platform_stack(spec)) or {})
+    run = Run.of(deps, spec)
+    run.changes = deps.driver.preview(run.wanted.platform, platform_settings(run.wanted))
+    return report(run, "planned", run.outputs(run.wanted.platform) or {})
 
 
-def up(shop: Shop, spec: Spec) -> PlatformOutcome:
+def up(deps: Collaborators, spec: Spec) -> PlatformOutcome:
     """Provision it. State is read back first, so that drift is mended; nothing differs: no mutating call.
 
     Raises:
         Locked, CloudRefused, EcomdeployError.
     """
-    with shop.writing("platform up"):
-        shop.progress.step(f"Provisioning the platform of {spec.environment.name}")
-        done = shop.provision(platform_stack(spec), platform_settings(spec), refresh=True)
-    return report(shop, spec, "up", done.changes, done.outputs)
+    run = Run.of(deps, spec)
+    with run.writing("platform up"):
+        deps.progress.step(f"Provisioning the platform of {spec.environment.name}")
+        outputs = run.provision(run.wanted.platform, platform_settings(run.wanted), refresh=True)
+    return report(run, "up", outputs)
 
 
-def down(shop: Shop, spec: Spec) -> PlatformOutcome:
+def down(deps: Collaborators, spec: Spec) -> PlatformOutcome:
     """Remove all of it. Twice is fine."""
-    with shop.writing("platform down"):
-        shop.progress.step(f"Removing the platform of {spec.environment.name}")
-        gone = shop.take_down(platform_stack(spec))
-    return report(shop, spec, "removed", gone.changes, {})
+    run = Run.of(deps, spec)
+    with run.writing("platform down"):
+        deps.progress.step(f"Removing the platform of {spec.environment.name}")
+        run.take_down(run.wanted.platform)
+    return report(run, "removed", {})
 
 
-def report(
-    shop: Shop, spec: Spec, state: str, changes: tuple[Change, ...], outputs: Mapping[str, Any]
-) -> PlatformOutcome:
+def report(run: Run, state: str, outputs: Outputs) -> PlatformOutcome:
     return PlatformOutcome(
-        environment=spec.environment.name,
+        environment=run.wanted.spec.environment.name,
         state=state,
-        driver=shop.driver.name,
-        changes=changes,
+        driver=run.deps.driver.name,
+        changes=run.changes,
         outputs=outputs,
     )

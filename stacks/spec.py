@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
 from infra.spec import AlarmSpec, PlatformSpec, ScaleSpec, ServeSpec
+from infra.targets.base import Target
 from modelpack.inputs.spec import DataSpec, ModelSpec, PackSpec
 
 LOCAL_ACCOUNT = "123456789012"
@@ -20,7 +21,7 @@ LOCAL_ACCOUNT = "123456789012"
 NAME_PATTERN = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 SERVICE_LENGTH = 40
 NAMES_LENGTH = 48
-"""Service, dash and environment together: `<that>-<12 hex>` must fit SageMaker's 63 characters."""
+"""Service, dash and environment together: `<that>-<12 hex>` must fit 63 characters (SageMaker, Kubernetes)."""
 
 STRATEGIES_TO_COME = ("blue-green", "canary", "linear", "rolling", "shadow")
 OVERLAYS = ("model", "data", "pack", "serve", "scale", "rollout", "platform")
@@ -74,20 +75,10 @@ class Spec:
 class KnownNames:
     """What the catalogs know, given to the loader so that it needs none of them.
 
-    `defaults` holds, per use case, a document of default values in the file's own keys
-    (`{"pack": {"passes": [...]}}`); the file overrides it key by key.
+    `pool_instances`: EC2 types for GPU pools; empty means: not checked.
     """
 
     usecases: frozenset[str]
-    targets: frozenset[str]
+    targets: Mapping[str, Target]
     passes: frozenset[str]
-    instances: frozenset[str]
     pool_instances: frozenset[str] = frozenset()
-    """EC2 types for GPU pools; empty means: not checked."""
-    gpu_instances: frozenset[str] = frozenset()
-    """Those of `instances` that have an NVIDIA GPU."""
-    unsupported: Mapping[str, str] = field(default_factory=dict)
-    """Instance families that no image is made for ("ml.inf2"), with the reason."""
-    amis: frozenset[str] = frozenset()
-    """SageMaker's host images for GPU instances."""
-    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

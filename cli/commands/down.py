@@ -31,7 +31,7 @@ def down(
     spec = wiring.load_spec(folder, environment)
     what = "everything of" if everything else "the endpoint of"
     options.confirm(f"Remove {what} {spec.name}?", yes, careful=spec.environment.cloud == "aws")
-    done = ship.down(wiring.shop(folder, spec, progress.choose()), spec, everything=everything)
+    done = ship.down(wiring.collaborators(folder, spec, progress.choose()), spec, everything=everything)
     running = [LEFT[stack.split("/")[0]].format(stack) for stack in done.remaining]
     if spec.environment.cloud == "local":
         running.append("the local cloud itself: ecomdeploy cloud stop")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli import options, show, wiring
+from cli import catalogs, options, show
 from modelpack.errors import BadInput
 
 MODELS = (".onnx", ".keras", ".pt2")
@@ -26,7 +26,7 @@ def init(
     own = usecase.startswith("./")
     if own:
         file_and_class(usecase)
-    epochs = 1 if own else wiring.default_epochs(usecase)
+    epochs = 1 if own else catalogs.default_epochs(usecase)
     folder = folder or Path("." if own else usecase)
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file, not a folder", hint=f"ecomdeploy init {usecase} another-name")
@@ -39,7 +39,7 @@ def init(
         files += skeleton(usecase, folder)
     words = own_words(folder) if own else trained_words(usecase, epochs)
     words |= {"USECASE": usecase, "SERVICE": service_name(folder, "shop" if own else usecase)}
-    words |= {"RATE": "120" if own else f"{wiring.default_rate(usecase):g}"}
+    words |= {"RATE": "120" if own else f"{catalogs.default_rate(usecase):g}"}
     spec.write_text(template("ecomdeploy.yaml.tmpl", words), encoding="utf-8")
     if not files[1].exists():
         files[1].write_text(".ecomdeploy/\n", encoding="utf-8")

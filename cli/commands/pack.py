@@ -24,14 +24,13 @@ def pack(
 ) -> None:
     """Train or take the model, run the passes under the gate, write the image."""
     from modelpack.inputs.lock import path_of
-    from stacks.hardware import built_for, refuse_hopeless
-    from stacks.settings import contract_of
+    from stacks.hardware import refuse_hopeless
 
     spec = wiring.load_spec(folder, environment)
-    builder = wiring.builder(folder)
+    wanted = wiring.wanted(spec)
     with wiring.pointing(folder, environment):
-        refuse_hopeless(spec, contract_of(spec))
-    packed = builder.pack(spec, progress.choose(), regate=regate)
+        refuse_hopeless(wanted)
+    packed = wiring.builder(folder).pack(wanted, progress.choose(), regate=regate)
     if report is not None:
         from cli.record.report import report as drawn
 
@@ -54,7 +53,7 @@ def pack(
     )
     if report is not None:
         show.say(f"  drawn in {report}")
-    lock = path_of(folder, built_for(spec)).name
+    lock = path_of(folder, wanted.hardware).name
     show.next_step("ecomdeploy up", f"ships it; commit {lock} to get the same bytes everywhere")
 
 

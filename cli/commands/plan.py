@@ -18,7 +18,7 @@ def plan(
 
     spec = wiring.load_spec(folder, environment)
     with wiring.pointing(folder, environment):
-        found = look(wiring.shop(folder, spec, progress.choose(quiet=as_json)), spec)
+        found = look(wiring.collaborators(folder, spec, progress.choose(quiet=as_json)), spec)
     if as_json:
         show.document(found.document())
         return

@@ -32,7 +32,7 @@ def plan(
     from stacks import platform
 
     spec = wiring.load_spec(folder, environment)
-    done = platform.plan(wiring.shop(folder, spec, progress.choose(quiet=as_json)), spec)
+    done = platform.plan(wiring.collaborators(folder, spec, progress.choose(quiet=as_json)), spec)
     if as_json:
         show.document(done.document())
         return
@@ -53,7 +53,7 @@ def up(
 
     spec = wiring.load_spec(folder, environment)
     options.confirm(f"Provision the platform of {environment}?", yes, careful=spec.environment.cloud == "aws")
-    done = platform.up(wiring.shop(folder, spec, progress.choose()), spec)
+    done = platform.up(wiring.collaborators(folder, spec, progress.choose()), spec)
     if as_json:
         show.document(done.document())
         return
@@ -74,7 +74,7 @@ def down(
 
     spec = wiring.load_spec(folder, environment)
     options.confirm(f"Remove the platform of {environment}?", yes, careful=spec.environment.cloud == "aws")
-    done = platform.down(wiring.shop(folder, spec, progress.choose()), spec)
+    done = platform.down(wiring.collaborators(folder, spec, progress.choose()), spec)
     if as_json:
         show.document(done.document())
         return

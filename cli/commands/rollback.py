@@ -27,7 +27,7 @@ def rollback(
     spec = wiring.load_spec(folder, environment)
     if spec.environment.cloud == "aws":
         options.confirm(f"Put the traffic of {spec.name} back on an earlier release?", yes, careful=True)
-    done = ship.rollback(wiring.shop(folder, spec, progress.choose()), spec, number, why=why)
+    done = ship.rollback(wiring.collaborators(folder, spec, progress.choose()), spec, number, why=why)
     if as_json:
         show.document({**done.document(), "record": wiring.record_of(done)})
         return

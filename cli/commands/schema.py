@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import options, show, wiring
+from cli import catalogs, options, show
 
 if TYPE_CHECKING:
     from modelpack.usecases.own_data.schema import Field, OwnData
@@ -25,7 +25,7 @@ def schema(
 
         show.document(of_the_file())
         return
-    wanted = wiring.own_data(usecase)
+    wanted = catalogs.own_data(usecase)
     if as_json:
         show.document({"usecase": usecase, **wanted.as_data()})
         return

@@ -19,7 +19,7 @@ def status(
     from stacks import ship
 
     spec = wiring.load_spec(folder, environment)
-    found = ship.status(wiring.shop(folder, spec, progress.choose()), spec)
+    found = ship.status(wiring.collaborators(folder, spec, progress.choose()), spec)
     isolation = wiring.isolation(spec)
     if as_json:
         show.document({**found.document(), "isolation": isolation})
@@ -27,7 +27,7 @@ def status(
         show.say(verdict(found))
         if found.release:
             show.say(f"  image      {found.release.image}")
-            show.say(f"  endpoint   {found.endpoint or 'none'} on {found.release.contract.instance}")
+            show.say(f"  endpoint   {found.endpoint or 'none'} on {found.release.serving.instance}")
             show.say(f"  driver     {found.driver}")
         if isolation:
             show.say(f"  isolation  {isolation} (local cloud)")

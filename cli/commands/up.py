@@ -27,9 +27,9 @@ def up(
     if spec.environment.cloud == "aws":
         options.confirm(f"Ship {spec.service} to AWS account {spec.environment.account}?", yes, careful=True)
     told = progress.choose()
-    shop = wiring.shop(folder, spec, told)
+    deps = wiring.collaborators(folder, spec, told)
     with wiring.pointing(folder, environment):
-        done = ship.up(shop, spec, again=again, refresh=refresh, regate=regate)
+        done = ship.up(deps, spec, again=again, refresh=refresh, regate=regate)
     if as_json:
         show.document({**done.document(), "record": wiring.record_of(done)})
         return

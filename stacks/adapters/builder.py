@@ -1,4 +1,4 @@
-"""From a Spec to a pack, through modelpack; what of the pack a release keeps."""
+"""From what is wanted to a pack, through modelpack; what of the pack a release keeps."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import msgspec
 
 from modelpack.home import Home
 from modelpack.progress import Progress
-from stacks.hardware import hardware_of
+from modelpack.runtimes.hardware import CPU, CUDA
 from stacks.records.release import Packed
-from stacks.spec import Spec
+from stacks.wanted import Wanted
 
 if TYPE_CHECKING:
     from modelpack.build import PackRequest
@@ -26,38 +26,37 @@ class PackBuilder:
     home: Home
     project: Path
 
-    def known(self, spec: Spec) -> Packed | None:
+    def known(self, wanted: Wanted) -> Packed | None:
         from modelpack.build import find_known
 
-        pack = find_known(self.request(spec), self.home)
+        pack = find_known(self.request(wanted), self.home)
         return summarize(pack) if pack is not None else None
 
-    def build(self, spec: Spec, progress: Progress, *, regate: bool) -> Packed:
-        return summarize(self.pack(spec, progress, regate=regate))
+    def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
+        return summarize(self.pack(wanted, progress, regate=regate))
 
-    def pack(self, spec: Spec, progress: Progress, *, regate: bool = False) -> Pack:
+    def pack(self, wanted: Wanted, progress: Progress, *, regate: bool = False) -> Pack:
         """The whole pack, with its record: known from the same inputs, or built."""
         from modelpack.build import build, find_known
 
-        request = self.request(spec, regate)
+        request = self.request(wanted, regate)
         pack = None if regate else find_known(request, self.home)
         return pack if pack is not None else build(request, self.home, progress)
 
-    def request(self, spec: Spec, regate: bool = False) -> PackRequest:
-        from infra import instances
+    def request(self, wanted: Wanted, regate: bool = False) -> PackRequest:
         from modelpack.build import PackRequest
 
-        instance = instances.serving(spec.serve.instance)
+        spec, instance = wanted.spec, wanted.hosts.instance(wanted.serving.instance)
         return PackRequest(
             usecase=spec.usecase,
             model=spec.model,
             pack=spec.pack,
             data=spec.data,
-            instance=spec.serve.instance,
+            instance=instance.name,
             project=self.project,
             regate=regate,
             usd_hour=instance.usd_hour,
-            hardware=hardware_of(instance.name),
+            hardware=CUDA if instance.gpu else CPU,
         )
 
 

@@ -1,15 +1,14 @@
-"""What the last run of each stack converged to, so that an unchanged `up` need not run the program at all.
+"""What each stack last converged to, so that an unchanged `up` need not run its program at all.
 
-Why skipping is safe. A program is a pure function of its sources, its settings and the driver; if all three
-are what they were at the last run that ended well, a run would declare the same. So only the world can
-differ, and:
+Why skipping is safe. A program is a pure function of its sources, its settings and the driver. If all three are
+what they were at the last run that ended well, a run would declare the same. So only the world can differ:
 
-* a run that did not end well leaves no memory (`forget` comes before the run, `remember` after it); * a
-cloud that was reset, or came back from an older snapshot, has another `generation` (AWS has one for ever);
-* what the release stands on is looked at whenever a run is skipped: the image in the registry, the bucket,
-the endpoint with its status, configuration and image digest, and golden answers (stacks/ship.py). If one is
-not as remembered, the memory is dropped and the stack is run, with a refresh; * drift elsewhere is what
-`plan` and `up --refresh` are for: both read everything back.
+    a run that did not end well      leaves no state: it is forgotten before the run, recorded after it
+    a cloud reset, or an older one   has another `generation` (AWS has one for ever)
+    what the release stands on       is looked at even when a run is skipped (stacks/ship.py): the image in the
+                                     registry, the bucket, the endpoint with its phase, revision and image digest,
+                                     golden answers. If one is not as it should be, the stack is run with a refresh
+    drift elsewhere                  is what `plan` and `up --refresh` are for: both read everything back
 """
 
 from __future__ import annotations
@@ -21,52 +20,38 @@ from typing import Any
 
 from modelpack.progress import Progress
 from stacks.pulumi_driver.driver import Deployed, Driver, Settings, Stack
-from stacks.records.store import Shelf
+from stacks.records.store import RecordStore
+from stacks.records.upgrade import upgrade_outputs
+
+Outputs = Mapping[str, Any]
 
 
-class Memory:
-    """Remembers per stack. `generation` identifies the cloud as it stands."""
+class ConvergedStates:
+    """The last converged state of each stack. `generation` identifies the cloud as it stands."""
 
-    def __init__(self, shelf: Shelf, generation: Callable[[], str]) -> None:
-        self.shelf, self.generation = shelf, generation
+    def __init__(self, store: RecordStore, generation: Callable[[], str]) -> None:
+        self.store, self.generation = store, generation
 
-    def recall(self, stack: Stack, digest: str) -> Mapping[str, Any] | None:
-        """The outputs of the last run, if it ended well and this digest is its digest."""
-        record = self.record(stack)
-        if record is None or record["digest"] != digest or record["generation"] != self.generation():
+    def outputs(self, stack: Stack, digest: str = "") -> Outputs | None:
+        """The outputs of the last run, if it ended well in the cloud as it stands (and on this digest, if given)."""
+        try:
+            state = json.loads(self.store.read(file_of(stack)) or b"null")
+        except ValueError:
             return None
-        outputs: Mapping[str, Any] = record["outputs"]
-        return outputs
-
-    def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
-        """The outputs of the last run, if it ended well in the cloud as it stands."""
-        record = self.record(stack)
-        return record["outputs"] if record and record["generation"] == self.generation() else None
-
-    def settled(self, stack: Stack) -> bool:
-        """Whether the last run ended well and the cloud is still that one: then a run needs no refresh."""
-        record = self.record(stack)
-        return record is not None and record["generation"] == self.generation()
+        if not isinstance(state, dict) or not state.keys() >= {"digest", "generation", "outputs"}:
+            return None
+        if state["generation"] != self.generation() or digest not in ("", state["digest"]):
+            return None
+        return upgrade_outputs(state["outputs"])
 
     def forget(self, stack: Stack) -> None:
         name = file_of(stack)
-        while (was := self.shelf.read(name)) is not None and not self.shelf.remove(name, was=was):
+        while (was := self.store.read(name)) is not None and not self.store.remove(name, was=was):
             pass
 
-    def remember(self, stack: Stack, digest: str, outputs: Mapping[str, Any]) -> None:
-        data = {"digest": digest, "generation": self.generation(), "outputs": dict(outputs)}
-        self.shelf.write(file_of(stack), json.dumps(data).encode(), was=self.shelf.read(file_of(stack)))
-
-    def record(self, stack: Stack) -> dict[str, Any] | None:
-        try:
-            record = json.loads(self.shelf.read(file_of(stack)) or b"null")
-        except ValueError:
-            return None
-        return (
-            record
-            if isinstance(record, dict) and record.keys() >= {"digest", "generation", "outputs"}
-            else None
-        )
+    def record(self, stack: Stack, digest: str, outputs: Outputs) -> None:
+        state = {"digest": digest, "generation": self.generation(), "outputs": dict(outputs)}
+        self.store.write(file_of(stack), json.dumps(state).encode(), was=self.store.read(file_of(stack)))
 
 
 def file_of(stack: Stack) -> str:
@@ -81,7 +66,7 @@ def digest_of(driver: Driver, stack: Stack, settings: Settings) -> str:
 
 def provision(
     driver: Driver,
-    memory: Memory,
+    converged: ConvergedStates,
     stack: Stack,
     settings: Settings,
     progress: Progress,
@@ -90,21 +75,21 @@ def provision(
 ) -> Deployed:
     """Bring a stack to its settings, by running its program only if that could change anything.
 
-    `refresh` asks for the run and for reading the state back from the cloud first; without it that
-    happens only when the last run did not end well, or the cloud is not the same any more.
+    `refresh` asks for the run, and for reading the state back from the cloud first. Without it that happens only
+    when the last run did not end well, or the cloud is not the same any more.
     """
     digest = digest_of(driver, stack, settings)
-    outputs = None if refresh else memory.recall(stack, digest)
+    outputs = None if refresh else converged.outputs(stack, digest)
     if outputs is not None:
         return Deployed(outputs)
-    refresh = refresh or not memory.settled(stack)
-    memory.forget(stack)
+    refresh = refresh or converged.outputs(stack) is None
+    converged.forget(stack)
     deployed = driver.up(stack, settings, progress, refresh=refresh)
-    memory.remember(stack, digest, deployed.outputs)
+    converged.record(stack, digest, deployed.outputs)
     return deployed
 
 
-def take_down(driver: Driver, memory: Memory, stack: Stack, progress: Progress) -> Deployed:
+def take_down(driver: Driver, converged: ConvergedStates, stack: Stack, progress: Progress) -> Deployed:
     """Destroy a stack and forget it. Doing it twice is fine."""
-    memory.forget(stack)
+    converged.forget(stack)
     return Deployed({}, driver.destroy(stack, progress))

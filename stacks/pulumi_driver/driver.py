@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from modelpack.errors import BadInput
 from modelpack.progress import Progress
-from stacks.records.store import Shelf
+from stacks.records.store import RecordStore
 
 Settings = Mapping[str, Any]
 
@@ -98,16 +98,16 @@ class Driver(Protocol):
         ...
 
 
-def claim(shelf: Shelf, driver: Driver) -> None:
+def claim(store: RecordStore, driver: Driver) -> None:
     """Write down, once, which kind of driver this environment is deployed with.
 
     Raises:
         BadInput: it was deployed with the other kind.
     """
     name = "driver.json"
-    if shelf.read(name) is None:
-        shelf.write(name, json.dumps({"kind": driver.kind, "name": driver.name}).encode(), was=None)
-    record = json.loads(shelf.read(name) or b"{}")
+    if store.read(name) is None:
+        store.write(name, json.dumps({"kind": driver.kind, "name": driver.name}).encode(), was=None)
+    record = json.loads(store.read(name) or b"{}")
     if record.get("kind") != driver.kind:
         words = {"embedded": "the embedded engine", "pulumi": "the Pulumi CLI"}
         raise BadInput(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,15 +57,6 @@ def merge(below: Value, above: Value) -> Value:
     for key, value in above.data.items():
         merged[key] = merge(merged[key], value) if key in merged else value
     return replace(above, data=merged)
-
-
-def make_value(data: Any, path: str = "") -> Value:
-    """Plain data as a Value that stands in no file (defaults)."""
-    if isinstance(data, Mapping):
-        return Value({key: make_value(value, join(path, key)) for key, value in data.items()}, 0, path)
-    if isinstance(data, list | tuple):
-        return Value([make_value(value, f"{path}[{index}]") for index, value in enumerate(data)], 0, path)
-    return Value(data, 0, path)
 
 
 def read(file: Path) -> tuple[Value, tuple[Problem, ...]]:

@@ -1,15 +1,16 @@
-"""Parse, validate, complete: `ecomdeploy.yaml` for one environment -> Spec, or every problem at once.
+"""Parse and validate: `ecomdeploy.yaml` for one environment -> Spec, or every problem at once.
 
-The layers, lowest first: the use case's defaults, the file, `environments.<name>`. Every environment of the
-file is checked, so that a slip in `prod` is found while working in `local`. pydantic checks types over
-the plain dataclasses, in strict JSON mode ("3" is not a number); rules across keys live in `stacks/reading/rules.py`.
+`environments.<name>` overrides the file key by key; what neither says has the dataclass's default, and what that leaves
+to the use case (its passes, training, gate) is completed where it is used, in `modelpack/build.py`. Every environment
+of the file is checked, so that a slip in `prod` is found while working in `local`. pydantic checks types over the plain
+dataclasses, in strict JSON mode ("3" is not a number); rules across keys live in `stacks/reading/rules.py`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,14 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from modelpack.errors import BadInput, Problem
-from stacks.reading.document import Value, join, make_value, merge, read
+from stacks.reading.document import Value, join, merge, read
 from stacks.reading.rules import cross_check, nearest
-from stacks.reading.shorthand import describe, written_out
+from stacks.reading.shorthand import describe, write_out
 from stacks.reading.wording import say
 from stacks.spec import OVERLAYS, STRATEGIES_TO_COME, Environment, KnownNames, Spec
 
-FILE_WORDS = {"start": "from", "end": "to"}
-"""Field names that are other words in the file (`from` is reserved in Python)."""
+FILE_WORDS = {"start": "from", "end": "to", "host_image": "ami"}
+"""Field names that are other words in the file: `from` is reserved in Python, `ami` one target's word."""
 
 CONFIG = ConfigDict(
     extra="forbid", strict=True, allow_inf_nan=False, alias_generator=lambda name: FILE_WORDS.get(name, name)
@@ -37,7 +38,7 @@ def load(file: Path, environment: str, known: KnownNames) -> Spec:
     Args:
         file: path of `ecomdeploy.yaml`; problems name it as given here.
         environment: a key of `environments` ("local" exists even when the file does not say so).
-        known: names that the catalogs know, and the use cases' defaults.
+        known: names that the catalogs know.
 
     Raises:
         BadInput: every problem found, each with `file:line`, dotted path, what was expected, the nearest key.
@@ -58,7 +59,7 @@ def load(file: Path, environment: str, known: KnownNames) -> Spec:
             )
         )
     for name in sorted(environments, key=lambda each: each != environment):
-        merged = merge_layers(document, name, environments[name], known)
+        merged = merge_layers(document, name, environments[name])
         spec, wrong = validate(merged, where)
         found += [*wrong, *cross_check(merged, name, known, where)]
         chosen = chosen or (spec if name == environment else None)
@@ -71,17 +72,14 @@ def load(file: Path, environment: str, known: KnownNames) -> Spec:
 def environments_of(document: Value) -> dict[str, Value]:
     """The environments of the file; `local` is always one of them."""
     given = document.at("environments")
-    local = {"local": make_value({"cloud": "local"}, "environments.local")}
+    path = "environments.local"
+    local = {"local": Value({"cloud": Value("local", 0, f"{path}.cloud")}, 0, path)}
     return {**local, **given.data} if given and isinstance(given.data, dict) else local
 
 
-def merge_layers(document: Value, name: str, environment: Value, known: KnownNames) -> Value:
-    """Defaults, file and overlay as one document, with the environment's own keys under `environment`."""
-    usecase = document.at("usecase")
-    defaults = known.defaults.get(usecase.data, {}) if usecase and isinstance(usecase.data, str) else {}
-    merged = merge(
-        make_value(defaults), Value({k: v for k, v in document.data.items() if k != "environments"}, 1, "")
-    )
+def merge_layers(document: Value, name: str, environment: Value) -> Value:
+    """File and overlay as one document, with the environment's own keys under `environment`."""
+    merged = Value({key: value for key, value in document.data.items() if key != "environments"}, 1, "")
     if "environment" in merged.data:  # our own word, not the file's: the blank makes it an unknown key
         merged.data["environment "] = merged.data.pop("environment")
     if not isinstance(environment.data, dict):
@@ -92,18 +90,9 @@ def merge_layers(document: Value, name: str, environment: Value, known: KnownNam
         own["name "] = own.pop("name")
     own["name"] = Value(name, environment.line, environment.path)
     overlay = {key: value for key, value in environment.data.items() if key in OVERLAYS}
-    merged = written_out(drop_training(merge(merged, Value(overlay, 1, ""))))
+    merged = write_out(merge(merged, Value(overlay, 1, "")))
     merged.data["environment"] = Value(own, environment.line, environment.path)
     return merged
-
-
-def drop_training(merged: Value) -> Value:
-    """A model that is given is not trained: the use case's default training goes."""
-    train, path = merged.at("model", "train"), merged.at("model", "path")
-    if train is None or path is None or path.data is None or train.line:
-        return merged
-    model = {key: value for key, value in merged.data["model"].data.items() if key != "train"}
-    return replace(merged, data={**merged.data, "model": replace(merged.data["model"], data=model)})
 
 
 @cache
@@ -186,4 +175,4 @@ def schema() -> dict[str, Any]:
         "type": "object",
         "additionalProperties": {"$ref": "#/$defs/Environment"},
     }
-    return {"$schema": "https://json-schema.org/variant/2020-12/schema", **whole, "$defs": parts}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole, "$defs": parts}

@@ -10,11 +10,10 @@ from pathlib import Path
 from modelpack.errors import BadInput, Problem
 from stacks.reading.document import Value, read
 from stacks.reading.load import environments_of, merge_layers
-from stacks.spec import KnownNames
 
 
 @contextmanager
-def pointing(file: Path, environment: str, known: KnownNames) -> Iterator[None]:
+def pointing(file: Path, environment: str) -> Iterator[None]:
     """Problems that name a key and no place get the file's line of that key, or of the nearest above it."""
     try:
         yield
@@ -23,7 +22,7 @@ def pointing(file: Path, environment: str, known: KnownNames) -> Iterator[None]:
             raise
         document, _ = read(file)
         given = environments_of(document)[environment]
-        merged = merge_layers(document, environment, given, known)
+        merged = merge_layers(document, environment, given)
         raise BadInput([place(one, merged, str(file)) for one in error.problems], hint=error.hint) from error
 
 

@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
+from infra.hosts import Hosts
 from infra.spec import ServeSpec
+from infra.targets.base import Capability, Target
 from modelpack.errors import Problem
 from modelpack.inputs.spec import AUTO
-from stacks.hardware import ALLOW_CPU, CUDA
+from modelpack.runtimes.hardware import CUDA
+from stacks.hardware import ALLOW_CPU
 from stacks.reading.document import Value
 from stacks.spec import NAME_PATTERN, NAMES_LENGTH, SERVICE_LENGTH, KnownNames
+
+ASKED: tuple[tuple[Capability, tuple[str, ...], Callable[[object], bool]], ...] = (
+    (Capability.SCALE_TO_ZERO, ("scale", "min"), lambda value: value == 0 and value is not False),
+    (Capability.HOST_IMAGES, ("serve", "ami"), lambda value: value is not None),
+)
+"""Which key asks a target for which capability, and with which values."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -32,6 +41,7 @@ def cross_check(document: Value, environment: str, known: KnownNames, where: str
     wrong = [
         *names(document, environment),
         *catalogs(document, known),
+        *capabilities(document, known),
         *hardware(document, known),
         *model(document),
         *scale(document),
@@ -78,55 +88,76 @@ def names(document: Value, environment: str) -> Wrong:
 
 def catalogs(document: Value, known: KnownNames) -> Wrong:
     """A name with a colon is a plug-in by path (`./shop.py:ShopRecs`): its catalog checks it later."""
-    single = (
-        (document.at("usecase"), "use case", known.usecases),
-        (document.at("serve", "target"), "target", known.targets),
-        (document.at("serve", "instance"), "instance type", known.instances),
-    )
     passes = document.at("pack", "passes")
-    several = tuple(
-        (each, "pass", known.passes)
-        for each in (passes.data if passes and isinstance(passes.data, list) else ())
-    )
-    for at, kind, words in (*single, *several):
+    listed = passes.data if passes and isinstance(passes.data, list) else []
+    named = [each for each in listed if text(each) != AUTO]
+    if len(named) < len(listed) > 1:
+        yield next(each for each in listed if text(each) == AUTO), "auto stands alone", "passes: auto"
+    for at, kind, words in (
+        (document.at("usecase"), "use case", known.usecases),
+        (document.at("serve", "target"), "target", known.targets.keys()),
+        *((each, "pass", known.passes) for each in named),
+    ):
         name = text(at)
-        if at and name == AUTO and kind == "pass":
-            if len(several) > 1:
-                yield at, "auto stands alone", "passes: auto"
-            continue
         if at and name is not None and ":" not in name and name not in words:
-            reason = known.unsupported.get(name.rpartition(".")[0]) if kind == "instance type" else None
-            if reason:
-                yield (
-                    at,
-                    f"{name} is not supported: {reason}",
-                    "a CPU instance, or one with an NVIDIA GPU: ml.g6.xlarge",
-                )
-            else:
-                by_path = f"write {name}:ClassName, a class of that file" if name.endswith(".py") else ""
-                yield at, f"unknown {kind} {name!r}", by_path or nearest(name, words)
+            by_path = f"write {name}:ClassName, a class of that file" if name.endswith(".py") else ""
+            yield at, f"unknown {kind} {name!r}", by_path or nearest(name, words)
+
+
+def target_of(document: Value, known: KnownNames) -> Target | None:
+    """The target that is asked for, or the default one; None when it is not known, or a plug-in by path."""
+    return known.targets.get(text(document.at("serve", "target")) or ServeSpec().target)
+
+
+def capabilities(document: Value, known: KnownNames) -> Wrong:
+    """What the target cannot do is not asked of it."""
+    target = target_of(document, known)
+    for capability, path, asks in ASKED if target else ():
+        at = document.at(*path)
+        if target and at and capability in target.lacks and asks(at.data):
+            yield at, f"{target.name} cannot {capability}: {target.lacks[capability]}", ""
 
 
 def hardware(document: Value, known: KnownNames) -> Wrong:
-    """What the pack is for against what the instance has, as far as the file alone says it."""
-    wanted, ami = document.at("pack", "hardware"), document.at("serve", "ami")
-    instance = text(document.at("serve", "instance")) or ServeSpec().instance
-    if instance not in known.instances:
+    """The instance is the target's, and what the pack is for is what it has, as far as the file alone says it."""
+    target, at = target_of(document, known), document.at("serve", "instance")
+    if target is None:
         return
-    on_gpu = instance in known.gpu_instances
+    hosts, name = target.hosts(), text(at) or ServeSpec().instance
+    if name not in hosts.instances:
+        if at and text(at) is not None:
+            yield unknown_instance(at, name, hosts)
+        elif (chosen := document.at("serve", "target")) and not at:
+            yield (
+                chosen,
+                f"needs serve.instance: {target.name} has no {name}, the default",
+                f"like {hosts.with_gpu}",
+            )
+        return
+    wanted = document.at("pack", "hardware")
     allowed = text(document.at("serve", "environment", ALLOW_CPU)) == "1"
-    if wanted and text(wanted) == CUDA and not on_gpu and not allowed:
-        hint = f'an instance with a GPU, like ml.g6.xlarge, or serve.environment: {{{ALLOW_CPU}: "1"}}'
-        yield wanted, f"a GPU pack does not run on {instance}, which has no GPU", hint
-    if ami and text(ami) is not None and text(ami) not in known.amis:
-        yield ami, f"unknown AMI {ami.data!r}", nearest(str(ami.data), known.amis)
-    elif ami and text(ami) is not None and not on_gpu:
-        yield ami, f"the AMIs are for GPU instances, and {instance} has no GPU", "leave it out"
+    if wanted and text(wanted) == CUDA and not hosts.has_gpu(name) and not allowed:
+        hint = f'an instance with a GPU, like {hosts.with_gpu}, or serve.environment: {{{ALLOW_CPU}: "1"}}'
+        yield wanted, f"a GPU pack does not run on {name}, which has no GPU", hint
+    image = document.at("serve", "ami")
+    if image and text(image) is not None and hosts.images:
+        if text(image) not in hosts.images:
+            yield image, f"unknown AMI {image.data!r}", nearest(str(image.data), hosts.images)
+        elif not hosts.has_gpu(name):
+            yield image, f"the AMIs are for GPU instances, and {name} has no GPU", "leave it out"
+
+
+def unknown_instance(at: Value, name: str, hosts: Hosts) -> tuple[Value, str, str]:
+    """What is wrong with an instance type that the target does not have."""
+    if reason := hosts.unsupported.get(name.rpartition(".")[0]):
+        hint = f"a CPU instance, or one with an NVIDIA GPU: {hosts.with_gpu}"
+        return at, f"{name} is not supported: {reason}", hint
+    return at, f"unknown instance type {name!r}", nearest(name, hosts.instances)
 
 
 def model(document: Value) -> Wrong:
     train, path = document.at("model", "train"), document.at("model", "path")
-    if train and path and train.data is not None and path.data is not None and train.line and path.line:
+    if train and path and train.data is not None and path.data is not None:
         yield (
             path,
             "is given together with model.train; a model is either trained or taken",

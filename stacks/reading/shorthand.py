@@ -13,7 +13,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 
 
-def written_out(merged: Value) -> Value:
+def write_out(merged: Value) -> Value:
     """The document with short ways written out; what is neither short nor right stays, to be complained of."""
     pack = merged.at("pack")
     if pack is None or not isinstance(pack.data, dict):

@@ -1,9 +1,9 @@
 """One writer at a time. Taken before anything is pushed; outside Pulumi's own lock.
 
-The lease is one record on a Shelf, changed only by compare-and-set, so two starters never both hold it. It
-is stale, and taken over with a note, when its process is dead (same machine), its machine was booted since,
-or (another machine) it was not renewed for `EXPIRES` seconds by the shelf's clock. Every holder gets a
-higher token than all before; the ledger refuses writes under an older one.
+The lease is one record of a store, changed only by compare-and-set, so two starters never both hold it. It is
+stale, and taken over with a note, when its process is dead (same machine), its machine was booted since, or
+(another machine) it was not renewed for `EXPIRES` seconds by the store's clock. Every holder gets a higher token
+than all before; the ledger refuses writes under an older one.
 """
 
 from __future__ import annotations
@@ -11,43 +11,33 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from modelpack.errors import Locked
 from stacks.records.process import Process, alive
-from stacks.records.store import Shelf
+from stacks.records.store import RecordStore
 
 EXPIRES = 60.0
 BEAT = 15.0
 
 
 @dataclass(frozen=True)
-class Held:
+class Grant:
     """`token` grows with every holder; `note` tells what was taken over, if anything."""
 
     token: int
     note: str = ""
 
 
-class Lease(Protocol):
-    def hold(self, purpose: str) -> AbstractContextManager[Held]:
-        """Hold the lease for a `with` block; `purpose` is the command's name.
-
-        Raises:
-            Locked: a live writer has it; names who, since when, and what to type.
-        """
-        ...
-
-
-class ShelfLease:
-    """The lease of one environment, by whichever Shelf."""
+class Lease:
+    """The lease of one environment, a record of whichever store."""
 
     def __init__(
         self,
-        shelf: Shelf,
+        store: RecordStore,
         who: str,
         me: Process,
         clock: Callable[[], datetime],
@@ -56,33 +46,38 @@ class ShelfLease:
         lives: Callable[[Process], bool] = alive,
         beat: float = BEAT,
     ) -> None:
-        self.shelf, self.who, self.me, self.clock, self.name = shelf, who, me, clock, name
+        self.store, self.who, self.me, self.clock, self.name = store, who, me, clock, name
         self.lives, self.beat = lives, beat
 
     @contextmanager
-    def hold(self, purpose: str) -> Iterator[Held]:
-        record, held = self.take(purpose)
+    def hold(self, purpose: str) -> Iterator[Grant]:
+        """Hold the lease for a `with` block; `purpose` is the command's name.
+
+        Raises:
+            Locked: a live writer has it; names who, since when, and what to type.
+        """
+        record, grant = self.take(purpose)
         stop = threading.Event()
         beating = threading.Thread(target=self.renew, args=(record, stop), daemon=True, name="lease")
         beating.start()
         try:
-            yield held
+            yield grant
         finally:
             stop.set()
             beating.join()
-            self.shelf.write(self.name, write_freed(held.token), was=record)
+            self.store.write(self.name, write_freed(grant.token), was=record)
 
-    def take(self, purpose: str) -> tuple[bytes, Held]:
+    def take(self, purpose: str) -> tuple[bytes, Grant]:
         """Take a free or stale lease; a lost race reads again and says who won."""
         for _ in range(10):
-            was = self.shelf.read(self.name)
+            was = self.store.read(self.name)
             old = parse(was)
             note = self.obstacle(old) if was is not None else ""
             token = int(old.get("token", 0)) + 1
             mine = {"token": token, "who": self.who, "purpose": purpose, "since": self.clock().isoformat()}
             record = json.dumps({**mine, "process": asdict(self.me)}).encode()
-            if self.shelf.write(self.name, record, was=was):
-                return record, Held(token, note)
+            if self.store.write(self.name, record, was=was):
+                return record, Grant(token, note)
         raise Locked("the lease changes hands too quickly", hint="try again in a moment")
 
     def obstacle(self, old: dict[str, Any]) -> str:
@@ -103,15 +98,15 @@ class ShelfLease:
                 hint = f"wait for it, or end it: kill {process.pid} (what serves keeps serving)"
                 raise Locked(f"{said}, is at work here (process {process.pid})", hint=hint)
             return f"took over from {said}: its process has ended"
-        if (age := self.shelf.age(self.name) or 0.0) < EXPIRES:
+        if (age := self.store.age(self.name) or 0.0) < EXPIRES:
             hint = f"wait for it; a lease that is not renewed for {EXPIRES:.0f} s is taken over"
             raise Locked(f"{said}, is at work on {process.host} (renewed {age:.0f} s ago)", hint=hint)
         return f"took over from {said}: not renewed for {age:.0f} s"
 
     def renew(self, record: bytes, stop: threading.Event) -> None:
-        """Write the same record again now and then: the shelf's clock shows that its holder lives."""
+        """Write the same record again now and then: the store's clock shows that its holder lives."""
         while not stop.wait(self.beat):
-            if not self.shelf.write(self.name, record, was=record):
+            if not self.store.write(self.name, record, was=record):
                 return
 
 

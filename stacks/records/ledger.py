@@ -1,6 +1,6 @@
 """The append-only record of releases. What is, is the fold of what happened.
 
-One event is one record on a Shelf, named by its sequence number and written only if that number is still
+One event is one record of a store, named by its sequence number and written only if that number is still
 free: a kill leaves whole events, and a writer that lost its lease without noticing cannot append (its
 number is taken, or a higher fencing token stands there).
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from modelpack.errors import BadInput, EcomdeployError, Locked
 from stacks.records.release import MARKED, OPEN, Release, State, release_of
-from stacks.records.store import Shelf
+from stacks.records.store import RecordStore
 
 RETAINED = 5
 """How many releases before the live one stay provisioned, ready to be rolled back to."""
@@ -28,8 +28,8 @@ STANDING = ONCE_LIVE | {State.LIVE, State.INTERRUPTED}
 class Ledger:
     """The releases of one service in one environment. `prefix` ends in "/"; `clock` gives aware datetimes."""
 
-    def __init__(self, shelf: Shelf, clock: Callable[[], datetime], prefix: str = "") -> None:
-        self.shelf, self.clock, self.prefix = shelf, clock, f"{prefix}events/"
+    def __init__(self, store: RecordStore, clock: Callable[[], datetime], prefix: str = "") -> None:
+        self.store, self.clock, self.prefix = store, clock, f"{prefix}events/"
         self.token = 0
         self.sequence = 0
         self.newest_token = 0
@@ -42,6 +42,13 @@ class Ledger:
 
     def live(self) -> Release | None:
         return next((each for each in reversed(self.releases()) if each.state is State.LIVE), None)
+
+    def newest(self) -> Release | None:
+        return next(reversed(self.releases()), None)
+
+    def next_number(self) -> int:
+        """The number that the next release will have."""
+        return max((each.number for each in self.releases()), default=0) + 1
 
     def unfinished(self) -> Release | None:
         """A release that an earlier run began and did not end: it was killed."""
@@ -92,12 +99,13 @@ class Ledger:
 
     def begin(self, release: Release) -> Release:
         """Append a release under the next number (its own `number` is not looked at)."""
-        number = max((each.number for each in self.releases()), default=0) + 1
         same = (
             each for each in self.releases() if each.key == release.key and each.state is not State.REMOVED
         )
         replicas = next((each.replicas for each in same), release.replicas)
-        numbered = replace(release, number=number, replicas=replicas, created=self.now(), timeline=())
+        numbered = replace(
+            release, number=self.next_number(), replicas=replicas, created=self.now(), timeline=()
+        )
         begun = numbered.entered(State.BEGUN, self.now())
         self.append({"kind": "begun", "release": begun.document()})
         return begun
@@ -140,7 +148,7 @@ class Ledger:
 
     def catch_up(self) -> None:
         """Read the events that were appended since the last look."""
-        while (record := self.shelf.read(self.name_of(self.sequence + 1))) is not None:
+        while (record := self.store.read(self.name_of(self.sequence + 1))) is not None:
             self.take(parse(record, self.sequence + 1))
 
     def take(self, event: dict[str, Any]) -> None:
@@ -161,7 +169,7 @@ class Ledger:
         stamped = {**event, "sequence": self.sequence + 1, "at": self.now(), "token": self.token}
         data = json.dumps(stamped, indent=1, sort_keys=True).encode()
         late = self.newest_token > self.token
-        if late or not self.shelf.write(self.name_of(self.sequence + 1), data, was=None):
+        if late or not self.store.write(self.name_of(self.sequence + 1), data, was=None):
             raise Locked("another writer took over while this one ran", hint="ecomdeploy status")
         self.take(stamped)
 

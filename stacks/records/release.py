@@ -1,14 +1,17 @@
-"""A Release: which pack serves, under which contract, by whom, when and why, and what became of it."""
+"""A Release: which pack serves, in which serving configuration, by whom, when and why, and what became of it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 import msgspec
+
+from stacks.records.upgrade import upgrade_release
 
 
 class State(StrEnum):
@@ -31,7 +34,7 @@ MARKED = frozenset({State.FAILED, State.ROLLED_BACK})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class Transition:
     """A state, when it was entered (ISO 8601, UTC), and why."""
 
     state: State
@@ -40,13 +43,16 @@ class Moment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contract:
-    """How a pack is served: a change of any of these is another release. `ami`: the host image of a GPU instance."""
+class ServingConfiguration:
+    """How a pack is served: a change of any of these is another release.
+
+    `host_image`: what the instance boots from, with the GPU driver; "" where the target's own will do.
+    """
 
     target: str
     instance: str
     environment: dict[str, str] = field(default_factory=dict)
-    ami: str = ""
+    host_image: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +89,7 @@ class Release:
     environment: str
     pack: Packed
     image: str
-    contract: Contract
+    serving: ServingConfiguration
     policy: Policy = field(default_factory=Policy)
     replicas: int = 1
     """How many it starts with where nothing runs yet; every release of one key has the same."""
@@ -91,12 +97,12 @@ class Release:
     who: str = ""
     why: str = ""
     created: str = ""
-    timeline: tuple[Moment, ...] = ()
+    timeline: tuple[Transition, ...] = ()
 
     @property
     def key(self) -> str:
-        """12 hex digits of what serves: names its resources, the same for the same image and contract."""
-        return key_of(self.image, self.contract)
+        """12 hex digits of what serves: names its resources, the same for the same image, served the same way."""
+        return key_of(self.image, self.serving)
 
     @property
     def state(self) -> State:
@@ -107,14 +113,14 @@ class Release:
         return self.timeline[-1].cause if self.timeline else ""
 
     @property
-    def end(self) -> Moment | None:
-        """The last moment but for being taken away: how the release ended as a release."""
-        ends = [moment for moment in self.timeline if moment.state is not State.REMOVED]
+    def end(self) -> Transition | None:
+        """The last transition but for being taken away: how the release ended as a release."""
+        ends = [each for each in self.timeline if each.state is not State.REMOVED]
         return ends[-1] if ends else None
 
     def entered(self, state: State, at: str, cause: str = "") -> Release:
         """The same release, one state on."""
-        return replace(self, timeline=(*self.timeline, Moment(state=state, at=at, cause=cause)))
+        return replace(self, timeline=(*self.timeline, Transition(state=state, at=at, cause=cause)))
 
     def document(self) -> dict[str, Any]:
         """As JSON data; `release_of` is the inverse."""
@@ -122,17 +128,27 @@ class Release:
         return data
 
 
-def key_of(image: str, contract: Contract) -> str:
-    """What names a release's resources. No host image named is no part of it: keys stay what they were before."""
-    terms = {name: value for name, value in msgspec.to_builtins(contract).items() if name != "ami" or value}
+def key_of(image: str, serving: ServingConfiguration) -> str:
+    """What names a release's resources.
+
+    The words and their order are those of the first version, for ever, or what is deployed would be made anew under
+    another name. A host image is part of it only where one is named.
+    """
+    terms: dict[str, Any] = {
+        "target": serving.target,
+        "instance": serving.instance,
+        "environment": serving.environment,
+    }
+    if serving.host_image:
+        terms["ami"] = serving.host_image
     content = json.dumps([image, terms], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def release_of(document: Any) -> Release:
-    """A Release from its JSON data.
+def release_of(document: Mapping[str, Any]) -> Release:
+    """A Release from its JSON data, also from what an earlier version wrote.
 
     Raises:
         msgspec.ValidationError: it is not one.
     """
-    return msgspec.convert(document, Release)
+    return msgspec.convert(upgrade_release(document), Release)

@@ -1,4 +1,4 @@
-"""The shelf in the cloud: S3 objects with conditional writes.
+"""The store in the cloud: S3 objects with conditional writes.
 
 Source: S3 user guide, "How to prevent object overwrites with conditional writes" (If-None-Match, If-Match)
 and "conditional deletes". A lost race answers 412; two writes at the same instant answer 409, which is a
@@ -17,7 +17,7 @@ LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "40
 ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 
 
-class S3Shelf:
+class S3Store:
     """`client` makes the boto3 S3 client when it is first needed; `prefix` ends in "/" or is empty."""
 
     def __init__(self, client: Callable[[], Any], bucket: str, prefix: str = "") -> None:

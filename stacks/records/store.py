@@ -1,7 +1,7 @@
 """Small records under names, written whole or not at all: what the ledger, the lease and the memory stand on.
 
-`DirectoryShelf` is files on one machine, `S3Shelf` (s3_shelf.py) objects with conditional writes,
-`MemoryShelf` the fake. Every write is a compare-and-set, so two writers never both succeed.
+`FolderStore` is files on one machine, `S3Store` (s3_shelf.py) objects with conditional writes,
+`InMemoryStore` the fake. Every write is a compare-and-set, so two writers never both succeed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 
-class Shelf(Protocol):
+class RecordStore(Protocol):
     """Names are relative, with "/" between parts."""
 
     def read(self, name: str) -> bytes | None:
@@ -28,7 +28,7 @@ class Shelf(Protocol):
         ...
 
     def age(self, name: str) -> float | None:
-        """Seconds since the last write, by the shelf's own clock; None when there is no such record."""
+        """Seconds since the last write, by the store's own clock; None when there is no such record."""
         ...
 
     def write(self, name: str, data: bytes, *, was: bytes | None) -> bool:
@@ -44,7 +44,7 @@ class Shelf(Protocol):
 
 
 @dataclass(frozen=True)
-class DirectoryShelf:
+class FolderStore:
     """One file per record.
 
     New bytes are synced under another name first, so a kill leaves the old or the new.
@@ -111,7 +111,7 @@ class DirectoryShelf:
 
 
 @dataclass
-class MemoryShelf:
+class InMemoryStore:
     """The fake. `ages` may be set to play a clock."""
 
     records: dict[str, bytes] = field(default_factory=dict)

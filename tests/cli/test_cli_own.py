@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli import app
+from infra.targets.sagemaker.target import SageMaker
 from modelpack.usecases.base import usecases
 from stacks.reading.load import load
 from stacks.spec import KnownNames
@@ -62,10 +63,7 @@ def test_init_of_ones_own_writes_what_is_not_there(
     assert "class ShopRecs(OwnModel)" in text
     compile(text, "shop.py", "exec")
     nothing: frozenset[str] = frozenset()
-    instances = frozenset({"ml.c7i.xlarge"})
-    known = KnownNames(
-        usecases=nothing, targets=frozenset({"sagemaker"}), passes=nothing, instances=instances
-    )
+    known = KnownNames(usecases=nothing, targets={"sagemaker": SageMaker()}, passes=nothing)
     spec = load(tmp_path / "mine" / "ecomdeploy.yaml", "local", known)
     assert (spec.service, spec.usecase, spec.model.path) == ("mine", "./shop.py:ShopRecs", "best.onnx")
     (tmp_path / "mine" / "ecomdeploy.yaml").unlink()

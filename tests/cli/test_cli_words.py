@@ -9,9 +9,9 @@ from cli.commands.cloud import endpoint_in_words, in_words
 from cli.commands.pack import speed
 from cli.words import changes_in_words, list_changes, verdict
 from modelpack.errors import BadInput
-from stacks.collaborators import Outcome
 from stacks.pulumi_driver.driver import Change
-from stacks.records.release import Contract, Moment, Packed, Release, State
+from stacks.records.release import Packed, Release, ServingConfiguration, State, Transition
+from stacks.run import Outcome
 from stacks.spec import Environment, Spec
 
 SPEC = Spec(version=1, service="shop", usecase="recommendation", environment=Environment(cloud="local"))
@@ -21,9 +21,9 @@ RELEASE = Release(
     environment="local",
     pack=Packed(digest="sha256:1", content_digest="sha256:2", input_digest="3", usecase="recommendation"),
     image="127.0.0.1:5000/shop@sha256:1",
-    contract=Contract(target="sagemaker", instance="ml.c7i.xlarge"),
+    serving=ServingConfiguration(target="sagemaker", instance="ml.c7i.xlarge"),
     restores=1,
-    timeline=(Moment(state=State.LIVE, at="2026-11-24T00:00:00+00:00"),),
+    timeline=(Transition(state=State.LIVE, at="2026-11-24T00:00:00+00:00"),),
 )
 URN = "urn:pulumi:shop-local::ecomdeploy-service::pkg:a:B$aws:sagemaker/model:Model::release-1"
 

@@ -46,7 +46,7 @@ def components() -> list[type[Component]]:
 @pytest.fixture(scope="module")
 def everything() -> list[declared.Declaration]:
     """All three programs, with everything that settings can ask for."""
-    release = {"key": "a" * 12, "image": IMAGE, "instance": "ml.g6.xlarge", "count": 1, "serving": True}
+    release = {"key": "a" * 12, "image": IMAGE, "instance": "ml.g6.xlarge", "count": 1, "initial": True}
     sale = {
         "name": "sale",
         "start": "2026-11-10T20:00:00+08:00",
@@ -60,7 +60,7 @@ def everything() -> list[declared.Declaration]:
             {
                 "service": "shop",
                 "target": "sagemaker",
-                "role_arn": "arn:aws:iam::123456789012:role/shop",
+                "base": {"role_arn": "arn:aws:iam::123456789012:role/shop"},
                 "scale": {"min": 1, "max": 4, "target_rps": 50.0, "schedule": [sale]},
                 "alarms": {"error_rate": 0.01, "p99_ms": 50.0},
                 "releases": [release],
@@ -96,7 +96,7 @@ def test_every_component_is_part_of_a_program(
 ) -> None:
     """So the promises below are checked for it."""
     types = {one.type for declaration in everything for one in declaration.resources}
-    assert f"ecomdeploy:infra:{component.__name__}" in types
+    assert f"ecomdeploy:infra:{component.type_name or component.__name__}" in types
 
 
 def test_type_tokens_follow_one_pattern(everything: list[declared.Declaration]) -> None:

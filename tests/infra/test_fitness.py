@@ -11,8 +11,10 @@ from dataclasses import replace
 import botocore
 import pytest
 
-from infra import gpu_hosts, instances
-from infra.fitness import obstacles
+from infra.fitness import Obstacle
+from infra.fitness import obstacles as obstacles_on
+from infra.instances import Instance
+from infra.targets.sagemaker.hosts import hosts
 from modelpack.assembly.needs import Binding
 from modelpack.image.binaries.fatbin import Kernels
 
@@ -23,11 +25,15 @@ NEEDS = Binding(
 NEWEST = "al2023-ami-sagemaker-inference-gpu-4-1"
 
 
+def obstacles(needs: Binding, instance: Instance, image: str) -> tuple[Obstacle, ...]:
+    return obstacles_on(needs, instance, image, hosts())
+
+
 @pytest.mark.parametrize(
     "name", ["ml.g4dn.xlarge", "ml.g5.xlarge", "ml.g6.xlarge", "ml.g6e.xlarge", "ml.p5.4xlarge"]
 )
 def test_a_host_with_the_newest_driver_runs_it(name: str) -> None:
-    assert obstacles(NEEDS, instances.serving(name), NEWEST) == ()
+    assert obstacles(NEEDS, hosts().instance(name), NEWEST) == ()
 
 
 @pytest.mark.parametrize(
@@ -39,40 +45,44 @@ def test_a_host_with_the_newest_driver_runs_it(name: str) -> None:
     ],
 )
 def test_sagemaker_s_own_host_has_too_old_a_driver(name: str, words: str) -> None:
-    (one,) = obstacles(NEEDS, instances.serving(name), "")
+    (one,) = obstacles(NEEDS, hosts().instance(name), "")
     assert words in one.what
     assert (one.key, NEWEST in one.hint) == ("serve.ami", True)
-    assert obstacles(replace(NEEDS, cuda="11.8", driver="450"), instances.serving("ml.g5.xlarge"), "") == ()
+    assert obstacles(replace(NEEDS, cuda="11.8", driver="450"), hosts().instance("ml.g5.xlarge"), "") == ()
 
 
 def test_an_older_ami_is_named() -> None:
-    (one,) = obstacles(NEEDS, instances.serving("ml.g6.xlarge"), "al2-ami-sagemaker-inference-gpu-3-1")
+    (one,) = obstacles(NEEDS, hosts().instance("ml.g6.xlarge"), "al2-ami-sagemaker-inference-gpu-3-1")
     assert "al2-ami-sagemaker-inference-gpu-3-1 has 550" in one.what
 
 
 def test_a_gpu_without_kernels_for_it() -> None:
-    (one,) = obstacles(NEEDS, instances.serving("ml.p6-b200.48xlarge"), NEWEST)
+    (one,) = obstacles(NEEDS, hosts().instance("ml.p6-b200.48xlarge"), NEWEST)
     assert "B200" in one.what
     assert "10.0" in one.what
     assert "without PTX" in one.what
     with_ptx = replace(NEEDS, kernels=Kernels((90,), (90,)))
-    assert obstacles(with_ptx, instances.serving("ml.p6-b200.48xlarge"), NEWEST) == ()
+    assert obstacles(with_ptx, hosts().instance("ml.p6-b200.48xlarge"), NEWEST) == ()
 
 
 def test_no_gpu_and_too_small_a_gpu() -> None:
-    (one,) = obstacles(NEEDS, instances.serving("ml.c7i.xlarge"), "")
+    (one,) = obstacles(NEEDS, hosts().instance("ml.c7i.xlarge"), "")
     assert (one.key, "has none" in one.what) == ("serve.instance", True)
-    (large,) = obstacles(replace(NEEDS, model_mb=15_000.0), instances.serving("ml.g6.xlarge"), NEWEST)
+    (large,) = obstacles(replace(NEEDS, model_mb=15_000.0), hosts().instance("ml.g6.xlarge"), NEWEST)
     assert "GPU memory" in large.what
-    assert obstacles(replace(NEEDS, model_mb=8_000.0), instances.serving("ml.g6.xlarge"), NEWEST) == ()
+    assert obstacles(replace(NEEDS, model_mb=8_000.0), hosts().instance("ml.g6.xlarge"), NEWEST) == ()
 
 
 def test_a_cpu_pack_asks_nothing_of_the_gpu() -> None:
-    assert obstacles(Binding(), instances.serving("ml.g6.xlarge"), "") == ()
+    assert obstacles(Binding(), hosts().instance("ml.g6.xlarge"), "") == ()
 
 
 def test_every_gpu_of_the_table_but_b200_and_b300_runs_the_wheels_of_today() -> None:
-    refused = {name for name in instances.gpu_names() if obstacles(NEEDS, instances.serving(name), NEWEST)}
+    refused = {
+        name
+        for name in hosts().instances
+        if hosts().has_gpu(name) and obstacles(NEEDS, hosts().instance(name), NEWEST)
+    }
     assert refused == {"ml.p6-b200.48xlarge", "ml.p6-b300.48xlarge"}
 
 
@@ -80,10 +90,12 @@ def test_the_amis_are_those_that_the_api_documents() -> None:
     data = pathlib.Path(botocore.__file__).parent / "data/sagemaker/2017-07-24/service-2.json.gz"
     shapes = json.loads(gzip.decompress(data.read_bytes()))["shapes"]
     named = {name for name in shapes["ProductionVariantInferenceAmiVersion"]["enum"] if "-gpu-" in name}
-    assert set(gpu_hosts.amis()) == named
+    assert set(hosts().images) == named
     markup = shapes["ProductionVariant"]["members"]["InferenceAmiVersion"]["documentation"]
     words = " ".join(re.sub("<[^>]+>", " ", markup).split())
-    for ami in gpu_hosts.amis().values():
+    for ami in hosts().images.values():
         said = f"{ami.name} Accelerator: GPU NVIDIA driver version: {ami.driver} CUDA version: {ami.cuda}"
         assert said in words
-    assert gpu_hosts.newest().name == NEWEST
+    newest = hosts().newest_image()
+    assert newest is not None
+    assert newest.name == NEWEST

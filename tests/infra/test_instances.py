@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from infra import instances
+from infra.targets.sagemaker.hosts import hosts
 from modelpack.errors import BadInput
 
 
 def test_every_entry_reads_and_makes_sense() -> None:
     for names, read in (
-        (instances.serving_names(), instances.serving),
-        (instances.pool_names(), instances.pool),
+        (hosts().instances.keys(), hosts().instance),
+        (instances.table("pool").keys(), instances.pool),
     ):
         assert names
         for name in names:
@@ -34,19 +35,19 @@ def test_every_entry_reads_and_makes_sense() -> None:
 
 
 def test_a_pool_has_gpus_and_sagemaker_charges_more_than_the_bare_machine() -> None:
-    for name in instances.pool_names():
+    for name in instances.table("pool"):
         bare = instances.pool(name)
         assert bare.gpu is not None
-        if f"ml.{name}" in instances.serving_names():
-            hosted = instances.serving(f"ml.{name}")
+        if f"ml.{name}" in hosts().instances:
+            hosted = hosts().instance(f"ml.{name}")
             assert (hosted.vcpus, hosted.memory_mib, hosted.gpu) == (bare.vcpus, bare.memory_mib, bare.gpu)
             assert hosted.usd_hour is None or bare.usd_hour is None or hosted.usd_hour > bare.usd_hour
 
 
 def test_bigger_machines_of_a_family_do_not_cost_less() -> None:
     families: dict[str, list[instances.Instance]] = {}
-    for name in instances.serving_names():
-        families.setdefault(name.split(".")[1], []).append(instances.serving(name))
+    for name in hosts().instances:
+        families.setdefault(name.split(".")[1], []).append(hosts().instance(name))
     for family in families.values():
         for gpus in {one.gpu and one.gpu.count for one in family}:
             alike = [one for one in family if (one.gpu and one.gpu.count) == gpus and one.usd_hour]
@@ -58,7 +59,7 @@ def test_hosting_types_are_ones_that_the_api_takes() -> None:
     import botocore.loaders
 
     model = botocore.loaders.Loader().load_service_model("sagemaker", "service-2")
-    assert instances.serving_names() <= set(model["shapes"]["ProductionVariantInstanceType"]["enum"])
+    assert hosts().instances.keys() <= set(model["shapes"]["ProductionVariantInstanceType"]["enum"])
 
 
 def test_hardware_is_what_ec2_describes() -> None:
@@ -68,10 +69,10 @@ def test_hardware_is_what_ec2_describes() -> None:
     assert moto.origin is not None
     recorded = pathlib.Path(moto.origin).parent / "ec2/resources/instance_types.json.gz"
     described = json.loads(gzip.decompress(recorded.read_bytes()))
-    names = sorted(instances.serving_names() | instances.pool_names())
+    names = sorted(hosts().instances.keys() | instances.table("pool").keys())
     assert len(names) > 100
     for name in names:
-        found = (instances.serving if name.startswith("ml.") else instances.pool)(name)
+        found = (hosts().instance if name.startswith("ml.") else instances.pool)(name)
         said = described[name.removeprefix("ml.")]
         assert (found.vcpus, found.memory_mib) == (
             said["VCpuInfo"]["DefaultVCpus"],
@@ -97,7 +98,7 @@ def test_prices_say_where_when_and_how_sure() -> None:
 def test_the_default_instance_is_known() -> None:
     from infra.spec import ServeSpec
 
-    assert instances.serving(ServeSpec().instance).gpu is None
+    assert hosts().instance(ServeSpec().instance).gpu is None
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_the_default_instance_is_known() -> None:
 )
 def test_an_unknown_type_is_answered_with_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(BadInput) as caught:
-        instances.serving(name)
+        hosts().instance(name)
     assert hint in caught.value.hint
     assert name in str(caught.value)
 
@@ -122,7 +123,7 @@ def test_an_unknown_type_is_answered_with_the_nearest(name: str, hint: str) -> N
 )
 def test_types_that_cannot_be_are_refused_with_the_reason(name: str, reason: str) -> None:
     with pytest.raises(BadInput, match=reason):
-        instances.serving(name)
+        hosts().instance(name)
 
 
 def test_a_pool_does_not_take_hosting_names() -> None:

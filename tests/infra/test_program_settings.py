@@ -23,7 +23,7 @@ from infra.spec import (
     platform_from,
     scale_from,
 )
-from infra.targets.base import FakeTarget, FakeTraffic, Observation, ShiftPolicy
+from infra.targets.base import FakeTarget, FakeTraffic, Observation, Phase, Response, ShiftPolicy
 from modelpack.errors import BadInput, EcomdeployError, Unhealthy
 from modelpack.inputs.spec import as_data
 from modelpack.progress import Silent
@@ -82,8 +82,8 @@ def test_the_fake_traffic_plays_scripts() -> None:
     traffic.endpoints["shop"] = traffic.settled("old")
     assert FakeTarget(traffic).traffic({}) is traffic
     back = [
-        Observation(status="Updating", configuration="old", serving=True, changing=True),
-        Observation(status="InService", configuration="old", serving=True, failure="alarm"),
+        Observation(phase=Phase.CHANGING, revision="old"),
+        Observation(phase=Phase.SERVING, revision="old", failure="alarm"),
     ]
     traffic.scripts.append(back)
     assert traffic.shift("shop", "new", ShiftPolicy())
@@ -96,3 +96,19 @@ def test_the_fake_traffic_plays_scripts() -> None:
     assert traffic.invoke("shop", b"").status == 200
     with pytest.raises(EcomdeployError):
         traffic.shift("other", "new", ShiftPolicy())
+
+
+def test_the_fake_traffic_addresses_a_release() -> None:
+    traffic = FakeTraffic(images={"old": "i@sha256:1", "new": "i@sha256:2"})
+    traffic.endpoints["shop"] = traffic.settled("old")
+    traffic.answers = {
+        name: Response(status=200, body=name.encode(), content_digest="", latency_ms=1.0)
+        for name in ("old", "new")
+    }
+    assert traffic.invoke("shop", b"", release="old").body == b"old"
+    with pytest.raises(EcomdeployError, match="takes no requests for new"):
+        traffic.invoke("shop", b"", release="new")
+    traffic.shares["shop"] = {"new"}
+    assert traffic.invoke("shop", b"", release="new").body == b"new"
+    assert traffic.invoke("shop", b"").body == b"old"
+    assert traffic.calls[-2:] == ["invoke shop at new", "invoke shop"]

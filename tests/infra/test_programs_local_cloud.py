@@ -12,9 +12,9 @@ import programs
 import pytest
 
 from infra.rehearsal.cloud.client import LocalCloud
-from infra.targets.base import ShiftPolicy, Traffic
+from infra.targets.base import Phase, ShiftPolicy, Traffic
 from infra.targets.catalog import targets
-from modelpack.errors import Unhealthy
+from modelpack.errors import EcomdeployError, Unhealthy
 from modelpack.home import Home
 from modelpack.progress import Silent
 
@@ -41,7 +41,7 @@ def release(letter: str, image: str, **more: Any) -> dict[str, Any]:
 def service(role: str, *releases: dict[str, Any]) -> dict[str, Any]:
     return {
         "service": "shop",
-        "role_arn": role,
+        "base": {"role_arn": role},
         "target": "sagemaker",
         "scale": {"min": 1, "max": 4, "target_rps": 100.0},
         "alarms": {"error_rate": 0.01, "p99_ms": 50.0},
@@ -73,9 +73,9 @@ def test_the_base_is_what_its_outputs_say(place: programs.Place, base: dict[str,
     assert keys["KeyMetadata"]["Enabled"]
 
 
-def move(traffic: Traffic, configuration: str) -> Any:
-    traffic.shift(NAME, configuration, ShiftPolicy())
-    return traffic.wait(NAME, configuration, Silent(), 60)
+def move(traffic: Traffic, revision: str) -> Any:
+    traffic.shift(NAME, revision, ShiftPolicy())
+    return traffic.wait(NAME, revision, Silent(), 60)
 
 
 def test_releases_come_and_go_and_traffic_is_the_rollouts(
@@ -83,19 +83,18 @@ def test_releases_come_and_go_and_traffic_is_the_rollouts(
 ) -> None:
     role, traffic = base["role_arn"], targets().get("sagemaker").traffic(place.variables)
     images = {letter: place.push(NAME, letter) for letter in "abc"}
-    one, two = release("a", images["a"], serving=True), release("b", images["b"])
+    one, two = release("a", images["a"], initial=True), release("b", images["b"])
     stack = place.stack("service", NAME, service(role, one))
-    first = stack.up().outputs["configurations"].value["a" * 12]
+    first = stack.up().outputs["revisions"].value["a" * 12]
     seen = traffic.observe(NAME)
-    assert seen is not None
-    assert (seen.configuration, seen.images, seen.serving) == (first, (images["a"],), True)
+    assert (seen.revision, seen.images, seen.phase) == (first, (images["a"],), Phase.SERVING)
 
     before = place.mutating()
     assert same_only(stack)
     assert place.mutating() == before
 
     stack = place.stack("service", NAME, service(role, one, two))
-    second = stack.up().outputs["configurations"].value["b" * 12]
+    second = stack.up().outputs["revisions"].value["b" * 12]
     assert traffic.observe(NAME) == seen, "a dark release moves nothing"
     assert traffic.obstacles(second) == ()
     assert move(traffic, second).images == (images["b"],)
@@ -105,7 +104,7 @@ def test_releases_come_and_go_and_traffic_is_the_rollouts(
     assert images["b"].endswith(answer.content_digest)
 
     stack.refresh()
-    moved = [{**one, "serving": False}, {**two, "serving": True}]
+    moved = [{**one, "initial": False}, {**two, "initial": True}]
     stack = place.stack("service", NAME, service(role, *moved))
     assert programs.changes(stack) == {}, "where traffic is, is no drift"
     assert move(traffic, first).images == (images["a"],)
@@ -118,19 +117,45 @@ def test_a_release_that_never_gets_ready_is_found_and_the_old_one_serves(
     role, traffic = base["role_arn"], targets().get("sagemaker").traffic(place.variables)
     good, bad = place.push(NAME, "good"), place.push(NAME, "bad")
     releases = [
-        release("a", place.push(NAME, "a"), serving=True),
+        release("a", place.push(NAME, "a"), initial=True),
         release("d", good),
         release("e", bad, environment={"READY": "no"}),
     ]
     stack = place.stack("service", NAME, service(role, *releases))
-    names = stack.up().outputs["configurations"].value
+    names = stack.up().outputs["revisions"].value
     move(traffic, names["d" * 12])
     with pytest.raises(Unhealthy, match="ended on"):
         move(traffic, names["e" * 12])
     seen = traffic.observe(NAME)
-    assert seen is not None
-    assert (seen.configuration, seen.images) == (names["d" * 12], (good,))
+    assert (seen.revision, seen.images) == (names["d" * 12], (good,))
     assert traffic.invoke(NAME, b"{}").status == 200
+
+
+def test_a_canary_of_a_tenth_is_asked_by_name(place: programs.Place, base: dict[str, Any]) -> None:
+    """Two releases on one endpoint: requests with TargetVariant reach the one that they are for, and no other."""
+    traffic, sagemaker = targets().get("sagemaker").traffic(place.variables), place.client("sagemaker")
+    images = {letter: place.push(NAME, letter) for letter in "ab"}
+    releases = [release("a", images["a"], initial=True), release("b", images["b"])]
+    stack = place.stack("service", NAME, service(base["role_arn"], *releases))
+    stack.destroy()
+    names = place.stack("service", NAME, service(base["role_arn"], *releases)).up().outputs["revisions"].value
+    ways = {"a": ("AllTraffic", 0.9), "b": ("Canary", 0.1)}
+    both = []
+    for letter, (variant, weight) in ways.items():
+        own = sagemaker.describe_endpoint_config(EndpointConfigName=names[letter * 12])["ProductionVariants"][
+            0
+        ]
+        both.append({**own, "VariantName": variant, "InitialVariantWeight": weight})
+    sagemaker.create_endpoint_config(EndpointConfigName="both", ProductionVariants=both)
+    move(traffic, "both")
+    for letter in ways:
+        for _ in range(5):
+            answer = traffic.invoke(NAME, b'{"instances": []}', release=names[letter * 12])
+            assert images[letter].endswith(answer.content_digest)
+    move(traffic, names["a" * 12])
+    with pytest.raises(EcomdeployError, match="serves nothing of"):
+        traffic.invoke(NAME, b"{}", release=names["b" * 12])
+    sagemaker.delete_endpoint_config(EndpointConfigName="both")
 
 
 def test_a_pruned_release_is_in_the_way_of_its_own_roll_back(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.targets.base import Declared, serving
+from infra.targets.base import Declared, initial_release
 from infra.targets.catalog import targets
 from infra.targets.sagemaker.names import LENGTH, RULE, check, configuration_name, model_name
 from modelpack.errors import BadInput
@@ -30,22 +30,27 @@ def release(letter: str, **more: Any) -> dict[str, Any]:
 
 
 def service(*releases: dict[str, Any], **more: Any) -> declared.Declaration:
-    settings = {"service": "shop", "target": "sagemaker", "role_arn": ROLE, "releases": list(releases)}
+    settings = {
+        "service": "shop",
+        "target": "sagemaker",
+        "base": {"role_arn": ROLE},
+        "releases": list(releases),
+    }
     return declared.program("service", {**settings, **more})
 
 
 def test_every_release_has_a_model_and_a_configuration_and_one_endpoint_serves() -> None:
-    made = service(release("a"), release("b", serving=True))
+    made = service(release("a"), release("b", initial=True))
     assert len(made.of("Model")) == len(made.of("EndpointConfiguration")) == 2
-    assert set(made.outputs["configurations"]) == set(made.outputs["models"]) == {"a" * 12, "b" * 12}
+    assert set(made.outputs["revisions"]) == {"a" * 12, "b" * 12}
     assert made.outputs["endpoint"] == "shop-local"
     endpoint = made.one("Endpoint")
-    assert endpoint.inputs["endpointConfigName"] == made.outputs["configurations"]["b" * 12]
+    assert endpoint.inputs["endpointConfigName"] == made.outputs["revisions"]["b" * 12]
     assert set(endpoint.ignored) == {"endpointConfigName", "deploymentConfig"}
 
 
 def test_a_model_runs_the_image_by_digest_with_the_releases_variables() -> None:
-    made = service(release("a", serving=True))
+    made = service(release("a", initial=True))
     container = made.one("Model").inputs["primaryContainer"]
     assert container == {"image": release("a")["image"], "environment": {"THREADS": "2"}}
     (variant,) = made.one("EndpointConfiguration").inputs["productionVariants"]
@@ -56,13 +61,12 @@ def test_a_model_runs_the_image_by_digest_with_the_releases_variables() -> None:
 
 def test_a_release_keeps_its_names_whatever_happens_around_it() -> None:
     """Scale, alarms, other releases and who serves must never touch what an endpoint may be on."""
-    alone = service(release("a", serving=True)).outputs
+    alone = service(release("a", initial=True)).outputs
     later = service(
-        release("a"), release("b", serving=True), scale={"min": 3, "max": 9, "target_rps": 10.0},
+        release("a"), release("b", initial=True), scale={"min": 3, "max": 9, "target_rps": 10.0},
         alarms={"error_rate": None, "p99_ms": 20.0},
     ).outputs  # fmt: skip
-    assert later["configurations"]["a" * 12] == alone["configurations"]["a" * 12]
-    assert later["models"]["a" * 12] == alone["models"]["a" * 12]
+    assert later["revisions"]["a" * 12] == alone["revisions"]["a" * 12]
 
 
 def test_without_releases_nothing_is_declared() -> None:
@@ -72,7 +76,7 @@ def test_without_releases_nothing_is_declared() -> None:
 
 
 def test_alarms_have_the_names_that_a_deployment_guards_itself_with() -> None:
-    made = service(release("a", serving=True), alarms={"error_rate": 0.02, "p99_ms": 50.0})
+    made = service(release("a", initial=True), alarms={"error_rate": 0.02, "p99_ms": 50.0})
     alarms = {one.inputs["name"]: one.inputs for one in made.of("MetricAlarm")}
     assert set(alarms) == set(made.outputs["alarms"]) == {"shop-local-error-rate", "shop-local-p99"}
     rate, p99 = alarms["shop-local-error-rate"], alarms["shop-local-p99"]
@@ -87,8 +91,8 @@ def test_alarms_have_the_names_that_a_deployment_guards_itself_with() -> None:
 
 
 def test_scaling_only_where_it_is_asked_for() -> None:
-    assert not service(release("a", serving=True), scale={"min": 1, "max": 4}).of("Target")
-    made = service(release("a", serving=True), scale={"min": 2, "max": 4, "target_rps": 120.0})
+    assert not service(release("a", initial=True), scale={"min": 1, "max": 4}).of("Target")
+    made = service(release("a", initial=True), scale={"min": 2, "max": 4, "target_rps": 120.0})
     target = made.one("Target").inputs
     assert target["resourceId"] == "endpoint/shop-local/variant/AllTraffic"
     assert (target["minCapacity"], target["maxCapacity"]) == (2, 4)
@@ -107,19 +111,24 @@ def test_scaling_only_where_it_is_asked_for() -> None:
 )
 def test_a_wrong_release_is_refused_with_its_reason(wrong: dict[str, Any], word: str) -> None:
     with pytest.raises(pulumi.RunError, match=word):
-        service(release("a", serving=True, **wrong))
+        service(release("a", initial=True, **wrong))
 
 
 def test_a_release_without_its_count_is_refused() -> None:
-    incomplete = release("a", serving=True)
+    incomplete = release("a", initial=True)
     del incomplete["count"]
     with pytest.raises(pulumi.RunError, match="count missing"):
         service(incomplete)
 
 
+def test_a_service_without_its_base_is_refused() -> None:
+    with pytest.raises(pulumi.RunError, match=r"role_arn is missing.*ecomdeploy up"):
+        service(release("a", initial=True), base={})
+
+
 def test_an_unknown_target_is_answered_with_the_nearest() -> None:
     with pytest.raises(pulumi.RunError, match="did you mean 'sagemaker'"):
-        service(release("a", serving=True), target="sagemakr")
+        service(release("a", initial=True), target="sagemakr")
 
 
 def test_targets_are_found_by_scanning_and_the_fake_is_none() -> None:
@@ -127,12 +136,12 @@ def test_targets_are_found_by_scanning_and_the_fake_is_none() -> None:
 
 
 def test_only_one_release_serves_first() -> None:
-    one, two = (Declared(key=key, image="i@sha256:1", instance="m", count=1, serving=True) for key in "ab")
+    one, two = (Declared(key=key, image="i@sha256:1", instance="m", count=1, initial=True) for key in "ab")
     with pytest.raises(BadInput, match="only one"):
-        serving([one, two])
+        initial_release([one, two])
     with pytest.raises(BadInput, match="different keys"):
-        serving([one, one])
-    assert serving([]) is None
+        initial_release([one, one])
+    assert initial_release([]) is None
 
 
 RELEASES = st.builds(
@@ -169,7 +178,7 @@ def test_a_name_that_sagemaker_would_not_take_is_refused(name: str) -> None:
 
 def test_a_gpu_release_names_its_host_image_and_no_other_release_does() -> None:
     ami = "al2023-ami-sagemaker-inference-gpu-4-1"
-    made = service(release("a", serving=True), release("b", instance="ml.g6.xlarge", ami=ami))
+    made = service(release("a", initial=True), release("b", instance="ml.g6.xlarge", host_image=ami))
     variants = [one.inputs["productionVariants"][0] for one in made.of("EndpointConfiguration")]
     assert {one.get("instanceType"): one.get("inferenceAmiVersion") for one in variants} == {
         "ml.c7i.xlarge": None,
@@ -179,6 +188,6 @@ def test_a_gpu_release_names_its_host_image_and_no_other_release_does() -> None:
 
 def test_a_host_image_names_another_configuration_and_none_changes_no_name() -> None:
     plain = Declared(**{**release("a"), "environment": {}})
-    with_ami = Declared(**{**release("a"), "environment": {}, "ami": "x"})
+    with_ami = Declared(**{**release("a"), "environment": {}, "host_image": "x"})
     assert configuration_name("shop", ROLE, plain) != configuration_name("shop", ROLE, with_ami)
     assert model_name("shop", ROLE, plain) == model_name("shop", ROLE, with_ami)

@@ -11,7 +11,8 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from infra.aws_session import AwsSession
-from infra.targets.base import Clock, ShiftPolicy
+from infra.targets.base import Clock, Phase, ShiftPolicy
+from infra.targets.sagemaker.observe import PHASES
 from infra.targets.sagemaker.shift import request
 from infra.targets.sagemaker.traffic import SageMakerTraffic
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError, Unhealthy
@@ -91,17 +92,45 @@ def place() -> Iterator[Place]:
 def test_observe_tells_where_traffic_is_and_what_runs(place: Place) -> None:
     place.describes("InService", "old")
     seen = place.traffic.observe("shop")
-    assert seen is not None
-    assert (seen.status, seen.configuration, seen.images, seen.replicas) == ("InService", "old", (IMAGE,), 2)
-    assert seen.serving
-    assert not seen.changing
+    assert (seen.phase, seen.status) == (Phase.SERVING, "InService")
+    assert (seen.revision, seen.images, seen.replicas) == ("old", (IMAGE,), 2)
 
 
-def test_no_endpoint_is_none_and_other_refusals_are_errors(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("status", "phase", "answers", "moving", "gone"),
+    [
+        ("Creating", Phase.CREATING, False, True, False),
+        ("InService", Phase.SERVING, True, False, False),
+        ("Updating", Phase.CHANGING, True, True, False),
+        ("SystemUpdating", Phase.CHANGING, True, True, False),
+        ("RollingBack", Phase.CHANGING, True, True, False),
+        ("OutOfService", Phase.DEGRADED, False, False, False),
+        ("UpdateRollbackFailed", Phase.DEGRADED, False, False, False),
+        ("Failed", Phase.FAILED, False, False, True),
+        ("Deleting", Phase.REMOVING, False, True, False),
+        ("SomethingNew", Phase.DEGRADED, False, False, False),
+    ],
+)
+def test_every_status_is_a_phase_of_ours(
+    place: Place, status: str, phase: Phase, answers: bool, moving: bool, gone: bool
+) -> None:
+    place.describes(status)
+    seen = place.traffic.observe("shop")
+    assert (seen.phase, seen.answers, seen.moving, seen.gone) == (phase, answers, moving, gone)
+
+
+def test_the_statuses_are_those_that_the_api_has() -> None:
+    import botocore.loaders
+
+    model = botocore.loaders.Loader().load_service_model("sagemaker", "service-2")
+    assert set(PHASES) == set(model["shapes"]["EndpointStatus"]["enum"])
+
+
+def test_no_endpoint_is_a_phase_and_other_refusals_are_errors(place: Place) -> None:
     place.control.add_client_error(
         "describe_endpoint", "ValidationException", 'Could not find endpoint "arn:aws:sagemaker:...".'
     )
-    assert place.traffic.observe("shop") is None
+    assert place.traffic.observe("shop").phase is Phase.ABSENT
     place.control.add_client_error("describe_endpoint", "AccessDeniedException", "not you", 400)
     with pytest.raises(CloudRefused, match="not you"):
         place.traffic.observe("shop")
@@ -174,7 +203,7 @@ def test_refusals_of_a_shift_are_told_apart(place: Place, code: str, error: type
 def test_waiting_ends_when_traffic_is_where_it_was_asked_to_be(place: Place) -> None:
     for status, configuration in (("Updating", "old"), ("Updating", "old"), ("InService", "new")):
         place.describes(status, configuration)
-    assert place.wait().configuration == "new"
+    assert place.wait().revision == "new"
     assert place.waiting.seconds > 0
 
 
@@ -192,7 +221,7 @@ def test_an_answer_that_lags_behind_is_not_yet_a_failure(place: Place) -> None:
     place.describes("InService", "old")
     place.describes("Updating", "old")
     place.describes("InService", "new")
-    assert place.wait().configuration == "new"
+    assert place.wait().revision == "new"
 
 
 def test_an_endpoint_that_never_moves_is_believed_after_some_looks(place: Place) -> None:
@@ -289,3 +318,50 @@ def test_an_error_of_the_model_is_an_answer_and_one_of_the_route_is_not(place: P
     place.runtime.add_client_error("invoke_endpoint", "ValidationError", "Endpoint shop not found", 400)
     with pytest.raises(EcomdeployError, match="not found"):
         place.traffic.invoke("shop", b"[]")
+
+
+def holds(place: Place, configuration: str, **models: str) -> None:
+    """The configuration has these production variants, each with its model."""
+    place.control.add_response(
+        "describe_endpoint_config",
+        {
+            "EndpointConfigName": configuration,
+            "EndpointConfigArn": ARN,
+            "ProductionVariants": [
+                {"VariantName": name, "ModelName": model} for name, model in models.items()
+            ],
+            "CreationTime": 0,
+        },
+        {"EndpointConfigName": configuration},
+    )
+
+
+@pytest.mark.parametrize(
+    ("release", "model", "variant"), [("one", "m1", "AllTraffic"), ("two", "m2", "Canary")]
+)
+def test_a_request_can_be_kept_to_one_release(place: Place, release: str, model: str, variant: str) -> None:
+    """An endpoint on two variants: each is found by the Model that its release's own configuration has."""
+    place.describes("InService", "both")
+    holds(place, release, AllTraffic=model)
+    holds(place, "both", AllTraffic="m1", Canary="m2")
+    place.runtime.add_response(
+        "invoke_endpoint",
+        {"Body": StreamingBody(io.BytesIO(b"{}"), 2), "ResponseMetadata": {"HTTPStatusCode": 200}},
+        {"EndpointName": "shop", "Body": b"[]", "ContentType": "application/json", "TargetVariant": variant},
+    )
+    assert place.traffic.invoke("shop", b"[]", release=release).status == 200
+
+
+def test_a_release_that_does_not_serve_is_not_asked(place: Place) -> None:
+    place.describes("InService", "one")
+    holds(place, "two", AllTraffic="m2")
+    holds(place, "one", AllTraffic="m1")
+    with pytest.raises(EcomdeployError, match="shop serves nothing of two"):
+        place.traffic.invoke("shop", b"[]", release="two")
+
+
+def test_during_an_update_no_request_can_be_kept_to_one_release(place: Place) -> None:
+    """Both sides of SageMaker's blue/green have one variant's name."""
+    place.describes("Updating", "one", PendingDeploymentSummary={"EndpointConfigName": "two"})
+    with pytest.raises(EcomdeployError, match="shop is Updating"):
+        place.traffic.invoke("shop", b"[]", release="two")

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from infra.spec import ScaleSpec, ServeSpec
-from infra.targets.base import ShiftPolicy
+from infra.targets.base import JSON, Observation, Phase, Response, ShiftPolicy
+from infra.targets.sagemaker.target import SageMaker
 from modelpack.errors import EcomdeployError, Unhealthy
 from modelpack.progress import Silent
-from stacks.collaborators import FakeBuilder, FakeImages, FakePublisher, FakeSweeper, Shop
-from stacks.pulumi_driver.converged import Memory
+from stacks.collaborators import Collaborators, FakeBuilder, FakeImageRegistry, FakePublisher, FakeSweeper
+from stacks.pulumi_driver.converged import ConvergedStates
 from stacks.pulumi_driver.driver import Change, Deployed, FakeDriver, Settings, Stack
-from stacks.records.lease import ShelfLease
+from stacks.records.lease import Lease
 from stacks.records.ledger import Ledger
 from stacks.records.process import Process
 from stacks.records.release import Packed
-from stacks.records.store import MemoryShelf
-from stacks.settings import bucket_name
+from stacks.records.store import InMemoryStore
 from stacks.spec import Environment, Spec
+from stacks.wanted import Wanted
 
 REPOSITORY = "registry.example/shop-local"
 
@@ -60,14 +60,14 @@ def spec(instance: str = "ml.c7i.xlarge", most: int = 1) -> Spec:
 class World:
     """The cloud as it is, whoever looks. `broken` digests answer wrongly, `unready` ones never get ready."""
 
-    configurations: dict[str, str] = field(default_factory=dict)
-    endpoint: dict[str, str] | None = None
+    revisions: dict[str, str] = field(default_factory=dict)
+    endpoint: dict[str, Any] | None = None
     pending: str | None = None
     repositories: set[str] = field(default_factory=set)
     buckets: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
     unready: set[str] = field(default_factory=set)
-    shelf: MemoryShelf = field(default_factory=MemoryShelf)
+    store: InMemoryStore = field(default_factory=InMemoryStore)
     state: dict[str, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
     pushed: dict[str, set[str]] = field(default_factory=dict)
     stored: set[str] = field(default_factory=set)
@@ -85,7 +85,7 @@ class World:
         """Every effect passes here before and after it happens; the fuse blows at one of these."""
         if self.must_serve:
             assert self.endpoint is not None, what
-            serving = self.configurations[self.endpoint["configuration"]].rpartition("@")[2]
+            serving = self.revisions[self.endpoint["revision"]].rpartition("@")[2]
             assert serving in self.must_serve, (what, serving)
         self.calls += 1
         if self.fuse is not None and self.calls >= self.fuse:
@@ -102,12 +102,46 @@ class World:
         self.now += timedelta(seconds=1)
         return self.now
 
+    def process(self, word: str) -> Collaborators:
+        """A new process with the pack of this word: whom it works with."""
+        self.runs += 1
+        self.calls = 0
+        store = WorldStore(self)
+        me = Process(self.runs, 1, "boot", "here")
+        return Collaborators(
+            builder=FakeBuilder(packed(word)),
+            hosts=SageMaker().hosts(),
+            images=WorldImages(self),
+            driver=WorldDriver(self),
+            converged=ConvergedStates(store, lambda: self.generation),
+            store=store,
+            ledger=Ledger(store, self.clock),
+            lease=Lease(store, "someone", me, self.clock, lives=lambda one: one.pid not in self.dead),
+            traffic=WorldTraffic(self),
+            publisher=WorldPublisher(self),
+            sweeper=FakeSweeper(),
+            progress=Silent(),
+            who="someone",
+        )
 
-class WorldShelf(MemoryShelf):
+    def kill_at(self, fuse: int, run: Callable[[], Any]) -> bool:
+        """Run until the fuse blows; False when it did not."""
+        self.fuse = fuse
+        try:
+            run()
+        except KillNow:
+            return True
+        finally:
+            self.dead.add(self.runs)
+            self.fuse, self.must_serve = None, set()
+        return False
+
+
+class WorldStore(InMemoryStore):
     """Writes can be killed before and after; local writes are not mutations of the cloud."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(records=world.shelf.records)
+        super().__init__(records=world.store.records)
         self.world = world
 
     def write(self, name: str, data: bytes, *, was: bytes | None) -> bool:
@@ -154,34 +188,33 @@ class WorldDriver(FakeDriver):
     def service(self, settings: Settings) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         world, changes = self.world, []
         wanted = {f"shop-local-{one['key']}": one for one in settings["releases"]}
-        assert sum(one["serving"] for one in settings["releases"]) == 1
+        assert sum(one["initial"] for one in settings["releases"]) == 1
         for name, one in wanted.items():
-            if name not in world.configurations:
+            if name not in world.revisions:
                 self.refuse_unknown(one["image"])
                 world.mutate(
                     f"create {name}",
-                    lambda name=name, one=one: world.configurations.update({name: one["image"]}),
+                    lambda name=name, one=one: world.revisions.update({name: one["image"]}),
                 )
                 changes.append(("create", name))
         if world.endpoint is None:
-            serving = next(name for name, one in wanted.items() if one["serving"])
-            failed = world.configurations[serving].rpartition("@")[2] in world.unready
-            status = "Failed" if failed else "InService"
+            serving = next(name for name, one in wanted.items() if one["initial"])
+            failed = world.revisions[serving].rpartition("@")[2] in world.unready
             made = {
-                "configuration": serving,
-                "status": status,
+                "revision": serving,
+                "phase": Phase.FAILED if failed else Phase.SERVING,
                 "failure": "model server ended" if failed else "",
             }
             world.mutate("create endpoint", lambda: setattr(world, "endpoint", made))
             changes.append(("create", "endpoint"))
             if failed:
                 raise EcomdeployError("creating the endpoint: model server ended")
-        for name in sorted(set(world.configurations) - set(wanted)):
-            assert name != world.endpoint["configuration"], f"{name} is deleted while the endpoint is on it"
-            world.mutate(f"delete {name}", lambda name=name: world.configurations.pop(name))
+        for name in sorted(set(world.revisions) - set(wanted)):
+            assert name != world.endpoint["revision"], f"{name} is deleted while the endpoint is on it"
+            world.mutate(f"delete {name}", lambda name=name: world.revisions.pop(name))
             changes.append(("delete", name))
         keys = {one["key"]: name for name, one in wanted.items()}
-        return {"endpoint": "shop-local", "configurations": keys, "models": keys}, changes
+        return {"endpoint": "shop-local", "revisions": keys}, changes
 
     def refuse_unknown(self, image: str) -> None:
         """CreateModel looks the image up."""
@@ -196,8 +229,8 @@ class WorldDriver(FakeDriver):
         if stack.program == "service" and gone:
             if self.world.endpoint:
                 self.world.mutate("delete endpoint", lambda: setattr(self.world, "endpoint", None))
-            for name in sorted(self.world.configurations):
-                self.world.mutate(f"delete {name}", lambda name=name: self.world.configurations.pop(name))
+            for name in sorted(self.world.revisions):
+                self.world.mutate(f"delete {name}", lambda name=name: self.world.revisions.pop(name))
         if stack.program == "base" and gone:
             self.world.mutate(
                 "delete base",
@@ -212,64 +245,67 @@ class WorldDriver(FakeDriver):
 
 
 class WorldTraffic:
-    """The route: answers come from whatever configuration the endpoint is on."""
+    """The route: answers come from whatever revision the endpoint is on."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def observe(self, endpoint: str) -> Any:
+    def observe(self, endpoint: str) -> Observation:
         found = self.world.endpoint
         if found is None:
-            return None
-        image = self.world.configurations.get(found["configuration"], "")
-        return SimpleNamespace(
-            status=found["status"],
-            configuration=found["configuration"],
-            images=(image,),
+            return Observation(phase=Phase.ABSENT)
+        return Observation(
+            phase=found["phase"],
+            status=f"{found['phase']}, in the place's own word",
+            revision=found["revision"],
+            images=(self.world.revisions.get(found["revision"], ""),),
             failure=found.get("failure") or "",
-            changing=found["status"] == "Updating",
         )
 
-    def obstacles(self, configuration: str) -> tuple[str, ...]:
-        return () if configuration in self.world.configurations else (f"there is no {configuration}",)
+    def obstacles(self, revision: str) -> tuple[str, ...]:
+        return () if revision in self.world.revisions else (f"there is no {revision}",)
 
-    def shift(self, endpoint: str, configuration: str, policy: ShiftPolicy) -> None:
+    def shift(self, endpoint: str, revision: str, policy: ShiftPolicy) -> bool:
         assert self.world.endpoint is not None
-        assert self.world.endpoint["status"] == "InService", "an update is refused while another runs"
-        assert configuration in self.world.configurations
+        assert self.world.endpoint["phase"] is Phase.SERVING, "an update is refused while another runs"
+        assert revision in self.world.revisions
 
         def begin() -> None:
-            self.world.pending = configuration
-            self.world.endpoint = {**(self.world.endpoint or {}), "status": "Updating"}
+            self.world.pending = revision
+            self.world.endpoint = {**(self.world.endpoint or {}), "phase": Phase.CHANGING}
 
-        self.world.mutate(f"shift to {configuration}", begin)
+        self.world.mutate(f"shift to {revision}", begin)
+        return True
 
-    def wait(self, endpoint: str, configuration: str, progress: object, deadline: float) -> Any:
+    def wait(self, endpoint: str, revision: str, progress: object, deadline: float) -> Observation:
         self.world.call("wait")
         pending, now = self.world.pending, self.world.endpoint or {}
         if pending is not None:
-            failed = self.world.configurations[pending].rpartition("@")[2] in self.world.unready
-            stays = {**now, "status": "InService", "failure": "model server ended"}
-            moved = {"configuration": pending, "status": "InService"}
+            failed = self.world.revisions[pending].rpartition("@")[2] in self.world.unready
+            stays = {**now, "phase": Phase.SERVING, "failure": "model server ended"}
+            moved = {"revision": pending, "phase": Phase.SERVING}
             self.world.endpoint, self.world.pending = (stays if failed else moved), None
         self.world.call("waited")
         seen = self.observe(endpoint)
-        if seen.configuration != configuration:
-            raise Unhealthy(f"{endpoint} is on {seen.configuration}: {seen.failure}")
+        if seen.revision != revision:
+            raise Unhealthy(f"{endpoint} is on {seen.revision}: {seen.failure}")
         return seen
 
-    def invoke(self, endpoint: str, body: bytes, content_type: str) -> Any:
+    def invoke(
+        self, endpoint: str, body: bytes, content_type: str = JSON, release: str | None = None
+    ) -> Response:
         self.world.call("invoke")
         found = self.world.endpoint or {}
-        word = self.world.configurations[found["configuration"]].rpartition("@sha256:")[2]
+        word = self.world.revisions[release or found["revision"]].rpartition("@sha256:")[2]
         said = "nonsense" if f"sha256:{word}" in self.world.broken else word
         answer = json.dumps({"predictions": [{"items": [said]}]}).encode()
-        return SimpleNamespace(
-            status=200, body=answer, content_digest=f"sha256:content-{word}", latency_ms=1.0
-        )
+        return Response(status=200, body=answer, content_digest=f"sha256:content-{word}", latency_ms=1.0)
+
+    def stream(self, endpoint: str, body: bytes, content_type: str = JSON) -> Iterator[bytes]:
+        yield self.invoke(endpoint, body, content_type).body
 
 
-class WorldImages(FakeImages):
+class WorldImages(FakeImageRegistry):
     def __init__(self, world: World) -> None:
         super().__init__(lambda: world.repositories, world.pushed, world.stored)
         self.world = world
@@ -295,59 +331,14 @@ class WorldPublisher(FakePublisher):
         return written
 
 
-class Town:
-    """Opens shops on one world; every shop is a new process."""
-
-    def __init__(self) -> None:
-        self.world = World()
-        self.drivers: list[WorldDriver] = []
-
-    def shop(self, word: str) -> Shop:
-        """A new process with the pack of this word."""
-        world = self.world
-        world.runs += 1
-        world.calls = 0
-        shelf = WorldShelf(world)
-        driver = WorldDriver(world)
-        self.drivers.append(driver)
-        me = Process(world.runs, 1, "boot", "here")
-        lease = ShelfLease(shelf, "someone", me, world.clock, lives=lambda one: one.pid not in world.dead)
-        return Shop(
-            builder=FakeBuilder(packed(word)),
-            images=WorldImages(world),
-            driver=driver,
-            memory=Memory(shelf, lambda: world.generation),
-            shelf=shelf,
-            ledger=Ledger(shelf, world.clock),
-            lease=lease,
-            traffic=WorldTraffic(world),  # type: ignore[arg-type]
-            publisher=WorldPublisher(world),
-            sweeper=FakeSweeper(),
-            progress=Silent(),
-            who="someone",
-        )
-
-    def killed(self, fuse: int, run: Callable[[], Any]) -> bool:
-        """Run until the fuse blows; False when it did not."""
-        self.world.fuse = fuse
-        try:
-            run()
-        except KillNow:
-            return True
-        finally:
-            self.world.dead.add(self.world.runs)
-            self.world.fuse, self.world.must_serve = None, set()
-        return False
+@pytest.fixture
+def world() -> World:
+    return World()
 
 
 @pytest.fixture
-def town() -> Town:
-    return Town()
-
-
-@pytest.fixture
-def new_town() -> Callable[[], Town]:
-    return Town
+def new_world() -> Callable[[], World]:
+    return World
 
 
 @pytest.fixture
@@ -360,4 +351,6 @@ def spec_of() -> Callable[..., Spec]:
     return spec
 
 
-__all__ = ["bucket_name", "replace"]
+@pytest.fixture
+def wanted_of() -> Callable[..., Wanted]:
+    return lambda *arguments, **named: Wanted.of(spec(*arguments, **named), SageMaker().hosts())

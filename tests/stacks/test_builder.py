@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from infra import instances
+from infra.targets.sagemaker.target import SageMaker
 from modelpack.gate.cost import add_prices
 from modelpack.home import Home
 from modelpack.pack import Pack, from_data
 from modelpack.server.golden import Golden, compare
 from stacks.adapters.builder import PackBuilder, summarize
-from stacks.records.release import Contract, Release, release_of
+from stacks.records.release import Release, ServingConfiguration, release_of
 
 
 def pack() -> Pack:
@@ -33,14 +33,14 @@ def pack() -> Pack:
 
 def test_a_release_keeps_enough_of_its_pack_to_verify_it_from_its_record_alone() -> None:
     for made in (pack(), from_data(json.loads(json.dumps(pack().as_data())))):
-        contract = Contract(target="sagemaker", instance="ml.c7i.xlarge")
+        contract = ServingConfiguration(target="sagemaker", instance="ml.c7i.xlarge")
         release = Release(
             number=1,
             service="s",
             environment="e",
             pack=summarize(made),
             image="r@sha256:d",
-            contract=contract,
+            serving=contract,
         )
         again = release_of(json.loads(json.dumps(release.document())))
         (golden,) = again.pack.golden
@@ -51,12 +51,12 @@ def test_a_release_keeps_enough_of_its_pack_to_verify_it_from_its_record_alone()
         )
 
 
-def test_a_request_says_all_that_the_spec_says(tmp_path: Path, spec_of: Any) -> None:
-    spec = spec_of(instance="ml.c7i.2xlarge")
-    request = PackBuilder(Home(tmp_path, tmp_path), tmp_path).request(spec, regate=True)
+def test_a_request_says_all_that_the_spec_says(tmp_path: Path, wanted_of: Any) -> None:
+    wanted = wanted_of(instance="ml.c7i.2xlarge")
+    spec, request = wanted.spec, PackBuilder(Home(tmp_path, tmp_path), tmp_path).request(wanted, regate=True)
     assert (request.usecase, request.model, request.pack) == (spec.usecase, spec.model, spec.pack)
     assert (request.instance, request.project, request.regate) == ("ml.c7i.2xlarge", tmp_path, True)
-    assert request.usd_hour == instances.serving("ml.c7i.2xlarge").usd_hour
+    assert request.usd_hour == SageMaker().hosts().instance("ml.c7i.2xlarge").usd_hour
 
 
 def test_a_record_is_priced_by_the_hour_or_not_at_all() -> None:

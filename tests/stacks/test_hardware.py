@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from infra import gpu_hosts, instances
+from infra.targets.sagemaker.target import SageMaker
 from modelpack.errors import BadInput
 from stacks import ship
-from stacks.hardware import host_image, mismatches
+from stacks.hardware import mismatches
 from stacks.plan import plan
 from stacks.reading.load import load
 from stacks.reading.places import pointing
-from stacks.records.release import Contract, key_of
-from stacks.settings import contract_of, service_settings
+from stacks.records.release import ServingConfiguration, key_of
+from stacks.settings import service_settings
 from stacks.spec import KnownNames, Spec
+from stacks.wanted import Wanted
 
 NEEDS = {
     "hardware": "cuda",
@@ -29,73 +30,70 @@ NEEDS = {
     "kernels": {"cubins": [75, 80, 86, 89, 90, 120], "ptx": []},
     "model_mb": 10.0,
 }
-NEWEST = gpu_hosts.newest().name
+HOSTS = SageMaker().hosts()
+NEWEST = max(HOSTS.images)
 KNOWN = KnownNames(
     usecases=frozenset({"recommendation"}),
-    targets=frozenset({"sagemaker"}),
+    targets={"sagemaker": SageMaker()},
     passes=frozenset({"onnx"}),
-    instances=instances.serving_names(),
-    gpu_instances=instances.gpu_names(),
-    unsupported=instances.unsupported_families(),
-    amis=frozenset(gpu_hosts.amis()),
 )
 
 
-def gpu_shop(town: Any, word: str, needs: dict[str, Any] | None = None, known: bool = False) -> Any:
-    shop = town.shop(word)
-    shop.builder.pack = replace(shop.builder.pack, needs=NEEDS if needs is None else needs)
-    shop.builder.is_known = known
-    return shop
+def gpu_process(world: Any, word: str, needs: dict[str, Any] | None = None, known: bool = False) -> Any:
+    deps = world.process(word)
+    deps.builder.pack = replace(deps.builder.pack, needs=NEEDS if needs is None else needs)
+    deps.builder.is_known = known
+    return deps
 
 
 def asks(spec: Spec, **pack: Any) -> Spec:
     return replace(spec, pack=replace(spec.pack, **pack))
 
 
-def test_a_gpu_pack_on_its_instance_goes_live_and_says_what_a_rehearsal_is(town: Any, spec_of: Any) -> None:
-    done = ship.up(gpu_shop(town, "one"), spec_of("ml.g6.xlarge"))
-    assert done.release.contract.ami == NEWEST
+def test_a_gpu_pack_on_its_instance_goes_live_and_says_what_a_rehearsal_is(world: Any, spec_of: Any) -> None:
+    done = ship.up(gpu_process(world, "one"), spec_of("ml.g6.xlarge"))
+    assert done.release.serving.host_image == NEWEST
     assert any("CUDA 13.0" in note and "580" in note for note in done.notes)
     assert any("local cloud has no GPU" in note for note in done.document()["notes"])
 
 
-def test_a_cpu_pack_on_a_gpu_instance_needs_the_word(town: Any, spec_of: Any) -> None:
+def test_a_cpu_pack_on_a_gpu_instance_needs_the_word(world: Any, spec_of: Any) -> None:
     spec = spec_of("ml.g6.xlarge")
     with pytest.raises(BadInput, match=r"GPU of ml.g6.xlarge would stand idle.*pack.hardware: cpu"):
-        ship.up(gpu_shop(town, "one", {}), spec)
+        ship.up(gpu_process(world, "one", {}), spec)
     with pytest.raises(BadInput, match="stand idle"):
-        plan(gpu_shop(town, "one", {}, known=True), spec)
-    assert town.world.mutations == []
+        plan(gpu_process(world, "one", {}, known=True), spec)
+    assert world.mutations == []
     said = asks(spec, hardware="cpu")
-    assert plan(gpu_shop(town, "one", {}, known=True), said).notes[-1].endswith("stands idle")
-    assert ship.up(gpu_shop(town, "one", {}), said).verified
+    assert plan(gpu_process(world, "one", {}, known=True), said).notes[-1].endswith("stands idle")
+    assert ship.up(gpu_process(world, "one", {}), said).verified
 
 
-def test_a_gpu_pack_on_a_cpu_instance_needs_the_word(town: Any, spec_of: Any) -> None:
+def test_a_gpu_pack_on_a_cpu_instance_needs_the_word(world: Any, spec_of: Any) -> None:
     spec = asks(spec_of("ml.c7i.xlarge"), hardware="cuda")
     for verb in (ship.up, plan):
         with pytest.raises(BadInput, match=r"serve.instance: the pack needs an NVIDIA GPU"):
-            verb(gpu_shop(town, "one", known=True), spec)
-    assert town.world.mutations == []
+            verb(gpu_process(world, "one", known=True), spec)
+    assert world.mutations == []
     allowed = replace(spec, serve=replace(spec.serve, environment={"ECOMDEPLOY_ALLOW_CPU": "1"}))
-    assert ship.up(gpu_shop(town, "one"), allowed).verified
+    assert ship.up(gpu_process(world, "one"), allowed).verified
 
 
-def test_a_gpu_that_cannot_run_it_and_a_driver_that_is_too_old(town: Any, spec_of: Any) -> None:
+def test_a_gpu_that_cannot_run_it_and_a_driver_that_is_too_old(world: Any, spec_of: Any) -> None:
     with pytest.raises(BadInput, match=r"B200.*compute capability 10.0"):
-        ship.up(gpu_shop(town, "one"), spec_of("ml.p6-b200.48xlarge"))
+        ship.up(gpu_process(world, "one"), spec_of("ml.p6-b200.48xlarge"))
     spec = spec_of("ml.g6.xlarge")
-    old = replace(spec, serve=replace(spec.serve, ami="al2-ami-sagemaker-inference-gpu-3-1"))
+    old = replace(spec, serve=replace(spec.serve, host_image="al2-ami-sagemaker-inference-gpu-3-1"))
     with pytest.raises(BadInput, match=r"serve.ami: the pack .CUDA 13.0. needs NVIDIA driver 580"):
-        ship.up(gpu_shop(town, "one"), old)
-    assert town.world.mutations == []
+        ship.up(gpu_process(world, "one"), old)
+    assert world.mutations == []
 
 
-def test_a_rollback_to_what_the_instance_cannot_run_today_is_refused(town: Any, spec_of: Any) -> None:
+def test_a_rollback_to_what_the_instance_cannot_run_today_is_refused(world: Any, spec_of: Any) -> None:
     spec = spec_of("ml.g6.xlarge")
-    ship.up(gpu_shop(town, "one"), spec)
-    ship.up(gpu_shop(town, "two"), spec)
-    records = town.world.shelf.records
+    ship.up(gpu_process(world, "one"), spec)
+    ship.up(gpu_process(world, "two"), spec)
+    records = world.store.records
     # as if release 1 had gone live before the tables knew what they know today
     aged = {name: re.sub(rb'"driver": ?"580"', b'"driver":"999"', data) for name, data in records.items()}
     assert aged != records
@@ -103,32 +101,36 @@ def test_a_rollback_to_what_the_instance_cannot_run_today_is_refused(town: Any, 
     with pytest.raises(
         BadInput, match=r"release 1 cannot be put back on ml.g6.xlarge.*driver 999"
     ) as refused:
-        ship.rollback(gpu_shop(town, "two"), spec)
+        ship.rollback(gpu_process(world, "two"), spec)
     assert refused.value.exit_code == 2
 
 
 def test_the_host_image_is_the_newest_unless_the_spec_names_one(spec_of: Any) -> None:
     spec = spec_of("ml.g6.xlarge")
-    assert host_image(spec) == NEWEST
-    assert host_image(asks(spec, hardware="cpu")) == ""
-    assert host_image(spec_of("ml.c7i.xlarge")) == ""
-    assert host_image(replace(spec, serve=replace(spec.serve, ami="x"))) == "x"
+    for one, image in (
+        (spec, NEWEST),
+        (asks(spec, hardware="cpu"), ""),
+        (spec_of("ml.c7i.xlarge"), ""),
+        (replace(spec, serve=replace(spec.serve, host_image="x")), "x"),
+    ):
+        assert Wanted.of(one, HOSTS).serving.host_image == image
 
 
 def test_keys_of_releases_without_a_host_image_are_what_they_were() -> None:
-    plain = Contract(target="sagemaker", instance="ml.c7i.xlarge", environment={"A": "b"})
+    plain = ServingConfiguration(target="sagemaker", instance="ml.c7i.xlarge", environment={"A": "b"})
     assert key_of("r@sha256:1", plain) == "751ad0d31a4d"
-    assert key_of("r@sha256:1", replace(plain, ami="x")) != key_of("r@sha256:1", plain)
+    assert key_of("r@sha256:1", replace(plain, host_image="x")) != key_of("r@sha256:1", plain)
 
 
-def test_the_service_program_is_told_the_host_image_only_where_there_is_one(town: Any, spec_of: Any) -> None:
+def test_the_service_program_is_told_the_host_image_only_where_there_is_one(world: Any, spec_of: Any) -> None:
     for instance, told in (("ml.g6.xlarge", [NEWEST]), ("ml.c7i.xlarge", [])):
         spec = spec_of(instance)
-        shop = gpu_shop(town, "one", NEEDS if told else {})
-        release = ship.up(shop, spec, again=True).release
-        settings = service_settings(spec, "arn", [release], release.key, town.world.clock())
-        assert [one["ami"] for one in settings["releases"] if "ami" in one] == told
-        assert mismatches(spec, release.pack, contract_of(spec)) == []
+        deps = gpu_process(world, "one", NEEDS if told else {})
+        release = ship.up(deps, spec, again=True).release
+        wanted = Wanted.of(spec, HOSTS)
+        settings = service_settings(wanted, {}, [release], release.key, world.clock())
+        assert [one["host_image"] for one in settings["releases"] if "host_image" in one] == told
+        assert mismatches(wanted, release.pack) == []
 
 
 BASE = "version: 1\nservice: shop\nusecase: recommendation\n"
@@ -162,26 +164,26 @@ def test_the_words_are_taken(tmp_path: Path) -> None:
     file.write_text(BASE + 'pack: {hardware: cuda}\nserve: {environment: {ECOMDEPLOY_ALLOW_CPU: "1"}}\n')
     assert load(file, "local", KNOWN).pack.hardware == "cuda"
     file.write_text(BASE + f"serve: {{instance: ml.g6.xlarge, ami: {NEWEST}}}\n")
-    assert load(file, "local", KNOWN).serve.ami == NEWEST
+    assert load(file, "local", KNOWN).serve.host_image == NEWEST
 
 
-def test_what_only_the_pack_shows_has_the_file_s_line_too(tmp_path: Path, town: Any) -> None:
+def test_what_only_the_pack_shows_has_the_file_s_line_too(tmp_path: Path, world: Any) -> None:
     file = tmp_path / "ecomdeploy.yaml"
     file.write_text(
         BASE + "environments:\n  local:\n    cloud: local\n    serve:\n      instance: ml.g6.xlarge\n"
     )
     spec = load(file, "local", KNOWN)
-    with pytest.raises(BadInput) as refused, pointing(file, "local", KNOWN):
-        ship.up(gpu_shop(town, "one", {}), spec)
+    with pytest.raises(BadInput) as refused, pointing(file, "local"):
+        ship.up(gpu_process(world, "one", {}), spec)
     assert f"{file}:8: serve.instance: the pack is for the CPU" in str(refused.value)
 
 
-def test_what_no_pack_could_run_on_is_refused_before_anything_is_built(town: Any, spec_of: Any) -> None:
+def test_what_no_pack_could_run_on_is_refused_before_anything_is_built(world: Any, spec_of: Any) -> None:
     spec = spec_of("ml.g6.xlarge")
-    old = replace(spec, serve=replace(spec.serve, ami="al2-ami-sagemaker-inference-gpu-3-1"))
+    old = replace(spec, serve=replace(spec.serve, host_image="al2-ami-sagemaker-inference-gpu-3-1"))
     for verb in (ship.up, plan):
-        shop = gpu_shop(town, "one")
+        deps = gpu_process(world, "one")
         with pytest.raises(BadInput, match="needs NVIDIA driver 580 or newer"):
-            verb(shop, old)
-        assert shop.builder.built == 0
-    assert plan(gpu_shop(town, "one"), spec).release == 1
+            verb(deps, old)
+        assert deps.builder.built == 0
+    assert plan(gpu_process(world, "one"), spec).release == 1

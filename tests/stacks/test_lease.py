@@ -16,16 +16,16 @@ import pytest
 from waiting import SECONDS
 
 from modelpack.errors import Locked
-from stacks.records.lease import EXPIRES, ShelfLease
+from stacks.records.lease import EXPIRES, Lease
 from stacks.records.process import Process, alive, this_process
-from stacks.records.store import DirectoryShelf, MemoryShelf, Shelf
+from stacks.records.store import FolderStore, InMemoryStore, RecordStore
 
 ME = Process(pid=10, started=100, boot="boot-1", host="desk")
 
 
-def lease(shelf: Shelf, me: Process = ME, *, dead: tuple[int, ...] = (), beat: float = 15.0) -> ShelfLease:
-    return ShelfLease(
-        shelf,
+def lease(store: RecordStore, me: Process = ME, *, dead: tuple[int, ...] = (), beat: float = 15.0) -> Lease:
+    return Lease(
+        store,
         "ada",
         me,
         lambda: datetime(2026, 11, 24, tzinfo=UTC),
@@ -35,29 +35,29 @@ def lease(shelf: Shelf, me: Process = ME, *, dead: tuple[int, ...] = (), beat: f
 
 
 def test_it_is_free_again_afterwards_and_the_token_grows() -> None:
-    shelf = MemoryShelf()
+    store = InMemoryStore()
     tokens = []
     for _ in range(3):
-        with lease(shelf).hold("up") as held:
+        with lease(store).hold("up") as held:
             tokens.append(held.token)
             assert held.note == ""
     assert tokens == [1, 2, 3]
 
 
 def test_it_is_free_again_after_an_error() -> None:
-    shelf = MemoryShelf()
-    with pytest.raises(ZeroDivisionError), lease(shelf).hold("up"):
+    store = InMemoryStore()
+    with pytest.raises(ZeroDivisionError), lease(store).hold("up"):
         _ = 1 / 0
-    with lease(shelf).hold("up") as held:
+    with lease(store).hold("up") as held:
         assert held.token == 2
 
 
 def test_a_live_holder_is_named_with_what_to_type() -> None:
-    shelf = MemoryShelf()
+    store = InMemoryStore()
     with (
-        lease(shelf).hold("rollback"),
+        lease(store).hold("rollback"),
         pytest.raises(Locked) as error,
-        lease(shelf, replace(ME, pid=11)).hold("up"),
+        lease(store, replace(ME, pid=11)).hold("up"),
     ):
         pass
     assert error.value.exit_code == 3
@@ -75,48 +75,48 @@ def test_a_live_holder_is_named_with_what_to_type() -> None:
     ids=["dead process", "other boot"],
 )
 def test_a_stale_lease_is_taken_over_with_a_note(next_one: Process, dead: tuple[int, ...], why: str) -> None:
-    shelf = MemoryShelf()
-    lease(shelf).take("up")
-    with lease(shelf, next_one, dead=dead).hold("up") as held:
+    store = InMemoryStore()
+    lease(store).take("up")
+    with lease(store, next_one, dead=dead).hold("up") as held:
         assert why in held.note
         assert held.token == 2
 
 
 def test_another_machine_is_believed_while_it_renews() -> None:
-    shelf = MemoryShelf()
-    lease(shelf, replace(ME, host="other")).take("up")
-    shelf.ages["lease.json"] = EXPIRES - 1
+    store = InMemoryStore()
+    lease(store, replace(ME, host="other")).take("up")
+    store.ages["lease.json"] = EXPIRES - 1
     with pytest.raises(Locked, match="at work on other"):
-        lease(shelf).take("up")
-    shelf.ages["lease.json"] = EXPIRES + 1
-    _, held = lease(shelf).take("up")
+        lease(store).take("up")
+    store.ages["lease.json"] = EXPIRES + 1
+    _, held = lease(store).take("up")
     assert "not renewed for 61 s" in held.note
 
 
 def test_a_lease_that_nobody_can_read_is_taken_over() -> None:
-    shelf = MemoryShelf({"lease.json": b"{half"})
-    _, held = lease(shelf).take("up")
+    store = InMemoryStore({"lease.json": b"{half"})
+    _, held = lease(store).take("up")
     assert "nobody can read" in held.note
 
 
 def test_a_holder_that_was_taken_over_does_not_free_the_other_ones_lease() -> None:
-    shelf = MemoryShelf()
-    with lease(shelf).hold("up"):
-        record, _ = lease(shelf, replace(ME, pid=11), dead=(10,)).take("up")
-    assert shelf.read("lease.json") == record
+    store = InMemoryStore()
+    with lease(store).hold("up"):
+        record, _ = lease(store, replace(ME, pid=11), dead=(10,)).take("up")
+    assert store.read("lease.json") == record
 
 
 def test_it_is_renewed_while_held(tmp_path: Path) -> None:
-    shelf = DirectoryShelf(tmp_path)
+    store = FolderStore(tmp_path)
     renewed = threading.Event()
 
-    class Watching(ShelfLease):
+    class Watching(Lease):
         def renew(self, record: bytes, stop: threading.Event) -> None:
             os.utime(tmp_path / "lease.json", (0, 0))
             renewed.set()
             super().renew(record, stop)
 
-    with Watching(shelf, "ada", ME, lambda: datetime(2026, 11, 24, tzinfo=UTC), beat=0.01).hold("up"):
+    with Watching(store, "ada", ME, lambda: datetime(2026, 11, 24, tzinfo=UTC), beat=0.01).hold("up"):
         assert renewed.wait(SECONDS)
         for _ in range(1000):
             if (tmp_path / "lease.json").stat().st_mtime > 0:
@@ -129,7 +129,7 @@ def test_of_many_starters_at_once_one_wins(tmp_path: Path) -> None:
     won, lost, start = [], [], threading.Barrier(8)
 
     def begin(pid: int) -> None:
-        mine = lease(DirectoryShelf(tmp_path), replace(ME, pid=pid))
+        mine = lease(FolderStore(tmp_path), replace(ME, pid=pid))
         start.wait()
         try:
             won.append(mine.take("up"))
@@ -148,11 +148,11 @@ HOLDER = """
 import signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from stacks.records.lease import ShelfLease
+from stacks.records.lease import Lease
 from stacks.records.process import this_process
-from stacks.records.store import DirectoryShelf
-shelf = DirectoryShelf(Path(sys.argv[1]))
-with ShelfLease(shelf, "eve", this_process(), lambda: datetime.now(UTC)).hold("up"):
+from stacks.records.store import FolderStore
+store = FolderStore(Path(sys.argv[1]))
+with Lease(store, "eve", this_process(), lambda: datetime.now(UTC)).hold("up"):
     print("held", flush=True)
     signal.pause()
 """
@@ -165,7 +165,7 @@ def test_a_killed_process_does_not_lock_us_out(tmp_path: Path, repository: Path,
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    mine = ShelfLease(DirectoryShelf(tmp_path), "ada", this_process(), lambda: datetime.now(UTC))
+    mine = Lease(FolderStore(tmp_path), "ada", this_process(), lambda: datetime.now(UTC))
     with pytest.raises(Locked, match="of eve"):
         mine.take("up")
     holder.send_signal(how)

@@ -19,8 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from modelpack.errors import BadInput, EcomdeployError, Locked
 from stacks.records.ledger import RETAINED, Ledger
-from stacks.records.release import OPEN, Contract, Packed, Release, State, key_of, release_of
-from stacks.records.store import DirectoryShelf, MemoryShelf
+from stacks.records.release import OPEN, Packed, Release, ServingConfiguration, State, key_of, release_of
+from stacks.records.store import FolderStore, InMemoryStore
 
 
 def clock() -> datetime:
@@ -37,14 +37,14 @@ def release(word: str, **more: Any) -> Release:
         tolerance={"a": {"kind": "equal"}},
     )
     image = f"registry/shop@sha256:{word}"
-    contract = Contract(target="sagemaker", instance="ml.c7i.xlarge")
+    contract = ServingConfiguration(target="sagemaker", instance="ml.c7i.xlarge")
     return Release(
-        number=0, service="shop", environment="local", pack=pack, image=image, contract=contract, **more
+        number=0, service="shop", environment="local", pack=pack, image=image, serving=contract, **more
     )
 
 
 def fresh() -> Ledger:
-    return Ledger(MemoryShelf(), clock)
+    return Ledger(InMemoryStore(), clock)
 
 
 def shipped(ledger: Ledger, word: str, **more: Any) -> Release:
@@ -62,17 +62,17 @@ def test_the_key_follows_from_image_and_contract_alone() -> None:
     one = release("a")
     assert len(one.key) == 12
     assert replace(one, number=9, who="other", restores=1).key == one.key
-    other = Contract(target="sagemaker", instance="ml.c7i.2xlarge")
+    other = ServingConfiguration(target="sagemaker", instance="ml.c7i.2xlarge")
     assert key_of(one.image, other) != one.key
     assert release("b").key != one.key
 
 
 def test_a_second_reader_sees_the_same(tmp_path: Path) -> None:
-    ledger = Ledger(DirectoryShelf(tmp_path), clock)
+    ledger = Ledger(FolderStore(tmp_path), clock)
     shipped(ledger, "a")
     begun = ledger.begin(release("b", why="try"))
     ledger.fail(begun.number, "golden request 1 differs")
-    assert Ledger(DirectoryShelf(tmp_path), clock).releases() == ledger.releases()
+    assert Ledger(FolderStore(tmp_path), clock).releases() == ledger.releases()
     assert [each.cause for each in ledger.releases()] == ["", "golden request 1 differs"]
 
 
@@ -105,8 +105,8 @@ def test_nothing_to_go_back_to_is_said() -> None:
 
 
 def test_two_writers_cannot_both_append() -> None:
-    shelf = MemoryShelf()
-    one, two = Ledger(shelf, clock), Ledger(shelf, clock)
+    store = InMemoryStore()
+    one, two = Ledger(store, clock), Ledger(store, clock)
     one.token, two.token = 1, 2
     one.begin(release("a"))
     two.begin(release("b"))
@@ -114,7 +114,7 @@ def test_two_writers_cannot_both_append() -> None:
         one.fail(1, "too late: a newer lease has written")
 
 
-class Slow(MemoryShelf):
+class Slow(InMemoryStore):
     """Between one writer's look and its write, another writes."""
 
     other: Any = None
@@ -127,18 +127,18 @@ class Slow(MemoryShelf):
 
 
 def test_a_lost_race_for_a_number_is_noticed() -> None:
-    shelf = Slow()
-    one, two = Ledger(shelf, clock), Ledger(shelf, clock)
-    shelf.other = lambda: two.begin(release("b"))
+    store = Slow()
+    one, two = Ledger(store, clock), Ledger(store, clock)
+    store.other = lambda: two.begin(release("b"))
     with pytest.raises(Locked):
         one.begin(release("a"))
-    assert [each.pack.digest for each in Ledger(shelf, clock).releases()] == ["sha256:b"]
+    assert [each.pack.digest for each in Ledger(store, clock).releases()] == ["sha256:b"]
 
 
 def test_a_damaged_event_is_named() -> None:
-    shelf = MemoryShelf({"events/00000001.json": b"{half"})
+    store = InMemoryStore({"events/00000001.json": b"{half"})
     with pytest.raises(EcomdeployError, match="event 1 of the ledger is damaged"):
-        Ledger(shelf, clock).releases()
+        Ledger(store, clock).releases()
 
 
 def test_leftovers_are_what_a_kill_left_since_the_live_release() -> None:
@@ -162,12 +162,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from stacks.records.ledger import Ledger
 from stacks.records.release import *
-from stacks.records.store import DirectoryShelf
+from stacks.records.store import FolderStore
 
-ledger = Ledger(DirectoryShelf(Path(sys.argv[1])), lambda: datetime.now(UTC))
+ledger = Ledger(FolderStore(Path(sys.argv[1])), lambda: datetime.now(UTC))
 pack = Packed(digest="d", content_digest="c", input_digest="i", usecase="u")
-contract = Contract(target="t", instance="i")
-one = Release(number=0, service="s", environment="e", pack=pack, image="i@d", contract=contract)
+contract = ServingConfiguration(target="t", instance="i")
+one = Release(number=0, service="s", environment="e", pack=pack, image="i@d", serving=contract)
 while True:
     begun = ledger.begin(one)
     print(begun.number, flush=True)
@@ -187,7 +187,7 @@ def test_a_killed_writer_leaves_whole_events_and_loses_none_it_told_of(
         acknowledged += [int(line) for line in writer.stdout if line.endswith("\n")]
         writer.wait()
         writer.stdout.close()
-        numbers = [each.number for each in Ledger(DirectoryShelf(tmp_path), clock).releases()]
+        numbers = [each.number for each in Ledger(FolderStore(tmp_path), clock).releases()]
         assert numbers == list(range(1, len(numbers) + 1))
         assert set(acknowledged) <= set(numbers)
 
@@ -240,7 +240,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def another_process(self) -> None:
-        self.ledger = Ledger(self.ledger.shelf, clock)
+        self.ledger = Ledger(self.ledger.store, clock)
 
     @invariant()
     def it_agrees(self) -> None:

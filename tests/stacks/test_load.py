@@ -13,22 +13,18 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from infra.targets.base import Capability, FakeTarget
+from infra.targets.sagemaker.target import SageMaker
 from modelpack.errors import BadInput
 from stacks.reading.load import load, schema
+from stacks.reading.rules import ASKED
 from stacks.spec import KnownNames, Spec
 
 KNOWN = KnownNames(
     usecases=frozenset({"recommendation", "fraud"}),
-    targets=frozenset({"sagemaker", "kserve"}),
+    targets={"sagemaker": SageMaker(), "fake": FakeTarget()},
     passes=frozenset({"onnx", "int8", "embedding-int8"}),
-    instances=frozenset({"ml.c7i.xlarge", "ml.g6.xlarge"}),
     pool_instances=frozenset({"g6.xlarge", "g5.xlarge"}),
-    defaults={
-        "recommendation": {
-            "pack": {"passes": ["onnx"], "gate": {"p99_ms": 15}},
-            "model": {"train": {"epochs": 9}},
-        }
-    },
 )
 
 GOOD = """\
@@ -82,7 +78,7 @@ def test_the_design_example_loads_completely(tmp_path: Path) -> None:
     spec = load(write(tmp_path, GOOD), "local", KNOWN)
     assert spec.name == "shop-recs-local"
     assert spec.pack.passes == ("embedding-int8", "onnx", "int8")
-    assert (spec.pack.gate.metric_drop, spec.pack.gate.p99_ms) == (0.01, 15)
+    assert spec.pack.gate.metric_drop == 0.01
     assert spec.model.train is not None
     assert spec.model.train.epochs == 3
     assert spec.scale.schedule[0].start.isoformat() == "2026-11-10T20:00:00+08:00"
@@ -97,18 +93,53 @@ def test_an_environment_overlays_key_by_key(tmp_path: Path) -> None:
     assert spec.environment.state == "s3://shop-ml-state"
 
 
-def test_a_short_file_is_completed_with_the_use_case_defaults(tmp_path: Path) -> None:
+def test_what_a_short_file_leaves_out_is_left_to_the_use_case(tmp_path: Path) -> None:
     spec = load(write(tmp_path, "version: 1\nservice: a\nusecase: recommendation\n"), "local", KNOWN)
-    assert spec.pack.passes == ("onnx",)
-    assert spec.model.train is not None
-    assert spec.model.train.epochs == 9
+    assert (spec.pack.passes, spec.model.train) == (None, None)
     assert spec.serve.instance == "ml.c7i.xlarge"
 
 
-def test_a_given_model_leaves_the_default_training_unsaid(tmp_path: Path) -> None:
-    text = "version: 1\nservice: a\nusecase: recommendation\nmodel: {path: model.onnx}\n"
-    model = load(write(tmp_path, text), "local", KNOWN).model
-    assert (model.path, model.train) == ("model.onnx", None)
+@pytest.mark.parametrize(
+    ("asked", "target", "complaint"),
+    [
+        (
+            "scale: {min: 0}",
+            "sagemaker",
+            "4: scale.min: sagemaker cannot scale to zero: an endpoint of this kind keeps",
+        ),
+        ("scale: {min: 0}", "fake", None),
+        ("scale: {min: 1}", "sagemaker", None),
+        (
+            "serve: {ami: x, instance: g6.xlarge}",
+            "fake",
+            "4: serve.ami: fake cannot choose a host image: its pools choose",
+        ),
+        ("serve: {ami: al2023-ami-sagemaker-inference-gpu-4-1, instance: ml.g6.xlarge}", "sagemaker", None),
+    ],
+)
+def test_what_a_target_lacks_is_refused_with_line_and_reason(
+    tmp_path: Path, asked: str, target: str, complaint: str | None
+) -> None:
+    serve = "" if asked.startswith("serve") else f"serve: {{target: {target}, instance: INSTANCE}}\n"
+    asked = asked.replace("serve: {", f"serve: {{target: {target}, ")
+    text = f"version: 1\nservice: a\nusecase: fraud\n{asked}\n{serve}"
+    text = text.replace("INSTANCE", "ml.c7i.xlarge" if target == "sagemaker" else "g6.xlarge")
+    if complaint is None:
+        assert load(write(tmp_path, text), "local", KNOWN).serve.target == target
+    else:
+        assert [line[: len(complaint)] for line in complaints(tmp_path, text)] == [complaint]
+
+
+def test_every_capability_is_asked_for_by_a_key() -> None:
+    assert {capability for capability, _, _ in ASKED} == set(Capability)
+
+
+def test_an_instance_is_its_target_s_own(tmp_path: Path) -> None:
+    start = "version: 1\nservice: a\nusecase: fraud\nserve: {target: fake"
+    (told,) = complaints(tmp_path, f"{start}, instance: ml.c7i.xlarge}}\n")
+    assert told.startswith("4: serve.instance: unknown instance type 'ml.c7i.xlarge'")
+    (told,) = complaints(tmp_path, f"{start}}}\n")
+    assert told.startswith("4: serve.target: needs serve.instance: fake has no ml.c7i.xlarge, the default")
 
 
 def test_a_plug_in_by_path_is_left_to_its_catalog(tmp_path: Path) -> None:
@@ -120,7 +151,7 @@ CASES: list[tuple[str, str, str]] = [
     ("max: 20", "max: 0", "14: scale.max: must be at least 1, got 0"),
     ("  min: 1\n  max: 20", "  min: 2\n  max: 0", "14: scale.max: 0 is below scale.min: 2"),
     ("  max: 20", "  max: 5", "14: scale.max: 5 is below scale.schedule[0].min: 12"),
-    ("min: 1\n", "min: -1\n", "13: scale.min: must be at least 1, got -1"),
+    ("min: 1\n", "min: -1\n", "13: scale.min: must be at least 0, got -1"),
     ("max: 20", 'max: "20"', "14: scale.max: expected a whole number, got '20'"),
     ("max: 20", "max: 2.5", "14: scale.max: expected a whole number, got 2.5"),
     ("max: 20", "max: true", "14: scale.max: expected a whole number, got true"),

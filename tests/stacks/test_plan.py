@@ -10,23 +10,23 @@ import pytest
 from modelpack.errors import Unhealthy
 from stacks import ship
 from stacks.plan import plan
+from stacks.run import Run
 
 
-def known(shop: Any) -> Any:
-    shop.builder.is_known = True
-    return shop
+def known(deps: Any) -> Any:
+    deps.builder.is_known = True
+    return deps
 
 
-def untouched(town: Any) -> Any:
-    world = town.world
-    return (list(world.mutations), dict(world.shelf.records), dict(world.objects), dict(world.configurations))
+def untouched(world: Any) -> Any:
+    return (list(world.mutations), dict(world.store.records), dict(world.objects), dict(world.revisions))
 
 
-def test_before_the_first_up_nothing_is_known(town: Any, spec_of: Any) -> None:
-    shop, before = town.shop("one"), untouched(town)
-    found = plan(shop, spec_of())
-    assert untouched(town) == before
-    assert shop.builder.built == 0
+def test_before_the_first_up_nothing_is_known(world: Any, spec_of: Any) -> None:
+    deps, before = world.process("one"), untouched(world)
+    found = plan(deps, spec_of())
+    assert untouched(world) == before
+    assert deps.builder.built == 0
     document = found.document()
     assert document["push_bytes"] is None
     assert document["image"] is None
@@ -35,48 +35,48 @@ def test_before_the_first_up_nothing_is_known(town: Any, spec_of: Any) -> None:
     assert any("not known until packed" in note for note in found.notes)
 
 
-def test_a_changed_spec_is_told_without_building(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    before = untouched(town)
-    found = plan(town.shop("two"), spec_of())
-    assert untouched(town) == before
+def test_a_changed_spec_is_told_without_building(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    before = untouched(world)
+    found = plan(world.process("two"), spec_of())
+    assert untouched(world) == before
     assert (found.release, found.live, found.push_bytes) == (2, 1, None)
     assert [(change.op, change.urn.split("::")[1]) for change in found.changes] == [("update", "service")]
 
 
-def test_a_known_pack_has_a_size(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    found = plan(known(town.shop("two")), spec_of())
+def test_a_known_pack_has_a_size(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    found = plan(known(world.process("two")), spec_of())
     assert found.push_bytes == 1000
     assert found.image == "registry.example/shop-local@sha256:two"
 
 
-def test_nothing_changed_says_so(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("zero"), spec_of())
-    ship.up(town.shop("one"), spec_of())
-    found = plan(known(town.shop("one")), spec_of())
+def test_nothing_changed_says_so(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("zero"), spec_of())
+    ship.up(world.process("one"), spec_of())
+    found = plan(known(world.process("one")), spec_of())
     assert found.changes == ()
     assert (found.release, found.push_bytes) == (None, 0)
     assert found.notes == ("release 2 is live and stays; no new release",)
 
 
-def test_it_says_when_up_would_refuse(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    town.world.broken.add("sha256:bad")
+def test_it_says_when_up_would_refuse(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    world.broken.add("sha256:bad")
     with pytest.raises(Unhealthy):
-        ship.up(town.shop("bad"), spec_of())
-    assert any("`up` will refuse" in note for note in plan(known(town.shop("bad")), spec_of()).notes)
+        ship.up(world.process("bad"), spec_of())
+    assert any("`up` will refuse" in note for note in plan(known(world.process("bad")), spec_of()).notes)
 
 
-def test_the_preview_reads_no_lease(town: Any, spec_of: Any) -> None:
-    busy = town.shop("one")
-    with busy.writing("up"):
-        assert plan(town.shop("one"), spec_of()).release == 1
+def test_the_preview_reads_no_lease(world: Any, spec_of: Any) -> None:
+    busy = world.process("one")
+    with Run.of(busy, spec_of()).writing("up"):
+        assert plan(world.process("one"), spec_of()).release == 1
 
 
-def test_what_is_shown_of_an_outcome_is_plain_data(town: Any, spec_of: Any) -> None:
+def test_what_is_shown_of_an_outcome_is_plain_data(world: Any, spec_of: Any) -> None:
     import json
 
-    outcome = ship.up(town.shop("one"), spec_of())
+    outcome = ship.up(world.process("one"), spec_of())
     assert json.loads(json.dumps(outcome.document()))["changes"]
     assert json.loads(json.dumps(replace(outcome, release=None).document()))["state"] == "none"

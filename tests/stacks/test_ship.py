@@ -7,18 +7,20 @@ from typing import Any
 
 import pytest
 
+from infra.targets.base import Phase
 from modelpack.errors import BadInput, CloudRefused, Locked, Unhealthy
 from stacks import ship
 from stacks.records.release import State
+from stacks.run import Run
 from stacks.spec import Environment
 
 
-def states(town: Any) -> dict[int, str]:
-    return {each.number: str(each.state) for each in town.shop("any").ledger.releases()}
+def states(world: Any) -> dict[int, str]:
+    return {each.number: str(each.state) for each in world.process("any").ledger.releases()}
 
 
-def test_the_first_release_is_made_verified_and_published(town: Any, spec_of: Any) -> None:
-    outcome = ship.up(town.shop("one"), spec_of())
+def test_the_first_release_is_made_verified_and_published(world: Any, spec_of: Any) -> None:
+    outcome = ship.up(world.process("one"), spec_of())
     document = outcome.document()
     assert document["state"] == "live"
     assert document["verified"] is True
@@ -27,127 +29,127 @@ def test_the_first_release_is_made_verified_and_published(town: Any, spec_of: An
     assert document["image"] == "registry.example/shop-local@sha256:one"
     assert document["endpoint"] == "shop-local"
     assert document["driver"] == "fake driver"
-    assert set(town.world.objects) == {"releases/shop/1.json"}
-    assert b'"live"' in town.world.objects["releases/shop/1.json"]
+    assert set(world.objects) == {"releases/shop/1.json"}
+    assert b'"live"' in world.objects["releases/shop/1.json"]
 
 
-def test_nothing_changed_makes_no_mutating_call_and_runs_no_program(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    town.world.mutations.clear()
-    events = len(town.world.shelf.names("events/"))
-    shop = town.shop("one")
-    outcome = ship.up(shop, spec_of())
+def test_nothing_changed_makes_no_mutating_call_and_runs_no_program(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    world.mutations.clear()
+    events = len(world.store.names("events/"))
+    deps = world.process("one")
+    outcome = ship.up(deps, spec_of())
     assert outcome.done == "nothing to do"
     assert outcome.verified
     assert outcome.release.number == 1
-    assert town.world.mutations == []
-    assert shop.driver.calls == []
-    assert len(town.world.shelf.names("events/")) == events
+    assert world.mutations == []
+    assert deps.driver.calls == []
+    assert len(world.store.names("events/")) == events
 
 
-def test_a_second_release_takes_over_and_the_first_stays_ready(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    outcome = ship.up(town.shop("two"), spec_of())
+def test_a_second_release_takes_over_and_the_first_stays_ready(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    outcome = ship.up(world.process("two"), spec_of())
     assert outcome.release.number == 2
-    assert states(town) == {1: "superseded", 2: "live"}
-    assert len(town.world.configurations) == 2
+    assert states(world) == {1: "superseded", 2: "live"}
+    assert len(world.revisions) == 2
 
 
-def test_a_broken_release_is_refused_and_the_old_one_serves(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    town.world.broken.add("sha256:bad")
+def test_a_broken_release_is_refused_and_the_old_one_serves(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    world.broken.add("sha256:bad")
     with pytest.raises(Unhealthy, match=r"golden request 1: .*Release 1 serves") as error:
-        ship.up(town.shop("bad"), spec_of())
+        ship.up(world.process("bad"), spec_of())
     assert error.value.exit_code == 4
-    shop = town.shop("bad")
-    failed = shop.ledger.find(2)
+    deps = world.process("bad")
+    failed = deps.ledger.find(2)
     assert failed.state is State.FAILED
     assert "golden request 1" in failed.cause
-    assert len(town.world.configurations) == 1
-    assert ship.status(shop, spec_of()).verified
+    assert len(world.revisions) == 1
+    assert ship.status(deps, spec_of()).verified
     with pytest.raises(BadInput, match="release 2, and it failed"):
-        ship.up(town.shop("bad"), spec_of())
-    town.world.broken.clear()
-    assert ship.up(town.shop("bad"), spec_of(), again=True).release.number == 3
+        ship.up(world.process("bad"), spec_of())
+    world.broken.clear()
+    assert ship.up(world.process("bad"), spec_of(), again=True).release.number == 3
 
 
-def test_a_release_that_never_gets_ready_leaves_the_old_one(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    town.world.unready.add("sha256:slow")
+def test_a_release_that_never_gets_ready_leaves_the_old_one(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    world.unready.add("sha256:slow")
     with pytest.raises(Unhealthy, match=r"model server ended.*Release 1 serves"):
-        ship.up(town.shop("slow"), spec_of())
-    assert states(town) == {1: "live", 2: "failed"}
+        ship.up(world.process("slow"), spec_of())
+    assert states(world) == {1: "live", 2: "failed"}
 
 
 @pytest.mark.parametrize("way", ["broken", "unready"])
-def test_a_first_release_that_fails_leaves_no_endpoint(town: Any, spec_of: Any, way: str) -> None:
-    getattr(town.world, way).add("sha256:bad")
+def test_a_first_release_that_fails_leaves_no_endpoint(world: Any, spec_of: Any, way: str) -> None:
+    getattr(world, way).add("sha256:bad")
     with pytest.raises(Unhealthy, match="first release, so the endpoint was removed"):
-        ship.up(town.shop("bad"), spec_of())
-    assert town.world.endpoint is None
-    assert town.world.configurations == {}
-    assert states(town) == {1: "failed"}
-    assert ship.up(town.shop("good"), spec_of()).release.number == 2
-    assert len(town.world.configurations) == 1
+        ship.up(world.process("bad"), spec_of())
+    assert world.endpoint is None
+    assert world.revisions == {}
+    assert states(world) == {1: "failed"}
+    assert ship.up(world.process("good"), spec_of()).release.number == 2
+    assert len(world.revisions) == 1
 
 
-def test_rollback_restores_the_same_image_without_pulumi(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    ship.up(town.shop("two"), spec_of())
-    shop = town.shop("two")
-    outcome = ship.rollback(shop, spec_of())
-    assert shop.driver.calls == []
+def test_rollback_restores_the_same_image_without_pulumi(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    ship.up(world.process("two"), spec_of())
+    deps = world.process("two")
+    outcome = ship.rollback(deps, spec_of())
+    assert deps.driver.calls == []
     assert outcome.document()["restores"] == 1
     assert outcome.release.number == 3
     assert outcome.release.image.endswith("sha256:one")
     assert outcome.verified
-    assert states(town) == {1: "superseded", 2: "rolled-back", 3: "live"}
+    assert states(world) == {1: "superseded", 2: "rolled-back", 3: "live"}
     with pytest.raises(BadInput, match="was rolled back"):
-        ship.up(town.shop("two"), spec_of())
-    assert ship.up(town.shop("one"), spec_of()).done in ("nothing to do", "updated")
-    town.world.mutations.clear()
-    assert ship.up(town.shop("one"), spec_of()).done == "nothing to do"
-    assert town.world.mutations == []
+        ship.up(world.process("two"), spec_of())
+    assert ship.up(world.process("one"), spec_of()).done in ("nothing to do", "updated")
+    world.mutations.clear()
+    assert ship.up(world.process("one"), spec_of()).done == "nothing to do"
+    assert world.mutations == []
 
 
-def test_rollback_can_go_forward_again(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    ship.up(town.shop("two"), spec_of())
-    ship.rollback(town.shop("two"), spec_of())
-    assert ship.rollback(town.shop("two"), spec_of(), 2).release.restores == 2
+def test_rollback_can_go_forward_again(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    ship.up(world.process("two"), spec_of())
+    ship.rollback(world.process("two"), spec_of())
+    assert ship.rollback(world.process("two"), spec_of(), 2).release.restores == 2
 
 
-def test_rollback_to_what_fell_out_of_the_window_provisions_it_first(town: Any, spec_of: Any) -> None:
+def test_rollback_to_what_fell_out_of_the_window_provisions_it_first(world: Any, spec_of: Any) -> None:
     words = ["one", "two", "three", "four", "five", "six", "seven"]
     for word in words:
-        ship.up(town.shop(word), spec_of())
-    assert len(town.world.configurations) == 6
-    shop = town.shop("seven")
-    outcome = ship.rollback(shop, spec_of(), 1)
+        ship.up(world.process(word), spec_of())
+    assert len(world.revisions) == 6
+    deps = world.process("seven")
+    outcome = ship.rollback(deps, spec_of(), 1)
     assert outcome.release.restores == 1
-    assert any(call.startswith("up service") for call in shop.driver.calls)
-    assert len(town.world.configurations) == 6, "the live one and five more; what fell out is gone"
+    assert any(call.startswith("up service") for call in deps.driver.calls)
+    assert len(world.revisions) == 6, "the live one and five more; what fell out is gone"
 
 
-def test_rollback_tidies_up_after_a_killed_up(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    ship.up(town.shop("two"), spec_of())
-    shop = town.shop("three")
-    shop.driver.refuse["service/shop-local"] = CloudRefused("no more")
+def test_rollback_tidies_up_after_a_killed_up(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    ship.up(world.process("two"), spec_of())
+    deps = world.process("three")
+    deps.driver.refuse["service/shop-local"] = CloudRefused("no more")
     with pytest.raises(CloudRefused):
-        ship.up(shop, spec_of())
-    town.world.configurations["shop-local-" + town.shop("any").ledger.find(3).key] = (
+        ship.up(deps, spec_of())
+    world.revisions["shop-local-" + world.process("any").ledger.find(3).key] = (
         "registry.example/x@sha256:three"
     )
-    ship.rollback(town.shop("three"), spec_of(), 1)
-    assert len(town.world.configurations) == 2
+    ship.rollback(world.process("three"), spec_of(), 1)
+    assert len(world.revisions) == 2
 
 
-def test_tidying_up_that_fails_does_not_hide_why_the_release_failed(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    town.world.broken.add("sha256:bad")
-    shop = town.shop("bad")
-    up, seen = shop.driver.up, []
+def test_tidying_up_that_fails_does_not_hide_why_the_release_failed(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    world.broken.add("sha256:bad")
+    deps = world.process("bad")
+    up, seen = deps.driver.up, []
 
     def second_time_refused(*arguments: Any, **named: Any) -> Any:
         seen.append(arguments)
@@ -155,119 +157,119 @@ def test_tidying_up_that_fails_does_not_hide_why_the_release_failed(town: Any, s
             raise CloudRefused("throttled")
         return up(*arguments, **named)
 
-    shop.driver.up = second_time_refused
+    deps.driver.up = second_time_refused
     with pytest.raises(Unhealthy, match="golden request 1"):
-        ship.up(shop, spec_of())
-    assert any("not tidied up yet: throttled" in line for line in shop.progress.lines)
-    assert ship.up(town.shop("one"), spec_of()).verified
-    assert len(town.world.configurations) == 1
+        ship.up(deps, spec_of())
+    assert any("not tidied up yet: throttled" in line for line in deps.progress.lines)
+    assert ship.up(world.process("one"), spec_of()).verified
+    assert len(world.revisions) == 1
 
 
-def test_rollback_says_beforehand_when_it_cannot_be(town: Any, spec_of: Any) -> None:
+def test_rollback_says_beforehand_when_it_cannot_be(world: Any, spec_of: Any) -> None:
     with pytest.raises(BadInput, match="nothing is live"):
-        ship.rollback(town.shop("one"), spec_of())
-    ship.up(town.shop("one"), spec_of())
+        ship.rollback(world.process("one"), spec_of())
+    ship.up(world.process("one"), spec_of())
     with pytest.raises(BadInput, match="no earlier release"):
-        ship.rollback(town.shop("one"), spec_of())
+        ship.rollback(world.process("one"), spec_of())
     with pytest.raises(BadInput, match="no release 9"):
-        ship.rollback(town.shop("one"), spec_of(), 9)
+        ship.rollback(world.process("one"), spec_of(), 9)
     with pytest.raises(BadInput, match="is what serves now"):
-        ship.rollback(town.shop("one"), spec_of(), 1)
-    ship.up(town.shop("two"), spec_of())
-    town.world.configurations.pop(
-        next(name for name, image in town.world.configurations.items() if "one" in image)
-    )
-    town.world.pushed["registry.example/shop-local"].discard("sha256:one")
+        ship.rollback(world.process("one"), spec_of(), 1)
+    ship.up(world.process("two"), spec_of())
+    world.revisions.pop(next(name for name, image in world.revisions.items() if "one" in image))
+    world.pushed["registry.example/shop-local"].discard("sha256:one")
     with pytest.raises(BadInput, match="image is in no store any more"):
-        ship.rollback(town.shop("two"), spec_of())
-    assert states(town) == {1: "superseded", 2: "live"}
+        ship.rollback(world.process("two"), spec_of())
+    assert states(world) == {1: "superseded", 2: "live"}
 
 
-def test_rollback_refuses_a_release_that_never_was_live(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    town.world.broken.add("sha256:bad")
+def test_rollback_refuses_a_release_that_never_was_live(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    world.broken.add("sha256:bad")
     with pytest.raises(Unhealthy):
-        ship.up(town.shop("bad"), spec_of())
+        ship.up(world.process("bad"), spec_of())
     with pytest.raises(BadInput, match="never was live"):
-        ship.rollback(town.shop("one"), spec_of(), 2)
+        ship.rollback(world.process("one"), spec_of(), 2)
 
 
-def test_another_instance_is_another_release_of_the_same_pack(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    outcome = ship.up(town.shop("one"), spec_of(instance="ml.c7i.2xlarge"))
+def test_another_instance_is_another_release_of_the_same_pack(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    outcome = ship.up(world.process("one"), spec_of(instance="ml.c7i.2xlarge"))
     assert outcome.release.number == 2
     assert outcome.pushed_bytes == 0
 
 
-def test_another_scale_is_no_release_but_is_applied(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    shop = town.shop("one")
-    outcome = ship.up(shop, spec_of(most=4))
+def test_another_scale_is_no_release_but_is_applied(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    deps = world.process("one")
+    outcome = ship.up(deps, spec_of(most=4))
     assert outcome.release.number == 1
-    assert shop.driver.calls == ["up service/shop-local"]
+    assert deps.driver.calls == ["up service/shop-local"]
 
 
-def test_the_cloud_refusing_is_no_mark_against_the_pack(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    shop = town.shop("two")
-    shop.driver.refuse["service/shop-local"] = CloudRefused("ResourceLimitExceeded: no more ml.c7i.xlarge")
+def test_the_cloud_refusing_is_no_mark_against_the_pack(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    deps = world.process("two")
+    deps.driver.refuse["service/shop-local"] = CloudRefused("ResourceLimitExceeded: no more ml.c7i.xlarge")
     with pytest.raises(CloudRefused):
-        ship.up(shop, spec_of())
-    assert states(town) == {1: "live", 2: "interrupted"}
-    assert ship.up(town.shop("two"), spec_of()).release.number == 3
-    assert states(town) == {1: "superseded", 2: "interrupted", 3: "live"}
+        ship.up(deps, spec_of())
+    assert states(world) == {1: "live", 2: "interrupted"}
+    assert ship.up(world.process("two"), spec_of()).release.number == 3
+    assert states(world) == {1: "superseded", 2: "interrupted", 3: "live"}
 
 
-def test_down_leaves_base_and_can_be_repeated(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    outcome = ship.down(town.shop("one"), spec_of())
+def test_down_leaves_base_and_can_be_repeated(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    outcome = ship.down(world.process("one"), spec_of())
     assert outcome.remaining == ("base/shop-local",)
-    assert town.world.endpoint is None
-    assert town.world.configurations == {}
-    assert town.world.repositories
-    assert states(town) == {1: "removed"}
-    town.world.mutations.clear()
-    ship.down(town.shop("one"), spec_of())
-    assert town.world.mutations == []
-    assert ship.status(town.shop("one"), spec_of()).document()["state"] == "removed"
-    assert ship.up(town.shop("two"), spec_of()).release.number == 2
-    assert len(town.world.configurations) == 1
+    assert world.endpoint is None
+    assert world.revisions == {}
+    assert world.repositories
+    assert states(world) == {1: "removed"}
+    world.mutations.clear()
+    ship.down(world.process("one"), spec_of())
+    assert world.mutations == []
+    assert ship.status(world.process("one"), spec_of()).document()["state"] == "removed"
+    assert ship.up(world.process("two"), spec_of()).release.number == 2
+    assert len(world.revisions) == 1
 
 
-def test_down_all_sweeps_first_and_can_be_repeated(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    shop = town.shop("one")
-    outcome = ship.down(shop, spec_of(), everything=True)
-    assert shop.sweeper.swept == ["shop-local-123456789012", "registry.example/shop-local"]
+def test_down_all_sweeps_first_and_can_be_repeated(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    deps = world.process("one")
+    outcome = ship.down(deps, spec_of(), everything=True)
+    assert deps.sweeper.swept == ["shop-local-123456789012", "registry.example/shop-local"]
     assert outcome.remaining == ()
-    assert not town.world.repositories
-    ship.down(town.shop("one"), spec_of(), everything=True)
+    assert not world.repositories
+    ship.down(world.process("one"), spec_of(), everything=True)
 
 
-def test_down_all_leaves_the_platform_of_others_on_aws(town: Any, spec_of: Any) -> None:
+def test_down_all_leaves_the_platform_of_others_on_aws(world: Any, spec_of: Any) -> None:
     shared = spec_of()
     shared = replace(shared, environment=Environment(name="local", cloud="aws", account="123456789012"))
-    shop = town.shop("one")
-    shop.driver.stacks["platform/local"] = ({}, {"vpc_id": "vpc-1"})
-    assert ship.down(shop, shared, everything=True).remaining == ("platform/local",)
-    assert ship.down(town.shop("one"), spec_of(), everything=True).remaining == ()
+    deps = world.process("one")
+    deps.driver.stacks["platform/local"] = ({}, {"vpc_id": "vpc-1"})
+    assert ship.down(deps, shared, everything=True).remaining == ("platform/local",)
+    assert ship.down(world.process("one"), spec_of(), everything=True).remaining == ()
 
 
-def test_a_live_writer_keeps_others_out(town: Any, spec_of: Any) -> None:
-    busy = town.shop("one")
-    with busy.writing("up"), pytest.raises(Locked, match=r"ecomdeploy up.*someone") as error:
-        ship.up(town.shop("two"), spec_of())
+def test_a_live_writer_keeps_others_out(world: Any, spec_of: Any) -> None:
+    busy = world.process("one")
+    with (
+        Run.of(busy, spec_of()).writing("up"),
+        pytest.raises(Locked, match=r"ecomdeploy up.*someone") as error,
+    ):
+        ship.up(world.process("two"), spec_of())
     assert "kill 1" in error.value.hint
-    assert ship.up(town.shop("two"), spec_of()).release.number == 1
+    assert ship.up(world.process("two"), spec_of()).release.number == 1
 
 
-def test_a_reset_cloud_is_noticed_and_everything_comes_back(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    world = town.world
+def test_a_reset_cloud_is_noticed_and_everything_comes_back(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
     world.endpoint, world.generation = None, "2"
-    world.configurations.clear(), world.repositories.clear(), world.buckets.clear(), world.pushed.clear()
+    world.revisions.clear(), world.repositories.clear(), world.buckets.clear(), world.pushed.clear()
     world.objects.clear()
-    outcome = ship.up(town.shop("one"), spec_of())
+    outcome = ship.up(world.process("one"), spec_of())
     assert outcome.done == "updated"
     assert world.endpoint is not None
     assert set(world.objects) == {"releases/shop/1.json"}
@@ -276,59 +278,57 @@ def test_a_reset_cloud_is_noticed_and_everything_comes_back(town: Any, spec_of: 
 @pytest.mark.parametrize("kept_locally", [True, False])
 @pytest.mark.parametrize("word", ["two", "three"])
 def test_after_a_reset_older_images_are_sent_again_or_given_up(
-    town: Any, spec_of: Any, word: str, kept_locally: bool
+    world: Any, spec_of: Any, word: str, kept_locally: bool
 ) -> None:
-    ship.up(town.shop("one"), spec_of())
-    ship.up(town.shop("two"), spec_of())
-    world = town.world
+    ship.up(world.process("one"), spec_of())
+    ship.up(world.process("two"), spec_of())
     world.endpoint, world.generation = None, "2"
-    world.configurations.clear(), world.repositories.clear(), world.buckets.clear(), world.pushed.clear()
+    world.revisions.clear(), world.repositories.clear(), world.buckets.clear(), world.pushed.clear()
     world.objects.clear()
     world.stored = {"sha256:one", "sha256:two", "sha256:three"} if kept_locally else set()
-    assert ship.up(town.shop(word), spec_of()).verified
+    assert ship.up(world.process(word), spec_of()).verified
     before = {"two": ["one"], "three": ["one", "two"]}[word]
-    served = sorted(image.rpartition(":")[2] for image in world.configurations.values())
+    served = sorted(image.rpartition(":")[2] for image in world.revisions.values())
     assert served == sorted([word, *(before if kept_locally else [])])
-    assert ship.up(town.shop(word), spec_of()).done == "nothing to do"
+    assert ship.up(world.process(word), spec_of()).done == "nothing to do"
     if kept_locally:
-        assert ship.rollback(town.shop(word), spec_of(), 1).verified
+        assert ship.rollback(world.process(word), spec_of(), 1).verified
 
 
-def test_a_release_that_serves_is_not_given_up_for_its_lost_image(town: Any, spec_of: Any) -> None:
-    ship.up(town.shop("one"), spec_of())
-    town.world.pushed.clear()
-    shop = town.shop("two")
-    town.world.must_serve = {"sha256:one", "sha256:two"}
-    assert ship.up(shop, spec_of(), refresh=True).verified
-    assert states(town) == {1: "superseded", 2: "live"}
+def test_a_release_that_serves_is_not_given_up_for_its_lost_image(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    world.pushed.clear()
+    deps = world.process("two")
+    world.must_serve = {"sha256:one", "sha256:two"}
+    assert ship.up(deps, spec_of(), refresh=True).verified
+    assert states(world) == {1: "superseded", 2: "live"}
 
 
 @pytest.mark.parametrize("how", ["failed", "deleted"])
-def test_an_endpoint_that_is_no_more_is_made_anew(town: Any, spec_of: Any, how: str) -> None:
+def test_an_endpoint_that_is_no_more_is_made_anew(world: Any, spec_of: Any, how: str) -> None:
     def lose() -> None:
-        assert town.world.endpoint is not None
-        town.world.endpoint = {**town.world.endpoint, "status": "Failed"} if how == "failed" else None
+        assert world.endpoint is not None
+        world.endpoint = {**world.endpoint, "phase": Phase.FAILED} if how == "failed" else None
 
-    ship.up(town.shop("one"), spec_of())
+    ship.up(world.process("one"), spec_of())
     lose()
-    assert ship.up(town.shop("one"), spec_of()).verified
+    assert ship.up(world.process("one"), spec_of()).verified
     lose()
-    assert ship.up(town.shop("two"), spec_of()).release.number == 2
+    assert ship.up(world.process("two"), spec_of()).release.number == 2
     lose()
-    assert ship.rollback(town.shop("two"), spec_of(), 1).verified
-    assert len(town.world.configurations) == 2
-    assert states(town) == {1: "superseded", 2: "rolled-back", 3: "live"}
+    assert ship.rollback(world.process("two"), spec_of(), 1).verified
+    assert len(world.revisions) == 2
+    assert states(world) == {1: "superseded", 2: "rolled-back", 3: "live"}
 
 
 @pytest.mark.parametrize("lost", ["endpoint", "bucket", "repository", "image", "record", "moved"])
 def test_what_the_release_stands_on_is_looked_at_even_when_nothing_changed(
-    town: Any, spec_of: Any, lost: str
+    world: Any, spec_of: Any, lost: str
 ) -> None:
     """The cloud lost one thing behind our back, and says it is the same cloud."""
-    ship.up(town.shop("zero"), spec_of())
-    ship.up(town.shop("one"), spec_of())
-    world = town.world
-    before = (world.endpoint["configuration"], dict(world.objects))
+    ship.up(world.process("zero"), spec_of())
+    ship.up(world.process("one"), spec_of())
+    before = (world.endpoint["revision"], dict(world.objects))
     if lost == "endpoint":
         world.endpoint = None
     elif lost == "bucket":
@@ -341,33 +341,32 @@ def test_what_the_release_stands_on_is_looked_at_even_when_nothing_changed(
         world.objects.clear()
     else:
         assert world.endpoint is not None
-        other = next(name for name in world.configurations if name != world.endpoint["configuration"])
-        world.endpoint = {"configuration": other, "status": "InService"}
-    outcome = ship.up(town.shop("one"), spec_of())
+        other = next(name for name in world.revisions if name != world.endpoint["revision"])
+        world.endpoint = {"revision": other, "phase": Phase.SERVING}
+    outcome = ship.up(world.process("one"), spec_of())
     assert outcome.verified
-    assert (world.endpoint["configuration"], world.objects) == before
+    assert (world.endpoint["revision"], world.objects) == before
     assert world.repositories
     assert world.buckets
     assert "sha256:one" in world.pushed["registry.example/shop-local"]
 
 
-def converged(town: Any, spec_of: Any, word: str, number_of_releases: int) -> None:
+def converged(world: Any, spec_of: Any, word: str, number_of_releases: int) -> None:
     """What must hold after a kill and one more `up`."""
-    world = town.world
-    outcome = ship.up(town.shop(word), spec_of())
+    outcome = ship.up(world.process(word), spec_of())
     assert outcome.verified
     assert outcome.release.state is State.LIVE
-    live = [number for number, state in states(town).items() if state == "live"]
+    live = [number for number, state in states(world).items() if state == "live"]
     assert live == [outcome.release.number]
-    assert world.endpoint["status"] == "InService"
-    assert world.configurations[world.endpoint["configuration"]].endswith(f"sha256:{word}")
-    assert len(world.configurations) == number_of_releases, "nothing orphaned, nothing doubled"
-    assert len(set(world.configurations.values())) == number_of_releases
+    assert world.endpoint["phase"] is Phase.SERVING
+    assert world.revisions[world.endpoint["revision"]].endswith(f"sha256:{word}")
+    assert len(world.revisions) == number_of_releases, "nothing orphaned, nothing doubled"
+    assert len(set(world.revisions.values())) == number_of_releases
     world.mutations.clear()
-    again = ship.up(town.shop(word), spec_of())
+    again = ship.up(world.process(word), spec_of())
     assert again.done == "nothing to do"
     assert world.mutations == []
-    ledger = town.shop(word).ledger
+    ledger = world.process(word).ledger
     assert set(world.objects) == {f"releases/shop/{each.number}.json" for each in ledger.releases()}
     assert not ledger.unfinished()
 
@@ -381,43 +380,43 @@ def every_fuse(story: Any) -> int:
     return fuse - 1
 
 
-def test_the_first_up_survives_a_kill_at_every_call(new_town: Any, spec_of: Any) -> None:
+def test_the_first_up_survives_a_kill_at_every_call(new_world: Any, spec_of: Any) -> None:
     def story(fuse: int) -> bool:
-        town = new_town()
-        blew = town.killed(fuse, lambda: ship.up(town.shop("one"), spec_of()))
-        converged(town, spec_of, "one", 1)
-        assert set(states(town)) == {1}, "the release is gone on with, not begun again"
+        world = new_world()
+        blew = world.kill_at(fuse, lambda: ship.up(world.process("one"), spec_of()))
+        converged(world, spec_of, "one", 1)
+        assert set(states(world)) == {1}, "the release is gone on with, not begun again"
         return blew
 
     every_fuse(story)
 
 
-def test_the_second_up_survives_a_kill_at_every_call(new_town: Any, spec_of: Any) -> None:
+def test_the_second_up_survives_a_kill_at_every_call(new_world: Any, spec_of: Any) -> None:
     def story(fuse: int) -> bool:
-        town = new_town()
-        ship.up(town.shop("one"), spec_of())
-        shop = town.shop("two")
-        town.world.must_serve = {"sha256:one", "sha256:two"}
-        blew = town.killed(fuse, lambda: ship.up(shop, spec_of()))
-        converged(town, spec_of, "two", 2)
-        assert set(states(town)) == {1, 2}
+        world = new_world()
+        ship.up(world.process("one"), spec_of())
+        deps = world.process("two")
+        world.must_serve = {"sha256:one", "sha256:two"}
+        blew = world.kill_at(fuse, lambda: ship.up(deps, spec_of()))
+        converged(world, spec_of, "two", 2)
+        assert set(states(world)) == {1, 2}
         return blew
 
     every_fuse(story)
 
 
-def test_after_a_kill_the_user_may_change_their_mind(new_town: Any, spec_of: Any) -> None:
+def test_after_a_kill_the_user_may_change_their_mind(new_world: Any, spec_of: Any) -> None:
     """Killed on the way to two, and then one again, or three."""
 
     def story(word: str, left: int) -> Any:
         def told(fuse: int) -> bool:
-            town = new_town()
-            ship.up(town.shop("one"), spec_of())
-            shop = town.shop("two")
-            town.world.must_serve = {"sha256:one", "sha256:two"}
-            blew = town.killed(fuse, lambda: ship.up(shop, spec_of()))
-            if states(town).get(2) != "live":
-                converged(town, spec_of, word, left)
+            world = new_world()
+            ship.up(world.process("one"), spec_of())
+            deps = world.process("two")
+            world.must_serve = {"sha256:one", "sha256:two"}
+            blew = world.kill_at(fuse, lambda: ship.up(deps, spec_of()))
+            if states(world).get(2) != "live":
+                converged(world, spec_of, word, left)
             return blew
 
         return told
@@ -426,56 +425,56 @@ def test_after_a_kill_the_user_may_change_their_mind(new_town: Any, spec_of: Any
     every_fuse(story("three", 2))
 
 
-def test_a_broken_release_survives_a_kill_at_every_call(new_town: Any, spec_of: Any) -> None:
+def test_a_broken_release_survives_a_kill_at_every_call(new_world: Any, spec_of: Any) -> None:
     """Wherever it is killed, it ends as failed and the old one serves."""
 
     def story(fuse: int) -> bool:
-        town = new_town()
-        ship.up(town.shop("one"), spec_of())
-        town.world.broken.add("sha256:bad")
+        world = new_world()
+        ship.up(world.process("one"), spec_of())
+        world.broken.add("sha256:bad")
 
         def attempt() -> None:
             with pytest.raises((Unhealthy, BadInput)):
-                ship.up(town.shop("bad"), spec_of())
+                ship.up(world.process("bad"), spec_of())
 
-        blew = town.killed(fuse, attempt)
+        blew = world.kill_at(fuse, attempt)
         attempt()
-        assert states(town) == {1: "live", 2: "failed"}
-        converged(town, spec_of, "one", 1)
+        assert states(world) == {1: "live", 2: "failed"}
+        converged(world, spec_of, "one", 1)
         return blew
 
     every_fuse(story)
 
 
-def test_rollback_survives_a_kill_at_every_call(new_town: Any, spec_of: Any) -> None:
+def test_rollback_survives_a_kill_at_every_call(new_world: Any, spec_of: Any) -> None:
     def story(fuse: int) -> bool:
-        town = new_town()
-        ship.up(town.shop("one"), spec_of())
-        ship.up(town.shop("two"), spec_of())
-        shop = town.shop("two")
-        town.world.must_serve = {"sha256:one", "sha256:two"}
-        blew = town.killed(fuse, lambda: ship.rollback(shop, spec_of(), 1))
-        if blew and town.shop("two").ledger.live().restores != 1:
-            ship.rollback(town.shop("two"), spec_of(), 1)
-        assert town.world.configurations[town.world.endpoint["configuration"]].endswith("one")
-        converged(town, spec_of, "one", 2)
+        world = new_world()
+        ship.up(world.process("one"), spec_of())
+        ship.up(world.process("two"), spec_of())
+        deps = world.process("two")
+        world.must_serve = {"sha256:one", "sha256:two"}
+        blew = world.kill_at(fuse, lambda: ship.rollback(deps, spec_of(), 1))
+        if blew and world.process("two").ledger.live().restores != 1:
+            ship.rollback(world.process("two"), spec_of(), 1)
+        assert world.revisions[world.endpoint["revision"]].endswith("one")
+        converged(world, spec_of, "one", 2)
         return blew
 
     every_fuse(story)
 
 
-def test_down_survives_a_kill_at_every_call(new_town: Any, spec_of: Any) -> None:
+def test_down_survives_a_kill_at_every_call(new_world: Any, spec_of: Any) -> None:
     def story(fuse: int) -> bool:
-        town = new_town()
-        ship.up(town.shop("one"), spec_of())
-        ship.up(town.shop("two"), spec_of())
-        shop = town.shop("two")
-        blew = town.killed(fuse, lambda: ship.down(shop, spec_of(), everything=True))
-        ship.down(town.shop("two"), spec_of(), everything=True)
-        assert town.world.endpoint is None
-        assert town.world.configurations == {}
-        assert not town.world.repositories
-        assert set(states(town).values()) == {"removed"}
+        world = new_world()
+        ship.up(world.process("one"), spec_of())
+        ship.up(world.process("two"), spec_of())
+        deps = world.process("two")
+        blew = world.kill_at(fuse, lambda: ship.down(deps, spec_of(), everything=True))
+        ship.down(world.process("two"), spec_of(), everything=True)
+        assert world.endpoint is None
+        assert world.revisions == {}
+        assert not world.repositories
+        assert set(states(world).values()) == {"removed"}
         return blew
 
     every_fuse(story)

@@ -24,7 +24,8 @@ from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 from infra.rehearsal.providers.aws.provider import AwsProviders
 from infra.spec import ScaleSpec, ServeSpec
-from infra.targets.base import Answer
+from infra.targets.base import JSON, Response
+from infra.targets.sagemaker.target import SageMaker
 from infra.targets.sagemaker.traffic import SageMakerTraffic
 from modelpack.errors import BadInput, Unhealthy
 from modelpack.home import Home
@@ -33,16 +34,17 @@ from modelpack.progress import Progress, Silent
 from stacks import ship
 from stacks.adapters.bucket import CloudSweeper, S3Publisher
 from stacks.adapters.images import RegistryImages
-from stacks.collaborators import Shop
+from stacks.collaborators import Collaborators
 from stacks.plan import plan
 from stacks.pulumi_driver.automation import AutomationDriver
-from stacks.pulumi_driver.converged import Memory
-from stacks.records.lease import ShelfLease
+from stacks.pulumi_driver.converged import ConvergedStates
+from stacks.records.lease import Lease
 from stacks.records.ledger import Ledger
 from stacks.records.process import this_process
 from stacks.records.release import Packed
-from stacks.records.store import DirectoryShelf
+from stacks.records.store import FolderStore
 from stacks.spec import Environment, Spec
+from stacks.wanted import Wanted
 
 SPEAKING = f"{Path(__file__).resolve().parents[1] / 'support' / 'speaking.py'}:SpeakingHost"
 pytestmark = pytest.mark.slow
@@ -68,10 +70,10 @@ class WordBuilder:
     home: Home
     word: str
 
-    def known(self, spec: Spec) -> Packed | None:
-        return self.build(spec, Silent(), regate=False)
+    def known(self, wanted: Wanted) -> Packed | None:
+        return self.build(wanted, Silent(), regate=False)
 
-    def build(self, spec: Spec, progress: Progress, *, regate: bool) -> Packed:
+    def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
         layout = Layout(self.home.images)
         config, layer = json.dumps({"os": "linux", "word": self.word}).encode(), self.word.encode() * 1000
         document = {
@@ -103,8 +105,10 @@ class WordBuilder:
 class EchoTraffic(SageMakerTraffic):
     """What the echoing servers say, as predictions."""
 
-    def invoke(self, endpoint: str, body: bytes, content_type: str = "application/json") -> Answer:
-        answer = super().invoke(endpoint, body, content_type)
+    def invoke(
+        self, endpoint: str, body: bytes, content_type: str = JSON, release: str | None = None
+    ) -> Response:
+        answer = super().invoke(endpoint, body, content_type, release)
         try:
             told = json.loads(answer.body)
             said = {"predictions": [{"digest": told["digest"], "score": told["score"]}]}
@@ -121,9 +125,9 @@ class Place:
     home: Home
     project: Path
 
-    def shop(self, word: str, progress: Progress | None = None) -> Shop:
+    def collaborators(self, word: str, progress: Progress | None = None) -> Collaborators:
         environment, state = self.cloud.environment(), self.project / ".ecomdeploy" / "local"
-        session, shelf = AwsSession(environment), DirectoryShelf(state)
+        session, store = AwsSession(environment), FolderStore(state)
         folder = state / "pulumi"
         driver = AutomationDriver(
             "embedded engine",
@@ -133,14 +137,15 @@ class Place:
             environment,
             lambda: EmbeddedPulumiCommand(AwsProviders(), environment=environment),
         )
-        return Shop(
+        return Collaborators(
             builder=WordBuilder(self.home, word),
+            hosts=SageMaker().hosts(),
             images=RegistryImages(self.home, "http", lambda host: None),
             driver=driver,
-            memory=Memory(shelf, lambda: "1"),
-            shelf=shelf,
-            ledger=Ledger(shelf, now, "ledger/"),
-            lease=ShelfLease(shelf, "test", this_process(), now),
+            converged=ConvergedStates(store, lambda: "1"),
+            store=store,
+            ledger=Ledger(store, now, "ledger/"),
+            lease=Lease(store, "test", this_process(), now),
             traffic=EchoTraffic(session),
             publisher=S3Publisher(lambda: session.client("s3")),
             sweeper=CloudSweeper(session.client),
@@ -185,69 +190,69 @@ def place(cloud: LocalCloud, tmp_path: Path) -> Place:
 
 def test_three_releases_and_back(place: Place) -> None:
     before = place.mutations()
-    ahead = plan(place.shop("one"), spec())
+    ahead = plan(place.collaborators("one"), spec())
     assert {change.op for change in ahead.changes} == {"create"}
     assert place.mutations() == before, "a plan changes nothing"
 
-    first = ship.up(place.shop("one"), spec())
+    first = ship.up(place.collaborators("one"), spec())
     assert (first.release.number, first.verified) == (1, True)
     assert first.pushed_bytes > 3000
 
     before = place.mutations()
-    again = ship.up(place.shop("one"), spec())
+    again = ship.up(place.collaborators("one"), spec())
     assert again.done == "nothing to do"
     assert place.mutations() == before
-    assert plan(place.shop("one"), spec()).changes == ()
+    assert plan(place.collaborators("one"), spec()).changes == ()
 
-    types = {change.type for change in plan(place.shop("two"), spec()).changes}
+    types = {change.type for change in plan(place.collaborators("two"), spec()).changes}
     assert types == {"aws:sagemaker/model:Model", "aws:sagemaker/endpointConfiguration:EndpointConfiguration"}
-    second = ship.up(place.shop("two"), spec())
+    second = ship.up(place.collaborators("two"), spec())
     assert (second.release.number, second.verified) == (2, True)
     assert place.names() == {"endpoints": 1, "configurations": 2, "models": 2}
 
     place.cloud.plant({"kind": "wrong-answers"})
     with pytest.raises(Unhealthy, match=r"golden request 1.*Release 2 serves"):
-        ship.up(place.shop("three"), spec())
-    assert ship.status(place.shop("two"), spec()).verified
+        ship.up(place.collaborators("three"), spec())
+    assert ship.status(place.collaborators("two"), spec()).verified
     assert place.names() == {"endpoints": 1, "configurations": 2, "models": 2}
     with pytest.raises(BadInput, match="this very pack was release 3, and it failed"):
-        ship.up(place.shop("three"), spec())
+        ship.up(place.collaborators("three"), spec())
 
-    back = ship.rollback(place.shop("two"), spec())
+    back = ship.rollback(place.collaborators("two"), spec())
     assert (back.release.restores, back.verified, back.changes) == (1, True, ())
     assert back.release.image == first.release.image
     images = place.client("sagemaker").describe_endpoint(EndpointName="shop-local")
     assert images["ProductionVariants"][0]["DeployedImages"][0]["ResolvedImage"] == first.release.image
 
-    history = place.shop("one").ledger.releases()
+    history = place.collaborators("one").ledger.releases()
     keys = place.client("s3").list_objects_v2(Bucket="shop-local-123456789012", Prefix="releases/")[
         "Contents"
     ]
     assert {each["Key"] for each in keys} == {f"releases/shop/{each.number}.json" for each in history}
 
-    assert ship.down(place.shop("one"), spec()).remaining == ("base/shop-local",)
+    assert ship.down(place.collaborators("one"), spec()).remaining == ("base/shop-local",)
     assert place.names() == {"endpoints": 0, "configurations": 0, "models": 0}
-    assert ship.down(place.shop("one"), spec(), everything=True).remaining == ()
+    assert ship.down(place.collaborators("one"), spec(), everything=True).remaining == ()
     assert place.client("s3").list_buckets()["Buckets"] == []
     assert place.client("ecr").describe_repositories()["repositories"] == []
-    assert ship.down(place.shop("one"), spec(), everything=True).changes == ()
+    assert ship.down(place.collaborators("one"), spec(), everything=True).changes == ()
 
 
 @pytest.mark.parametrize("fault", ["never-ready", "crash"])
 def test_a_first_release_that_never_gets_ready_is_removed(place: Place, fault: str) -> None:
     place.cloud.plant({"kind": fault, "seconds": 1})
     with pytest.raises(Unhealthy, match="first release, so the endpoint was removed"):
-        ship.up(place.shop("one"), spec())
+        ship.up(place.collaborators("one"), spec())
     assert place.names() == {"endpoints": 0, "configurations": 0, "models": 0}
-    assert ship.up(place.shop("one"), spec(), again=True).verified
+    assert ship.up(place.collaborators("one"), spec(), again=True).verified
 
 
 def test_a_reset_cloud_is_filled_again(place: Place) -> None:
-    ship.up(place.shop("one"), spec())
-    ship.up(place.shop("two"), spec())
+    ship.up(place.collaborators("one"), spec())
+    ship.up(place.collaborators("two"), spec())
     place.cloud.reset()
-    assert ship.up(place.shop("three"), spec()).verified
-    assert ship.rollback(place.shop("three"), spec(), 1).verified, "its image was sent again, too"
+    assert ship.up(place.collaborators("three"), spec()).verified
+    assert ship.rollback(place.collaborators("three"), spec(), 1).verified, "its image was sent again, too"
 
 
 MOMENTS = (
@@ -266,12 +271,12 @@ def test_a_killed_writer_converges(place: Place, repository: Path) -> None:
         for moment in MOMENTS:
             killed(place, repository, word, moment)
             if number == 2:
-                assert ship.status(place.shop("one"), spec()).verified, "the old release serves"
-        done = ship.up(place.shop(word), spec())
+                assert ship.status(place.collaborators("one"), spec()).verified, "the old release serves"
+        done = ship.up(place.collaborators(word), spec())
         assert (done.release.number, done.verified) == (number, True)
         assert place.names() == {"endpoints": 1, "configurations": number, "models": number}
         before = place.mutations()
-        assert ship.up(place.shop(word), spec()).done == "nothing to do"
+        assert ship.up(place.collaborators(word), spec()).done == "nothing to do"
         assert place.mutations() == before
     aliases = [each["AliasName"] for each in place.client("kms").list_aliases()["Aliases"]]
     assert [name for name in aliases if not name.startswith("alias/aws/")] == ["alias/ecomdeploy-shop-local"]
@@ -310,4 +315,7 @@ class Speaking(Silent):
 if __name__ == "__main__":
     root, project, its_word = sys.argv[1:]
     there = Home(Path(root), Path(root) / "cache")
-    ship.up(Place(LocalCloud(there, host=SPEAKING), there, Path(project)).shop(its_word, Speaking()), spec())
+    ship.up(
+        Place(LocalCloud(there, host=SPEAKING), there, Path(project)).collaborators(its_word, Speaking()),
+        spec(),
+    )

@@ -10,33 +10,39 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.aws_session import error_code, refusals
-from infra.targets.base import Answer, Clock
+from infra.targets.base import Clock, Response
 from modelpack.errors import EcomdeployError
 
 
-def invoke(runtime: Any, endpoint: str, body: bytes, content_type: str, clock: Clock) -> Answer:
+def invoke(
+    runtime: Any, endpoint: str, body: bytes, content_type: str, clock: Clock, variant: str = ""
+) -> Response:
     """The answer; an error of the model itself is an answer with the model's status and text.
+
+    `variant`: the production variant that must answer (TargetVariant), "" for whichever the weights choose.
 
     Raises:
         EcomdeployError: no such endpoint, or it takes no requests. CloudRefused: credentials.
     """
     from botocore.exceptions import ClientError
 
-    began = clock.now()
+    began, target = clock.now(), {"TargetVariant": variant} if variant else {}
     with refusals(f"invoking endpoint {endpoint}"):
         try:
-            answer = runtime.invoke_endpoint(EndpointName=endpoint, Body=body, ContentType=content_type)
+            answer = runtime.invoke_endpoint(
+                EndpointName=endpoint, Body=body, ContentType=content_type, **target
+            )
         except ClientError as error:
             if error_code(error) != "ModelError":
                 raise
             said = error.response
             status = int(said.get("OriginalStatusCode") or 500)
             text = str(said.get("OriginalMessage") or said["Error"].get("Message", ""))
-            return Answer(
+            return Response(
                 status=status, body=text.encode(), content_digest="", latency_ms=1000 * (clock.now() - began)
             )
         data = answer["Body"].read()
-    return Answer(
+    return Response(
         status=int(answer["ResponseMetadata"]["HTTPStatusCode"]),
         body=data,
         content_digest=str(answer.get("CustomAttributes") or ""),

@@ -45,7 +45,7 @@ def model_name(endpoint: str, role_arn: str, release: Declared) -> str:
 def configuration_name(endpoint: str, role_arn: str, release: Declared) -> str:
     """The EndpointConfiguration's name: the Model, on what (with which host image), and how many to begin with."""
     model = model_name(endpoint, role_arn, release)
-    host = (release.ami,) if release.ami else ()
+    host = (release.host_image,) if release.host_image else ()
     return fit_name(endpoint, digest("configuration", model, release.instance, release.count, *host))
 
 

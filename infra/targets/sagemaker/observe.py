@@ -1,7 +1,7 @@
 """What SageMaker says of an endpoint, and waiting until it says what was asked for.
 
-SageMaker rolls a failed update back by itself and ends InService, as after a success: only the configuration
-an endpoint *ends* on tells the two apart.
+SageMaker rolls a failed update back by itself and ends InService, as after a success: only the configuration an
+endpoint *ends* on tells the two apart.
 """
 
 from __future__ import annotations
@@ -10,12 +10,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infra.aws_session import error_code, error_message, meaning, refusals
-from infra.targets.base import Clock, Observation
-from modelpack.errors import Unhealthy
+from infra.targets.base import Clock, Observation, Phase
+from modelpack.errors import EcomdeployError, Unhealthy
 from modelpack.progress import Progress
 
-SERVING = frozenset({"InService", "Updating", "SystemUpdating", "RollingBack"})
-CHANGING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
+PHASES = {
+    "Creating": Phase.CREATING,
+    "InService": Phase.SERVING,
+    "Updating": Phase.CHANGING,
+    "SystemUpdating": Phase.CHANGING,
+    "RollingBack": Phase.CHANGING,
+    "OutOfService": Phase.DEGRADED,
+    "UpdateRollbackFailed": Phase.DEGRADED,
+    "Failed": Phase.FAILED,
+    "Deleting": Phase.REMOVING,
+}
 """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html, EndpointStatus"""
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.1, 10.0, 1.4
 LOOKS_ELSEWHERE = 3
@@ -29,23 +38,49 @@ def observation(answer: Mapping[str, Any]) -> Observation:
     images = [image for variant in variants for image in variant.get("DeployedImages") or ()]
     status = str(answer["EndpointStatus"])
     return Observation(
+        phase=PHASES.get(status, Phase.DEGRADED),
         status=status,
-        configuration=str(answer.get("EndpointConfigName", "")),
+        revision=str(answer.get("EndpointConfigName", "")),
         images=tuple(
             dict.fromkeys(str(image["ResolvedImage"]) for image in images if image.get("ResolvedImage"))
         ),
         failure=str(answer.get("FailureReason") or ""),
-        serving=status in SERVING,
-        changing=status in CHANGING,
         replicas=sum(int(variant.get("CurrentInstanceCount") or 0) for variant in variants),
         destination=str((answer.get("PendingDeploymentSummary") or {}).get("EndpointConfigName") or ""),
     )
 
 
-def observe(api: Any, endpoint: str) -> Observation | None:
-    """What is there now; None: no such endpoint."""
+def observe(api: Any, endpoint: str) -> Observation:
+    """What is there now."""
     answer = describe(api, "describe_endpoint", EndpointName=endpoint)
-    return None if answer is None else observation(answer)
+    return Observation(phase=Phase.ABSENT) if answer is None else observation(answer)
+
+
+def variant_of(api: Any, endpoint: str, configuration: str) -> str:
+    """The production variant that serves what this configuration was made for: the one with its Model.
+
+    Raises:
+        EcomdeployError: the endpoint is on its way (SageMaker demands one variant name of both sides of a blue/green
+            update, so that a request cannot be kept to one of them:
+            https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-exclusions.html), or has none.
+    """
+    seen = observe(api, endpoint)
+    if seen.moving:
+        what = (
+            f"{endpoint} is {seen.status}: until that has ended no request can be kept to one of its releases"
+        )
+        raise EcomdeployError(what, hint="the content digest of an answer tells which one gave it")
+    wanted = {model for _, model in variants(api, configuration)}
+    for variant, model in variants(api, seen.revision) if seen.answers else ():
+        if model in wanted:
+            return variant
+    raise EcomdeployError(f"{endpoint} serves nothing of {configuration}")
+
+
+def variants(api: Any, configuration: str) -> list[tuple[str, str]]:
+    """Name and Model of each production variant; none of a configuration that is not there."""
+    found = describe(api, "describe_endpoint_config", EndpointConfigName=configuration) or {}
+    return [(one["VariantName"], one["ModelName"]) for one in found.get("ProductionVariants", ())]
 
 
 def describe(api: Any, operation: str, **arguments: str) -> Mapping[str, Any] | None:
@@ -69,14 +104,14 @@ def describe(api: Any, operation: str, **arguments: str) -> Mapping[str, Any] | 
 
 def obstacles(api: Any, registry: Any, configuration: str) -> tuple[str, ...]:
     """Why an endpoint cannot go to that configuration: it, its model or the model's image is gone."""
-    found = describe(api, "describe_endpoint_config", EndpointConfigName=configuration)
-    if found is None:
+    found = variants(api, configuration)
+    if not found:
         return (f"there is no endpoint configuration {configuration}",)
     wrong = []
-    for variant in found["ProductionVariants"]:
-        model = describe(api, "describe_model", ModelName=variant["ModelName"])
+    for _, name in found:
+        model = describe(api, "describe_model", ModelName=name)
         if model is None:
-            wrong.append(f"there is no model {variant['ModelName']}")
+            wrong.append(f"there is no model {name}")
             continue
         image = str((model.get("PrimaryContainer") or {}).get("Image", ""))
         if not has_image(registry, image):
@@ -110,22 +145,22 @@ def wait(
     changed, elsewhere, told = False, 0, ""
     for pause in pauses():
         seen = observe(api, endpoint)
-        if seen is None:
+        if seen.phase is Phase.ABSENT:
             raise Unhealthy(f"endpoint {endpoint} is gone")
         if seen.status != told:
             told = seen.status
             progress.note(f"{endpoint}: {seen.status}")
-        if seen.changing:
+        if seen.moving:
             changed = True
-        elif seen.serving and seen.configuration == configuration:
-            return seen
-        elif not seen.serving:
+        elif seen.phase is not Phase.SERVING:
             raise Unhealthy(f"endpoint {endpoint} is {seen.status}{because(seen)}")
+        elif seen.revision == configuration:
+            return seen
         else:
             elsewhere += 1
             if changed or seen.failure or elsewhere >= LOOKS_ELSEWHERE:
                 raise Unhealthy(
-                    f"{endpoint} ended on {seen.configuration}, not on {configuration}{because(seen)}",
+                    f"{endpoint} ended on {seen.revision}, not on {configuration}{because(seen)}",
                     hint="SageMaker rolled the update back: what served before still serves",
                 )
         if clock.now() + pause > end:

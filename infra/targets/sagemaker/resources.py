@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pulumi
 
-from infra import instances
 from infra.component import Component, require
 from infra.components.alarms import Alarms, alarm_names
 from infra.components.autoscaling import Autoscaling, is_wanted
 from infra.tags import Tags
-from infra.targets.base import Declared, Provisioned, Service, serving
+from infra.targets.base import Declared, Provisioned, Service, initial_release
+from infra.targets.sagemaker.hosts import hosts
 from infra.targets.sagemaker.names import VARIANT, check, configuration_name, model_name
+from modelpack.errors import BadInput
 
 if TYPE_CHECKING:
     from pulumi_aws import sagemaker
 
 
+UNKNOWN_ROLE = "arn:aws:iam::000000000000:role/not-there-yet"
+"""Stands for the role in a preview made before the base stack exists."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class ReleaseResources:
-    """What a Release is made of."""
+class RevisionResources:
+    """What a Revision is made of."""
 
     model: sagemaker.Model
     configuration: sagemaker.EndpointConfiguration
 
 
-class Release(Component):
+class Revision(Component):
     """One release, dark: a Model, and the configuration that an endpoint can be put on."""
+
+    type_name: ClassVar[str] = "Release"
 
     def __init__(
         self,
@@ -49,12 +56,12 @@ class Release(Component):
                 f"count: at least 1, got {release.count}": release.count < 1,
             },
         )
-        instances.serving(release.instance)
+        hosts().instance(release.instance)
         super().__init__(name, project_tags=project_tags, opts=opts)
         self.resources = self._create(endpoint, role_arn, release)
         self.register_outputs({"configuration": self.resources.configuration.name})
 
-    def _create(self, endpoint: str, role_arn: str, release: Declared) -> ReleaseResources:
+    def _create(self, endpoint: str, role_arn: str, release: Declared) -> RevisionResources:
         from pulumi_aws import sagemaker
 
         model = sagemaker.Model(
@@ -77,24 +84,26 @@ class Release(Component):
                     instance_type=release.instance,
                     initial_instance_count=release.count,
                     initial_variant_weight=1.0,
-                    inference_ami_version=release.ami or None,
+                    inference_ami_version=release.host_image or None,
                 )
             ],
             tags=self.tags("configuration"),
             opts=self.options(),
         )
-        return ReleaseResources(model=model, configuration=configuration)
+        return RevisionResources(model=model, configuration=configuration)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RouteResources:
-    """What a Route is made of."""
+class ServingEndpointResources:
+    """What a ServingEndpoint is made of."""
 
     endpoint: sagemaker.Endpoint
 
 
-class Route(Component):
+class ServingEndpoint(Component):
     """The Endpoint. Its configuration is the rollout's: Pulumi sets the first, and no other."""
+
+    type_name: ClassVar[str] = "Route"
 
     def __init__(
         self,
@@ -111,10 +120,10 @@ class Route(Component):
         self.endpoint_name: pulumi.Output[str] = self.resources.endpoint.name
         self.register_outputs({"endpoint": self.endpoint_name})
 
-    def _create(self, endpoint: str, configuration: pulumi.Input[str]) -> RouteResources:
+    def _create(self, endpoint: str, configuration: pulumi.Input[str]) -> ServingEndpointResources:
         from pulumi_aws import sagemaker
 
-        return RouteResources(
+        return ServingEndpointResources(
             endpoint=sagemaker.Endpoint(
                 self.name,
                 name=endpoint,
@@ -129,31 +138,41 @@ def provision(
     service: Service, releases: Sequence[Declared], opts: pulumi.ResourceOptions | None = None
 ) -> Provisioned:
     """Declare all releases and, when there is one to serve, the endpoint with its scaling and alarms."""
-    first = serving(releases)
-    made: Mapping[str, Release] = {
-        release.key: Release(
+    first = initial_release(releases)
+    if first is None:
+        return Provisioned(endpoint="", revisions={}, alarms=())
+    role_arn = role_of(service)
+    made = {
+        release.key: Revision(
             f"release-{release.key}",
             project_tags=service.project_tags,
             endpoint=service.endpoint,
-            role_arn=service.role_arn,
+            role_arn=role_arn,
             release=release,
             opts=opts,
         )
         for release in releases
     }
-    if first is not None:
-        route(service, made[first.key], opts)
+    declare_endpoint(service, made[first.key], opts)
     return Provisioned(
-        endpoint=service.endpoint if first else "",
-        configurations={key: one.resources.configuration.name for key, one in made.items()},
-        models={key: one.resources.model.name for key, one in made.items()},
-        alarms=alarm_names(service.endpoint, service.alarms) if first else (),
+        endpoint=service.endpoint,
+        revisions={key: one.resources.configuration.name for key, one in made.items()},
+        alarms=alarm_names(service.endpoint, service.alarms),
     )
 
 
-def route(service: Service, first: Release, opts: pulumi.ResourceOptions | None) -> None:
+def role_of(service: Service) -> str:
+    """As whom SageMaker fetches the image and serves: the base stack's role."""
+    if role := service.base.get("role_arn"):
+        return str(role)
+    if pulumi.runtime.is_dry_run():
+        return UNKNOWN_ROLE
+    raise BadInput("settings: base: role_arn is missing", hint="`ecomdeploy up` writes the settings")
+
+
+def declare_endpoint(service: Service, first: Revision, opts: pulumi.ResourceOptions | None) -> None:
     """The endpoint on its first release, and what watches and scales it."""
-    made = Route(
+    made = ServingEndpoint(
         "endpoint",
         project_tags=service.project_tags,
         endpoint=service.endpoint,

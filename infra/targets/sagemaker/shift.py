@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.aws_session import refusals
-from infra.targets.base import ShiftPolicy
+from infra.targets.base import Phase, ShiftPolicy
 from infra.targets.sagemaker.observe import observe
 from modelpack.errors import BadInput, EcomdeployError
 
@@ -26,14 +26,14 @@ def shift(api: Any, endpoint: str, configuration: str, policy: ShiftPolicy) -> b
         EcomdeployError: no such endpoint, or it is on its way to another configuration.
     """
     seen = observe(api, endpoint)
-    if seen is None:
+    if seen.phase is Phase.ABSENT:
         raise EcomdeployError(f"there is no endpoint {endpoint}", hint="ecomdeploy up makes it")
-    if seen.changing and seen.destination == configuration:
+    if seen.moving and seen.destination == configuration:
         return False
-    if seen.changing:
+    if seen.moving:
         where = f" to {seen.destination}" if seen.destination else ""
         raise EcomdeployError(f"endpoint {endpoint} is {seen.status}{where}; wait until that has ended")
-    if seen.serving and seen.configuration == configuration:
+    if seen.phase is Phase.SERVING and seen.revision == configuration:
         return False
     with refusals(f"moving endpoint {endpoint} to {configuration}"):
         api.update_endpoint(**request(endpoint, configuration, policy))

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from infra.targets.base import Declared, Provisioned, Service, Target, Traffic
+from infra.hosts import Hosts
+from infra.targets.base import Capability, Declared, Provisioned, Service, Target, Traffic
 
 
 class SageMaker(Target):
-    """One endpoint per service, a model and a configuration per release.
+    """One endpoint per service. A release's revision is an endpoint configuration with a model of its own.
 
-    Nothing of a release runs before traffic is shifted to it, so a roll back takes as long as starting
-    servers does: minutes on AWS.
+    Nothing of a release runs before traffic is shifted to it, so a roll back takes as long as starting servers does:
+    minutes on AWS.
     """
 
     name = "sagemaker"
-    lacks: ClassVar[Mapping[str, str]] = {
-        "scale-to-zero": "an endpoint of this kind keeps at least one instance",
-        "several-models": "one endpoint serves one release",
+    lacks: ClassVar[Mapping[Capability, str]] = {
+        Capability.SCALE_TO_ZERO: "an endpoint of this kind keeps at least one instance",
     }
+
+    def hosts(self) -> Hosts:
+        from infra.targets.sagemaker.hosts import hosts
+
+        return hosts()
 
     def resources(self, service: Service, releases: Sequence[Declared], opts: Any = None) -> Provisioned:
         from infra.targets.sagemaker.resources import provision

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.aws_session import AwsSession
-from infra.targets.base import Answer, Clock, Observation, ShiftPolicy
+from infra.targets.base import JSON, Clock, Observation, Response, ShiftPolicy
 from infra.targets.sagemaker import invoke, observe, shift
 from modelpack.progress import Progress
 
@@ -19,27 +19,32 @@ class SageMakerTraffic:
     session: AwsSession
     clock: Clock = field(default_factory=Clock)
 
+    def observe(self, endpoint: str) -> Observation:
+        return observe.observe(self._control, endpoint)
+
+    def obstacles(self, revision: str) -> tuple[str, ...]:
+        return observe.obstacles(self._control, self.session.client("ecr"), revision)
+
+    def shift(self, endpoint: str, revision: str, policy: ShiftPolicy) -> bool:
+        return shift.shift(self._control, endpoint, revision, policy)
+
+    def wait(self, endpoint: str, revision: str, progress: Progress, deadline: float) -> Observation:
+        return observe.wait(self._control, endpoint, revision, progress, deadline, self.clock)
+
+    def invoke(
+        self, endpoint: str, body: bytes, content_type: str = JSON, release: str | None = None
+    ) -> Response:
+        variant = observe.variant_of(self._control, endpoint, release) if release else ""
+        return invoke.invoke(self._runtime, endpoint, body, content_type, self.clock, variant)
+
+    def stream(self, endpoint: str, body: bytes, content_type: str = JSON) -> Iterator[bytes]:
+        return invoke.stream(self._runtime, endpoint, body, content_type)
+
     @property
     def _control(self) -> Any:
         return self.session.client("sagemaker")
 
-    def observe(self, endpoint: str) -> Observation | None:
-        return observe.observe(self._control, endpoint)
-
-    def obstacles(self, configuration: str) -> tuple[str, ...]:
-        return observe.obstacles(self._control, self.session.client("ecr"), configuration)
-
-    def shift(self, endpoint: str, configuration: str, policy: ShiftPolicy) -> bool:
-        return shift.shift(self._control, endpoint, configuration, policy)
-
-    def wait(self, endpoint: str, configuration: str, progress: Progress, deadline: float) -> Observation:
-        return observe.wait(self._control, endpoint, configuration, progress, deadline, self.clock)
-
-    def invoke(self, endpoint: str, body: bytes, content_type: str = "application/json") -> Answer:
-        # One attempt: a retry would hide the failed request that a verification is there to see.
-        runtime = self.session.client("sagemaker-runtime", attempts=1)
-        return invoke.invoke(runtime, endpoint, body, content_type, self.clock)
-
-    def stream(self, endpoint: str, body: bytes, content_type: str = "application/json") -> Iterator[bytes]:
-        runtime = self.session.client("sagemaker-runtime", attempts=1)
-        return invoke.stream(runtime, endpoint, body, content_type)
+    @property
+    def _runtime(self) -> Any:
+        """One attempt: a retry would hide the failed request that a verification is there to see."""
+        return self.session.client("sagemaker-runtime", attempts=1)

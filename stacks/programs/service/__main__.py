@@ -24,7 +24,7 @@ def main() -> None:
     provisioned = target.resources(
         Service(
             endpoint=f"{service}-{settings.environment}",
-            role_arn=settings.text("role_arn"),
+            base=settings.data.get("base") or {},
             project_tags=program.project_tags(settings, service),
             now=datetime.now(UTC),
             scale=settings.section("scale", scale_from),
@@ -34,13 +34,12 @@ def main() -> None:
         pulumi.ResourceOptions(provider=program.provider(settings)),
     )
     pulumi.export("endpoint", provisioned.endpoint)
-    pulumi.export("configurations", provisioned.configurations)
-    pulumi.export("models", provisioned.models)
+    pulumi.export("revisions", provisioned.revisions)
     pulumi.export("alarms", list(provisioned.alarms))
 
 
 def read_releases(settings: Settings) -> list[Declared]:
-    """The retained releases, each with its own contract: a later change of scale leaves them as they are."""
+    """The retained releases, each as it was made: a later change of scale leaves them as they are."""
     names = ("key", "image", "instance", "count")
     found = []
     for release in settings.data.get("releases", ()):
@@ -51,8 +50,8 @@ def read_releases(settings: Settings) -> list[Declared]:
             Declared(
                 **{name: release[name] for name in names},
                 environment=release.get("environment", {}),
-                serving=bool(release.get("serving")),
-                ami=str(release.get("ami", "")),
+                initial=bool(release.get("initial")),
+                host_image=str(release.get("host_image", "")),
             )
         )
     return found

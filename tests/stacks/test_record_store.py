@@ -1,4 +1,4 @@
-"""All shelves keep the same promises; S3's against moto's server."""
+"""All stores keep the same promises; S3's against moto's server."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from modelpack.errors import CloudRefused
 from stacks.adapters.bucket import CloudSweeper, S3Publisher
-from stacks.records.s3_store import S3Shelf
-from stacks.records.store import DirectoryShelf, MemoryShelf, Shelf
+from stacks.records.s3_store import S3Store
+from stacks.records.store import FolderStore, InMemoryStore, RecordStore
 
 
 @pytest.fixture(scope="module")
@@ -34,54 +34,54 @@ def cloud() -> Iterator[Callable[[str], Any]]:
 
 
 @pytest.fixture(params=["memory", "directory", "s3"])
-def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> RecordStore:
     if request.param == "memory":
-        return MemoryShelf()
+        return InMemoryStore()
     if request.param == "directory":
-        return DirectoryShelf(tmp_path / "deep" / "ledger")
+        return FolderStore(tmp_path / "deep" / "ledger")
     cloud = request.getfixturevalue("cloud")
-    bucket = f"shelf-{abs(hash(tmp_path))}"
+    bucket = f"store-{abs(hash(tmp_path))}"
     cloud("s3").create_bucket(Bucket=bucket)
-    return S3Shelf(lambda: cloud("s3"), bucket, "ledger/")
+    return S3Store(lambda: cloud("s3"), bucket, "ledger/")
 
 
-def test_a_record_is_written_only_over_what_was_seen(shelf: Shelf) -> None:
-    assert shelf.read("a/one") is None
-    assert shelf.age("a/one") is None
-    assert not shelf.write("a/one", b"1", was=b"0")
-    assert shelf.write("a/one", b"1", was=None)
-    assert not shelf.write("a/one", b"2", was=None)
-    assert shelf.read("a/one") == b"1"
-    assert not shelf.write("a/one", b"2", was=b"9")
-    assert shelf.write("a/one", b"2", was=b"1")
-    assert shelf.read("a/one") == b"2"
-    age = shelf.age("a/one")
+def test_a_record_is_written_only_over_what_was_seen(store: RecordStore) -> None:
+    assert store.read("a/one") is None
+    assert store.age("a/one") is None
+    assert not store.write("a/one", b"1", was=b"0")
+    assert store.write("a/one", b"1", was=None)
+    assert not store.write("a/one", b"2", was=None)
+    assert store.read("a/one") == b"1"
+    assert not store.write("a/one", b"2", was=b"9")
+    assert store.write("a/one", b"2", was=b"1")
+    assert store.read("a/one") == b"2"
+    age = store.age("a/one")
     assert age is not None
     assert 0 <= age < 60
 
 
-def test_names_are_listed_by_prefix(shelf: Shelf) -> None:
+def test_names_are_listed_by_prefix(store: RecordStore) -> None:
     for name in ("events/2", "events/1", "other"):
-        shelf.write(name, b"x", was=None)
-    assert shelf.names("events/") == ("events/1", "events/2")
-    assert shelf.names("nothing/") == ()
+        store.write(name, b"x", was=None)
+    assert store.names("events/") == ("events/1", "events/2")
+    assert store.names("nothing/") == ()
 
 
-def test_a_record_is_removed_only_as_it_was_seen(shelf: Shelf) -> None:
-    shelf.write("one", b"1", was=None)
-    assert not shelf.remove("one", was=b"2")
-    assert shelf.remove("one", was=b"1")
-    assert not shelf.remove("one", was=b"1")
-    assert shelf.read("one") is None
+def test_a_record_is_removed_only_as_it_was_seen(store: RecordStore) -> None:
+    store.write("one", b"1", was=None)
+    assert not store.remove("one", was=b"2")
+    assert store.remove("one", was=b"1")
+    assert not store.remove("one", was=b"1")
+    assert store.read("one") is None
 
 
 def test_another_s3_writer_between_look_and_write_wins(cloud: Callable[[str], Any]) -> None:
     cloud("s3").create_bucket(Bucket="race")
-    mine = S3Shelf(lambda: cloud("s3"), "race")
-    theirs = S3Shelf(lambda: cloud("s3"), "race")
+    mine = S3Store(lambda: cloud("s3"), "race")
+    theirs = S3Store(lambda: cloud("s3"), "race")
     mine.write("lease", b"0", was=None)
 
-    class Late(S3Shelf):
+    class Late(S3Store):
         def fetch(self, name: str) -> tuple[bytes, str] | None:
             found = super().fetch(name)
             theirs.write("lease", b"theirs", was=b"0")
@@ -93,7 +93,7 @@ def test_another_s3_writer_between_look_and_write_wins(cloud: Callable[[str], An
 
 def test_a_missing_bucket_is_the_cloud_refusing(cloud: Callable[[str], Any]) -> None:
     with pytest.raises(CloudRefused, match="s3://no-such-bucket"):
-        S3Shelf(lambda: cloud("s3"), "no-such-bucket").write("a", b"1", was=None)
+        S3Store(lambda: cloud("s3"), "no-such-bucket").write("a", b"1", was=None)
 
 
 def test_records_are_published_only_when_they_differ(cloud: Callable[[str], Any]) -> None:

@@ -1,0 +1,66 @@
+"""What the catalogues know of use cases, passes, targets and instances, for the commands and the spec's loader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelpack.errors import BadInput
+
+if TYPE_CHECKING:
+    from modelpack.usecases.own_data.schema import OwnData
+    from stacks.spec import KnownNames
+
+
+def default_epochs(name: str) -> int:
+    """How long the use case of this name trains unless told otherwise.
+
+    Raises:
+        BadInput: there is none; with the nearest known name.
+    """
+    from modelpack.usecases.base import usecases
+
+    return usecases().get(name).epochs
+
+
+def default_rate(name: str) -> float:
+    """Requests per second and replica that a new project scales by."""
+    from modelpack.usecases.base import usecases
+
+    return usecases().get(name).target_rps
+
+
+def own_data(name: str) -> OwnData:
+    """What a user's own data must hold for a use case.
+
+    Raises:
+        BadInput: there is no such use case, or it takes none.
+    """
+    from modelpack.usecases.base import usecases
+
+    catalog = usecases()
+    usecase = catalog.get(name, Path())
+    if usecase.own_data is None:
+        taking = [one for one in catalog.names() if catalog.get(one).own_data is not None]
+        what = f"the use case {usecase.name!r} takes no own data yet"
+        if not usecase.trains:
+            what = f"{usecase.name!r} is your own: its requests() reads whatever data it is given"
+        raise BadInput(what, hint=f"these do: {', '.join(taking)}")
+    return usecase.own_data
+
+
+def known_names() -> KnownNames:
+    """What the catalogues know, for the spec's loader."""
+    from infra.instances import table
+    from infra.targets.catalog import targets
+    from modelpack.passes.base import passes
+    from modelpack.usecases.base import usecases
+    from stacks.spec import KnownNames
+
+    catalog = targets()
+    return KnownNames(
+        usecases=frozenset(usecases().names()),
+        targets={name: catalog.get(name) for name in catalog.names()},
+        passes=frozenset(passes().names()),
+        pool_instances=frozenset(table("pool")),
+    )

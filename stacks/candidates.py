@@ -1,0 +1,89 @@
+"""Which release is to serve: a new one of the pack in hand, or one of before; and when neither may."""
+
+from __future__ import annotations
+
+from modelpack.errors import BadInput
+from stacks.hardware import incapable
+from stacks.records.release import Packed, Release, State
+from stacks.run import Run
+from stacks.wanted import Wanted
+
+
+def refuse_marked(run: Run, pack: Packed, again: bool) -> None:
+    """A pack that failed or was rolled back is not shipped again by accident.
+
+    Raises:
+        BadInput: it is marked, it does not serve now, and `again` was not asked for.
+    """
+    live, marked = run.deps.ledger.live(), run.deps.ledger.refused(pack.digest)
+    serves = live and live.pack.digest == pack.digest and live.serving == run.wanted.serving
+    if marked and not serves and not again:
+        what = f"this very pack was release {marked.number}, and it {describe_end(marked)}"
+        raise BadInput(what, hint="change the spec, or ship it nevertheless: ecomdeploy up --again")
+
+
+def make_candidate(wanted: Wanted, pack: Packed, repository: str, who: str) -> Release:
+    """The release that this pack would be; it gets its number when it is begun."""
+    spec = wanted.spec
+    return Release(
+        number=0,
+        service=spec.service,
+        environment=spec.environment.name,
+        pack=pack,
+        image=f"{repository}@{pack.digest}",
+        serving=wanted.serving,
+        policy=wanted.policy,
+        replicas=max(1, spec.scale.min),
+        who=who,
+    )
+
+
+def restore(target: Release, wanted: Wanted, who: str, why: str) -> Release:
+    """Pack and serving configuration of then, scale and alarms of today."""
+    return Release(
+        number=0,
+        service=target.service,
+        environment=target.environment,
+        pack=target.pack,
+        image=target.image,
+        serving=target.serving,
+        policy=wanted.policy,
+        restores=target.number,
+        who=who,
+        why=why,
+    )
+
+
+def find_target(run: Run, number: int | None) -> Release:
+    """The release to go back to, if that can be.
+
+    Raises:
+        BadInput: it cannot, and why.
+    """
+    live = run.deps.ledger.live()
+    if live is None:
+        raise BadInput("nothing is live, so there is nothing to roll back", hint="ecomdeploy up")
+    target = run.deps.ledger.find(number) if number is not None else run.deps.ledger.previous()
+    if target.key == live.key:
+        what = f"release {target.number} is what serves now (release {live.number})"
+        raise BadInput(what, hint="ecomdeploy releases")
+    if all(each.state is not State.LIVE for each in target.timeline):
+        what = f"release {target.number} never was live (it {describe_end(target)})"
+        raise BadInput(what, hint="ecomdeploy releases")
+    if target.serving.target != run.wanted.serving.target:
+        then, now = target.serving.target, run.wanted.serving.target
+        what = f"release {target.number} was on {then}, and the spec says {now}"
+        raise BadInput(what, hint=f"set serve.target: {then} first")
+    if problems := incapable(target.pack, target.serving, run.wanted.hosts):
+        what = f"release {target.number} cannot be put back on {target.serving.instance}"
+        raise BadInput(f"{what}: {'; '.join(each.what for each in problems)}", hint="ecomdeploy releases")
+    return target
+
+
+def describe_end(release: Release) -> str:
+    """How it ended, in words: "failed: golden request 1 ..."."""
+    end = release.end
+    if end is None:
+        return "was begun"
+    words = {State.ROLLED_BACK: "was rolled back", State.FAILED: "failed"}.get(end.state, f"was {end.state}")
+    return f"{words}: {end.cause}" if end.cause else words
