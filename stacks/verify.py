@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from infra.targets.base import Observation, Phase, Response, Traffic
+from infra.targets.base import Answer, Observation, Phase, Traffic
 from stacks.records.release import Release
 
 MOST_TOLD = 3
@@ -50,7 +50,7 @@ def check_answers(traffic: Traffic, endpoint: str, release: Release) -> tuple[st
     return tuple(wrong[:MOST_TOLD])
 
 
-def differences(expected: Mapping[str, Any], answer: Response, release: Release) -> tuple[str, ...]:
+def differences(expected: Mapping[str, Any], answer: Answer, release: Release) -> tuple[str, ...]:
     from modelpack.server.golden import compare
 
     if answer.status != 200:

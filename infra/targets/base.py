@@ -132,7 +132,7 @@ class ShiftPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Response:
+class Answer:
     """An answer through the route. `content_digest`: what the server says it serves; "" if it does not."""
 
     status: int
@@ -172,8 +172,8 @@ class Traffic(Protocol):
 
     def invoke(
         self, endpoint: str, body: bytes, content_type: str = JSON, release: str | None = None
-    ) -> Response:
-        """One request through the route. An error of the model is a `Response` with its status.
+    ) -> Answer:
+        """One request through the route. An error of the model is a `Answer` with its status.
 
         `release`: only from the release of this revision, whatever its share of the traffic. `EcomdeployError` when
         it takes no requests, or cannot be told from another just now."""
@@ -241,7 +241,7 @@ class FakeTraffic:
     images: dict[str, str] = field(default_factory=dict)
     endpoints: dict[str, Observation] = field(default_factory=dict)
     scripts: list[list[Observation]] = field(default_factory=list)
-    answers: dict[str, Response] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
     shares: dict[str, set[str]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     _coming: dict[str, list[Observation]] = field(default_factory=dict)
@@ -280,14 +280,14 @@ class FakeTraffic:
 
     def invoke(
         self, endpoint: str, body: bytes, content_type: str = JSON, release: str | None = None
-    ) -> Response:
+    ) -> Answer:
         self.calls.append(f"invoke {endpoint}" + (f" at {release}" if release else ""))
         seen = self.endpoints.get(endpoint, Observation(phase=Phase.ABSENT))
         if not seen.answers or release not in (None, seen.revision, *self.shares.get(endpoint, ())):
             raise EcomdeployError(
                 f"endpoint {endpoint} takes no requests" + (f" for {release}" if release else "")
             )
-        empty = Response(status=200, body=b"{}", content_digest="", latency_ms=0.0)
+        empty = Answer(status=200, body=b"{}", content_digest="", latency_ms=0.0)
         return self.answers.get(release or seen.revision, empty)
 
     def stream(self, endpoint: str, body: bytes, content_type: str = JSON) -> Iterator[bytes]:

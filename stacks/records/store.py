@@ -1,6 +1,6 @@
-"""Small records under names, written whole or not at all: what the ledger, the lease and the memory stand on.
+"""Small records under names, written whole or not at all: what the ledger, the lease and the converged states stand on.
 
-`FolderStore` is files on one machine, `S3Store` (s3_shelf.py) objects with conditional writes,
+`FolderStore` is files on one machine, `S3Store` (s3_store.py) objects with conditional writes,
 `InMemoryStore` the fake. Every write is a compare-and-set, so two writers never both succeed.
 """
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.commands import predict, talk
-from infra.targets.base import FakeTraffic, Response
+from infra.targets.base import Answer, FakeTraffic
 from modelpack.errors import BadInput, EcomdeployError
 
 LAST = {"answer": "It is pending.", "route": "order", "usage": {"completion_tokens": 4}, "done": True}
@@ -26,7 +26,7 @@ def speaking(*events: dict[str, Any]) -> FakeTraffic:
     """A live endpoint that answers with these events."""
     traffic = FakeTraffic(images={"one": "image"})
     traffic.endpoints["shop"] = traffic.settled("one")
-    traffic.answers["one"] = Response(status=200, body=sent(*events), content_digest="", latency_ms=1.0)
+    traffic.answers["one"] = Answer(status=200, body=sent(*events), content_digest="", latency_ms=1.0)
     return traffic
 
 

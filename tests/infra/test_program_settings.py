@@ -23,7 +23,7 @@ from infra.spec import (
     platform_from,
     scale_from,
 )
-from infra.targets.base import FakeTarget, FakeTraffic, Observation, Phase, Response, ShiftPolicy
+from infra.targets.base import Answer, FakeTarget, FakeTraffic, Observation, Phase, ShiftPolicy
 from modelpack.errors import BadInput, EcomdeployError, Unhealthy
 from modelpack.inputs.spec import as_data
 from modelpack.progress import Silent
@@ -102,7 +102,7 @@ def test_the_fake_traffic_addresses_a_release() -> None:
     traffic = FakeTraffic(images={"old": "i@sha256:1", "new": "i@sha256:2"})
     traffic.endpoints["shop"] = traffic.settled("old")
     traffic.answers = {
-        name: Response(status=200, body=name.encode(), content_digest="", latency_ms=1.0)
+        name: Answer(status=200, body=name.encode(), content_digest="", latency_ms=1.0)
         for name in ("old", "new")
     }
     assert traffic.invoke("shop", b"", release="old").body == b"old"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from infra.spec import ScaleSpec, ServeSpec
-from infra.targets.base import JSON, Observation, Phase, Response, ShiftPolicy
+from infra.targets.base import JSON, Answer, Observation, Phase, ShiftPolicy
 from infra.targets.sagemaker.target import SageMaker
 from modelpack.errors import EcomdeployError, Unhealthy
 from modelpack.progress import Silent
@@ -293,13 +293,13 @@ class WorldTraffic:
 
     def invoke(
         self, endpoint: str, body: bytes, content_type: str = JSON, release: str | None = None
-    ) -> Response:
+    ) -> Answer:
         self.world.call("invoke")
         found = self.world.endpoint or {}
         word = self.world.revisions[release or found["revision"]].rpartition("@sha256:")[2]
         said = "nonsense" if f"sha256:{word}" in self.world.broken else word
         answer = json.dumps({"predictions": [{"items": [said]}]}).encode()
-        return Response(status=200, body=answer, content_digest=f"sha256:content-{word}", latency_ms=1.0)
+        return Answer(status=200, body=answer, content_digest=f"sha256:content-{word}", latency_ms=1.0)
 
     def stream(self, endpoint: str, body: bytes, content_type: str = JSON) -> Iterator[bytes]:
         yield self.invoke(endpoint, body, content_type).body

@@ -24,7 +24,7 @@ from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 from infra.rehearsal.providers.aws.provider import AwsProviders
 from infra.spec import ScaleSpec, ServeSpec
-from infra.targets.base import JSON, Response
+from infra.targets.base import JSON, Answer
 from infra.targets.sagemaker.target import SageMaker
 from infra.targets.sagemaker.traffic import SageMakerTraffic
 from modelpack.errors import BadInput, Unhealthy
@@ -107,7 +107,7 @@ class EchoTraffic(SageMakerTraffic):
 
     def invoke(
         self, endpoint: str, body: bytes, content_type: str = JSON, release: str | None = None
-    ) -> Response:
+    ) -> Answer:
         answer = super().invoke(endpoint, body, content_type, release)
         try:
             told = json.loads(answer.body)

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.aws_session import error_code, refusals
-from infra.targets.base import Clock, Response
+from infra.targets.base import Answer, Clock
 from modelpack.errors import EcomdeployError
 
 
 def invoke(
     runtime: Any, endpoint: str, body: bytes, content_type: str, clock: Clock, variant: str = ""
-) -> Response:
+) -> Answer:
     """The answer; an error of the model itself is an answer with the model's status and text.
 
     `variant`: the production variant that must answer (TargetVariant), "" for whichever the weights choose.
@@ -38,11 +38,11 @@ def invoke(
             said = error.response
             status = int(said.get("OriginalStatusCode") or 500)
             text = str(said.get("OriginalMessage") or said["Error"].get("Message", ""))
-            return Response(
+            return Answer(
                 status=status, body=text.encode(), content_digest="", latency_ms=1000 * (clock.now() - began)
             )
         data = answer["Body"].read()
-    return Response(
+    return Answer(
         status=int(answer["ResponseMetadata"]["HTTPStatusCode"]),
         body=data,
         content_digest=str(answer.get("CustomAttributes") or ""),

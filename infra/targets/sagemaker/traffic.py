@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.aws_session import AwsSession
-from infra.targets.base import JSON, Clock, Observation, Response, ShiftPolicy
+from infra.targets.base import JSON, Answer, Clock, Observation, ShiftPolicy
 from infra.targets.sagemaker import invoke, observe, shift
 from modelpack.progress import Progress
 
@@ -33,7 +33,7 @@ class SageMakerTraffic:
 
     def invoke(
         self, endpoint: str, body: bytes, content_type: str = JSON, release: str | None = None
-    ) -> Response:
+    ) -> Answer:
         variant = observe.variant_of(self._control, endpoint, release) if release else ""
         return invoke.invoke(self._runtime, endpoint, body, content_type, self.clock, variant)
 
