@@ -82,7 +82,7 @@ def endpoint_in_words(endpoint: dict[str, Any]) -> list[str]:
     failure = f": {endpoint['failure']}" if endpoint["failure"] else ""
     lines = [f"{endpoint['name']} {endpoint['status']}{failure}, on {endpoint['configuration']}"]
     return lines + [
-        f"  server {server['pid']} on port {server['port']} ({endpoint['isolation']}) from {server['image']}"
+        f"  server {server['pid']} ({endpoint['isolation']}) from {server['image']}"
         for server in endpoint["servers"]
     ]
 

@@ -76,7 +76,7 @@ def test_predictions_carry_names_and_are_told_with_ranks(capsys: pytest.CaptureF
 
 
 def test_an_endpoint_in_words() -> None:
-    server = {"pid": 7, "port": 8, "image": "x@sha256:1", "variant": "AllTraffic"}
+    server = {"pid": 7, "image": "x@sha256:1", "variant": "AllTraffic"}
     endpoint = {
         "name": "shop-local", "status": "Failed", "configuration": "c", "failure": "no capacity",
         "isolation": "chroot", "servers": [server],

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import pathlib
-import shutil
+import pwd
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
-import httpx
 import psutil
 import pytest
 from model_server import REPOSITORY, expected
@@ -24,7 +26,7 @@ from infra.rehearsal.cloud.addresses import Identity
 from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.registry.repositories import FakeRepositories
 from infra.rehearsal.cloud.servers.host import ModelServer, ServerFailed
-from infra.rehearsal.cloud.servers.isolation import Chroot, Isolation, PlainProcess, Runc, choices, works
+from infra.rehearsal.cloud.servers.isolation import Chroot, Isolation, Namespaces, PlainProcess
 from infra.rehearsal.cloud.servers.models import ModelHost
 
 REGISTRY = "127.0.0.1:5001"
@@ -56,41 +58,50 @@ def host(world: World) -> Iterator[ModelHost]:
     host.stop_all()
 
 
-def ask(server: ModelServer) -> httpx.Response:
-    body = {"instances": [{"household": 3, "history": [5, 6]}]}
-    return httpx.post(f"{server.url}/invocations", json=body, timeout=SECONDS)
+@dataclass
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    json: Any
 
 
-def works_here(way: Isolation) -> bool:
-    """Whether this machine allows a way at all, tried with its own /bin/true."""
-    if isinstance(way, Runc):
-        return shutil.which("runc") is not None and os.geteuid() == 0
-    return any(way == choice for choice in choices())
+def ask(host: ModelHost, server: ModelServer, method: str = "POST", path: str = "/invocations") -> Reply:
+    """One request over a connection that the host makes."""
+    connection = http.client.HTTPConnection("model")
+    connection.sock = host.connect(server)
+    connection.sock.settimeout(SECONDS)
+    body = json.dumps({"instances": [{"household": 3, "history": [5, 6]}]})
+    connection.request(method, path, body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    said = answer.read()
+    connection.close()
+    return Reply(answer.status, dict(answer.headers.items()), json.loads(said) if said else None)
 
 
-WAYS = [
-    Chroot(namespace=False),
-    Chroot(namespace=True),
-    Chroot(namespace=False, mounts=False),
+WAYS: list[Isolation] = [
+    Namespaces(become=False),
+    Namespaces(become=False, proc=False),
+    Namespaces(become=True),
+    Namespaces(become=True, proc=False),
+    Chroot(),
     PlainProcess(),
 ]
-WAYS.append(pytest.param(Runc(), marks=pytest.mark.container))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    "way", WAYS, ids=lambda way: f"{way.name}{'' if getattr(way, 'mounts', True) else ' bare'}"
+    "way", WAYS, ids=lambda way: f"{way.name}{'' if getattr(way, 'proc', True) else ' bare'}"
 )
 def test_serves_from_the_image_alone(world: World, way: Isolation) -> None:
     host = world.host(way)
-    if not works_here(way):
-        pytest.skip(f"{way.name} is not possible for this user or machine")
+    if problem := host._try(way, host._images.tree(world.image.partition("@")[2])):
+        pytest.skip(f"{way.name} is not possible for this user or machine: {problem}")
     try:
         server = host.start(world.image, {"GREETING": "x"})
         host.wait_ready(server, 60)
         assert server.isolation == way.name == host.isolation
-        answer = ask(server)
-        assert answer.json()["predictions"][0]["products"] == expected(3, [5, 6])["products"]
-        assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == world.content_digest
+        answer = ask(host, server)
+        assert answer.json["predictions"][0]["products"] == expected(3, [5, 6])["products"]
+        assert answer.headers["x-amzn-sagemaker-custom-attributes"] == world.content_digest
         check_nothing_of_the_host(server, world)
         assert not [line for line in host.tail(server) if "elemetry" in line]
     finally:
@@ -99,24 +110,45 @@ def test_serves_from_the_image_alone(world: World, way: Isolation) -> None:
     assert not psutil.pid_exists(server.pid)
 
 
+def serving(server: ModelServer) -> psutil.Process:
+    """The server's own process, which its keeper started."""
+    return serving_of(server.pid)
+
+
+def serving_of(keeper: int) -> psutil.Process:
+    wait_for(psutil.Process(keeper).children)
+    return psutil.Process(keeper).children()[0]
+
+
 def check_nothing_of_the_host(server: ModelServer, world: World) -> None:
-    """Every file that the server's processes map lies in the unpacked image; root's rights are gone."""
-    family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
-    process = family[-1] if "runc" in server.isolation else family[0]
+    """Every file that the server maps lies in the unpacked image; root's rights are gone."""
+    process = serving(server)
     tree = world.root / "models/trees" / server.digest.removeprefix("sha256:")
-    ours = {(path.stat().st_dev, path.stat().st_ino) for path in tree.rglob("*") if path.is_file()}
+    inodes = {path.stat().st_ino for path in tree.rglob("*") if path.is_file()}
     lines = pathlib.Path(f"/proc/{process.pid}/maps").read_text().splitlines()
     mapped = [line.split(maxsplit=5) for line in lines if "/" in line.split(maxsplit=5)[-1]]
     assert any("onnxruntime" in fields[5] for fields in mapped)
-    inodes = {inode for _, inode in ours}
     assert [fields[5] for fields in mapped if int(fields[4]) not in inodes and ".so" in fields[5]] == []
     status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
     assert status.split("NoNewPrivs:")[1].split()[0] == "1"
-    if server.isolation != "plain process":
-        assert int(status.split("CapEff:")[1].split()[0], 16) == 0
-        assert pathlib.Path(f"/proc/{process.pid}/environ").read_bytes().count(b"GREETING=x") == 1
-    if server.isolation == "chroot":
-        assert process.uids().real == 65532
+    assert pathlib.Path(f"/proc/{process.pid}/environ").read_bytes().count(b"GREETING=x") == 1
+    if server.isolation == "plain process":
+        return
+    assert int(status.split("CapEff:")[1].split()[0], 16) == 0
+    mine = server.isolation == "user namespace"
+    user = process.uids().real
+    assert user == os.geteuid() if mine else not known(user)
+    if server.isolation != "chroot":
+        for kind in ("pid", "net", "mnt", "ipc", "uts"):
+            assert os.readlink(f"/proc/{process.pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
+
+
+def known(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True
 
 
 def test_two_servers_of_one_image_side_by_side(world: World, host: ModelHost) -> None:
@@ -124,12 +156,11 @@ def test_two_servers_of_one_image_side_by_side(world: World, host: ModelHost) ->
         servers = list(pool.map(lambda _: host.start(world.image, {}), range(2)))
     for server in servers:
         host.wait_ready(server, 60)
-    assert len({server.port for server in servers}) == 2
     assert {server.id for server in host.running()} == {server.id for server in servers}
     host.stop(servers[0])
     host.stop(servers[0])
     assert [server.id for server in host.running()] == [servers[1].id]
-    assert ask(servers[1]).status_code == 200
+    assert ask(host, servers[1]).status == 200
 
 
 def test_a_crash_is_told_with_the_last_words(world: World, host: ModelHost) -> None:
@@ -144,10 +175,11 @@ def test_a_crash_is_told_with_the_last_words(world: World, host: ModelHost) -> N
 
 def test_never_ready_is_told_after_the_deadline(world: World, host: ModelHost) -> None:
     server = host.start(world.image, {})
-    os.kill(server.pid, signal.SIGSTOP)
+    process = serving(server)
+    process.suspend()
     with pytest.raises(ServerFailed, match="did not answer /ping with 200 within"):
         host.wait_ready(server, 0.2)
-    os.kill(server.pid, signal.SIGCONT)
+    process.resume()
 
 
 def test_stopped_while_somebody_waits(world: World, host: ModelHost) -> None:
@@ -160,10 +192,11 @@ def test_stopped_while_somebody_waits(world: World, host: ModelHost) -> None:
         except ServerFailed as failure:
             failures.append(failure.what)
 
-    os.kill(server.pid, signal.SIGSTOP)
+    process = serving(server)
+    process.suspend()
     thread = threading.Thread(target=wait)
     thread.start()
-    os.kill(server.pid, signal.SIGCONT)
+    process.resume()
     host.stop(server)
     thread.join(SECONDS)
     assert failures == [] or "stopped before it was ready" in failures[0] or "ended" in failures[0]
@@ -206,7 +239,7 @@ def test_unpacked_files_that_were_changed_are_refused_then_replaced(world: World
         host.wait_ready(server, 60)
     again = host.start(world.image, {})
     host.wait_ready(again, 60)
-    assert ask(again).status_code == 200
+    assert ask(host, again).status == 200
 
 
 def test_servers_die_with_a_killed_daemon_and_the_next_finds_nothing(world: World) -> None:
@@ -219,20 +252,19 @@ def test_servers_die_with_a_killed_daemon_and_the_next_finds_nothing(world: Worl
         "thread = threading.Thread(target=lambda: started.append(host.start(image, {})))\n"
         "thread.start(); thread.join()\n"
         "host.wait_ready(started[0], 60)\n"
-        "print(started[0].pid, started[0].port, flush=True)\n"
+        "print(started[0].pid, host.ready(started[0]), flush=True)\n"
         "threading.Event().wait()\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", script, str(world.root), world.image]
     daemon = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert daemon.stdout is not None
-    pid, port = map(int, daemon.stdout.readline().split())
-    assert httpx.get(f"http://127.0.0.1:{port}/ping").status_code == 200, (
-        "outlives the thread that started it"
-    )
+    pid, ready = daemon.stdout.readline().split()
+    assert ready == "True", "outlives the thread that started it"
+    process = serving_of(int(pid))
     daemon.kill()
     daemon.wait()
-    wait_for(lambda: Identity.of(pid) is None)
+    wait_for(lambda: Identity.of(int(pid)) is None and Identity.of(process.pid) is None)
     host = world.host()
     assert host.running() == ()
     assert list((world.root / "models/running").glob("*.json")) == []
@@ -259,7 +291,7 @@ def test_a_way_that_does_not_work_is_passed_over(world: World) -> None:
 
     host = world.host(Broken(), PlainProcess())
     tree = host._images.tree(world.image.partition("@")[2])
-    assert "126" in works(Broken(), tree, world.root / "probe")
+    assert "126" in host._try(Broken(), tree)
     try:
         server = host.start(world.image, {})
         assert server.isolation == "plain process"

@@ -113,8 +113,8 @@ def _owned_by_root(item: tarfile.TarInfo) -> tarfile.TarInfo:
     return item
 
 
-def push(registry: RegistryServer, repository: str, layers: list[bytes], tag: str = "v1") -> str:
-    """Store an image with these layers; returns the manifest's digest."""
+def push(registry: RegistryServer, repository: str, layers: list[bytes], tag: str = "v1", **more: Any) -> str:
+    """Store an image with these layers; returns the manifest's digest. `more`: of its configuration ("User" ...)."""
     configuration = {
         "architecture": "amd64",
         "os": "linux",
@@ -129,6 +129,7 @@ def push(registry: RegistryServer, repository: str, layers: list[bytes], tag: st
             ],
             "User": "65532:65532",
             "WorkingDir": "/",
+            **more,
         },
         "rootfs": {
             "type": "layers",

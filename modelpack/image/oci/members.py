@@ -77,8 +77,8 @@ def write(tar: tarfile.TarFile, entry: tarfile.TarInfo, path: Path) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         shutil.copyfileobj(content, file, 1 << 20)
-        # no set-uid from an image ever lands on this machine
-        os.fchmod(file.fileno(), entry.mode & 0o1777 | 0o400)
+        # no set-uid from an image ever lands on this machine, and nothing that others may write
+        os.fchmod(file.fileno(), entry.mode & 0o755 | 0o400)
 
 
 class Kept:

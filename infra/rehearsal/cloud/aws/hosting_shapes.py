@@ -79,10 +79,7 @@ def describe(endpoint: Endpoint) -> dict[str, Any]:
 
 def show(endpoint: Endpoint, route: Servers) -> dict[str, Any]:
     """What `cloud status` shows."""
-    servers = [
-        {"variant": way.variant, "pid": way.server.pid, "port": way.server.port, "image": way.server.image}
-        for way in route
-    ]
+    servers = [{"variant": way.variant, "pid": way.server.pid, "image": way.server.image} for way in route]
     return {
         "name": endpoint.name,
         "region": endpoint.region,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import socket
 import threading
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from infra.rehearsal.cloud.addresses import ACCOUNT, LOOPBACK, REGION
 from infra.rehearsal.cloud.aws.calls import SCOPE, Environ, HttpResponse, body, line
 from infra.rehearsal.cloud.aws.metrics import InvocationMetrics
 from infra.rehearsal.cloud.aws.streaming import CONTENT_TYPE, PIECE, StreamedResponse
-from infra.rehearsal.cloud.servers.host import ModelServer
+from infra.rehearsal.cloud.servers.host import ModelServer, connect_here
 
 INVOCATION = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations(?P<stream>-response-stream)?")
 SECONDS = 60.0
@@ -61,6 +62,8 @@ class Invocations:
     metrics: InvocationMetrics = field(default_factory=InvocationMetrics)
     lost: Callable[[Key, ModelServer], None] = lambda key, server: None
     """Told of a server that does not answer any more; set by the emulated SageMaker, which replaces it."""
+    connect: Callable[[ModelServer], socket.socket] = connect_here
+    """Makes a connection to a server; set to the host's own way."""
     _routes: dict[Key, Servers] = field(default_factory=dict)
     _busy: Counter[str] = field(default_factory=Counter)
     _pools: dict[str, Any] = field(default_factory=dict)
@@ -165,10 +168,22 @@ class Invocations:
     def _pool(self, server: ModelServer) -> Any:
         pool = self._pools.get(server.id)
         if pool is None:
-            from urllib3 import HTTPConnectionPool
-
-            pool = self._pools.setdefault(server.id, HTTPConnectionPool(LOOPBACK, server.port, maxsize=32))
+            pool = self._pools.setdefault(server.id, _make_pool(server, self.connect))
         return pool
+
+
+def _make_pool(server: ModelServer, connect: Callable[[ModelServer], socket.socket]) -> Any:
+    """Kept connections to a server, each made by `connect`."""
+    from urllib3 import HTTPConnectionPool
+    from urllib3.connection import HTTPConnection
+
+    class Connection(HTTPConnection):
+        def connect(self) -> None:
+            self.sock = connect(server)
+
+    pool = HTTPConnectionPool(LOOPBACK, server.port, maxsize=32)
+    pool.ConnectionCls = Connection
+    return pool
 
 
 def _choose(route: Servers, wanted: str) -> WeightedServer | None:

@@ -59,6 +59,7 @@ class Daemon:
                 _say("another daemon runs here")
                 return 1
             host = self._make_host(self.folder.models, f"{LOOPBACK}:{self.ports.registry}")
+            self.invocations.connect = host.connect
             self._account = Account(
                 self.ports, self.invocations, self._registry, host, self.folder.registry_login
             )

@@ -6,6 +6,7 @@ The real one is `models.ModelHost`.
 from __future__ import annotations
 
 import itertools
+import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ class ServerFailed(EcomdeployError):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelServer:
-    """One model server process. `image` is the reference asked for, `digest` the manifest it runs."""
+    """One model server. `image` is the reference asked for, `digest` the manifest it runs, `port` one of its own
+    network, which only `Host.connect` reaches; `pid` is the process that all of it ends with."""
 
     id: str
     port: int
@@ -32,9 +34,10 @@ class ModelServer:
     image: str
     digest: str
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+
+def connect_here(server: ModelServer) -> socket.socket:
+    """To a server that listens on this machine's own loopback."""
+    return socket.create_connection(("127.0.0.1", server.port), 10)
 
 
 class Host(Protocol):
@@ -42,10 +45,7 @@ class Host(Protocol):
 
     @property
     def isolation(self) -> str:
-        """How servers are kept apart.
-
-        "chroot", "user namespace", "container runtime (runc)", "plain process", or "unknown" so far.
-        """
+        """How servers are kept apart: "namespaces", "user namespace", "chroot", "plain process"; "unknown" so far."""
         ...
 
     def start(self, image: str, environment: Mapping[str, str]) -> ModelServer:
@@ -70,6 +70,10 @@ class Host(Protocol):
 
     def alive(self, server: ModelServer) -> bool:
         """Whether the process still runs."""
+        ...
+
+    def connect(self, server: ModelServer) -> socket.socket:
+        """A new connection to the server, for whoever speaks HTTP over it. Raises OSError."""
         ...
 
     def stop(self, server: ModelServer) -> None:
@@ -132,6 +136,9 @@ class FakeHost:
     def alive(self, server: ModelServer) -> bool:
         with self._lock:
             return server.id in self._running
+
+    def connect(self, server: ModelServer) -> socket.socket:
+        return connect_here(server)
 
     def stop(self, server: ModelServer) -> None:
         with self._lock:

@@ -2,28 +2,29 @@
 
 <folder>/trees/<hex>             an unpacked image
 <folder>/running/<id>.json       pid and start time, so that a killed daemon's servers are found
-<folder>/scratch/<id>/           a server's own files (the container runtime's bundle)
 <folder>/logs/<id>.log           what it wrote
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import json
-import shutil
 import socket
+import subprocess
 import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from infra.rehearsal.cloud.registry.blobs import Blobs
 from infra.rehearsal.cloud.servers.host import ModelServer, ServerFailed
 from infra.rehearsal.cloud.servers.images import UnpackedImage, UnpackedImages
-from infra.rehearsal.cloud.servers.isolation import Isolation, choices, works
+from infra.rehearsal.cloud.servers.isolation import Isolation, choices
 from infra.rehearsal.cloud.servers.supervise import Child, Supervisor
 
 LOOPBACK = "127.0.0.1"
@@ -31,6 +32,7 @@ MUST_NOT_SERVE = 3
 """Exit status of a server whose files are not those that were packed (modelpack/server/main.py)."""
 POLL_SECONDS = 0.02
 PING_SECONDS = 5.0
+PROBE_SECONDS = 20.0
 LOGS_KEPT = 50
 TAIL_BYTES = 64 * 1024
 
@@ -53,16 +55,13 @@ class ModelHost:
         self._way: Isolation | None = None
         self._lock = threading.Lock()
         self._choice = threading.Lock()
-        self._children: dict[str, tuple[ModelServer, Child, Isolation]] = {}
+        self._children: dict[str, tuple[ModelServer, Child]] = {}
         self._ports: set[int] = set()
         self._numbers = itertools.count(1)
         self._sweep()
 
     def _sweep(self) -> None:
-        for identifier in self._supervisor.sweep():
-            for way in self._ways:
-                way.clean_up(identifier, self._scratch(identifier))
-        shutil.rmtree(self._folder / "scratch", ignore_errors=True)
+        self._supervisor.sweep()
         self._images.sweep()
         logs = sorted((self._folder / "logs").glob("*.log"), key=lambda path: path.stat().st_mtime)
         for log in logs[:-LOGS_KEPT]:
@@ -85,12 +84,10 @@ class ModelHost:
         # there is no GPU behind the local cloud: the server of a GPU pack says so, and answers by its CPU provider
         environment = {"ECOMDEPLOY_ALLOW_CPU": "1", **environment}
         variables = {**environment, "ECOMDEPLOY_HOST": LOOPBACK, "SAGEMAKER_BIND_TO_PORT": str(port)}
-        scratch = self._scratch(identifier)
-        scratch.mkdir(parents=True, exist_ok=True)
         try:
-            plan = way.plan(tree, variables, identifier, scratch)
+            plan = way.plan(tree, variables)
             child = self._supervisor.spawn(identifier, plan, self._folder / "logs" / f"{identifier}.log")
-        except OSError as problem:
+        except (OSError, ServerFailed) as problem:
             with self._lock:
                 self._ports.discard(port)
             raise ServerFailed(f"image {image} cannot be started: {problem}") from None
@@ -98,7 +95,7 @@ class ModelHost:
             id=identifier, port=port, pid=child.process.pid, isolation=way.name, image=image, digest=digest
         )
         with self._lock:
-            self._children[identifier] = (server, child, way)
+            self._children[identifier] = (server, child)
         return server
 
     def wait_ready(self, server: ModelServer, seconds: float) -> None:
@@ -126,8 +123,10 @@ class ModelHost:
         """See `host.Host.ready`."""
         if not self.alive(server):
             return False
-        connection = http.client.HTTPConnection(LOOPBACK, server.port, timeout=PING_SECONDS)
+        connection = http.client.HTTPConnection(LOOPBACK, server.port)
         try:
+            connection.sock = self.connect(server)
+            connection.sock.settimeout(PING_SECONDS)
             connection.request("GET", "/ping")
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
@@ -140,23 +139,27 @@ class ModelHost:
         child = self._child(server)
         return child is not None and child.status is None
 
+    def connect(self, server: ModelServer) -> socket.socket:
+        """See `host.Host.connect`."""
+        child = self._child(server)
+        if child is None:
+            raise ConnectionRefusedError(f"model server {server.id} was stopped")
+        return child.connect(server.port)
+
     def stop(self, server: ModelServer) -> None:
         """See `host.Host.stop`."""
         with self._lock:
             found = self._children.pop(server.id, None)
         if found is None:
             return
-        _, child, way = found
-        self._supervisor.stop(server.id, child)
-        way.clean_up(server.id, self._scratch(server.id))
-        shutil.rmtree(self._scratch(server.id), ignore_errors=True)
+        self._supervisor.stop(server.id, found[1])
         with self._lock:
             self._ports.discard(server.port)
 
     def stop_all(self) -> None:
         """See `host.Host.stop_all`; all at once, so it takes as long as the slowest."""
         with self._lock:
-            servers = [server for server, _, _ in self._children.values()]
+            servers = [server for server, _ in self._children.values()]
         if servers:
             with ThreadPoolExecutor(len(servers)) as pool:
                 list(pool.map(self.stop, servers))
@@ -165,7 +168,7 @@ class ModelHost:
         """See `host.Host.running`."""
         with self._lock:
             found = list(self._children.values())
-        return tuple(server for server, child, _ in found if child.status is None)
+        return tuple(server for server, child in found if child.status is None)
 
     def tail(self, server: ModelServer, lines: int = 20) -> tuple[str, ...]:
         """See `host.Host.tail`."""
@@ -182,16 +185,13 @@ class ModelHost:
             found = self._children.get(server.id)
         return found[1] if found else None
 
-    def _scratch(self, identifier: str) -> Path:
-        return self._folder / "scratch" / identifier
-
     def _choose(self, tree: UnpackedImage) -> Isolation:
         """The first way that really runs the image's interpreter; found once."""
         with self._choice:
             if self._way is None:
                 refused = []
                 for way in self._ways:
-                    problem = works(way, tree, self._scratch("probe"))
+                    problem = self._try(way, tree)
                     if not problem:
                         self._way = way
                         break
@@ -199,6 +199,23 @@ class ModelHost:
                 else:
                     raise ServerFailed(f"nothing here can run image {tree.digest}: {'; '.join(refused)}")
             return self._way
+
+    def _try(self, way: Isolation, tree: UnpackedImage) -> str:
+        """Run the image's interpreter once this way; "" when it ran, else why not."""
+        log = self._folder / "logs" / f"probe-{uuid.uuid4().hex}.log"
+        try:
+            plan = way.plan(replace(tree, argv=(tree.argv[0], "--version")), {})
+            child = self._supervisor.spawn(log.stem, plan, log)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.process.wait(PROBE_SECONDS)
+            status = child.status
+            self._supervisor.stop(log.stem, child, 0)
+            said = log.read_text(errors="replace").strip()[-300:]
+        except (OSError, ServerFailed) as problem:
+            return str(problem)
+        finally:
+            log.unlink(missing_ok=True)
+        return "" if status == 0 else f"status {status}: {said}"
 
     def _free_port(self) -> int:
         with self._lock:

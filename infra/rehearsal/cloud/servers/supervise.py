@@ -1,17 +1,18 @@
-"""Child processes that die with the daemon, and are found again when it was killed."""
+"""Child processes that end with the daemon, and are found again should they not."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,84 +22,105 @@ from infra.rehearsal.cloud.servers.isolation import LAUNCHER
 
 DRAIN_SECONDS = 12
 """A model server drains within 10 s."""
+ANSWER_SECONDS = 10.0
+"""How long a keeper may take for a connection: it gives up by itself before that."""
 
 
 @dataclass(frozen=True)
 class Child:
-    """A started process (leader of its own group) and where its output goes."""
+    """A model server's keeper (`launch.py`), where its output goes, and the way to it: a socket that ends both when it
+    closes."""
 
     process: subprocess.Popen[bytes]
     log: Path
+    control: socket.socket
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
     def status(self) -> int | None:
         """Exit status, None while it runs."""
         return self.process.poll()
 
+    def connect(self, port: int) -> socket.socket:
+        """A new connection to a port of the server's own network. Raises OSError."""
+        with self._lock:
+            number = str(next(self._numbers)).encode()
+            self.control.settimeout(ANSWER_SECONDS)
+            self.control.send(number + b" " + str(port).encode())
+            while True:
+                said, files, _, _ = socket.recv_fds(self.control, 512, 1)
+                if not said:
+                    raise ConnectionResetError("the model server has ended")
+                answered, _, why = said.partition(b" ")
+                if answered == number:
+                    break
+                for late in files:
+                    os.close(late)
+        if not files:
+            raise ConnectionRefusedError(why.decode("utf-8", "replace"))
+        made = socket.socket(fileno=files[0])
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
 
 class Supervisor:
-    """Starts children from one thread that lives as long as the daemon.
-
-    The kernel ties "tell me when my parent dies" to the *thread* that made the child (man 2 prctl,
-    PR_SET_PDEATHSIG): a child started from a short-lived thread would be killed when that thread ends.
-    """
+    """`folder` keeps a small file for each child that runs."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawn")
-        self._lock = threading.Lock()
 
     def spawn(self, identifier: str, plan: Mapping[str, Any], log: Path) -> Child:
         """Start `launch.py` with the plan; its output is appended to `log`. Raises OSError."""
-        return self._spawner.submit(self._spawn, identifier, plan, log).result()
-
-    def _spawn(self, identifier: str, plan: Mapping[str, Any], log: Path) -> Child:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, log.open("ab") as output:
             process = subprocess.Popen(
                 LAUNCHER,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=(theirs.fileno(),),
+                cwd="/",
                 env={},
             )
-        self._keep(identifier, process.pid)
-        assert process.stdin is not None, "asked for above"
-        try:
-            process.stdin.write(json.dumps({**plan, "parent": os.getpid()}).encode())
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # it ended already; its status tells
-        return Child(process, log)
+            self._keep(identifier, process.pid)
+            assert process.stdin is not None, "asked for above"
+            # it may have ended already; then its status tells
+            with contextlib.suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(json.dumps({**plan, "control": theirs.fileno()}).encode())
+        return Child(process, log, ours)
 
     def stop(self, identifier: str, child: Child, seconds: float = DRAIN_SECONDS) -> None:
-        """SIGTERM, then SIGKILL to the whole group after `seconds`."""
+        """SIGTERM; after `seconds` everything that it started is killed."""
         if child.status is None:
-            _signal_group(child.process.pid, signal.SIGTERM)
+            child.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.process.wait(seconds)
-        # also when the leader has ended: its group may hold others
-        _signal_group(child.process.pid, signal.SIGKILL)
-        child.process.wait(10)
+        child.control.close()
+        try:
+            child.process.wait(10)
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait(10)
         self.forget(identifier)
 
     def forget(self, identifier: str) -> None:
         (self._folder / f"{identifier}.json").unlink(missing_ok=True)
 
-    def sweep(self) -> tuple[str, ...]:
-        """Kill what a killed daemon left behind; returns the identifiers of all that were recorded."""
+    def sweep(self) -> None:
+        """Wait for what a killed daemon left behind to end by itself, and kill what does not."""
         records = sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []
+        left = [identity for record in records if (identity := _identity(record))]
+        if not _gone(left, 2):
+            for identity in left:
+                if identity.alive:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(identity.pid, signal.SIGKILL)
+            _gone(left, 5)
         for record in records:
-            identity = _identity(record)
-            if identity and identity.alive:
-                _signal_group(identity.pid, signal.SIGKILL)
-                _wait_gone(identity)
             record.unlink(missing_ok=True)
-        return tuple(record.stem for record in records)
-
-    def close(self) -> None:
-        self._spawner.shutdown()
 
     def _keep(self, identifier: str, pid: int) -> None:
         identity = Identity.of(pid)
@@ -114,12 +136,10 @@ def _identity(record: Path) -> Identity | None:
         return None
 
 
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-
-
-def _wait_gone(identity: Identity, seconds: float = 5) -> None:
+def _gone(left: list[Identity], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while identity.alive and time.monotonic() < deadline:
+    while any(identity.alive for identity in left):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.02)
+    return True
