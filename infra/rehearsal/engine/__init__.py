@@ -3,13 +3,13 @@
 It is a means, not a rival: it does what the stacks of this repository need, by the same protocol towards the
 program and the same state on disk, and refuses the rest by name. The real CLI was never run against it.
 
-    command -> arguments, workplace, project        a command line, where it stands
-      stack_commands                                what needs no engine
-      operations, lock                              the frame around preview, up, refresh, destroy; one writer
-        program, child -> monitor                   runs the program; gRPC towards it
-          execute -> steps (pure), paths, marks     checks, compares, decides
-            effects -> pool -> provider            calls, in parallel; the in-process provider protocol
-              journal -> state, resource, crypt     intent and result on disk, secrets encrypted
-        refresh                                     after a kill; drift
-        events                                      what others get to see
+    commands/command -> arguments, workplace          a command line, where it stands
+      commands/stack_commands                         what needs no engine
+      commands/operations, state/lock                 the frame around preview, up, refresh, destroy; one writer
+        program, child -> monitor                     runs the program; gRPC towards it
+          execute -> steps (pure), paths, redaction   checks, compares, decides
+            effects -> provider_pool -> provider      calls, in parallel; the in-process provider protocol
+              state/journal -> checkpoint, crypt      intent and result on disk, secrets encrypted
+        refresh                                       after a kill; drift
+        events                                        what others get to see
 """

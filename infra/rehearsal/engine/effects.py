@@ -13,7 +13,7 @@ from infra.rehearsal.engine.errors import EngineError, Stopped
 from infra.rehearsal.engine.events import Events
 from infra.rehearsal.engine.provider import CreateResponse, PartialFailure, ProviderError
 from infra.rehearsal.engine.provider_pool import ProviderPool
-from infra.rehearsal.engine.redaction import remark
+from infra.rehearsal.engine.redaction import restore_secrets
 from infra.rehearsal.engine.resource import Resource, now
 from infra.rehearsal.engine.state.journal import Journal
 from infra.rehearsal.engine.steps import Op, ResourcePlan, Step
@@ -42,7 +42,7 @@ class Effects:
         self.events.diagnostic("error", message, urn)
 
     def put(self, old: Resource | None, new: Resource, plan: ResourcePlan) -> Resource:
-        """Create or update, also in a replacement: `old` is then superseded, or the mark of what was deleted.
+        """Create or update, also in a replacement: `old` is then superseded, or the placeholder of what was deleted.
 
         Raises `EngineError` with what the cloud said.
         """
@@ -87,10 +87,10 @@ class Effects:
         self.events.after(step)
 
     def delete_first(self, resource: Resource) -> Resource:
-        """Delete before a replacement; the state keeps a mark until it is made again."""
-        mark = replace(resource, pending_replacement=True)
-        self._remove(Op.DELETE_REPLACED, resource, lambda: self.journal.swap(mark, resource))
-        return mark
+        """Delete before a replacement; the state keeps a placeholder until it is made again."""
+        placeholder = replace(resource, pending_replacement=True)
+        self._remove(Op.DELETE_REPLACED, resource, lambda: self.journal.swap(placeholder, resource))
+        return placeholder
 
     def _delete(self, resource: Resource) -> None:
         def forget() -> None:
@@ -161,7 +161,7 @@ def land(
     new: Resource, made: CreateResponse, old: Resource | None = None, errors: tuple[str, ...] = ()
 ) -> Resource:
     """The resource with what the provider answered; it keeps its age if it is the same thing as before."""
-    marked = remark(made.outputs, new.inputs, new.additional_secret_outputs)
+    restored = restore_secrets(made.outputs, new.inputs, new.additional_secret_outputs)
     same = old is not None and made.id == old.id and not old.pending_replacement
     created = old.created if same and old is not None else now()
-    return replace(new, id=made.id, outputs=marked, created=created, modified=now(), init_errors=errors)
+    return replace(new, id=made.id, outputs=restored, created=created, modified=now(), init_errors=errors)

@@ -16,7 +16,7 @@ from infra.rehearsal.engine import paths, steps
 from infra.rehearsal.engine.effects import Effects, describe
 from infra.rehearsal.engine.errors import EngineError, Stopped, Unsupported
 from infra.rehearsal.engine.provider import UNKNOWN, DiffResponse, Values
-from infra.rehearsal.engine.redaction import remark
+from infra.rehearsal.engine.redaction import restore_secrets
 from infra.rehearsal.engine.resource import PROVIDER_PREFIX, STACK_TYPE, Resource, now, package_of, urn_of
 from infra.rehearsal.engine.steps import Goal, Op, ResourcePlan, Step
 from infra.rehearsal.engine.values import UNKNOWN_TEXT, has_unknown, strip
@@ -158,7 +158,7 @@ class Deployment:
             new = replace(new, id=old.id, outputs=old.outputs, created=old.created, modified=old.modified)
         if plan.op is not Op.SAME:
             return self.effects.put(old, new, plan)
-        outputs = remark(new.outputs, new.inputs, new.additional_secret_outputs)
+        outputs = restore_secrets(new.outputs, new.inputs, new.additional_secret_outputs)
         same = replace(new, outputs=outputs)
         self._events.before(Step(Op.SAME, old, same))
         same = self._journal.put(same, old)
@@ -175,7 +175,7 @@ class Deployment:
         if checked.failures:
             listed = "\n".join(f"{failure.property}: {failure.reason}" for failure in checked.failures)
             raise EngineError(f"{new.type} resource '{new.name}' has a problem: {listed}")
-        return replace(new, inputs=remark(checked.inputs, new.inputs))
+        return replace(new, inputs=restore_secrets(checked.inputs, new.inputs))
 
     def _diff(self, old: Resource, new: Resource) -> DiffResponse:
         diffed = self._pool.diff(replace(old, provider=new.provider), new.inputs)
@@ -186,7 +186,7 @@ class Deployment:
         return replace(diffed, changed=(*diffed.changed, "provider"), replaces=(*diffed.replaces, "provider"))
 
     def _delete_first(self, old: Resource) -> Resource:
-        """Delete what depends on `old`, then `old` itself; returns the mark that it will come back."""
+        """Delete what depends on `old`, then `old` itself; returns its placeholder."""
 
         def is_replaced(dependent: Resource, keys: frozenset[str]) -> bool:
             return bool(self._pool.diff(dependent, dependent.inputs | dict.fromkeys(keys, UNKNOWN)).replaces)
@@ -196,6 +196,6 @@ class Deployment:
         ]
         dependents = steps.cascade(candidates, old, is_replaced)
         steps.guard_protected(dependents)
-        marks = {one.urn: self.effects.delete_first(one) for one in (*reversed(dependents), old)}
-        self._old |= marks
-        return marks[old.urn]
+        placeholders = {one.urn: self.effects.delete_first(one) for one in (*reversed(dependents), old)}
+        self._old |= placeholders
+        return placeholders[old.urn]

@@ -1,7 +1,7 @@
 """What the embedded engine asks of a provider: pulumi's ResourceProvider verbs as plain Python values.
 
 Values are JSON-like: None, bool, int (whole floats are folded back before they arrive), float, str,
-list, dict, plus `UNKNOWN` in previews and `Asset`. Secret marks never reach a provider: the engine strips them
+list, dict, plus `UNKNOWN` in previews and `Asset`. No `Secret` reaches a provider: the engine strips them
 before a call and puts them back on outputs that came from marked inputs.
 
 Source of the verbs: pulumi's provider.proto (Configure, Check, Diff, Create, Read, Update, Delete, Invoke).

@@ -1,6 +1,6 @@
-"""Secret marks around providers that do not know of them: taken off before a call, put back on its answer.
+"""Secrets around providers that do not know of them: taken off before a call, put back on its answer.
 
-Two rules put a mark back: the answer's top-level key was secret in what was sent (or is named by
+Two rules make a value secret again: the answer's top-level key was secret in what was sent (or is named by
 `additionalSecretOutputs`), or it holds a secret's plaintext under another key (tagsAll is a copy of tags).
 """
 
@@ -24,20 +24,22 @@ def plaintexts(value: Any) -> frozenset[str]:
     return frozenset(text for group in hidden for text in group if len(text) >= SHORTEST_WORD)
 
 
-def remark(plain: Mapping[str, Any], sent: Mapping[str, Any], additional: Iterable[str] = ()) -> Values:
-    """`plain` (a provider's answer) with the marks that `sent` and `additional` call for."""
+def restore_secrets(
+    plain: Mapping[str, Any], sent: Mapping[str, Any], additional: Iterable[str] = ()
+) -> Values:
+    """`plain` (a provider's answer) with those values secret that `sent` and `additional` call for."""
     hidden = plaintexts(sent)
     named = frozenset(additional)
-    marked: Values = {}
+    restored: Values = {}
     for name, value in strip(dict(plain)).items():
         was_secret = name in sent and has_secret(sent[name])
         if was_secret and strip(sent[name]) == value:
-            marked[name] = Secret(value) if name in named else sent[name]
+            restored[name] = Secret(value) if name in named else sent[name]
         elif was_secret or name in named or _shows(value, hidden):
-            marked[name] = Secret(value)
+            restored[name] = Secret(value)
         else:
-            marked[name] = value
-    return marked
+            restored[name] = value
+    return restored
 
 
 def _shows(value: Any, hidden: frozenset[str]) -> bool:

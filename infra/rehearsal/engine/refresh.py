@@ -8,7 +8,7 @@ from dataclasses import replace
 from infra.rehearsal.engine.effects import Effects, describe, land
 from infra.rehearsal.engine.errors import Stopped
 from infra.rehearsal.engine.provider import CreateResponse, PartialFailure, ReadResponse
-from infra.rehearsal.engine.redaction import remark
+from infra.rehearsal.engine.redaction import restore_secrets
 from infra.rehearsal.engine.resource import PendingOperation, Resource, now
 from infra.rehearsal.engine.steps import Op, Step
 
@@ -113,12 +113,12 @@ class Refresh:
 
 
 def refresh(old: Resource, found: ReadResponse) -> Resource:
-    """`old` with what was read and its own secret marks; the same object when nothing differs."""
+    """`old` with what was read, secret where it was; the same object when nothing differs."""
     new = replace(
         old,
         id=found.id or old.id,
-        inputs=remark(found.inputs, old.inputs),
-        outputs=remark(found.outputs, old.inputs, old.additional_secret_outputs),
+        inputs=restore_secrets(found.inputs, old.inputs),
+        outputs=restore_secrets(found.outputs, old.inputs, old.additional_secret_outputs),
         init_errors=(),
     )
     return old if new == old else replace(new, modified=now())

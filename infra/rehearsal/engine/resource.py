@@ -145,7 +145,7 @@ def resource_to_json(resource: Resource, vault: Vault) -> dict[str, Any]:
 
     def hide(inner: Any) -> dict[str, Any]:
         text = json.dumps(inner, separators=(",", ":"), sort_keys=True)
-        return values.sign(values.SECRET, ciphertext=vault.seal(text))
+        return values.sign(values.SECRET, ciphertext=vault.encrypt(text))
 
     document = {_key(name): getattr(resource, name) for name in (*_PLAIN, *_FLAGS, *_LISTS)}
     document |= {
@@ -168,8 +168,8 @@ def resource_from_json(document: Mapping[str, Any], vault: Vault) -> Resource:
         urn=document["urn"],
         type=document["type"],
         custom=bool(document.get("custom")),
-        inputs=values.decode(document.get("inputs") or {}, vault.open),
-        outputs=values.decode(document.get("outputs") or {}, vault.open),
+        inputs=values.decode(document.get("inputs") or {}, vault.decrypt),
+        outputs=values.decode(document.get("outputs") or {}, vault.decrypt),
         property_dependencies={key: tuple(urns or ()) for key, urns in links.items()},
         **known,
     )

@@ -130,7 +130,7 @@ def blind(value: Any) -> Any:
 
 
 def strip(value: Any) -> Any:
-    """What a provider gets: no secret marks."""
+    """What a provider gets: plain values."""
     if isinstance(value, Secret):
         return strip(value.value)
     if isinstance(value, dict):

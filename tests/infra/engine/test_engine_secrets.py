@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pulumi import automation
 
 from infra.rehearsal.engine.provider import ProviderError
-from infra.rehearsal.engine.redaction import Redactor, remark
+from infra.rehearsal.engine.redaction import Redactor, restore_secrets
 from infra.rehearsal.engine.state.crypt import Keyring, Vault, WrongPassphrase, decrypt, encrypt
 from infra.rehearsal.engine.values import Secret
 
@@ -24,12 +24,12 @@ WORD = "open-sesame-91"
 @pytest.mark.parametrize("passphrase", PULUMIS_SALTS)
 def test_opens_what_pulumi_encrypted(passphrase):
     vault = Vault(Keyring(), passphrase, PULUMIS_SALTS[passphrase])
-    assert vault.open(vault.seal("text")) == "text"
+    assert vault.decrypt(vault.encrypt("text")) == "text"
 
 
 def test_wrong_passphrase_is_told(keys):
     with pytest.raises(WrongPassphrase, match="incorrect passphrase"):
-        Vault(keys[0], "wrong", PULUMIS_SALTS["password"]).seal("text")
+        Vault(keys[0], "wrong", PULUMIS_SALTS["password"]).encrypt("text")
 
 
 @given(st.text(), st.binary(min_size=32, max_size=32))
@@ -39,19 +39,19 @@ def test_encryption_round_trip(text, key):
 
 def test_vault_keeps_ciphertexts_and_differs_between_texts(keys):
     vault = Vault(keys[0], "correct horse", keys[1])
-    sealed = vault.seal("a")
-    assert vault.seal("a") == sealed
-    assert vault.seal("b") != sealed
+    ciphertext = vault.encrypt("a")
+    assert vault.encrypt("a") == ciphertext
+    assert vault.encrypt("b") != ciphertext
     again = Vault(keys[0], "correct horse", keys[1])
-    assert again.open(sealed) == "a"
-    assert again.seal("a") == sealed
+    assert again.decrypt(ciphertext) == "a"
+    assert again.encrypt("a") == ciphertext
 
 
 @given(st.dictionaries(st.text(max_size=3), st.text(min_size=4, max_size=12), min_size=1))
 def test_marks_come_back_on_every_copy_of_a_secret(fields):
     sent = {name: Secret(value) for name, value in fields.items()}
     answer = {**fields, "copy": list(fields.values())}
-    marked = remark(answer, sent)
+    marked = restore_secrets(answer, sent)
     assert all(isinstance(value, Secret) for value in marked.values())
 
 

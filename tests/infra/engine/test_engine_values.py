@@ -12,7 +12,7 @@ from infra.rehearsal.engine import values
 from infra.rehearsal.engine.errors import EngineError
 from infra.rehearsal.engine.paths import keep_old, parse
 from infra.rehearsal.engine.provider import UNKNOWN, Asset
-from infra.rehearsal.engine.redaction import remark
+from infra.rehearsal.engine.redaction import restore_secrets
 from infra.rehearsal.engine.values import LARGEST_WHOLE, Secret
 
 whole = st.integers(min_value=-LARGEST_WHOLE + 1, max_value=LARGEST_WHOLE - 1)
@@ -67,7 +67,7 @@ def test_state_round_trip(fields):
 def test_strip_leaves_no_mark_and_remark_restores_them(fields):
     plain = values.strip(fields)
     assert not values.has_secret(plain)
-    again = remark(plain, fields)
+    again = restore_secrets(plain, fields)
     assert values.strip(again) == plain
     assert all(values.has_secret(again[key]) for key, value in fields.items() if values.has_secret(value))
 

@@ -86,9 +86,13 @@ def set_config(place: Workplace, say: Print) -> None:
     key, value = config.key(place.arguments.word(2)), place.arguments.word(3)
     vault, old = place.vault(config.salt), config.settings.get(key)
     secret = "--secret" in place.arguments.flags
-    if old is not None and old.secret == secret and value == (vault.open(old.value) if secret else old.value):
+    if (
+        old is not None
+        and old.secret == secret
+        and value == (vault.decrypt(old.value) if secret else old.value)
+    ):
         return
-    setting = Setting(vault.seal(value) if secret else value, secret)
+    setting = Setting(vault.encrypt(value) if secret else value, secret)
     replace(config, settings={**config.settings, key: setting}).save()
 
 

@@ -35,12 +35,12 @@ def encrypt(key: bytes, text: str) -> str:
     return f"v1:{_base64(nonce)}:{_base64(AESGCM(key).encrypt(nonce, text.encode(), None))}"
 
 
-def decrypt(key: bytes, sealed: str) -> str:
+def decrypt(key: bytes, ciphertext: str) -> str:
     """The inverse of `encrypt`; raises `WrongPassphrase`."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    version, _, rest = sealed.partition(":")
+    version, _, rest = ciphertext.partition(":")
     nonce, _, body = rest.partition(":")
     if version != "v1" or not body:
         raise WrongPassphrase("not a v1 ciphertext")
@@ -82,8 +82,8 @@ class Vault:
         self.salt_text = salt_text
         self._keyring = keyring
         self._passphrase = passphrase
-        self._sealed: dict[str, str] = {}
-        self._opened: dict[str, str] = {}
+        self._ciphertexts: dict[str, str] = {}
+        self._plaintexts: dict[str, str] = {}
 
     @functools.cached_property
     def _key(self) -> bytes:
@@ -95,18 +95,18 @@ class Vault:
             raise WrongPassphrase("incorrect passphrase")
         return key
 
-    def seal(self, text: str) -> str:
+    def encrypt(self, text: str) -> str:
         """Encrypt, or give the ciphertext this text already has; raises `WrongPassphrase`."""
-        if text not in self._sealed:
+        if text not in self._ciphertexts:
             self._remember(text, encrypt(self._key, text))
-        return self._sealed[text]
+        return self._ciphertexts[text]
 
-    def open(self, sealed: str) -> str:
+    def decrypt(self, ciphertext: str) -> str:
         """Decrypt; raises `WrongPassphrase`."""
-        if sealed not in self._opened:
-            self._remember(decrypt(self._key, sealed), sealed)
-        return self._opened[sealed]
+        if ciphertext not in self._plaintexts:
+            self._remember(decrypt(self._key, ciphertext), ciphertext)
+        return self._plaintexts[ciphertext]
 
-    def _remember(self, text: str, sealed: str) -> None:
-        self._opened[sealed] = text
-        self._sealed[text] = sealed
+    def _remember(self, text: str, ciphertext: str) -> None:
+        self._plaintexts[ciphertext] = text
+        self._ciphertexts[text] = ciphertext

@@ -94,7 +94,7 @@ class Journal:
             self._waiting = [replace(one, delete=True) if one is old else one for one in self._waiting]
 
     def swap(self, resource: Resource, replacing: Resource) -> None:
-        """Change a resource where it stands (a refresh, a mark for deletion, a component's outputs)."""
+        """Change a resource where it stands (a refresh, a pending deletion, a component's outputs)."""
         with self._lock:
             for side in (self._settled, self._waiting):
                 for index, one in enumerate(side):

@@ -89,7 +89,9 @@ class StackConfig:
 
     def plain(self, vault: Vault) -> dict[str, str]:
         """Every value in the clear."""
-        return {key: vault.open(one.value) if one.secret else one.value for key, one in self.settings.items()}
+        return {
+            key: vault.decrypt(one.value) if one.secret else one.value for key, one in self.settings.items()
+        }
 
     def secret_keys(self) -> list[str]:
         """The keys whose values are secret."""
