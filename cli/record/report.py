@@ -37,16 +37,13 @@ p { margin: 0 0 12px; } .soft { color: var(--soft); }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   padding: 14px 14px 6px; }
 svg { width: 100%; height: auto; display: block; }
-.field { fill: var(--paper); stroke: var(--line); } .grid { stroke: var(--line); }
-.tick, .axis { fill: var(--soft); font-size: 12px; text-anchor: middle; } .tick.left { text-anchor: end; }
-.label { fill: var(--ink); font-size: 12px; font-weight: 600; text-anchor: middle; }
-.bar { stroke: var(--plain); stroke-width: 1.5; opacity: .55; } .bar.chosen { stroke: var(--accent); opacity: 1; }
-.dot { fill: var(--plain); stroke: var(--paper); stroke-width: 1.5; } .dot.front, .dot.kept { fill: var(--front); }
-.dot.chosen { fill: var(--accent); }
-.dot.refused, .dot.dropped { fill: var(--paper); stroke: var(--bad); stroke-width: 2; }
-.dot.reference { fill: var(--trained); } .ring { fill: none; stroke: var(--accent); stroke-width: 2.5; }
-.key { display: flex; flex-wrap: wrap; gap: 6px 20px; margin: 14px 0 26px; color: var(--soft); }
+.plot text { font-family: inherit !important; }
 .mark { width: 24px; height: 24px; display: inline-block; vertical-align: middle; margin-right: 4px; }
+.mark .dot { fill: var(--plain); stroke: var(--paper); stroke-width: 1.5; }
+.mark .front, .mark .kept { fill: var(--front); } .mark .chosen { fill: var(--accent); }
+.mark .refused, .mark .dropped { fill: var(--paper); stroke: var(--bad); stroke-width: 2; }
+.mark .reference { fill: var(--trained); } .mark .ring { fill: none; stroke: var(--accent); stroke-width: 2.5; }
+.key { display: flex; flex-wrap: wrap; gap: 6px 20px; margin: 14px 0 26px; color: var(--soft); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 7px 8px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; font-size: 13px; } .text { text-align: left; }

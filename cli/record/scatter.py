@@ -1,24 +1,56 @@
-"""A scatter plot as inline SVG: no script, no font and no picture from elsewhere."""
+"""A scatter plot as inline SVG, drawn by matplotlib: no script, and no font or picture from elsewhere.
+
+Its colours are the page's own (CSS variables, so that a dark page has dark plots); what is written is text in its font.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
-WIDTH, HEIGHT = 620, 400
-LEFT, RIGHT, TOP, BOTTOM = 76, 24, 20, 54
+SIZE = (6.2, 4.0)
+"""Inches, of 72 units in the drawing."""
 LOGARITHMIC = 6
 """From this ratio of largest to smallest on, the axis is logarithmic."""
-NEAR = 17
-RING = 1.5
-PLACES = ((11, -9), (-11, -9), (11, 17), (-11, 17), (0, -15), (0, 25), (20, 4), (-20, 4))
+NEAR = 10
+"""Units between dots that share one label."""
+FEW = 16
+"""With more dots only those that the choice is between show their numbers; every dot tells it when pointed at."""
+PAGE = ("ink", "soft", "line", "paper", "accent", "front", "plain", "bad", "trained")
+COLOURS = {name: f"#0000{place:02x}" for place, name in enumerate(PAGE, 1)}
+"""A colour that nothing else has, in the place of each CSS variable of the page."""
+ON_TOP = ("allowed", "kept", "front", "reference", "chosen")
+STATES = dict(zip(ON_TOP, ("plain", "front", "front", "trained", "accent"), strict=True))
+"""Colour by state, what lies on top last; others are hollow, in the colour for what is refused."""
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": COLOURS["line"],
+    "axes.facecolor": COLOURS["paper"],
+    "axes.formatter.useoffset": False,
+    "axes.grid": True,
+    "axes.labelcolor": COLOURS["soft"],
+    "axes.xmargin": 0.08,
+    "axes.ymargin": 0.08,
+    "figure.dpi": 72,
+    "figure.facecolor": "none",
+    "font.size": 9,
+    "grid.color": COLOURS["line"],
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ecomdeploy",
+    "text.color": COLOURS["ink"],
+    "xtick.labelcolor": COLOURS["soft"],
+    "xtick.major.size": 0,
+    "ytick.labelcolor": COLOURS["soft"],
+    "ytick.major.size": 0,
+}
 
 
 @dataclass(frozen=True)
 class Dot:
-    """One point: `state` is its CSS class, `low` and `high` the ends of its vertical bar."""
+    """One point: `low` and `high` are the ends of its vertical bar."""
 
     label: str
     title: str
@@ -29,105 +61,61 @@ class Dot:
     high: float | None = None
 
 
-@dataclass(frozen=True)
-class Axis:
-    """Numbers to places."""
-
-    place: Callable[[float], float]
-    ticks: tuple[float, ...]
-
-
 def scatter(dots: Sequence[Dot], across: str, up: str) -> str:
     """The plot, with both axes named."""
-    xs = [dot.x for dot in dots]
-    ys = [value for dot in dots for value in (dot.y, dot.low, dot.high) if value is not None]
-    x = axis(xs, LEFT, WIDTH - RIGHT, logarithmic=max(xs) / max(min(xs), 1e-12) > LOGARITHMIC)
-    y = axis(ys, HEIGHT - BOTTOM, TOP, logarithmic=False)
-    parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(up)} against {escape(across)}">',
-        *grid(x, y),
-        f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 12}">{escape(across)}</text>',
-        f'<text class="axis" transform="translate(16 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)">{escape(up)}</text>',
-        *marks(dots, x, y),
-        "</svg>",
-    ]
-    return "\n".join(parts)
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    written, xs = io.StringIO(), [dot.x for dot in dots]
+    with rc_context(STYLE):
+        figure = Figure(SIZE, layout="constrained")
+        axes = figure.add_subplot(xlabel=across, ylabel=up)
+        if min(xs) > 0 and max(xs) / min(xs) > LOGARITHMIC:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:g}")
+        for dot in sorted(dots, key=lambda dot: ON_TOP.index(dot.state) if dot.state in ON_TOP else -1):
+            draw(axes, dot)
+        figure.draw_without_rendering()
+        label(axes, [dot for dot in dots if len(dots) <= FEW or dot.state in ON_TOP[1:]])
+        figure.savefig(written, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    return in_page(written.getvalue(), dots, f"{up} against {across}")
 
 
-def axis(values: Sequence[float], begin: float, end: float, *, logarithmic: bool) -> Axis:
-    """A scale with some room at both ends, and round ticks."""
-    change = math.log10 if logarithmic else float
-    low, high = change(min(values)), change(max(values))
-    room = (high - low) * 0.08 or abs(high) * 0.05 or 1.0
-    low, high = low - room, high + room
-
-    def place(value: float) -> float:
-        return begin + (change(value) - low) / (high - low) * (end - begin)
-
-    if logarithmic:
-        decades = range(math.floor(low), math.ceil(high) + 1)
-        ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
-        inside = [tick for tick in ticks if low <= math.log10(tick) <= high]
-    else:
-        step = nice((high - low) / 7)
-        inside = [step * count for count in range(math.ceil(low / step), math.floor(high / step) + 1)]
-    return Axis(place, tuple(inside))
+def draw(axes: Any, dot: Dot) -> None:
+    """Its bar, a ring where it is chosen, and the dot by the name that the page knows it by."""
+    colour = COLOURS[STATES.get(dot.state, "bad")]
+    edge, inner = ("paper", colour) if dot.state in STATES else ("bad", COLOURS["paper"])
+    if dot.low is not None and dot.high is not None:
+        axes.vlines(dot.x, dot.low, dot.high, colors=colour, alpha=0.5, linewidth=1.5)
+    if dot.state == "chosen":
+        axes.plot(dot.x, dot.y, "o", ms=14, color="none", mec=colour, mew=2, gid="ring")
+    axes.plot(dot.x, dot.y, "o", ms=8, color=inner, mec=COLOURS[edge], mew=1.5, gid=f"dot {dot.label}")
 
 
-def nice(rough: float) -> float:
-    """1, 2 or 5 times a power of ten, at least `rough`."""
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+def label(axes: Any, dots: Sequence[Dot]) -> None:
+    """The dots' numbers; one text for those that lie over one another."""
+    groups: list[tuple[Any, list[Dot]]] = []
+    for dot, place in zip(dots, axes.transData.transform([(dot.x, dot.y) for dot in dots]), strict=True):
+        near = next((group for at, group in groups if abs(at - place).max() < NEAR), None)
+        if near is None:
+            groups.append((place, near := []))
+        near.append(dot)
+    for _, group in groups:
+        words, at = ", ".join(dot.label for dot in group), (group[0].x, group[0].y)
+        axes.annotate(words, at, xytext=(6, 5), textcoords="offset points", weight="bold", gid="label")
 
 
-def grid(x: Axis, y: Axis) -> list[str]:
-    """Lines and numbers."""
-    parts = [
-        f'<rect class="field" x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"/>'
-    ]
-    for tick in x.ticks:
-        at = f"{x.place(tick):.1f}"
-        parts.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text class="tick" x="{at}" y="{HEIGHT - BOTTOM + 18}">{tick:g}</text>')
-    digits = max((len(f"{tick:.6g}".partition(".")[2]) for tick in y.ticks), default=0)
-    for tick in y.ticks:
-        at = f"{y.place(tick):.1f}"
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>')
-        parts.append(
-            f'<text class="tick left" x="{LEFT - 8}" y="{float(at) + 4:.1f}">{tick:.{digits}f}</text>'
-        )
-    return parts
-
-
-def marks(dots: Sequence[Dot], x: Axis, y: Axis) -> list[str]:
-    """Bars, then dots, then labels; what is chosen lies on top."""
-    taken = [(x.place(dot.x), y.place(dot.y)) for dot in dots]
-    bars, circles, labels = [], [], []
-    for dot in sorted(dots, key=lambda dot: dot.state == "chosen"):
-        across, up = x.place(dot.x), y.place(dot.y)
-        if dot.low is not None and dot.high is not None:
-            ends = f'y1="{y.place(dot.low):.1f}" y2="{y.place(dot.high):.1f}"'
-            bars.append(f'<line class="bar {dot.state}" x1="{across:.1f}" x2="{across:.1f}" {ends}/>')
-        if dot.state == "chosen":
-            circles.append(f'<circle class="ring" cx="{across:.1f}" cy="{up:.1f}" r="11"/>')
-        circles.append(
-            f'<circle class="dot {dot.state}" cx="{across:.1f}" cy="{up:.1f}" r="6">'
-            f"<title>{escape(dot.title)}</title></circle>"
-        )
-        free = room_for(across, up, taken, RING if dot.state == "chosen" else 1.0)
-        taken.append((free[0], free[1] - 4))
-        labels.append(f'<text class="label" x="{free[0]:.1f}" y="{free[1]:.1f}">{escape(dot.label)}</text>')
-    return [*bars, *circles, *labels]
-
-
-def room_for(
-    across: float, up: float, taken: Sequence[tuple[float, float]], away: float
-) -> tuple[float, float]:
-    """The place around a dot that is clear of everything else, in order of taste; `away` times the usual distance."""
-
-    def clear(place: tuple[float, float]) -> float:
-        others = [(a, b) for a, b in taken if (a, b) != (across, up)]
-        return min((math.hypot(place[0] - a, place[1] - 4 - b) for a, b in others), default=math.inf)
-
-    places = [(across + right * away, up + down * away) for right, down in PLACES]
-    return next((place for place in places if clear(place) > NEAR), max(places, key=clear))
+def in_page(drawn: str, dots: Sequence[Dot], words: str) -> str:
+    """The drawing without what only a file needs, in the page's colours, every dot with its title."""
+    inner = drawn[drawn.index("<defs>") :]
+    for name, colour in COLOURS.items():
+        inner = inner.replace(colour, f"var(--{name})")
+    inner = inner.replace('<g id="label">', '<g class="label">').replace('<g id="ring">', '<g class="ring">')
+    for dot in dots:
+        title = f"<title>{escape(dot.title)}</title>"
+        inner = inner.replace(f'<g id="dot {dot.label}">', f'<g class="dot {dot.state}">{title}')
+    width, height = (72 * size for size in SIZE)
+    return f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(words)}">\n{inner}'

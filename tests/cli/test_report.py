@@ -12,7 +12,9 @@ import pytest
 from cli.record.explain import explain
 from cli.record.points import points
 from cli.record.report import report
-from cli.record.scatter import Dot, axis, scatter
+from cli.record.scatter import Dot, scatter
+
+XLINK = "http://www.w3.org/1999/xlink"
 
 
 def figures(metric: float, p50: float, rows: float, size: float) -> dict[str, Any]:
@@ -95,9 +97,22 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
+def read(drawn: str) -> ElementTree.Element:
+    """Our own markup, which a page reads without these names."""
+    names = f'xmlns:xlink="{XLINK}"'
+    return ElementTree.fromstring(drawn.replace("<svg ", f"<svg {names} ", 1))
+
+
 def plots(text: str) -> list[ElementTree.Element]:
-    drawn = re.findall(r'<svg viewBox="0 0 620 400".*?</svg>', text, flags=re.DOTALL)
-    return [ElementTree.fromstring(one) for one in drawn]  # our own markup
+    drawn = re.findall(r'<svg class="plot".*?</svg>', text, flags=re.DOTALL)
+    return [read(one) for one in drawn]
+
+
+def places(plot: ElementTree.Element, group: str) -> list[tuple[float, float]]:
+    """Where the marks of the groups of that class are."""
+    found = [one for one in plot.iter("g") if one.get("class") == group]
+    uses = [use for one in found for use in one.iter("use")]
+    return [(float(use.attrib["x"]), float(use.attrib["y"])) for use in uses]
 
 
 @pytest.mark.parametrize("search", [True, False])
@@ -107,12 +122,12 @@ def test_the_page_holds_every_combination_and_marks_the_chosen_one(search: bool)
     measured = {str(one.number) for one in data if one.figure("metric") is not None}
     assert len(data) == (7 if search else 4)
     for plot in plots(text):
-        labels = {label.text for label in plot.iter("text") if label.get("class") == "label"}
-        assert labels == measured
-        rings = [one for one in plot.iter("circle") if one.get("class") == "ring"]
-        chosen = [one for one in plot.iter("circle") if one.get("class") == "dot chosen"]
-        assert len(rings) == len(chosen) == 1
-        assert (rings[0].get("cx"), rings[0].get("cy")) == (chosen[0].get("cx"), chosen[0].get("cy"))
+        labels = [one.findtext("text", "") for one in plot.iter("g") if one.get("class") == "label"]
+        assert sorted(", ".join(labels).split(", ")) == sorted(measured)
+        titles = {str(title.text).partition(":")[0] for title in plot.iter("title")}
+        assert titles == measured
+        assert len(places(plot, "ring")) == 1
+        assert places(plot, "ring") == places(plot, "dot chosen")
     assert len(plots(text)) == 2
     assert text.count('<tr class="') == len(data)
 
@@ -121,24 +136,39 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
     page = Page(report(record()))
     assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in page.tags}
     assert not [given for _, given in page.tags if {"src", "href", "onload", "onclick"} & set(given)]
-    assert not re.search(r"url\(|@import|https?://", report(record()))
+    assert all(str(given.get("xlink:href", "#")).startswith("#") for _, given in page.tags)
+    assert not re.search(r"url\((?!#)|@import|https?://", report(record()))
+    assert report(record()) == report(record()), "the same record is the same page"
     assert "<fast>" not in report(record())
     assert "&lt;fast&gt;" in report(record())
 
 
-def test_better_is_where_the_axes_say() -> None:
+def test_better_is_where_the_axes_say_and_colours_are_the_pages() -> None:
     left, right = Dot("1", "", "front", 1.0, 0.2), Dot("2", "", "chosen", 3.0, 0.9)
-    dots = list(ElementTree.fromstring(scatter([left, right], "ms", "metric")).iter("circle"))
-    low, high = [one for one in dots if "dot" in str(one.get("class"))]
-    assert float(str(low.get("cx"))) < float(str(high.get("cx")))
-    assert float(str(low.get("cy"))) > float(str(high.get("cy")))
+    drawn = scatter([left, right], "ms", "metric")
+    ((low_x, low_y),), ((high_x, high_y),) = (
+        places(read(drawn), f"dot {one}") for one in ("front", "chosen")
+    )
+    assert low_x < high_x
+    assert low_y > high_y
+    assert not re.search("#0000[0-9a-f]{2}", drawn)
+    assert {"var(--front)", "var(--accent)", "var(--paper)"} <= set(re.findall(r"var\(--\w+\)", drawn))
 
 
 @pytest.mark.parametrize("values", [[3.0], [0.0, 0.0], [1e-6, 1e6], [-1.0, 2.0]])
 def test_an_axis_has_room_for_all_its_values(values: list[float]) -> None:
-    found = axis(values, 0, 100, logarithmic=min(values) > 0 and max(values) / min(values) > 6)
-    assert all(0 < found.place(value) < 100 for value in values)
-    assert all(0 <= found.place(tick) <= 100 for tick in found.ticks)
+    dots = [Dot(str(number), "", "allowed", one, one, one, one) for number, one in enumerate(values)]
+    for x, y in places(read(scatter(dots, "ms", "metric")), "dot allowed"):
+        assert 40 < x < 440
+        assert 3 < y < 260
+
+
+def test_of_many_dots_only_those_that_count_carry_numbers() -> None:
+    dots = [Dot(str(one), f"title {one}", "allowed", one + 1, one) for one in range(40)]
+    chosen = Dot("40", "title 40", "chosen", 2.5, 3.5)
+    drawn = read(scatter([*dots, chosen], "ms", "metric"))
+    assert [one.findtext("text") for one in drawn.iter("g") if one.get("class") == "label"] == ["40"]
+    assert len(list(drawn.iter("title"))) == 41
 
 
 def test_it_is_explained_in_words(capsys: pytest.CaptureFixture[str]) -> None:

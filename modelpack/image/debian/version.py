@@ -1,4 +1,7 @@
-"""Debian version order (deb-version(7)): epoch, upstream version, revision; "~" sorts before the end."""
+"""Debian version order (deb-version(7)): epoch, upstream version, revision; "~" sorts before the end.
+
+Our own: python-debian is under the GPL, and debian-inspector refuses a version that bookworm has (12.2.0-14+deb12u1+).
+"""
 
 from __future__ import annotations
 
