@@ -1,6 +1,6 @@
 """What every stack program begins with: its settings, its tags, its AWS provider.
 
-Settings are one JSON document in the Pulumi config key `<project>:settings` (docs/architecture/seams.md).
+Settings are one JSON document in the Pulumi config key `<project>:settings` (docs/architecture/rooms/infra.md).
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """The JSON of DESIGN section 7."""
+        """What `--json` prints (docs/json.md)."""
         return {
             "service": self.spec.service,
             "environment": self.spec.environment.name,

@@ -28,7 +28,7 @@ class PlatformOutcome:
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """The JSON of DESIGN section 7."""
+        """What `--json` prints (docs/json.md)."""
         return {
             "environment": self.environment,
             "state": self.state,

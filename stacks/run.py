@@ -44,7 +44,7 @@ class Outcome:
     """What whoever relies on the release must know."""
 
     def document(self) -> dict[str, Any]:
-        """The JSON of DESIGN section 7."""
+        """What `--json` prints (docs/json.md)."""
         release = self.release
         return {
             "service": self.spec.service,

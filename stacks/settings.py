@@ -1,4 +1,4 @@
-"""What each program is told: pure functions from what is wanted and the releases (docs/architecture/seams.md)."""
+"""What each program is told: pure functions from what is wanted and the releases (docs/architecture/rooms/infra.md)."""
 
 from __future__ import annotations
 

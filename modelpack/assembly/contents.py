@@ -28,7 +28,7 @@ def model(
 
 
 def serving(served: Served, variant: Variant, golden: tuple[Golden, ...], binding: Binding) -> dict[str, Any]:
-    """`serving.json` (docs/architecture/seams.md)."""
+    """`serving.json` (docs/architecture/rooms/server.md)."""
     usecase = served.usecase
     signature = usecase.interface()
     words: dict[str, Any] = {"text": to_builtins(usecase.text)} if usecase.text else {}

@@ -1,8 +1,8 @@
 """The golden answers of a GPU pack, where there is no GPU: asked of the image's own layers, through the CPU provider.
 
 The image's interpreter, server, ONNX Runtime and model are unpacked from the layers just written (those of CUDA's
-libraries, which the CPU provider never opens, stay packed) and run by the image's own loader, as `image/bytecode.py`
-does: no root, no container, nothing of this machine's Python.
+libraries, which the CPU provider never opens, stay packed) and run by the image's own loader, as in
+`image/wheels/bytecode.py`: no root, no container, nothing of this machine's Python.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from modelpack.runtimes.hardware import CPU
 
 HOUR, MILLION = 3600, 1_000_000
 CPU_FIGURES = "1 thread of"
-"""How the benches name a processor (`modelpack.gate.timing.hardware`)."""
+"""How the benches name a processor (`modelpack.runtimes.hardware.hardware`)."""
 
 
 def add_prices(record: Mapping[str, Any], instance: str, usd_hour: float | None) -> dict[str, Any]:

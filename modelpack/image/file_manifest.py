@@ -1,4 +1,4 @@
-"""The content digest: one digest over every file of an image but the one that carries it (docs: seams, files.json)."""
+"""The content digest: over every file of an image but the one that carries it (docs/architecture/rooms/image.md)."""
 
 from __future__ import annotations
 

@@ -105,10 +105,10 @@ class Samples:
 class UseCase(abc.ABC, Generic[D]):
     """Data, training, metric, signature and example requests of one task.
 
-    A model whose callers send text or get labels has `text` and `labels` (docs/architecture/seams.md) with the files
-    they name from `companions`; `requirements` are the wheels that the server then needs beside the runtime's, without
-    the `unneeded` ones. `agreement` is the least
-    share of the trained model's ranked items that an optimized one must keep, as a mean over held-out requests.
+    A model whose callers send text or get labels has `text` and `labels` (docs/architecture/rooms/server.md) with the
+    files they name from `companions`; `requirements` are the wheels that the server then needs beside the runtime's,
+    without the `unneeded` ones. `agreement` is the least share of the trained model's ranked items that an optimized
+    one must keep, as a mean over held-out requests.
     """
 
     name: ClassVar[str]

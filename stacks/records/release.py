@@ -59,7 +59,7 @@ class ServingConfiguration:
 class Packed:
     """What of a Pack a release keeps for good: enough to verify it years later, on another machine.
 
-    `golden` are `{"request": ..., "answer": ...}`; `tolerance` is by output name (docs: seams, "The image");
+    `golden` are `{"request": ..., "answer": ...}`; `tolerance` is by output name (docs/architecture/rooms/server.md);
     `needs` is what it needs of the machine (`modelpack.assembly.needs`), empty for a CPU pack of an older ledger.
     """
 

@@ -50,7 +50,7 @@ def _result(call: Any) -> Any:
 
 
 def run_folder(request: Any, folder: Path, environment: Mapping[str, str], events: Events) -> None:
-    """Run `folder/__main__.py`; what it prints becomes messages. Raises like `run_inline`."""
+    """Run the `__main__.py` of a folder; what it prints becomes messages. Raises like `run_inline`."""
     if not (folder / "__main__.py").is_file():
         raise EngineError(f"no program at {folder / '__main__.py'}")
     process = subprocess.Popen(
