@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, progress, show, wiring
-from modelpack.errors import BadInput
+from modelpack.errors import BadInput, EcomdeployError
 
 Port = Annotated[
     int | None, typer.Option(help="Port of the AWS API (default: a free one, kept from then on).")
@@ -43,10 +43,14 @@ def start(port: Port = None, as_json: options.AsJson = False) -> None:
 
 
 def stop(as_json: options.AsJson = False) -> None:
-    """Stop it and its model servers; its state is kept."""
+    """Stop it and its model servers; its state is kept, or it is said what of it is not."""
     stopped = wiring.local_cloud().stop()
+    if stopped and stopped.lost:
+        raise EcomdeployError(
+            "the local cloud is stopped, but not all of its state is kept:\n" + "\n".join(stopped.lost)
+        )
     if as_json:
-        show.document({"stopped": bool(stopped)})
+        show.document({"stopped": stopped is not None})
         return
     show.say(
         "The local cloud is stopped; its state is kept." if stopped else "The local cloud was not running."

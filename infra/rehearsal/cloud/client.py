@@ -37,6 +37,13 @@ class Running:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """A local cloud that has ended. `lost`: what of its state was not kept, in words; empty when all of it was."""
+
+    lost: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LocalCloud:
     """The one local cloud of a user's home. Holds nothing itself: any number of these may be used at once."""
 
@@ -77,11 +84,11 @@ class LocalCloud:
             )
         return _running(health)
 
-    def stop(self) -> bool:
-        """End it and its model servers; the state is kept. False when it was not running."""
+    def stop(self) -> Stopped | None:
+        """End it and its model servers. None when it was not running."""
         daemon = self.folder.daemon()
         if daemon is None:
-            return False
+            return None
         # It may be gone before its answer is read; whether it ends is what counts.
         with contextlib.suppress(EcomdeployError):
             self._ask("POST", "stop")
@@ -92,7 +99,7 @@ class LocalCloud:
                     f"the local cloud (pid {daemon.pid}) does not end", hint=f"kill -9 {daemon.pid}"
                 )
             time.sleep(0.02)
-        return True
+        return Stopped(self.folder.lost())
 
     def reset(self) -> None:
         """Empty the account, the registry and all model servers. Starts it when it does not run."""

@@ -15,17 +15,21 @@ def test_a_graceful_end_keeps_it_and_everything_else_does_not(tmp_path: Path) ->
     file = tmp_path / "generation.json"
     first = Generation(file)
     first.begin(whole=True)
-    first.end()
+    first.end(())
     again = Generation(file)
     again.begin(whole=True)
     assert again.id == first.id
     killed = Generation(file)
     killed.begin(whole=True)
     assert killed.id != first.id
-    killed.end()
+    killed.end(())
     lost = Generation(file)
     lost.begin(whole=False)
     assert lost.id != killed.id
+    lost.end(("a queue",))
+    told = Generation(file)
+    told.begin(whole=True)
+    assert (told.id != lost.id, told.lost) == (True, ("a queue",))
     before = lost.id
     lost.renew()
     assert lost.id != before

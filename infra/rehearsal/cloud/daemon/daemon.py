@@ -42,6 +42,10 @@ class Daemon:
         self.ready = threading.Event()
         self.ending = threading.Event()
         self.notes: list[str] = []
+        self._writing = threading.RLock()
+        """Taken before the account's lock: an older snapshot must not be written over a newer one."""
+        self.unkept: tuple[str, ...] = ()
+        """What is not in the last snapshot, in words."""
         self.invocations = Invocations()
         self.generation = Generation(folder.root / "generation.json")
         self._make_host = host
@@ -133,7 +137,7 @@ class Daemon:
             **self.account.status(),
             "calls": {name: counts[name] for name in ("mutating", "reading")},
             "faults": self.account.faults.as_data(),
-            "notes": self.notes,
+            "notes": [*self.notes, *self.unkept],
         }
 
     # ---- state ----
@@ -145,7 +149,7 @@ class Daemon:
         gc.disable()  # nothing of what is loaded now is ever garbage: half a second of looking for some
         try:
             self.account.load_moto()
-            self.account.state.update(snapshot.load(self.folder.snapshot))
+            self.account.state.update(snapshot.load(self.folder.snapshot, self.folder.secret("snapshot")))
             self.account.restore()
         except snapshot.UnusableSnapshot as unfit:
             whole = False
@@ -158,6 +162,7 @@ class Daemon:
         gc.freeze()
         gc.enable()
         self.generation.begin(whole)
+        self.notes += [f"lost when it last ended: {words}" for words in self.generation.lost]
         self.ready.set()
         self._snapshots()
 
@@ -169,25 +174,29 @@ class Daemon:
             self._snapshot()
 
     def _snapshot(self) -> None:
-        with self.account.lock:
+        """Write one. What it could not keep, or that there is none, stands in `unkept` and in the log."""
+        with self._writing:
             if self.account.closing:
                 return
             self.account.changed.clear()
             try:
-                data = snapshot.dump(self.account.state)
-            except Exception as error:
-                self.notes[:] = [f"the last snapshot failed: {error}"]
+                dumped = snapshot.dump(self.account.state, self.folder.secret("snapshot"), self.account.lock)
+                snapshot.save(self.folder.snapshot, dumped.data)
+                unkept = tuple(f"cannot be kept: {words}" for words in dumped.left_out)
+            except Exception as error:  # whatever it is, the next one is tried, and the reason is told
                 traceback.print_exc()
-                return
-        snapshot.save(self.folder.snapshot, data)
+                unkept = (f"everything since the last snapshot that was written: {error}",)
+            for words in set(unkept) - set(self.unkept):
+                _say(words)
+            self.unkept = unkept
 
     def _end(self) -> None:
         """The exact state, then the servers; new calls are turned away."""
         _say("stopping")
         self.ready.set()
-        with self.account.lock:
+        with self._writing, self.account.lock:
             self._snapshot()
-            self.generation.end()
+            self.generation.end(self.unkept)
             self.account.closing = True
         self.account.ending.set()
         self.account.close_overlays()

@@ -14,11 +14,12 @@ from infra.rehearsal.cloud.own_files import write_atomically
 
 
 class Generation:
-    """Kept in one small file; `id` is a random word."""
+    """Kept in one small file; `id` is a random word. `lost` says what the last end did not keep."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.id = ""
+        self.lost: tuple[str, ...] = ()
 
     def begin(self, whole: bool) -> None:
         """At a start: the same as before if the last end was graceful and its snapshot was read `whole`."""
@@ -26,6 +27,7 @@ class Generation:
             before = json.loads(self.file.read_bytes())
         except (OSError, ValueError):
             before = {}
+        self.lost = tuple(before.get("lost", ()))
         same = whole and before.get("graceful") is True and isinstance(before.get("id"), str)
         self.id = before["id"] if same else secrets.token_hex(8)
         self._keep(graceful=False)
@@ -35,9 +37,10 @@ class Generation:
         self.id = secrets.token_hex(8)
         self._keep(graceful=False)
 
-    def end(self) -> None:
-        """After the last, exact snapshot."""
-        self._keep(graceful=True)
+    def end(self, lost: tuple[str, ...]) -> None:
+        """After the last snapshot; with anything `lost` the next start is another generation."""
+        self._keep(graceful=not lost, lost=lost)
 
-    def _keep(self, graceful: bool) -> None:
-        write_atomically(self.file, json.dumps({"id": self.id, "graceful": graceful}).encode())
+    def _keep(self, graceful: bool, lost: tuple[str, ...] = ()) -> None:
+        kept = {"id": self.id, "graceful": graceful, "lost": lost}
+        write_atomically(self.file, json.dumps(kept).encode())

@@ -33,6 +33,13 @@ class Folder:
     def snapshot(self) -> Path:
         return self.root / "snapshot.pickle"
 
+    def lost(self) -> tuple[str, ...]:
+        """What the daemon could not keep when it last ended, in words."""
+        try:
+            return tuple(map(str, json.loads(read_own(self.root / "generation.json")).get("lost", ())))
+        except (FileNotFoundError, ValueError):
+            return ()
+
     @property
     def aws_config(self) -> Path:
         """An AWS configuration with a profile `default` and nothing in it: SDKs refuse an empty AWS_PROFILE."""
