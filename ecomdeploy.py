@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from modelpack.pack import Pack as Pack
     from modelpack.passes.base import Pass as Pass
     from modelpack.runtimes.base import Runtime as Runtime
-    from modelpack.usecases.base import Tensor as Tensor
+    from modelpack.server.signature import Tensor as Tensor
     from modelpack.usecases.base import UseCase as UseCase
     from modelpack.usecases.own_model.model import OwnModel as OwnModel
 
@@ -60,7 +60,8 @@ _HOMES = {
     "modelpack.pack": ("Pack",),
     "modelpack.passes.base": ("Pass",),
     "modelpack.runtimes.base": ("Runtime",),
-    "modelpack.usecases.base": ("Tensor", "UseCase"),
+    "modelpack.server.signature": ("Tensor",),
+    "modelpack.usecases.base": ("UseCase",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

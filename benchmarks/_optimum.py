@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import MEGABYTE
 from modelpack.gate.reference import Reference
 from modelpack.runtimes import single_thread
-from modelpack.usecases.base import Arrays, Run, UseCase
+from modelpack.usecases.base import UseCase
 from modelpack.usecases.search import data as shop
 from modelpack.usecases.search.encoding import TOP
 

@@ -31,6 +31,7 @@ from benchmarks import _optimum
 from benchmarks._slices import take
 from modelpack.build import context
 from modelpack.formats.onnx_export import free_batch, quiet
+from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import MEGABYTE, TORCH, Variant
 from modelpack.gate.answers import agreement
 from modelpack.gate.greedy import TIE
@@ -43,7 +44,7 @@ from modelpack.inputs.spec import ModelSpec, PackSpec
 from modelpack.passes.base import passes
 from modelpack.progress import Silent
 from modelpack.runtimes.eager import on_one_thread
-from modelpack.usecases.base import Arrays, Run, UseCase
+from modelpack.usecases.base import UseCase
 
 USECASES = ("fraud", "pricing", "recommendation", "search")
 INSTANCE = "ml.c7i.xlarge"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from modelpack.formats.variant import Variant
     from modelpack.gate.reference import Reference
     from modelpack.image.oci.layout import Layout
-    from modelpack.runtimes.served import Served
+    from modelpack.inputs.environment import ServingEnvironment
 
 __all__ = ["PackRequest", "build", "find_known"]
 
@@ -135,7 +135,7 @@ def rows_in_words(company: str, most: int) -> dict[str, Any]:
     return {"independent": True, "max_batch": most}
 
 
-def check_answers(served: Served, layout: Layout, digest: str, progress: Progress) -> str:
+def check_answers(served: ServingEnvironment, layout: Layout, digest: str, progress: Progress) -> str:
     """How the golden answers were checked before anything is deployed, in words for the record."""
     if served.runtime.hardware == CPU:
         return "computed here by the runtime of the image; the server asks them of itself at every start"
@@ -150,7 +150,7 @@ def check_answers(served: Served, layout: Layout, digest: str, progress: Progres
     return golden_answers(layout, digest, progress)
 
 
-def fallen_back(served: Served, variant: Variant) -> dict[str, Any]:
+def fallen_back(served: ServingEnvironment, variant: Variant) -> dict[str, Any]:
     """What of a language model's step runs on the CPU of a GPU machine, for the record."""
     if variant.format != ONNX or served.runtime.hardware == CPU or decoding_of(served.usecase) is None:
         return {}

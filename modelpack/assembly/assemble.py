@@ -12,14 +12,16 @@ from modelpack.image.debian.lock import fetch_debs, lock_debs
 from modelpack.image.oci.layout import Layout
 from modelpack.image.parts import BaseImage, Built, Deb, ImageParts, Wheel
 from modelpack.image.wheels.lock import fetch_wheels, lock_wheels
+from modelpack.inputs.environment import ServingEnvironment
 from modelpack.inputs.lock import Lock
 from modelpack.inputs.resolve import Inputs
 from modelpack.inputs.server_files import app
 from modelpack.progress import Progress
-from modelpack.runtimes.served import Served
 
 
-def complete_lock(inputs: Inputs, served: Served, lock: Lock, home: Home, progress: Progress) -> Lock:
+def complete_lock(
+    inputs: Inputs, served: ServingEnvironment, lock: Lock, home: Home, progress: Progress
+) -> Lock:
     """The lock with base and wheels for the chosen model's runtime, and all of them fetched.
 
     What the lock lacks is resolved now. Packages that the mirror dropped are locked again, and each change is told.
@@ -45,7 +47,7 @@ def complete_lock(inputs: Inputs, served: Served, lock: Lock, home: Home, progre
     return lock.having("wheels", served.wheels_digest, {"packages": [asdict(wheel) for wheel in wheels]})
 
 
-def locked_wheels(served: Served, lock: Lock) -> tuple[Wheel, ...]:
+def locked_wheels(served: ServingEnvironment, lock: Lock) -> tuple[Wheel, ...]:
     """The wheels that the lock names for what is served."""
     content = lock.get("wheels", served.wheels_digest) or {"packages": []}
     return tuple(Wheel(**one) for one in content["packages"])
@@ -53,7 +55,7 @@ def locked_wheels(served: Served, lock: Lock) -> tuple[Wheel, ...]:
 
 def assemble_image(
     inputs: Inputs,
-    served: Served,
+    served: ServingEnvironment,
     lock: Lock,
     home: Home,
     model: Mapping[str, Path | bytes],

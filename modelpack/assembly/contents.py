@@ -10,9 +10,9 @@ from msgspec import to_builtins
 
 from modelpack.assembly.needs import Binding
 from modelpack.formats.variant import Variant
+from modelpack.inputs.environment import ServingEnvironment
 from modelpack.language.task import decoding_of
 from modelpack.pack import encode
-from modelpack.runtimes.served import Served
 from modelpack.server.golden import Golden
 from modelpack.usecases.base import UseCase
 from modelpack.usecases.optional.handler import handler_of
@@ -27,7 +27,9 @@ def model(
     return {**variant.files, **companions, "serving.json": encode(serving)}
 
 
-def serving(served: Served, variant: Variant, golden: tuple[Golden, ...], binding: Binding) -> dict[str, Any]:
+def serving(
+    served: ServingEnvironment, variant: Variant, golden: tuple[Golden, ...], binding: Binding
+) -> dict[str, Any]:
     """`serving.json` (docs/architecture/rooms/server.md)."""
     usecase = served.usecase
     signature = usecase.interface()
@@ -43,8 +45,8 @@ def serving(served: Served, variant: Variant, golden: tuple[Golden, ...], bindin
         "runtime": served.runtime.name,
         "file": variant.path.name,
         "threads": THREADS,
-        "inputs": [tensor.as_data() for tensor in signature.inputs],
-        "outputs": [tensor.as_data() for tensor in signature.outputs],
+        "inputs": to_builtins(signature.inputs),
+        "outputs": to_builtins(signature.outputs),
         "max_batch": usecase.max_batch,
         "golden": [{"request": one.request, "answer": one.answer} for one in golden],
         "tolerance": usecase.tolerance,

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from modelpack.usecases.base import Signature
+from modelpack.formats.signature import Signature
 
 MOST_AXES = 8
 

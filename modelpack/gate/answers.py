@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from modelpack.errors import EcomdeployError
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.server import rows
-from modelpack.usecases.base import Arrays, Evaluation, Run, Signature, UseCase, arrays_from
+from modelpack.server.http.instances import Instances
+from modelpack.usecases.base import Evaluation, UseCase
 
 SIGNIFICANT = 7
 KINDS = {"INT64": "int64", "INT32": "int32", "FP32": "float32", "FP64": "float64"}
@@ -21,13 +24,13 @@ def answers(
 ) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
     """The golden requests, or those given, with the answers of a running model, as `/invocations` bodies."""
     interface, outer = usecase.interface(), usecase.outer(run, data)
-    pairs = []
+    instances, pairs = Instances(interface.inputs), []
     for request in usecase.golden(data) if requests is None else requests:
-        instances = request["instances"]
-        outputs = rows.in_cuts(outer, arrays_from(instances, interface.inputs), usecase.max_batch)
+        feeds, count = instances.decode(msgspec.json.encode(request))
+        outputs = rows.in_cuts(outer, feeds, usecase.max_batch)
         predictions = [
             {tensor.name: plain(outputs[tensor.name][row]) for tensor in interface.outputs}
-            for row in range(len(instances))
+            for row in range(count)
         ]
         pairs.append((request, {"predictions": predictions}))
     return pairs
@@ -40,8 +43,8 @@ def depend_on_others(usecase: UseCase[Any], run: Run, data: Any) -> str:
     """
     if usecase.max_batch < 2:
         return ""
-    instances = [one for request in usecase.golden(data) for one in request["instances"]]
-    feeds = arrays_from(instances[: rows.PROBES], usecase.interface().inputs)
+    probes = [one for request in usecase.golden(data) for one in request["instances"]][: rows.PROBES]
+    feeds, _ = Instances(usecase.interface().inputs).decode(msgspec.json.encode({"instances": probes}))
     outer = usecase.outer(run, data)
     return rows.dependence(outer, feeds, usecase.max_batch, usecase.tolerance)
 

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.runtimes import single_thread
-from modelpack.usecases.base import Arrays, Evaluation, Run, UseCase
+from modelpack.usecases.base import Evaluation, UseCase
 from modelpack.usecases.metrics import Interval, bootstrap
 
 

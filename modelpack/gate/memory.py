@@ -14,17 +14,18 @@ import resource
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 import modelpack
 from modelpack.errors import EcomdeployError
+from modelpack.formats.signature import Arrays, Signature
 from modelpack.formats.variant import MEGABYTE, Variant
-from modelpack.usecases.base import Arrays, Signature, Tensor, UseCase, usecases
+from modelpack.usecases.base import UseCase, usecases
 
 KIBIBYTE = 1024
 LONGEST = 300
@@ -45,7 +46,7 @@ def peak_mb(variant: Variant, usecase: UseCase[Any], batch: Arrays) -> float:
             "format": variant.format,
             "path": str(variant.path),
             "batch": str(arrays),
-            "signature": asdict(usecase.signature()),
+            "signature": msgspec.to_builtins(usecase.signature()),
         }
         root = str(Path(modelpack.__file__).parent.parent)
         paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -73,11 +74,7 @@ def answer_once(task: dict[str, Any]) -> float:
     from modelpack.runtimes.hardware import CPU, CUDA
 
     usecase = usecase_of(task)
-    inputs, outputs = (
-        tuple(Tensor(**{**one, "shape": tuple(one["shape"])}) for one in task["signature"][side])
-        for side in ("inputs", "outputs")
-    )
-    usecase.adopt(Signature(inputs, outputs))
+    usecase.adopt(msgspec.convert(task["signature"], Signature))
     with np.load(task["batch"], allow_pickle=False) as arrays:
         batch: Arrays = {name: with_texts(arrays[name]) for name in arrays.files}
     hardware = CPU if task["format"] in formats_of(CPU) else CUDA

@@ -18,7 +18,7 @@ from itertools import islice
 
 import numpy as np
 
-from modelpack.usecases.base import Arrays, Run
+from modelpack.formats.signature import Arrays, Run
 
 TURNS = 25
 SINGLES = 40

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.errors import BadInput, EcomdeployError
+from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import TORCH, Measured, Variant
 from modelpack.gate.answers import agreement, answers, check_declared, check_shapes, depend_on_others
 from modelpack.gate.inner_metrics import as_figures, broken_guards, evaluate, falls
@@ -23,7 +24,7 @@ from modelpack.progress import Progress
 from modelpack.runtimes.base import Runtime, at_hand, runtime_for, served_formats
 from modelpack.runtimes.hardware import CPU
 from modelpack.server.golden import compare as differences
-from modelpack.usecases.base import Arrays, Evaluation, Run, UseCase
+from modelpack.usecases.base import Evaluation, UseCase
 from modelpack.usecases.metrics import Interval, bootstrap
 from modelpack.usecases.optional.tunable import Tunable
 

@@ -14,6 +14,7 @@ from typing import Any
 import modelpack
 from modelpack.digests import digest, source_digest, sources_of
 from modelpack.errors import BadInput
+from modelpack.inputs.environment import ServingEnvironment
 from modelpack.inputs.lock import Lock
 from modelpack.inputs.server_files import app
 from modelpack.inputs.spec import DataSpec, ModelSpec, PackSpec, TrainSpec, as_data
@@ -28,7 +29,6 @@ from modelpack.passes.base import (
 )
 from modelpack.runtimes.base import runtime_for, served_formats
 from modelpack.runtimes.hardware import CPU
-from modelpack.runtimes.served import Served
 from modelpack.sources.base import check, content_digest
 from modelpack.usecases.base import UseCase, usecases
 from modelpack.usecases.own_data.files import table_files, tables_digest
@@ -153,9 +153,9 @@ class Inputs:
         names = {*TOOLS, *(name for one in self.passes for name in one.tools)}
         return {name: installed_version(name) for name in sorted(names)}
 
-    def served(self, chosen: str) -> Served:
+    def served(self, chosen: str) -> ServingEnvironment:
         """What the image holds around a model of the `chosen` format."""
-        return Served(runtime_for(chosen, self.request.built_for), self.usecase)
+        return ServingEnvironment(runtime_for(chosen, self.request.built_for), self.usecase)
 
     def pack_digest(self, lock: Lock) -> str | None:
         """Names the pack; None while the lock lacks something it needs, for then the bytes are not known yet."""

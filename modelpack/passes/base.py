@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from modelpack.catalog import Catalog
+from modelpack.formats.signature import Arrays
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.language.task import decoding_of
 from modelpack.progress import Progress, Silent
 from modelpack.runtimes.hardware import CPU, CUDA
-from modelpack.usecases.base import Arrays, UseCase
+from modelpack.usecases.base import UseCase
 
 TRAINED, EXPORT, FUSED, GRAPH, PACKED, STORED, COMPILED = range(7)
 """Stages in order: on the torch module, into a graph, operators joined, on the graph, padding left out, how its weights

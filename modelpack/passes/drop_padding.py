@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from modelpack.formats.onnx_files import write
+from modelpack.formats.signature import Arrays
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.passes.base import PACKED, Inapplicable, Pass, PassContext
 from modelpack.passes.shared import attention
 from modelpack.runtimes import single_thread
-from modelpack.usecases.base import Arrays
 
 if TYPE_CHECKING:
     import onnx

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.onnx_files import write
+from modelpack.formats.signature import Arrays
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
 from modelpack.runtimes import single_thread
-from modelpack.usecases.base import Arrays
 
 if TYPE_CHECKING:
     import onnx

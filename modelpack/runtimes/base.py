@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from modelpack.catalog import Catalog
 from modelpack.errors import BadInput
+from modelpack.formats.signature import Run, Signature
 from modelpack.formats.variant import Variant
 from modelpack.runtimes.hardware import CPU
-from modelpack.usecases.base import Run, UseCase
+
+
+class Loadable(Protocol):
+    """What a runtime asks of the use case whose model it opens; `decoding_of` tells a language model."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_batch(self) -> int:
+        """The most rows of one call."""
+
+    def signature(self) -> Signature:
+        """The model file's inputs and outputs."""
+
+    def load(self, path: Path) -> Any:
+        """The trained torch module of a `.safetensors` file. Raises BadInput."""
 
 
 class Runtime(abc.ABC):
@@ -58,7 +76,7 @@ class Runtime(abc.ABC):
         return ()
 
     @abc.abstractmethod
-    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
+    def open(self, variant: Variant, task: Loadable) -> Run:
         """The variant ready to run on one thread, as the server will run it."""
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.runtimes import single_thread
-from modelpack.runtimes.base import Runtime
-from modelpack.usecases.base import Arrays, Run, UseCase
+from modelpack.runtimes.base import Loadable, Runtime
 
 
 class Eager(Runtime):
@@ -18,15 +18,15 @@ class Eager(Runtime):
     format: ClassVar[str] = TORCH
     serves: ClassVar[bool] = False
 
-    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
-        return on_one_thread(usecase.load(variant.path), usecase)
+    def open(self, variant: Variant, task: Loadable) -> Run:
+        return on_one_thread(task.load(variant.path), task)
 
 
-def on_one_thread(model: Callable[..., Sequence[Any]], usecase: UseCase[Any]) -> Run:
+def on_one_thread(model: Callable[..., Sequence[Any]], task: Loadable) -> Run:
     """A callable from tensors to tensors, run by names of the signature on one thread of torch."""
     import torch
 
-    signature = usecase.signature()
+    signature = task.signature()
     inputs = [tensor.name for tensor in signature.inputs]
     outputs = [tensor.name for tensor in signature.outputs]
 

@@ -10,13 +10,13 @@ from importlib.metadata import version
 from typing import Any, ClassVar
 
 from modelpack.errors import BadInput
+from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.language.task import decoding_of
-from modelpack.runtimes.base import Runtime
+from modelpack.runtimes.base import Loadable, Runtime
 from modelpack.runtimes.hardware import CPU, CUDA
 from modelpack.server.engines.cuda import PROVIDER
 from modelpack.server.signature import Decoding
-from modelpack.usecases.base import Arrays, Run, UseCase
 
 SERVER = ("httptools>=0.6,<1", "msgspec>=0.19,<1", "numpy>=2,<3", "uvicorn>=0.34,<1", "uvloop>=0.21,<1")
 
@@ -42,14 +42,14 @@ class OnnxRuntime(Runtime):
         """The server's libraries, and the very ONNX Runtime that measures and answers here."""
         return (f"onnxruntime=={version('onnxruntime')}", *SERVER)
 
-    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
-        return self.running(variant, usecase, ["CPUExecutionProvider"])
+    def open(self, variant: Variant, task: Loadable) -> Run:
+        return self.running(variant, task, ["CPUExecutionProvider"])
 
-    def running(self, variant: Variant, usecase: UseCase[Any], providers: list[Any]) -> Run:
+    def running(self, variant: Variant, task: Loadable, providers: list[Any]) -> Run:
         """The variant in a session with these execution providers, the preferred first. Raises BadInput."""
-        if decoding := decoding_of(usecase):
+        if decoding := decoding_of(task):
             return decoder(variant, decoding, CUDA if PROVIDER in providers else CPU)
-        session, names = self.session(variant, providers), self.outputs(usecase)
+        session, names = self.session(variant, providers), self.outputs(task)
 
         def run(inputs: Arrays) -> Arrays:
             return dict(zip(names, session.run(names, dict(inputs)), strict=True))
@@ -73,9 +73,9 @@ class OnnxRuntime(Runtime):
                 f"ONNX Runtime cannot load it: {str(error).strip().splitlines()[0]}", where=str(variant.path)
             ) from error
 
-    def outputs(self, usecase: UseCase[Any]) -> list[str]:
+    def outputs(self, task: Loadable) -> list[str]:
         """The names that the graph gives."""
-        return [tensor.name for tensor in usecase.signature().outputs]
+        return [tensor.name for tensor in task.signature().outputs]
 
 
 def decoder(variant: Variant, decoding: Decoding, device: str = CPU) -> Run:

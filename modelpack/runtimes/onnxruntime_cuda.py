@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from modelpack.formats.signature import Run
 from modelpack.formats.variant import Variant
+from modelpack.runtimes.base import Loadable
 from modelpack.runtimes.hardware import CUDA
 from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
-from modelpack.usecases.base import Run, UseCase
 
 VERSION = "1.31.1"
 TOOLKIT = "13.0"
@@ -76,14 +77,14 @@ class OnnxRuntimeCuda(OnnxRuntime):
         found = cuda.look() if self.at_hand() else ""
         return found.words if isinstance(found, cuda.Device) else super().where()
 
-    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
+    def open(self, variant: Variant, task: Loadable) -> Run:
         """On the GPU where there is one; else through the CPU provider, which is what a machine without one can say."""
         from modelpack.server.engines import cuda
         from modelpack.server.engines.graphs import OPTION, Replayed
 
         if not self.at_hand():
-            return super().open(variant, usecase)
+            return super().open(variant, task)
         if not variant.session.get("cuda_graph"):
-            return self.running(variant, usecase, [cuda.PROVIDER, cuda.FALLBACK])
+            return self.running(variant, task, [cuda.PROVIDER, cuda.FALLBACK])
         session = self.session(variant, [(cuda.PROVIDER, OPTION), cuda.FALLBACK])
-        return Replayed(session, self.outputs(usecase), usecase.max_batch).run
+        return Replayed(session, self.outputs(task), task.max_batch).run

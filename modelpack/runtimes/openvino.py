@@ -6,13 +6,13 @@ Of the wheel the CPU plug-in and the reader of IR stay in the image: 86 of 180 M
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from modelpack.errors import BadInput
+from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import OPENVINO, Variant
-from modelpack.runtimes.base import Runtime
+from modelpack.runtimes.base import Loadable, Runtime
 from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
-from modelpack.usecases.base import Arrays, Run, UseCase
 
 OTHERS = ("gguf", "jax", "onnx", "paddle", "pytorch", "tensorflow", "tensorflow_lite")
 
@@ -45,7 +45,7 @@ class OpenVino(Runtime):
         """The server's libraries, and the very OpenVINO that measures and answers here."""
         return (f"openvino=={version('openvino')}", *SERVER)
 
-    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
+    def open(self, variant: Variant, task: Loadable) -> Run:
         from modelpack.server.engines.openvino import OpenVinoSession
 
         try:
@@ -53,7 +53,7 @@ class OpenVino(Runtime):
         except RuntimeError as error:
             words = str(error).strip().splitlines()[-1]
             raise BadInput(f"OpenVINO cannot load it: {words}", where=str(variant.path)) from error
-        names = [tensor.name for tensor in usecase.signature().outputs]
+        names = [tensor.name for tensor in task.signature().outputs]
 
         def run(inputs: Arrays) -> Arrays:
             return session.run(dict(inputs), names)

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from modelpack.errors import BadInput
+from modelpack.formats.signature import Run
 from modelpack.formats.variant import HUGGING_FACE, Variant
 from modelpack.language.task import decoding_of
-from modelpack.runtimes.base import Runtime
+from modelpack.runtimes.base import Loadable, Runtime
 from modelpack.runtimes.eager import on_one_thread
 from modelpack.runtimes.hardware import CUDA
 from modelpack.runtimes.onnxruntime import SERVER, OnnxRuntime
 from modelpack.runtimes.onnxruntime_cuda import OnnxRuntimeCuda
-from modelpack.usecases.base import Run, UseCase
 
 VERSION = "0.33.0"
 SCRATCH = "/tmp"  # noqa: S108 - in a container of its own
@@ -65,11 +65,11 @@ class Vllm(Runtime):
 
         return isinstance(cuda.look(), cuda.Device) and find_spec("vllm") is not None
 
-    def open(self, variant: Variant, usecase: UseCase[Any]) -> Run:
+    def open(self, variant: Variant, task: Loadable) -> Run:
         """On the GPU where there is one; else the folder read back into our own module, in float32."""
-        decoding = decoding_of(usecase)
+        decoding = decoding_of(task)
         if decoding is None:
-            raise BadInput(f"{usecase.name} is no language model", where=str(variant.path))
+            raise BadInput(f"{task.name} is no language model", where=str(variant.path))
         if self.at_hand():
             from modelpack.server.engines.vllm import open_vllm
 
@@ -77,4 +77,4 @@ class Vllm(Runtime):
             return lambda inputs: writer.run(dict(inputs))
         from modelpack.language.hugging_face import read
 
-        return on_one_thread(read(variant.path.parent, decoding.most_new), usecase)
+        return on_one_thread(read(variant.path.parent, decoding.most_new), task)

@@ -53,7 +53,7 @@ def prepare(root: Path, metrics: Metrics, allow_cpu: bool = False) -> ReadyModel
             checked.result()
             raise
         content_digest = checked.result()
-    instances = Instances(signature)
+    instances = Instances(signature.inputs)
     check_golden(signature, instances, engine)
     check_rows(signature, instances, engine)
     batcher = Batcher(engine, signature.max_batch, metrics.model_call)

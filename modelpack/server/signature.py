@@ -32,8 +32,9 @@ class Unfit(Exception):
     """This container must not serve; the text says why."""
 
 
-class Tensor(msgspec.Struct, frozen=True):
-    """One input or output. The first axis of `shape` is the rows (-1); any other -1 may vary by request.
+class Tensor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One input or output as the Open Inference Protocol names it. The first axis of `shape` is the rows (-1); any
+    other -1 may vary by request.
 
     An input with `default` may be left out or be shorter than its shape: it is padded at the end.
     """

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelpack.usecases.base import Signature, Tensor
+from modelpack.formats.signature import Signature
+from modelpack.server.signature import Tensor
 
 if TYPE_CHECKING:
     import onnx

@@ -16,12 +16,13 @@ from typing import Any, ClassVar
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import first_line
 from modelpack.formats.safetensors import read_header
+from modelpack.formats.signature import Signature
 from modelpack.formats.variant import Variant
 from modelpack.sources.base import LARGEST, Source, files_below
 from modelpack.sources.fitting import fit_names
 from modelpack.sources.onnx import take_graph
 from modelpack.sources.safetensors import CONFIG, Safetensors, read_config
-from modelpack.usecases.base import Signature, UseCase
+from modelpack.usecases.base import UseCase
 
 INDEX = "model.safetensors.index.json"
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")

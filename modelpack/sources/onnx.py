@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import external_tensors, first_line, nodes, write
+from modelpack.formats.signature import Signature
 from modelpack.formats.variant import Variant
+from modelpack.server.signature import Tensor
 from modelpack.sources.base import LARGEST, Source
 from modelpack.sources.onnx_bombs import check_bombs
-from modelpack.usecases.base import Signature, Tensor, UseCase
+from modelpack.usecases.base import UseCase
 
 if TYPE_CHECKING:
     import onnx

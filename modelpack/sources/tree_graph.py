@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.errors import BadInput
-from modelpack.usecases.base import Signature, Tensor
+from modelpack.formats.signature import Signature
+from modelpack.server.signature import Tensor
 
 if TYPE_CHECKING:
     import onnx

@@ -17,46 +17,16 @@ from numpy.typing import NDArray
 
 from modelpack.catalog import Catalog
 from modelpack.errors import BadInput
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.server import signature as contract
 from modelpack.server.signature import Text
 from modelpack.usecases.metrics import Interval
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage
 
-Arrays = Mapping[str, NDArray[Any]]
-Run = Callable[[Arrays], Arrays]
-"""A model as the use case sees it: named input arrays (first axis: batch) -> named output arrays."""
-
 D = TypeVar("D")
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One input or output as the Open Inference Protocol names it; -1 is the batch.
-
-    An input with a `default` may be left out or be shorter; it is padded at the end.
-    """
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-    default: int | float | str | None = None
-
-    def as_data(self) -> dict[str, Any]:
-        """As `serving.json` writes it."""
-        data: dict[str, Any] = {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
-        return data if self.default is None else data | {"default": self.default}
-
-
-@dataclass(frozen=True)
-class Signature:
-    """The model's inputs and outputs in order."""
-
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -290,28 +260,6 @@ def beats(model: Evaluation, baseline: Evaluation) -> Interval:
 
     sign = 1.0 if model.higher_is_better else -1.0
     return bootstrap(sign * (model.values - baseline.values), model.groups)
-
-
-def arrays_from(instances: Sequence[Mapping[str, Any]], inputs: Sequence[Tensor]) -> dict[str, NDArray[Any]]:
-    """`instances` of a request as arrays, padded the way the model server pads."""
-    arrays = {}
-    for tensor in inputs:
-        if tensor.default is None and all(tensor.name in instance for instance in instances):
-            given = [instance[tensor.name] for instance in instances]
-            arrays[tensor.name] = np.asarray(given, dtype=contract.DTYPES[tensor.datatype])
-            continue
-        shape = (len(instances), *tensor.shape[1:])
-        missing = "" if tensor.datatype == "BYTES" else 0
-        array = np.full(shape, tensor.default or missing, dtype=contract.DTYPES[tensor.datatype])
-        for row, instance in enumerate(instances):
-            value = np.asarray(instance.get(tensor.name, tensor.default or missing))
-            if value.ndim == 0:
-                array[row] = value.item()
-            else:
-                length = min(len(value), shape[1])
-                array[row, :length] = value[len(value) - length :]
-        arrays[tensor.name] = array
-    return arrays
 
 
 def usecases() -> Catalog[UseCase[Any]]:

@@ -15,18 +15,19 @@ from waiting import SECONDS
 
 from modelpack.assembly import contents
 from modelpack.assembly import needs as binding
+from modelpack.formats.signature import Signature
 from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.gate.answers import answers
 from modelpack.gate.trial import Judged, Trials, through_the_gate
 from modelpack.home import Home
+from modelpack.inputs.environment import ServingEnvironment
 from modelpack.inputs.spec import GateSpec
 from modelpack.passes.base import in_order
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
 from modelpack.runtimes.hardware import CPU
-from modelpack.runtimes.served import Served
 from modelpack.server.golden import Golden
-from modelpack.usecases.base import Signature, Tensor
+from modelpack.server.signature import Tensor
 from modelpack.usecases.chat.usecase import MOST_NEW, Chat
 
 
@@ -73,7 +74,7 @@ def test_the_server_says_what_the_gate_heard(judged: tuple[Trials, Judged], tmp_
         "refused",
     ]
     document = contents.serving(
-        Served(runtime_for(ONNX), usecase), found.variant, golden, binding.expect_needs(CPU)
+        ServingEnvironment(runtime_for(ONNX), usecase), found.variant, golden, binding.expect_needs(CPU)
     )
     assert document["decoding"]["prefix"]
     folder = tmp_path / "root" / "opt/ecomdeploy/model"

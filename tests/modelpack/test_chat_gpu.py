@@ -25,6 +25,7 @@ from modelpack.gate.answers import answers
 from modelpack.gate.memory import peak_mb
 from modelpack.gate.trial import Trials, through_the_gate
 from modelpack.home import Home
+from modelpack.inputs.environment import ServingEnvironment
 from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import GateSpec, ModelSpec, PackSpec
 from modelpack.language.llama import Llama, assemble
@@ -35,7 +36,6 @@ from modelpack.passes.shared.half_attention import half_attention, on_the_cpu
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
 from modelpack.runtimes.hardware import CUDA
-from modelpack.runtimes.served import Served
 from modelpack.server.engines.decoder import PROVIDERS, Decoder
 from modelpack.server.engines.decoder import load as load_decoder
 from modelpack.server.golden import Golden
@@ -172,7 +172,7 @@ def packed(
     requests, told = made.golden(judged.variant)
     pairs = answers(made.usecase, made.run(judged.variant), made.data, requests)
     golden = tuple(Golden(*pair) for pair in pairs)
-    served = Served(runtime_for(judged.variant.format, CUDA), made.usecase)
+    served = ServingEnvironment(runtime_for(judged.variant.format, CUDA), made.usecase)
     document = contents.serving(served, judged.variant, golden, binding.expect_needs(CUDA))
     for name, content in contents.model(judged.variant, document, made.usecase.companions(made.data)).items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())

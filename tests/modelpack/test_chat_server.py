@@ -222,7 +222,9 @@ def test_the_model_stops_when_the_caller_goes(
     application = Application(metrics)
     signature = ModelSignature(1, "chat", "onnxruntime", "model.onnx", (), ())
     respond = ChatHandler(talk).responder(batcher, metrics)
-    application.serve(ReadyModel(signature, "sha256:00", Instances(signature), batcher, "cpu", respond))
+    application.serve(
+        ReadyModel(signature, "sha256:00", Instances(signature.inputs), batcher, "cpu", respond)
+    )
     sent: list[Message] = []
     body = json.dumps({"instances": [STATUS], "stream": stream}).encode()
 

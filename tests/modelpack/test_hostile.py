@@ -20,11 +20,12 @@ import torch
 from tiny_usecase import Tiny
 
 from modelpack.errors import BadInput
+from modelpack.formats.signature import Signature
 from modelpack.formats.variant import Variant
 from modelpack.runtimes.onnxruntime import OnnxRuntime
+from modelpack.server.signature import Tensor
 from modelpack.sources.base import content_digest, open_model
 from modelpack.sources.pickles import list_imports, scan, scan_torch_file
-from modelpack.usecases.base import Signature, Tensor
 
 CASES = {**hostile.CASES, **hostile_others.CASES}
 CLI = ("pt2 with a pickle: stack global", "onnx with external data above", "gzip named .safetensors")

@@ -10,9 +10,10 @@ import pytest
 from tiny_usecase import Tiny
 
 from modelpack.errors import BadInput
+from modelpack.formats.signature import Signature
 from modelpack.runtimes.onnxruntime import OnnxRuntime
+from modelpack.server.signature import Tensor
 from modelpack.sources.base import open_model
-from modelpack.usecases.base import Signature, Tensor
 
 PRODUCTS, LENGTH = 50, 5
 keras = pytest.importorskip("keras", reason="needs the extra `tensorflow`: make test-keras runs it")

@@ -10,6 +10,7 @@ import pytest
 from own_shop import SHOP, write_model, write_shop
 
 from modelpack.errors import BadInput
+from modelpack.formats.signature import Run, Signature
 from modelpack.formats.variant import Variant
 from modelpack.gate.answers import answers
 from modelpack.gate.memory import peak_mb
@@ -19,8 +20,9 @@ from modelpack.inputs.spec import DataSpec, ModelSpec, PackSpec
 from modelpack.progress import Silent
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.server.golden import compare
+from modelpack.server.signature import Tensor
 from modelpack.sources.base import open_model
-from modelpack.usecases.base import Evaluation, Run, Signature, Tensor, usecases
+from modelpack.usecases.base import Evaluation, usecases
 from modelpack.usecases.own_model.model import OwnModel
 
 NAME = "./shop.py:ShopRecs"

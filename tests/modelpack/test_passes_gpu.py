@@ -10,6 +10,7 @@ import pytest
 from tiny_usecase import ITEMS, Tiny
 
 from modelpack.digests import sha256_of
+from modelpack.formats.signature import Signature
 from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.inputs.spec import TrainSpec
 from modelpack.passes.base import PassContext, in_order, passes, unfit
@@ -18,7 +19,6 @@ from modelpack.passes.fp16 import Fp16
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
-from modelpack.usecases.base import Signature
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from modelpack.digests import sha256_of, sources_of
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import write
+from modelpack.formats.signature import Arrays
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.inner_metrics import as_figures, broken_guards, evaluate, falls
 from modelpack.home import Home
@@ -24,7 +25,7 @@ from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.runtimes.eager import Eager
 from modelpack.runtimes.onnxruntime import OnnxRuntime
-from modelpack.usecases.base import Arrays, Evaluation, beats
+from modelpack.usecases.base import Evaluation, beats
 from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.packages import fetch
 from modelpack.usecases.recommendation import data as purchases

@@ -125,7 +125,7 @@ ROW = '{"price": 1, "image": [[1, 2], [3, 255]], "words": ["a", "b"]}'
 
 
 def test_every_kind_of_input() -> None:
-    feeds, rows = Instances(SIGNATURE).decode(f'{{"instances": [{ROW}, {ROW}]}}'.encode())
+    feeds, rows = Instances(SIGNATURE.inputs).decode(f'{{"instances": [{ROW}, {ROW}]}}'.encode())
     assert rows == 2
     assert {name: (array.dtype, array.shape) for name, array in feeds.items()} == {
         "price": (np.float32, (2,)),
@@ -148,7 +148,7 @@ def test_every_kind_of_input() -> None:
 def test_what_does_not_fit(change: tuple[str, str], reason: str) -> None:
     body = f'{{"instances": [{ROW}, {ROW.replace(*change)}]}}'.encode()
     with pytest.raises(Refusal) as caught:
-        Instances(SIGNATURE).decode(body)
+        Instances(SIGNATURE.inputs).decode(body)
     assert caught.value.status == 400
     assert reason in caught.value.reason
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightgbm
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -21,7 +22,8 @@ from modelpack.passes.base import PassContext
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
 from modelpack.runtimes.onnxruntime import OnnxRuntime
-from modelpack.usecases.base import arrays_from, beats
+from modelpack.server.http.instances import Instances
+from modelpack.usecases.base import beats
 from modelpack.usecases.tabular import boosting, candidates
 from modelpack.usecases.tabular.frame import AMOUNT, BINARY, join
 from modelpack.usecases.tabular.model import Tabular, predict
@@ -162,7 +164,8 @@ def test_the_chosen_model_beats_the_rule(task: str) -> None:
 def test_requests_say_what_the_arrays_say() -> None:
     usecase, data = USECASES[BINARY], split(BINARY)
     given = [instance(data.test, row) for row in range(3)]
-    arrays = arrays_from(given, usecase.signature().inputs)
+    body = msgspec.json.encode({"instances": given})
+    arrays, _ = Instances(usecase.signature().inputs).decode(body)
     for name, array in data.test.inputs.items():
         np.testing.assert_array_equal(arrays[name], array[:3])
 

@@ -14,6 +14,7 @@ from tiny_usecase import Tiny
 from torch import nn
 
 from modelpack.digests import sha256_of
+from modelpack.formats.signature import Arrays
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.trial import Trials, through_the_gate
 from modelpack.inputs.spec import GateSpec
@@ -24,7 +25,6 @@ from modelpack.passes.prune_channels import PruneChannels, importance, most_impo
 from modelpack.passes.shared.learning import SEED, learner, save_variant
 from modelpack.passes.static_int8 import StaticInt8
 from modelpack.progress import Silent
-from modelpack.usecases.base import Arrays
 from modelpack.usecases.optional.tunable import Tunable
 from modelpack.usecases.tabular import boosting, linear, training, tuning
 from modelpack.usecases.tabular.boosting import Boosting

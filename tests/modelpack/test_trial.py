@@ -15,6 +15,7 @@ from tiny_usecase import Tiny
 
 from modelpack.errors import EcomdeployError
 from modelpack.formats.onnx_files import write
+from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.gate.answers import answers
 from modelpack.gate.combinations import search
@@ -23,7 +24,6 @@ from modelpack.inputs.spec import GateSpec, PackSpec, TrainSpec
 from modelpack.passes.base import GRAPH, Pass, PassContext, in_order
 from modelpack.passes.onnx import OnnxExport
 from modelpack.progress import Silent
-from modelpack.usecases.base import Arrays, Run, arrays_from
 
 
 class Graph(Pass):
@@ -265,16 +265,6 @@ def test_golden_answers_are_what_the_server_would_say(trials: Trials) -> None:
     assert request == {"instances": [{"item": 1}, {"item": 2}]}
     assert [row["next"] for row in answer["predictions"]] == [10, 17]
     assert all(isinstance(row["score"], float) for row in answer["predictions"])
-
-
-def test_instances_are_padded_at_the_end_and_cut_at_the_front() -> None:
-    from modelpack.usecases.base import Tensor
-
-    inputs = (Tensor("who", "INT64", (-1,)), Tensor("past", "INT64", (-1, 3), default=0))
-    arrays = arrays_from([{"who": 5, "past": [1]}, {"who": 6}, {"who": 7, "past": [1, 2, 3, 4]}], inputs)
-    assert arrays["who"].tolist() == [5, 6, 7]
-    assert arrays["past"].tolist() == [[1, 0, 0], [0, 0, 0], [2, 3, 4]]
-    assert arrays["past"].dtype == np.int64
 
 
 def test_a_graph_given_by_the_user_goes_through_the_gate_without_an_export(

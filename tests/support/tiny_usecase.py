@@ -11,10 +11,12 @@ import numpy as np
 
 from modelpack.errors import BadInput
 from modelpack.formats.safetensors import METADATA_KEY, read_metadata
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.usecases.base import Arrays, Baseline, Evaluation, Run, Samples, Signature, Tensor, UseCase
+from modelpack.server.signature import Tensor
+from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 
 ITEMS = 600
 WIDTH = 32

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import Variant
 from modelpack.passes.shared.tables import is_lookup, tables
-from modelpack.usecases.base import Arrays, Run
 
 if TYPE_CHECKING:
     import onnx

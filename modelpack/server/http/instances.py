@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from modelpack.server.engines.base import Arrays
 from modelpack.server.http.refusal import Refusal
-from modelpack.server.signature import ModelSignature, Tensor
+from modelpack.server.signature import Tensor
 
 LIMITS = {
     "UINT8": (0, 2**8 - 1),
@@ -30,10 +30,10 @@ LIMITS = {
 
 
 class Instances:
-    """Decoder of `/invocations` bodies for one signature."""
+    """Decoder of `/invocations` bodies for the inputs that callers send."""
 
-    def __init__(self, signature: ModelSignature) -> None:
-        self._inputs = tuple((f"input{number}", tensor) for number, tensor in enumerate(signature.inputs))
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        self._inputs = tuple((f"input{number}", tensor) for number, tensor in enumerate(inputs))
         instance = msgspec.defstruct(
             "Instance",
             [_field(attribute, tensor) for attribute, tensor in self._inputs],

@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.formats.signature import Arrays, Run
 from modelpack.language import gguf
 from modelpack.progress import Progress
 from modelpack.server.engines.decoder import NOTHING
 from modelpack.server.handlers.chat.conversation import Conversation, Example, KnowledgeBase
 from modelpack.server.handlers.chat.orders import Orders, as_json, read
-from modelpack.usecases.base import Arrays, Run
 from modelpack.usecases.chat import calibration, questions, shop, words
 from modelpack.usecases.chat.questions import CALIBRATION, HELD_OUT, Question
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modelpack.errors import EcomdeployError
+from modelpack.formats.signature import Arrays
 from modelpack.language.llama import Layer, Llama
 from modelpack.server.engines.decoder import NOTHING
-from modelpack.usecases.base import Arrays
 from modelpack.usecases.chat import data as chat_data
 from modelpack.usecases.chat.data import ChatData
 from modelpack.usecases.chat.questions import Question

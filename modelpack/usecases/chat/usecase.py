@@ -10,22 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.safetensors import load_own
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.language import gguf
 from modelpack.progress import Progress
 from modelpack.server.engines.decoder import NOTHING
-from modelpack.server.signature import Decoding, HandlerModule
-from modelpack.usecases.base import (
-    Arrays,
-    Baseline,
-    Evaluation,
-    Run,
-    Samples,
-    Signature,
-    Tensor,
-    UseCase,
-)
+from modelpack.server.signature import Decoding, HandlerModule, Tensor
+from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 from modelpack.usecases.chat import data as chat_data
 from modelpack.usecases.chat import shop
 from modelpack.usecases.chat.data import ChatData

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from modelpack.home import Home
 from modelpack.progress import Progress, Silent
-from modelpack.usecases.base import Baseline, Evaluation, Tensor
+from modelpack.server.signature import Tensor
+from modelpack.usecases.base import Baseline, Evaluation
 from modelpack.usecases.marketing import own_uplift
 from modelpack.usecases.marketing.hillstrom import EMAILS, load
 from modelpack.usecases.marketing.own_uplift import RULE

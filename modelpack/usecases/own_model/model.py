@@ -12,20 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.errors import BadInput, Problem
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
 from modelpack.server.rows import in_cuts
-from modelpack.usecases.base import (
-    Arrays,
-    Baseline,
-    Evaluation,
-    Run,
-    Samples,
-    Signature,
-    Tensor,
-    UseCase,
-)
+from modelpack.server.signature import Tensor
+from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 from modelpack.usecases.own_model import requests
 from modelpack.usecases.own_model.asking import ask, complain, place, takes
 from modelpack.usecases.own_model.requests import Answers, Held, conform, hold_requests, instance

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.errors import BadInput, Problem
-from modelpack.server.signature import DTYPES
-from modelpack.usecases.base import Signature, Tensor
+from modelpack.formats.signature import Signature
+from modelpack.server.signature import DTYPES, Tensor
 
 FEWEST = 20
 """Requests; fewer say next to nothing about a metric."""

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelpack.errors import BadInput, Problem
-from modelpack.usecases.base import Signature, Tensor
+from modelpack.formats.signature import Signature
+from modelpack.server.signature import Tensor
 
 if TYPE_CHECKING:
     import onnx

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.errors import BadInput
-from modelpack.usecases.base import Arrays, Signature
+from modelpack.formats.signature import Arrays, Signature
 from modelpack.usecases.own_model.requests import kind_of
 
 RELATIVE, OF_REACH = 0.05, 0.05

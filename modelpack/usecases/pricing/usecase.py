@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.formats.signature import Signature
 from modelpack.home import Home
 from modelpack.progress import Progress
-from modelpack.usecases.base import Baseline, Evaluation, Signature, Tensor
+from modelpack.server.signature import Tensor
+from modelpack.usecases.base import Baseline, Evaluation
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
 from modelpack.usecases.pricing import own

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from modelpack.formats.signature import Arrays, Run
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.usecases.base import Arrays, Evaluation, Run, UseCase, beats
+from modelpack.usecases.base import Evaluation, UseCase, beats
 from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.recommendation.data import LAST_TRAINING_WEEK, Purchases, bought_in
 from modelpack.usecases.recommendation.model import Recommender

@@ -12,19 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.safetensors import load_own
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.usecases.base import (
-    Arrays,
-    Baseline,
-    Evaluation,
-    Run,
-    Samples,
-    Signature,
-    Tensor,
-    UseCase,
-)
+from modelpack.server.signature import Tensor
+from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 from modelpack.usecases.metrics import auc, hits, ndcg_at_k, recall_at_k
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import fetch

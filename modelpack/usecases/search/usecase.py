@@ -9,21 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from modelpack.formats.safetensors import load_own
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.server.signature import Text
+from modelpack.server.signature import Tensor, Text
 from modelpack.server.text import TextModel, Tokenizer
-from modelpack.usecases.base import (
-    Arrays,
-    Baseline,
-    Evaluation,
-    Run,
-    Samples,
-    Signature,
-    Tensor,
-    UseCase,
-)
+from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 from modelpack.usecases.metrics import ndcg_at_k
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import fetch

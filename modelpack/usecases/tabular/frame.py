@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.usecases.base import Tensor
+from modelpack.server.signature import Tensor
 from modelpack.usecases.own_data.reading import enough
 
 Floats = NDArray[np.float64]

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.safetensors import load_own
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.usecases.base import Arrays, Evaluation, Run, Samples, Signature, Tensor, UseCase
+from modelpack.server.signature import Tensor
+from modelpack.usecases.base import Evaluation, Samples, UseCase
 from modelpack.usecases.tabular.frame import (
     AMOUNT,
     BINARY,

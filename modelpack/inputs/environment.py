@@ -12,7 +12,7 @@ from modelpack.usecases.base import UseCase
 
 
 @dataclass(frozen=True)
-class Served:
+class ServingEnvironment:
     """A runtime with the packages that it and the use case ask of an image."""
 
     runtime: Runtime
