@@ -45,6 +45,9 @@ from modelpack.passes.base import passes
 from modelpack.progress import Silent
 from modelpack.runtimes.eager import on_one_thread
 from modelpack.usecases.base import UseCase
+from modelpack.usecases.optional.agreement import agreement_of
+from modelpack.usecases.optional.pace import turns_of
+from modelpack.usecases.optional.text import pad_as_served, text_of
 
 USECASES = ("fraud", "pricing", "recommendation", "search")
 INSTANCE = "ml.c7i.xlarge"
@@ -111,7 +114,7 @@ def compared(
         "ours": {**quality(ours, reference, usecase), "size_mb": round(variant.size_mb, 4)},
         "trained": dict(verdict["reference"]),
         "peers": rows,
-        **({"left_out": _optimum.lacks()} if usecase.text and _optimum.lacks() else {}),
+        **({"left_out": _optimum.lacks()} if text_of(usecase) and _optimum.lacks() else {}),
         **standing(rows),
     }
 
@@ -132,8 +135,9 @@ def standing(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def beside(peer: Peer, ours: Peer, reference: Reference, usecase: UseCase[Any]) -> dict[str, Any]:
     """A peer's figures, and ours against it."""
     examples = usecase.examples(reference.trials.data, EXAMPLES)
+    turns, as_served = turns_of(usecase), partial(pad_as_served, usecase)
     found: Comparison = compare(
-        peer.run, ours.run, examples, usecase.max_batch, wanted=usecase.turns, as_served=usecase.as_served
+        peer.run, ours.run, examples, usecase.max_batch, wanted=turns, as_served=as_served
     )
     return {
         **quality(peer, reference, usecase),
@@ -159,7 +163,7 @@ def quality(peer: Peer, reference: Reference, usecase: UseCase[Any]) -> dict[str
     return {
         "metric": {"name": own.metric, "value": float(own.values.mean())},
         "agreement": None if shared is None else round(shared, 4),
-        "keeps_the_gate": drop <= allowed and (shared is None or shared >= usecase.agreement),
+        "keeps_the_gate": drop <= allowed and (shared is None or shared >= agreement_of(usecase)),
     }
 
 

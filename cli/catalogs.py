@@ -26,8 +26,9 @@ def default_epochs(name: str) -> int:
 def default_rate(name: str) -> float:
     """Requests per second and replica that a new project scales by."""
     from modelpack.usecases.base import usecases
+    from modelpack.usecases.optional.pace import target_rps_of
 
-    return usecases().get(name).target_rps
+    return target_rps_of(usecases().get(name))
 
 
 def own_data(name: str) -> OwnData:
@@ -37,16 +38,19 @@ def own_data(name: str) -> OwnData:
         BadInput: there is no such use case, or it takes none.
     """
     from modelpack.usecases.base import usecases
+    from modelpack.usecases.optional.own_tables import own_data_of
+    from modelpack.usecases.own_model.given import GivenModel
 
     catalog = usecases()
     usecase = catalog.get(name, Path())
-    if usecase.own_data is None:
-        taking = [one for one in catalog.names() if catalog.get(one).own_data is not None]
+    wanted = own_data_of(usecase)
+    if wanted is None:
+        taking = [one for one in catalog.names() if own_data_of(catalog.get(one))]
         what = f"the use case {usecase.name!r} takes no own data yet"
-        if not usecase.trains:
+        if isinstance(usecase, GivenModel):
             what = f"{usecase.name!r} is your own: its requests() reads whatever data it is given"
         raise BadInput(what, hint=f"these do: {', '.join(taking)}")
-    return usecase.own_data
+    return wanted
 
 
 def known_names() -> KnownNames:

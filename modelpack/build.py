@@ -92,6 +92,7 @@ def finish_pack(
     from modelpack.image.assemble import attach
     from modelpack.image.oci.layout import Layout
     from modelpack.server.golden import Golden
+    from modelpack.usecases.optional.companions import companions_of
 
     usecase, trials = inputs.usecase, reference.trials
     requests, lasting = trials.golden(variant)
@@ -99,7 +100,7 @@ def finish_pack(
     served = inputs.served(variant.format)
     binding = bound(served.runtime, locked_wheels(served, lock), home.downloads, variant.size_mb)
     serving = contents.serving(served, variant, golden, binding)
-    model = contents.model(variant, serving, usecase.companions(trials.data))
+    model = contents.model(variant, serving, companions_of(usecase, trials.data))
     built = assemble_image(
         inputs, served, lock, home, model, contents.labels(usecase, variant, binding), progress
     )

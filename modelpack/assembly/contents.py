@@ -16,6 +16,9 @@ from modelpack.pack import encode
 from modelpack.server.golden import Golden
 from modelpack.usecases.base import UseCase
 from modelpack.usecases.optional.handler import handler_of
+from modelpack.usecases.optional.interface import interface_of
+from modelpack.usecases.optional.labels import labels_of
+from modelpack.usecases.optional.text import text_of
 
 THREADS = 1
 
@@ -32,13 +35,13 @@ def serving(
 ) -> dict[str, Any]:
     """`serving.json` (docs/architecture/rooms/server.md)."""
     usecase = served.usecase
-    signature = usecase.interface()
-    words: dict[str, Any] = {"text": to_builtins(usecase.text)} if usecase.text else {}
-    for name, part in (("decoding", decoding_of(usecase)), ("handler", handler_of(usecase))):
-        if part is not None:
-            words[name] = to_builtins(part)
-    if usecase.labels:
-        words["labels"] = usecase.labels
+    signature = interface_of(usecase)
+    offered = {
+        "text": text_of(usecase),
+        "decoding": decoding_of(usecase),
+        "handler": handler_of(usecase),
+        "labels": labels_of(usecase),
+    }
     return {
         "format": 1,
         "model": served_name(usecase.name),
@@ -52,7 +55,7 @@ def serving(
         "tolerance": usecase.tolerance,
         "needs": binding.as_data(),
         "session": variant.session,
-        **words,
+        **{name: to_builtins(part) for name, part in offered.items() if part},
     }
 
 

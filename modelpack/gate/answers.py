@@ -14,6 +14,7 @@ from modelpack.formats.variant import ONNX, Variant
 from modelpack.server import rows
 from modelpack.server.http.instances import Instances
 from modelpack.usecases.base import Evaluation, UseCase
+from modelpack.usecases.optional.interface import as_called, interface_of
 
 SIGNIFICANT = 7
 KINDS = {"INT64": "int64", "INT32": "int32", "FP32": "float32", "FP64": "float64"}
@@ -23,7 +24,7 @@ def answers(
     usecase: UseCase[Any], run: Run, data: Any, requests: Sequence[Mapping[str, Any]] | None = None
 ) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
     """The golden requests, or those given, with the answers of a running model, as `/invocations` bodies."""
-    interface, outer = usecase.interface(), usecase.outer(run, data)
+    interface, outer = interface_of(usecase), as_called(usecase, run, data)
     instances, pairs = Instances(interface.inputs), []
     for request in usecase.golden(data) if requests is None else requests:
         feeds, count = instances.decode(msgspec.json.encode(request))
@@ -44,8 +45,8 @@ def depend_on_others(usecase: UseCase[Any], run: Run, data: Any) -> str:
     if usecase.max_batch < 2:
         return ""
     probes = [one for request in usecase.golden(data) for one in request["instances"]][: rows.PROBES]
-    feeds, _ = Instances(usecase.interface().inputs).decode(msgspec.json.encode({"instances": probes}))
-    outer = usecase.outer(run, data)
+    feeds, _ = Instances(interface_of(usecase).inputs).decode(msgspec.json.encode({"instances": probes}))
+    outer = as_called(usecase, run, data)
     return rows.dependence(outer, feeds, usecase.max_batch, usecase.tolerance)
 
 

@@ -1,7 +1,7 @@
 """Figures of what a model works out on the way to its answers, for use cases that measure that too.
 
 A recommender answers ten products, but how well it tells bought from not bought over the whole catalogue (AUC) stands
-in the scores that it ranks. `UseCase.inner_metric` names that value: a method of the torch module, and the value of
+in the scores that it ranks. `Guarded.inner_metric` names that value: a method of the torch module, and the value of
 that name in the exported graph, where it is read by a second session; the served graph stays as it is. What a graph of
 another format holds inside is not seen: it has no such figures, and only the task metric guards it.
 """
@@ -17,12 +17,15 @@ from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.runtimes import single_thread
 from modelpack.usecases.base import Evaluation, UseCase
 from modelpack.usecases.metrics import Interval, bootstrap
+from modelpack.usecases.optional.guards import Guarded
 
 
 def evaluate(usecase: UseCase[Any], variant: Variant, run: Run, data: Any) -> Evaluation:
     """The task metric, with the means of what is measured inside beside it."""
     found = usecase.evaluate(run, data)
-    within = open_inner(variant, usecase) if usecase.inner_metric else None
+    if not isinstance(usecase, Guarded):
+        return found
+    within = open_inner(variant, usecase, usecase.inner_metric)
     if within is None:
         return found
     guarded = usecase.evaluate_inside(within, data)
@@ -30,43 +33,41 @@ def evaluate(usecase: UseCase[Any], variant: Variant, run: Run, data: Any) -> Ev
     return replace(found, guarded=guarded, more={**found.more, **means})
 
 
-def open_inner(variant: Variant, usecase: UseCase[Any]) -> Run | None:
+def open_inner(variant: Variant, usecase: UseCase[Any], value: str) -> Run | None:
     """The variant as one that answers its inner value alone; None where that cannot be read."""
     if variant.format == TORCH:
-        return in_torch(variant, usecase)
-    return in_graph(variant, usecase) if variant.format == ONNX else None
+        return in_torch(variant, usecase, value)
+    return in_graph(variant, value) if variant.format == ONNX else None
 
 
-def in_torch(variant: Variant, usecase: UseCase[Any]) -> Run:
+def in_torch(variant: Variant, usecase: UseCase[Any], value: str) -> Run:
     """The method of that name of the module, on one thread."""
     import torch
 
-    method = getattr(usecase.load(variant.path), usecase.inner_metric)
+    method = getattr(usecase.load(variant.path), value)
     names = [tensor.name for tensor in usecase.signature().inputs]
 
     def run(arrays: Arrays) -> Arrays:
         with single_thread.inference():
             found = method(*(torch.from_numpy(arrays[name]) for name in names))
-        return {usecase.inner_metric: found.numpy()}
+        return {value: found.numpy()}
 
     return run
 
 
-def in_graph(variant: Variant, usecase: UseCase[Any]) -> Run | None:
+def in_graph(variant: Variant, value: str) -> Run | None:
     """The graph with its inner value as the only output; None when it has none of that name."""
     import onnx
 
     model = onnx.load(str(variant.path))
-    if not any(usecase.inner_metric in node.output for node in model.graph.node):
+    if not any(value in node.output for node in model.graph.node):
         return None
     del model.graph.output[:]
-    model.graph.output.append(
-        onnx.helper.make_tensor_value_info(usecase.inner_metric, onnx.TensorProto.FLOAT, None)
-    )
+    model.graph.output.append(onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, None))
     session = single_thread.session(model.SerializeToString())
 
     def run(arrays: Arrays) -> Arrays:
-        return {usecase.inner_metric: session.run([usecase.inner_metric], dict(arrays))[0]}
+        return {value: session.run([value], dict(arrays))[0]}
 
     return run
 
@@ -93,8 +94,9 @@ def as_figures(fallen: Mapping[str, Interval]) -> dict[str, float]:
 
 def broken_guards(usecase: UseCase[Any], fallen: Mapping[str, Interval]) -> str:
     """Which of the use case's `guards` these falls break, in words; empty when none."""
+    guards = usecase.guards if isinstance(usecase, Guarded) else {}
     return "; ".join(
         f"{name} may fall by {fallen[name].high:.4f} (mean {fallen[name].value:+.4f}); allowed: {limit:g}"
-        for name, limit in usecase.guards.items()
+        for name, limit in guards.items()
         if name in fallen and fallen[name].high > limit
     )

@@ -26,6 +26,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.formats.signature import Arrays, Signature
 from modelpack.formats.variant import MEGABYTE, Variant
 from modelpack.usecases.base import UseCase, usecases
+from modelpack.usecases.own_model.given import GivenModel
 
 KIBIBYTE = 1024
 LONGEST = 300
@@ -74,7 +75,8 @@ def answer_once(task: dict[str, Any]) -> float:
     from modelpack.runtimes.hardware import CPU, CUDA
 
     usecase = usecase_of(task)
-    usecase.adopt(msgspec.convert(task["signature"], Signature))
+    if isinstance(usecase, GivenModel):
+        usecase.adopt(msgspec.convert(task["signature"], Signature))
     with np.load(task["batch"], allow_pickle=False) as arrays:
         batch: Arrays = {name: with_texts(arrays[name]) for name in arrays.files}
     hardware = CPU if task["format"] in formats_of(CPU) else CUDA

@@ -11,6 +11,7 @@ from modelpack.gate.trial import Judged
 from modelpack.inputs.resolve import Inputs
 from modelpack.usecases.base import Baseline, beats
 from modelpack.usecases.metrics import bootstrap
+from modelpack.usecases.optional.own_tables import own_data_of
 
 OWN_ROWS = "own_rows"
 """In the verdict: how many rows each table of the user's own data has."""
@@ -94,7 +95,7 @@ def complete_record(inputs: Inputs, measured: Mapping[str, Any], model_sha256: s
                 for package in inputs.packages
             ),
         ],
-        "split": usecase.split_of_own if inputs.own_tables else usecase.split,
+        "split": inputs.split,
         "provenance": {
             "ecomdeploy": own_version(),
             "model": f"sha256:{model_sha256}",
@@ -111,13 +112,14 @@ def own_data(inputs: Inputs, rows: Mapping[str, int]) -> list[dict[str, Any]]:
     """What the record says of the user's own data: its path, digest and size, and nothing in it."""
     if inputs.request.data is None:
         return []
+    tables = own_data_of(inputs.usecase)
     return [
         {
             "path": inputs.request.data.path,
             "sha256": inputs.data_digest,
             "rows": dict(rows),
             "licence": "the shop's own",
-            "statement": inputs.usecase.own_data.statement if inputs.usecase.own_data else SAMPLES_IN_IMAGE,
+            "statement": tables.statement if tables else SAMPLES_IN_IMAGE,
         }
     ]
 

@@ -19,6 +19,8 @@ from modelpack.inputs.resolve import Inputs
 from modelpack.pack import write_whole
 from modelpack.progress import Progress
 from modelpack.sources.base import open_model
+from modelpack.usecases.optional.own_tables import prepare_tables
+from modelpack.usecases.own_model.given import GivenModel
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,7 @@ class Reference:
 def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Reference:
     """The data, and the model: the user's file, or one trained now or before."""
     progress.step("Preparing data")
-    own_rows: Mapping[str, int] = {}
-    if inputs.data_path is not None:
-        data, own_rows = inputs.usecase.prepare_own(inputs.data_path, home, progress)
-    else:
-        data = inputs.usecase.prepare(home, progress)
+    data, own_rows = prepare_data(inputs, home, progress)
     if inputs.model_path is not None:
         reference = open_model(inputs.model_path, inputs.usecase, folder / "given")
     else:
@@ -49,8 +47,8 @@ def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Ref
         shutil.copyfile(train_or_reuse(inputs, data, home, progress), path)
         reference = Variant(TORCH, path)
     trials = Trials(inputs.usecase, data, reference, folder, progress, hardware=inputs.request.built_for)
-    if not inputs.usecase.trains:
-        inputs.usecase.opened(trials.run(reference), data)
+    if isinstance(inputs.usecase, GivenModel):
+        inputs.usecase.learn_tolerance(trials.run(reference), data)
     return Reference(trials, identity(reference), own_rows, separate_rows(trials))
 
 
@@ -64,14 +62,24 @@ def separate_rows(trials: Trials) -> str:
     company = depend_on_others(usecase, run, trials.data)
     if not company:
         return ""
-    if usecase.trains:
+    if not isinstance(usecase, GivenModel):
         raise EcomdeployError(f"the model's answer depends on the requests that share the call: {company}")
-    usecase.one_at_a_time()
-    usecase.opened(run, trials.data)
+    usecase.take_one_at_a_time()
+    usecase.learn_tolerance(run, trials.data)
     trials.progress.note(
         f"the model's answer to a request depends on the others in the call ({company}): it is served one at a time"
     )
     return company
+
+
+def prepare_data(inputs: Inputs, home: Home, progress: Progress) -> tuple[Any, Mapping[str, int]]:
+    """The data, the use case's or the user's own; and how many rows the user's tables have. Raises BadInput."""
+    usecase, path = inputs.usecase, inputs.data_path
+    if path is None:
+        return usecase.prepare(home, progress), {}
+    if isinstance(usecase, GivenModel):
+        return usecase.prepare_own(path, home, progress)
+    return prepare_tables(usecase, path, home, progress)
 
 
 def train_or_reuse(inputs: Inputs, data: Any, home: Home, progress: Progress) -> Path:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ from modelpack.runtimes.hardware import CPU
 from modelpack.server.golden import compare as differences
 from modelpack.usecases.base import Evaluation, UseCase
 from modelpack.usecases.metrics import Interval, bootstrap
+from modelpack.usecases.optional.agreement import agreement_of
+from modelpack.usecases.optional.calibration import calibration_of
+from modelpack.usecases.optional.lasting import lasting_golden_of
+from modelpack.usecases.optional.pace import turns_of
+from modelpack.usecases.optional.text import pad_as_served
+from modelpack.usecases.optional.traffic import traffic_of
 from modelpack.usecases.optional.tunable import Tunable
 
 EXAMPLES = 256
@@ -130,8 +137,8 @@ class Trials:
         usecase, data = self.usecase, self.data
         learn = (lambda: usecase.training_rows(data)) if isinstance(usecase, Tunable) else nothing
         examples = usecase.examples(data, EXAMPLES)
-        traffic = lambda: usecase.traffic(data)  # noqa: E731
-        calibration = usecase.calibration(data)
+        traffic = lambda: traffic_of(usecase, data)  # noqa: E731
+        calibration = calibration_of(usecase, data)
         return PassContext(
             usecase, examples, folder, calibration, learn, self.progress, traffic, self.hardware
         )
@@ -154,10 +161,10 @@ class Trials:
     def compare(self, before: Variant, after: Variant, title: str) -> Comparison:
         """Both variants in turns on real requests."""
         examples = self.usecase.examples(self.data, EXAMPLES)
-        with self.progress.track(f"measuring {title}", self.usecase.turns, "turns") as advance:
+        turns, as_served = turns_of(self.usecase), partial(pad_as_served, self.usecase)
+        with self.progress.track(f"measuring {title}", turns, "turns") as advance:
             runs, batch = (self.run(before), self.run(after)), self.usecase.max_batch
-            usecase = self.usecase
-            return compare(*runs, examples, batch, advance, self.clock(), usecase.turns, usecase.as_served)
+            return compare(*runs, examples, batch, advance, self.clock(), turns, as_served)
 
     def clock(self) -> Callable[[], int]:
         """What a run costs, in nanoseconds: a GPU's work is not in this process' processor time."""
@@ -189,7 +196,7 @@ class Trials:
         if arithmetic == Runtime.arithmetic:
             return self.usecase.golden(self.data), {}
         if arithmetic not in self._golden:
-            self._golden[arithmetic] = self.usecase.lasting_golden(self.weights, self.data, arithmetic)
+            self._golden[arithmetic] = lasting_golden_of(self.usecase, self.weights, self.data, arithmetic)
         return self._golden[arithmetic]
 
     def weights(self) -> Any:
@@ -210,9 +217,10 @@ class Trials:
         """Why the use case cannot take answers that differ this much from the trained model's; empty when it can."""
         trained = self.evaluation(self.reference)
         shared = agreement(trained, after)
-        if shared is None or shared >= self.usecase.agreement:
+        least = agreement_of(self.usecase)
+        if shared is None or shared >= least:
             return broken_guards(self.usecase, falls(trained, after))
-        return f"it keeps {shared:.3f} of what the trained model ranks; least: {self.usecase.agreement:g}"
+        return f"it keeps {shared:.3f} of what the trained model ranks; least: {least:g}"
 
     def measured(self, variant: Variant, speed: Speed) -> Measured:
         """Figures of a variant."""

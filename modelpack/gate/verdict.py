@@ -19,6 +19,7 @@ from modelpack.passes.base import Pass
 from modelpack.progress import Progress
 from modelpack.runtimes.base import at_hand
 from modelpack.usecases.base import Baseline, beats
+from modelpack.usecases.optional.figures import candidates_of, figures_of
 
 
 def choose(inputs: Inputs, lock: Lock, reference: Reference, progress: Progress) -> tuple[Variant, Lock]:
@@ -77,8 +78,8 @@ def measure(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[V
     if trials.reference.format != TORCH:
         return judged.variant, content | figures(judged, baselines, {})
     model = usecase.load(trials.reference.path)
-    table = [dict(one) for one in usecase.candidates_compared(model)]
-    content |= figures(judged, baselines, usecase.further_figures(model, trials.data))
+    table = [dict(one) for one in candidates_of(usecase, model)]
+    content |= figures(judged, baselines, figures_of(usecase, model, trials.data))
     return judged.variant, content | ({"candidates": table} if table else {})
 
 

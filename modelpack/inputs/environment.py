@@ -9,6 +9,7 @@ from typing import Any
 from modelpack.digests import digest
 from modelpack.runtimes.base import Runtime
 from modelpack.usecases.base import UseCase
+from modelpack.usecases.optional.requirements import requirements_of, unneeded_of
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,12 @@ class ServingEnvironment:
     @property
     def requirements(self) -> tuple[str, ...]:
         """The image's wheels: the runtime's and the use case's."""
-        return (*self.runtime.requirements(), *self.usecase.requirements)
+        return (*self.runtime.requirements(), *requirements_of(self.usecase))
 
     @property
     def unneeded(self) -> frozenset[str]:
         """Distributions that these declare but serving never imports."""
-        return self.runtime.unneeded | self.usecase.unneeded
+        return self.runtime.unneeded | unneeded_of(self.usecase)
 
     @cached_property
     def debs_digest(self) -> str:

@@ -31,7 +31,13 @@ from modelpack.runtimes.base import runtime_for, served_formats
 from modelpack.runtimes.hardware import CPU
 from modelpack.sources.base import check, content_digest
 from modelpack.usecases.base import UseCase, usecases
+from modelpack.usecases.optional.architectures import architectures_of
+from modelpack.usecases.optional.complete import check_offers
+from modelpack.usecases.optional.own_tables import own_data_of
+from modelpack.usecases.optional.training_tools import training_tools_of
 from modelpack.usecases.own_data.files import table_files, tables_digest
+from modelpack.usecases.own_data.schema import OwnData
+from modelpack.usecases.own_model.given import GivenModel
 from modelpack.usecases.packages import DataPackage
 
 TOOLS = ("numpy", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
@@ -78,14 +84,19 @@ class Inputs:
     """The user's own data; None: the use case's."""
 
     @property
-    def own_tables(self) -> bool:
-        """Whether a use case that brings data is given the user's instead."""
-        return self.data_path is not None and self.usecase.trains
+    def own_tables(self) -> OwnData | None:
+        """What the user's own tables hold; None where the use case's data is used, or there are no tables."""
+        return own_data_of(self.usecase) if self.data_path is not None else None
 
     @property
     def packages(self) -> tuple[DataPackage, ...]:
         """The packages whose data is used."""
-        return self.usecase.packages_with_own if self.own_tables else self.usecase.packages
+        return self.own_tables.packages if self.own_tables else self.usecase.packages
+
+    @property
+    def split(self) -> str:
+        """What trains, chooses and measures, in words."""
+        return self.own_tables.split if self.own_tables else self.usecase.split
 
     @cached_property
     def data_digest(self) -> str | None:
@@ -109,7 +120,9 @@ class Inputs:
                 "data": [package.sha256 for package in self.packages],
                 "own_data": self.own_data,
                 "train": as_data(self.train),
-                "tools": {name: version(name) for name in (*TRAINING_TOOLS, *self.usecase.training_tools)},
+                "tools": {
+                    name: version(name) for name in (*TRAINING_TOOLS, *training_tools_of(self.usecase))
+                },
             }
         )
 
@@ -189,6 +202,7 @@ class Inputs:
 def resolve(request: PackRequest) -> Inputs:
     """Names to things. Raises BadInput for unknown names and a missing model file."""
     usecase = usecases().get(request.usecase, request.project)
+    check_offers(usecase)
     names = usecase.passes if request.pack.passes is None else request.pack.passes
     if request.pack.automatic:
         names = applicable(usecase.passes, served_formats(request.built_for), request.project)
@@ -197,7 +211,7 @@ def resolve(request: PackRequest) -> Inputs:
     if request.model.path is not None:
         path = request.project / request.model.path
         check(path)
-    elif not usecase.trains:
+    elif isinstance(usecase, GivenModel):
         raise BadInput(
             f"{request.usecase} trains nothing: it needs a model file",
             hint="model: {path: model.onnx} in ecomdeploy.yaml",
@@ -228,13 +242,14 @@ def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:
     """Where the user's own data lies; None when there is none. Raises BadInput when it is not there or not taken."""
     if request.data is None:
         return None
-    if usecase.trains and usecase.own_data is None:
+    tables = not isinstance(usecase, GivenModel)
+    if tables and own_data_of(usecase) is None:
         raise BadInput(
             f"the use case {usecase.name!r} takes no own data yet",
             hint="leave data: out, or write a use case of your own: docs/models.md",
         )
     path = request.project / request.data.path
-    if usecase.trains:
+    if tables:
         table_files(path)
     elif not path.exists():
         raise BadInput(
@@ -245,9 +260,10 @@ def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:
 
 def check_architecture(train: TrainSpec, usecase: UseCase[Any]) -> None:
     """Raises BadInput for an architecture that the use case does not have."""
-    if train.architecture is None or train.architecture in usecase.architectures:
+    names = architectures_of(usecase)
+    if train.architecture is None or train.architecture in names:
         return
-    known = ", ".join(usecase.architectures)
+    known = ", ".join(names)
     raise BadInput(
         f"model.train.architecture: {usecase.name} has no {train.architecture!r}",
         hint=f"one of {known}, or leave it out to compare them" if known else "leave it out",

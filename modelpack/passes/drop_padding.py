@@ -21,6 +21,7 @@ from modelpack.formats.variant import ONNX, Variant
 from modelpack.passes.base import PACKED, Inapplicable, Pass, PassContext
 from modelpack.passes.shared import attention
 from modelpack.runtimes import single_thread
+from modelpack.usecases.optional.text import text_of
 
 if TYPE_CHECKING:
     import onnx
@@ -57,7 +58,7 @@ class DropPadding(Pass):
     def apply(self, variant: Variant, context: PassContext) -> Variant:
         import onnx
 
-        text = context.usecase.text
+        text = text_of(context.usecase)
         if text is None:
             raise Inapplicable("the use case takes no text")
         model = onnx.load(str(variant.path))

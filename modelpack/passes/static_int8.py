@@ -25,6 +25,7 @@ from modelpack.formats.signature import Arrays
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
 from modelpack.runtimes import single_thread
+from modelpack.usecases.optional.text import text_of
 
 if TYPE_CHECKING:
     import onnx
@@ -52,7 +53,7 @@ class StaticInt8(Pass):
         import onnx
 
         inputs = context.whole_answers()
-        rows = ROWS if context.usecase.text is None else TEXTS
+        rows = ROWS if text_of(context.usecase) is None else TEXTS
         given = {name: array[:rows] for name, array in inputs.items()}
         if not (layers := dense_layers(onnx.load(str(variant.path)).graph)):
             raise Inapplicable("no dense layer with constant float weights")

@@ -20,6 +20,7 @@ from modelpack.server.signature import Tensor
 from modelpack.sources.base import LARGEST, Source
 from modelpack.sources.onnx_bombs import check_bombs
 from modelpack.usecases.base import UseCase
+from modelpack.usecases.own_model.given import GivenModel
 
 if TYPE_CHECKING:
     import onnx
@@ -75,13 +76,13 @@ def check_fit(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path) -> None
 
 def adopt_signature(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path) -> None:
     """Tell a use case that takes any model what this one takes and gives. Raises BadInput when no request fits it."""
-    if usecase.trains:
+    if not isinstance(usecase, GivenModel):
         return
     from modelpack.usecases.own_model.signature import fixed_to_one, own_signature
 
     usecase.adopt(own_signature(graph, path))
     if fixed_to_one(graph):
-        usecase.one_at_a_time()
+        usecase.take_one_at_a_time()
 
 
 def take_graph(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path, folder: Path) -> Variant:

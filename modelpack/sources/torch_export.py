@@ -23,6 +23,7 @@ from modelpack.sources import archive, pickles
 from modelpack.sources.base import LARGEST, Source
 from modelpack.sources.onnx import take_graph
 from modelpack.usecases.base import UseCase
+from modelpack.usecases.own_model.given import GivenModel
 
 JSON_BYTES = 200_000_000
 OPSET = 20
@@ -61,7 +62,7 @@ class TorchExport(Source):
 
         from modelpack.formats.onnx_export import quiet
 
-        signature = usecase.open_signature()
+        signature = usecase.open_signature() if isinstance(usecase, GivenModel) else usecase.signature()
         try:
             with quiet(), torch.no_grad():
                 program = torch.onnx.export(

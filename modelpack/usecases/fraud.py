@@ -99,7 +99,7 @@ class Fraud(TabularUseCase):
     epochs: ClassVar[int] = 6
     metric_drop: ClassVar[float] = 0.01
     task: ClassVar[str] = BINARY
-    own_data: ClassVar[OwnData | None] = OWN
+    own_data: ClassVar[OwnData] = OWN
     packages: ClassVar[tuple[DataPackage, ...]] = (PACKAGE,)
     columns: ClassVar[tuple[Column, ...]] = (
         Number("amount", log=True),
@@ -123,7 +123,9 @@ class Fraud(TabularUseCase):
         return f"payments: {data.counted('frauds')}"
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
-        return own(tables["payments"])
+        data = own(tables["payments"])
+        progress.note(self.summary(data))
+        return data
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.usecases.tabular.boosting import Boosting

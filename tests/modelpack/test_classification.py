@@ -47,7 +47,7 @@ def test_the_threshold_is_that_of_the_highest_f1_on_validation_rows() -> None:
     """Counted by hand over every threshold, on what the candidate that saw training rows only says of them."""
     usecase, data = MadeBinary(), split(BINARY)
     model = usecase.train(data, TrainSpec(seed=7), Silent())
-    chosen = next(place for place, one in enumerate(usecase.candidates_compared(model)) if one["chosen"])
+    chosen = next(place for place, one in enumerate(usecase.candidate_table(model)) if one["chosen"])
     first = usecase.candidates(usecase.epochs)[chosen].fit(data.training, 7, Silent())
     names = [column.name for column in usecase.columns]
     probability = predict(first, data.validation, names)[0]

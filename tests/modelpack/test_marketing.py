@@ -139,7 +139,7 @@ def test_training_repeats_and_samples_say_what_happened(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
     evaluation = usecase.evaluate(Eager().open(Variant(TORCH, path), usecase), data)
     assert {"accuracy", "precision", "recall", "f1", "lift_of_best_tenth"} <= set(evaluation.more)
-    assert len(usecase.candidates_compared(usecase.load(path))) == 3
+    assert len(usecase.candidate_table(usecase.load(path))) == 3
     first, second = usecase.samples(data).requests[:2]
     assert first["before"][-1] == "known afterwards: redeemed"
     assert second["before"][-1] == "known afterwards: not redeemed"

@@ -24,6 +24,7 @@ from modelpack.inputs.spec import DataSpec, GateSpec, ModelSpec, PackSpec, Train
 from modelpack.passes.base import passes
 from modelpack.progress import Silent
 from modelpack.usecases.base import UseCase, beats, usecases
+from modelpack.usecases.optional.own_tables import prepare_tables
 from modelpack.usecases.own_data.reading import read
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.tabular.frame import Split
@@ -36,7 +37,7 @@ def prepared(name: str, folder: Path, tables: Tables, suffix: str = "parquet") -
     """The use case, its data from the user's tables, and the row counts."""
     usecase: UseCase[Any] = usecases().get(name)
     path = written(tables, folder / "mine", suffix)
-    return usecase, *usecase.prepare_own(path, Home(folder / "home", folder / "cache"), Silent())
+    return usecase, *prepare_tables(usecase, path, Home(folder / "home", folder / "cache"), Silent())
 
 
 @pytest.mark.parametrize("name", [name for name in MADE if name != "search"])

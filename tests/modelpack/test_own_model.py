@@ -36,7 +36,7 @@ def measured(folder: Path, data: Path | None = None) -> tuple[OwnModel, Any, Run
     held = usecase.prepare_own(data, home, Silent())[0] if data else usecase.prepare(home, Silent())
     variant = open_model(folder / "model.onnx", usecase, folder / "variant")
     run = OnnxRuntime().open(variant, usecase)
-    usecase.opened(run, held)
+    usecase.learn_tolerance(run, held)
     return usecase, held, run, usecase.evaluate(run, held)
 
 

@@ -157,7 +157,7 @@ def test_scores_are_a_distribution_and_empty_histories_are_fine(tmp_path: Path) 
 def test_architectures_are_compared_on_baskets_that_neither_saw(tmp_path: Path) -> None:
     data, usecase = small(), Recommendation()
     model = usecase.load(trained(data, tmp_path / "one", architecture=None))
-    table = usecase.candidates_compared(model)
+    table = usecase.candidate_table(model)
     assert [one["name"] for one in table] == ["one-stage", "two-stage", "popularity"]
     assert [one["name"] for one in table if one["chosen"]] in (["one-stage"], ["two-stage"])
     assert all(one["low"] <= one["value"] <= one["high"] for one in table)

@@ -24,6 +24,7 @@ from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
 from modelpack.usecases.base import Evaluation, beats
 from modelpack.usecases.metrics import bootstrap
+from modelpack.usecases.optional.text import pad_as_served
 from modelpack.usecases.search import data as shop
 from modelpack.usecases.search import encoding, lexical, vectors
 from modelpack.usecases.search import model as searcher
@@ -311,7 +312,7 @@ def test_dense_layers_see_real_tokens_only(small: Small, tmp_path: pathlib.Path)
 
 def test_texts_are_measured_padded_as_they_are_served(small: Small) -> None:
     mask = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]], dtype=np.int64)
-    cut = small.usecase.as_served({"input_ids": mask * 4, "attention_mask": mask})
+    cut = pad_as_served(small.usecase, {"input_ids": mask * 4, "attention_mask": mask})
     assert {name: array.shape for name, array in cut.items()} == {
         "input_ids": (2, 3),
         "attention_mask": (2, 3),

@@ -23,6 +23,7 @@ from modelpack.inputs.server_files import app
 from modelpack.runtimes.base import runtimes
 from modelpack.server.engines.load import LOADERS
 from modelpack.usecases.base import usecases
+from modelpack.usecases.optional.requirements import requirements_of
 
 
 @pytest.fixture
@@ -214,7 +215,7 @@ def test_sigterm_under_load_fails_no_accepted_request(root: pathlib.Path) -> Non
 
 def needs(usecase: str) -> tuple[str, ...]:
     """What a use case adds to the image: text models bring `tokenizers`, which the server imports for them only."""
-    return tuple(usecases().get(usecase).requirements)
+    return requirements_of(usecases().get(usecase))
 
 
 def test_imports_only_itself_and_its_wheels() -> None:

@@ -116,7 +116,7 @@ def test_training_gives_the_same_bytes_and_keeps_the_candidates(task: str, tmp_p
         usecase.save(usecase.train(data, TrainSpec(seed=7), Silent()), path)
         digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
     assert digests[0] == digests[1]
-    kept = usecase.candidates_compared(usecase.load(path))
+    kept = usecase.candidate_table(usecase.load(path))
     assert len(kept) == (3 if task == BINARY else 2)
     assert sum(one["chosen"] for one in kept) == 1
     assert all(one["low"] <= one["value"] <= one["high"] for one in kept)

@@ -107,7 +107,7 @@ def trained(data: Split, path: Path) -> MarketingUplift:
 
 
 def chosen(usecase: MarketingUplift, path: Path) -> str:
-    [name] = [one["name"] for one in usecase.candidates_compared(usecase.load(path)) if one["chosen"]]
+    [name] = [one["name"] for one in usecase.candidate_table(usecase.load(path)) if one["chosen"]]
     return str(name)
 
 

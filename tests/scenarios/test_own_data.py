@@ -16,6 +16,7 @@ from typed import Terminal
 from modelpack.home import Home
 from modelpack.progress import Silent
 from modelpack.usecases.fraud import FILE, PACKAGE, Fraud
+from modelpack.usecases.optional.own_tables import prepare_tables
 from modelpack.usecases.packages import fetch
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("scenarios")]
@@ -58,7 +59,7 @@ def test_own_payments_go_live_and_stay_here(terminal: Terminal) -> None:
 
 def as_the_package_has_them(file: Path, home: Home) -> None:
     """The way in by a path gives the very split that the package gives."""
-    own, _ = Fraud().prepare_own(file, home, Silent())
+    own, _ = prepare_tables(Fraud(), file, home, Silent())
     packaged = Fraud().prepare(home, Silent())
     for mine, theirs in ((own.training, packaged.training), (own.test, packaged.test)):
         assert np.array_equal(mine.target, theirs.target)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from modelpack.passes.base import Inapplicable, PassContext
 from modelpack.runtimes import single_thread
+from modelpack.usecases.optional.text import text_of
 
 if TYPE_CHECKING:
     import onnx
@@ -95,7 +96,7 @@ def without_padding(
     seen: dict[str, Floats], inputs: Mapping[str, NDArray[Any]], context: PassContext
 ) -> dict[str, Floats]:
     """Activations (texts, tokens, width) with zero where the use case's mask says that there is no token."""
-    text = context.usecase.text
+    text = text_of(context.usecase)
     if text is None:
         return seen
     mask = inputs[text.mask].astype(np.float32)[:, :, None]

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.formats.onnx_files import write
-from modelpack.formats.signature import Arrays
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
 from modelpack.passes.shared import ranges

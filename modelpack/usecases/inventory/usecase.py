@@ -44,7 +44,7 @@ class Inventory(TabularUseCase):
     epochs: ClassVar[int] = 6
     metric_drop: ClassVar[float] = 0.005
     task: ClassVar[str] = AMOUNT
-    own_data: ClassVar[OwnData | None] = own.OWN
+    own_data: ClassVar[OwnData] = own.OWN
     scale: ClassVar[str | None] = "usual_units"
     packages: ClassVar[tuple[DataPackage, ...]] = (SHOP,)
     columns: ClassVar[tuple[Column, ...]] = (
@@ -80,7 +80,9 @@ class Inventory(TabularUseCase):
         return data
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
-        return own.load(tables)
+        data = own.load(tables)
+        progress.note(self.summary(data))
+        return data
 
     def summary(self, data: Split) -> str:
         return f"{len(data.facts['codes']):,} products; product-weeks: {data.counted()}"

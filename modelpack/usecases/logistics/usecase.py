@@ -36,7 +36,7 @@ class Logistics(TabularUseCase):
     passes: ClassVar[tuple[str, ...]] = ("prune-channels", "onnx", "int8")
     metric_drop: ClassVar[float] = 0.005
     task: ClassVar[str] = BINARY
-    own_data: ClassVar[OwnData | None] = own.OWN
+    own_data: ClassVar[OwnData] = own.OWN
     packages: ClassVar[tuple[DataPackage, ...]] = (PACKAGE,)
     columns: ClassVar[tuple[Column, ...]] = (
         Category("origin", 3),
@@ -65,7 +65,9 @@ class Logistics(TabularUseCase):
         return data
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
-        return own.load(tables)
+        data = own.load(tables)
+        progress.note(self.summary(data))
+        return data
 
     def summary(self, data: Split) -> str:
         return f"shipments: {data.counted('late')}"

@@ -62,6 +62,10 @@ OWN = OwnData(
         "All columns but mailed and visited tell of the day before the mailing. Where those mailed differ from the "
         "others in one of them by more than a lot would, it is refused.",
     ),
+    split=(
+        "at random, as for the use case's own data; that a lot chose whom to mail is the shop's word, and was checked "
+        "as far as the groups' means can tell"
+    ),
 )
 INPUTS = tuple(one.name for one in OWN.tables[0].fields if one.name not in ("mailed", "visited"))
 

@@ -37,11 +37,7 @@ class MarketingUplift(TabularUseCase):
     task: ClassVar[str] = BINARY
     simplest_first: ClassVar[bool] = True
     metric_drop: ClassVar[float] = 0.0003
-    own_data: ClassVar[OwnData | None] = own_uplift.OWN
-    split_of_own: ClassVar[str] = (
-        "at random, as for the use case's own data; that a lot chose whom to mail is the shop's word, and was checked "
-        "as far as the groups' means can tell"
-    )
+    own_data: ClassVar[OwnData] = own_uplift.OWN
     packages: ClassVar[tuple[DataPackage, ...]] = (EMAILS,)
     columns: ClassVar[tuple[Column, ...]] = (
         Number("recency"),
@@ -63,7 +59,9 @@ class MarketingUplift(TabularUseCase):
         return data
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
-        return own_uplift.load(tables)
+        data = own_uplift.load(tables)
+        progress.note(self.summary(data))
+        return data
 
     def summary(self, data: Split) -> str:
         added = effect(data.test.target, data.test.more["mailed"])

@@ -40,7 +40,7 @@ class Marketing(TabularUseCase):
     epochs: ClassVar[int] = 8
     metric_drop: ClassVar[float] = 0.01
     task: ClassVar[str] = BINARY
-    own_data: ClassVar[OwnData | None] = own.OWN
+    own_data: ClassVar[OwnData] = own.OWN
     packages: ClassVar[tuple[DataPackage, ...]] = (PACKAGE,)
     columns: ClassVar[tuple[Column, ...]] = (
         *(Number(f"{name}_{window}", log=True) for window in WINDOWS for name in PER_WEEK),
@@ -75,7 +75,9 @@ class Marketing(TabularUseCase):
         return data
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
-        return own.load(tables)
+        data = own.load(tables)
+        progress.note(self.summary(data))
+        return data
 
     def summary(self, data: Split) -> str:
         return f"households in campaigns: {data.counted('redeemed')}"

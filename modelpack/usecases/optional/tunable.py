@@ -1,7 +1,8 @@
-"""What a use case may offer so that its trained model can be made smaller and trained on: pruning, distillation.
+"""Making a trained model smaller and training it on: pruning, distillation.
 
-Optional: a use case that has these methods is `Tunable`, whether it names the class or not. `training_rows` is the use
-case's own type, as `data` is; held-out rows are not in it, and no pass is given anything else to learn from.
+Asked by `gate/trial.py`, which hands the rows to passes, and by passes that train (`passes/shared/learning.py`).
+`training_rows` is the use case's own type, as `data` is; held-out rows are not in it, and no pass is given anything
+else to learn from.
 """
 
 from __future__ import annotations

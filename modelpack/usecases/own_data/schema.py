@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from modelpack.usecases.packages import DataPackage
+
 Kind = Literal["number", "whole", "text", "code", "time", "yes"]
 KINDS: Mapping[str, str] = {
     "number": "a number",
@@ -75,12 +77,15 @@ NOT_IN_IMAGE = "the shop's own data, read on the machine that packed; no row of 
 @dataclass(frozen=True)
 class OwnData:
     """The tables of a use case: one file for a single table, else a folder with `<table>.parquet` or `<table>.csv`
-    each. `notes`: what else the use case asks of them."""
+    each. `notes`: what else the use case asks of them; `packages`: what is needed beside them."""
 
     tables: tuple[Table, ...]
     notes: tuple[str, ...] = field(default=())
     statement: str = NOT_IN_IMAGE
     """What the record says of where the data is."""
+    split: str = "as for the use case's own data, the cuts moved to the user's dates"
+    """What the record says of what trains, chooses and measures."""
+    packages: tuple[DataPackage, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """For `--json`."""

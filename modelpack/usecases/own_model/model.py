@@ -39,7 +39,6 @@ class OwnModel(UseCase[Held]):
     names differ). `metric` gives one value per request; `metric_name` is its word in the record.
     """
 
-    trains: ClassVar[bool] = False
     epochs: ClassVar[int] = 1
     passes: ClassVar[tuple[str, ...]] = ("onnx", "embedding-int8", "int8")
     packages: ClassVar[tuple[DataPackage, ...]] = ()
@@ -141,14 +140,14 @@ class OwnModel(UseCase[Held]):
     def open_signature(self) -> Signature | None:
         return self.signature() if self.inputs or self._found else None
 
-    def opened(self, run: Run, data: Held) -> None:
+    def learn_tolerance(self, run: Run, data: Held) -> None:
         ready = data.ready(self.signature())
         some = {name: array[requests.pick_evenly(len(data), ROWS_AT_ONCE)] for name, array in ready.items()}
         if not type(self).tolerance:
             # One run decides it: an instance's own, read like the class's.
             self.__dict__["tolerance"] = tolerances(self.signature(), in_cuts(run, some, self._at_once))
 
-    def one_at_a_time(self) -> None:
+    def take_one_at_a_time(self) -> None:
         self.__dict__["max_batch"] = 1
 
     @property

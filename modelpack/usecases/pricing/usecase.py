@@ -39,7 +39,7 @@ class Pricing(TabularUseCase):
     passes: ClassVar[tuple[str, ...]] = ("prune-channels", "distil", "onnx", "half-weights")
     metric_drop: ClassVar[float] = 0.005
     task: ClassVar[str] = AMOUNT
-    own_data: ClassVar[OwnData | None] = own.OWN
+    own_data: ClassVar[OwnData] = own.OWN
     scale: ClassVar[str | None] = "usual_units"
     output: ClassVar[str] = "units_at_price"
     packages: ClassVar[tuple[DataPackage, ...]] = (PACKAGE,)
@@ -73,7 +73,9 @@ class Pricing(TabularUseCase):
         return data
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
-        return own.load(tables)
+        data = own.load(tables)
+        progress.note(self.summary(data))
+        return data
 
     def summary(self, data: Split) -> str:
         return f"{len(np.unique(data.test.inputs['product'])):,} products; product-weeks: {data.counted()}"

@@ -56,7 +56,7 @@ class Recommendation(UseCase[Purchases]):
     epochs: ClassVar[int] = 1
     passes: ClassVar[tuple[str, ...]] = ("onnx", "embedding-int4", "dense-int4")
     packages = (PACKAGE,)
-    own_data: ClassVar[OwnData | None] = own.OWN
+    own_data: ClassVar[OwnData] = own.OWN
     split = (
         f"by time: trained on baskets of weeks 1-{LAST_TRAINING_WEEK} of 2017, measured on every basket of weeks "
         f"{LAST_TRAINING_WEEK + 1}-{LAST_WEEK}"
@@ -83,7 +83,9 @@ class Recommendation(UseCase[Purchases]):
         )
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Purchases:
-        return own.load(tables)
+        data = own.load(tables)
+        progress.note(self.summary(data))
+        return data
 
     def train(self, data: Purchases, spec: TrainSpec, progress: Progress) -> Recommender:
         from modelpack.usecases.recommendation.architectures import train_architecture
@@ -102,7 +104,7 @@ class Recommendation(UseCase[Purchases]):
         known = {kind.kind: kind for kind in KINDS.values()}
         return load_own(path, self.name, known, lambda config: load(path, config, known[config["kind"]]))
 
-    def candidates_compared(self, model: Recommender) -> Sequence[Mapping[str, Any]]:
+    def candidate_table(self, model: Recommender) -> Sequence[Mapping[str, Any]]:
         return model.candidates
 
     def evaluate(self, run: Run, data: Purchases) -> Evaluation:

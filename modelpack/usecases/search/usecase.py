@@ -50,11 +50,7 @@ class Search(UseCase[Shop]):
         "embedding-rows-int8",
     )
     packages = (SHOP, ENCODER)
-    packages_with_own = (ENCODER,)
-    own_data: ClassVar[OwnData | None] = own.OWN
-    split_of_own: ClassVar[str] = (
-        "no training: the encoder is taken as published. Measured on the shop's own queries; intervals resample items."
-    )
+    own_data: ClassVar[OwnData] = own.OWN
     max_batch: ClassVar[int] = 16
     text = Text("query", "tokenizer.json", "input_ids", "attention_mask", LONGEST)
     labels: ClassVar[Mapping[str, str]] = {"products": "products.json"}
@@ -82,7 +78,9 @@ class Search(UseCase[Shop]):
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Shop:
         encoder = fetch(ENCODER, home, progress)
-        return own.load(tables, shop.tokenizer(encoder), encoder)
+        data = own.load(tables, shop.tokenizer(encoder), encoder)
+        progress.note(self.summary(data))
+        return data
 
     def train(self, data: Shop, spec: TrainSpec, progress: Progress) -> SearchModel:
         """The published encoder with this catalogue's vectors; `spec` changes nothing."""

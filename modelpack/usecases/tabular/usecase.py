@@ -128,7 +128,7 @@ class TabularUseCase(UseCase[Split]):
 
         return Tabular
 
-    def candidates_compared(self, model: Tabular) -> Sequence[Mapping[str, Any]]:
+    def candidate_table(self, model: Tabular) -> Sequence[Mapping[str, Any]]:
         found: Sequence[Mapping[str, Any]] = model.notes.get("candidates", ())
         return found
 

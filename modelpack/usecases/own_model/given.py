@@ -1,0 +1,35 @@
+"""A use case whose model is given, in whatever inputs and outputs it has: nothing is trained.
+
+Asked by `inputs/resolve.py` (a model file is needed), by the sources, which tell it what they found in the file, and by
+`gate/reference.py`. Optional, as `modelpack.usecases.optional` is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from modelpack.formats.signature import Run, Signature
+from modelpack.home import Home
+from modelpack.progress import Progress
+
+
+@runtime_checkable
+class GivenModel(Protocol):
+    """The model is a file of the user's, and so is what measures it."""
+
+    def open_signature(self) -> Signature | None:
+        """The signature, or None while it is the model's to say."""
+
+    def adopt(self, found: Signature) -> None:
+        """Told of the model's own inputs and outputs before they are checked."""
+
+    def take_one_at_a_time(self) -> None:
+        """Told when the model takes one row at a time only."""
+
+    def learn_tolerance(self, run: Run, data: Any) -> None:
+        """Told when the model runs, before anything is measured. Raises BadInput where it and `data` differ."""
+
+    def prepare_own(self, path: Path, home: Home, progress: Progress) -> tuple[Any, Mapping[str, int]]:
+        """`prepare` with the user's own data, in whatever form; and how many rows it has. Raises BadInput."""
