@@ -48,7 +48,7 @@ OFFERS = {
     "marketing": TABLE,
     "marketing-uplift": TABLE,
     "pricing": {*TABLE, "FurtherFigures"},
-    "recommendation": {"Architectures", "CandidateTable", "Guarded", "OwnTables", "TrafficSample"},
+    "recommendation": {"Architectures", "Calibrated", "CandidateTable", "Guarded", "OwnTables", "TrafficSample"},
     "search": {*SERVED_TEXT, "FurtherFigures", "Labelled", "OwnTables", "TextInput", "TrainingTools"},
 }  # fmt: skip
 
