@@ -11,7 +11,7 @@ from typing import TextIO
 from modelpack.progress import Progress
 
 
-class Plain:
+class PlainLines:
     """For pipes and CI: one line per step, and a bar's state every tenth of the way."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -122,7 +122,7 @@ def choose(quiet: bool = False, stream: TextIO | None = None) -> Progress:
     stream = stream or sys.stderr
     if quiet:
         return Quiet()
-    return Rich(stream) if stream.isatty() else Plain(stream)
+    return Rich(stream) if stream.isatty() else PlainLines(stream)
 
 
 def amount_of(value: float, unit: str) -> str:

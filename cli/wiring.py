@@ -106,11 +106,6 @@ def traffic(spec: Spec) -> Traffic:
     return Wiring(Path(), spec, Silent()).traffic
 
 
-def aws_client(spec: Spec, service: str) -> Any:
-    """A client of the environment's cloud."""
-    return Wiring(Path(), spec, Silent()).session.client(service)
-
-
 def isolation(spec: Spec) -> str:
     """How the local cloud keeps model servers apart; "" for a real cloud."""
     running = local_cloud().running() if spec.environment.cloud == "local" else None

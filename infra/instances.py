@@ -29,7 +29,7 @@ class Gpu:
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """`memory_mib`: main memory; `usd_hour`: on demand in `prices().region`, None: no figure at hand."""
+    """`memory_mib`: main memory; `usd_hour`: on demand, in the region that the file names; None: no figure at hand."""
 
     name: str
     vcpus: int
@@ -37,18 +37,6 @@ class Instance:
     gpu: Gpu | None
     usd_hour: float | None
     price_basis: Literal["listed", "estimated", "unknown"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prices:
-    """Where and when the prices hold, and what they are not."""
-
-    region: str
-    currency: str
-    unit: str
-    as_of: str
-    note: str
-    sources: tuple[str, ...]
 
 
 def pool(name: str) -> Instance:
@@ -76,12 +64,6 @@ def table(kind: Literal["endpoint", "pool"]) -> Mapping[str, Instance]:
 def unsupported_families() -> Mapping[str, str]:
     """Families that no image is made for, with the reason ("ml.inf2": "AWS Inferentia ...")."""
     return dict(_document()["unsupported"])
-
-
-def prices() -> Prices:
-    """What the file says of its prices."""
-    about = dict(_document()["prices"])
-    return Prices(**{**about, "sources": tuple(about["sources"])})
 
 
 @cache

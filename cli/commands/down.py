@@ -25,7 +25,7 @@ def down(
         bool, typer.Option("--all", help="Also the platform, registry, bucket and keys.")
     ] = False,
 ) -> None:
-    """Remove endpoint, models and configurations; `--all` empties the account of this project. Twice is fine."""
+    """Remove the endpoint and what its releases have; `--all` empties the account of this project. Twice is fine."""
     from stacks import ship
 
     spec = wiring.load_spec(folder, environment)

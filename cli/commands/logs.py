@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -29,7 +29,7 @@ def logs(
     if spec.environment.cloud == "local":
         found = local(wanted.pack.digest, lines)
     else:
-        found = cloudwatch(wiring.aws_client(spec, "logs"), spec.name, lines)
+        found = wiring.traffic(spec).logs(spec.name, lines)
     if as_json:
         show.document({"release": wanted.number, "lines": found})
         return
@@ -44,16 +44,3 @@ def local(digest: str, lines: int) -> list[str]:
         (wiring.home().cloud / "models" / "logs").glob(named), key=lambda file: file.stat().st_mtime
     )
     return [line for file in files for line in file.read_text(errors="replace").splitlines()][-lines:]
-
-
-def cloudwatch(client: Any, endpoint: str, lines: int) -> list[str]:
-    """From CloudWatch Logs, where SageMaker puts an endpoint's output.
-
-    Source: docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html.
-    """
-    from infra.aws_session import refusals
-
-    group = f"/aws/sagemaker/Endpoints/{endpoint}"
-    with refusals(f"reading {group}"):
-        answer = client.filter_log_events(logGroupName=group, limit=lines)
-    return [event["message"].rstrip() for event in answer["events"]]

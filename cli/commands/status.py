@@ -15,7 +15,7 @@ def status(
     folder: options.Folder = Path(),
     as_json: options.AsJson = False,
 ) -> None:
-    """Ask the endpoint itself: configuration, image digest, golden requests."""
+    """Ask the endpoint itself: which release it is on, its image digest, golden requests."""
     from stacks import ship
 
     spec = wiring.load_spec(folder, environment)

@@ -185,6 +185,10 @@ class Traffic(Protocol):
         EcomdeployError when the model refuses it, or the stream breaks."""
         ...
 
+    def logs(self, endpoint: str, lines: int) -> list[str]:
+        """The last lines that the endpoint's servers wrote, the newest last."""
+        ...
+
 
 class Capability(StrEnum):
     """What a spec may ask of a target that not every target has (by which keys: `stacks/reading/rules.py`)."""
@@ -292,6 +296,9 @@ class FakeTraffic:
 
     def stream(self, endpoint: str, body: bytes, content_type: str = JSON) -> Iterator[bytes]:
         yield from self.invoke(endpoint, body, content_type).body.splitlines(keepends=True)
+
+    def logs(self, endpoint: str, lines: int) -> list[str]:
+        return self.calls[-lines:]
 
 
 class FakeTarget(Target):

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from stacks.records.upgrade import upgrade_release
+from stacks.records.upgrade import in_first_words, upgrade_release
 
 
 class State(StrEnum):
@@ -131,8 +131,8 @@ class Release:
 def key_of(image: str, serving: ServingConfiguration) -> str:
     """What names a release's resources.
 
-    The words and their order are those of the first version, for ever, or what is deployed would be made anew under
-    another name. A host image is part of it only where one is named.
+    Its terms are those of the first version, in its words, for ever: else what is deployed would be made anew under
+    another name. A host image is one of them only where one is named.
     """
     terms: dict[str, Any] = {
         "target": serving.target,
@@ -140,8 +140,8 @@ def key_of(image: str, serving: ServingConfiguration) -> str:
         "environment": serving.environment,
     }
     if serving.host_image:
-        terms["ami"] = serving.host_image
-    content = json.dumps([image, terms], sort_keys=True, separators=(",", ":"))
+        terms["host_image"] = serving.host_image
+    content = json.dumps([image, in_first_words(terms)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 

@@ -33,16 +33,6 @@ class S3Store:
         found = self.fetch(name)
         return found[0] if found else None
 
-    def names(self, prefix: str) -> tuple[str, ...]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=self.prefix + prefix
-        )
-        return tuple(
-            sorted(
-                each["Key"].removeprefix(self.prefix) for page in pages for each in page.get("Contents", ())
-            )
-        )
-
     def age(self, name: str) -> float | None:
         """By S3's clock on both sides, so that ours need not be right."""
         answer = self.call(ABSENT, "head_object", Key=self.prefix + name)

@@ -23,10 +23,6 @@ class RecordStore(Protocol):
     def read(self, name: str) -> bytes | None:
         """The record, or None."""
 
-    def names(self, prefix: str) -> tuple[str, ...]:
-        """Names of the records whose name starts with this, sorted."""
-        ...
-
     def age(self, name: str) -> float | None:
         """Seconds since the last write, by the store's own clock; None when there is no such record."""
         ...
@@ -57,13 +53,6 @@ class FolderStore:
             return (self.root / name).read_bytes()
         except FileNotFoundError:
             return None
-
-    def names(self, prefix: str) -> tuple[str, ...]:
-        folder = (self.root / prefix).parent if not prefix.endswith("/") else self.root / prefix
-        files = (file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
-        return tuple(
-            sorted(name for file in files if (name := str(file.relative_to(self.root))).startswith(prefix))
-        )
 
     def age(self, name: str) -> float | None:
         try:
@@ -120,9 +109,6 @@ class InMemoryStore:
 
     def read(self, name: str) -> bytes | None:
         return self.records.get(name)
-
-    def names(self, prefix: str) -> tuple[str, ...]:
-        return tuple(sorted(name for name in self.records if name.startswith(prefix)))
 
     def age(self, name: str) -> float | None:
         return self.ages.get(name, 0.0) if name in self.records else None

@@ -28,5 +28,10 @@ def upgrade_outputs(outputs: Mapping[str, Any]) -> dict[str, Any]:
     return rename(outputs, OUTPUTS)
 
 
+def in_first_words(serving: Mapping[str, Any]) -> dict[str, Any]:
+    """A serving configuration as the first version wrote it: release keys are computed over that."""
+    return rename(serving, {new: old for old, new in SERVING.items()})
+
+
 def rename(document: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
     return {words.get(name, name): value for name, value in document.items()}

@@ -7,14 +7,14 @@ from itertools import count
 
 import pytest
 
-from cli.progress import Plain, Quiet, Rich, amount_of, choose
+from cli.progress import PlainLines, Quiet, Rich, amount_of, choose
 
 
 def told(kind: str) -> str:
     stream = io.StringIO()
     clock = count().__next__
     progress = {
-        "plain": lambda: Plain(stream, lambda: float(clock())),
+        "plain": lambda: PlainLines(stream, lambda: float(clock())),
         "rich": lambda: Rich(stream),
         "quiet": Quiet,
     }[kind]()
@@ -46,7 +46,7 @@ def test_quiet_says_nothing() -> None:
 
 
 def test_a_pipe_gets_lines_and_a_machine_nothing() -> None:
-    assert isinstance(choose(stream=io.StringIO()), Plain)
+    assert isinstance(choose(stream=io.StringIO()), PlainLines)
     assert isinstance(choose(quiet=True), Quiet)
 
 

@@ -47,7 +47,7 @@ class Waiting:
 
 
 class Place:
-    """A traffic object and the stubs of the three APIs that it speaks to."""
+    """A traffic object and the stubs of the four APIs that it speaks to."""
 
     def __init__(self) -> None:
         session = AwsSession(ENVIRONMENT)
@@ -56,6 +56,7 @@ class Place:
         self.control = Stubber(session.client("sagemaker"))
         self.registry = Stubber(session.client("ecr"))
         self.runtime = Stubber(session.client("sagemaker-runtime", attempts=1))
+        self.logs = Stubber(session.client("logs"))
 
     def describes(self, status: str, configuration: str = "old", **more: Any) -> None:
         variant = {
@@ -82,11 +83,12 @@ class Place:
 @pytest.fixture
 def place() -> Iterator[Place]:
     made = Place()
-    with made.control, made.registry, made.runtime:
+    with made.control, made.registry, made.runtime, made.logs:
         yield made
         made.control.assert_no_pending_responses()
         made.registry.assert_no_pending_responses()
         made.runtime.assert_no_pending_responses()
+        made.logs.assert_no_pending_responses()
 
 
 def test_observe_tells_where_traffic_is_and_what_runs(place: Place) -> None:
@@ -365,3 +367,24 @@ def test_during_an_update_no_request_can_be_kept_to_one_release(place: Place) ->
     place.describes("Updating", "one", PendingDeploymentSummary={"EndpointConfigName": "two"})
     with pytest.raises(EcomdeployError, match="shop is Updating"):
         place.traffic.invoke("shop", b"[]", release="two")
+
+
+def test_logs_are_the_last_lines_of_all_instances_by_time(place: Place) -> None:
+    group = "/aws/sagemaker/Endpoints/shop"
+    place.logs.add_response(
+        "describe_log_streams",
+        {"logStreams": [{"logStreamName": "AllTraffic/i-2"}, {"logStreamName": "AllTraffic/i-1"}]},
+        {"logGroupName": group, "orderBy": "LastEventTime", "descending": True, "limit": 20},
+    )
+    for stream, events in (("i-2", [(2, "second\n"), (5, "last")]), ("i-1", [(1, "first"), (3, "third")])):
+        place.logs.add_response(
+            "get_log_events",
+            {"events": [{"timestamp": at, "message": line} for at, line in events]},
+            {
+                "logGroupName": group,
+                "logStreamName": f"AllTraffic/{stream}",
+                "limit": 3,
+                "startFromHead": False,
+            },
+        )
+    assert place.traffic.logs("shop", 3) == ["second", "third", "last"]

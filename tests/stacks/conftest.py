@@ -304,6 +304,9 @@ class WorldTraffic:
     def stream(self, endpoint: str, body: bytes, content_type: str = JSON) -> Iterator[bytes]:
         yield self.invoke(endpoint, body, content_type).body
 
+    def logs(self, endpoint: str, lines: int) -> list[str]:
+        return []
+
 
 class WorldImages(FakeImageRegistry):
     def __init__(self, world: World) -> None:

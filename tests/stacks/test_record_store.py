@@ -60,13 +60,6 @@ def test_a_record_is_written_only_over_what_was_seen(store: RecordStore) -> None
     assert 0 <= age < 60
 
 
-def test_names_are_listed_by_prefix(store: RecordStore) -> None:
-    for name in ("events/2", "events/1", "other"):
-        store.write(name, b"x", was=None)
-    assert store.names("events/") == ("events/1", "events/2")
-    assert store.names("nothing/") == ()
-
-
 def test_a_record_is_removed_only_as_it_was_seen(store: RecordStore) -> None:
     store.write("one", b"1", was=None)
     assert not store.remove("one", was=b"2")

@@ -36,7 +36,7 @@ def test_the_first_release_is_made_verified_and_published(world: Any, spec_of: A
 def test_nothing_changed_makes_no_mutating_call_and_runs_no_program(world: Any, spec_of: Any) -> None:
     ship.up(world.process("one"), spec_of())
     world.mutations.clear()
-    events = len(world.store.names("events/"))
+    events = len(world.store.records)
     deps = world.process("one")
     outcome = ship.up(deps, spec_of())
     assert outcome.done == "nothing to do"
@@ -44,7 +44,7 @@ def test_nothing_changed_makes_no_mutating_call_and_runs_no_program(world: Any, 
     assert outcome.release.number == 1
     assert world.mutations == []
     assert deps.driver.calls == []
-    assert len(world.store.names("events/")) == events
+    assert len(world.store.records) == events
 
 
 def test_a_second_release_takes_over_and_the_first_stays_ready(world: Any, spec_of: Any) -> None:

@@ -140,7 +140,7 @@ class Place:
         return Collaborators(
             builder=WordBuilder(self.home, word),
             hosts=SageMaker().hosts(),
-            images=RegistryImages(self.home, "http", lambda host: None),
+            images=RegistryImages(self.home, "http", lambda host: self.cloud.folder.registry_login),
             driver=driver,
             converged=ConvergedStates(store, lambda: "1"),
             store=store,

@@ -142,14 +142,14 @@ def wait(
         Unhealthy: it failed, is gone, ended on another configuration, or `deadline` seconds have passed.
     """
     end = clock.now() + deadline
-    changed, elsewhere, told = False, 0, ""
+    changed, elsewhere, told = False, 0, Phase.ABSENT
     for pause in pauses():
         seen = observe(api, endpoint)
         if seen.phase is Phase.ABSENT:
             raise Unhealthy(f"endpoint {endpoint} is gone")
-        if seen.status != told:
-            told = seen.status
-            progress.note(f"{endpoint}: {seen.status}")
+        if seen.phase is not told:
+            told = seen.phase
+            progress.note(f"{endpoint}: {seen.phase}")
         if seen.moving:
             changed = True
         elif seen.phase is not Phase.SERVING:

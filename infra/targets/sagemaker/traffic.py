@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.aws_session import AwsSession
 from infra.targets.base import JSON, Answer, Clock, Observation, ShiftPolicy
-from infra.targets.sagemaker import invoke, observe, shift
+from infra.targets.sagemaker import invoke, logs, observe, shift
 from modelpack.progress import Progress
 
 
@@ -39,6 +39,9 @@ class SageMakerTraffic:
 
     def stream(self, endpoint: str, body: bytes, content_type: str = JSON) -> Iterator[bytes]:
         return invoke.stream(self._runtime, endpoint, body, content_type)
+
+    def logs(self, endpoint: str, lines: int) -> list[str]:
+        return logs.tail(self.session.client("logs"), endpoint, lines)
 
     @property
     def _control(self) -> Any:
