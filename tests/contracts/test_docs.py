@@ -171,3 +171,46 @@ def test_commands_of_the_pages_exist() -> None:
                 if (first,) not in known or (nested and second and (first, second) not in known):
                     unknown.add(f"{page.name}: ecomdeploy {first} {second}")
     assert unknown == set()
+
+
+def fields_of(place: str, name: str) -> set[str]:
+    """The keys of the document that a result gives, as its source writes them."""
+    (result,) = (
+        node for node in ast.walk(ast.parse((ROOT / place).read_text())) if getattr(node, "name", "") == name
+    )
+    (document,) = (node for node in ast.walk(result) if getattr(node, "name", "") == "document")
+    written = next(node for node in ast.walk(document) if isinstance(node, ast.Dict))
+    return {key.value for key in written.keys if isinstance(key, ast.Constant)}
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "name"),
+    [
+        ("`up`", "stacks/run.py", "Outcome"),
+        ("`plan`", "stacks/plan.py", "Plan"),
+        ("`platform up`", "stacks/platform.py", "PlatformOutcome"),
+    ],
+)
+def test_the_page_on_json_names_every_field(command: str, place: str, name: str) -> None:
+    (line,) = (
+        line for line in (ROOT / "docs/json.md").read_text().splitlines() if line.startswith(f"| {command}")
+    )
+    told = set(re.findall(r"\w+", "".join(re.findall(r"`([^`]*)`", line.split("|")[2]))))
+    assert told == fields_of(place, name)
+
+
+def test_folders_of_the_pages_exist() -> None:
+    folders = {
+        path.relative_to(ROOT).as_posix()
+        for name in FOLDERS
+        for path in (ROOT / name).rglob("*")
+        if path.is_dir()
+    }
+    folders |= set(FOLDERS)
+    lost = [
+        f"{page.name}: {named}"
+        for page in PAGES
+        for named in re.findall(r"`([A-Za-z_][\w/-]*)/`", page.read_text())
+        if not any(f"/{folder}".endswith(f"/{named}") for folder in folders)
+    ]
+    assert lost == []
