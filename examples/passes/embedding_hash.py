@@ -21,11 +21,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Pass, PassContext
 from modelpack.passes.embedding.int4 import in_int4
-from modelpack.passes.shared.tables import Floats, Stored, lookup_in, rewrite_tables
-from modelpack.passes.shared.traffic import count_lookups
+from modelpack.passes.shared.editing import nodes_below
+from modelpack.passes.shared.tables import Counts, Floats, Stored, TablePass, lookup_in
 
 if TYPE_CHECKING:
     import onnx
@@ -43,50 +41,36 @@ RIDGE, SMALL_RIDGE = 1e-3, 1e-6
 Exact = NDArray[np.float64]
 
 
-class EmbeddingHash(Pass):
+class EmbeddingHash(TablePass):
     """Two shared vectors and two weights for a row, for large tables that Gather reads."""
 
     name: ClassVar[str] = "embedding-hash"
     title: ClassVar[str] = "embedding tables hashed into shared vectors"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/1709.03933"
+    by_traffic: ClassVar[bool] = True
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        requests = context.traffic()
-        seen = count_lookups(variant, requests) if requests is not None else {}
-        return rewrite_tables(
-            variant, context.folder, lambda name, values: hashed(name, values, counts(values, seen.get(name)))
-        )
-
-
-def counts(values: Floats, seen: NDArray[np.int64] | None) -> Exact:
-    """How much each row's error counts."""
-    return np.ones(len(values)) if seen is None else np.sqrt(seen + 1.0)
-
-
-def hashed(name: str, values: Floats, importance: Exact) -> Stored | None:
-    """`buckets` (count, width) and `weights` (rows, 2, 1) in half precision; small tables in int4."""
-    rows = len(values)
-    if rows < FEWEST:
-        return in_int4(name, values)
-    count = min(-(-rows // SHARED_BY), MOST_BUCKETS)
-    buckets, weights = fitted(values.astype(np.float64), places(rows, count), importance, count)
-    arrays: dict[str, NDArray[Any] | np.generic] = {
-        "buckets": buckets.astype(np.float16),
-        "weights": weights.astype(np.float16)[:, :, None],
-        "zero": np.int64(0),
-        "rows": np.int64(rows),
-        "one": np.int64(1),
-        "upright": np.array([-1, 1], np.int64),
-        "factors": np.array([FACTORS], np.int64),
-        "offsets": np.array([OFFSETS], np.int64),
-        "prime": np.int64(PRIME),
-        "count": np.int64(count),
-        "pair": np.array([1], np.int64),
-    }
-    return Stored(arrays, lookup_in("float"), assembling(name))
+    def store(self, name: str, values: Floats, seen: Counts | None) -> Stored | None:
+        """`buckets` (count, width) and `weights` (rows, 2, 1) in half precision; small tables in int4."""
+        rows = len(values)
+        if rows < FEWEST:
+            return in_int4(name, values)
+        count = min(-(-rows // SHARED_BY), MOST_BUCKETS)
+        importance = np.ones(rows) if seen is None else np.sqrt(seen + 1.0)
+        buckets, weights = fitted(values.astype(np.float64), places(rows, count), importance, count)
+        arrays: dict[str, NDArray[Any] | np.generic] = {
+            "buckets": buckets.astype(np.float16),
+            "weights": weights.astype(np.float16)[:, :, None],
+            "zero": np.int64(0),
+            "rows": np.int64(rows),
+            "one": np.int64(1),
+            "upright": np.array([-1, 1], np.int64),
+            "factors": np.array([FACTORS], np.int64),
+            "offsets": np.array([OFFSETS], np.int64),
+            "prime": np.int64(PRIME),
+            "count": np.int64(count),
+            "pair": np.array([1], np.int64),
+        }
+        return Stored(arrays, lookup_in("float"), assembling(name))
 
 
 def places(rows: int, count: int) -> NDArray[np.int64]:
@@ -126,13 +110,9 @@ def best_buckets(
 
 def assembling(name: str) -> list[onnx.NodeProto]:
     """Once, when the graph is loaded: `<name>.float` (rows, width)."""
-    from onnx import TensorProto, helper
+    from onnx import TensorProto
 
-    def node(operator: str, given: list[str], made: str, **attributes: Any) -> onnx.NodeProto:
-        return helper.make_node(
-            operator, [f"{name}.{one}" for one in given], [f"{name}.{made}"], **attributes
-        )
-
+    node = nodes_below(name)
     return [
         node("Range", ["zero", "rows", "one"], "numbers"),
         node("Reshape", ["numbers", "upright"], "number"),

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
+from modelpack.passes.base import GraphPass, Inapplicable, PassContext
 from modelpack.server.engines.decoder import NOTHING
 
 if TYPE_CHECKING:
@@ -34,33 +32,27 @@ SMALLEST = 1e-6
 Floats = NDArray[np.float32]
 
 
-class KvCacheInt8(Pass):
+class KvCacheInt8(GraphPass):
     """Caches of GroupQueryAttention in int8, a scale per channel."""
 
     name: ClassVar[str] = "kv-cache-int8"
     title: ClassVar[str] = "keys and values kept as int8"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = (
         "https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md"
         "#com.microsoft.GroupQueryAttention"
     )
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        import onnx
-
-        model = onnx.load(str(variant.path))
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
         nodes = [node for node in model.graph.node if in_floats(model.graph, node)]
         if not nodes:
             raise Inapplicable("no attention that keeps keys and values in float32")
         if context.calibration is None:
             raise Inapplicable("the use case names nothing to calibrate on")
         caches = [node.input[place] for node in nodes for place in (KEYS, VALUES)]
-        largest = reached(variant, caches, prompts(context.calibration["ids"]))
+        largest = reached(model, caches, prompts(context.calibration["ids"]))
         for node in nodes:
             narrow(model.graph, node, largest)
-        return write(model, context.folder)
+        return model
 
 
 def in_floats(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
@@ -77,14 +69,14 @@ def prompts(ids: NDArray[Any]) -> list[NDArray[np.int64]]:
 
 
 def reached(
-    variant: Variant, caches: Sequence[str], given: Sequence[NDArray[np.int64]]
+    model: onnx.ModelProto, caches: Sequence[str], given: Sequence[NDArray[np.int64]]
 ) -> Mapping[str, Floats]:
     """The largest magnitude of every channel, (groups, size), by cache, when the graph has read these prompts."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    session = ort.InferenceSession(str(variant.path), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     shapes = {one.name: one.shape for one in session.get_inputs()}
     empty = {name: np.zeros(shapes[name], np.float32) for name in caches}
     largest = {name: np.zeros((shapes[name][1], shapes[name][3]), np.float32) for name in caches}

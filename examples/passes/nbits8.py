@@ -8,31 +8,28 @@ batches little, for there the multiplications themselves decide.
 from __future__ import annotations
 
 import logging
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
+from modelpack.passes.base import GraphPass, Inapplicable, PassContext
+
+if TYPE_CHECKING:
+    import onnx
 
 BLOCK = 32
 BITS = 8
 INT8_ACTIVATIONS = 4
 
 
-class NBits8(Pass):
+class NBits8(GraphPass):
     """ONNX Runtime's MatMulNBits for every MatMul with a constant right side."""
 
     name: ClassVar[str] = "nbits8"
     title: ClassVar[str] = "dense layers in blocks of 8-bit weights"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = (
         "https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits"
     )
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        import onnx
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
         from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
         logger = logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer")
@@ -40,7 +37,7 @@ class NBits8(Pass):
         logger.setLevel(logging.ERROR)
         try:
             quantizer = MatMulNBitsQuantizer(
-                onnx.load(str(variant.path)),
+                model,
                 bits=BITS,
                 block_size=BLOCK,
                 is_symmetric=True,
@@ -49,7 +46,7 @@ class NBits8(Pass):
             quantizer.process()
         finally:
             logger.setLevel(level)
-        graph = quantizer.model.model
-        if not any(node.op_type == "MatMulNBits" for node in graph.graph.node):
+        made: onnx.ModelProto = quantizer.model.model
+        if not any(node.op_type == "MatMulNBits" for node in made.graph.node):
             raise Inapplicable("no dense layer with constant float weights")
-        return write(graph, context.folder)
+        return made

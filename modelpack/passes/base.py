@@ -7,15 +7,19 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelpack.catalog import Catalog
+from modelpack.formats.onnx_files import write
 from modelpack.formats.signature import Arrays
-from modelpack.formats.variant import TORCH, Variant
+from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.language.task import decoding_of
 from modelpack.progress import Progress, Silent
 from modelpack.runtimes.hardware import CPU, CUDA
 from modelpack.usecases.base import UseCase
+
+if TYPE_CHECKING:
+    import onnx
 
 TRAINED, EXPORT, FUSED, GRAPH, PACKED, STORED, COMPILED = range(7)
 """Stages in order: on the torch module, into a graph, operators joined, on the graph, padding left out, how its weights
@@ -88,6 +92,23 @@ class Pass(abc.ABC):
     @abc.abstractmethod
     def apply(self, variant: Variant, context: PassContext) -> Variant:
         """The changed model in `context.folder`; `variant` stays as it is. The same input gives the same bytes."""
+
+
+class GraphPass(Pass):
+    """A pass from one ONNX graph to another."""
+
+    stage: ClassVar[int] = GRAPH
+    takes: ClassVar[str] = ONNX
+    gives: ClassVar[str] = ONNX
+
+    @abc.abstractmethod
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
+        """The changed model, which may be `model` itself. Raises Inapplicable where there is nothing to change."""
+
+    def apply(self, variant: Variant, context: PassContext) -> Variant:
+        import onnx
+
+        return write(self.change(onnx.load(str(variant.path)), context), context.folder)
 
 
 def passes() -> Catalog[Pass]:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
+from modelpack.passes.base import GraphPass, Inapplicable, PassContext
 from modelpack.passes.shared import nibbles, ranges
+from modelpack.passes.shared.editing import Constants, add_constants, drop_unread, nodes_below, set_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -27,21 +26,14 @@ STEPS = 63
 Floats = NDArray[np.float32]
 
 
-class DenseInt4(Pass):
+class DenseInt4(GraphPass):
     """MatMul and Gemm with constant weights, large ones only."""
 
     name: ClassVar[str] = "dense-int4"
     title: ClassVar[str] = "large dense layers in packed int4, multiplied in int8"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/2212.09720"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        import onnx
-        from onnx import numpy_helper
-
-        model = onnx.load(str(variant.path))
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
         graph = model.graph
         constant = {tensor.name: tensor for tensor in graph.initializer}
         layers = {
@@ -53,27 +45,21 @@ class DenseInt4(Pass):
             raise Inapplicable(f"no dense layer of at least {FEWEST_WEIGHTS:,} constant weights")
         covered = ranges.found(model, {graph.node[place].input[0] for place in layers}, context)
         opset = ranges.opset_of(model)
-        nodes, constants = [], dict[str, Any]()
+        nodes: list[onnx.NodeProto] = []
         for place, node in enumerate(graph.node):
             if place not in layers:
                 nodes.append(node)
                 continue
             own, further = product(node, opset).nodes(covered.get(node.input[0]))
             nodes += own
-            constants |= further
-        for name, array in constants.items():
-            graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
+            add_constants(graph, further)
         for name, weights in {graph.node[place].input[1]: found for place, found in layers.items()}.items():
-            for suffix, array in stored_constants(weights).items():
-                graph.initializer.append(numpy_helper.from_array(np.asarray(array), f"{name}.{suffix}"))
+            add_constants(graph, stored_constants(weights), below=name)
             nodes = [*multiplier(name), *nodes]
-        read = {name for node in nodes for name in node.input}
-        for tensor in [one for one in graph.initializer if one.name not in read]:
-            graph.initializer.remove(tensor)
-        del graph.node[:]
-        graph.node.extend(nodes)
+        set_nodes(graph, nodes)
+        drop_unread(graph)
         ranges.with_domain(model)
-        return write(model, context.folder)
+        return model
 
 
 def product(node: onnx.NodeProto, opset: int) -> ranges.Product:
@@ -97,13 +83,10 @@ def outputs_first(node: onnx.NodeProto, constant: dict[str, Any]) -> Floats | No
     return weights if weights.size >= FEWEST_WEIGHTS and weights.shape[1] % BLOCK == 0 else None
 
 
-def stored_constants(weights: Floats) -> dict[str, nibbles.Constant]:
+def stored_constants(weights: Floats) -> Constants:
     """What stays of (outputs, inputs) weights."""
-    codes, scales = nibbles.in_codes(weights, BLOCK)
     return {
-        "nibbles": nibbles.pack(codes),
-        "scales": scales,
-        **nibbles.constants(BLOCK, weights.shape[1]),
+        **nibbles.stored(weights, BLOCK),
         "inputs": np.array([1], dtype=np.int64),
         "most": np.float32(STEPS),
         "least": np.float32(np.finfo(np.float16).tiny),
@@ -112,15 +95,11 @@ def stored_constants(weights: Floats) -> dict[str, nibbles.Constant]:
 
 def multiplier(name: str) -> list[onnx.NodeProto]:
     """Once, when the graph is loaded: `<name>.int8` (inputs, outputs) and `<name>.scale` (outputs,)."""
-    from onnx import TensorProto, helper
+    from onnx import TensorProto
 
-    def node(operator: str, given: list[str], made: str, **attributes: Any) -> onnx.NodeProto:
-        return helper.make_node(
-            operator, [f"{name}.{one}" for one in given], [f"{name}.{made}"], **attributes
-        )
-
+    node = nodes_below(name)
     return [
-        *nibbles.widening(name, f"{name}.float"),
+        *nibbles.widening(name),
         node("Abs", ["float"], "sizes"),
         node("ReduceMax", ["sizes", "inputs"], "largest", keepdims=1),
         node("Max", ["largest", "least"], "reach"),

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from modelpack.formats.onnx_files import write
 from modelpack.formats.signature import Arrays
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import PACKED, Inapplicable, Pass, PassContext
+from modelpack.passes.base import PACKED, GraphPass, Inapplicable, PassContext
 from modelpack.passes.shared import attention
+from modelpack.passes.shared.editing import add_constants, set_nodes
 from modelpack.runtimes import single_thread
 from modelpack.usecases.optional.text import text_of
 
@@ -43,25 +42,20 @@ LAST = (-1, 2)
 ROWS, PLACES = "padding.rows", "padding.places"
 
 
-class DropPadding(Pass):
+class DropPadding(GraphPass):
     """Packs the tokens of a batch before what is computed token by token."""
 
     name: ClassVar[str] = "drop-padding"
     title: ClassVar[str] = "padding left out"
     stage: ClassVar[int] = PACKED
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = (
         "https://arxiv.org/abs/2210.03052, https://onnx.ai/onnx/operators/onnx__Attention.html"
     )
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        import onnx
-
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
         text = text_of(context.usecase)
         if text is None:
             raise Inapplicable("the use case takes no text")
-        model = onnx.load(str(variant.path))
         seen = observe(model, text.mask, context.examples)
         if attention.join(model, text.mask, per_token(seen, text.mask), seen):
             seen = observe(model, text.mask, context.examples)
@@ -69,7 +63,7 @@ class DropPadding(Pass):
         if not packing.packed & {name for node in model.graph.node if is_dense(node) for name in node.output}:
             raise Inapplicable("no dense layer works token by token")
         packing.rewrite()
-        return write(model, context.folder)
+        return model
 
 
 def is_dense(node: onnx.NodeProto) -> bool:
@@ -174,21 +168,18 @@ class Packing:
             helper.make_node("Gather", [packed_name(name), PLACES], [name], axis=0)
             for name in sorted((last & self.packed) - spread)
         )
-        del self.graph.node[:]
-        self.graph.node.extend(made)
+        set_nodes(self.graph, made)
         del self.graph.value_info[:]
 
     def beginning(self) -> Iterator[onnx.NodeProto]:
         """Nodes that tell where real tokens are: `ROWS` (real tokens,) of the flat batch, `PLACES` (texts, tokens) of
         each token among the real ones. A place of padding reads the first row, and nobody reads what comes of it."""
-        from onnx import helper, numpy_helper
+        from onnx import helper
 
-        constants: Mapping[str, list[int]] = {"flat": [-1], "axis": [0], "one": [1], "zero": [0]}
-        for name, value in constants.items():
-            tensor = numpy_helper.from_array(np.array(value, dtype=np.int64), f"padding.{name}")
-            self.graph.initializer.append(tensor)
-        scalar = numpy_helper.from_array(np.array(0, dtype=np.int64), "padding.along")
-        self.graph.initializer.append(scalar)
+        constants = {"flat": [-1], "axis": [0], "one": [1], "along": 0}
+        add_constants(
+            self.graph, {name: np.array(one, np.int64) for name, one in constants.items()}, "padding"
+        )
         yield helper.make_node("Reshape", [self.mask, "padding.flat"], ["padding.given"])
         yield helper.make_node("NonZero", ["padding.given"], ["padding.found"])
         yield helper.make_node("Squeeze", ["padding.found", "padding.axis"], [ROWS])

@@ -9,33 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import STORED, Inapplicable, Pass, PassContext
+from modelpack.passes.base import STORED, GraphPass, Inapplicable, PassContext
 from modelpack.runtimes.hardware import CUDA
 
+if TYPE_CHECKING:
+    import onnx
 
-class Fp16(Pass):
+
+class Fp16(GraphPass):
     """ONNX Runtime's own converter."""
 
     name: ClassVar[str] = "fp16"
     title: ClassVar[str] = "arithmetic in fp16"
     stage: ClassVar[int] = STORED
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     hardware: ClassVar[frozenset[str]] = frozenset({CUDA})
     about: ClassVar[str] = "https://onnxruntime.ai/docs/performance/model-optimizations/float16.html"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
         import onnx
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
-        graph = onnx.load(str(variant.path))
         # it reports every constant that it clips, on standard output
         with contextlib.redirect_stdout(io.StringIO()):
-            halved = convert_float_to_float16(graph, keep_io_types=True)
+            halved: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
         if not any(one.data_type == onnx.TensorProto.FLOAT16 for one in halved.graph.initializer):
             raise Inapplicable("no weights in fp32")
-        return write(halved, context.folder)
+        return halved

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import ANY_HARDWARE, STORED, Inapplicable, Pass, PassContext
+from modelpack.passes.base import ANY_HARDWARE, STORED, GraphPass, Inapplicable, PassContext
+from modelpack.passes.shared.editing import set_nodes
 from modelpack.passes.shared.tables import is_lookup
 
 if TYPE_CHECKING:
@@ -33,21 +32,16 @@ OPSET = 19
 FP8, SCALE, WIDE = ".fp8", ".fp8.scale", ".fp8.wide"
 
 
-class Fp8Weights(Pass):
+class Fp8Weights(GraphPass):
     """float8 e4m3 initializers, Cast and Mul."""
 
     name: ClassVar[str] = "fp8-weights"
     title: ClassVar[str] = "weights kept in fp8"
     stage: ClassVar[int] = STORED
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     hardware: ClassVar[frozenset[str]] = ANY_HARDWARE
     about: ClassVar[str] = "https://onnx.ai/onnx/technical/float8.html"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        import onnx
-
-        model = onnx.load(str(variant.path))
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
         version = max((one.version for one in model.opset_import if one.domain in {"", "ai.onnx"}), default=0)
         if version < OPSET:
             raise Inapplicable(f"the graph is of opset {version}, and float8 came with {OPSET}")
@@ -61,10 +55,8 @@ class Fp8Weights(Pass):
         for tensor in chosen:
             model.graph.initializer.remove(tensor)
         model.graph.initializer.extend(narrowed)
-        kept = list(model.graph.node)
-        del model.graph.node[:]
-        model.graph.node.extend([*widened, *kept])
-        return write(model, context.folder)
+        set_nodes(model.graph, [*widened, *model.graph.node])
+        return model
 
 
 def fits(tensor: onnx.TensorProto) -> bool:

@@ -12,9 +12,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import FUSED, Inapplicable, Pass, PassContext
+from modelpack.passes.base import FUSED, GraphPass, Inapplicable, PassContext
 
 if TYPE_CHECKING:
     import onnx
@@ -23,38 +21,30 @@ MARKS = frozenset({"LayerNormalization", "SkipLayerNormalization"})
 """Operators that tell an encoder."""
 
 
-class Fuse(Pass):
+class Fuse(GraphPass):
     """Fewer, larger operators."""
 
     name: ClassVar[str] = "fuse"
     title: ClassVar[str] = "operators joined"
     stage: ClassVar[int] = FUSED
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = (
         "https://onnxruntime.ai/docs/performance/transformers-optimization.html, "
         "https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html"
     )
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        import onnx
-
-        before = onnx.load(str(variant.path))
-        context.folder.mkdir(parents=True, exist_ok=True)
-        if MARKS & {node.op_type for node in before.graph.node}:
-            after = join_blocks(variant.path)
-        else:
-            after = optimize(before, context.folder / "whole.onnx")
-        if [node.op_type for node in after.graph.node] == [node.op_type for node in before.graph.node]:
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
+        before = [node.op_type for node in model.graph.node]
+        after = join_blocks(model) if MARKS & {*before} else optimize(model, context.folder)
+        if [node.op_type for node in after.graph.node] == before:
             raise Inapplicable("no operators to join")
         used = {node.domain for node in after.graph.node} | {function.domain for function in after.functions}
         kept = [one for one in after.opset_import if one.domain in used | {""}]
         del after.opset_import[:]
         after.opset_import.extend(kept)
-        return write(after, context.folder)
+        return after
 
 
-def join_blocks(path: Path) -> onnx.ModelProto:
+def join_blocks(model: onnx.ModelProto) -> onnx.ModelProto:
     """Transformer blocks joined by pattern; widths and heads are found in the graph."""
     from onnxruntime.transformers.optimizer import optimize_model
 
@@ -63,19 +53,20 @@ def join_blocks(path: Path) -> onnx.ModelProto:
     root.setLevel(logging.ERROR)
     logger.setLevel(logging.ERROR)
     try:
-        model = optimize_model(str(path), model_type="bert", opt_level=0, use_gpu=False).model
+        found: onnx.ModelProto = optimize_model(model, model_type="bert", opt_level=0, use_gpu=False).model
     finally:
         root.setLevel(level)
         logger.setLevel(own)
-    found: onnx.ModelProto = model
     return found
 
 
-def optimize(graph: onnx.ModelProto, to: Path) -> onnx.ModelProto:
+def optimize(graph: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     """The graph after ONNX Runtime's extended optimizations."""
     import onnx
     import onnxruntime
 
+    folder.mkdir(parents=True, exist_ok=True)
+    to = folder / "whole.onnx"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import STORED, Inapplicable, Pass, PassContext
+from modelpack.passes.base import STORED, GraphPass, Inapplicable, PassContext
+from modelpack.passes.shared.editing import set_nodes
 from modelpack.passes.shared.tables import is_lookup, used_elsewhere
 
 if TYPE_CHECKING:
@@ -26,25 +25,20 @@ SMALLEST = 256
 HALF = ".half"
 
 
-class HalfWeights(Pass):
+class HalfWeights(GraphPass):
     """float16 initializers and a Cast."""
 
     name: ClassVar[str] = "half-weights"
     title: ClassVar[str] = "weights kept in 16 bits"
     stage: ClassVar[int] = STORED
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://onnx.ai/onnx/operators/onnx__Cast.html"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        import onnx
-
-        graph = onnx.load(str(variant.path))
-        chosen = {tensor.name for tensor in graph.graph.initializer if fits(tensor)}
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
+        chosen = {tensor.name for tensor in model.graph.initializer if fits(tensor)}
         if not chosen:
             raise Inapplicable(f"no float weights of at least {SMALLEST} numbers that fit 16 bits")
-        halve(graph.graph, chosen)
-        return write(graph, context.folder)
+        halve(model.graph, chosen)
+        return model
 
 
 def fits(tensor: onnx.TensorProto) -> bool:
@@ -76,9 +70,7 @@ def halve(graph: onnx.GraphProto, chosen: set[str]) -> None:
             nodes += [node, cast(found + HALF, found)]
         else:
             nodes.append(node)
-    kept = [type(node).FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(kept)
+    set_nodes(graph, nodes)
 
 
 def cast(given: str, made: str) -> onnx.NodeProto:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
+from modelpack.passes.base import GraphPass, Inapplicable, PassContext
 from modelpack.passes.shared import ranges
 from modelpack.passes.shared.dense import Floats, layers_of, own_bias
+from modelpack.passes.shared.editing import add_constants, drop_unread, set_nodes
 from modelpack.passes.shared.ranges import Product, Range
 
 if TYPE_CHECKING:
@@ -24,20 +23,14 @@ if TYPE_CHECKING:
 STEPS = 63
 
 
-class Int8(Pass):
+class Int8(GraphPass):
     """Every MatMul and Gemm with constant weights."""
 
     name: ClassVar[str] = "int8"
     title: ClassVar[str] = "dense layers in int8"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/2004.09602"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        import onnx
-
-        model = onnx.load(str(variant.path))
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
         layers = {
             place: weights
             for place, weights in layers_of(model.graph).items()
@@ -48,15 +41,13 @@ class Int8(Pass):
         covered = ranges.found(model, {model.graph.node[place].input[0] for place in layers}, context)
         rewrite(model.graph, layers, covered, ranges.opset_of(model))
         ranges.with_domain(model)
-        return write(model, context.folder)
+        return model
 
 
 def rewrite(
     graph: onnx.GraphProto, layers: Mapping[int, Floats], covered: Mapping[str, Range], opset: int
 ) -> None:
     """Every layer in int8, in place."""
-    from onnx import numpy_helper
-
     made: list[Any] = []
     for place, node in enumerate(graph.node):
         if place not in layers:
@@ -69,10 +60,6 @@ def rewrite(
         product = Product(node.input[0], f"{result}.weights", f"{result}.scale", bias, result, opset)
         nodes, constants = product.nodes(covered.get(node.input[0]))
         made += nodes
-        for name, array in (own | constants).items():
-            graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
-    del graph.node[:]
-    graph.node.extend(made)
-    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    for tensor in [one for one in graph.initializer if one.name not in read]:
-        graph.initializer.remove(tensor)
+        add_constants(graph, own | constants)
+    set_nodes(graph, made)
+    drop_unread(graph)

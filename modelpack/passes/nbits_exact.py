@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
+from modelpack.passes.base import GraphPass, Inapplicable, PassContext
+from modelpack.passes.shared.editing import add_constants, drop_unread, set_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -46,23 +45,18 @@ class Steps:
     offset: Floats | None
 
 
-class NBitsExact(Pass):
+class NBitsExact(GraphPass):
     """ONNX Runtime's MatMulNBits for every MatMul whose constant right side lies on steps in blocks of 32."""
 
     name: ClassVar[str] = "nbits-exact"
     title: ClassVar[str] = "dense layers in the blocks of bits they were published in"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = (
         "https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits"
     )
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        import onnx
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
         from onnx import helper, numpy_helper
 
-        model = onnx.load(str(variant.path))
         graph = model.graph
         weights = {tensor.name: tensor for tensor in graph.initializer}
         changed = {
@@ -77,14 +71,11 @@ class NBitsExact(Pass):
         nodes, sums = [], set[str]()
         for place, node in enumerate(graph.node):
             nodes += replace_dense(graph, node, changed[place], sums) if place in changed else [node]
-        gone = {graph.node[place].input[1] for place in changed}
-        del graph.node[:]
-        graph.node.extend(nodes)
-        for name in sorted(gone - {name for node in graph.node for name in node.input}):
-            graph.initializer.remove(weights[name])
+        set_nodes(graph, nodes)
+        drop_unread(graph)
         if all(one.domain != MICROSOFT for one in model.opset_import):
             model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
-        return write(model, context.folder)
+        return model
 
 
 def in_steps(weights: NDArray[Any]) -> Steps | None:
@@ -114,13 +105,12 @@ def replace_dense(
     graph: onnx.GraphProto, node: onnx.NodeProto, found: Steps, sums: set[str]
 ) -> list[onnx.NodeProto]:
     """The nodes of one dense layer: the steps, and where there are offsets their part and the sum of both."""
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
     given, name, out = node.input[0], node.input[1], node.output[0]
     rows, count, _ = found.steps.shape
     packed = found.steps if found.bits == 8 else found.steps[..., 0::2] | (found.steps[..., 1::2] << 4)
-    for suffix, array in (("steps", packed), ("scales", found.scale)):
-        graph.initializer.append(numpy_helper.from_array(array, f"{name}.{suffix}"))
+    add_constants(graph, {"steps": packed, "scales": found.scale}, below=name)
     stepped = helper.make_node(
         "MatMulNBits",
         [given, f"{name}.steps", f"{name}.scales"],
@@ -135,8 +125,7 @@ def replace_dense(
     )
     if found.offset is None:
         return [stepped]
-    offset = np.ascontiguousarray(found.offset.T)
-    graph.initializer.append(numpy_helper.from_array(offset, f"{name}.offsets"))
+    add_constants(graph, {"offsets": found.offset.T}, below=name)
     before = [] if given in sums else sum_blocks(graph, given, count)
     sums.add(given)
     return [
@@ -149,14 +138,11 @@ def replace_dense(
 
 def sum_blocks(graph: onnx.GraphProto, given: str, count: int) -> list[onnx.NodeProto]:
     """The sums of a value's blocks of 32: (batch, tokens, columns) -> (batch, tokens, blocks)."""
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
-    shape, axis = f"{given}.blocks.shape", f"{given}.blocks.axis"
-    graph.initializer.append(numpy_helper.from_array(np.array([0, 0, count, BLOCK], np.int64), shape))
-    graph.initializer.append(numpy_helper.from_array(np.array([3], np.int64), axis))
+    blocks, shape, axis = f"{given}.blocks", f"{given}.blocks.shape", f"{given}.blocks.axis"
+    add_constants(graph, {shape: np.array([0, 0, count, BLOCK], np.int64), axis: np.array([3], np.int64)})
     return [
-        helper.make_node("Reshape", [given, shape], [f"{given}.blocks"], f"{given}.blocks"),
-        helper.make_node(
-            "ReduceSum", [f"{given}.blocks", axis], [f"{given}.sums"], f"{given}.sums", keepdims=0
-        ),
+        helper.make_node("Reshape", [given, shape], [blocks], blocks),
+        helper.make_node("ReduceSum", [blocks, axis], [f"{given}.sums"], f"{given}.sums", keepdims=0),
     ]

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
+from modelpack.passes.base import GraphPass, Inapplicable, PassContext
 from modelpack.passes.nbits_exact import BLOCK, Steps, in_steps
+from modelpack.passes.shared import nibbles
+from modelpack.passes.shared.editing import set_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -29,21 +29,16 @@ NEAR = 1e-5
 """Of its value: how far a scale may be from a float16 to have been one."""
 
 
-class PackedBlocks(Pass):
+class PackedBlocks(GraphPass):
     """Constant matrices on steps as steps."""
 
     name: ClassVar[str] = "packed-blocks"
     title: ClassVar[str] = "weights stored in the blocks of bits they were published in"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://github.com/ggml-org/ggml/blob/master/docs/gguf.md"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        import onnx
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
         from onnx import numpy_helper
 
-        model = onnx.load(str(variant.path))
         page = Page()
         kept = []
         for tensor in model.graph.initializer:
@@ -51,11 +46,10 @@ class PackedBlocks(Pass):
                 kept.append(tensor)
         if not page.nodes:
             raise Inapplicable("no constant matrix whose weights lie on steps in blocks of 32")
-        nodes = [*page.nodes, *model.graph.node]
-        del model.graph.initializer[:], model.graph.node[:]
+        del model.graph.initializer[:]
         model.graph.initializer.extend([*kept, *page.constants])
-        model.graph.node.extend(nodes)
-        return write(model, context.folder)
+        set_nodes(model.graph, [*page.nodes, *model.graph.node])
+        return model
 
 
 @dataclass
@@ -103,8 +97,7 @@ class Page:
 
     def _four_bits(self, name: str, steps: NDArray[np.uint8]) -> str:
         """Two steps in a byte: the first half of a block in the low bits, the second in the high ones."""
-        half = BLOCK // 2
-        packed = self._constant(f"{name}.steps", steps[..., :half] | (steps[..., half:] << 4))
+        packed = self._constant(f"{name}.steps", nibbles.pack(steps))
         low = self._node(
             "Mod", [packed, self._constant(f"{name}.sixteen", np.array(16, np.uint8))], f"{name}.low"
         )

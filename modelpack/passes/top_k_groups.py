@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import FUSED, Inapplicable, Pass, PassContext
+from modelpack.passes.base import FUSED, GraphPass, Inapplicable, PassContext
+from modelpack.passes.shared.editing import add_constants, set_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -25,21 +24,15 @@ MOST_GROUPS_OF_ALL = 4
 """k groups must be at most a quarter of all groups, or two steps are no shortcut."""
 
 
-class TopKGroups(Pass):
+class TopKGroups(GraphPass):
     """TopK along a long last axis of a matrix."""
 
     name: ClassVar[str] = "top-k-groups"
     title: ClassVar[str] = "the best k by groups"
     stage: ClassVar[int] = FUSED
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/2206.14286"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        import onnx
-        from onnx import numpy_helper
-
-        model = onnx.load(str(variant.path))
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
         graph = model.graph
         widths = known_widths(model)
         constant = {tensor.name: tensor for tensor in graph.initializer}
@@ -51,14 +44,12 @@ class TopKGroups(Pass):
             if not size:
                 nodes.append(node)
                 continue
-            for suffix, array in numbers(width, size).items():
-                graph.initializer.append(numpy_helper.from_array(array, f"{node.output[0]}.{suffix}"))
+            add_constants(graph, numbers(width, size), below=node.output[0])
             nodes += in_two_steps(node, size)
         if len(nodes) == len(graph.node):
             raise Inapplicable(f"no TopK over at least {FEWEST:,} scores a row")
-        del graph.node[:]
-        graph.node.extend(nodes)
-        return write(model, context.folder)
+        set_nodes(graph, nodes)
+        return model
 
 
 def known_widths(model: onnx.ModelProto) -> dict[str, int]:

@@ -53,7 +53,7 @@ def test_every_file_is_a_pass_that_the_product_does_not_have_and_the_readme_name
     files = sorted(FOLDER.glob("*.py"))
     assert len(files) == 4
     for file in files:
-        (kind,) = [line.split()[1].partition("(")[0] for line in file.open() if "(Pass):" in line]
+        (kind,) = [line.split()[1].partition("(")[0] for line in file.open() if "Pass):" in line]
         assert plug_in(f"{file.name}:{kind}").name not in passes().names()
         assert f"`{file.name}:{kind}`" in told
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from modelpack.passes.embedding.int8 import EmbeddingInt8
 from modelpack.passes.embedding.prune import SHARE, EmbeddingPrune, rarely
 from modelpack.passes.embedding.rows_int8 import EmbeddingRowsInt8
 from modelpack.passes.shared import nibbles
-from modelpack.passes.shared.traffic import count_lookups
+from modelpack.passes.shared.tables import count_lookups
 
 ROWS, WIDTH = 600, 16
 ALL = (
@@ -100,7 +101,8 @@ def test_rare_rows_share_one_and_the_others_keep_their_numbers(tmp_path: Path) -
     variant = through(EmbeddingPrune(), looked_up(values, tmp_path / "a"), tmp_path / "b", asked)
     found = value(variant, "row", item=ITEMS)
     assert np.array_equal(found[:400], values[:400])
-    seen = count_lookups(looked_up(values, tmp_path / "c"), {"item": asked})["table"]
+    whole = onnx.load(str(looked_up(values, tmp_path / "c").path))
+    seen = count_lookups(whole, {"item": asked})["table"]
     rare = rarely(seen)
     assert not rare[:400].any()
     assert rare[400:].all()
@@ -129,7 +131,8 @@ def test_traffic_counts_rows_behind_the_vocabulary(items: list[int]) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        seen = count_lookups(looked_up(table(), Path(folder)), {"item": np.array(items, dtype=np.int64)})
+        model = onnx.load(str(looked_up(table(), Path(folder)).path))
+        seen = count_lookups(model, {"item": np.array(items, dtype=np.int64)})
     assert np.array_equal(seen["table"], np.bincount(np.array(items) + 1, minlength=ROWS))
 
 

@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Pass, PassContext
 from modelpack.passes.embedding.int4 import in_int4
-from modelpack.passes.shared.tables import Floats, Stored, lookup_in, rewrite_tables
-from modelpack.passes.shared.traffic import count_lookups
+from modelpack.passes.shared.editing import nodes_below
+from modelpack.passes.shared.tables import Counts, Floats, Stored, TablePass, lookup_in
 
 if TYPE_CHECKING:
     import onnx
@@ -38,48 +36,34 @@ AT_ONCE = 16_384
 SEED = 7
 
 
-class EmbeddingCodebook(Pass):
+class EmbeddingCodebook(TablePass):
     """One byte for four numbers, for large tables that Gather reads."""
 
     name: ClassVar[str] = "embedding-codebook"
     title: ClassVar[str] = "embedding tables by shared pieces of rows"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://doi.org/10.1109/TPAMI.2010.57"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        requests = context.traffic()
-        seen = count_lookups(variant, requests) if requests is not None else {}
-        return rewrite_tables(
-            variant,
-            context.folder,
-            lambda name, values: in_pieces(name, values, weights(values, seen.get(name))),
-        )
+    by_traffic: ClassVar[bool] = True
 
-
-def weights(values: Floats, seen: NDArray[np.int64] | None) -> NDArray[np.float64]:
-    """How much each row counts when representatives are found."""
-    return np.ones(len(values)) if seen is None else np.sqrt(seen + 1.0)
-
-
-def in_pieces(name: str, values: Floats, weight: NDArray[np.float64]) -> Stored | None:
-    """`pieces` (rows, width / 4) of bytes and `shared` (width / 4 * 256, 4) in half precision; small tables in int4."""
-    rows, width = values.shape
-    if rows < FEWEST or width % PIECE:
-        return in_int4(name, values)
-    generator = np.random.default_rng(SEED)
-    places = range(width // PIECE)
-    parts = [np.ascontiguousarray(values[:, PIECE * place : PIECE * (place + 1)]) for place in places]
-    shared = [representatives(part, weight, generator) for part in parts]
-    codes = [nearest(part, own).astype(np.uint8) for part, own in zip(parts, shared, strict=True)]
-    arrays: dict[str, NDArray[Any]] = {
-        "pieces": np.stack(codes, axis=1),
-        "shared": np.concatenate(shared).astype(np.float16),
-        "begins": np.arange(len(parts), dtype=np.int32) * REPRESENTATIVES,
-        "whole": np.array([0, width], dtype=np.int64),
-    }
-    return Stored(arrays, lookup_in("float"), assembling(name))
+    def store(self, name: str, values: Floats, seen: Counts | None) -> Stored | None:
+        """`pieces` (rows, width / 4) of bytes and `shared` (width / 4 * 256, 4) in half precision; small tables in
+        int4."""
+        rows, width = values.shape
+        if rows < FEWEST or width % PIECE:
+            return in_int4(name, values)
+        weight = np.ones(rows) if seen is None else np.sqrt(seen + 1.0)
+        generator = np.random.default_rng(SEED)
+        places = range(width // PIECE)
+        parts = [np.ascontiguousarray(values[:, PIECE * place : PIECE * (place + 1)]) for place in places]
+        shared = [representatives(part, weight, generator) for part in parts]
+        codes = [nearest(part, own).astype(np.uint8) for part, own in zip(parts, shared, strict=True)]
+        arrays: dict[str, NDArray[Any]] = {
+            "pieces": np.stack(codes, axis=1),
+            "shared": np.concatenate(shared).astype(np.float16),
+            "begins": np.arange(len(parts), dtype=np.int32) * REPRESENTATIVES,
+            "whole": np.array([0, width], dtype=np.int64),
+        }
+        return Stored(arrays, lookup_in("float"), assembling(name))
 
 
 def representatives(part: Floats, weight: NDArray[np.float64], generator: np.random.Generator) -> Floats:
@@ -114,13 +98,9 @@ def nearest(part: Floats, means: Floats) -> NDArray[np.int64]:
 
 def assembling(name: str) -> list[onnx.NodeProto]:
     """Once, when the graph is loaded: `<name>.float` (rows, width)."""
-    from onnx import TensorProto, helper
+    from onnx import TensorProto
 
-    def node(operator: str, given: list[str], made: str, **attributes: Any) -> onnx.NodeProto:
-        return helper.make_node(
-            operator, [f"{name}.{one}" for one in given], [f"{name}.{made}"], **attributes
-        )
-
+    node = nodes_below(name)
     return [
         node("Cast", ["pieces"], "codes", to=TensorProto.INT32),
         node("Add", ["codes", "begins"], "at"),

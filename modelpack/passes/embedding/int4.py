@@ -10,24 +10,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Pass, PassContext
 from modelpack.passes.shared import nibbles
-from modelpack.passes.shared.tables import Floats, Stored, lookup_in, rewrite_tables
+from modelpack.passes.shared.tables import Counts, Floats, Stored, TablePass, lookup_in
 
 
-class EmbeddingInt4(Pass):
+class EmbeddingInt4(TablePass):
     """Packed int4 for the tables that Gather reads."""
 
     name: ClassVar[str] = "embedding-int4"
     title: ClassVar[str] = "embedding tables in packed int4, a scale per row"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/1911.02079"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        return rewrite_tables(variant, context.folder, in_int4)
+    def store(self, name: str, values: Floats, seen: Counts | None) -> Stored | None:
+        return in_int4(name, values)
 
 
 def in_int4(name: str, values: Floats) -> Stored | None:
@@ -35,10 +30,4 @@ def in_int4(name: str, values: Floats) -> Stored | None:
     width = values.shape[1]
     if width % 2:
         return None
-    codes, scales = nibbles.in_codes(values, width)
-    arrays = {
-        "nibbles": nibbles.pack(codes),
-        "scales": scales,
-        **nibbles.constants(width, width),
-    }
-    return Stored(arrays, lookup_in("float"), nibbles.widening(name, f"{name}.float"))
+    return Stored(nibbles.stored(values, width), lookup_in("float"), nibbles.widening(name))

@@ -12,34 +12,25 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Pass, PassContext
-from modelpack.passes.shared.tables import Floats, Stored, int8_lookup, rewrite_tables
+from modelpack.passes.shared.tables import Counts, Floats, Stored, TablePass, int8_lookup
 
 STEPS = 127
 SHARES = tuple(round(1 - 0.05 * step, 2) for step in range(15))
 
 
-class EmbeddingInt8(Pass):
+class EmbeddingInt8(TablePass):
     """int8 for the tables that Gather reads."""
 
     name: ClassVar[str] = "embedding-int8"
     title: ClassVar[str] = "embedding tables in int8"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        return rewrite_tables(variant, context.folder, in_int8)
-
-
-def in_int8(name: str, values: Floats) -> Stored:
-    """`int8` (rows, width), `scale` and `zero` (one number each)."""
-    scale = best_scale(values)
-    return Stored(
-        {"int8": in_steps(values, scale), "scale": np.float32(scale), "zero": np.int8(0)}, int8_lookup
-    )
+    def store(self, name: str, values: Floats, seen: Counts | None) -> Stored | None:
+        """`int8` (rows, width), `scale` and `zero` (one number each)."""
+        scale = best_scale(values)
+        return Stored(
+            {"int8": in_steps(values, scale), "scale": np.float32(scale), "zero": np.int8(0)}, int8_lookup
+        )
 
 
 def best_scale(values: Floats) -> float:

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
-from modelpack.passes.shared.tables import Floats, Lookup, Stored, rewrite_tables
-from modelpack.passes.shared.traffic import count_lookups
+from modelpack.passes.base import Inapplicable
+from modelpack.passes.shared.tables import Counts, Floats, Lookup, Stored, TablePass
 
 if TYPE_CHECKING:
     import onnx
@@ -25,39 +23,30 @@ if TYPE_CHECKING:
 SHARE = 0.01
 
 
-class EmbeddingPrune(Pass):
+class EmbeddingPrune(TablePass):
     """Fewer rows, by traffic in training."""
 
     name: ClassVar[str] = "embedding-prune"
     title: ClassVar[str] = "one embedding for all that is rarely asked for"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/1909.11810"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        requests = context.traffic()
-        if requests is None:
-            raise Inapplicable(
-                f"the use case {context.usecase.name!r} gives no requests of its training period"
-            )
-        seen = count_lookups(variant, requests)
-        return rewrite_tables(variant, context.folder, lambda name, values: prune(values, seen[name]))
+    by_traffic: ClassVar[bool] = True
 
-
-def prune(values: Floats, seen: NDArray[np.int64]) -> Stored | None:
-    """`kept` rows, the shared one first, and `place` (rows,); None where too few rows are rare to save anything."""
-    rare = rarely(seen)
-    others = np.flatnonzero(~rare)
-    if rare.sum() < 2 or others.size + 1 > np.iinfo(np.uint16).max:
-        return None
-    weight = seen[rare].astype(np.float64) + 1e-9
-    shared = np.average(values[rare], axis=0, weights=weight).astype(np.float32)
-    place = np.zeros(len(values), dtype=np.uint16)
-    place[others] = np.arange(1, others.size + 1)
-    arrays = {"kept": np.concatenate([shared[None], values[others]]), "place": place}
-    saved = values.nbytes - sum(array.nbytes for array in arrays.values())
-    return Stored(arrays, look_up_moved) if saved > 0 else None
+    def store(self, name: str, values: Floats, seen: Counts | None) -> Stored | None:
+        """`kept` rows, the shared one first, and `place` (rows,); None where too few rows are rare to save anything."""
+        if seen is None:
+            raise Inapplicable("the use case gives no requests of its training period")
+        rare = rarely(seen)
+        others = np.flatnonzero(~rare)
+        if rare.sum() < 2 or others.size + 1 > np.iinfo(np.uint16).max:
+            return None
+        weight = seen[rare].astype(np.float64) + 1e-9
+        shared = np.average(values[rare], axis=0, weights=weight).astype(np.float32)
+        place = np.zeros(len(values), dtype=np.uint16)
+        place[others] = np.arange(1, others.size + 1)
+        arrays = {"kept": np.concatenate([shared[None], values[others]]), "place": place}
+        saved = values.nbytes - sum(array.nbytes for array in arrays.values())
+        return Stored(arrays, look_up_moved) if saved > 0 else None
 
 
 def rarely(seen: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -9,35 +9,26 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Pass, PassContext
 from modelpack.passes.embedding.int8 import STEPS
-from modelpack.passes.shared.tables import Floats, Lookup, Stored, rewrite_tables
+from modelpack.passes.shared.tables import Counts, Floats, Lookup, Stored, TablePass
 
 if TYPE_CHECKING:
     import onnx
 
 
-class EmbeddingRowsInt8(Pass):
+class EmbeddingRowsInt8(TablePass):
     """Gather rows of int8, gather their scales, multiply."""
 
     name: ClassVar[str] = "embedding-rows-int8"
     title: ClassVar[str] = "embedding tables in int8, a scale per row"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/1911.02079"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        return rewrite_tables(variant, context.folder, in_rows)
-
-
-def in_rows(name: str, values: Floats) -> Stored:
-    """`int8` (rows, width) and `scale` (rows, 1)."""
-    largest = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-12).astype(np.float32)
-    scale = largest / np.float32(STEPS)
-    steps = np.clip(np.rint(values / scale), -STEPS, STEPS).astype(np.int8)
-    return Stored({"int8": steps, "scale": scale}, look_up)
+    def store(self, name: str, values: Floats, seen: Counts | None) -> Stored | None:
+        """`int8` (rows, width) and `scale` (rows, 1)."""
+        largest = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-12).astype(np.float32)
+        scale = largest / np.float32(STEPS)
+        steps = np.clip(np.rint(values / scale), -STEPS, STEPS).astype(np.int8)
+        return Stored({"int8": steps, "scale": scale}, look_up)
 
 
 def look_up(at: Lookup) -> list[onnx.NodeProto]:

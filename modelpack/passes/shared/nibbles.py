@@ -11,24 +11,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.passes.shared.editing import nodes_below
+
 if TYPE_CHECKING:
     import onnx
 
-Constant = NDArray[Any] | np.generic
 ZERO = 8
 """The code that stands for 0; codes are 0..15, steps -8..7."""
 SHARES = tuple(round(1 - 0.05 * step, 2) for step in range(12))
 
 
 def pack(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(rows, width) of 0..15, width even -> (rows, width / 2)."""
-    low, high = np.split(codes, 2, axis=1)
+    """(..., width) of 0..15, width even -> (..., width / 2)."""
+    low, high = np.split(codes, 2, axis=-1)
     return np.bitwise_or(low, np.left_shift(high, 4), dtype=np.uint8)
 
 
 def unpack(pairs: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What `pack` packed."""
-    return np.concatenate([pairs & 15, pairs >> 4], axis=1)
+    return np.concatenate([pairs & 15, pairs >> 4], axis=-1)
 
 
 def in_codes(values: NDArray[np.float32], block: int) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
@@ -55,9 +56,13 @@ def steps(values: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np
     return counted
 
 
-def constants(block: int, width: int) -> dict[str, Constant]:
-    """What `widening` needs beside `nibbles` and `scales`."""
+def stored(values: NDArray[np.float32], block: int) -> dict[str, NDArray[Any] | np.generic]:
+    """A matrix as `nibbles` (rows, width / 2), `scales` in half precision and what else `widening` reads."""
+    codes, scales = in_codes(values, block)
+    width = values.shape[1]
     return {
+        "nibbles": pack(codes),
+        "scales": scales,
         "mask": np.uint8(15),
         "shift": np.uint8(4),
         "zero": np.float32(ZERO),
@@ -67,22 +72,20 @@ def constants(block: int, width: int) -> dict[str, Constant]:
     }
 
 
-def widening(name: str, result: str) -> list[onnx.NodeProto]:
-    """`<name>.nibbles` and `<name>.scales` as a float matrix `result`, in standard operators."""
-    from onnx import TensorProto, helper
+def widening(name: str) -> list[onnx.NodeProto]:
+    """What is `stored` below that name as a float matrix `<name>.float`, in standard operators."""
+    from onnx import TensorProto
 
-    def node(operator: str, given: list[str], made: str, **attributes: Any) -> onnx.NodeProto:
-        return helper.make_node(operator, given, [made], f"{made}.of", **attributes)
-
+    node = nodes_below(name)
     return [
-        node("BitwiseAnd", [f"{name}.nibbles", f"{name}.mask"], f"{name}.low"),
-        node("BitShift", [f"{name}.nibbles", f"{name}.shift"], f"{name}.high", direction="RIGHT"),
-        node("Concat", [f"{name}.low", f"{name}.high"], f"{name}.codes", axis=1),
-        node("Cast", [f"{name}.codes"], f"{name}.wide", to=TensorProto.FLOAT),
-        node("Sub", [f"{name}.wide", f"{name}.zero"], f"{name}.steps"),
-        node("Reshape", [f"{name}.steps", f"{name}.blocks"], f"{name}.parts"),
-        node("Cast", [f"{name}.scales"], f"{name}.factors", to=TensorProto.FLOAT),
-        node("Unsqueeze", [f"{name}.factors", f"{name}.last"], f"{name}.each"),
-        node("Mul", [f"{name}.parts", f"{name}.each"], f"{name}.scaled"),
-        node("Reshape", [f"{name}.scaled", f"{name}.whole"], result),
+        node("BitwiseAnd", ["nibbles", "mask"], "low"),
+        node("BitShift", ["nibbles", "shift"], "high", direction="RIGHT"),
+        node("Concat", ["low", "high"], "codes", axis=1),
+        node("Cast", ["codes"], "wide", to=TensorProto.FLOAT),
+        node("Sub", ["wide", "zero"], "steps"),
+        node("Reshape", ["steps", "blocks"], "parts"),
+        node("Cast", ["scales"], "factors", to=TensorProto.FLOAT),
+        node("Unsqueeze", ["factors", "last"], "each"),
+        node("Mul", ["parts", "each"], "scaled"),
+        node("Reshape", ["scaled", "whole"], "float"),
     ]

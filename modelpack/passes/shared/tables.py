@@ -11,24 +11,26 @@ need not be slow to read.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import Variant
-from modelpack.passes.base import Inapplicable
+from modelpack.formats.signature import Arrays, Run
+from modelpack.passes.base import GraphPass, Inapplicable, PassContext
+from modelpack.passes.shared.editing import Constants, add_constants, set_nodes
 
 if TYPE_CHECKING:
     import onnx
 
 FEWEST_ROWS = 256
 NARROWEST = 8
+AT_ONCE = 512
 Floats = NDArray[np.float32]
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -46,36 +48,41 @@ class Stored:
     """A table in another form: `arrays` by suffix, kept as `<table>.<suffix>`; what is worked out of them `once`;
     and the nodes that answer a lookup."""
 
-    arrays: Mapping[str, NDArray[Any] | np.generic]
+    arrays: Constants
     lookup: Callable[[Lookup], Sequence[onnx.NodeProto]]
     once: Sequence[onnx.NodeProto] = field(default_factory=tuple)
 
 
-def rewrite_tables(variant: Variant, folder: Path, store: Callable[[str, Floats], Stored | None]) -> Variant:
-    """The variant with every table as `store(name, values)` says; None leaves a table as it is.
+class TablePass(GraphPass):
+    """A pass that keeps every table in another form; `by_traffic`: rows asked for often are treated otherwise."""
 
-    Raises Inapplicable when there is no table, or none is changed.
-    """
-    import onnx
-    from onnx import numpy_helper
+    by_traffic: ClassVar[bool] = False
 
-    model = onnx.load(str(variant.path))
-    graph = model.graph
-    found = tables(graph)
-    forms = {name: store(name, numpy_helper.to_array(tensor)) for name, tensor in found.items()}
-    changed = {name: form for name, form in forms.items() if form is not None}
-    if not changed:
-        raise Inapplicable(
-            f"no embedding table of at least {FEWEST_ROWS} rows and width {NARROWEST} that this pass can change"
-        )
-    for name, form in changed.items():
-        graph.initializer.remove(found[name])
-        for suffix, array in form.arrays.items():
-            graph.initializer.append(numpy_helper.from_array(np.asarray(array), f"{name}.{suffix}"))
-    answered = [part for node in graph.node for part in replace_lookup(node, changed)]
-    del graph.node[:]
-    graph.node.extend([*(node for form in changed.values() for node in form.once), *answered])
-    return write(model, folder)
+    @abc.abstractmethod
+    def store(self, name: str, values: Floats, seen: Counts | None) -> Stored | None:
+        """What is kept of a table; None leaves it as it is. `seen`: how often each row is looked up by requests of the
+        training period, None where the use case gives none."""
+
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
+        from onnx import numpy_helper
+
+        graph, found = model.graph, tables(model.graph)
+        requests = context.traffic() if self.by_traffic else None
+        seen = {} if requests is None else count_lookups(model, requests)
+        forms = {
+            name: self.store(name, numpy_helper.to_array(one), seen.get(name)) for name, one in found.items()
+        }
+        changed = {name: form for name, form in forms.items() if form is not None}
+        if not changed:
+            raise Inapplicable(
+                f"no embedding table of at least {FEWEST_ROWS} rows and width {NARROWEST} that this pass can change"
+            )
+        for name, form in changed.items():
+            graph.initializer.remove(found[name])
+            add_constants(graph, form.arrays, below=name)
+        answered = [part for node in graph.node for part in replace_lookup(node, changed)]
+        set_nodes(graph, [*(node for form in changed.values() for node in form.once), *answered])
+        return model
 
 
 def tables(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
@@ -147,3 +154,40 @@ def lookup_in(suffix: str) -> Callable[[Lookup], list[onnx.NodeProto]]:
     return lambda at: [
         helper.make_node("Gather", [f"{at.table}.{suffix}", at.index], [at.result], at.own, axis=0)
     ]
+
+
+def count_lookups(model: onnx.ModelProto, requests: Arrays) -> Mapping[str, Counts]:
+    """Lookups of every row by table: the part of the graph before the tables, run on these requests.
+
+    So it holds for any table behind any vocabulary. A negative place counts from the end, as Gather reads it.
+    """
+    rows = {name: tensor.dims[0] for name, tensor in tables(model.graph).items()}
+    read = [(node.input[0], node.input[1]) for node in model.graph.node if is_lookup(node)]
+    read = [(table, index) for table, index in read if table in rows]
+    seen = {name: np.zeros(count, dtype=np.int64) for name, count in rows.items()}
+    run = places(model, sorted({index for _, index in read}))
+    for begin in range(0, len(next(iter(requests.values()))), AT_ONCE):
+        found = run({name: array[begin : begin + AT_ONCE] for name, array in requests.items()})
+        for table, index in read:
+            seen[table] += np.bincount(found[index].ravel() % rows[table], minlength=rows[table])
+    return seen
+
+
+def places(model: onnx.ModelProto, wanted: list[str]) -> Run:
+    """A run of the graph as far as the `wanted` values; the graph's own inputs among them pass through."""
+    import onnx
+    import onnxruntime
+
+    given = [value.name for value in model.graph.input]
+    made = [name for name in wanted if name not in given]
+    if not made:
+        return lambda arrays: arrays
+    part = onnx.utils.Extractor(onnx.shape_inference.infer_shapes(model)).extract_model(given, made)
+    session = onnxruntime.InferenceSession(part.SerializeToString(), providers=["CPUExecutionProvider"])
+    taken = {value.name for value in session.get_inputs()}
+
+    def run(arrays: Arrays) -> Arrays:
+        feeds = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name in taken}
+        return {**arrays, **dict(zip(made, session.run(made, feeds), strict=True))}
+
+    return run

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.formats.onnx_files import write
-from modelpack.formats.variant import ONNX, Variant
-from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
+from modelpack.passes.base import GraphPass, Inapplicable, PassContext
 from modelpack.passes.shared import ranges
 from modelpack.passes.shared.dense import Bias, biases
+from modelpack.passes.shared.editing import add_constants, drop_unread, set_nodes
 from modelpack.passes.smooth.around import gelus_by_tanh
 from modelpack.runtimes import single_thread
 
@@ -30,28 +29,22 @@ NARROWING = 2
 INPUTS_PER_OUTLIER = 48
 
 
-class SmoothInt8(Pass):
+class SmoothInt8(GraphPass):
     """SmoothQuant, float outliers and GPTQ rounding for every MatMul with constant weights."""
 
     name: ClassVar[str] = "smooth-int8"
     title: ClassVar[str] = "dense layers in int8, smoothed"
-    stage: ClassVar[int] = GRAPH
-    takes: ClassVar[str] = ONNX
-    gives: ClassVar[str] = ONNX
     about: ClassVar[str] = "https://arxiv.org/abs/2211.10438, 2208.07339, 2210.17323, 1606.08415"
 
-    def apply(self, variant: Variant, context: PassContext) -> Variant:
-        import onnx
-
-        graph = onnx.load(str(variant.path))
-        layers = dense(graph.graph)
+    def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
+        layers = dense(model.graph)
         if not layers:
             raise Inapplicable("no dense layer with constant float weights")
-        given = ranges.activations(graph, {node.input[0] for node in layers.values()}, context)
+        given = ranges.activations(model, {node.input[0] for node in layers.values()}, context)
         with single_thread.inference():
-            rewrite(graph.graph, layers, given)
-        ranges.with_domain(graph)
-        return write(graph, context.folder)
+            rewrite(model.graph, layers, given)
+        ranges.with_domain(model)
+        return model
 
 
 def dense(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
@@ -96,15 +89,9 @@ def rewrite(
             "zero": np.array(layer.covered.zero, np.uint8),
         }
         replaced += nodes(node, parts, added.get(node.name, Bias("", node.output[0])))
-        for name, array in parts.items():
-            if array.size:
-                graph.initializer.append(numpy_helper.from_array(array, f"{node.name}.{name}"))
-    read = {name for node in replaced for name in node.input}
-    for tensor in weights.values():
-        if tensor.name not in read:
-            graph.initializer.remove(tensor)
-    del graph.node[:]
-    graph.node.extend(replaced)
+        add_constants(graph, {name: array for name, array in parts.items() if array.size}, below=node.name)
+    set_nodes(graph, replaced)
+    drop_unread(graph)
 
 
 PARTS = ("before", "weights", "scale", "outliers", "float_rows")
