@@ -21,14 +21,14 @@ from modelpack.runtimes.eager import Eager
 from modelpack.usecases.base import beats
 from modelpack.usecases.marketing import Marketing, households
 from modelpack.usecases.marketing import data as shops
-from modelpack.usecases.marketing.data import LAST_DAY, NEVER, TEST_FROM, VALIDATION_FROM, Shop
+from modelpack.usecases.marketing.data import LAST_DAY, NEVER, TEST_FROM, VALIDATION_FROM, Households
 from modelpack.usecases.marketing.households import split, with_known_labels
 from modelpack.usecases.packages import fetch
 from modelpack.usecases.recommendation.data import PACKAGE
 from modelpack.usecases.tabular.frame import join
 
 
-def made(seed: int = 0) -> Shop:
+def made(seed: int = 0) -> Households:
     """Made up for the shape of things only: 60 households, 12 campaigns, one of them still open at the end."""
     generator = np.random.default_rng(seed)
     lines, campaigns = 6000, np.arange(1, 13)
@@ -37,7 +37,7 @@ def made(seed: int = 0) -> Shop:
         [(one, campaign) for campaign in campaigns for one in generator.choice(60, 30, replace=False)]
     )
     chosen = sent[generator.random(len(sent)) < 0.3]
-    return Shop(
+    return Households(
         lines={
             "household": generator.integers(0, 60, lines),
             "day": np.sort(generator.integers(0, 365, lines)),
@@ -59,7 +59,7 @@ def made(seed: int = 0) -> Shop:
     )
 
 
-def changed_from(shop: Shop, day: int) -> Shop:
+def changed_from(shop: Households, day: int) -> Households:
     """The same shop with everything from a day on otherwise: purchases, redemptions, later campaigns' households."""
 
     def moved(table: dict[str, Any], when: str, *names: str) -> dict[str, Any]:

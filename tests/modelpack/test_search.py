@@ -28,7 +28,7 @@ from modelpack.usecases.optional.text import pad_as_served
 from modelpack.usecases.search import data as shop
 from modelpack.usecases.search import encoding, lexical, vectors
 from modelpack.usecases.search import model as searcher
-from modelpack.usecases.search.data import Shop
+from modelpack.usecases.search.data import ProductCatalogue
 from modelpack.usecases.search.model import SearchModel, Shape
 from modelpack.usecases.search.usecase import Search, score
 
@@ -201,7 +201,7 @@ class Small:
     """The use case with a small model over 20 made items."""
 
     usecase: Search
-    data: Shop
+    data: ProductCatalogue
     reference: Variant
 
     def context(self, folder: pathlib.Path) -> PassContext:
@@ -218,7 +218,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     names = tuple(f"{words[place % 8]} {words[place * 3 % 7]} {words[place * 5 % 8]}" for place in range(20))
     codes = tuple(f"{10000 + place}" for place in range(20))
     queries = tuple(f"{name} {words[0]}" for name in names)
-    data = Shop(codes, names, queries, np.arange(20), tiny_text.tokenizer(), pathlib.Path())
+    data = ProductCatalogue(codes, names, queries, np.arange(20), tiny_text.tokenizer(), pathlib.Path())
     usecase, model = Search(), small_model()
     vectors.index(model, encoding.Tokenizer(data.tokenizer, 64), data.names, Silent())
     path = tmp_path_factory.mktemp("small") / "model.safetensors"
@@ -372,7 +372,7 @@ def test_looking_up_the_use_case_is_light() -> None:
 class Encoded:
     """The published encoder with its index of the real catalogue, and what it answers to the held-out requests."""
 
-    data: Shop
+    data: ProductCatalogue
     variant: Variant
     evaluation: Evaluation
 

@@ -36,7 +36,7 @@ INCOMES = ("Under 15K", "15-24K", "25-34K", "35-49K", "50-74K", "75-99K", "100-1
 
 
 @dataclass(frozen=True)
-class Shop:
+class Households:
     """Everything as numbers; days since 1 January 2017.
 
     `lines`: household, day, product, spent, coupon (money a coupon took off), own (store's own brand), in order of
@@ -53,7 +53,7 @@ class Shop:
     people: dict[str, NDArray[Any]]
 
 
-def load(wheel: Path) -> Shop:
+def load(wheel: Path) -> Households:
     """Read everything but promotions. About 3 s."""
     import pandas as pd
 
@@ -72,7 +72,7 @@ def load(wheel: Path) -> Shop:
     campaigns, people = campaigns.sort_values("campaign_id"), people.sort_values("household_id")
     lines = lines.assign(day=days(lines.transaction_timestamp)).sort_values("day", kind="stable")
     redeemed = redeemed.assign(day=days(redeemed.redemption_date)).sort_values("day", kind="stable")
-    return Shop(
+    return Households(
         lines={
             **arrays(lines, household="household_id", product="product_id", day="day"),
             "spent": lines.sales_value.to_numpy(np.float64),

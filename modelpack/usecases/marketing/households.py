@@ -15,8 +15,8 @@ from modelpack.usecases.marketing.data import (
     TYPES,
     VALIDATION_FROM,
     WINDOWS,
+    Households,
     Ids,
-    Shop,
 )
 from modelpack.usecases.tabular.frame import Part, Split, by_time, stack
 
@@ -24,7 +24,7 @@ Numbers = dict[str, NDArray[Any]]
 WEEK = 7
 
 
-def split(shop: Shop) -> Split:
+def split(shop: Households) -> Split:
     """Rows of all campaigns that can be judged, by start; a household's rows belong together."""
     campaigns = shop.campaigns
     judged = (campaigns["start"] >= FIRST_START) & (campaigns["end"] <= LAST_DAY)
@@ -34,7 +34,7 @@ def split(shop: Shop) -> Split:
     return by_time(every, every.more["start"], VALIDATION_FROM, TEST_FROM, labels)
 
 
-def rows(shop: Shop, place: int) -> Part:
+def rows(shop: Households, place: int) -> Part:
     """One row for each household that the campaign at this place was sent to."""
     campaign, start, end = (int(shop.campaigns[name][place]) for name in ("campaign", "start", "end"))
     kind = int(shop.campaigns["type"][place])
@@ -79,7 +79,7 @@ def totals(household: Ids, who: Ids, amount: NDArray[Any] | None = None) -> NDAr
     return np.bincount(at[mine], weights, len(household)).astype(np.float64)
 
 
-def purchases(shop: Shop, household: Ids, start: int) -> Numbers:
+def purchases(shop: Households, household: Ids, start: int) -> Numbers:
     """Per week: money spent, lines, days in the shop, what coupons took off; how long ago the last visit was."""
     found: Numbers = {}
     end = np.searchsorted(shop.lines["day"], start)
@@ -107,7 +107,7 @@ def purchases(shop: Shop, household: Ids, start: int) -> Numbers:
     }
 
 
-def fitting(shop: Shop, household: Ids, campaign: int, start: int) -> Numbers:
+def fitting(shop: Households, household: Ids, campaign: int, start: int) -> Numbers:
     """How much of what the campaign's coupons are for the household bought before."""
     products = shop.coupons["product"][shop.coupons["campaign"] == campaign]
     end = np.searchsorted(shop.lines["day"], start)
@@ -123,7 +123,7 @@ def fitting(shop: Shop, household: Ids, campaign: int, start: int) -> Numbers:
     }
 
 
-def past_campaigns(shop: Shop, household: Ids, start: int, kind: int) -> Numbers:
+def past_campaigns(shop: Households, household: Ids, start: int, kind: int) -> Numbers:
     """Campaigns sent before, and redeemed in before: all, and of the same type."""
     sent, redeemed = shop.sent, shop.redeemed
     place = np.searchsorted(shop.campaigns["campaign"], sent["campaign"])
@@ -146,7 +146,7 @@ def past_campaigns(shop: Shop, household: Ids, start: int, kind: int) -> Numbers
     }
 
 
-def people(shop: Shop, household: Ids) -> Numbers:
+def people(shop: Households, household: Ids) -> Numbers:
     """What a third of the households told of themselves; -1 where they did not."""
     at = np.searchsorted(shop.people["household"], household).clip(max=len(shop.people["household"]) - 1)
     told = shop.people["household"][at] == household

@@ -14,8 +14,8 @@ from modelpack.usecases.marketing.data import (
     TEST_FROM,
     TYPES,
     VALIDATION_FROM,
+    Households,
     Ids,
-    Shop,
 )
 from modelpack.usecases.marketing.households import split, with_known_labels
 from modelpack.usecases.own_data.reading import TooLittle, enough, optional
@@ -122,7 +122,7 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     return kept_here(data)
 
 
-def number_tables(tables: Mapping[str, pd.DataFrame], last: pd.Timestamp) -> Shop:
+def number_tables(tables: Mapping[str, pd.DataFrame], last: pd.Timestamp) -> Households:
     """The tables as numbers, their days counted so that the last one is the last of the year that is cut."""
     customer = numbers_of(tables, "customer", ("purchases", "sent", "redeemed", "people"))
     product = numbers_of(tables, "product", ("purchases", "coupons"))
@@ -135,7 +135,7 @@ def number_tables(tables: Mapping[str, pd.DataFrame], last: pd.Timestamp) -> Sho
     sent = sent[sent.campaign.isin(number)]
     coupons = tables["coupons"].drop_duplicates(["campaign", "product"]) if "coupons" in tables else None
     redeemed = redemptions(tables["redeemed"], sent, campaigns, last)
-    return Shop(
+    return Households(
         lines={
             "household": encode(lines.customer, customer),
             "product": encode(lines["product"], product),
@@ -208,7 +208,7 @@ def kinds(campaigns: pd.DataFrame) -> Ids:
     return np.asarray(found, dtype=np.int64)
 
 
-def enough_campaigns(shop: Shop, last: pd.Timestamp) -> None:
+def enough_campaigns(shop: Households, last: pd.Timestamp) -> None:
     """Raises TooLittle, with the days, when no campaign began in one of the parts and was over on the last day."""
     start = shop.campaigns["start"][shop.campaigns["end"] <= LAST_DAY]
     cuts = (FIRST_START, VALIDATION_FROM, TEST_FROM, LAST_DAY + 1)

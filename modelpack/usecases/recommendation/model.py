@@ -92,7 +92,7 @@ class Recommender(nn.Module):
         with torch.no_grad():
             self.discover.bias.copy_(logarithms)
 
-    def asked(self, hidden: Tensor) -> Tensor:
+    def query_vectors(self, hidden: Tensor) -> Tensor:
         """What products' columns are multiplied with, (batch, width)."""
         return hidden
 
@@ -122,7 +122,7 @@ class Recommender(nn.Module):
         attention = torch.softmax(torch.where(given, match, NOT_GIVEN), dim=1) * given
         return hidden, attention, torch.sigmoid(self.gate(hidden))
 
-    def mixed(self, household: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
+    def mix(self, household: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
         """Real ids -> every product's probability over the share of "discover", (batch, products), and that share,
         (batch, 1). Dividing by it leaves the order as it is, and saves a multiplication of the whole catalogue."""
         place = self.catalogue(history)
@@ -140,16 +140,16 @@ class Recommender(nn.Module):
 
     def ranking(self, household: Tensor, history: Tensor) -> Tensor:
         """What the best are chosen by, (batch, products)."""
-        return self.mixed(household, history)[0]
+        return self.mix(household, history)[0]
 
     def scores(self, household: Tensor, history: Tensor) -> Tensor:
         """Real ids -> the probability of every product of the catalogue, (batch, products)."""
-        ranking, rest = self.mixed(household, history)
+        ranking, rest = self.mix(household, history)
         return ranking * rest
 
     def forward(self, household: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:
         """The `TOP` most likely products (ids) and their probabilities, best first."""
-        ranking, rest = self.mixed(household, history)
+        ranking, rest = self.mix(household, history)
         best = torch.topk(ranking, TOP, dim=1)
         return self.catalogue.ids[best.indices], best.values * rest
 

@@ -103,7 +103,7 @@ def loss(model: Recommender, data: Purchases, baskets: Ids, generator: np.random
     normalizer = estimated_normalizer(model, hidden, data, generator)
     rows, wanted = torch.from_numpy(row), torch.from_numpy(target)
     column, bias = model.columns(wanted - 1)
-    new = torch.exp((model.asked(hidden)[rows] * column).sum(1) + bias - normalizer[rows])
+    new = torch.exp((model.query_vectors(hidden)[rows] * column).sum(1) + bias - normalizer[rows])
     again = (attention[rows] * (product[rows] == wanted.unsqueeze(1))).sum(1)
     mixed = share[rows, 0]
     likelihood = torch.log((1 - mixed) * new + mixed * again + 1e-12)
@@ -130,7 +130,7 @@ def estimated_normalizer(
     weight = np.zeros(len(often) + len(sample), dtype=np.float32)
     weight[len(often) :] = np.log(max(len(others), 1) / max(len(sample), 1))
     columns, bias = model.columns(torch.from_numpy(np.concatenate([often, sample])))
-    return torch.logsumexp(model.asked(hidden) @ columns.T + (bias + torch.from_numpy(weight)), dim=1)
+    return torch.logsumexp(model.query_vectors(hidden) @ columns.T + (bias + torch.from_numpy(weight)), dim=1)
 
 
 def targets(data: Purchases, baskets: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

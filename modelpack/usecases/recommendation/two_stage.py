@@ -49,7 +49,7 @@ class TwoStage(Recommender):
         with torch.no_grad():
             self.popularity.copy_(logarithms)
 
-    def asked(self, hidden: Tensor) -> Tensor:
+    def query_vectors(self, hidden: Tensor) -> Tensor:
         found: Tensor = self.user(hidden)
         return found
 
@@ -58,7 +58,7 @@ class TwoStage(Recommender):
 
     def logits(self, hidden: Tensor) -> Tensor:
         items = self.item(self.product.weight[1:])
-        found: Tensor = self.asked(hidden) @ items.T + self.popularity
+        found: Tensor = self.query_vectors(hidden) @ items.T + self.popularity
         return found
 
     def forward(self, household: Tensor, history: Tensor) -> tuple[Tensor, Tensor]:

