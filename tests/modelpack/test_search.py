@@ -320,6 +320,7 @@ def test_texts_are_measured_padded_as_they_are_served(small: Small) -> None:
 
 
 def test_smoothing_beats_plain_rounding() -> None:
+    from modelpack.passes.shared.ranges import covering
     from modelpack.passes.smooth import smoothing
 
     generator = torch.Generator().manual_seed(1)
@@ -332,9 +333,12 @@ def test_smoothing_beats_plain_rounding() -> None:
         return float((answer - exact).square().mean())
 
     scale = smoothing.scales(weights)
-    plain = smoothing.rounded_activations(given) @ (smoothing.round_to_steps(weights, scale) * scale)
+    plain = smoothing.rounded_activations(given, covering(given.numpy())) @ (
+        smoothing.round_to_steps(weights, scale) * scale
+    )
     layer = smoothing.quantize(given, weights, 2)
-    activations = smoothing.rounded_activations(given * layer.before)
+    smoothed = given * layer.before
+    activations = smoothing.rounded_activations(smoothed, covering(smoothed.numpy()))
     smooth = activations @ (layer.weights * layer.scale) + given[..., layer.outliers] @ layer.float_rows
     assert layer.outliers.tolist() == [0, 1]
     assert wrong(smooth) < wrong(plain) / 20
