@@ -1,6 +1,6 @@
 """Boosted trees from text formats as an ONNX graph: one TreeEnsembleRegressor between the use case's names.
 
-Operator: onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleRegressor.html. The files are parsed here, by their
+The files are parsed here, by their
 documented formats, and not by the libraries that wrote them: those are native parsers without limits.
 """
 
@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.errors import BadInput
+from modelpack.formats import tree_ensemble
 from modelpack.formats.signature import Signature
+from modelpack.formats.tree_ensemble import OPERATOR, Nodes
 from modelpack.server.signature import Tensor
 
 if TYPE_CHECKING:
@@ -89,9 +91,7 @@ def graph(forest: Forest, signature: Signature, path: Path) -> onnx.ModelProto:
     labels = [one for one in signature.outputs if one.datatype == "INT64"]
     if len(scores) != 1 or len(labels) > 1 or len(signature.outputs) != len(scores) + len(labels):
         raise BadInput("trees give one number, and the use case wants other outputs", where=str(path))
-    nodes.append(
-        helper.make_node("TreeEnsembleRegressor", [rows], ["sum"], domain="ai.onnx.ml", **attributes(forest))
-    )
+    nodes.append(helper.make_node(OPERATOR, [rows], ["sum"], domain="ai.onnx.ml", **attributes(forest)))
     last = "sum"
     if forest.through:
         nodes.append(helper.make_node(forest.through, [last], [last := "through"]))
@@ -149,21 +149,11 @@ def attributes(forest: Forest) -> dict[str, Any]:
         for name in ("feature", "value", "left", "right", "missing_left")
     }
     leaf = joined["left"] < 0
+    nodes = Nodes(of_tree, ids, leaf, joined["feature"], joined["value"], joined["left"], joined["right"])
     return {
-        "n_targets": 1,
+        **tree_ensemble.attributes(nodes, forest.mode),
         "base_values": [forest.base],
-        "nodes_treeids": of_tree.tolist(),
-        "nodes_nodeids": ids.tolist(),
-        "nodes_featureids": np.where(leaf, 0, joined["feature"]).tolist(),
-        "nodes_values": np.where(leaf, 0, joined["value"]).tolist(),
-        "nodes_modes": ["LEAF" if one else forest.mode for one in leaf.tolist()],
-        "nodes_truenodeids": np.where(leaf, 0, joined["left"]).tolist(),
-        "nodes_falsenodeids": np.where(leaf, 0, joined["right"]).tolist(),
         "nodes_missing_value_tracks_true": np.where(leaf, 0, joined["missing_left"]).tolist(),
-        "target_treeids": of_tree[leaf].tolist(),
-        "target_nodeids": ids[leaf].tolist(),
-        "target_ids": [0] * int(leaf.sum()),
-        "target_weights": joined["value"][leaf].tolist(),
     }
 
 

@@ -8,7 +8,6 @@ Efron & Tibshirani, *An Introduction to the Bootstrap* (1993), ch. 13 (percentil
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -93,8 +92,3 @@ def bootstrap(
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(values.mean()), float(low), float(high))
-
-
-def as_truth(items: list[Collection[int]]) -> list[NDArray[np.int64]]:
-    """Relevant items as arrays."""
-    return [np.fromiter(row, dtype=np.int64) for row in items]

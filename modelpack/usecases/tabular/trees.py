@@ -3,7 +3,6 @@
 In torch every row walks all trees at once, `depth` steps (Nakandala et al., "A Tensor Compiler for Unified Machine
 Learning Prediction Serving", OSDI 2020: tree traversal). A leaf points to itself. Thresholds are rounded down to
 float32, so that `x <= threshold` decides as LightGBM's float64 does for every float32 x.
-Operator: onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleRegressor.html
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from modelpack.formats.tree_ensemble import OPERATOR, Nodes, attributes
+
 if TYPE_CHECKING:
     import onnx
-
-OPERATOR = "TreeEnsembleRegressor"
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,11 @@ class Trees(nn.Module):
         from onnx import helper
 
         arrays = (getattr(self, name).numpy() for name in ("feature", "threshold", "left", "right", "value"))
-        attributes = operator(*arrays)
+        found = operator(*arrays)
         for node in graph.graph.node:
             if node.op_type == OPERATOR:
                 del node.attribute[:]
-                node.attribute.extend(
-                    helper.make_attribute(name, value) for name, value in attributes.items()
-                )
+                node.attribute.extend(helper.make_attribute(name, value) for name, value in found.items())
 
     def forward(self, rows: Tensor) -> Tensor:
         if torch.onnx.is_in_onnx_export():
@@ -98,27 +95,12 @@ def operator(
     value: NDArray[np.float32],
 ) -> dict[str, Any]:
     """The attributes of TreeEnsembleRegressor, nodes that no row reaches left out."""
-    own = np.arange(feature.shape[1])[None, :]
-    leaf = left == own
+    leaf = left == np.arange(feature.shape[1])[None, :]
     used = np.zeros(feature.shape, dtype=np.bool_)
     used[:, 0] = True
     tree, node = np.nonzero(~leaf)
     used[tree, left[tree, node]] = True
     used[tree, right[tree, node]] = True
-    tree, node = np.nonzero(used)
-    end = leaf[tree, node]
-    target = np.nonzero(used & leaf)
-    return {
-        "n_targets": 1,
-        "nodes_treeids": tree.tolist(),
-        "nodes_nodeids": node.tolist(),
-        "nodes_featureids": np.where(end, 0, feature[tree, node]).tolist(),
-        "nodes_values": np.where(end, 0, threshold[tree, node]).astype(np.float32).tolist(),
-        "nodes_modes": ["LEAF" if one else "BRANCH_LEQ" for one in end],
-        "nodes_truenodeids": np.where(end, 0, left[tree, node]).tolist(),
-        "nodes_falsenodeids": np.where(end, 0, right[tree, node]).tolist(),
-        "target_treeids": target[0].tolist(),
-        "target_nodeids": target[1].tolist(),
-        "target_ids": [0] * len(target[0]),
-        "target_weights": value[target].tolist(),
-    }
+    at = tree, node = np.nonzero(used)
+    kept = np.where(leaf, value, threshold)[at]
+    return attributes(Nodes(tree, node, leaf[at], feature[at], kept, left[at], right[at]), "BRANCH_LEQ")
