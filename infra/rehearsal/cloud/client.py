@@ -6,17 +6,16 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 from typing import Any, cast
 
 from infra.rehearsal.cloud.addresses import ACCESS_KEY, LOOPBACK, REGION, Ports
 from infra.rehearsal.cloud.daemon.process import Folder, choose, is_released
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
+from modelpack.inputs.children import child_environment, module_command
 from modelpack.progress import Progress, Silent
 
 LARGEST_LOG = 8 * 2**20
@@ -172,12 +171,10 @@ class LocalCloud:
     def _start(self, progress: Progress, port: int | None) -> None:
         ports = self._free_ports(port)
         progress.note("Starting the local cloud; nothing leaves this machine.")
-        code = Path(__file__).resolve().parents[3]
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))
         }
-        path = os.pathsep.join(filter(None, (str(code), inherited.get("PYTHONPATH", ""))))
-        command = [sys.executable, "-m", "infra.rehearsal.cloud", "--root", str(self.folder.root)]
+        command = module_command("infra.rehearsal.cloud", "--root", str(self.folder.root))
         command += ["--aws-port", str(ports.aws), "--registry-port", str(ports.registry), "--host", self.host]
         large = self.folder.log.exists() and self.folder.log.stat().st_size > LARGEST_LOG
         with self.folder.log.open("wb" if large else "ab") as log:
@@ -188,7 +185,7 @@ class LocalCloud:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env={**inherited, "PYTHONPATH": path},
+                env=child_environment(inherited),
                 start_new_session=True,
                 check=False,
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from pulumi.runtime.proto import language_pb2_grpc
 from infra.rehearsal.engine.child import SAID
 from infra.rehearsal.engine.errors import EngineError, Stopped
 from infra.rehearsal.engine.events import CHANNEL, Events
+from modelpack.inputs.children import ISOLATED, child_environment
 
 CHILD: Final = Path(__file__).with_name("child.py")
 PACKAGES: Final = Path(__file__).parents[3]
@@ -54,11 +54,13 @@ def run_folder(request: Any, folder: Path, environment: Mapping[str, str], event
     if not (folder / "__main__.py").is_file():
         raise EngineError(f"no program at {folder / '__main__.py'}")
     process = subprocess.Popen(
-        [sys.executable, "-P", str(CHILD), str(folder), str(PACKAGES)],
+        [*ISOLATED, str(CHILD), str(folder), str(PACKAGES)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={key: value for key, value in environment.items() if key not in HIDDEN_FROM_PROGRAMS},
+        env=child_environment(
+            {key: value for key, value in environment.items() if key not in HIDDEN_FROM_PROGRAMS}
+        ),
         process_group=0,
     )
     with _end_with_us(process):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.image.download import sha256_of
 from modelpack.image.parts import Wheel
 from modelpack.image.wheels.needed import find_needed
+from modelpack.inputs.children import child_environment, pip_command
 from modelpack.progress import Progress
 
 PYTHON = "3.11"
@@ -124,17 +124,16 @@ def _platform(python: str, platforms: Sequence[str] = (*PLATFORMS, *NEWER)) -> l
 
 
 def _pip(arguments: Sequence[str], purpose: str) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-input",
-        *arguments,
-    ]
+    command = pip_command("--quiet", "--disable-pip-version-check", "--no-input", *arguments)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=child_environment(),
+            timeout=PIP_SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         raise EcomdeployError(f"cannot {purpose}: no answer from pip in {PIP_SECONDS} s") from None
     if done.returncode:

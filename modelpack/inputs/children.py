@@ -1,0 +1,41 @@
+"""Python processes that we start: they import what this one's installation has, and nothing that merely lies about.
+
+A file named like a module in the folder a command is typed in, or on PYTHONPATH, would otherwise run in place of the
+real one. So the child ignores PYTHON* variables (-E) and its working folder (-P); our own packages it is told.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import modelpack
+
+ISOLATED = (sys.executable, "-E", "-P")
+OURS = str(Path(modelpack.__file__).parents[1])
+RUN = (
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); module = sys.argv.pop(1);"
+    " runpy.run_module(module, run_name='__main__', alter_sys=True)"
+)
+STEERING = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONUSERBASE"})
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs one of our own modules."""
+    return [*ISOLATED, "-c", RUN, OURS, module, *arguments]
+
+
+def pip_command(*arguments: str) -> list[str]:
+    """The command that runs this installation's pip."""
+    return [*ISOLATED, "-m", "pip", *arguments]
+
+
+def child_environment(given: Mapping[str, str] = os.environ, /, **more: str) -> dict[str, str]:
+    """Variables for a child and for what it starts in turn: none that says where Python code is found."""
+    return (
+        {name: value for name, value in given.items() if name not in STEERING}
+        | {"PYTHONSAFEPATH": "1"}
+        | more
+    )
