@@ -394,3 +394,76 @@ def skopeo(*arguments: str) -> str:
     done = subprocess.run(["skopeo", *arguments], capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+M = manifests.IMAGE
+LARGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body"),
+    [
+        ("GET", "/v2/shop/recs/manifests/sha256:..", {}, b""),
+        ("GET", "/v2/shop/recs/manifests/sha256:.", {}, b""),
+        ("GET", "/v2/shop/recs/manifests/sha256:", {}, b""),
+        ("GET", "/v2/shop/recs/manifests/sha256:%00", {}, b""),
+        ("DELETE", "/v2/shop/recs/manifests/sha256:..", {}, b""),
+        ("GET", "/v2/shop/recs/manifests/sha256:" + "a" * 5000, {}, b""),
+        ("GET", "/v2/shop/recs/manifests/" + "a" * 5000, {}, b""),
+        ("GET", f"/v2/shop/recs/tags/list?n={LARGE}", {}, b""),
+        ("GET", "/v2/shop/recs/tags/list?n=%C2%B2", {}, b""),
+        ("PUT", "/v2/shop/recs/manifests/t", {"Content-Type": M}, b'{"a":' * 200_000 + b"1" + b"}" * 200_000),
+        (
+            "PUT",
+            "/v2/shop/recs/manifests/t",
+            {"Content-Type": M},
+            b'{"schemaVersion":' + LARGE.encode() + b"}",
+        ),
+        ("PATCH", "/v2/shop/recs/blobs/uploads/" + "0" * 32, {"Content-Range": f"{LARGE}-1"}, b"a"),
+        ("GET", "/v2/shop/recs/blobs/uploads/%D9%A1", {}, b""),
+        ("BREW", "/v2/", {}, b""),
+    ],
+)
+def test_hostile_requests_are_refused_and_nothing_breaks(
+    served: Served, method: str, path: str, headers: dict[str, str], body: bytes
+) -> None:
+    assert served.client.request(method, path, headers=headers, content=body).status_code < 500
+
+
+@pytest.mark.parametrize("size", ["abc", float("inf"), float("nan"), -1, True, None, 10**400, [1]])
+def test_a_manifest_s_sizes_are_numbers_of_bytes(served: Served, size: object) -> None:
+    config = {"mediaType": "x", "digest": digest_of(b"c"), "size": size}
+    document = {"schemaVersion": 2, "mediaType": M, "config": config, "layers": []}
+    answer = served.put(json.dumps(document).encode(), "t")
+    assert (answer.status_code, code(answer)) == (400, "MANIFEST_INVALID")
+
+
+@pytest.mark.parametrize("asked", [f"bytes=0-{LARGE}", f"bytes={LARGE}-", "bytes=4-1", "bytes=\u0661-2"])
+def test_ranges_that_make_no_sense(served: Served, asked: str) -> None:
+    digest = served.upload(b"0123456789")
+    answer = served.client.get(f"/v2/shop/recs/blobs/{digest}", headers={"Range": asked.encode()})
+    assert answer.status_code in (200, 206, 416)
+
+
+def test_idle_connections_lock_nobody_out(served: Served) -> None:
+    """More than waitress takes by default, and more than are kept at all."""
+    held = []
+    try:
+        for _ in range(loopback.MOST_CONNECTIONS + 50):
+            connection = socket.create_connection(("127.0.0.1", served.port), 20)
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+            held.append(connection)
+        assert httpx.get(f"http://127.0.0.1:{served.port}/v2/", timeout=60).status_code == 200
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_a_body_that_is_too_large_is_refused_unread(tmp_path: pathlib.Path) -> None:
+    server = loopback.listen(lambda environ, start: start("200 OK", []) or [b""], largest=1000)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    with socket.create_connection(("127.0.0.1", int(server.effective_port)), 20) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1200000000\r\n\r\n")
+        assert client.recv(200).startswith(b"HTTP/1.1 413 ")
+    server.trigger.pull_trigger(server.close)

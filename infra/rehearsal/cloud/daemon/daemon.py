@@ -20,7 +20,7 @@ from infra.rehearsal.cloud.daemon import snapshot
 from infra.rehearsal.cloud.daemon.admin import Admin
 from infra.rehearsal.cloud.daemon.app import AwsApi, OwnRegistry
 from infra.rehearsal.cloud.daemon.generation import Generation
-from infra.rehearsal.cloud.daemon.loopback import listen
+from infra.rehearsal.cloud.daemon.loopback import LARGEST_CALL, listen
 from infra.rehearsal.cloud.daemon.process import Folder
 from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.servers.host import Host
@@ -97,7 +97,10 @@ class Daemon:
         aws = AwsApi(self.account, self.invocations, admin, self.ready, signatures)
         login = self.folder.secret("registry")
         registry = OwnRegistry(self.account.registry, self.account.counts, self.ready, login)
-        for server in (listen(aws, self.ports.aws, THREADS), listen(registry, self.ports.registry)):
+        for server in (
+            listen(aws, self.ports.aws, THREADS, LARGEST_CALL),
+            listen(registry, self.ports.registry),
+        ):
             _run(server)
 
     def _given(self, key: str) -> str | None:

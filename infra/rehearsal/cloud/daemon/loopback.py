@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from waitress import create_server
+from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
+from waitress.server import TcpWSGIServer
 from waitress.utilities import BadRequest
 
 LARGEST_BODY = 64 * 1024**3
 """Bytes; larger than any layer ECR takes (52,000 MiB)."""
+LARGEST_CALL = 256 * 1024**2
+"""Bytes of a call to the AWS API; InvokeEndpoint takes 25 MB, and S3 here keeps records and settings."""
+MOST_CONNECTIONS = 500
+"""Of more the one that has been idle longest is closed: whoever only holds connections open locks nobody out."""
+IDLE_SECONDS = 60
 TLS_HANDSHAKE = 0x16
 """First byte of a TLS ClientHello record (RFC 8446 section 5.1)."""
 
@@ -35,22 +41,36 @@ class PlainChannel(HTTPChannel):  # type: ignore[misc]
     parser_class = PlainParser
 
 
-def listen(application: Any, port: int = 0, threads: int = 8) -> Any:
-    """A bound waitress server (`.effective_port`, `.run()`, `.close()`). `port` 0: a free one.
+class LoopbackServer(TcpWSGIServer):  # type: ignore[misc]
+    """Takes every connection, at the price of the one that has been idle longest."""
+
+    channel_class = PlainChannel
+
+    def handle_accept(self) -> None:
+        super().handle_accept()
+        idle = [channel for channel in self.active_channels.values() if not channel.requests]
+        if len(self.active_channels) > MOST_CONNECTIONS and idle:
+            min(idle, key=lambda channel: channel.last_activity).handle_close()
+
+
+def listen(application: Any, port: int = 0, threads: int = 8, largest: int = LARGEST_BODY) -> Any:
+    """A bound waitress server (`.effective_port`, `.run()`, `.close()`). `port` 0: a free one; `largest`: bytes that a
+    request's body may have.
 
     Raises OSError when the port is taken.
     """
-    server = create_server(
-        application,
+    adjustments = Adjustments(
         host="127.0.0.1",
         port=port,
         threads=threads,
-        max_request_body_size=LARGEST_BODY,
+        max_request_body_size=largest,
         recv_bytes=256 * 1024,
-        channel_timeout=600,
-        map={},  # its own, so that several servers can run in one process
-        asyncore_loop_timeout=30,
+        connection_limit=2 * MOST_CONNECTIONS,
+        asyncore_use_poll=True,
+        channel_timeout=IDLE_SECONDS,
+        cleanup_interval=10,
+        asyncore_loop_timeout=10,
         ident=None,
     )
-    server.channel_class = PlainChannel
-    return server
+    # a map of its own, so that several servers can run in one process
+    return LoopbackServer(application, map={}, adj=adjustments, sockinfo=adjustments.listen[0])

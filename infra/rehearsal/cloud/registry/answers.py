@@ -10,6 +10,9 @@ from urllib.parse import urlencode
 
 from werkzeug.wrappers import Request, Response
 
+DIGITS = 15
+"""The longest number that a header or a query may hold: Python itself refuses to read some thousand of them."""
+
 
 class RegistryError(Exception):
     """An error answer: HTTP status, the distribution spec's code, a sentence."""
@@ -46,8 +49,8 @@ def page(request: Request, names: Sequence[str]) -> tuple[list[str], dict[str, s
     text = request.args.get("n")
     if text is None:
         return list(names[start:]), {}
-    if not text.isdigit():
-        raise RegistryError(400, "PAGINATION_NUMBER_INVALID", f"n must be a whole number, not {text!r}")
+    if not text.isascii() or not text.isdigit() or len(text) > DIGITS:
+        raise RegistryError(400, "PAGINATION_NUMBER_INVALID", f"n must be a whole number, not {text[:40]!r}")
     count = int(text)
     shown = list(names[start : start + count])
     if count == 0 or start + count >= len(names):

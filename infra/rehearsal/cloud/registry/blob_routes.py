@@ -11,8 +11,8 @@ from infra.rehearsal.cloud.registry.blobs import DIGEST, Blobs, DigestMismatch, 
 from infra.rehearsal.cloud.registry.holdings import Holdings
 from infra.rehearsal.cloud.registry.storage import Storage
 
-CONTENT_RANGE = re.compile(r"(?:bytes )?(\d+)-(\d+)(?:/.*)?")
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+CONTENT_RANGE = re.compile(r"(?:bytes )?(\d{1,15})-(\d{1,15})(?:/.*)?", re.ASCII)
+RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
 
 
 def blob(blobs: Blobs, holdings: Holdings, request: Request, name: str, digest: str) -> Response:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from infra.rehearsal.cloud.registry.blobs import Blobs, write_atomically
+from infra.rehearsal.cloud.registry.blobs import DIGEST, Blobs, write_atomically
 from infra.rehearsal.cloud.registry.repositories import Push
 
 
@@ -104,7 +104,7 @@ class Holdings:
     def resolve(self, name: str, reference: str) -> ManifestEntry | None:
         """The manifest that a tag or a digest names."""
         if reference.startswith("sha256:"):
-            return self.get(name, reference)
+            return self.get(name, reference) if DIGEST.fullmatch(reference) else None
         digest = self.tags(name).get(reference)
         return self.get(name, digest) if digest else None
 

@@ -16,6 +16,8 @@ IMAGE = "application/vnd.oci.image.manifest.v1+json"
 DOCKER_IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 KNOWN = frozenset({INDEX, IMAGE, DOCKER_IMAGE, DOCKER_INDEX})
+LARGEST = 2**50
+"""Bytes that a descriptor may claim."""
 LIMIT = 4 * 1024 * 1024
 
 
@@ -43,7 +45,7 @@ def read(data: bytes, media_type: str) -> Listed:
         raise Unreadable(f"unsupported Content-Type {media_type!r}")
     try:
         document = json.loads(data)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise Unreadable(f"not JSON: {problem}") from None
     if not isinstance(document, dict) or document.get("schemaVersion") != 2:
         raise Unreadable("schemaVersion must be 2")
@@ -51,7 +53,7 @@ def read(data: bytes, media_type: str) -> Listed:
         raise Unreadable(f"mediaType {document['mediaType']!r} differs from Content-Type {media_type!r}")
     try:
         return _list(document, media_type)
-    except (KeyError, TypeError, AttributeError) as problem:
+    except (KeyError, TypeError, AttributeError, ValueError) as problem:
         raise Unreadable(f"a descriptor is incomplete: {problem!r}") from None
 
 
@@ -70,12 +72,19 @@ def _list(document: dict[str, Any], media_type: str) -> Listed:
     return Listed(
         blobs=tuple(blobs),
         manifests=tuple(manifests),
-        listed_size=sum(int(item["size"]) for item in descriptors),
+        listed_size=sum(_size(item) for item in descriptors),
         subject=_digest(subject) if subject else "",
         # distribution spec 1.1, "listing referrers": artifactType, else the configuration's media type
         artifact_type=str(document.get("artifactType") or config_type),
         annotations={str(name): str(value) for name, value in (document.get("annotations") or {}).items()},
     )
+
+
+def _size(descriptor: dict[str, Any]) -> int:
+    size = descriptor["size"]
+    if type(size) is not int or not 0 <= size < LARGEST:
+        raise ValueError("size is no number of bytes")
+    return size
 
 
 def _digest(descriptor: dict[str, Any]) -> str:
