@@ -14,8 +14,7 @@ from typing import Any
 
 import modelpack
 from benchmarks.__main__ import PACKAGES, RESULTS, machine
-from modelpack.digests import source_digest
-from modelpack.passes.base import installed_version
+from modelpack.digests import installed_version, source_digest
 
 
 def code() -> str:

@@ -35,9 +35,9 @@ from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import MEGABYTE, TORCH, Variant
 from modelpack.gate.answers import agreement
 from modelpack.gate.greedy import TIE
+from modelpack.gate.measure import measure
 from modelpack.gate.reference import Reference, prepare
 from modelpack.gate.timing import Comparison, compare
-from modelpack.gate.verdict import measure
 from modelpack.home import Home
 from modelpack.inputs.resolve import Inputs, PackRequest, resolve
 from modelpack.inputs.spec import ModelSpec, PackSpec

@@ -2,7 +2,8 @@
 
 `find_known` answers from what was packed before, light enough for a command that changes nothing. `build` reads as the
 way goes: a model, trained or taken; the passes under the gate, or the verdict of `pack.lock`; the image with its
-golden requests; the record beside it; the lock, and the pack remembered.
+golden requests; the record beside it; the lock, and the pack remembered. Where all of that was done before, nothing is
+done again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from modelpack.formats.variant import ONNX
 from modelpack.home import Home
 from modelpack.inputs import lock as locks
 from modelpack.inputs.lock import Lock
+from modelpack.inputs.remembered import Remembered
 from modelpack.inputs.resolve import Inputs, PackRequest, resolve
 from modelpack.language.task import decoding_of
 from modelpack.pack import PLATFORM, RECORD, SAMPLES, Pack
@@ -40,11 +42,17 @@ def find_known(request: PackRequest, home: Home) -> Pack | None:
 
     Raises BadInput for what `build` would refuse at once.
     """
+    inputs, lock = resolve(request), locks.read(request.project, request.built_for)
+    return find(inputs, Remembered(home.locked).complete(inputs, lock, lock != Lock()), home)
+
+
+def find(inputs: Inputs, lock: Lock, home: Home) -> Pack | None:
+    """The pack that the inputs and the lock name, at today's prices; None where there is none, or a new verdict is
+    asked for."""
     from modelpack.gate.cost import add_prices
     from modelpack.image.oci.layout import Layout
 
-    inputs = resolve(request)
-    name = inputs.pack_digest(locks.read(request.project, request.built_for))
+    request, name = inputs.request, inputs.pack_digest(lock)
     pack = packs.load(home, name) if name and not request.regate else None
     if pack is None or not Layout(home.images).complete(pack.digest):
         return None
@@ -52,7 +60,8 @@ def find_known(request: PackRequest, home: Home) -> Pack | None:
 
 
 def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
-    """Make the pack, and write `pack.lock` in the project.
+    """The pack, made now or before, and `pack.lock` in the project. What was measured for these very inputs before, in
+    whatever project, is not measured again unless the request says `regate`.
 
     Raises BadInput for a bad model file, plug-in or lock; EcomdeployError when the model does not beat its baseline,
     a required pass fails, the user's limits are not met, or something cannot be fetched.
@@ -62,10 +71,18 @@ def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
     from modelpack.gate.verdict import choose
 
     inputs, lock = resolve(request), locks.read(request.project, request.built_for)
+    remembered, packages = Remembered(home.locked), lock != Lock()
+    remembered.keep(lock)
+    lock = remembered.complete(inputs, lock, packages)
+    if (known := find(inputs, lock, home)) is not None:
+        locks.write(request.project, lock, request.built_for)
+        return known
     with context(home) as folder:
         reference = prepare(inputs, home, folder, progress)
-        variant, lock = choose(inputs, lock, reference, progress)
+        variant, lock = choose(inputs, lock, reference, remembered, progress)
+        lock = remembered.complete(inputs, lock, packages)
         lock = complete_lock(inputs, inputs.served(variant.format), lock, home, progress)
+        remembered.keep(lock)
         return finish_pack(inputs, lock, reference, variant, home, progress)
 
 

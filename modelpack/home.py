@@ -27,6 +27,11 @@ class Home:
         return self.root / "packs"
 
     @property
+    def locked(self) -> Path:
+        """Verdicts and locked packages, by what they hold for."""
+        return self.root / "locked"
+
+    @property
     def cloud(self) -> Path:
         """State, logs and unpacked images of the local cloud."""
         return self.root / "cloud"

@@ -170,6 +170,7 @@ def search(
         clock,
         first=trials.usecase.passes,
         expensive=frozenset(one.name for one in optional if one.trains),
+        higher_is_better=higher,
     )
     best = search.run()
     points = list(search.points.values())

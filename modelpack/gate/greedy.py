@@ -5,16 +5,18 @@ objective gains, then one is left out or swapped for another, as long as that ga
 Combinatorial Optimization*, 1997, ch. 1). What was measured once is not measured again. A pass that crashes, harms or
 answers otherwise by itself is in no larger combination. Passes that train are expensive: they come after the others,
 and one that gains nothing by itself is in no larger combination either. Every combination is measured in turns with the
-empty one, so that only ratios within a turn are compared.
+empty one, and no other figure of speed is compared: ratios within a turn hold on a noisy machine, wall times taken
+minutes apart do not. What is chosen is on the front of what was measured, whatever the noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 from modelpack.formats.variant import Measured
+from modelpack.gate.rules import MARGIN
 from modelpack.gate.timing import Ratio
 from modelpack.inputs.spec import Objective
 from modelpack.usecases.metrics import Interval
@@ -87,6 +89,8 @@ class Search:
     clock: Callable[[], float]
     first: Names = ()
     expensive: frozenset[str] = frozenset()
+    higher_is_better: bool = True
+    """Of the task metric."""
     points: dict[Names, Point] = field(default_factory=dict)
     longest_s: dict[bool, float] = field(default_factory=dict)
     started: float = 0.0
@@ -171,16 +175,16 @@ class Search:
         return self.points[combination]
 
     def best(self, points: Sequence[Point]) -> Point:
-        """The largest gain among the allowed; among those as good as it, the smallest, then the fastest. Where none is
-        allowed, the one nearest to the limits."""
-        allowed = [one for one in points if one.allowed]
-        if not allowed:
+        """The largest gain on the front; among those as good as it, the smallest, then that of the fewest passes. Where
+        none is allowed, the one nearest to the limits."""
+        best = front(points, self.higher_is_better)
+        if not best:
             return min(
                 (one for one in points if not breaks_limits(one)), key=lambda one: one.over, default=points[0]
             )
-        most = max(one.gain(self.objective) for one in allowed)
-        ties = [one for one in allowed if one.gain(self.objective) * TIE >= most]
-        return min(ties, key=lambda one: (size(one), -one.gain(self.objective), len(one.passes)))
+        most = max(one.gain(self.objective) for one in best)
+        ties = [one for one in best if one.gain(self.objective) * TIE >= most]
+        return min(ties, key=lambda one: (size(one), len(one.passes), -one.gain(self.objective)))
 
 
 def breaks_limits(point: Point) -> bool:
@@ -194,16 +198,19 @@ def size(point: Point) -> float:
 
 def front(points: Iterable[Point], higher_is_better: bool) -> list[Point]:
     """The allowed points that no other allowed one beats: not worse in metric, latency of one request, throughput and
-    size, and better in one (Pareto)."""
-    sign = 1 if higher_is_better else -1
-    goods = [
-        (one, (sign * m.metric, -m.p50_ms, m.rows_per_cpu_s, -m.size_mb))
-        for one in points
-        if one.allowed and (m := one.measured) is not None
-    ]
-    return [one for one, good in goods if not any(is_dominated(good, other) for _, other in goods)]
+    size, and better in one (Pareto); in speed only what is no noise is better."""
+    measured = [one for one in points if one.allowed and one.measured is not None]
+    return [one for one in measured if not any(beats(other, one, higher_is_better) for other in measured)]
 
 
-def is_dominated(good: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether `other` is nowhere worse and somewhere better."""
-    return other != good and all(a >= b for a, b in zip(other, good, strict=True))
+def beats(one: Point, other: Point, higher_is_better: bool) -> bool:
+    """Whether it is nowhere worse and somewhere measurably better. Speed is what the search goes by: the ratios to the
+    empty combination."""
+    if one.measured is None or other.measured is None:
+        return False
+    ahead = (one.measured.metric - other.measured.metric) * (1 if higher_is_better else -1)
+    gains = {each: (one.gain(each), other.gain(each)) for each in get_args(Objective)}
+    if ahead < 0 or any(mine < yours for mine, yours in gains.values()):
+        return False
+    noise = {"throughput": MARGIN, "latency": MARGIN, "size": 1.0}
+    return ahead > 0 or any(mine > yours * noise[each] for each, (mine, yours) in gains.items())

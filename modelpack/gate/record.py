@@ -7,57 +7,14 @@ from importlib.metadata import version
 from typing import Any
 
 from modelpack.gate.cost import add_prices
-from modelpack.gate.trial import Judged
+from modelpack.gate.figures import OWN_ROWS
 from modelpack.inputs.resolve import Inputs
-from modelpack.usecases.base import Baseline, beats
-from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.optional.own_tables import own_data_of
 
-OWN_ROWS = "own_rows"
-"""In the verdict: how many rows each table of the user's own data has."""
 SAMPLES_IN_IMAGE = (
     "the shop's own data, read on the machine that packed; a few of its requests are in the image, as those that it "
     "must answer alike before it serves, and a few with their truths beside it for `predict`"
 )
-
-
-def figures(judged: Judged, baselines: tuple[Baseline, ...], extra: Mapping[str, float]) -> dict[str, Any]:
-    """The measured half, as `pack.lock` keeps it: metric with interval and baseline, reference, chosen, passes."""
-    evaluation, first = judged.evaluation, baselines[0] if baselines else None
-    return {
-        "kept": [verdict.name for verdict in judged.verdicts if verdict.kept],
-        "metric": {
-            "name": evaluation.metric,
-            "value": judged.interval.value,
-            "low": judged.interval.low,
-            "high": judged.interval.high,
-            "higher_is_better": evaluation.higher_is_better,
-            "baseline": float(first.evaluation.values.mean()) if first else None,
-            "baseline_name": first.name if first else None,
-            "requests": len(evaluation.values),
-        },
-        "baselines": [compare(judged, baseline) for baseline in baselines],
-        "reference": {**judged.reference.as_data(), **extra},
-        "chosen": judged.chosen.as_data(),
-        "passes": [verdict.as_data() for verdict in judged.verdicts],
-    }
-
-
-def compare(judged: Judged, baseline: Baseline) -> dict[str, Any]:
-    """A baseline's own figure and how far the chosen model is ahead of it, request by request."""
-    own, ahead = (
-        bootstrap(baseline.evaluation.values, baseline.evaluation.groups),
-        beats(judged.evaluation, baseline.evaluation),
-    )
-    return {
-        "name": baseline.name,
-        "about": baseline.about,
-        "value": own.value,
-        "low": own.low,
-        "high": own.high,
-        "ahead": {"value": ahead.value, "low": ahead.low, "high": ahead.high},
-        **baseline.evaluation.more,
-    }
 
 
 def complete(
@@ -103,7 +60,7 @@ def complete_record(inputs: Inputs, measured: Mapping[str, Any], model_sha256: s
             "training": {"epochs": inputs.train.epochs, "seed": inputs.train.seed},
             "inputs": inputs.verdict_digest,
             "passes": {one.name: one.about for one in inputs.passes},
-            "tools": inputs.tools,
+            "tools": inputs.libraries,
         },
     }
 

@@ -7,20 +7,22 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelpack.digests import sha256_of
 from modelpack.errors import EcomdeployError
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.answers import depend_on_others
 from modelpack.gate.trial import Trials
-from modelpack.home import Home
-from modelpack.inputs.resolve import Inputs
 from modelpack.pack import write_whole
 from modelpack.progress import Progress
 from modelpack.sources.base import open_model
 from modelpack.usecases.optional.own_tables import prepare_tables
 from modelpack.usecases.own_model.given import GivenModel
+
+if TYPE_CHECKING:
+    from modelpack.home import Home
+    from modelpack.inputs.resolve import Inputs
 
 
 @dataclass(frozen=True)

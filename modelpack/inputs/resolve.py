@@ -7,44 +7,48 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import modelpack
-from modelpack.digests import digest, source_digest, sources_of
+from modelpack.digests import digest, installed_version, source_digest
 from modelpack.errors import BadInput
+from modelpack.formats.variant import ONNX, TORCH
 from modelpack.inputs.environment import ServingEnvironment
 from modelpack.inputs.lock import Lock
+from modelpack.inputs.rests_on import Code, rests_on
 from modelpack.inputs.server_files import app
 from modelpack.inputs.spec import DataSpec, ModelSpec, PackSpec, TrainSpec, as_data
 from modelpack.passes.base import (
     Pass,
     applicable,
     in_order,
-    installed_version,
     lacking,
     of_use,
     unfit,
 )
-from modelpack.runtimes.base import runtime_for, served_formats
+from modelpack.runtimes.base import Runtime, runtime_for, runtimes, served_formats
 from modelpack.runtimes.hardware import CPU
 from modelpack.sources.base import check, content_digest
 from modelpack.usecases.base import UseCase, usecases
 from modelpack.usecases.optional.architectures import architectures_of
 from modelpack.usecases.optional.complete import check_offers
 from modelpack.usecases.optional.own_tables import own_data_of
-from modelpack.usecases.optional.training_tools import training_tools_of
 from modelpack.usecases.own_data.files import table_files, tables_digest
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.own_model.given import GivenModel
 from modelpack.usecases.packages import DataPackage
 
-TOOLS = ("numpy", "onnx", "onnxruntime", "onnxscript", "safetensors", "torch")
-TRAINING_TOOLS = ("numpy", "pandas", "pyarrow", "torch")
-MEASURING = ("usecases", "passes", "runtimes", "sources", "gate", "formats", "language", "server")
-MEASURING_FILES: tuple[str, ...] = ()
-"""What a verdict rests on; the rest of our code decides the image only."""
+MEASURING = ("modelpack.gate.reference", "modelpack.gate.measure")
+"""Where measuring begins: the model made ready, then judged."""
+WRITING = (
+    "modelpack.assembly.assemble",
+    "modelpack.assembly.contents",
+    "modelpack.assembly.needs",
+    "modelpack.gate.record",
+    "modelpack.image.assemble",
+)
+"""Where writing an image and its record begins."""
 
 
 @dataclass(frozen=True)
@@ -103,48 +107,48 @@ class Inputs:
         """Names the user's own data by the content of its files."""
         return tables_digest(self.data_path) if self.data_path else None
 
+    @cached_property
+    def training_code(self) -> Code:
+        """What a trained model rests on."""
+        return rests_on(plug_ins=[self.usecase])
+
+    @cached_property
+    def measuring_code(self) -> Code:
+        """What a verdict rests on: the gate, the use case, the passes, what executes them, what opens the model."""
+        opened = [check(self.model_path)] if self.model_path else []
+        return rests_on(MEASURING, [self.usecase, *self.passes, *self.executors, *opened])
+
     @property
-    def own_data(self) -> dict[str, str] | None:
-        """The user's own data and the code that reads it."""
-        if self.data_digest is None:
-            return None
-        reading = source_digest((Path(modelpack.__file__).parent / "usecases" / "own_data").glob("*.py"))
-        return {"files": self.data_digest, "reading": reading}
+    def executors(self) -> tuple[Runtime, ...]:
+        """Those that may execute a variant: on the pack's hardware, or on the CPU where the machine lacks it."""
+        formats = {TORCH, ONNX, *(name for one in self.passes for name in (one.takes, one.gives))}
+        catalog = runtimes()
+        every = [catalog.get(name) for name in catalog.names()]
+        return tuple(
+            one for one in every if one.format in formats and one.hardware in (CPU, self.request.built_for)
+        )
 
     @cached_property
     def training_digest(self) -> str:
-        """Names a trained model: the use case's code and data, the training options, the training tools."""
+        """Names a trained model: the use case's code and data, the training options, the libraries."""
         return digest(
             {
-                "sources": source_digest(sources_of(self.usecase)),
+                "sources": self.training_code.digest,
                 "data": [package.sha256 for package in self.packages],
-                "own_data": self.own_data,
+                "own_data": self.data_digest,
                 "train": as_data(self.train),
-                "tools": {
-                    name: version(name) for name in (*TRAINING_TOOLS, *training_tools_of(self.usecase))
-                },
+                "libraries": self.training_code.versions,
             }
         )
 
     @cached_property
     def verdict_digest(self) -> str:
-        """Names what a verdict was measured on: model, passes, limits, the code that measures, the tools."""
+        """Names what a verdict was measured on: model, passes, limits, the code that measures, the libraries."""
         model = (
             {"file": content_digest(self.model_path)}
             if self.model_path
             else {"trained": self.training_digest}
         )
-        own = Path(modelpack.__file__).parent
-        ours = [
-            *(own / name for name in MEASURING_FILES),
-            *(file for name in MEASURING for file in (own / name).rglob("*.py")),
-        ]
-        plugged = [
-            path
-            for one in (self.usecase, *self.passes)
-            for path in sources_of(one)
-            if own not in path.parents
-        ]
         return digest(
             {
                 "usecase": self.request.usecase,
@@ -152,30 +156,36 @@ class Inputs:
                 "model": model,
                 "own_data": self.data_digest,
                 "passes": [one.name for one in self.passes],
+                "set_aside": [name for name, _ in self.set_aside],
                 "gate": as_data(self.request.pack.gate),
                 "search": searching(self.request.pack),
-                "sources": source_digest(ours),
-                "plugged": source_digest(plugged),
-                "tools": self.tools,
+                "sources": self.measuring_code.digest,
+                "libraries": self.libraries,
             }
         )
 
     @cached_property
-    def tools(self) -> dict[str, str | None]:
+    def libraries(self) -> dict[str, str | None]:
         """The packages that a verdict rests on, by version; None: not installed."""
-        names = {*TOOLS, *(name for one in self.passes for name in one.tools)}
-        return {name: installed_version(name) for name in sorted(names)}
+        named = {name: installed_version(name) for one in self.passes for name in one.tools}
+        return {**self.measuring_code.versions, **named}
 
     def served(self, chosen: str) -> ServingEnvironment:
         """What the image holds around a model of the `chosen` format."""
         return ServingEnvironment(runtime_for(chosen, self.request.built_for), self.usecase)
 
-    def pack_digest(self, lock: Lock) -> str | None:
-        """Names the pack; None while the lock lacks something it needs, for then the bytes are not known yet."""
+    def served_by(self, lock: Lock) -> ServingEnvironment | None:
+        """What the image holds by the lock's verdict; None where it has none that can be served."""
         verdict = lock.get("verdict", self.verdict_digest)
         if verdict is None or verdict.get("format") not in served_formats(self.request.built_for):
             return None
-        served = self.served(verdict["format"])
+        return self.served(verdict["format"])
+
+    def pack_digest(self, lock: Lock) -> str | None:
+        """Names the pack; None while the lock lacks something it needs, for then the bytes are not known yet."""
+        verdict, served = lock.get("verdict", self.verdict_digest), self.served_by(lock)
+        if verdict is None or served is None:
+            return None
         base = self.request.pack.base or lock.get("debs", served.debs_digest)
         wheels = lock.get("wheels", served.wheels_digest)
         if base is None or wheels is None:
@@ -192,11 +202,12 @@ class Inputs:
 
     @cached_property
     def image_digest(self) -> str:
-        """Names the code that goes into the image, and the code that writes it: the server's change is a new image."""
-
+        """Names the code that goes into the image, and what writes it: the server's change is a new image."""
         own = Path(modelpack.__file__).parent
-        writing = [*(own / "assembly").glob("*.py"), *(own / "image").rglob("*.py")]
-        return source_digest([*app(self.usecase).values(), *writing])
+        writing = rests_on(WRITING).files
+        return source_digest(
+            {*app(self.usecase).values(), *writing, own / "build.py", *(own / "assembly").glob("*.json")}
+        )
 
 
 def resolve(request: PackRequest) -> Inputs:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelpack.catalog import Catalog
+from modelpack.digests import installed_version
 from modelpack.formats.onnx_files import write
 from modelpack.formats.signature import Arrays
 from modelpack.formats.variant import ONNX, TORCH, Variant
@@ -176,11 +176,3 @@ def closure(formats: set[str], steps: Collection[tuple[str, str]]) -> set[str]:
 def lacking(one: Pass) -> tuple[str, ...]:
     """Which of a pass' tools are not installed."""
     return tuple(name for name in one.tools if installed_version(name) is None)
-
-
-def installed_version(package: str) -> str | None:
-    """A package's version; None when it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -37,11 +37,9 @@ class PackBuilder:
 
     def pack(self, wanted: Wanted, progress: Progress, *, regate: bool = False) -> Pack:
         """The whole pack, with its record: known from the same inputs, or built."""
-        from modelpack.build import build, find_known
+        from modelpack.build import build
 
-        request = self.request(wanted, regate)
-        pack = None if regate else find_known(request, self.home)
-        return pack if pack is not None else build(request, self.home, progress)
+        return build(self.request(wanted, regate), self.home, progress)
 
     def request(self, wanted: Wanted, regate: bool = False) -> PackRequest:
         from modelpack.build import PackRequest

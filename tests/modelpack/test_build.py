@@ -19,6 +19,7 @@ from modelpack.home import Home
 from modelpack.image.assemble import attachments
 from modelpack.image.oci.layout import Layout
 from modelpack.inputs import lock as locks
+from modelpack.inputs.resolve import resolve
 from modelpack.inputs.spec import GateSpec, ModelSpec, PackSpec
 from modelpack.pack import RECORD, SAMPLES, Pack
 from modelpack.progress import Silent
@@ -91,15 +92,42 @@ def test_another_home_and_path_with_the_same_lock_gives_the_same_image(
         first.input_digest,
     )
     assert again.record == first.record
-    assert "Optimizing by the verdict in pack.lock" in progress.lines
-    assert not [line for line in progress.lines if line.startswith("measuring")]
+    assert "Optimizing by the verdict of an earlier measurement" in progress.lines
+    assert measured(progress) == []
+
+
+def test_a_spec_changed_and_changed_back_gives_the_first_image_and_measures_nothing(
+    place: Path, first: Pack, tmp_path: Path
+) -> None:
+    shutil.copy(place / "own.py", tmp_path / "own.py")
+    where, here = home(place), tmp_path
+    changed, back, afresh, regated = Silent(), Silent(), Silent(), Silent()
+    before = build(asked(here), where, Silent())
+    other = build(asked(here, pack=PackSpec(gate=GateSpec(metric_drop=0.1))), where, changed)
+    assert other.input_digest != before.input_digest
+    assert measured(changed)
+    assert find_known(asked(here), where) == before
+    assert build(asked(here), where, back) == before
+    assert locks.read(here).get("verdict", resolve(asked(here)).verdict_digest)
+    packs.path_of(where, before.input_digest).unlink()
+    again = build(asked(here), where, afresh)
+    assert (again.digest, again.record) == (before.digest, before.record)
+    assert measured(back) == measured(afresh) == []
+    assert "Optimizing by the verdict of an earlier measurement" in afresh.lines
+    build(asked(here, regate=True), where, regated)
+    assert measured(regated)
+
+
+def measured(progress: Silent) -> list[str]:
+    """The measurements that it was told of."""
+    return [line for line in progress.lines if line.startswith("measuring")]
 
 
 def test_regating_measures_again(place: Path, first: Pack) -> None:
     progress = Silent()
     assert find_known(asked(place, regate=True), home(place)) is None
     build(asked(place, regate=True), home(place), progress)
-    assert [line for line in progress.lines if line.startswith("measuring")]
+    assert measured(progress)
 
 
 def test_what_a_search_found_is_kept_in_the_lock_and_not_searched_again(
@@ -113,9 +141,10 @@ def test_what_a_search_found_is_kept_in_the_lock_and_not_searched_again(
     assert chosen["size_mb"] == min(one["size_mb"] for one in search["points"] if one["allowed"])
     assert search["chosen"] in search["front"]
     progress = Silent()
+    packs.path_of(home(place), found.input_digest).unlink()
     again = build(wanted, home(place), progress)
     assert (again.digest, again.record) == (found.digest, found.record)
-    assert "Optimizing by the verdict in pack.lock" in progress.lines
+    assert measured(progress) == []
 
 
 def test_a_damaged_image_is_not_known(place: Path, first: Pack, tmp_path: Path) -> None:

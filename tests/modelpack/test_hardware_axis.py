@@ -9,7 +9,7 @@ import pytest
 from modelpack.assembly.needs import Binding, from_data
 from modelpack.build import PackRequest
 from modelpack.gate.cost import add_prices
-from modelpack.gate.verdict import measurable
+from modelpack.gate.measure import measurable
 from modelpack.inputs import lock as locks
 from modelpack.inputs.lock import Lock
 from modelpack.inputs.resolve import resolve

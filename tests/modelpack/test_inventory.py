@@ -22,8 +22,8 @@ from modelpack.usecases.base import beats
 from modelpack.usecases.inventory import Inventory
 from modelpack.usecases.inventory import data as demand
 from modelpack.usecases.inventory.data import TEST_FROM, VALIDATION_FROM, WEEKS, Weekly
+from modelpack.usecases.online_retail import SHOP
 from modelpack.usecases.packages import fetch
-from modelpack.usecases.search.data import SHOP
 
 START = pd.Timestamp(demand.FIRST_DAY)
 

@@ -19,12 +19,12 @@ from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
 from modelpack.runtimes.eager import Eager
 from modelpack.usecases.base import beats
+from modelpack.usecases.complete_journey import PACKAGE
 from modelpack.usecases.marketing import Marketing, households
 from modelpack.usecases.marketing import data as shops
 from modelpack.usecases.marketing.data import LAST_DAY, NEVER, TEST_FROM, VALIDATION_FROM, Households
 from modelpack.usecases.marketing.households import split, with_known_labels
 from modelpack.usecases.packages import fetch
-from modelpack.usecases.recommendation.data import PACKAGE
 from modelpack.usecases.tabular.frame import join
 
 

@@ -15,9 +15,9 @@ from own_tables import MADE, Tables, written
 
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.formats.variant import TORCH, Variant
+from modelpack.gate.measure import must_win
 from modelpack.gate.reference import Reference
 from modelpack.gate.trial import Trials
-from modelpack.gate.verdict import must_win
 from modelpack.home import Home
 from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import DataSpec, GateSpec, ModelSpec, PackSpec, TrainSpec

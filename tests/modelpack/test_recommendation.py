@@ -11,7 +11,7 @@ import platformdirs
 import pytest
 from onnx import numpy_helper
 
-from modelpack.digests import sha256_of, sources_of
+from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import write
 from modelpack.formats.signature import Arrays
@@ -19,6 +19,7 @@ from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.inner_metrics import as_figures, broken_guards, evaluate, falls
 from modelpack.home import Home
 from modelpack.inputs.resolve import PackRequest, resolve
+from modelpack.inputs.rests_on import rests_on
 from modelpack.inputs.spec import ModelSpec, PackSpec, TrainSpec
 from modelpack.passes.base import PassContext
 from modelpack.passes.onnx import OnnxExport
@@ -26,6 +27,7 @@ from modelpack.progress import Silent
 from modelpack.runtimes.eager import Eager
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.usecases.base import Evaluation, beats
+from modelpack.usecases.complete_journey import PACKAGE
 from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.packages import fetch
 from modelpack.usecases.recommendation import data as purchases
@@ -190,7 +192,7 @@ def test_an_unknown_architecture_is_refused_and_the_vocabulary_names_the_model(t
     with pytest.raises(BadInput, match="has no 'three-stage'") as refused:
         resolve(PackRequest("recommendation", ModelSpec(train=train), PackSpec(), "ml.c7i.large", tmp_path))
     assert "one-stage, two-stage" in refused.value.hint
-    assert "vocabulary.py" in {path.name for path in sources_of(Recommendation())}
+    assert "vocabulary.py" in {path.name for path in rests_on(plug_ins=[Recommendation()]).files}
 
 
 def test_traffic_comes_from_training_baskets_and_what_was_bought_before_them() -> None:
@@ -257,7 +259,7 @@ def test_golden_requests_and_samples_hold_real_ids_and_names() -> None:
 @pytest.fixture(scope="module")
 def real() -> Purchases:
     cache = Path(os.environ.get("ECOMDEPLOY_CACHE") or platformdirs.user_cache_path("ecomdeploy"))
-    return purchases.load(fetch(purchases.PACKAGE, Home(cache, cache), Silent()))
+    return purchases.load(fetch(PACKAGE, Home(cache, cache), Silent()))
 
 
 @pytest.mark.slow

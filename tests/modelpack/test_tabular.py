@@ -16,7 +16,7 @@ from tables import COLUMNS, MadeAmount, MadeBinary, split, table
 from modelpack.errors import BadInput
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.home import Home
-from modelpack.inputs.resolve import sources_of
+from modelpack.inputs.rests_on import rests_on
 from modelpack.inputs.spec import TrainSpec
 from modelpack.passes.base import PassContext
 from modelpack.passes.onnx import OnnxExport
@@ -185,9 +185,8 @@ def test_another_use_cases_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_trained_model_depends_on_the_shared_package_too() -> None:
-    files = {path.name for path in sources_of(USECASES[BINARY])}
+    files = {path.name for path in rests_on(plug_ins=[USECASES[BINARY]]).files}
     assert {"tables.py", "selection.py", "boosting.py"} <= files
-    assert "base.py" not in files
 
 
 def test_prepare_is_what_the_home_is_for() -> None:

@@ -33,14 +33,13 @@ from modelpack.usecases.optional.pace import target_rps_of, turns_of
 from modelpack.usecases.optional.requirements import requirements_of, unneeded_of
 from modelpack.usecases.optional.text import text_of
 from modelpack.usecases.optional.traffic import traffic_of
-from modelpack.usecases.optional.training_tools import training_tools_of
 from modelpack.usecases.own_model.given import GivenModel
 
-TABLE = {"Calibrated", "CandidateTable", "OwnTables", "TrainingTools", "Tunable"}
+TABLE = {"Calibrated", "CandidateTable", "OwnTables", "Tunable"}
 SERVED_TEXT = {"Agreement", "Calibrated", "Companions", "OwnInterface", "Requirements", "Unneeded"}
 OFFERS = {
     "chat": {
-        *SERVED_TEXT, "LanguageTask", "LastingGolden", "ScaledBy", "TimedInTurns", "TrainingTools", "WithHandler",
+        *SERVED_TEXT, "LanguageTask", "LastingGolden", "ScaledBy", "TimedInTurns", "WithHandler",
     },
     "fraud": TABLE,
     "inventory": TABLE,
@@ -49,7 +48,7 @@ OFFERS = {
     "marketing-uplift": TABLE,
     "pricing": {*TABLE, "FurtherFigures"},
     "recommendation": {"Architectures", "Calibrated", "CandidateTable", "Guarded", "OwnTables", "TrafficSample"},
-    "search": {*SERVED_TEXT, "FurtherFigures", "Labelled", "OwnTables", "TextInput", "TrainingTools"},
+    "search": {*SERVED_TEXT, "FurtherFigures", "Labelled", "OwnTables", "TextInput"},
 }  # fmt: skip
 
 
@@ -120,7 +119,7 @@ def test_a_simple_use_case_offers_nothing_and_needs_nothing() -> None:
     assert [name for name, found in nothing.items() if found is not None] == []
     empty = (
         labels_of(usecase), companions_of(usecase, None), figures_of(usecase, None, None), requirements_of(usecase),
-        unneeded_of(usecase), candidates_of(usecase, None), architectures_of(usecase), training_tools_of(usecase),
+        unneeded_of(usecase), candidates_of(usecase, None), architectures_of(usecase),
     )  # fmt: skip
     assert not any(empty)
     assert (agreement_of(usecase), turns_of(usecase), target_rps_of(usecase)) == (0.0, 25, 120)

@@ -57,7 +57,6 @@ class Chat(UseCase[ChatData]):
     """What prompts begin with; `prepare` completes it."""
     requirements: ClassVar[tuple[str, ...]] = ("tokenizers>=0.21,<1",)
     unneeded = frozenset({"huggingface-hub"})
-    training_tools: ClassVar[tuple[str, ...]] = ("safetensors", "tokenizers")
     split = (
         "no training: the weights are taken as published, so epochs change nothing. Words and threshold of what "
         "is refused, and of how many sentences the model chooses, are set on one part of customers, products and "

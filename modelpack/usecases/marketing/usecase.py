@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from modelpack.home import Home
 from modelpack.progress import Progress
 from modelpack.usecases.base import Baseline, Evaluation
+from modelpack.usecases.complete_journey import PACKAGE
 from modelpack.usecases.marketing import own
 from modelpack.usecases.marketing.data import TYPES, WINDOWS, load
 from modelpack.usecases.marketing.households import split, with_known_labels
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
-from modelpack.usecases.recommendation.data import PACKAGE
 from modelpack.usecases.tabular import measures
 from modelpack.usecases.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, join
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, as_often, instance

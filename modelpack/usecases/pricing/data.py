@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.usecases.recommendation.data import FOLDER, NOT_GOODS
+from modelpack.usecases.complete_journey import FOLDER, NOT_GOODS
 from modelpack.usecases.tabular.frame import Part, Split, by_time, stack
 
 if TYPE_CHECKING:

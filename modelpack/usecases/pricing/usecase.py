@@ -13,11 +13,11 @@ from modelpack.home import Home
 from modelpack.progress import Progress
 from modelpack.server.signature import Tensor
 from modelpack.usecases.base import Baseline, Evaluation
+from modelpack.usecases.complete_journey import PACKAGE
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
 from modelpack.usecases.pricing import own
 from modelpack.usecases.pricing.data import PAST, PLANNED, TEST_FROM, VALIDATION_FROM, WEEKS, load, split
-from modelpack.usecases.recommendation.data import PACKAGE
 from modelpack.usecases.tabular import measures
 from modelpack.usecases.tabular.frame import AMOUNT, Category, Column, Number, Part, Split, join, pick_evenly
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, by_wmape, instance

