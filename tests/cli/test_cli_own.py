@@ -10,6 +10,7 @@ import pytest
 from cli import app
 from infra.targets.sagemaker.target import SageMaker
 from modelpack.usecases.base import usecases
+from modelpack.usecases.optional.own_tables import own_data_of
 from stacks.reading.load import load
 from stacks.spec import KnownNames
 
@@ -21,7 +22,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-TAKING = [name for name in usecases().names() if usecases().get(name).own_data is not None]
+TAKING = [name for name in usecases().names() if own_data_of(usecases().get(name))]
 
 
 def test_the_docs_list_what_takes_own_data(repository: Path) -> None:

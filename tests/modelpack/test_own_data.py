@@ -24,7 +24,7 @@ from modelpack.inputs.spec import DataSpec, GateSpec, ModelSpec, PackSpec, Train
 from modelpack.passes.base import passes
 from modelpack.progress import Silent
 from modelpack.usecases.base import UseCase, beats, usecases
-from modelpack.usecases.optional.own_tables import prepare_tables
+from modelpack.usecases.optional.own_tables import own_data_of, prepare_tables
 from modelpack.usecases.own_data.reading import read
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.tabular.frame import Split
@@ -152,7 +152,7 @@ def payments() -> pd.DataFrame:
 
 
 def wanted(name: str) -> OwnData:
-    found = usecases().get(name).own_data
+    found = own_data_of(usecases().get(name))
     assert found is not None
     return found
 
