@@ -27,14 +27,14 @@ def layers(base: BaseImage, layout: Layout, progress: Progress) -> list[Layer]:
 
     Raises BadInput unless the reference has a digest, EcomdeployError when it cannot be pulled or does not verify.
     """
-    from modelpack.image.registry.client import Registry
+    from modelpack.image.registry.client import RegistryClient
     from modelpack.image.registry.pull import pull
 
     name, _, digest = base.reference.partition("@")
     host, slash, repository = name.partition("/")
     if not slash or not DIGEST.fullmatch(digest):
         raise BadInput(f"base image {base.reference!r} must be host/name@sha256:<digest>")
-    with Registry(url_of(host), repository, base.credentials) as registry:
+    with RegistryClient(url_of(host), repository, base.credentials) as registry:
         manifest_digest = pull(registry, layout, digest, progress)
     manifest = layout.manifest(manifest_digest)
     closed: set[str] = set()

@@ -11,7 +11,7 @@ from modelpack.progress import Progress
 
 if TYPE_CHECKING:
     from modelpack.image.oci.layout import Layout
-    from modelpack.image.registry.client import Registry
+    from modelpack.image.registry.client import RegistryClient
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class RegistryImages:
     home: Home
     scheme: str
     credentials: Callable[[str], tuple[str, str] | None]
-    opened: dict[str, Registry] = field(default_factory=dict, repr=False)
+    opened: dict[str, RegistryClient] = field(default_factory=dict, repr=False)
     """One client per repository, so that connections and tokens are used again."""
 
     def reachable(self, repository: str) -> bool:
@@ -63,13 +63,13 @@ class RegistryImages:
 
         return Layout(self.home.images)
 
-    def registry(self, repository: str) -> Registry:
+    def registry(self, repository: str) -> RegistryClient:
         """`repository` is host and name, like "127.0.0.1:5001/shop-local"."""
-        from modelpack.image.registry.client import Registry
+        from modelpack.image.registry.client import RegistryClient
 
         if repository not in self.opened:
             host, _, name = repository.partition("/")
-            self.opened[repository] = Registry(f"{self.scheme}://{host}", name, self.credentials(host))
+            self.opened[repository] = RegistryClient(f"{self.scheme}://{host}", name, self.credentials(host))
         return self.opened[repository]
 
 

@@ -16,7 +16,7 @@ from modelpack.image.assemble import assemble, attach
 from modelpack.image.oci.layout import Layout
 from modelpack.image.oci.unpack import unpack
 from modelpack.image.parts import Built, ImageParts
-from modelpack.image.registry.client import Registry
+from modelpack.image.registry.client import RegistryClient
 from modelpack.image.registry.push import missing
 from modelpack.image.registry.push import push as send
 from modelpack.progress import Silent
@@ -39,7 +39,7 @@ def image(parts: ImageParts, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def push(image: tuple[Layout, Built], host: str) -> str:
     layout, built = image
     attach(layout, built.digest, "application/vnd.ecomdeploy.record.v1+json", b"{}")
-    with Registry(f"http://{host}", "shop") as registry:
+    with RegistryClient(f"http://{host}", "shop") as registry:
         send(registry, layout, built.digest, "one", Silent())
         assert missing(registry, layout, built.digest) == 0
         assert len(registry.referrers(built.digest)) == 1, (

@@ -16,7 +16,7 @@ from modelpack.image.assemble import assemble, attach
 from modelpack.image.oci.layout import Layout
 from modelpack.image.oci.unpack import unpack
 from modelpack.image.parts import BaseImage
-from modelpack.image.registry.client import Registry, fallback_tag
+from modelpack.image.registry.client import RegistryClient, fallback_tag
 from modelpack.image.registry.pull import pull
 from modelpack.image.registry.push import missing, push
 from modelpack.progress import Silent
@@ -33,8 +33,8 @@ def built(tmp_path: pathlib.Path, **changed) -> tuple[Layout, str]:
     return layout, digest
 
 
-def client(registry: TinyRegistry, credentials: tuple[str, str] | None = None) -> Registry:
-    return Registry(registry.url, "shop", credentials, sleep=lambda seconds: None)
+def client(registry: TinyRegistry, credentials: tuple[str, str] | None = None) -> RegistryClient:
+    return RegistryClient(registry.url, "shop", credentials, sleep=lambda seconds: None)
 
 
 def noise(size: int) -> bytes:
@@ -159,7 +159,7 @@ def test_lasting_trouble_ends_with_a_hint(tmp_path: pathlib.Path) -> None:
 
 def test_a_registry_that_is_down(tmp_path: pathlib.Path) -> None:
     layout, digest = built(tmp_path)
-    with Registry("http://127.0.0.1:9", "shop", sleep=lambda seconds: None) as registry:
+    with RegistryClient("http://127.0.0.1:9", "shop", sleep=lambda seconds: None) as registry:
         assert not registry.exists()
         with pytest.raises(EcomdeployError, match="no luck in 6 tries"):
             push(registry, layout, digest, "one", Silent())
@@ -167,7 +167,7 @@ def test_a_registry_that_is_down(tmp_path: pathlib.Path) -> None:
 
 def test_an_unknown_repository(tmp_path: pathlib.Path) -> None:
     layout, digest = built(tmp_path)
-    with serving() as fake, Registry(fake.url, "other") as registry:
+    with serving() as fake, RegistryClient(fake.url, "other") as registry:
         assert not registry.exists()
         with pytest.raises(EcomdeployError, match="NAME_UNKNOWN"):
             push(registry, layout, digest, "one", Silent())
@@ -243,11 +243,11 @@ PUSH = """
 import resource, sys
 from pathlib import Path
 from modelpack.image.oci.layout import Layout
-from modelpack.image.registry.client import Registry
+from modelpack.image.registry.client import RegistryClient
 from modelpack.image.registry.push import missing, push
 from modelpack.progress import Silent
 layout, digest, url = Layout(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
-with Registry(url, "shop") as registry:
+with RegistryClient(url, "shop") as registry:
     missing(registry, layout, digest)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     push(registry, layout, digest, "one", Silent())

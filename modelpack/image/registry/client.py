@@ -27,8 +27,8 @@ from modelpack.image.registry.http import Again, Connection
 ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
 
 
-class Registry:
-    """One repository of one registry, e.g. Registry("http://127.0.0.1:5001", "shop-recs")."""
+class RegistryClient:
+    """One repository of one registry, e.g. RegistryClient("http://127.0.0.1:5001", "shop-recs")."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Registry:
         self.connection = Connection(url, credentials, sleep)
         self.repository = repository
 
-    def __enter__(self) -> Registry:
+    def __enter__(self) -> RegistryClient:
         return self
 
     def __exit__(

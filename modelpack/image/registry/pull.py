@@ -13,7 +13,7 @@ import httpx
 from modelpack.errors import EcomdeployError
 from modelpack.image.oci.descriptor import Descriptor, blobs_of, check_digest, digest_of
 from modelpack.image.oci.layout import Layout
-from modelpack.image.registry.client import Registry
+from modelpack.image.registry.client import RegistryClient
 from modelpack.image.registry.http import Again
 from modelpack.progress import Progress
 
@@ -22,7 +22,7 @@ BLOCK = 1 << 20
 PLATFORM = ("linux", "amd64")
 
 
-def pull(registry: Registry, layout: Layout, reference: str, progress: Progress) -> str:
+def pull(registry: RegistryClient, layout: Layout, reference: str, progress: Progress) -> str:
     """Bring an image for linux/amd64 into the layout, verified; returns its manifest's digest."""
     data = registry.manifest_bytes(reference)
     document: dict[str, Any] = json.loads(data)
@@ -49,7 +49,9 @@ def _for_platform(index: Mapping[str, Any], reference: str) -> str:
     raise EcomdeployError(f"{reference} has no image for {'/'.join(PLATFORM)}")
 
 
-def _fetch(registry: Registry, layout: Layout, blob: Descriptor, advance: Callable[[float], None]) -> None:
+def _fetch(
+    registry: RegistryClient, layout: Layout, blob: Descriptor, advance: Callable[[float], None]
+) -> None:
     told = 0.0
 
     def once() -> None:

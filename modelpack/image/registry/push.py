@@ -13,7 +13,7 @@ import httpx
 from modelpack.errors import EcomdeployError
 from modelpack.image.oci.descriptor import Descriptor, blobs_of
 from modelpack.image.oci.layout import Layout
-from modelpack.image.registry.client import Registry
+from modelpack.image.registry.client import RegistryClient
 from modelpack.image.registry.http import Again
 from modelpack.progress import Progress
 
@@ -43,12 +43,12 @@ class Pushed:
     blobs_present: int
 
 
-def missing(registry: Registry, layout: Layout, digest: str) -> int:
+def missing(registry: RegistryClient, layout: Layout, digest: str) -> int:
     """How many bytes a push of the image and its referrers would send now."""
     return _work(registry, layout, digest).bytes
 
 
-def push(registry: Registry, layout: Layout, digest: str, tag: str, progress: Progress) -> Pushed:
+def push(registry: RegistryClient, layout: Layout, digest: str, tag: str, progress: Progress) -> Pushed:
     """Send what the repository lacks: blobs first, then manifests, then what refers to the image.
 
     A push that was cut off is pushed again: what arrived is not sent twice.
@@ -72,7 +72,7 @@ def push(registry: Registry, layout: Layout, digest: str, tag: str, progress: Pr
     return Pushed(sent, len(work.blobs), work.present)
 
 
-def _work(registry: Registry, layout: Layout, digest: str) -> Work:
+def _work(registry: RegistryClient, layout: Layout, digest: str) -> Work:
     manifests = (_describe(layout, digest), *layout.referrers(digest))
     with ThreadPoolExecutor(PARALLEL) as pool:
         known = list(pool.map(lambda one: bool(registry.has_manifest(one.digest)), manifests))
@@ -96,7 +96,7 @@ class _Upload:
     """One blob on its way."""
 
     def __init__(
-        self, registry: Registry, layout: Layout, blob: Descriptor, advance: Callable[[float], None]
+        self, registry: RegistryClient, layout: Layout, blob: Descriptor, advance: Callable[[float], None]
     ) -> None:
         self.registry = registry
         self.layout = layout

@@ -51,7 +51,7 @@ class KnowledgeBase(msgspec.Struct, frozen=True):
     examples: tuple[Example, ...] = ()
 
 
-class Plan(msgspec.Struct, frozen=True):
+class ReplyPlan(msgspec.Struct, frozen=True):
     """What will happen: `reply` is said as it stands; where it is empty the model answers from one of `facts`, each
     with its prompt, best first as far as retrieval tells."""
 
@@ -118,7 +118,7 @@ class Conversation:
         self.prefix = tuple(token for who, text in turns for token in self._turn(who, text))
         """What every prompt with facts begins with: the system's words and the examples."""
 
-    def plan(self, question: str, customer: str = "", postal_code: str = "") -> Plan:
+    def plan(self, question: str, customer: str = "", postal_code: str = "") -> ReplyPlan:
         """What will be done about a question. Raises InvalidInput."""
         if not question.strip():
             raise InvalidInput("the question is empty")
@@ -130,21 +130,21 @@ class Conversation:
         if wanted.order:
             found = self._orders.look_up(wanted)
             if found is None:
-                return Plan(IDENTIFY, self._knowledge.identify)
+                return ReplyPlan(IDENTIFY, self._knowledge.identify)
             return self._from_facts(
                 ORDER, question, Index(found).best(question, self._knowledge.facts) or found[:1]
             )
         facts = self._index.best(question, self._knowledge.facts)
         if not facts or not self._scope.holds(question):
-            return Plan(REFUSED, self._knowledge.refusal)
+            return ReplyPlan(REFUSED, self._knowledge.refusal)
         return self._from_facts(SHOP, question, facts)
 
-    def _from_facts(self, route: str, question: str, facts: Iterable[str]) -> Plan:
+    def _from_facts(self, route: str, question: str, facts: Iterable[str]) -> ReplyPlan:
         kept = tuple(facts)
         prompts = tuple(self.prompt(question, (fact,)) for fact in kept)
         if (longest := max(map(len, prompts))) > self._room:
             raise InvalidInput(f"question and facts have {longest} tokens; at most {self._room} are read")
-        return Plan(route, facts=kept, prompts=prompts)
+        return ReplyPlan(route, facts=kept, prompts=prompts)
 
     def prompt(self, question: str, facts: tuple[str, ...] = ()) -> tuple[int, ...]:
         """The tokens before an answer, in SmolLM2's chat template. Without facts the examples are left out too."""
@@ -159,7 +159,7 @@ class Conversation:
         ids: list[int] = self._words.encode(text, add_special_tokens=False).ids
         return ids
 
-    def pieces(self, plan: Plan, most: int | None = None, usage: Usage | None = None) -> Iterator[str]:
+    def pieces(self, plan: ReplyPlan, most: int | None = None, usage: Usage | None = None) -> Iterator[str]:
         """The answer's text as it comes, with empty pieces while there is nothing to tell; `usage` is filled in."""
         if plan.reply:
             yield plan.reply
@@ -176,7 +176,7 @@ class Conversation:
         fallback = whole if most is None else self._words.decode(self._ids(whole)[:most])
         yield from check_pieces(written, whole, fallback)
 
-    def _likelihoods(self, plan: Plan, told: Usage) -> Iterator[float]:
+    def _likelihoods(self, plan: ReplyPlan, told: Usage) -> Iterator[float]:
         """How likely every fact makes the question, where there is a choice."""
         if self._likelihood is None or len(plan.facts) < 2:
             return

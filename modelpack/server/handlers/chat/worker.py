@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from modelpack.server.handlers.chat.conversation import Conversation, Plan, Usage
+from modelpack.server.handlers.chat.conversation import Conversation, ReplyPlan, Usage
 from modelpack.server.handlers.chat.request import ChatInstance
 from modelpack.server.http.batch import Batcher
 
@@ -69,7 +69,9 @@ class AnswerWorker:
         finally:
             tell(None)
 
-    def _pieces(self, plan: Plan, most: int | None, usage: Usage, gone: threading.Event, tell: Any) -> str:
+    def _pieces(
+        self, plan: ReplyPlan, most: int | None, usage: Usage, gone: threading.Event, tell: Any
+    ) -> str:
         said = []
         for piece in self._conversation.pieces(plan, most, usage):
             said.append(piece)

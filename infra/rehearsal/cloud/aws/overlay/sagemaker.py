@@ -33,7 +33,7 @@ IMAGE = re.compile(
 NOT_HERE = ("ShadowProductionVariants", "AsyncInferenceConfig", "ExplainerConfig")
 
 
-class SageMaker(Overlay):
+class SageMakerOverlay(Overlay):
     """State survives in `account.state["sagemaker"]`; servers are started again from it."""
 
     def __init__(self, account: Surroundings) -> None:
