@@ -28,6 +28,8 @@ from modelpack.image.oci.descriptor import EMPTY, EMPTY_BYTES, MANIFEST, digest_
 from modelpack.image.oci.layout import Layout
 from modelpack.image.parts import BaseImage, Built, BuiltLayer, ImageParts
 from modelpack.progress import Progress
+from modelpack.server.file_manifest import FILE_MANIFEST
+from modelpack.server.file_manifest import content_digest as content_digest_of
 
 MOST_THREADS = 4
 MOST_NAMED = 8
@@ -51,13 +53,13 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
     _check_libraries(facts, parts)
     interpreter = _interpreter(facts)
     listed = file_manifest.listed_files(facts)
-    content_digest = file_manifest.content_digest(listed)
+    content_digest = content_digest_of(listed)
     last = LayerPlan(
         "files",
         "content digest and files",
         (content_digest,),
         parts.compression,
-        lambda: [tree.of_bytes(file_manifest.FILE_MANIFEST, file_manifest.document(listed))],
+        lambda: [tree.of_bytes(FILE_MANIFEST, file_manifest.document(listed))],
     )
     layers.append(make(last, layout))
     config = encode(config_of(layers, interpreter, parts.labels, parts.env))

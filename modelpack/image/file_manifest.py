@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 from modelpack.image.binaries.elf import LayerFacts, merge
 from modelpack.image.oci.descriptor import encode
+from modelpack.server.file_manifest import FILE_MANIFEST, content_digest
 
-FILE_MANIFEST = "opt/ecomdeploy/files.json"
 FORMAT = 1
 # container runtimes lay their own files over these, so what the image holds is never what the server would see
 MOUNTED_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf", "etc/mtab", ".dockerenv"})
@@ -27,12 +26,6 @@ def listed_files(layers: Sequence[LayerFacts]) -> dict[str, str]:
         and not path.startswith(MOUNTED_FOLDERS)
         and path != FILE_MANIFEST
     }
-
-
-def content_digest(files: Mapping[str, str]) -> str:
-    """sha256 over the lines `<path>\\0<sha256 hex>\\n`, sorted by path."""
-    lines = b"".join(f"{path}\0{files[path]}\n".encode() for path in sorted(files))
-    return f"sha256:{hashlib.sha256(lines).hexdigest()}"
 
 
 def document(files: Mapping[str, str]) -> bytes:
