@@ -18,6 +18,7 @@ from modelpack.image.oci.descriptor import Descriptor
 from modelpack.image.oci.unpack import unpack
 from modelpack.image.wheels.bytecode import INTERPRETER, LIBRARIES, LOADER
 from modelpack.progress import Progress
+from modelpack.runtimes.hardware import CPU
 
 SECONDS = 600
 NOT_OPENED = ("wheels: nvidia-", "wheels: cuda-")
@@ -41,7 +42,7 @@ def golden_answers(source: BlobSource, digest: str, progress: Progress) -> str:
         why = error[-1] if error else f"status {done.returncode}"
         raise EcomdeployError(f"the image does not answer its golden requests here: {why}")
     count, hardware = said[-1].split()
-    through = "the CPU provider of the image's own runtime" if hardware == "cpu" else hardware
+    through = "the CPU provider of the image's own runtime" if hardware == CPU else hardware
     told = f"{count} golden requests answered right by the image's own layers, through {through}"
     progress.note(told)
     return told

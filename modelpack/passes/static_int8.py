@@ -24,6 +24,7 @@ from modelpack.formats.onnx_files import write
 from modelpack.formats.signature import Arrays
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
+from modelpack.passes.shared.dense import matrices_of
 from modelpack.runtimes import single_thread
 from modelpack.usecases.optional.text import text_of
 
@@ -71,13 +72,7 @@ class StaticInt8(Pass):
 
 def dense_layers(graph: onnx.GraphProto) -> list[str]:
     """The names of MatMul and Gemm nodes whose right side is a constant float matrix."""
-    import onnx
-
-    matrices = {
-        tensor.name
-        for tensor in graph.initializer
-        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2
-    }
+    matrices = matrices_of(graph)
     return [node.name for node in graph.node if node.op_type in DENSE and node.input[1] in matrices]
 
 

@@ -47,16 +47,20 @@ def biases(graph: onnx.GraphProto, layers: Mapping[str, onnx.NodeProto]) -> dict
     return found
 
 
-def layers_of(graph: onnx.GraphProto) -> dict[int, Floats]:
-    """The weights (inputs, outputs) of every MatMul and plain Gemm with constant float weights, by the node's place."""
+def matrices_of(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """Constant float matrices by name."""
     from onnx import TensorProto
 
-    matrices = {
+    return {
         tensor.name: tensor
         for tensor in graph.initializer
         if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2
     }
-    found = {}
+
+
+def layers_of(graph: onnx.GraphProto) -> dict[int, Floats]:
+    """The weights (inputs, outputs) of every MatMul and plain Gemm with constant float weights, by the node's place."""
+    matrices, found = matrices_of(graph), {}
     for place, node in enumerate(graph.node):
         if node.op_type in ("MatMul", "Gemm") and node.input[1] in matrices:
             weights = inputs_first(node, matrices[node.input[1]])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from modelpack.passes.base import GraphPass, Inapplicable, PassContext
 from modelpack.passes.shared import ranges
-from modelpack.passes.shared.dense import Bias, biases
+from modelpack.passes.shared.dense import Bias, biases, matrices_of
 from modelpack.passes.shared.editing import add_constants, drop_unread, set_nodes
 from modelpack.passes.smooth.around import gelus_by_tanh
 from modelpack.runtimes import single_thread
@@ -49,13 +49,7 @@ class SmoothInt8(GraphPass):
 
 def dense(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
     """MatMul nodes whose right side is a constant float matrix, by name."""
-    import onnx
-
-    matrices = {
-        tensor.name
-        for tensor in graph.initializer
-        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2
-    }
+    matrices = matrices_of(graph)
     return {node.name: node for node in graph.node if node.op_type == "MatMul" and node.input[1] in matrices}
 
 
