@@ -17,7 +17,8 @@ def told(kind: str) -> str:
         "plain": lambda: PlainLines(stream, lambda: float(clock())),
         "rich": lambda: Rich(stream),
         "quiet": Quiet,
-    }[kind]()
+    }
+    progress = kinds[kind]()
     progress.step("Training")
     progress.note("kept [int8]: 3.1x")
     progress.table("Passes", ("name", "verdict"), [("int8", "kept"), ("onnx [x]", "dropped")])

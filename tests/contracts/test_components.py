@@ -86,7 +86,7 @@ def test_arguments_are_named_and_typed(component: type[Component]) -> None:
 def test_resources_are_kept_in_a_frozen_dataclass(component: type[Component]) -> None:
     kept = getattr(sys.modules[component.__module__], f"{component.__name__}Resources")
     assert dataclasses.is_dataclass(kept)
-    assert kept.__dataclass_params__.frozen
+    assert vars(kept)["__dataclass_params__"].frozen
     assert all(one.kw_only for one in dataclasses.fields(kept))
 
 

@@ -17,7 +17,7 @@ import platformdirs
 import pytest
 import tiny_chat
 from table_graphs import constants, context, dense, looked_up, value
-from tables import AMOUNT, COLUMNS, MadeAmount, split
+from tables import COLUMNS, MadeAmount, split
 
 from examples.passes.embedding_hash import FEWEST, EmbeddingHash, places
 from modelpack.digests import sha256_of
@@ -32,6 +32,7 @@ from modelpack.server.engines.decoder import NOTHING, Decoder
 from modelpack.server.signature import Decoding
 from modelpack.usecases.base import usecases
 from modelpack.usecases.tabular import training
+from modelpack.usecases.tabular.frame import AMOUNT
 from modelpack.usecases.tabular.model import predict
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "passes"

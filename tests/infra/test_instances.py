@@ -51,7 +51,9 @@ def test_bigger_machines_of_a_family_do_not_cost_less() -> None:
     for family in families.values():
         for gpus in {one.gpu and one.gpu.count for one in family}:
             alike = [one for one in family if (one.gpu and one.gpu.count) == gpus and one.usd_hour]
-            prices = [one.usd_hour for one in sorted(alike, key=lambda one: (one.vcpus, one.memory_mib))]
+            prices = [
+                one.usd_hour or 0.0 for one in sorted(alike, key=lambda one: (one.vcpus, one.memory_mib))
+            ]
             assert prices == sorted(prices)
 
 

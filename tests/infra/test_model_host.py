@@ -286,7 +286,7 @@ def test_an_orphan_that_lived_on_is_killed_by_the_next_daemon(world: World) -> N
 
 def test_a_way_that_does_not_work_is_passed_over(world: World) -> None:
     class Broken(PlainProcess):
-        def plan(self, *arguments: object) -> dict[str, object]:  # type: ignore[override]
+        def plan(self, *arguments: object) -> dict[str, object]:
             return {**super().plan(*arguments), "argv": ["/nonexistent"]}  # type: ignore[arg-type]
 
     host = world.host(Broken(), PlainProcess())

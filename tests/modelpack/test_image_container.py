@@ -119,7 +119,7 @@ def test_bytecode_is_by_the_images_python_and_used(
     assert len(compiled) == len(list((root / "opt/ecomdeploy/app").rglob("*.py")))
     loader = root / "lib64/ld-linux-x86-64.so.2"
     libraries = root / "usr/lib/x86_64-linux-gnu"
-    command = [
+    command: list[str | pathlib.Path] = [
         loader,
         "--library-path",
         libraries,

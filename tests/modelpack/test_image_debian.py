@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pysequoia
 import pytest
@@ -44,7 +45,7 @@ def mirror(tmp_path: pathlib.Path) -> Iterator[FakeMirror]:
 
 
 def lock(
-    mirror: FakeMirror, tmp_path: pathlib.Path, packages: tuple[str, ...] = ("python3",), **more
+    mirror: FakeMirror, tmp_path: pathlib.Path, packages: tuple[str, ...] = ("python3",), **more: Any
 ) -> tuple[Deb, ...]:
     keyring = more.pop("keyring", mirror.keyring)
     return lock_debs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import pathlib
 import sys
@@ -29,9 +30,8 @@ def test_needed_and_runpath(tmp_path: pathlib.Path) -> None:
 
 
 def test_this_machines_own_files() -> None:
-    import numpy._core._multiarray_umath as extension
-
-    with open(extension.__file__, "rb") as file:
+    extension = importlib.import_module("numpy._core._multiarray_umath")
+    with open(str(extension.__file__), "rb") as file:
         found = elf.needs(file)
     assert found is not None
     assert "libc.so.6" in found.libraries

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -30,7 +31,7 @@ def image(layout: Layout, content: bytes = b"config") -> str:
 
 @settings(max_examples=30)
 @given(st.lists(st.binary(max_size=300), max_size=6))
-def test_what_was_put_comes_back(tmp_path_factory, blobs: list[bytes]) -> None:
+def test_what_was_put_comes_back(tmp_path_factory: Any, blobs: list[bytes]) -> None:
     layout = Layout(tmp_path_factory.mktemp("layout"))
     digests = [layout.put(blob) for blob in blobs]
     assert [layout.read(digest) for digest in digests] == blobs

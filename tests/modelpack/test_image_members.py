@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given, settings
@@ -70,13 +70,21 @@ ENTRIES = st.one_of(
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(ENTRIES, max_size=6), st.lists(ENTRIES, max_size=4))
-def test_kept_layers_give_the_same_tree_or_the_same_refusal(tmp_path_factory, first, second) -> None:
+def test_kept_layers_give_the_same_tree_or_the_same_refusal(
+    tmp_path_factory: Any, first: Any, second: Any
+) -> None:
     place = tmp_path_factory.mktemp("place")
     layout, digest = image_of(place / "layout", first, second)
-    kept, found = Kept(place / "store"), []
-    for name, members in (("plain", None), ("kept", kept), ("again", kept)):
+    kept = Kept(place / "store")
+    found: list[Any] = []
+    ways: list[tuple[str, dict[str, Any]]] = [
+        ("plain", {}),
+        ("kept", {"members": kept}),
+        ("again", {"members": kept}),
+    ]
+    for name, more in ways:
         try:
-            root = unpack(layout, digest, place / name, **({"members": members} if members else {}))
+            root = unpack(layout, digest, place / name, **more)
             found.append(seen(root))
         except EcomdeployError as refused:
             found.append(str(refused).partition(": ")[0])

@@ -6,6 +6,7 @@ import hashlib
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import tiny_parts
@@ -26,7 +27,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 RECORD = "application/vnd.test.record.v1+json"
 
 
-def built(tmp_path: pathlib.Path, **changed) -> tuple[Layout, str]:
+def built(tmp_path: pathlib.Path, **changed: Any) -> tuple[Layout, str]:
     layout = Layout(tmp_path / "layout")
     digest = assemble(tiny_parts.parts(tmp_path, **changed), layout, Silent()).digest
     attach(layout, digest, RECORD, b'{"metric": 1}')
@@ -48,11 +49,11 @@ class Bar(Silent):
         super().__init__()
         self.total = self.moved = 0.0
 
-    def track(self, title: str, total: float, unit: str):
+    def track(self, title: str, total: float, unit: str) -> Any:
         bar = self
 
         class Track:
-            def __enter__(self):
+            def __enter__(self) -> Any:
                 bar.total += total
                 return self.advance
 
@@ -68,7 +69,9 @@ class Bar(Silent):
 
 
 @pytest.mark.parametrize("behaviour", [{}, {"upload_status": 201}, {"referrers_api": False}])
-def test_everything_arrives_and_a_second_push_sends_nothing(tmp_path: pathlib.Path, behaviour: dict) -> None:
+def test_everything_arrives_and_a_second_push_sends_nothing(
+    tmp_path: pathlib.Path, behaviour: dict[str, Any]
+) -> None:
     layout, digest = built(tmp_path)
     with serving(**behaviour) as fake, client(fake) as registry:
         assert registry.exists()
@@ -137,7 +140,7 @@ def test_a_push_goes_on_where_it_was_cut(tmp_path: pathlib.Path) -> None:
         {"failures": [("PUT", 429)] * 3},
     ],
 )
-def test_passing_trouble_is_waited_out(tmp_path: pathlib.Path, trouble: dict) -> None:
+def test_passing_trouble_is_waited_out(tmp_path: pathlib.Path, trouble: dict[str, Any]) -> None:
     layout, digest = built(tmp_path)
     with serving(**trouble) as fake, client(fake) as registry:
         push(registry, layout, digest, "one", Silent())

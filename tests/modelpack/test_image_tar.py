@@ -7,6 +7,7 @@ import io
 import os
 import pathlib
 import tarfile
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -35,7 +36,7 @@ def fitting(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 @given(st.dictionaries(PATHS, CONTENT, max_size=8), st.randoms())
-def test_order_does_not_matter_and_everything_comes_back(files: dict[str, bytes], random) -> None:
+def test_order_does_not_matter_and_everything_comes_back(files: dict[str, bytes], random: Any) -> None:
     files = fitting(files)
     entries = [tree.of_bytes(path, data) for path, data in files.items()]
     first = written(entries)
@@ -54,7 +55,9 @@ def test_order_does_not_matter_and_everything_comes_back(files: dict[str, bytes]
 
 @settings(max_examples=20)
 @given(st.integers(0, 0o777), st.floats(0, 2e9), st.binary(min_size=1, max_size=100))
-def test_umask_mtime_and_place_do_not_matter(tmp_path_factory, umask: int, mtime: float, data: bytes) -> None:
+def test_umask_mtime_and_place_do_not_matter(
+    tmp_path_factory: Any, umask: int, mtime: float, data: bytes
+) -> None:
     folder = tmp_path_factory.mktemp("anywhere")
     before = os.umask(umask)
     try:

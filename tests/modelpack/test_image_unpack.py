@@ -6,6 +6,7 @@ import os
 import pathlib
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.image.oci.unpack import unpack
 
 
-def unpacked(tmp_path: pathlib.Path, *layers, packing: str = "") -> pathlib.Path:
+def unpacked(tmp_path: pathlib.Path, *layers: Any, packing: str = "") -> pathlib.Path:
     layout, digest = image_of(tmp_path / "layout", *layers, packing=packing)
     return unpack(layout, digest, tmp_path / "root")
 
@@ -151,7 +152,7 @@ ENTRIES = st.one_of(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(ENTRIES, max_size=8), st.lists(ENTRIES, max_size=5))
-def test_no_image_reaches_outside(tmp_path_factory, first, second) -> None:
+def test_no_image_reaches_outside(tmp_path_factory: Any, first: Any, second: Any) -> None:
     place = tmp_path_factory.mktemp("place")
     layout, digest = image_of(place / "layout", first, second)
     try:

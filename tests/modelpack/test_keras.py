@@ -89,8 +89,8 @@ def test_weights_that_link_elsewhere_are_refused(trained: Any, tmp_path: Path) -
 def test_a_program_that_onnx_cannot_express_is_refused(tmp_path: Path) -> None:
     import tensorflow as tf
 
-    class Reads(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None, LENGTH], tf.int32)])
+    class Reads(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([None, LENGTH], tf.int32)])  # type: ignore[untyped-decorator]
         def serve(self, history: Any) -> Any:
             size = tf.strings.length(tf.io.decode_base64("aGk"))
             return tf.cast(history, tf.float32) + tf.cast(size, tf.float32)

@@ -28,7 +28,7 @@ def shop(products: int = 60, seed: int = 0) -> Weekly:
     generator = np.random.default_rng(seed)
     shape = (products, WEEKS)
     price = 3 * np.exp(generator.normal(0, 0.15, shape))
-    displays = (generator.random(shape) < 0.2) * 0.8
+    displays = np.asarray((generator.random(shape) < 0.2) * 0.8, dtype=np.float64)
     level = generator.uniform(5, 60, (products, 1))
     units = generator.poisson(level * (price / 3) ** SLOPE * (1 + displays)).astype(np.float64)
     return Weekly(

@@ -54,11 +54,10 @@ def small(seed: int = 0) -> Purchases:
         for week in range(1, 54):
             basket = np.sort(generator.choice(60, 5, replace=False)) * 1000 + 25_000
             rows += [(household * 3, household * 100 + week, product, week) for product in basket]
-    household, basket, product, week = (
-        np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)
-    )
-    names = {int(one): f"Product {one}" for one in np.unique(product)}
-    return purchases.split(household=household, basket=basket, product=product, week=week, names=names)
+    columns = zip(("household", "basket", "product", "week"), np.array(rows, dtype=np.int64).T, strict=True)
+    table = dict(columns)
+    names = {int(one): f"Product {one}" for one in np.unique(table["product"])}
+    return purchases.split(**table, names=names)
 
 
 def check_no_leakage(data: Purchases) -> None:

@@ -114,7 +114,7 @@ def test_in_cuts_asks_no_more_rows_at_once_and_keeps_their_order(rows: int, most
 
 def layers(
     sizes: list[int], seed: int, gemm: bool, folder: Path, opset: int
-) -> tuple[Variant, list[NDArray[Any]]]:
+) -> tuple[Variant, list[tuple[NDArray[Any], NDArray[Any]]]]:
     """A chain of dense layers with a Relu between each two."""
     from onnx import TensorProto, helper, numpy_helper
 

@@ -16,17 +16,18 @@ import torch
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
 from modelpack.formats.variant import ONNX, TORCH, Variant
-from modelpack.gate.trial import agreement, answers
+from modelpack.gate.answers import agreement, answers
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.passes.base import PassContext, passes
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
-from modelpack.usecases.base import Evaluation, beats
+from modelpack.server.text import Tokenizer
+from modelpack.usecases.base import Evaluation, Run, beats
 from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.optional.text import pad_as_served
 from modelpack.usecases.search import data as shop
-from modelpack.usecases.search import encoding, lexical, vectors
+from modelpack.usecases.search import lexical, vectors
 from modelpack.usecases.search import model as searcher
 from modelpack.usecases.search.data import ProductCatalogue
 from modelpack.usecases.search.model import SearchModel, Shape
@@ -67,7 +68,7 @@ def test_catalogue_and_queries() -> None:
             ("10004", "MUG", 2),
             ("10005", "BLUE MUG", 1),
             ("POST", "POSTAGE", 9),
-        )  # type: ignore[arg-type]
+        )
     )
     codes, names, queries, wanted = found
     assert codes == ("10001A", "10002", "10003", "10004"), (
@@ -81,7 +82,7 @@ def test_catalogue_and_queries() -> None:
 def test_returns_and_gifts_do_not_count() -> None:
     table = lines(("10001", "BAG", 3), ("10001", "SACK", 2))
     table.loc[3:, "Quantity"] = -1  # type: ignore[attr-defined]
-    assert shop.catalogue(table)[2] == ()  # type: ignore[arg-type]
+    assert shop.catalogue(table)[2] == ()
 
 
 def test_bm25_as_written_in_its_formula() -> None:
@@ -208,7 +209,7 @@ class Small:
         examples = self.usecase.examples(self.data, 16)
         return PassContext(self.usecase, examples, folder, self.usecase.calibration(self.data))
 
-    def run(self, variant: Variant) -> object:
+    def run(self, variant: Variant) -> Run:
         return runtime_for(variant.format).open(variant, self.usecase)
 
 
@@ -220,7 +221,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     queries = tuple(f"{name} {words[0]}" for name in names)
     data = ProductCatalogue(codes, names, queries, np.arange(20), tiny_text.tokenizer(), pathlib.Path())
     usecase, model = Search(), small_model()
-    vectors.index(model, encoding.Tokenizer(data.tokenizer, 64), data.names, Silent())
+    vectors.index(model, Tokenizer(data.tokenizer, 64), data.names, Silent())
     path = tmp_path_factory.mktemp("small") / "model.safetensors"
     usecase.save(model, path)
     return Small(usecase, data, Variant(TORCH, path))
@@ -249,9 +250,9 @@ def test_export_answers_as_trained_for_any_length(small: Small, tmp_path: pathli
     made = passes().get("onnx").apply(small.reference, small.context(tmp_path))
     run, eager = small.run(made), small.run(small.reference)
     for texts in (["red"], ["red bag", "a b c d e f g h i j k l m n o p"]):
-        ids, mask = encoding.Tokenizer(small.data.tokenizer, 64)(texts)
+        ids, mask = Tokenizer(small.data.tokenizer, 64)(texts)
         inputs = {"input_ids": ids, "attention_mask": mask}
-        got, want = run(inputs), eager(inputs)  # type: ignore[operator]
+        got, want = run(inputs), eager(inputs)
         assert np.allclose(got["scores"], want["scores"], atol=1e-5)
 
 
@@ -266,7 +267,7 @@ def test_passes_shrink_and_stay_close(small: Small, tmp_path: pathlib.Path, name
         sha256_of(path) for path in again.files.values()
     ]
     examples = small.usecase.examples(small.data, 20)
-    got, want = small.run(made)(examples), small.run(first)(examples)  # type: ignore[operator]
+    got, want = small.run(made)(examples), small.run(first)(examples)
     assert np.allclose(got["scores"], want["scores"], atol=0.03)
 
 
@@ -284,9 +285,9 @@ def test_without_padding_answers_are_the_same(
     }
     close = 0.02 if "smooth-int8" in before else 1e-5
     for texts in (["red"], ["red", "blue bag for lunch", "mug"], ["a b", "a b c d e f g h i j k l m n", "a"]):
-        ids, mask = encoding.Tokenizer(small.data.tokenizer, 64)(texts)
+        ids, mask = Tokenizer(small.data.tokenizer, 64)(texts)
         inputs = {"input_ids": ids, "attention_mask": mask}
-        got, want = small.run(made)(inputs), small.run(variant)(inputs)  # type: ignore[operator]
+        got, want = small.run(made)(inputs), small.run(variant)(inputs)
         assert np.allclose(got["scores"], want["scores"], atol=close)
 
 
@@ -353,7 +354,7 @@ def test_smoothing_needs_texts_to_calibrate_on(small: Small, tmp_path: pathlib.P
 
 def test_no_query_is_calibrated_on(small: Small) -> None:
     ids = small.usecase.calibration(small.data)["input_ids"]
-    wanted, _ = encoding.Tokenizer(small.data.tokenizer, 64)(list(small.data.names))
+    wanted, _ = Tokenizer(small.data.tokenizer, 64)(list(small.data.names))
     assert ids.tolist() == wanted.tolist()
 
 

@@ -128,10 +128,10 @@ def test_every_kind_of_input() -> None:
     feeds, rows = Instances(SIGNATURE.inputs).decode(f'{{"instances": [{ROW}, {ROW}]}}'.encode())
     assert rows == 2
     assert {name: (array.dtype, array.shape) for name, array in feeds.items()} == {
-        "price": (np.float32, (2,)),
-        "on sale": (np.bool_, (2,)),
-        "image": (np.uint8, (2, 2, 2)),
-        "words": (np.object_, (2, 2)),
+        "price": (np.dtype(np.float32), (2,)),
+        "on sale": (np.dtype(np.bool_), (2,)),
+        "image": (np.dtype(np.uint8), (2, 2, 2)),
+        "words": (np.dtype(np.object_), (2, 2)),
     }
 
 

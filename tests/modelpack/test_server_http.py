@@ -21,7 +21,7 @@ from modelpack.server.golden import compare
 
 CLOSE = {"scores": {"kind": "close", "rtol": 1e-4, "atol": 1e-5}}
 INFER = "/v2/models/recommendation/infer"
-RECENT = [{"household": 3, "history": [5, 6]}, {"household": 4}]
+RECENT: list[dict[str, Any]] = [{"household": 3, "history": [5, 6]}, {"household": 4}]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,10 @@ def test_invocations(server: Process, client: httpx.Client) -> None:
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == server.content_digest  # type: ignore[attr-defined]
-    assert [same(*pair) for pair in zip(RECENT, answer.json()["predictions"], strict=True)] == [True, True]
+    assert [same(one, said) for one, said in zip(RECENT, answer.json()["predictions"], strict=True)] == [
+        True,
+        True,
+    ]
 
 
 def test_more_rows_than_a_batch_holds(client: httpx.Client) -> None:

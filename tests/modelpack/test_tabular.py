@@ -27,7 +27,7 @@ from modelpack.usecases.base import beats
 from modelpack.usecases.tabular import boosting, candidates
 from modelpack.usecases.tabular.frame import AMOUNT, BINARY, join
 from modelpack.usecases.tabular.model import Tabular, predict
-from modelpack.usecases.tabular.selection import select
+from modelpack.usecases.tabular.selection import Candidate, select
 from modelpack.usecases.tabular.trees import Trees
 from modelpack.usecases.tabular.usecase import TabularUseCase, instance
 
@@ -77,7 +77,8 @@ def test_trees_decide_as_lightgbm_does() -> None:
     }
     booster = lightgbm.train(options, lightgbm.Dataset(wide, rows.target), num_boost_round=20)
     forest = boosting.forest_of(booster.dump_model())
-    trees = Trees(*forest.feature.shape, forest.depth)
+    count, nodes = forest.feature.shape
+    trees = Trees(count, nodes, forest.depth)
     trees.know(forest)
     on_the_edge = np.repeat(
         forest.threshold[forest.left != np.arange(forest.left.shape[1])][:50, None], 6, axis=1
@@ -146,7 +147,7 @@ def test_the_best_on_validation_rows_is_chosen_and_a_clear_loser_is_called_so() 
                 weight.zero_()
         return model
 
-    useless = candidates.Candidate("constant", "one answer for all", constant)
+    useless = Candidate("constant", "one answer for all", constant)
     selected = select([useless, usual[0]], data, usecase.measure, outputs, 7, Silent())
     assert [one["chosen"] for one in selected.table] == [False, True]
     assert selected.table[0]["verdict"] == "behind logistic regression, outside the interval"

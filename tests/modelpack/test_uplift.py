@@ -20,8 +20,8 @@ from modelpack.runtimes.base import runtime_for
 from modelpack.runtimes.eager import Eager
 from modelpack.usecases.base import beats, usecases
 from modelpack.usecases.marketing import MarketingUplift, hillstrom
+from modelpack.usecases.marketing.own_uplift import RULE
 from modelpack.usecases.marketing.qini import effect, qini
-from modelpack.usecases.marketing.uplift import RULE
 from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.packages import fetch
 from modelpack.usecases.tabular.frame import BINARY, Split, join

@@ -303,7 +303,7 @@ class AsyncLLM:
     def from_engine_args(cls, arguments: Any) -> AsyncLLM:
         asyncio.get_running_loop()
         arguments.made.append(cls(arguments))
-        return arguments.made[-1]  # type: ignore[no-any-return]
+        return arguments.made[-1]
 
     async def generate(self, prompt: Any, sampling_params: Any, request_id: str) -> AsyncIterator[Any]:
         self.asked.append((prompt, sampling_params, request_id))

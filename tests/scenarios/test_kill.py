@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
+from operator import contains
 
 import pytest
 from typed import Terminal, asking
@@ -17,7 +19,7 @@ MOMENTS = ("created Key", "Pushing", "Provisioning release", "created Endpoint",
 def test_up_survives_a_kill_at_five_moments(shop: Terminal) -> None:
     """One `up` after the other is killed, each somewhat further on; then one is let through."""
     for moment in MOMENTS:
-        code = shop.killed("up", "--yes", "--json", when=lambda said, moment=moment: moment in said)
+        code = shop.killed("up", "--yes", "--json", when=partial(contains, moment))
         assert code in (-signal.SIGKILL, 0), moment
     done = shop.type("up", "--yes", "--json").json
     assert (done["state"], done["verified"]) == ("live", True)
@@ -36,7 +38,7 @@ def test_an_old_release_serves_through_kills_of_the_next(shop: Terminal) -> None
     answer = ask()
     shop.edit(r"instance: ml.c7i.xlarge", "instance: ml.c7i.2xlarge")
     for moment in ("Provisioning release", "Shifting"):
-        shop.killed("up", "--yes", "--json", when=lambda said, moment=moment: moment in said)
+        shop.killed("up", "--yes", "--json", when=partial(contains, moment))
         assert ask() == answer
     done = shop.type("up", "--yes", "--json").json
     assert (done["release"], done["state"], done["verified"]) == (2, "live", True)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -176,7 +177,7 @@ class WorldDriver(FakeDriver):
         changes = []
         for things, name in ((self.world.repositories, REPOSITORY), (self.world.buckets, settings["bucket"])):
             if name not in things:
-                self.world.mutate(f"create {name}", lambda things=things, name=name: things.add(name))
+                self.world.mutate(f"create {name}", partial(things.add, name))
                 changes.append(("create", name))
         outputs = {
             "repository_url": REPOSITORY,
@@ -194,7 +195,7 @@ class WorldDriver(FakeDriver):
                 self.refuse_unknown(one["image"])
                 world.mutate(
                     f"create {name}",
-                    lambda name=name, one=one: world.revisions.update({name: one["image"]}),
+                    partial(world.revisions.update, {name: one["image"]}),
                 )
                 changes.append(("create", name))
         if world.endpoint is None:
@@ -210,8 +211,10 @@ class WorldDriver(FakeDriver):
             if failed:
                 raise EcomdeployError("creating the endpoint: model server ended")
         for name in sorted(set(world.revisions) - set(wanted)):
-            assert name != world.endpoint["revision"], f"{name} is deleted while the endpoint is on it"
-            world.mutate(f"delete {name}", lambda name=name: world.revisions.pop(name))
+            assert name != (world.endpoint or {})["revision"], (
+                f"{name} is deleted while the endpoint is on it"
+            )
+            world.mutate(f"delete {name}", partial(world.revisions.pop, name))
             changes.append(("delete", name))
         keys = {one["key"]: name for name, one in wanted.items()}
         return {"endpoint": "shop-local", "revisions": keys}, changes
@@ -230,15 +233,13 @@ class WorldDriver(FakeDriver):
             if self.world.endpoint:
                 self.world.mutate("delete endpoint", lambda: setattr(self.world, "endpoint", None))
             for name in sorted(self.world.revisions):
-                self.world.mutate(f"delete {name}", lambda name=name: self.world.revisions.pop(name))
+                self.world.mutate(f"delete {name}", partial(self.world.revisions.pop, name))
         if stack.program == "base" and gone:
             self.world.mutate(
                 "delete base",
-                lambda: (
-                    self.world.repositories.clear(),
-                    self.world.buckets.clear(),
-                    self.world.pushed.clear(),
-                ),
+                lambda: [
+                    one.clear() for one in (self.world.repositories, self.world.buckets, self.world.pushed)
+                ],
             )
         self.stacks.pop(str(stack), None)
         return (Change("urn:pulumi:s::p::t::all", "delete"),) if gone else ()
@@ -329,7 +330,7 @@ class WorldPublisher(FakePublisher):
         written = 0
         for key, data in records.items():
             if self.objects.get(key) != data:
-                self.world.mutate(f"put {key}", lambda key=key, data=data: self.objects.update({key: data}))
+                self.world.mutate(f"put {key}", partial(self.objects.update, {key: data}))
                 written += 1
         return written
 

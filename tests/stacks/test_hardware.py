@@ -127,6 +127,7 @@ def test_the_service_program_is_told_the_host_image_only_where_there_is_one(worl
         spec = spec_of(instance)
         deps = gpu_process(world, "one", NEEDS if told else {})
         release = ship.up(deps, spec, again=True).release
+        assert release is not None
         wanted = Wanted.of(spec, HOSTS)
         settings = service_settings(wanted, {}, [release], release.key, world.clock())
         assert [one["host_image"] for one in settings["releases"] if "host_image" in one] == told

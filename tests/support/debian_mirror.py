@@ -12,6 +12,7 @@ import tarfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pysequoia
 
@@ -23,7 +24,8 @@ SUITE = "bookworm"
 def tar_of(files: Mapping[str, bytes | str], compression: str = "xz") -> bytes:
     """A tar of files (bytes) and symbolic links (str), folders made as dpkg's tars have them."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=f"w:{compression}") as tar:
+    mode: Any = f"w:{compression}"
+    with tarfile.open(fileobj=out, mode=mode) as tar:
         made: set[str] = set()
         for path, content in files.items():
             for parent in reversed(pathlib.PurePosixPath(path).parents[:-1]):

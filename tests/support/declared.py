@@ -65,7 +65,7 @@ class Answers(mocks.Mocks):
         }
         return f"{args.name}-id", {**computed, **args.inputs}
 
-    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: mocks.MockCallArgs) -> Any:
         raise AssertionError(f"{args.token}: a program asks nothing of the cloud")
 
 
@@ -88,7 +88,7 @@ class Recorder(mocks.MockMonitor):
                     depends_on=tuple(request.dependencies),
                 )
             )
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
 def declare(code: Callable[[], Any], *, project: str = "project", stack: str = "local") -> Declaration:
@@ -99,7 +99,7 @@ def declare(code: Callable[[], Any], *, project: str = "project", stack: str = "
     asyncio.set_event_loop(loop)
     try:
         pulumi.runtime.set_mocks(Answers(), project=project, stack=stack, monitor=Recorder(declaration))
-        awaited(code)()
+        awaited(code)()  # type: ignore[no-untyped-call]
     finally:
         asyncio.set_event_loop(None)
         loop.close()
@@ -112,7 +112,7 @@ def program(name: str, settings: Mapping[str, Any], *, stack: str = "shop-local"
 
     def run() -> Any:
         pulumi.runtime.set_all_config({f"{project}:settings": json.dumps({**LOCAL, **settings})})
-        root = pulumi.runtime.get_root_resource()
+        root: Any = pulumi.runtime.get_root_resource()
         root.outputs.clear()
         runpy.run_path(str(ROOT / "stacks" / "programs" / name / "__main__.py"), run_name="__main__")
         return pulumi.Output.from_input(dict(root.outputs)).apply(outputs.update)

@@ -189,7 +189,7 @@ def pt2_with_overlapping_members(folder: Path, canary: Path) -> Path:
         twin.header_offset, twin.CRC = first.header_offset, first.CRC
         twin.compress_size = twin.file_size = first.file_size
         archive.filelist.append(twin)
-        archive._didModify = True
+        archive._didModify = True  # type: ignore[attr-defined]
     return path
 
 

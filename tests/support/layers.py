@@ -8,7 +8,7 @@ import io
 import json
 import pathlib
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import zstandard
@@ -47,7 +47,7 @@ def tar_of(members: Sequence[tuple[tarfile.TarInfo, bytes]]) -> bytes:
     return out.getvalue()
 
 
-PACKERS = {
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "": lambda data: data,
     "+gzip": lambda data: gzip.compress(data, mtime=0),
     "+zstd": lambda data: zstandard.compress(data),

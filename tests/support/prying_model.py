@@ -125,6 +125,11 @@ def write(path: str) -> Callable[[], str]:
     return act
 
 
+def link() -> str:
+    os.link(OWN, "/tmp/linked")
+    return "LINKED"
+
+
 def leave_somebody_behind() -> None:
     """A process of a session of its own, whose parent is gone: it counts until somebody ends it."""
     if first := os.fork():
@@ -157,7 +162,7 @@ ACTS: dict[str, Callable[[], Any]] = {
     "open file": write("/opt/open"),
     "new file": write("/opt/planted"),
     "interpreter": write("/usr/bin/python3"),
-    "link": lambda: os.link(OWN, "/tmp/linked") or "LINKED",
+    "link": link,
     "scratch": write("/tmp/mine"),
     "time": time.time,
 }

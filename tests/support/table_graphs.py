@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tiny_usecase import Tiny
 
@@ -76,7 +78,8 @@ def value(variant: Variant, wanted: str, **inputs: np.ndarray) -> np.ndarray:
         kinds = {one.name: one.type.tensor_type.elem_type for one in inferred.graph.value_info}
         model.graph.output[-1].type.tensor_type.elem_type = kinds.get(wanted, TensorProto.FLOAT)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run([wanted], inputs)[0]
+    found: NDArray[Any] = session.run([wanted], inputs)[0]
+    return found
 
 
 def constants(variant: Variant) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from typing import Any
 
 import pulumi
 import pytest
@@ -60,7 +61,7 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_lets_what_is_under_way_end_and_records_it(tmp_path):
+def test_ctrl_c_lets_what_is_under_way_end_and_records_it(tmp_path: Any) -> None:
     script = tmp_path / "interrupted.py"
     script.write_text(INTERRUPTED)
     (tmp_path / "work").mkdir()
@@ -76,10 +77,10 @@ def test_ctrl_c_lets_what_is_under_way_end_and_records_it(tmp_path):
     assert list((tmp_path / ".pulumi/locks").rglob("*.json")) == []
 
 
-def test_a_program_that_breaks_off_keeps_the_last_outputs(lab):
+def test_a_program_that_breaks_off_keeps_the_last_outputs(lab: Any) -> None:
     lab.up(lambda: pulumi.export("answer", 42))
 
-    def broken():
+    def broken() -> None:
         raise RuntimeError("boom")
 
     with pytest.raises(automation.InlineSourceRuntimeError):
@@ -87,8 +88,8 @@ def test_a_program_that_breaks_off_keeps_the_last_outputs(lab):
     assert lab.stack().outputs()["answer"].value == 42
 
 
-def siblings(thing):
-    def program():
+def siblings(thing: Any) -> Any:
+    def program() -> None:
         for name in ("a", "bad", "c"):
             thing(name)
         late = thing("late", {}, pulumi.ResourceOptions(depends_on=[thing("bad2")]))
@@ -97,7 +98,7 @@ def siblings(thing):
     return program
 
 
-def test_failed_create_leaves_its_siblings_and_says_why(lab, thing):
+def test_failed_create_leaves_its_siblings_and_says_why(lab: Any, thing: Any) -> None:
     lab.fake.fail["create bad2"] = ProviderError("ResourceLimitExceeded", "no more")
     lab.fake.delay["create bad2"] = 0.05
     with pytest.raises(automation.CommandError) as caught:
@@ -117,8 +118,8 @@ def test_failed_create_leaves_its_siblings_and_says_why(lab, thing):
     assert lab.up(siblings(thing)).counts == {"same": 4, "create": 2}
 
 
-def test_nothing_is_deleted_after_a_failure(lab, thing):
-    def program(names):
+def test_nothing_is_deleted_after_a_failure(lab: Any, thing: Any) -> None:
+    def program(names: Any) -> Any:
         return lambda: [thing(name) for name in names] and None
 
     lab.up(program(["old"]))
@@ -128,7 +129,7 @@ def test_nothing_is_deleted_after_a_failure(lab, thing):
     assert "delete old" not in lab.fake.calls
 
 
-def test_partial_failure_goes_to_the_state_and_is_mended(lab, thing):
+def test_partial_failure_goes_to_the_state_and_is_mended(lab: Any, thing: Any) -> None:
     lab.fake.fail["create first"] = PartialFailure(
         "Timeout", "never ready", id="i-1", outputs={"arn": "half"}
     )
@@ -145,7 +146,7 @@ def test_partial_failure_goes_to_the_state_and_is_mended(lab, thing):
     assert lab.up(lambda: thing("first") and None).changed == []
 
 
-def test_check_failures_name_resource_property_and_reason(lab, thing):
+def test_check_failures_name_resource_property_and_reason(lab: Any, thing: Any) -> None:
     with pytest.raises(automation.CommandError) as caught:
         lab.up(lambda: thing("first", {"unwanted": 1}) and None)
     assert "fake:index:Thing resource 'first' has a problem: unwanted: is not a property of this type" in str(
@@ -153,8 +154,8 @@ def test_check_failures_name_resource_property_and_reason(lab, thing):
     )
 
 
-def test_broken_program_is_an_inline_source_error(lab, thing):
-    def program():
+def test_broken_program_is_an_inline_source_error(lab: Any, thing: Any) -> None:
+    def program() -> None:
         thing("first")
         raise RuntimeError("boom in the program")
 
@@ -162,12 +163,12 @@ def test_broken_program_is_an_inline_source_error(lab, thing):
         lab.up(program)
 
 
-def test_duplicate_names_are_refused(lab, thing):
+def test_duplicate_names_are_refused(lab: Any, thing: Any) -> None:
     with pytest.raises(automation.CommandError, match="Duplicate resource URN"):
         lab.up(lambda: print(thing("first"), thing("first")))
 
 
-def test_unclear_outcome_stays_on_record_and_is_resolved(lab, thing):
+def test_unclear_outcome_stays_on_record_and_is_resolved(lab: Any, thing: Any) -> None:
     lab.fake.fail["create first"] = ConnectionResetError("reset by peer")
     with pytest.raises(automation.CommandError, match="ConnectionResetError: reset by peer"):
         lab.up(lambda: thing("first") and None)
@@ -184,7 +185,7 @@ def test_unclear_outcome_stays_on_record_and_is_resolved(lab, thing):
     assert lab.deployment["pending_operations"] == []
 
 
-def test_destroy_reports_what_is_still_unclear(lab, thing):
+def test_destroy_reports_what_is_still_unclear(lab: Any, thing: Any) -> None:
     lab.fake.fail["create first"] = ConnectionResetError("reset by peer")
     with pytest.raises(automation.CommandError):
         lab.up(lambda: thing("first") and None)
@@ -194,10 +195,10 @@ def test_destroy_reports_what_is_still_unclear(lab, thing):
     assert lab.deployment["pending_operations"] == []
 
 
-def test_second_writer_gets_a_concurrent_update_error(lab, thing):
+def test_second_writer_gets_a_concurrent_update_error(lab: Any, thing: Any) -> None:
     started, go = threading.Event(), threading.Event()
 
-    def slow():
+    def slow() -> None:
         started.set()
         go.wait(20)
 
@@ -216,7 +217,7 @@ def test_second_writer_gets_a_concurrent_update_error(lab, thing):
     lab.up(lambda: None)
 
 
-def test_the_lock_of_another_tool_is_respected(lab):
+def test_the_lock_of_another_tool_is_respected(lab: Any) -> None:
     lab.up(lambda: None)
     theirs = lab.root / ".pulumi/locks/organization/shop/dev/7c1e.json"
     theirs.write_text('{"pid": 1}')
@@ -298,7 +299,7 @@ print(json.dumps({"changes": changes, "again": again, "names": names, "left": le
 """
 
 
-QUICK = [("create fresh", "after"), ("delete swap", "after"), ("update first", "before")]
+QUICK: list[Any] = [("create fresh", "after"), ("delete swap", "after"), ("update first", "before")]
 CALLS = [
     "create fresh",
     "update first",
@@ -308,7 +309,7 @@ CALLS = [
     "create turn",
     "delete turn",
 ]
-SLOW = [
+SLOW: list[Any] = [
     pytest.param(call, when, marks=pytest.mark.slow)
     for call in CALLS
     for when in ("before", "after")
@@ -317,7 +318,7 @@ SLOW = [
 
 
 @pytest.mark.parametrize(("call", "when"), QUICK + SLOW)
-def test_killed_at_any_call_the_next_run_converges(tmp_path, call, when):
+def test_killed_at_any_call_the_next_run_converges(tmp_path: Any, call: Any, when: Any) -> None:
     script = tmp_path / "crasher.py"
     script.write_text(textwrap.dedent(CRASHER))
     (tmp_path / "work").mkdir()
@@ -329,7 +330,7 @@ def test_killed_at_any_call_the_next_run_converges(tmp_path, call, when):
 
         def hanging() -> bool:
             assert process.poll() is None
-            return (tmp_path / "hanging").exists()
+            return bool((tmp_path / "hanging").exists())
 
         wait_for(hanging)
     finally:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 import pytest
 from pulumi import automation
 
 
-def test_create_same_update_delete(lab, thing):
-    def program(size, both=True):
-        def run():
+def test_create_same_update_delete(lab: Any, thing: Any) -> None:
+    def program(size: Any, both: Any = True) -> Any:
+        def run() -> None:
             first = thing("first", {"size": size})
             if both:
                 thing("second", {"of": first.arn})
@@ -35,8 +37,8 @@ def test_create_same_update_delete(lab, thing):
     assert lab.destroy().counts == {}
 
 
-def test_nothing_is_written_and_nothing_called_on_same(lab, thing):
-    def program():
+def test_nothing_is_written_and_nothing_called_on_same(lab: Any, thing: Any) -> None:
+    def program() -> None:
         thing("first", {"size": 1})
         pulumi.export("answer", 42)
 
@@ -50,22 +52,22 @@ def test_nothing_is_written_and_nothing_called_on_same(lab, thing):
     assert lab.fake.mutations == calls
 
 
-def test_summaries_and_events_leave_default_providers_out(lab, thing):
+def test_summaries_and_events_leave_default_providers_out(lab: Any, thing: Any) -> None:
     run = lab.up(lambda: thing("first") and None)
     assert run.counts == {"create": 2}
     assert not [name for _, name in run.steps if name.startswith("default")]
     assert [one["urn"] for one in lab.deployment["resources"] if "default" in one["urn"]]
 
 
-def test_whole_numbers_arrive_as_int(lab, thing):
+def test_whole_numbers_arrive_as_int(lab: Any, thing: Any) -> None:
     lab.up(lambda: thing("first", {"count": 3, "ratio": 0.5, "deep": [{"n": 4}], "flag": True}) and None)
     (made,) = lab.fake.things.values()
     assert [type(made.inputs[key]) for key in ("count", "ratio", "flag")] == [int, float, bool]
     assert isinstance(made.inputs["deep"][0]["n"], int)
 
 
-def test_ignore_changes_keeps_what_is_there(lab, thing):
-    def program(value):
+def test_ignore_changes_keeps_what_is_there(lab: Any, thing: Any) -> None:
+    def program(value: Any) -> Any:
         return lambda: (
             thing(
                 "first",
@@ -83,9 +85,9 @@ def test_ignore_changes_keeps_what_is_there(lab, thing):
     assert inputs["tags"] == {"a": "old", "b": "new"}
 
 
-def test_protected_is_not_deleted_and_nothing_else_is(lab, thing):
-    def program(with_first):
-        def run():
+def test_protected_is_not_deleted_and_nothing_else_is(lab: Any, thing: Any) -> None:
+    def program(with_first: Any) -> Any:
+        def run() -> None:
             if with_first:
                 thing("first", {}, pulumi.ResourceOptions(protect=True))
                 thing("second")
@@ -100,7 +102,7 @@ def test_protected_is_not_deleted_and_nothing_else_is(lab, thing):
     assert len(lab.fake.things) == 2
 
 
-def test_retain_on_delete_forgets_without_deleting(lab, thing):
+def test_retain_on_delete_forgets_without_deleting(lab: Any, thing: Any) -> None:
     lab.up(lambda: thing("first", {}, pulumi.ResourceOptions(retain_on_delete=True)) and None)
     run = lab.destroy()
     assert ("delete", "first") in run.steps
@@ -108,8 +110,8 @@ def test_retain_on_delete_forgets_without_deleting(lab, thing):
     assert lab.deployment["resources"] == []
 
 
-def test_depends_on_orders_creation_and_deletion(lab, thing):
-    def program():
+def test_depends_on_orders_creation_and_deletion(lab: Any, thing: Any) -> None:
+    def program() -> None:
         last = thing("a")
         for name in "bcd":
             last = thing(name, {}, pulumi.ResourceOptions(depends_on=[last]))
@@ -121,8 +123,8 @@ def test_depends_on_orders_creation_and_deletion(lab, thing):
     assert lab.fake.mutations[4:] == [f"delete {name}" for name in "dcba"]
 
 
-def test_components_parents_and_registered_outputs(lab, thing, group):
-    def program():
+def test_components_parents_and_registered_outputs(lab: Any, thing: Any, group: Any) -> None:
+    def program() -> None:
         shop = group("shop")
         inner = thing("inner", {}, pulumi.ResourceOptions(parent=shop))
         shop.register_outputs({"arn": inner.arn})
@@ -137,8 +139,10 @@ def test_components_parents_and_registered_outputs(lab, thing, group):
     assert lab.destroy().steps[-2:] == [("delete", "shop"), ("delete", "shop-dev")]
 
 
-def test_explicit_provider_is_configured_with_decoded_inputs(lab, thing, fake_provider):
-    def program():
+def test_explicit_provider_is_configured_with_decoded_inputs(
+    lab: Any, thing: Any, fake_provider: Any
+) -> None:
+    def program() -> None:
         provider = fake_provider(
             "here", {"region": "eu-west-1", "accounts": '["123456789012"]', "skip": "true"}
         )
@@ -152,15 +156,15 @@ def test_explicit_provider_is_configured_with_decoded_inputs(lab, thing, fake_pr
     assert lab.up(program).counts == {"same": 3}
 
 
-def test_default_provider_takes_the_stacks_config(lab, thing):
+def test_default_provider_takes_the_stacks_config(lab: Any, thing: Any) -> None:
     program = lambda: thing("first") and None  # noqa: E731
     lab.stack(program).set_config("fake:region", automation.ConfigValue("eu-west-1"))
     lab.up(program)
     assert lab.fake.configured == [{"region": "eu-west-1"}]
 
 
-def test_region_of_a_provider_cannot_change_in_place(lab, thing, fake_provider):
-    def program(region):
+def test_region_of_a_provider_cannot_change_in_place(lab: Any, thing: Any, fake_provider: Any) -> None:
+    def program(region: Any) -> Any:
         return lambda: (
             thing("first", {}, pulumi.ResourceOptions(provider=fake_provider("here", {"region": region})))
             and None
@@ -171,8 +175,8 @@ def test_region_of_a_provider_cannot_change_in_place(lab, thing, fake_provider):
         lab.up(program("us-east-1"))
 
 
-def test_invoke_answers_and_refuses_in_the_clouds_words(lab, thing):
-    def program():
+def test_invoke_answers_and_refuses_in_the_clouds_words(lab: Any, thing: Any) -> None:
+    def program() -> None:
         found = pulumi.runtime.invoke("fake:index:lookUp", {"name": "x"}).value
         thing("first", {"found": found["echo"]["name"]})
 
@@ -185,11 +189,11 @@ def test_invoke_answers_and_refuses_in_the_clouds_words(lab, thing):
         lab.up(program)
 
 
-def test_string_and_file_assets_reach_the_provider_by_hash(lab, thing, tmp_path):
+def test_string_and_file_assets_reach_the_provider_by_hash(lab: Any, thing: Any, tmp_path: Any) -> None:
     path = tmp_path / "page.html"
     path.write_text("one")
 
-    def program():
+    def program() -> None:
         thing("text", {"content": pulumi.StringAsset("hello")})
         thing("file", {"content": pulumi.FileAsset(str(path))})
 
@@ -202,7 +206,7 @@ def test_string_and_file_assets_reach_the_provider_by_hash(lab, thing, tmp_path)
     assert lab.up(program).changed == [("update", "file")]
 
 
-def test_archives_are_refused_by_name(lab, thing, tmp_path):
+def test_archives_are_refused_by_name(lab: Any, thing: Any, tmp_path: Any) -> None:
     with pytest.raises(automation.CommandError, match=r"an archive is not available .*: use the Pulumi CLI"):
         lab.up(lambda: thing("folder", {"content": pulumi.FileArchive(str(tmp_path))}) and None)
     assert lab.fake.mutations == []

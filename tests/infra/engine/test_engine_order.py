@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pulumi
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,7 @@ from infra.rehearsal.engine.steps import Goal, Op, blockers, cascade, decide, li
 
 
 @st.composite
-def graphs(draw):
+def graphs(draw: Any) -> Any:
     """For each node the earlier nodes it needs, by property or by depends_on."""
     size = draw(st.integers(1, 9))
     return [
@@ -31,16 +32,16 @@ def graphs(draw):
 class Watching(Fake):
     """Notes when each create and delete starts and ends."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.log = []
+        self.log: list[tuple[Any, ...]] = []
         self.watch = threading.Lock()
 
-    def note(self, *entry):
+    def note(self, *entry: Any) -> None:
         with self.watch:
             self.log.append(entry)
 
-    def create(self, type, who, inputs, *, preview, timeout):  # noqa: A002
+    def create(self, type: Any, who: Any, inputs: Any, *, preview: Any, timeout: Any) -> Any:  # noqa: A002
         if preview:
             return super().create(type, who, inputs, preview=True, timeout=timeout)
         self.note("start create", who.name)
@@ -48,7 +49,7 @@ class Watching(Fake):
         self.note("end create", who.name)
         return made
 
-    def delete(self, type, id, inputs, outputs, *, timeout):  # noqa: A002
+    def delete(self, type: Any, id: Any, inputs: Any, outputs: Any, *, timeout: Any) -> None:  # noqa: A002
         name = self.things[id].urn.rpartition("::")[2]
         self.note("start delete", name)
         super().delete(type, id, inputs, outputs, timeout=timeout)
@@ -57,16 +58,18 @@ class Watching(Fake):
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(graphs(), st.data())
-def test_no_create_before_its_needs_and_no_delete_before_its_dependents(lab, thing, graph, data):
+def test_no_create_before_its_needs_and_no_delete_before_its_dependents(
+    lab: Any, thing: Any, graph: Any, data: Any
+) -> None:
     lab.root = Path(tempfile.mkdtemp(dir=lab.root))
     lab.fake = lab.command.providers = Watching()
     lab.work.mkdir()
     shutil.copy(lab.root.parent / "work" / "Pulumi.dev.yaml", lab.work)
     kept = data.draw(st.sets(st.sampled_from(range(len(graph)))))
 
-    def program(nodes):
-        def run():
-            made = {}
+    def program(nodes: Any) -> Any:
+        def run() -> None:
+            made: dict[Any, Any] = {}
             for node in nodes:
                 needs = {need: by for need, by in graph[node].items() if need in made}
                 inputs = {f"of{need}": made[need].arn for need, by in needs.items() if by}
@@ -91,14 +94,14 @@ def test_no_create_before_its_needs_and_no_delete_before_its_dependents(lab, thi
     lab.root = lab.root.parent
 
 
-def _closure(graph, node):
+def _closure(graph: Any, node: Any) -> Any:
     found = set()
     for need in graph[node]:
         found |= {need} | _closure(graph, need)
     return found
 
 
-def made(name, needs=(), **extra):
+def made(name: Any, needs: Any = (), **extra: Any) -> Any:
     return Resource(
         urn=f"urn:pulumi:dev::shop::fake:index:Thing::{name}",
         type="fake:index:Thing",
@@ -110,13 +113,13 @@ def made(name, needs=(), **extra):
 
 
 @given(graphs())
-def test_blockers_hold_every_dependent_back(graph):
+def test_blockers_hold_every_dependent_back(graph: Any) -> None:
     resources = tuple(made(f"n{node}", [f"n{need}" for need in needs]) for node, needs in enumerate(graph))
     waits = blockers(resources)
     for node, needs in enumerate(graph):
         for need in needs:
             assert node in waits[need]
-    gone = set()
+    gone: set[int] = set()
     while waits:
         ready = [index for index, dependents in waits.items() if dependents <= gone]
         assert ready
@@ -126,7 +129,7 @@ def test_blockers_hold_every_dependent_back(graph):
 
 
 @given(graphs())
-def test_cascade_takes_exactly_what_hangs_on_properties(graph):
+def test_cascade_takes_exactly_what_hangs_on_properties(graph: Any) -> None:
     urns = [made(f"n{node}").urn for node in range(len(graph))]
     resources = tuple(
         made(
@@ -144,7 +147,7 @@ def test_cascade_takes_exactly_what_hangs_on_properties(graph):
     assert {int(one.name[1:]) for one in chosen} == expected - {0}
 
 
-def test_verdicts():
+def test_verdicts() -> None:
     old = made("a")
     goal = Goal(urn=old.urn, type=old.type, custom=True)
     assert decide(goal, None, DiffResponse()).op is Op.CREATE
@@ -157,16 +160,16 @@ def test_verdicts():
     assert again.steps == (Op.REPLACE, Op.CREATE_REPLACEMENT)
 
 
-def test_doomed_are_the_undeclared_and_the_superseded():
+def test_doomed_are_the_undeclared_and_the_superseded() -> None:
     resources = (made("a"), made("b"), made("a", delete=True))
     assert list_doomed(resources, {made("a").urn}) == (resources[1], resources[2])
 
 
-def test_parallelism_is_bounded(lab, thing):
+def test_parallelism_is_bounded(lab: Any, thing: Any) -> None:
     running, peak, lock = [0], [0], threading.Lock()
     create = lab.fake.create
 
-    def counted(*args, preview, timeout):
+    def counted(*args: Any, preview: Any, timeout: Any) -> Any:
         with lock:
             running[0] += 1
             peak[0] = max(peak[0], running[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 import pytest
 from pulumi import automation
@@ -9,11 +11,11 @@ from pulumi import automation
 from infra.rehearsal.engine.provider import UNKNOWN
 
 
-def watch_checks(lab):
+def watch_checks(lab: Any) -> Any:
     seen = {}
     check = lab.fake.check
 
-    def watched(type, who, olds, news, *, fresh_name):  # noqa: A002
+    def watched(type: Any, who: Any, olds: Any, news: Any, *, fresh_name: Any) -> Any:  # noqa: A002
         seen[who.name] = news
         return check(type, who, olds, news, fresh_name=fresh_name)
 
@@ -21,10 +23,10 @@ def watch_checks(lab):
     return seen
 
 
-def test_unknowns_in_a_preview_are_the_inputs_of_the_up(lab, thing):
-    applied = []
+def test_unknowns_in_a_preview_are_the_inputs_of_the_up(lab: Any, thing: Any) -> None:
+    applied: list[Any] = []
 
-    def program():
+    def program() -> None:
         first = thing("first", {"size": 1})
         thing("second", {"of": first.arn, "list": [first.arn, "known"], "plain": first.id})
         first.arn.apply(applied.append)
@@ -40,15 +42,15 @@ def test_unknowns_in_a_preview_are_the_inputs_of_the_up(lab, thing):
     assert len(applied) == 1
 
 
-def test_preview_writes_nothing(lab, thing):
+def test_preview_writes_nothing(lab: Any, thing: Any) -> None:
     lab.stack(lambda: None)
     before = {path: path.read_bytes() for path in lab.root.rglob("*") if path.is_file()}
     lab.preview(lambda: thing("first") and None)
     assert {path: path.read_bytes() for path in lab.root.rglob("*") if path.is_file()} == before
 
 
-def test_preview_and_up_agree_on_the_counts(lab, thing):
-    def program(kind, names):
+def test_preview_and_up_agree_on_the_counts(lab: Any, thing: Any) -> None:
+    def program(kind: Any, names: Any) -> Any:
         return lambda: (
             [thing(name, {"kind": kind if name == "a" else "x", "size": kind}) for name in names] and None
         )
@@ -62,9 +64,9 @@ def test_preview_and_up_agree_on_the_counts(lab, thing):
     )
 
 
-def test_dependents_of_a_replacement_preview_as_changed(lab, thing):
-    def program(kind):
-        def run():
+def test_dependents_of_a_replacement_preview_as_changed(lab: Any, thing: Any) -> None:
+    def program(kind: Any) -> Any:
+        def run() -> None:
             first = thing("first", {"kind": kind})
             thing("updated", {"of": first.arn})
             thing("replaced", {"kind": first.arn})
@@ -76,9 +78,9 @@ def test_dependents_of_a_replacement_preview_as_changed(lab, thing):
     assert lab.up(program("y")).counts == {"same": 1, "replace": 2, "update": 1}
 
 
-def test_known_outputs_of_an_update_stay_known(lab, thing):
-    def program(size):
-        def run():
+def test_known_outputs_of_an_update_stay_known(lab: Any, thing: Any) -> None:
+    def program(size: Any) -> Any:
+        def run() -> None:
             first = thing("first", {"size": size})
             thing("second", {"of": first.arn})
 
@@ -88,7 +90,7 @@ def test_known_outputs_of_an_update_stay_known(lab, thing):
     assert lab.preview(program(2)).changed == [("update", "first")]
 
 
-def test_refresh_sees_drift_and_the_next_preview_undoes_it(lab, thing):
+def test_refresh_sees_drift_and_the_next_preview_undoes_it(lab: Any, thing: Any) -> None:
     program = lambda: thing("first", {"size": 1}) and None  # noqa: E731
     lab.up(program)
     assert lab.refresh().counts == {"same": 2}
@@ -104,8 +106,8 @@ def test_refresh_sees_drift_and_the_next_preview_undoes_it(lab, thing):
     assert made.inputs["size"] == 1
 
 
-def test_refresh_forgets_what_is_gone_and_its_references(lab, thing):
-    def program():
+def test_refresh_forgets_what_is_gone_and_its_references(lab: Any, thing: Any) -> None:
+    def program() -> None:
         first = thing("first")
         thing("second", {"of": first.arn})
 
@@ -118,7 +120,7 @@ def test_refresh_forgets_what_is_gone_and_its_references(lab, thing):
     assert lab.up(program).counts == {"same": 1, "create": 1, "update": 1}
 
 
-def test_up_and_destroy_with_refresh(lab, thing):
+def test_up_and_destroy_with_refresh(lab: Any, thing: Any) -> None:
     program = lambda: thing("first", {"size": 1}) and None  # noqa: E731
     lab.up(program)
     (made,) = lab.fake.things.values()
@@ -130,22 +132,22 @@ def test_up_and_destroy_with_refresh(lab, thing):
     assert "delete first" not in lab.fake.mutations
 
 
-def test_preview_destroy_deletes_nothing(lab, thing):
+def test_preview_destroy_deletes_nothing(lab: Any, thing: Any) -> None:
     lab.up(lambda: thing("first") and None)
     assert lab.stack().preview_destroy().change_summary == {"delete": 2}
     assert len(lab.fake.things) == 1
 
 
-def test_explicit_provider_in_a_first_preview(lab, thing, fake_provider):
-    def program():
+def test_explicit_provider_in_a_first_preview(lab: Any, thing: Any, fake_provider: Any) -> None:
+    def program() -> None:
         provider = fake_provider("here", {"region": "eu-west-1"})
         thing("first", {}, pulumi.ResourceOptions(provider=provider))
 
     assert lab.preview(program).counts == {"create": 3}
 
 
-def test_provider_with_unknown_configuration_is_refused(lab, thing, fake_provider):
-    def program():
+def test_provider_with_unknown_configuration_is_refused(lab: Any, thing: Any, fake_provider: Any) -> None:
+    def program() -> None:
         first = thing("first")
         provider = fake_provider("here", {"endpoint": first.arn})
         thing("second", {}, pulumi.ResourceOptions(provider=provider))

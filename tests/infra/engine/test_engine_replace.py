@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 import pytest
 from pulumi import automation
 
 
-def one(thing, kind, **options):
+def one(thing: Any, kind: Any, **options: Any) -> Any:
     return lambda: thing("first", {"kind": kind}, pulumi.ResourceOptions(**options)) and None
 
 
-def test_create_before_delete_gets_a_fresh_name(lab, thing):
+def test_create_before_delete_gets_a_fresh_name(lab: Any, thing: Any) -> None:
     lab.up(one(thing, "x"))
     (old,) = lab.fake.things
     run = lab.up(one(thing, "y"))
@@ -27,7 +29,7 @@ def test_create_before_delete_gets_a_fresh_name(lab, thing):
     assert lab.up(one(thing, "y")).changed == []
 
 
-def test_delete_before_replace_by_option(lab, thing):
+def test_delete_before_replace_by_option(lab: Any, thing: Any) -> None:
     lab.up(one(thing, "x"))
     run = lab.up(one(thing, "y", delete_before_replace=True))
     assert run.changed == [
@@ -39,16 +41,16 @@ def test_delete_before_replace_by_option(lab, thing):
     assert lab.fake.mutations[1:] == ["delete first", "create first"]
 
 
-def test_provider_may_ask_for_delete_before_replace_and_the_option_overrules_it(lab, thing):
+def test_provider_may_ask_for_delete_before_replace_and_the_option_overrules_it(lab: Any, thing: Any) -> None:
     lab.fake.delete_before_replace = frozenset({"kind"})
     lab.up(one(thing, "x"))
     assert lab.up(one(thing, "y")).changed[0] == ("delete-replaced", "first")
     assert lab.up(one(thing, "z", delete_before_replace=False)).changed[0] == ("create-replacement", "first")
 
 
-def test_dependents_follow_a_create_before_delete(lab, thing):
-    def program(kind):
-        def run():
+def test_dependents_follow_a_create_before_delete(lab: Any, thing: Any) -> None:
+    def program(kind: Any) -> Any:
+        def run() -> None:
             first = thing("first", {"kind": kind})
             thing("second", {"of": first.arn})
 
@@ -65,9 +67,9 @@ def test_dependents_follow_a_create_before_delete(lab, thing):
     assert lab.fake.mutations[2:] == ["create first", "update second", "delete first"]
 
 
-def test_delete_before_replace_takes_along_only_dependents_that_are_replaced(lab, thing):
-    def program(kind):
-        def run():
+def test_delete_before_replace_takes_along_only_dependents_that_are_replaced(lab: Any, thing: Any) -> None:
+    def program(kind: Any) -> Any:
+        def run() -> None:
             first = thing("first", {"kind": kind}, pulumi.ResourceOptions(delete_before_replace=True))
             second = thing("second", {"kind": first.arn})
             thing("third", {"kind": second.arn})
@@ -90,7 +92,7 @@ def test_delete_before_replace_takes_along_only_dependents_that_are_replaced(lab
     ]
 
 
-def test_protected_is_not_replaced(lab, thing):
+def test_protected_is_not_replaced(lab: Any, thing: Any) -> None:
     lab.up(one(thing, "x", protect=True))
     with pytest.raises(automation.CommandError, match="unable to replace resource"):
         lab.up(one(thing, "y", protect=True))
@@ -99,13 +101,13 @@ def test_protected_is_not_replaced(lab, thing):
     assert ("replace", "first") in lab.up(one(thing, "y")).changed
 
 
-def test_retained_original_survives_its_replacement(lab, thing):
+def test_retained_original_survives_its_replacement(lab: Any, thing: Any) -> None:
     lab.up(one(thing, "x", retain_on_delete=True))
     lab.up(one(thing, "y", retain_on_delete=True))
     assert len(lab.fake.things) == 2
 
 
-def test_replacement_keeps_the_old_for_the_next_run_when_its_deletion_fails(lab, thing):
+def test_replacement_keeps_the_old_for_the_next_run_when_its_deletion_fails(lab: Any, thing: Any) -> None:
     from infra.rehearsal.engine.provider import ProviderError
 
     lab.up(one(thing, "x"))
@@ -124,7 +126,7 @@ def test_replacement_keeps_the_old_for_the_next_run_when_its_deletion_fails(lab,
     assert len(lab.fake.things) == 1
 
 
-def test_preview_of_replacements_names_the_same_steps_and_calls_nothing(lab, thing):
+def test_preview_of_replacements_names_the_same_steps_and_calls_nothing(lab: Any, thing: Any) -> None:
     lab.up(one(thing, "x"))
     calls = list(lab.fake.mutations)
     run = lab.preview(one(thing, "y"))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pulumi import automation
 
+from infra.rehearsal.engine.errors import WrongPassphrase
 from infra.rehearsal.engine.provider import ProviderError
 from infra.rehearsal.engine.redaction import Redactor, restore_secrets
-from infra.rehearsal.engine.state.crypt import Keyring, Vault, WrongPassphrase, decrypt, encrypt
+from infra.rehearsal.engine.state.crypt import Keyring, Vault, decrypt, encrypt
 from infra.rehearsal.engine.values import Secret
 
 # Written by Pulumi itself: pulumi/pulumi, pkg/secrets/passphrase/manager_test.go.
@@ -22,22 +25,22 @@ WORD = "open-sesame-91"
 
 
 @pytest.mark.parametrize("passphrase", PULUMIS_SALTS)
-def test_opens_what_pulumi_encrypted(passphrase):
+def test_opens_what_pulumi_encrypted(passphrase: Any) -> None:
     vault = Vault(Keyring(), passphrase, PULUMIS_SALTS[passphrase])
     assert vault.decrypt(vault.encrypt("text")) == "text"
 
 
-def test_wrong_passphrase_is_told(keys):
+def test_wrong_passphrase_is_told(keys: Any) -> None:
     with pytest.raises(WrongPassphrase, match="incorrect passphrase"):
         Vault(keys[0], "wrong", PULUMIS_SALTS["password"]).encrypt("text")
 
 
 @given(st.text(), st.binary(min_size=32, max_size=32))
-def test_encryption_round_trip(text, key):
+def test_encryption_round_trip(text: Any, key: Any) -> None:
     assert decrypt(key, encrypt(key, text)) == text
 
 
-def test_vault_keeps_ciphertexts_and_differs_between_texts(keys):
+def test_vault_keeps_ciphertexts_and_differs_between_texts(keys: Any) -> None:
     vault = Vault(keys[0], "correct horse", keys[1])
     ciphertext = vault.encrypt("a")
     assert vault.encrypt("a") == ciphertext
@@ -48,25 +51,25 @@ def test_vault_keeps_ciphertexts_and_differs_between_texts(keys):
 
 
 @given(st.dictionaries(st.text(max_size=3), st.text(min_size=4, max_size=12), min_size=1))
-def test_marks_come_back_on_every_copy_of_a_secret(fields):
+def test_marks_come_back_on_every_copy_of_a_secret(fields: Any) -> None:
     sent = {name: Secret(value) for name, value in fields.items()}
     answer = {**fields, "copy": list(fields.values())}
     marked = restore_secrets(answer, sent)
     assert all(isinstance(value, Secret) for value in marked.values())
 
 
-def test_redactor_knows_parts_of_values():
+def test_redactor_knows_parts_of_values() -> None:
     redactor = Redactor()
     redactor.learn({"environment": {"TOKEN": Secret({"inner": WORD})}})
     assert redactor.clean(f"bad value {WORD}!") == "bad value [secret]!"
 
 
-def everything(lab):
+def everything(lab: Any) -> Any:
     return {path: path.read_bytes() for path in lab.root.rglob("*") if path.is_file()}
 
 
-def test_never_in_the_clear_in_files_events_or_text(lab, thing):
-    def program():
+def test_never_in_the_clear_in_files_events_or_text(lab: Any, thing: Any) -> None:
+    def program() -> None:
         config = pulumi.Config()
         first = thing(
             "first", {"password": config.require_secret("pw"), "deep": {"a": [pulumi.Output.secret(WORD)]}}
@@ -80,7 +83,7 @@ def test_never_in_the_clear_in_files_events_or_text(lab, thing):
     lab.stack(program).set_config("pw", automation.ConfigValue(WORD, secret=True))
     create = lab.fake.create
 
-    def copying(type, who, inputs, **options):  # noqa: A002
+    def copying(type: Any, who: Any, inputs: Any, **options: Any) -> Any:  # noqa: A002
         made = create(type, who, inputs, **options)
         made.outputs["copyOf"] = {"all": inputs}
         return made
@@ -102,7 +105,7 @@ def test_never_in_the_clear_in_files_events_or_text(lab, thing):
     assert second.changed == []
 
 
-def test_error_messages_are_cleaned(lab, thing):
+def test_error_messages_are_cleaned(lab: Any, thing: Any) -> None:
     lab.fake.fail["create first"] = ProviderError("Bad", f"cannot use {WORD}")
     with pytest.raises(automation.CommandError) as caught:
         lab.up(lambda: thing("first", {"pw": pulumi.Output.secret(WORD)}) and None)
@@ -111,8 +114,8 @@ def test_error_messages_are_cleaned(lab, thing):
     assert all(WORD.encode() not in content for content in everything(lab).values())
 
 
-def test_additional_secret_outputs(lab, thing):
-    def program():
+def test_additional_secret_outputs(lab: Any, thing: Any) -> None:
+    def program() -> None:
         first = thing("first", {"size": 1}, pulumi.ResourceOptions(additional_secret_outputs=["arn"]))
         pulumi.export("arn", first.arn)
 
@@ -121,7 +124,7 @@ def test_additional_secret_outputs(lab, thing):
     assert lab.up(program).changed == []
 
 
-def test_becoming_secret_rewrites_the_state_without_a_call(lab, thing):
+def test_becoming_secret_rewrites_the_state_without_a_call(lab: Any, thing: Any) -> None:
     lab.up(lambda: thing("first", {"pw": WORD}) and None)
     calls = list(lab.fake.mutations)
     assert lab.up(lambda: thing("first", {"pw": pulumi.Output.secret(WORD)}) and None).changed == []
@@ -129,7 +132,7 @@ def test_becoming_secret_rewrites_the_state_without_a_call(lab, thing):
     assert WORD not in lab.checkpoint.read_text()
 
 
-def test_outputs_do_not_open_under_another_passphrase(lab):
+def test_outputs_do_not_open_under_another_passphrase(lab: Any) -> None:
     lab.up(lambda: pulumi.export("hidden", pulumi.Output.secret(WORD)))
     with_other = lab.environment | {"PULUMI_CONFIG_PASSPHRASE": "wrong"}
     with pytest.raises(automation.CommandError, match="incorrect passphrase"):

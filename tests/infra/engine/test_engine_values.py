@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.rehearsal.engine import values
-from infra.rehearsal.engine.errors import EngineError
+from infra.rehearsal.engine.errors import BadValue, EngineError
 from infra.rehearsal.engine.paths import keep_old, parse
 from infra.rehearsal.engine.provider import UNKNOWN, Asset
 from infra.rehearsal.engine.redaction import restore_secrets
@@ -33,7 +34,7 @@ trees = st.recursive(
 )
 
 
-def flat(tree):
+def flat(tree: Any) -> Any:
     """Secrets inside secrets become one, as on the wire."""
     if isinstance(tree, Secret):
         return Secret(values.strip(tree.value))
@@ -45,16 +46,16 @@ def flat(tree):
 
 
 @given(st.dictionaries(st.text(max_size=5), trees, max_size=4))
-def test_wire_round_trip(fields):
+def test_wire_round_trip(fields: Any) -> None:
     back = values.from_wire(values.to_wire(fields), Path())
     assert back == {key: flat(value) for key, value in fields.items() if value is not None}
 
 
 @given(st.dictionaries(st.text(max_size=5), trees, max_size=4))
-def test_state_round_trip(fields):
-    store = {}
+def test_state_round_trip(fields: Any) -> None:
+    store: dict[str, Any] = {}
 
-    def hide(inner):
+    def hide(inner: Any) -> Any:
         import json
 
         store[str(len(store))] = json.dumps(inner)
@@ -64,7 +65,7 @@ def test_state_round_trip(fields):
 
 
 @given(st.dictionaries(st.text(max_size=5), trees, max_size=4))
-def test_strip_leaves_no_mark_and_remark_restores_them(fields):
+def test_strip_leaves_no_mark_and_remark_restores_them(fields: Any) -> None:
     plain = values.strip(fields)
     assert not values.has_secret(plain)
     again = restore_secrets(plain, fields)
@@ -73,13 +74,13 @@ def test_strip_leaves_no_mark_and_remark_restores_them(fields):
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_fold_only_changes_the_type(number):
+def test_fold_only_changes_the_type(number: Any) -> None:
     folded = values.fold(number)
     assert folded == number
     assert isinstance(folded, int) == (number.is_integer() and abs(number) < LARGEST_WHOLE)
 
 
-def test_assets_round_trip(tmp_path):
+def test_assets_round_trip(tmp_path: Any) -> None:
     (tmp_path / "a.txt").write_text("a")
     wire = values.to_wire({"file": Asset("", path=Path("a.txt")), "text": Asset("", text="x")})
     got = values.from_wire(wire, tmp_path)
@@ -87,12 +88,12 @@ def test_assets_round_trip(tmp_path):
     assert got["text"].text == "x"
     (tmp_path / "a.txt").write_text("b")
     assert values.from_wire(wire, tmp_path)["file"].hash != got["file"].hash
-    with pytest.raises(values.BadValue, match=r"missing\.txt does not exist"):
+    with pytest.raises(BadValue, match=r"missing\.txt does not exist"):
         values.from_wire(values.to_wire({"a": Asset("", path=Path("missing.txt"))}), tmp_path)
 
 
 @pytest.mark.parametrize(("signature", "what"), values.REFUSED.items())
-def test_values_beyond_the_width_are_refused_by_name(signature, what):
+def test_values_beyond_the_width_are_refused_by_name(signature: Any, what: Any) -> None:
     wire = values.to_wire({"a": [values.sign(signature, value=1)]})
     with pytest.raises(EngineError, match=f"{what} is not available .*: use the Pulumi CLI"):
         values.from_wire(wire, Path())
@@ -109,19 +110,19 @@ def test_values_beyond_the_width_are_refused_by_name(signature, what):
         ("*", ("*",)),
     ],
 )
-def test_paths_parse(text, path):
+def test_paths_parse(text: Any, path: Any) -> None:
     assert parse(text) == path
 
 
 @given(known, known, st.sampled_from(["k", "k.a", "k[0]", "*", "k.*", "k[*].a"]))
-def test_keep_old_is_settled_after_once(new, old, path):
+def test_keep_old_is_settled_after_once(new: Any, old: Any, path: Any) -> None:
     news, olds = {"k": new, "z": 1}, {"k": old}
     once = keep_old(news, olds, [path])
     assert keep_old(once, olds, [path]) == once
     assert ("z" in once) == (path != "*")
 
 
-def test_keep_old_takes_drops_and_keeps():
+def test_keep_old_takes_drops_and_keeps() -> None:
     olds = {"a": 1, "list": [{"x": 1, "y": 1}, {"x": 2, "y": 2}], "gone": 3}
     news = {"a": 2, "list": [{"x": 8, "y": 8}, {"x": 9, "y": 9}], "extra": 4}
     got = keep_old(news, olds, ["a", "list[*].x", "extra", "gone"])
