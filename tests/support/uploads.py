@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import site
 import zipfile
 from pathlib import Path
+
+import numpy as np
 
 from modelpack.home import Home
 from modelpack.progress import Silent
@@ -34,8 +35,12 @@ def set_up(example: Path, folder: Path, home: Home) -> None:
         for name in ("models/standard_v3_3/model.onnx", "models/standard_v3_3/config.min.json"):
             target = folder if name.endswith(".onnx") else folder / "data"
             (target / Path(name).name).write_bytes(wheel.read(f"magika/{name}"))
-    packages = Path(next(one for one in site.getsitepackages() if (Path(one) / "numpy").is_dir()))
-    for ending in ENDINGS:
-        found = sorted(one for one in packages.rglob(f"*.{ending}") if one.stat().st_size >= SMALLEST)
+    by_ending: dict[str, list[Path]] = {ending: [] for ending in ENDINGS}
+    for one in Path(np.__file__).parents[1].rglob("*.*"):
+        ending = one.suffix.removeprefix(".")
+        if ending in by_ending and one.stat().st_size >= SMALLEST:
+            by_ending[ending].append(one)
+    for ending, files in by_ending.items():
+        found = sorted(files)
         for number, one in enumerate(found[:: max(1, len(found) // EACH)][:EACH]):
             shutil.copyfile(one, uploads / f"{number:02}.{ending}")
