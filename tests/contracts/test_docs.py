@@ -160,7 +160,7 @@ def test_commands_of_the_pages_exist() -> None:
     from cli.app import application
 
     group = typer.main.get_group(application())
-    known = {(name,) for name in group.commands}
+    known: set[tuple[str, ...]] = {(name,) for name in group.commands}
     for name, command in group.commands.items():
         known |= {(name, inner) for inner in getattr(command, "commands", {})}
     unknown = set()

@@ -8,6 +8,7 @@ import pathlib
 import re
 from collections import defaultdict
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,8 @@ def code(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-NOUNS = [(noun, *code(name), *code(place)) for noun, name, place, *_ in rows("Nouns")]
-OLD = [(once, *code(pattern), tuple(code(where))) for once, pattern, _, where in rows("Old words")]
+NOUNS: list[Any] = [(noun, *code(name), *code(place)) for noun, name, place, *_ in rows("Nouns")]
+OLD: list[Any] = [(once, *code(pattern), tuple(code(where))) for once, pattern, _, where in rows("Old words")]
 
 
 @cache

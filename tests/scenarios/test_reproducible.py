@@ -33,9 +33,7 @@ def pack(code: Path, project: Path, home: Path) -> dict:  # type: ignore[type-ar
         "PYTHONPATH": str(code),
     }
     line = [sys.executable, "-m", "cli.app", "pack", "--json"]
-    done = subprocess.run(
-        line, cwd=project, env=environment, capture_output=True, text=True, check=False, timeout=900
-    )
+    done = subprocess.run(line, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found: dict = json.loads(done.stdout)  # type: ignore[type-arg]
     return found

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 900
+SECONDS = 1800
 """The most that one command may take, on a machine that is busy with other things."""
 
 
