@@ -27,8 +27,8 @@ install: $(VENV)/.installed ## make .venv and install everything
 demo: $(VENV)/.installed ## the main job: train, pack, ship, break, roll back on the local cloud
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/.installed ## the whole test suite, in parallel
-	@$(BIN)/python -m pytest $(SPREAD) --slow
+test: $(VENV)/.installed ## the whole test suite, in parallel, and its 30 slowest tests
+	@$(BIN)/python -m pytest $(SPREAD) --slow --durations=30
 
 test-fast: $(VENV)/.installed ## without the tests marked slow
 	@$(BIN)/python -m pytest $(SPREAD)

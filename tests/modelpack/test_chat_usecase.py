@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable
 from itertools import combinations
@@ -27,12 +26,6 @@ from modelpack.usecases.chat.usecase import Chat
 from modelpack.usecases.packages import fetch
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    root = tmp_path_factory.mktemp("home")
-    return Home(root, pathlib.Path(os.environ.get("ECOMDEPLOY_CACHE", root / "cache")))
 
 
 @pytest.fixture(scope="module")
