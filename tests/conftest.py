@@ -13,6 +13,9 @@ import pytest
 from modelpack.home import Home
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# Workers share the cores: a second thread of a kernel mostly spins until the first one gets its turn.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 gc.set_threshold(50_000)  # as cli/app.py does
 # A shell that runs the suite in the background lets it ignore Ctrl-C, and what it starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -156,6 +156,7 @@ def test_on_real_weeks_it_beats_the_mean_and_knowing_the_price_does_no_harm(real
         assert beats(evaluation, baseline.evaluation).low > 0
     figures = usecase.further_figures(model, real)
     harm = figures["sold_weeks_wmape_at_price_paid"] - figures["sold_weeks_wmape_at_usual_price"]
-    assert harm < 3 * usecase.metric_drop, "each CPU rounds training otherwise: 0.003 was seen"
+    # CPUs round training otherwise: -0.012 to 0.003 were seen. Slopes of the wrong sign, or twice as steep, cost 0.04.
+    assert harm < 3 * usecase.metric_drop
     usual = real.test.inputs["usual_price"]
     assert (np.abs(answers["best_price"] / usual - 1) <= FURTHEST + 1e-4).all()
