@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from itertools import count
 
 import pytest
 
 from cli.progress import PlainLines, Quiet, Rich, amount_of, choose
+from modelpack.progress import Progress
 
 
 def told(kind: str) -> str:
     stream = io.StringIO()
     clock = count().__next__
-    progress = {
+    kinds: dict[str, Callable[[], Progress]] = {
         "plain": lambda: PlainLines(stream, lambda: float(clock())),
         "rich": lambda: Rich(stream),
         "quiet": Quiet,

@@ -180,7 +180,7 @@ def fields_of(place: str, name: str) -> set[str]:
     )
     (document,) = (node for node in ast.walk(result) if getattr(node, "name", "") == "document")
     written = next(node for node in ast.walk(document) if isinstance(node, ast.Dict))
-    return {key.value for key in written.keys if isinstance(key, ast.Constant)}
+    return {str(key.value) for key in written.keys if isinstance(key, ast.Constant)}
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from modelpack.runtimes.hardware import CPU
 from modelpack.server.golden import Golden
 from modelpack.server.signature import Tensor
 from modelpack.usecases.chat.usecase import MOST_NEW, Chat
+from modelpack.usecases.optional.companions import companions_of
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_the_server_says_what_the_gate_heard(judged: tuple[Trials, Judged], tmp_
     assert document["decoding"]["prefix"]
     folder = tmp_path / "root" / "opt/ecomdeploy/model"
     folder.mkdir(parents=True)
-    for name, content in contents.model(found.variant, document, usecase.companions(trials.data)).items():
+    for name, content in contents.model(found.variant, document, companions_of(usecase, trials.data)).items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
     write_file_manifest(tmp_path / "root")
     process = launch(tmp_path / "root")

@@ -45,6 +45,7 @@ from modelpack.usecases.chat import Chat
 from modelpack.usecases.chat.lasting import Heard, Steps, as_in, bound, choose_lasting, lasting, logits
 from modelpack.usecases.chat.questions import Question
 from modelpack.usecases.chat.usecase import MOST_NEW
+from modelpack.usecases.optional.companions import companions_of
 
 DECODING = Decoding(end=tiny_chat.END, most_new=tiny_chat.MOST_NEW, ahead=3)
 PROMPTS = ([1, 40, 41, 42, 2], list(range(3, 60)), [7])
@@ -174,7 +175,9 @@ def packed(
     golden = tuple(Golden(*pair) for pair in pairs)
     served = ServingEnvironment(runtime_for(judged.variant.format, CUDA), made.usecase)
     document = contents.serving(served, judged.variant, golden, binding.expect_needs(CUDA))
-    for name, content in contents.model(judged.variant, document, made.usecase.companions(made.data)).items():
+    for name, content in contents.model(
+        judged.variant, document, companions_of(made.usecase, made.data)
+    ).items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
     if judged.variant.format == ONNX:
         assert fallen_back(served, judged.variant) == {"without_cuda_kernel": []}

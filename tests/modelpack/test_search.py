@@ -15,6 +15,7 @@ import torch
 
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
+from modelpack.formats.signature import Run
 from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.gate.answers import agreement, answers
 from modelpack.home import Home
@@ -23,7 +24,7 @@ from modelpack.passes.base import PassContext, passes
 from modelpack.progress import Silent
 from modelpack.runtimes.base import runtime_for
 from modelpack.server.text import Tokenizer
-from modelpack.usecases.base import Evaluation, Run, beats
+from modelpack.usecases.base import Evaluation, beats
 from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.optional.text import pad_as_served
 from modelpack.usecases.search import data as shop
