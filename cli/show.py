@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,15 +12,23 @@ from typer.exceptions import TyperException
 
 from modelpack.errors import BadInput, EcomdeployError
 
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that steer a terminal, or turn the order of a line round, rather than being shown."""
+
+
+def visible(text: str) -> str:
+    """The text with such characters as escapes: names come from files of strangers."""
+    return STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
 
 def say(text: str = "") -> None:
     """A line of result on stdout."""
-    print(text, flush=True)
+    print(visible(text), flush=True)
 
 
 def write(text: str) -> None:
     """A piece of a line of result on stdout."""
-    print(text, end="", flush=True)
+    print(visible(text), end="", flush=True)
 
 
 def document(data: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -40,7 +49,7 @@ def next_step(command: str, why: str = "") -> None:
 
 
 def complain(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)
 
 
 def error(error: EcomdeployError, as_json: bool) -> None:

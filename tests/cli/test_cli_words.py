@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cli import show
 from cli.commands import predict
 from cli.commands.cloud import endpoint_in_words, in_words
 from cli.commands.pack import speed
@@ -92,3 +93,14 @@ def test_a_gpu_pack_s_figures_name_what_they_were_measured_on() -> None:
     assert speed({"chosen": chosen}) == "p99 5.79 ms"
     assert speed({"chosen": chosen, "needs": {"hardware": "cpu"}}) == "p99 5.79 ms"
     assert speed({"chosen": chosen, "needs": {"hardware": "cuda"}}) == "p99 5.79 ms on 1 thread of a CPU"
+
+
+def test_names_from_files_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "x\x1b]0;owned\x07\x1b[2J\x1b[31mFINE\u202e\x9b2J"
+    show.say(name)
+    show.complain(name)
+    show.write(name)
+    said = capsys.readouterr()
+    assert not set(said.out + said.err) & set("\x1b\x07\x9b\u202e")
+    assert "\\x1b]0;owned" in said.out
+    assert show.visible("two\n\tlines, ümläut, 日本") == "two\n\tlines, ümläut, 日本"
