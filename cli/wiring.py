@@ -69,11 +69,11 @@ def load_spec(folder: Path, environment: str) -> Spec:
 
 
 @contextmanager
-def pointing(folder: Path, environment: str) -> Iterator[None]:
+def point_at_lines(folder: Path, environment: str) -> Iterator[None]:
     """Problems of the spec that only a pack or the cloud could show, with the file's line."""
-    from stacks.reading.places import pointing as at_lines
+    from stacks.reading import places
 
-    with at_lines(folder / SPEC, environment):
+    with places.point_at_lines(folder / SPEC, environment):
         yield
 
 

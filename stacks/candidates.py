@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelpack.errors import BadInput
-from stacks.hardware import incapable
+from stacks.hardware import find_shortcomings
 from stacks.records.release import Packed, Release, State
 from stacks.run import Run
 from stacks.wanted import Wanted
@@ -15,7 +15,7 @@ def refuse_marked(run: Run, pack: Packed, again: bool) -> None:
     Raises:
         BadInput: it is marked, it does not serve now, and `again` was not asked for.
     """
-    live, marked = run.deps.ledger.live(), run.deps.ledger.refused(pack.digest)
+    live, marked = run.deps.ledger.live(), run.deps.ledger.find_mark(pack.digest)
     serves = live and live.pack.digest == pack.digest and live.serving == run.wanted.serving
     if marked and not serves and not again:
         what = f"this very pack was release {marked.number}, and it {describe_end(marked)}"
@@ -74,7 +74,7 @@ def find_target(run: Run, number: int | None) -> Release:
         then, now = target.serving.target, run.wanted.serving.target
         what = f"release {target.number} was on {then}, and the spec says {now}"
         raise BadInput(what, hint=f"set serve.target: {then} first")
-    if problems := incapable(target.pack, target.serving, run.wanted.hosts):
+    if problems := find_shortcomings(target.pack, target.serving, run.wanted.hosts):
         what = f"release {target.number} cannot be put back on {target.serving.instance}"
         raise BadInput(f"{what}: {'; '.join(each.what for each in problems)}", hint="ecomdeploy releases")
     return target

@@ -19,7 +19,7 @@ from stacks.wanted import Wanted
 
 
 class Builder(Protocol):
-    def known(self, wanted: Wanted) -> Packed | None:
+    def find(self, wanted: Wanted) -> Packed | None:
         """The pack that is wanted if it was built before; nothing is trained, built or imported."""
 
     def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
@@ -30,11 +30,11 @@ class Builder(Protocol):
 class ImageRegistry(Protocol):
     """Where images go. `repository` is the base stack's `repository_url`."""
 
-    def reachable(self, repository: str) -> bool:
+    def is_reachable(self, repository: str) -> bool:
         """Whether the repository is there."""
         ...
 
-    def missing(self, repository: str, digest: str) -> int:
+    def count_missing(self, repository: str, digest: str) -> int:
         """Bytes that a push would send; 0: the image is complete there.
 
         Needs the image in the local store.
@@ -49,7 +49,7 @@ class ImageRegistry(Protocol):
         """Whether the repository has this image, whatever the local store has."""
         ...
 
-    def stored(self, digest: str) -> bool:
+    def is_stored(self, digest: str) -> bool:
         """Whether the local store has all of this image."""
         ...
 
@@ -57,7 +57,7 @@ class ImageRegistry(Protocol):
 class Publisher(Protocol):
     """Copies of the release records in the base bucket, so that S3 agrees with the ledger."""
 
-    def reachable(self, bucket: str) -> bool: ...
+    def is_reachable(self, bucket: str) -> bool: ...
 
     def publish(self, bucket: str, records: Mapping[str, bytes]) -> int:
         """Write those that differ; returns how many. Nothing differs: no mutating call."""
@@ -99,7 +99,7 @@ class FakeBuilder:
     built: int = 0
     is_known: bool = False
 
-    def known(self, wanted: Wanted) -> Packed | None:
+    def find(self, wanted: Wanted) -> Packed | None:
         return self.pack if self.is_known else None
 
     def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
@@ -119,10 +119,10 @@ class FakeImageRegistry:
     pushes: int = 0
     size: int = 1000
 
-    def reachable(self, repository: str) -> bool:
+    def is_reachable(self, repository: str) -> bool:
         return repository in self.repositories()
 
-    def missing(self, repository: str, digest: str) -> int:
+    def count_missing(self, repository: str, digest: str) -> int:
         return 0 if self.holds(repository, digest) else self.size
 
     def push(self, repository: str, digest: str, progress: Progress) -> int:
@@ -132,11 +132,11 @@ class FakeImageRegistry:
         self.held.setdefault(repository, set()).add(digest)
         return self.size
 
-    def stored(self, digest: str) -> bool:
+    def is_stored(self, digest: str) -> bool:
         return digest in self.local
 
     def holds(self, repository: str, digest: str) -> bool:
-        return self.reachable(repository) and digest in self.held.get(repository, set())
+        return self.is_reachable(repository) and digest in self.held.get(repository, set())
 
 
 @dataclass
@@ -147,7 +147,7 @@ class FakePublisher:
     objects: dict[str, bytes] = field(default_factory=dict)
     writes: int = 0
 
-    def reachable(self, bucket: str) -> bool:
+    def is_reachable(self, bucket: str) -> bool:
         return bucket in self.buckets()
 
     def publish(self, bucket: str, records: Mapping[str, bytes]) -> int:

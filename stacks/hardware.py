@@ -23,7 +23,7 @@ def refuse_unfit(wanted: Wanted, pack: Packed) -> None:
         BadInput: the instance cannot run the pack, or has a GPU that the pack would leave idle, and the spec does
             not say that this is meant.
     """
-    found = [*mismatches(wanted, pack), *incapable(pack, wanted.serving, wanted.hosts)]
+    found = [*mismatches(wanted, pack), *find_shortcomings(pack, wanted.serving, wanted.hosts)]
     if found:
         raise BadInput(found, hint="change it in ecomdeploy.yaml and type the same command again")
 
@@ -38,7 +38,7 @@ def refuse_hopeless(wanted: Wanted) -> None:
 
     needs = expect_needs(wanted.hardware).as_data()
     will_be = Packed(digest="", content_digest="", input_digest="", usecase=wanted.spec.usecase, needs=needs)
-    if found := incapable(will_be, wanted.serving, wanted.hosts):
+    if found := find_shortcomings(will_be, wanted.serving, wanted.hosts):
         raise BadInput(found, hint="change it in ecomdeploy.yaml and type the same command again")
 
 
@@ -52,7 +52,7 @@ def mismatches(wanted: Wanted, pack: Packed) -> list[Problem]:
     return [Problem(what, path="serve.instance", hint="pack.hardware: cpu says that this is meant")]
 
 
-def incapable(pack: Packed, serving: ServingConfiguration, hosts: Hosts) -> list[Problem]:
+def find_shortcomings(pack: Packed, serving: ServingConfiguration, hosts: Hosts) -> list[Problem]:
     """Why the instance, as the tables know it today, cannot run the pack in that serving configuration."""
     from infra.fitness import obstacles
     from modelpack.assembly.needs import from_data

@@ -54,7 +54,7 @@ def plan(deps: Collaborators, spec: Spec) -> Plan:
         CloudRefused, EcomdeployError: the preview could not be made.
     """
     run = Run.of(deps, spec)
-    pack, wanted = deps.builder.known(run.wanted), run.wanted
+    pack, wanted = deps.builder.find(run.wanted), run.wanted
     if pack is not None:
         refuse_unfit(wanted, pack)
     else:
@@ -70,7 +70,9 @@ def plan(deps: Collaborators, spec: Spec) -> Plan:
             *deps.driver.preview(wanted.base, base_settings(wanted)),
             *deps.driver.preview(wanted.service, settings_ahead(run, release)),
         ),
-        push_bytes=deps.images.missing(run.base.get("repository_url", ""), pack.digest) if pack else None,
+        push_bytes=deps.images.count_missing(run.base.get("repository_url", ""), pack.digest)
+        if pack
+        else None,
         release=None if keeps else number,
         live=live.number if live else None,
         image=release.image if pack and run.base else None,
@@ -96,7 +98,7 @@ def settings_ahead(run: Run, release: Release) -> dict[str, Any]:
     """What `up` would tell the service program once the release is live and the window pruned."""
     ledger, live = run.deps.ledger, run.deps.ledger.live()
     ahead = live if live and live.key == release.key else release
-    kept = [each for each in (live, *ledger.retained()) if each is not None and each.key != ahead.key]
+    kept = [each for each in (live, *ledger.list_retained()) if each is not None and each.key != ahead.key]
     declared = (ahead, *kept[:RETAINED])
     return service_settings(run.wanted, run.base, declared, (live or ahead).key, ledger.clock())
 
@@ -111,7 +113,7 @@ def notes(run: Run, pack: Packed | None, stays: Release | None, number: int) -> 
             "the image is not known until packed: `up` (or `ecomdeploy pack`) trains and builds first"
         )
         said.append("names and digests that follow from the image are placeholders")
-    if marked := run.deps.ledger.refused(pack.digest) if pack else None:
+    if marked := run.deps.ledger.find_mark(pack.digest) if pack else None:
         said.append(
             f"`up` will refuse: this very pack was release {marked.number}, and it {describe_end(marked)} (--again)"
         )

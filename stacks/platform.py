@@ -52,7 +52,7 @@ def up(deps: Collaborators, spec: Spec) -> PlatformOutcome:
         Locked, CloudRefused, EcomdeployError.
     """
     run = Run.of(deps, spec)
-    with run.writing("platform up"):
+    with run.hold_lease("platform up"):
         deps.progress.step(f"Provisioning the platform of {spec.environment.name}")
         outputs = run.provision(run.wanted.platform, platform_settings(run.wanted), refresh=True)
     return report(run, "up", outputs)
@@ -61,7 +61,7 @@ def up(deps: Collaborators, spec: Spec) -> PlatformOutcome:
 def down(deps: Collaborators, spec: Spec) -> PlatformOutcome:
     """Remove all of it. Twice is fine."""
     run = Run.of(deps, spec)
-    with run.writing("platform down"):
+    with run.hold_lease("platform down"):
         deps.progress.step(f"Removing the platform of {spec.environment.name}")
         run.take_down(run.wanted.platform)
     return report(run, "removed", {})

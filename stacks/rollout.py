@@ -33,7 +33,7 @@ class Rollout:
     deadline: float
     progress: Progress
 
-    def unguarded(self) -> Rollout:
+    def without_alarms(self) -> Rollout:
         """The way back: no alarm may stop it, for it is the release that is left that makes them ring."""
         return replace(self, policy=replace(self.policy, alarms=(), bake=0))
 
@@ -51,7 +51,7 @@ class Rollout:
         if old is None:
             raise Unhealthy(what)
         self.progress.step(f"Putting traffic back on release {old.number}")
-        if still := self.unguarded().arrive(old):
+        if still := self.without_alarms().arrive(old):
             what += f". Release {old.number} does not either: {'; '.join(still)}"
             raise Unhealthy(what, hint="ecomdeploy status")
         raise Unhealthy(f"{what}. Release {old.number} serves")

@@ -82,7 +82,7 @@ class Run:
         return cls(deps, Wanted.of(spec, deps.hosts), refresh)
 
     @contextmanager
-    def writing(self, purpose: str) -> Iterator[None]:
+    def hold_lease(self, purpose: str) -> Iterator[None]:
         """As the one writer: the lease is held, the ledger fenced, the driver the one of this environment."""
         deps = self.deps
         with deps.lease.hold(purpose) as grant:

@@ -68,7 +68,7 @@ def up(
         Locked, BadInput, Unhealthy (the old release serves), CloudRefused, EcomdeployError.
     """
     run = Run.of(deps, spec, refresh=refresh)
-    with run.writing("up"):
+    with run.hold_lease("up"):
         refuse_hopeless(run.wanted)
         pack = deps.builder.build(run.wanted, deps.progress, regate=regate)
         refuse_unfit(run.wanted, pack)
@@ -94,7 +94,7 @@ def rollback(deps: Collaborators, spec: Spec, number: int | None = None, *, why:
         Locked, Unhealthy (what served before still does), CloudRefused, EcomdeployError.
     """
     run = Run.of(deps, spec)
-    with run.writing("rollback"):
+    with run.hold_lease("rollback"):
         target = find_target(run, number)
         require_base(run)
         standing = find_standing(run, target)
@@ -114,10 +114,10 @@ def down(deps: Collaborators, spec: Spec, *, everything: bool = False) -> Outcom
     (`ecomdeploy platform down`).
     """
     run = Run.of(deps, spec)
-    with run.writing("down"):
+    with run.hold_lease("down"):
         run.take_down(run.wanted.service)
         deps.ledger.interrupt("taken down before it was finished")
-        deps.ledger.removed("taken down")
+        deps.ledger.remove_all("taken down")
         run.base = run.outputs(run.wanted.base) or {}
         if everything:
             if run.wanted.local:

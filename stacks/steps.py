@@ -19,7 +19,7 @@ def bring_base_up(run: Run) -> None:
     stack, settings = run.wanted.base, base_settings(run.wanted)
     run.base = run.provision(stack, settings, refresh=run.refresh)
     images, publisher = run.deps.images, run.deps.publisher
-    if not (images.reachable(run.base["repository_url"]) and publisher.reachable(run.base["bucket"])):
+    if not (images.is_reachable(run.base["repository_url"]) and publisher.is_reachable(run.base["bucket"])):
         run.base = run.provision(stack, settings, refresh=True)
 
 
@@ -35,7 +35,7 @@ def ensure_images(run: Run, in_hand: str) -> None:
     ledger = run.deps.ledger
     in_use = (*live_releases(run), *ledger.leftovers())
     serves = run.deps.traffic.observe(run.wanted.endpoint).phase is not Phase.ABSENT
-    for each in (*in_use, *ledger.retained()):
+    for each in (*in_use, *ledger.list_retained()):
         if each.pack.digest == in_hand or fetch_back(run, each):
             continue
         if each not in in_use or not serves:
@@ -46,7 +46,7 @@ def fetch_back(run: Run, release: Release) -> bool:
     """Whether the registry has the release's image, if need be after sending it from the local store."""
     repository, digest = release.image.rpartition("@")[0], release.pack.digest
     images = run.deps.images
-    if not images.holds(repository, digest) and images.stored(digest):
+    if not images.holds(repository, digest) and images.is_stored(digest):
         run.push(repository, digest)
     return images.holds(repository, digest)
 
@@ -54,7 +54,7 @@ def fetch_back(run: Run, release: Release) -> bool:
 def begin_or_go_on(run: Run, release: Release) -> Release:
     """The release that a killed run began, if it is this one; else a new one."""
     ledger = run.deps.ledger
-    unfinished = ledger.unfinished()
+    unfinished = ledger.find_unfinished()
     if unfinished and unfinished.key == release.key and unfinished.restores is None:
         run.deps.progress.note(
             f"going on with release {unfinished.number}, which an earlier run did not finish"
@@ -73,7 +73,7 @@ def provision_release(run: Run, release: Release) -> Outputs:
     """
     ledger, live = run.deps.ledger, run.deps.ledger.live()
     gone = remove_if_failed(run)
-    declared = (release, *live_releases(run), *ledger.retained(), *ledger.leftovers())
+    declared = (release, *live_releases(run), *ledger.list_retained(), *ledger.leftovers())
     initial = live if live and not gone else release
     settings = service_settings(run.wanted, run.base, declared, initial.key, ledger.clock())
     run.deps.progress.step(f"Provisioning release {release.number}")
@@ -108,7 +108,7 @@ def roll_out(run: Run, release: Release, service: Outputs, *, tidy: bool = True)
     old, back = ledger.live(), release.restores is not None
     ledger.record(release.number, State.SHIFTING)
     try:
-        (rollout.unguarded() if back else rollout).roll(old, release)
+        (rollout.without_alarms() if back else rollout).roll(old, release)
     except Unhealthy as error:
         if old is None:
             raise fail_first(run, release, str(error)) from error
@@ -133,7 +133,7 @@ def reconcile(run: Run, live: Release) -> Outcome:
     """It is live already: make sure of it, and apply what is no part of a release (scale, alarms)."""
     ledger, leftovers = run.deps.ledger, run.deps.ledger.leftovers()
     ledger.interrupt("the live release was asked for")
-    declared = (live, *ledger.retained(), *leftovers)
+    declared = (live, *ledger.list_retained(), *leftovers)
     settings = service_settings(run.wanted, run.base, declared, live.key, ledger.clock())
     service = run.provision(run.wanted.service, settings, refresh=run.refresh)
     if wrong := verify_live(run, service, live):
@@ -151,7 +151,7 @@ def prune(run: Run, live: Release) -> None:
     """Traffic is on `live`: take away what neither it nor a rollback needs, and publish the records."""
     ledger = run.deps.ledger
     leftovers = [each for each in ledger.leftovers() if each.state is State.INTERRUPTED]
-    declared = (live, *ledger.retained())
+    declared = (live, *ledger.list_retained())
     settings = service_settings(run.wanted, run.base, declared, live.key, ledger.clock())
     run.provision(run.wanted.service, settings)
     for each in leftovers:

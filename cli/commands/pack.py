@@ -28,7 +28,7 @@ def pack(
 
     spec = wiring.load_spec(folder, environment)
     wanted = wiring.wanted(spec)
-    with wiring.pointing(folder, environment):
+    with wiring.point_at_lines(folder, environment):
         refuse_hopeless(wanted)
     packed = wiring.builder(folder).pack(wanted, progress.choose(), regate=regate)
     if report is not None:

@@ -17,7 +17,7 @@ def plan(
     from stacks.plan import plan as look
 
     spec = wiring.load_spec(folder, environment)
-    with wiring.pointing(folder, environment):
+    with wiring.point_at_lines(folder, environment):
         found = look(wiring.collaborators(folder, spec, progress.choose(quiet=as_json)), spec)
     if as_json:
         show.document(found.document())

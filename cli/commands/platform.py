@@ -38,7 +38,7 @@ def plan(
         return
     if done.changes:
         show.table(("change", "type", "name", "what differs"), list_changes(done.changes))
-    summed_up(done, "nothing would change")
+    sum_up(done, "nothing would change")
     show.next_step("ecomdeploy platform up")
 
 
@@ -57,7 +57,7 @@ def up(
     if as_json:
         show.document(done.document())
         return
-    summed_up(done, "nothing to do")
+    sum_up(done, "nothing to do")
     for name, value in done.outputs.items():
         show.say(f"  {name:16} {value}")
     show.next_step("ecomdeploy platform plan", "sees what changed since, also by other hands")
@@ -78,9 +78,9 @@ def down(
     if as_json:
         show.document(done.document())
         return
-    summed_up(done, "was not there")
+    sum_up(done, "was not there")
 
 
-def summed_up(done: PlatformOutcome, otherwise: str) -> None:
+def sum_up(done: PlatformOutcome, otherwise: str) -> None:
     """One line: what changed, or `otherwise`."""
     show.say(f"Platform {done.environment}: {changes_in_words(done.changes) if done.changes else otherwise}.")

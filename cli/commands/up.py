@@ -28,7 +28,7 @@ def up(
         options.confirm(f"Ship {spec.service} to AWS account {spec.environment.account}?", yes, careful=True)
     told = progress.choose()
     deps = wiring.collaborators(folder, spec, told)
-    with wiring.pointing(folder, environment):
+    with wiring.point_at_lines(folder, environment):
         done = ship.up(deps, spec, again=again, refresh=refresh, regate=regate)
     if as_json:
         show.document({**done.document(), "record": wiring.record_of(done)})

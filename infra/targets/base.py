@@ -265,10 +265,10 @@ class FakeTraffic:
         if seen.answers and seen.revision == revision:
             return False
         self.calls.append(f"shift {endpoint} to {revision}")
-        self._coming[endpoint] = self.scripts.pop(0) if self.scripts else [self.settled(revision)]
+        self._coming[endpoint] = self.scripts.pop(0) if self.scripts else [self.settle(revision)]
         return True
 
-    def settled(self, revision: str) -> Observation:
+    def settle(self, revision: str) -> Observation:
         """Serving from that revision."""
         images = (self.images[revision],) if revision in self.images else ()
         return Observation(phase=Phase.SERVING, status="fine", revision=revision, images=images, replicas=1)

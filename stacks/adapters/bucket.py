@@ -17,7 +17,7 @@ class S3Publisher:
     def __init__(self, client: Callable[[], Any]) -> None:
         self.client = client
 
-    def reachable(self, bucket: str) -> bool:
+    def is_reachable(self, bucket: str) -> bool:
         return answer(self.client(), "head_bucket", Bucket=bucket) is not None
 
     def publish(self, bucket: str, records: Mapping[str, bytes]) -> int:
@@ -25,7 +25,7 @@ class S3Publisher:
         client, written = self.client(), 0
         there = dict(list_objects(client, bucket, prefix_of(records)))
         for key, data in records.items():
-            if same(client, bucket, key, there.get(key), data):
+            if is_same(client, bucket, key, there.get(key), data):
                 continue
             answer(client, "put_object", Bucket=bucket, Key=key, Body=data, ContentType="application/json")
             written += 1
@@ -73,7 +73,7 @@ def prefix_of(records: Mapping[str, bytes]) -> str:
     return next(iter(records), "").rpartition("/")[0]
 
 
-def same(client: Any, bucket: str, key: str, etag: str | None, data: bytes) -> bool:
+def is_same(client: Any, bucket: str, key: str, etag: str | None, data: bytes) -> bool:
     if etag is None:
         return False
     if etag == hashlib.md5(data, usedforsecurity=False).hexdigest():

@@ -26,7 +26,7 @@ class PackBuilder:
     home: Home
     project: Path
 
-    def known(self, wanted: Wanted) -> Packed | None:
+    def find(self, wanted: Wanted) -> Packed | None:
         from modelpack.build import find_known
 
         pack = find_known(self.request(wanted), self.home)

@@ -27,22 +27,22 @@ class RegistryImages:
     opened: dict[str, RegistryClient] = field(default_factory=dict, repr=False)
     """One client per repository, so that connections and tokens are used again."""
 
-    def reachable(self, repository: str) -> bool:
+    def is_reachable(self, repository: str) -> bool:
         return self.registry(repository).exists()
 
-    def missing(self, repository: str, digest: str) -> int:
+    def count_missing(self, repository: str, digest: str) -> int:
         """Bytes to send; all of the image when there is no repository yet."""
         from modelpack.image.registry.push import missing
 
         layout = self.layout()
-        if not repository or not self.reachable(repository):
+        if not repository or not self.is_reachable(repository):
             return layout.size(digest)
         return missing(self.registry(repository), layout, digest)
 
     def push(self, repository: str, digest: str, progress: Progress) -> int:
         from modelpack.image.registry.push import push
 
-        if self.holds(repository, digest) and not self.missing(repository, digest):
+        if self.holds(repository, digest) and not self.count_missing(repository, digest):
             return 0
         progress.step(f"Pushing to {repository}")
         sent = push(self.registry(repository), self.layout(), digest, tag_of(digest), progress)
@@ -55,7 +55,7 @@ class RegistryImages:
         registry = self.registry(repository)
         return registry.exists() and registry.has_manifest(digest) != ""
 
-    def stored(self, digest: str) -> bool:
+    def is_stored(self, digest: str) -> bool:
         return self.layout().complete(digest)
 
     def layout(self) -> Layout:

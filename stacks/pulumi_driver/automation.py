@@ -58,7 +58,7 @@ class AutomationDriver:
     raised: list[EcomdeployError] = field(default_factory=list)
 
     def up(self, stack: Stack, settings: Settings, progress: Progress, *, refresh: bool) -> Deployed:
-        opened, watch = self.opened(stack, settings), Watch(progress)
+        opened, watch = self.open(stack, settings), Watch(progress)
         if refresh and self.kind == "pulumi":
             # The CLI stops at creates that a kill left pending, unless told to forget them.
             self.call(opened, Watch(Silent()), opened.refresh, clear_pending_creates=True)
@@ -67,12 +67,12 @@ class AutomationDriver:
         return Deployed({name: output.value for name, output in result.outputs.items()}, watch.changes())
 
     def preview(self, stack: Stack, settings: Settings) -> tuple[Change, ...]:
-        opened, watch = self.opened(stack, settings), Watch(Silent())
+        opened, watch = self.open(stack, settings), Watch(Silent())
         self.call(opened, watch, opened.preview, refresh=True)
         return watch.changes()
 
     def destroy(self, stack: Stack, progress: Progress) -> tuple[Change, ...]:
-        opened, watch = self.selected(stack), Watch(progress)
+        opened, watch = self.select(stack), Watch(progress)
         if opened is None:
             return ()
         if self.kind == "pulumi":
@@ -82,7 +82,7 @@ class AutomationDriver:
         return watch.changes()
 
     def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
-        opened = self.selected(stack)
+        opened = self.select(stack)
         return None if opened is None else {name: output.value for name, output in opened.outputs().items()}
 
     def source(self, stack: Stack) -> str:
@@ -96,7 +96,7 @@ class AutomationDriver:
                 digest.update(f"{file.name}\0".encode() + file.read_bytes())
         return digest.hexdigest()
 
-    def selected(self, stack: Stack) -> Any:
+    def select(self, stack: Stack) -> Any:
         """The stack, or None when there is none."""
         if not (self.backend.startswith("s3://") or (self.folder / ".pulumi").exists()):
             return None
@@ -105,7 +105,7 @@ class AutomationDriver:
             return automation.select_stack(stack.name, **self.options(stack))
         return None
 
-    def opened(self, stack: Stack, settings: Settings) -> Any:
+    def open(self, stack: Stack, settings: Settings) -> Any:
         """The stack with its settings, made if need be."""
         automation = pulumi_automation()
 

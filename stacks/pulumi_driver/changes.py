@@ -33,20 +33,20 @@ class Watch:
         if event.resource_pre_event is not None:
             self.step(event.resource_pre_event.metadata)
         elif event.res_outputs_event is not None:
-            self.done(event.res_outputs_event.metadata)
+            self.finish(event.res_outputs_event.metadata)
         elif event.diagnostic_event is not None:
             self.hear(event.diagnostic_event)
 
     def hear(self, diagnostic: Any) -> None:
         """A message: the errors are kept."""
-        text = plain(diagnostic.message)
+        text = strip_markup(diagnostic.message)
         if diagnostic.severity == "error" and text:
             self.errors.append(text)
 
     def step(self, metadata: Any) -> None:
         """A step is about to be taken (or would be, in a preview)."""
         op = str(getattr(metadata.op, "value", metadata.op))
-        if op not in COUNTED or not custom(metadata):
+        if op not in COUNTED or not is_custom(metadata):
             return
         before = self.seen.get(metadata.urn)
         replaced = op in REPLACING or (before is not None and before.op == "replace")
@@ -60,9 +60,9 @@ class Watch:
             tuple(dict.fromkeys(replaces)),
         )
 
-    def done(self, metadata: Any) -> None:
+    def finish(self, metadata: Any) -> None:
         op = str(getattr(metadata.op, "value", metadata.op))
-        if op in DONE and custom(metadata):
+        if op in DONE and is_custom(metadata):
             change = Change(metadata.urn, op)
             self.progress.note(f"{DONE[op]} {change.type.rpartition(':')[2]} {change.name}")
 
@@ -70,7 +70,7 @@ class Watch:
         return tuple(self.seen.values())
 
 
-def custom(metadata: Any) -> bool:
+def is_custom(metadata: Any) -> bool:
     """Whether it is a thing in the cloud: neither a component, nor a provider, nor the stack itself."""
     state = metadata.new or metadata.old
     kind = str(metadata.type)
@@ -79,6 +79,6 @@ def custom(metadata: Any) -> bool:
     )
 
 
-def plain(text: str) -> str:
+def strip_markup(text: str) -> str:
     """An engine message without colours and its leading word."""
     return MARKUP.sub("", text).strip().removeprefix("error:").strip()

@@ -13,7 +13,7 @@ from stacks.reading.load import environments_of, merge_layers
 
 
 @contextmanager
-def pointing(file: Path, environment: str) -> Iterator[None]:
+def point_at_lines(file: Path, environment: str) -> Iterator[None]:
     """Problems that name a key and no place get the file's line of that key, or of the nearest above it."""
     try:
         yield

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from modelpack.errors import Locked
-from stacks.records.process import Process, alive
+from stacks.records.process import Process, is_alive
 from stacks.records.store import RecordStore
 
 EXPIRES = 60.0
@@ -43,7 +43,7 @@ class Lease:
         clock: Callable[[], datetime],
         *,
         name: str = "lease.json",
-        lives: Callable[[Process], bool] = alive,
+        lives: Callable[[Process], bool] = is_alive,
         beat: float = BEAT,
     ) -> None:
         self.store, self.who, self.me, self.clock, self.name = store, who, me, clock, name

@@ -50,7 +50,7 @@ class Ledger:
         """The number that the next release will have."""
         return max((each.number for each in self.releases()), default=0) + 1
 
-    def unfinished(self) -> Release | None:
+    def find_unfinished(self) -> Release | None:
         """A release that an earlier run began and did not end: it was killed."""
         return next((each for each in reversed(self.releases()) if each.state in OPEN), None)
 
@@ -65,7 +65,7 @@ class Ledger:
                 return each
         raise BadInput(f"there is no release {number}", hint="ecomdeploy releases")
 
-    def retained(self, count: int = RETAINED) -> tuple[Release, ...]:
+    def list_retained(self, count: int = RETAINED) -> tuple[Release, ...]:
         """What stays provisioned beside the live release: the last `count` that were live, newest first."""
         live, kept = self.live(), dict[str, Release]()
         for each in reversed(self.releases()):
@@ -85,12 +85,12 @@ class Ledger:
         Raises:
             BadInput: there is nothing to go back to.
         """
-        for each in self.retained(count=len(self.releases())):
+        for each in self.list_retained(count=len(self.releases())):
             if each.state is State.SUPERSEDED:
                 return each
         raise BadInput("there is no earlier release to go back to", hint="ecomdeploy releases")
 
-    def refused(self, digest: str) -> Release | None:
+    def find_mark(self, digest: str) -> Release | None:
         """The last release with this pack, if it marks it: it failed or was rolled back."""
         for each in reversed(self.releases()):
             if each.pack.digest == digest:
@@ -106,7 +106,7 @@ class Ledger:
         numbered = replace(
             release, number=self.next_number(), replicas=replicas, created=self.now(), timeline=()
         )
-        begun = numbered.entered(State.BEGUN, self.now())
+        begun = numbered.enter(State.BEGUN, self.now())
         self.append({"kind": "begun", "release": begun.document()})
         return begun
 
@@ -136,7 +136,7 @@ class Ledger:
             if each.state in OPEN:
                 self.record(each.number, State.INTERRUPTED, cause)
 
-    def removed(self, cause: str) -> None:
+    def remove_all(self, cause: str) -> None:
         """The service is gone: nothing is live, nothing retained."""
         gone = {each.number: State.REMOVED for each in self.releases() if each.state in STANDING}
         if gone:
@@ -194,4 +194,4 @@ def apply(releases: dict[int, Release], event: dict[str, Any]) -> None:
     elif event["kind"] == "states":
         for number, state in event["states"].items():
             old = releases[int(number)]
-            releases[int(number)] = old.entered(State(state), event["at"], event["cause"])
+            releases[int(number)] = old.enter(State(state), event["at"], event["cause"])

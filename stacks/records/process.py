@@ -24,7 +24,7 @@ def this_process() -> Process:
     return Process(os.getpid(), start_time(os.getpid()) or 0, boot, socket.gethostname())
 
 
-def alive(process: Process) -> bool:
+def is_alive(process: Process) -> bool:
     """Whether that very process still runs on this machine."""
     return start_time(process.pid) == process.started
 

@@ -118,7 +118,7 @@ class Release:
         ends = [each for each in self.timeline if each.state is not State.REMOVED]
         return ends[-1] if ends else None
 
-    def entered(self, state: State, at: str, cause: str = "") -> Release:
+    def enter(self, state: State, at: str, cause: str = "") -> Release:
         """The same release, one state on."""
         return replace(self, timeline=(*self.timeline, Transition(state=state, at=at, cause=cause)))
 

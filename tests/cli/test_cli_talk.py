@@ -25,7 +25,7 @@ def sent(*events: dict[str, Any]) -> bytes:
 def speaking(*events: dict[str, Any]) -> FakeTraffic:
     """A live endpoint that answers with these events."""
     traffic = FakeTraffic(images={"one": "image"})
-    traffic.endpoints["shop"] = traffic.settled("one")
+    traffic.endpoints["shop"] = traffic.settle("one")
     traffic.answers["one"] = Answer(status=200, body=sent(*events), content_digest="", latency_ms=1.0)
     return traffic
 

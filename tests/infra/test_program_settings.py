@@ -79,7 +79,7 @@ def test_the_public_door_opens_without_weight_and_names_what_it_lacks() -> None:
 
 def test_the_fake_traffic_plays_scripts() -> None:
     traffic = FakeTraffic(images={"old": "i@sha256:1", "new": "i@sha256:2"})
-    traffic.endpoints["shop"] = traffic.settled("old")
+    traffic.endpoints["shop"] = traffic.settle("old")
     assert FakeTarget(traffic).traffic({}) is traffic
     back = [
         Observation(phase=Phase.CHANGING, revision="old"),
@@ -100,7 +100,7 @@ def test_the_fake_traffic_plays_scripts() -> None:
 
 def test_the_fake_traffic_addresses_a_release() -> None:
     traffic = FakeTraffic(images={"old": "i@sha256:1", "new": "i@sha256:2"})
-    traffic.endpoints["shop"] = traffic.settled("old")
+    traffic.endpoints["shop"] = traffic.settle("old")
     traffic.answers = {
         name: Answer(status=200, body=name.encode(), content_digest="", latency_ms=1.0)
         for name in ("old", "new")

@@ -49,6 +49,13 @@ def test_every_release_has_a_model_and_a_configuration_and_one_endpoint_serves()
     assert set(endpoint.ignored) == {"endpointConfigName", "deploymentConfig"}
 
 
+def test_the_types_in_a_urn_are_those_that_are_deployed() -> None:
+    """Another word here would be another URN: Pulumi would replace the endpoint that serves."""
+    made = service(release("a", initial=True))
+    above = {one.type for one in made.resources if one.type.startswith("ecomdeploy:")}
+    assert above == {"ecomdeploy:infra:Release", "ecomdeploy:infra:Route", "ecomdeploy:infra:Alarms"}
+
+
 def test_a_model_runs_the_image_by_digest_with_the_releases_variables() -> None:
     made = service(release("a", initial=True))
     container = made.one("Model").inputs["primaryContainer"]

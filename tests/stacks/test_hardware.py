@@ -15,7 +15,7 @@ from stacks import ship
 from stacks.hardware import mismatches
 from stacks.plan import plan
 from stacks.reading.load import load
-from stacks.reading.places import pointing
+from stacks.reading.places import point_at_lines
 from stacks.records.release import ServingConfiguration, key_of
 from stacks.settings import service_settings
 from stacks.spec import KnownNames, Spec
@@ -174,7 +174,7 @@ def test_what_only_the_pack_shows_has_the_file_s_line_too(tmp_path: Path, world:
         BASE + "environments:\n  local:\n    cloud: local\n    serve:\n      instance: ml.g6.xlarge\n"
     )
     spec = load(file, "local", KNOWN)
-    with pytest.raises(BadInput) as refused, pointing(file, "local"):
+    with pytest.raises(BadInput) as refused, point_at_lines(file, "local"):
         ship.up(gpu_process(world, "one", {}), spec)
     assert f"{file}:8: serve.instance: the pack is for the CPU" in str(refused.value)
 

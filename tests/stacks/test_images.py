@@ -51,14 +51,14 @@ def image(home: Home, layer: bytes) -> str:
 def test_only_what_is_missing_is_sent(repository: str, home: Home) -> None:
     images = RegistryImages(home, "http", lambda host: None)
     digest = image(home, b"layer" * 1000)
-    assert images.stored(digest)
-    assert images.reachable(repository)
+    assert images.is_stored(digest)
+    assert images.is_reachable(repository)
     assert not images.holds(repository, digest)
-    before = images.missing(repository, digest)
+    before = images.count_missing(repository, digest)
     assert before > 5000
     assert images.push(repository, digest, Silent()) >= 5000
     assert images.holds(repository, digest)
-    assert images.missing(repository, digest) == 0
+    assert images.count_missing(repository, digest) == 0
     told = Silent()
     assert images.push(repository, digest, told) == 0
     assert told.lines == [], "nothing to say when nothing is sent"
@@ -68,9 +68,13 @@ def test_a_repository_that_is_not_there(repository: str, home: Home) -> None:
     images = RegistryImages(home, "http", lambda host: None)
     digest = image(home, b"layer")
     nowhere = repository.replace("shop-local", "other")
-    assert not images.reachable(nowhere)
+    assert not images.is_reachable(nowhere)
     assert not images.holds(nowhere, digest)
-    assert images.missing(nowhere, digest) == images.missing("", digest) == Layout(home.images).size(digest)
+    assert (
+        images.count_missing(nowhere, digest)
+        == images.count_missing("", digest)
+        == Layout(home.images).size(digest)
+    )
 
 
 def test_an_image_that_lost_a_layer_is_not_stored(home: Home) -> None:
@@ -78,5 +82,5 @@ def test_an_image_that_lost_a_layer_is_not_stored(home: Home) -> None:
     digest = image(home, b"layer")
     layer = Layout(home.images).manifest(digest)["layers"][0]["digest"]
     Layout(home.images).path(layer).unlink()
-    assert not images.stored(digest)
-    assert not images.stored("sha256:" + "0" * 64)
+    assert not images.is_stored(digest)
+    assert not images.is_stored("sha256:" + "0" * 64)

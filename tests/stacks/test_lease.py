@@ -17,7 +17,7 @@ from waiting import SECONDS
 
 from modelpack.errors import Locked
 from stacks.records.lease import EXPIRES, Lease
-from stacks.records.process import Process, alive, this_process
+from stacks.records.process import Process, is_alive, this_process
 from stacks.records.store import FolderStore, InMemoryStore, RecordStore
 
 ME = Process(pid=10, started=100, boot="boot-1", host="desk")
@@ -170,7 +170,7 @@ def test_a_killed_process_does_not_lock_us_out(tmp_path: Path, repository: Path,
         mine.take("up")
     holder.send_signal(how)
     # Not reaped yet: a zombie holds nothing either.
-    while alive(Process(**json.loads((tmp_path / "lease.json").read_bytes())["process"])):
+    while is_alive(Process(**json.loads((tmp_path / "lease.json").read_bytes())["process"])):
         threading.Event().wait(0.01)
     with mine.hold("up") as held:
         assert "of eve" in held.note
@@ -180,6 +180,6 @@ def test_a_killed_process_does_not_lock_us_out(tmp_path: Path, repository: Path,
 
 def test_a_reused_process_id_is_another_process() -> None:
     me = this_process()
-    assert alive(me)
-    assert not alive(replace(me, started=me.started + 1))
-    assert not alive(replace(me, pid=2**22 + 1))
+    assert is_alive(me)
+    assert not is_alive(replace(me, started=me.started + 1))
+    assert not is_alive(replace(me, pid=2**22 + 1))

@@ -52,7 +52,7 @@ def shipped(ledger: Ledger, word: str, **more: Any) -> Release:
 
 
 def test_a_release_survives_the_round_trip_through_json() -> None:
-    one = release("a", restores=3, who="me", why="because").entered(State.BEGUN, "2026-11-24", "x")
+    one = release("a", restores=3, who="me", why="because").enter(State.BEGUN, "2026-11-24", "x")
     assert release_of(json.loads(json.dumps(one.document()))) == one
     with pytest.raises(msgspec.ValidationError):
         release_of({**one.document(), "number": "seven"})
@@ -79,13 +79,13 @@ def test_a_second_reader_sees_the_same(tmp_path: Path) -> None:
 def test_marks_follow_the_last_release_of_a_pack() -> None:
     ledger = fresh()
     shipped(ledger, "a"), shipped(ledger, "b")
-    assert ledger.refused("sha256:a") is None
+    assert ledger.find_mark("sha256:a") is None
     shipped(ledger, "a", restores=1)
-    assert ledger.refused("sha256:b").number == 2
-    ledger.removed("taken down")
-    assert ledger.refused("sha256:b").number == 2, "taking down does not make a bad pack good"
+    assert ledger.find_mark("sha256:b").number == 2
+    ledger.remove_all("taken down")
+    assert ledger.find_mark("sha256:b").number == 2, "taking down does not make a bad pack good"
     shipped(ledger, "b")
-    assert ledger.refused("sha256:b") is None
+    assert ledger.find_mark("sha256:b") is None
 
 
 def test_same_key_same_replicas() -> None:
@@ -151,7 +151,7 @@ def test_leftovers_are_what_a_kill_left_since_the_live_release() -> None:
     assert [each.number for each in ledger.leftovers()] == [3]
     ledger.interrupt("killed")
     assert [each.number for each in ledger.leftovers()] == [3]
-    ledger.removed("down")
+    ledger.remove_all("down")
     assert ledger.leftovers() == ()
     assert ledger.live() is None
 
@@ -234,7 +234,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def down(self) -> None:
         self.ledger.interrupt("down")
-        self.ledger.removed("down")
+        self.ledger.remove_all("down")
         for one in self.model:
             one[1] = one[1] if one[1] is State.FAILED else State.REMOVED
 
@@ -250,7 +250,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert len(live) <= 1
         found = self.ledger.live()
         assert (found.number if found else None) == (live[0] if live else None)
-        unfinished = self.ledger.unfinished()
+        unfinished = self.ledger.find_unfinished()
         assert (unfinished.number if unfinished else None) == self.open()
 
     @invariant()
@@ -260,7 +260,7 @@ class LedgerMachine(RuleBasedStateMachine):
             is_live = live is not None and word == self.model[live.number - 1][0]
             if state in (State.SUPERSEDED, State.ROLLED_BACK) and word not in words and not is_live:
                 words.append(word)
-        kept = self.ledger.retained()
+        kept = self.ledger.list_retained()
         assert [each.input_digest for each in (one.pack for one in kept)] == words[:RETAINED]
         assert len({each.key for each in kept}) == len(kept)
 

@@ -70,7 +70,7 @@ def test_it_says_when_up_would_refuse(world: Any, spec_of: Any) -> None:
 
 def test_the_preview_reads_no_lease(world: Any, spec_of: Any) -> None:
     busy = world.process("one")
-    with Run.of(busy, spec_of()).writing("up"):
+    with Run.of(busy, spec_of()).hold_lease("up"):
         assert plan(world.process("one"), spec_of()).release == 1
 
 

@@ -92,9 +92,9 @@ def test_a_missing_bucket_is_the_cloud_refusing(cloud: Callable[[str], Any]) -> 
 def test_records_are_published_only_when_they_differ(cloud: Callable[[str], Any]) -> None:
     s3 = cloud("s3")
     publisher = S3Publisher(lambda: s3)
-    assert not publisher.reachable("records")
+    assert not publisher.is_reachable("records")
     s3.create_bucket(Bucket="records")
-    assert publisher.reachable("records")
+    assert publisher.is_reachable("records")
     records = {"releases/shop/1.json": b"one", "releases/shop/2.json": b"two"}
     assert publisher.publish("records", records) == 2
     assert publisher.publish("records", records) == 0

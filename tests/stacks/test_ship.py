@@ -256,7 +256,7 @@ def test_down_all_leaves_the_platform_of_others_on_aws(world: Any, spec_of: Any)
 def test_a_live_writer_keeps_others_out(world: Any, spec_of: Any) -> None:
     busy = world.process("one")
     with (
-        Run.of(busy, spec_of()).writing("up"),
+        Run.of(busy, spec_of()).hold_lease("up"),
         pytest.raises(Locked, match=r"ecomdeploy up.*someone") as error,
     ):
         ship.up(world.process("two"), spec_of())
@@ -368,7 +368,7 @@ def converged(world: Any, spec_of: Any, word: str, number_of_releases: int) -> N
     assert world.mutations == []
     ledger = world.process(word).ledger
     assert set(world.objects) == {f"releases/shop/{each.number}.json" for each in ledger.releases()}
-    assert not ledger.unfinished()
+    assert not ledger.find_unfinished()
 
 
 def every_fuse(story: Any) -> int:

@@ -70,7 +70,7 @@ class WordBuilder:
     home: Home
     word: str
 
-    def known(self, wanted: Wanted) -> Packed | None:
+    def find(self, wanted: Wanted) -> Packed | None:
         return self.build(wanted, Silent(), regate=False)
 
     def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
