@@ -34,20 +34,8 @@ LONGEST = 300
 
 def peak_mb(variant: Variant, usecase: UseCase[Any], batch: Arrays) -> float:
     """Peak resident memory in MB (1e6 bytes). Raises EcomdeployError when the process dies or takes too long."""
-    kind = type(usecase)
     with tempfile.TemporaryDirectory(prefix="ecomdeploy-memory-") as folder:
-        arrays = Path(folder) / "batch.npz"
-        given: dict[str, Any] = {name: without_objects(np.asarray(array)) for name, array in batch.items()}
-        np.savez(arrays, **given)
-        task = {
-            "module": kind.__module__,
-            "file": inspect.getfile(kind),
-            "class": kind.__qualname__,
-            "format": variant.format,
-            "path": str(variant.path),
-            "batch": str(arrays),
-            "signature": msgspec.to_builtins(usecase.signature()),
-        }
+        task = write_task(variant, usecase, batch, Path(folder))
         try:
             done = subprocess.run(
                 module_command("modelpack.gate.memory", json.dumps(task)),
@@ -64,6 +52,22 @@ def peak_mb(variant: Variant, usecase: UseCase[Any], batch: Arrays) -> float:
             f"a fresh process that loads it ends with status {done.returncode}: {said[-1] if said else 'nothing said'}"
         )
     return float(done.stdout.split()[-1])
+
+
+def write_task(variant: Variant, usecase: UseCase[Any], batch: Arrays, folder: Path) -> dict[str, Any]:
+    """What the fresh process is told, as JSON takes it; the batch is written into `folder`."""
+    kind, arrays = type(usecase), folder / "batch.npz"
+    given: dict[str, Any] = {name: without_objects(np.asarray(array)) for name, array in batch.items()}
+    np.savez(arrays, **given)
+    return {
+        "module": kind.__module__,
+        "file": inspect.getfile(kind),
+        "class": kind.__qualname__,
+        "format": variant.format,
+        "path": str(variant.path),
+        "batch": str(arrays),
+        "signature": msgspec.to_builtins(usecase.signature()),
+    }
 
 
 def answer_once(task: dict[str, Any]) -> float:

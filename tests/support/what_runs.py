@@ -1,8 +1,7 @@
-"""Which of our files have a function that runs, in a process and in every Python process that it starts.
+"""Which of our files have a function that runs in a process.
 
-`hook(folder, found)` writes a `sitecustomize` module for such processes' PYTHONPATH: each leaves a file in `found`
-with the names of the files that ran. Module and class bodies do not count: a catalogue's scan runs those of every
-plug-in.
+`hook(folder, found)` writes a `sitecustomize` module for its PYTHONPATH: it leaves a file in `found` with the names of
+the files that ran. Module and class bodies do not count: a catalogue's scan runs those of every plug-in.
 """
 
 from __future__ import annotations
