@@ -47,7 +47,7 @@ test-sagemaker: $(VENV)/.installed $(VENV_SAGEMAKER)/.installed ## the real Sage
 $(VENV_KERAS)/.installed: $(VENV)/.installed
 	@echo "Setting up $(VENV_KERAS): TensorFlow and transformers are about 0.7 GB of packages"
 	@test -x $(VENV_KERAS)/bin/python || $(PYTHON) -m venv $(VENV_KERAS)
-	@$(BIN)/python -c "import site; print(site.getsitepackages()[0])" \
+	@$(BIN)/python -c "import site; print(f'import site; site.addsitedir({site.getsitepackages()[0]!r})')" \
 		> "$$($(VENV_KERAS)/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
 	@$(VENV_KERAS)/bin/python -m pip install -q --no-compile $$($(BIN)/python -c "import tomllib; \
 		extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \

@@ -42,7 +42,7 @@ def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Ref
     progress.step("Preparing data")
     data, own_rows = prepare_data(inputs, home, progress)
     if inputs.model_path is not None:
-        reference = open_model(inputs.model_path, inputs.usecase, folder / "given")
+        reference = open_model(inputs.model_path, inputs.usecase, folder / "given", progress.note)
     else:
         (folder / "trained").mkdir()
         path = folder / "trained" / "model.safetensors"

@@ -7,21 +7,28 @@ import difflib
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelpack.catalog import Catalog
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
+from modelpack.formats.signature import Signature
 from modelpack.formats.variant import Variant
+from modelpack.sources.limits import LARGEST, MEMORY, MOST_FILES, SECONDS
+from modelpack.sources.taking import Note, take
 from modelpack.usecases.base import UseCase
 
-LARGEST = 10_000_000_000
-"""Bytes. SageMaker takes images up to 10 GB (docs.aws.amazon.com/sagemaker/latest/dg/large-model-inference-
-container-docs.html).
-"""
-MOST_FILES = 10_000
+if TYPE_CHECKING:
+    import onnx
+
 MAGIC = {b"PK\x03\x04": "zip archive", b"\x1f\x8b": "gzip file", b"BZh": "bzip2 file", b"\xfd7zXZ": "xz file"}
 PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(1, 6))
+TENSORFLOW = ("tensorflow", "keras", "tf2onnx")
+TORCH = ("torch", "triton")
+
+
+def silent(words: str) -> None:
+    """A note that nobody reads."""
 
 
 class Source(abc.ABC):
@@ -36,7 +43,7 @@ class Source(abc.ABC):
     container: ClassVar[str | None] = None
 
     @abc.abstractmethod
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path, note: Note) -> Variant:
         """A variant in `folder` from the user's file. Raises BadInput when it is not a fit model."""
 
     def parts(self, path: Path) -> tuple[Path, ...]:
@@ -44,9 +51,38 @@ class Source(abc.ABC):
         return tuple(files_below(path)) if path.is_dir() else (path,)
 
 
-def open_model(path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
-    """The variant of the user's file or folder. Raises BadInput when it is missing, unknown, broken or hostile."""
-    return check(path).open(path, usecase, folder)
+class Converted(Source):
+    """A format that is read in a limited process of its own, which hands back ONNX."""
+
+    extra: ClassVar[str] = "train"
+    """The extra of our package that brings what `convert` needs."""
+    hidden: ClassVar[tuple[str, ...]] = TENSORFLOW
+    """Packages that the process which reads it does not find: TensorFlow and triton in one process end it."""
+    memory: ClassVar[int] = MEMORY
+    """Bytes for reading a small model."""
+    seconds: ClassVar[int] = SECONDS
+    """Processor time for reading a model."""
+    named: ClassVar[bool] = False
+    """Whether names of inputs and outputs are the user's own and must be right; else they are matched."""
+
+    @abc.abstractmethod
+    def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
+        """The model as a graph: asked of a fresh limited process, in an empty working folder, and nowhere else.
+
+        `wanted`: what the use case asks for, None where the model says it. `notes`: add what the user should know.
+        Raises BadInput when it is not a fit model; whatever a library raises is told as its refusal.
+        """
+
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path, note: Note) -> Variant:
+        return take(self, path, self.parts(path), usecase, folder, note)
+
+
+def open_model(path: Path, usecase: UseCase[Any], folder: Path, note: Note = silent) -> Variant:
+    """The variant of the user's file or folder; `note` is told what the user should know of how it was read.
+
+    Raises BadInput when it is missing, unknown, broken or hostile.
+    """
+    return check(path).open(path, usecase, folder, note)
 
 
 def check(path: Path) -> Source:

@@ -1,28 +1,31 @@
 """Hugging Face folders: config.json with weights as safetensors, the architecture from transformers itself.
 
-Refused: weights as pickles, remote code (`auto_map`, Python files), archives, shards that lead elsewhere. A folder
-whose config.json describes one of our own architectures (`kind`) is read as `.safetensors` with that config.
-Needs the extra `huggingface` (huggingface.co/docs/transformers).
+Refused: weights as pickles, remote code (`auto_map`, Python files), archives, shards that lead elsewhere, weights that
+the architecture has and the folder lacks (transformers would draw them at random). transformers sees a fresh folder of
+the checked config and the weights, nothing else. A folder whose config.json describes one of our own architectures
+(`kind`) is read as `.safetensors` with that config. Needs the extra `huggingface` (huggingface.co/docs/transformers).
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import first_line
 from modelpack.formats.safetensors import read_header
 from modelpack.formats.signature import Signature
 from modelpack.formats.variant import Variant
-from modelpack.sources.base import LARGEST, Source, files_below
-from modelpack.sources.fitting import fit_names
-from modelpack.sources.onnx import take_graph
+from modelpack.sources.base import Converted, files_below
+from modelpack.sources.limits import LARGEST
 from modelpack.sources.safetensors import CONFIG, Safetensors, read_config
+from modelpack.sources.taking import Note
 from modelpack.usecases.base import UseCase
+
+if TYPE_CHECKING:
+    import onnx
 
 INDEX = "model.safetensors.index.json"
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
@@ -31,32 +34,53 @@ REMOTE = ("auto_map", "custom_pipelines", "trust_remote_code", "quantization_con
 OPSET = 20
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 MOST_NUMBER = 10_000_000
+MEMORY = 4_000_000_000
 
 
-class HuggingFace(Source):
+class HuggingFace(Converted):
     """A transformers model by the first of its `architectures`, inputs and outputs by name."""
 
     name: ClassVar[str] = "huggingface"
     marker: ClassVar[str | None] = CONFIG
+    extra: ClassVar[str] = "huggingface"
+    memory: ClassVar[int] = MEMORY
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path, note: Note) -> Variant:
         config = read_config(path / CONFIG)
+        if "kind" not in config or "model_type" in config:
+            return super().open(path, usecase, folder, note)
         weights = check(path, config)
-        if "kind" in config and "model_type" not in config:
-            if len(weights) != 1:
-                raise BadInput("a model of our own is one model.safetensors", where=str(path))
-            return Safetensors().open(weights[0], usecase, folder)
-        if importlib.util.find_spec("transformers") is None:
+        if len(weights) != 1:
+            raise BadInput("a model of our own is one model.safetensors", where=str(path))
+        return Safetensors().open(weights[0], usecase, folder, note)
+
+    def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
+        config = read_config(path / CONFIG)
+        fresh = rewrite(check(path, config), config, path)
+        if wanted is None:
+            hint = "name them: inputs = (Tensor('input_ids', 'INT64', (-1, -1)), …) and outputs"
             raise BadInput(
-                "a Hugging Face folder is read by transformers, which is not installed here",
-                where=str(path),
-                hint="pip install 'ecomdeploy[huggingface]'",
+                "a Hugging Face folder does not tell inputs and outputs", where=str(path), hint=hint
             )
+        model = load(fresh, config, path, notes)
         try:
-            graph = export(path, config, usecase.signature())
+            return export(model, wanted)
+        except MemoryError:
+            raise
         except Exception as error:
             raise BadInput(f"transformers cannot take it: {first_line(error)}", where=str(path)) from error
-        return take_graph(fit_names(graph, usecase.signature()), usecase, path, folder)
+
+
+def rewrite(weights: list[Path], config: dict[str, Any], path: Path) -> Path:
+    """A folder with the checked config, index and weights."""
+    fresh = Path("checked")
+    fresh.mkdir()
+    (fresh / CONFIG).write_text(json.dumps(config))
+    if (path / INDEX).is_file():
+        (fresh / INDEX).write_text(json.dumps(read_config(path / INDEX)))
+    for file in weights:
+        (fresh / file.name).symlink_to(file)
+    return fresh
 
 
 def check(path: Path, config: dict[str, Any]) -> list[Path]:
@@ -107,22 +131,48 @@ def check_shards(index: dict[str, Any], path: Path) -> None:
         raise BadInput(f"weights outside the folder are refused: {str(foreign[0])[:80]!r}", where=str(path))
 
 
-def export(path: Path, config: dict[str, Any], signature: Signature) -> Any:
-    """The ONNX graph of the model. Raises ValueError for an architecture that transformers does not carry."""
+def load(fresh: Path, config: dict[str, Any], path: Path, notes: list[str]) -> Any:
+    """The model. Raises BadInput for an architecture that transformers does not carry, and for missing weights."""
     import torch
     import transformers
-
-    from modelpack.formats.onnx_export import free_batch, quiet
 
     names = config.get("architectures") or ["AutoModel"]
     kind: Any = getattr(transformers, str(names[0]), None)
     carried: Any = transformers.PreTrainedModel
-    if not isinstance(kind, type) or not issubclass(kind, carried):
-        raise ValueError(f"unknown architecture {json.dumps(names)[:80]}")
-    chosen: Any = kind
-    model: Any = chosen.from_pretrained(
-        str(path), local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-    ).eval()
+    if names != ["AutoModel"] and not (isinstance(kind, type) and issubclass(kind, carried)):
+        raise BadInput(f"transformers knows no architecture {json.dumps(names)[:80]}", where=str(path))
+    try:
+        model, told = kind.from_pretrained(
+            str(fresh),
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise BadInput(f"transformers cannot take it: {first_line(error)}", where=str(path)) from error
+    lacking = sorted(map(str, (*told["missing_keys"], *told["mismatched_keys"])))
+    if lacking:
+        raise BadInput(
+            f"weights of {names[0]} are missing in the folder, or of another shape: {', '.join(lacking[:5])}"
+            + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""),
+            where=str(path),
+            hint="they would be random: save the trained model with save_pretrained(), or correct `architectures`",
+        )
+    if told["unexpected_keys"]:
+        notes.append(f"{len(told['unexpected_keys'])} weights of the folder are not used by {names[0]}")
+    return model.eval()
+
+
+def export(model: Any, signature: Signature) -> onnx.ModelProto:
+    """The ONNX graph of the model with the signature's inputs and outputs. Raises ValueError."""
+    import torch
+
+    from modelpack.formats.onnx_export import free_batch, quiet
+
     inputs, outputs = ([tensor.name for tensor in side] for side in (signature.inputs, signature.outputs))
 
     class Named(torch.nn.Module):
@@ -152,4 +202,5 @@ def export(path: Path, config: dict[str, Any], signature: Signature) -> Any:
         )
     if program is None:
         raise ValueError("the exporter gave no program")
-    return program.model_proto
+    graph: onnx.ModelProto = program.model_proto
+    return graph

@@ -2,23 +2,28 @@
 
 `keras.models.load_model(safe_mode=True)` alone has let files run code (CVE-2025-1550, CVE-2025-9906) and read others
 (CVE-2025-12058), so the config is checked here before Keras sees it: only Keras' own classes that ONNX can express,
-no Lambda, no wrapped foreign layer, no path. Format: keras.io/api/models/model_saving_apis.
+no Lambda, no wrapped foreign layer, no path; in the weights no links. Keras loads a fresh archive of the checked parts.
+Format: keras.io/api/models/model_saving_apis.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import zipfile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import Variant
+from modelpack.formats.signature import Signature
 from modelpack.sources import archive
-from modelpack.sources.base import Source
-from modelpack.sources.tensorflow import convert
-from modelpack.usecases.base import UseCase
+from modelpack.sources.base import TORCH, Converted
+from modelpack.sources.strict_json import objects, parse
 
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 18
+MEMORY = 6_000_000_000
 WEIGHTS = "model.weights.h5"
 MEMBERS = {"config.json", "metadata.json", WEIGHTS}
 CONFIG_BYTES = 50_000_000
@@ -99,47 +104,75 @@ HARMLESS = (
 METRICS = ("keras.metrics", "keras.dtype_policies")
 
 
-class Keras(Source):
+class Keras(Converted):
     """A Keras model; needs the extra `tensorflow`."""
 
     name: ClassVar[str] = "keras"
     suffixes: ClassVar[tuple[str, ...]] = ("keras",)
     container: ClassVar[str | None] = "zip archive"
+    extra: ClassVar[str] = "tensorflow"
+    hidden: ClassVar[tuple[str, ...]] = TORCH
+    memory: ClassVar[int] = MEMORY
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
-        check(path)
-        return convert("keras", path, usecase, folder)
+    def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
+        with path.open("rb") as file, archive.open_archive(file, path) as opened:
+            fresh = archive.rewrite(opened, check(opened, path), Path("checked.keras"))
+            Path(WEIGHTS).write_bytes(archive.member(opened, WEIGHTS, path, LARGEST_WEIGHTS))
+        check_weights(Path(WEIGHTS), path)
+        import keras
+        import onnx
+
+        model = keras.models.load_model(fresh, compile=False, safe_mode=True)
+        # A Sequential fresh from its file has never been called, and export wants its call's signature.
+        zeros = [keras.ops.zeros([size or 1 for size in one.shape], dtype=one.dtype) for one in model.inputs]
+        model(zeros if len(zeros) > 1 else zeros[0])
+        model.export("exported.onnx", format="onnx", opset_version=OPSET, verbose=False)
+        return onnx.load_model("exported.onnx")
 
 
-def check(path: Path) -> None:
-    """Raises BadInput for what Keras must not see."""
-    with archive.open_archive(path, path) as opened:
-        names = set(opened.namelist())
-        if names != MEMBERS:
-            other = ", ".join(sorted(names ^ MEMBERS))
-            raise BadInput(
-                f"a .keras file holds {', '.join(sorted(MEMBERS))}; differs in: {other}", where=str(path)
-            )
-        size = opened.getinfo(WEIGHTS).file_size
-        try:
-            config = json.loads(archive.member(opened, "config.json", path, CONFIG_BYTES))
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"its config.json is damaged: {error}", where=str(path)) from error
+def check(opened: zipfile.ZipFile, path: Path) -> dict[str, str | bytes]:
+    """What a fresh archive holds, each name with a member's or the bytes.
+
+    Raises BadInput for what Keras must not see.
+    """
+    names = set(opened.namelist())
+    if names != MEMBERS:
+        other = ", ".join(sorted(names ^ MEMBERS))
+        what = f"a .keras file holds {', '.join(sorted(MEMBERS))}; differs in: {other}"
+        raise BadInput(what, where=str(path))
+    size = opened.getinfo(WEIGHTS).file_size
+    config, metadata = (
+        parse(archive.member(opened, name, path, CONFIG_BYTES), path, f"its {name}")
+        for name in ("config.json", "metadata.json")
+    )
     for one in objects(config):
         if problem := foreign(one) or find_promised(one, size):
             raise BadInput(problem, where=str(path))
+    written = {"config.json": json.dumps(config).encode(), "metadata.json": json.dumps(metadata).encode()}
+    return {**written, WEIGHTS: WEIGHTS}
 
 
-def objects(data: Any) -> Iterator[dict[str, Any]]:
-    """Every object at any depth."""
-    waiting = [data]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            yield one
-            waiting.extend(one.values())
-        elif isinstance(one, list):
-            waiting.extend(one)
+def check_weights(file: Path, path: Path) -> None:
+    """No links to other files, no data kept elsewhere, no dataset much larger than the file. Raises BadInput."""
+    import h5py
+
+    size = file.stat().st_size
+
+    with h5py.File(file, "r") as content:
+
+        def seen(name: str, link: Any) -> None:
+            if not isinstance(link, h5py.HardLink):
+                raise BadInput(f"a link in its weights is refused: {name!r}", where=str(path))
+            one = content[name]
+            if not isinstance(one, h5py.Dataset):
+                return
+            if one.external or one.is_virtual:
+                raise BadInput(f"weights kept in another file are refused: {name!r}", where=str(path))
+            if one.size * one.dtype.itemsize > archive.MOST_RATIO * size:
+                what = f"{name!r} claims {one.size:,} numbers in a file of {size:,} bytes"
+                raise BadInput(what, where=str(path))
+
+        content.visititems_links(seen)
 
 
 def foreign(one: dict[str, Any]) -> str | None:

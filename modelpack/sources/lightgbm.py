@@ -7,17 +7,18 @@ Format: `GBDT::SaveModelToString` and `Tree::ToString` in LightGBM's sources. A 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import Variant
-from modelpack.sources.base import Source
-from modelpack.sources.onnx import take_graph
+from modelpack.formats.signature import Signature
+from modelpack.sources.base import Converted
 from modelpack.sources.tree_graph import LARGEST_TEXT, MOST_TREES, Forest, Tree, graph
-from modelpack.usecases.base import UseCase
+
+if TYPE_CHECKING:
+    import onnx
 
 THROUGH = {
     "binary sigmoid:1": "Sigmoid",
@@ -37,20 +38,20 @@ THROUGH = {
 CATEGORY, MISSING_LEFT, ZERO, NAN = 1, 2, 4, 8
 
 
-class LightGBM(Source):
+class LightGBM(Converted):
     """Boosted trees of numbers, one output."""
 
     name: ClassVar[str] = "lightgbm"
     suffixes: ClassVar[tuple[str, ...]] = ("txt", "lgb")
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
+    def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
         if path.stat().st_size > LARGEST_TEXT:
             raise BadInput("a model text above 1 GB is refused", where=str(path))
         try:
             forest = parse(path.read_bytes().decode(), path)
         except (KeyError, ValueError, IndexError, OverflowError, TypeError) as error:
             raise BadInput(f"damaged or not a LightGBM model: {error!r}"[:300], where=str(path)) from error
-        return take_graph(graph(forest, usecase.signature(), path), usecase, path, folder)
+        return graph(forest, wanted, path)
 
 
 def parse(text: str, path: Path) -> Forest:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelpack.errors import BadInput
-from modelpack.sources.base import LARGEST
+from modelpack.sources.limits import LARGEST
 
 if TYPE_CHECKING:
     import onnx

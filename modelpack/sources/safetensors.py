@@ -18,6 +18,7 @@ from modelpack.errors import BadInput
 from modelpack.formats.safetensors import METADATA_KEY, read_header
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.sources.base import Source
+from modelpack.sources.taking import Note
 from modelpack.usecases.base import UseCase
 
 CONFIG = "config.json"
@@ -31,7 +32,7 @@ class Safetensors(Source):
     name: ClassVar[str] = "safetensors"
     suffixes: ClassVar[tuple[str, ...]] = ("safetensors",)
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path, note: Note) -> Variant:
         folder.mkdir(parents=True, exist_ok=True)
         copy = folder / "model.safetensors"
         beside = path.parent / CONFIG

@@ -2,8 +2,9 @@
 
 Format: docs.pytorch.org/docs/stable/export/pt2_archive.html. `torch.export.load` is not safe on strangers' files: it
 unpickles (`torch.load(weights_only=False)` where the safe way fails), evaluates size expressions as Python
-(`sympy.sympify`), and looks operators up by dotted path from `torch`. So all three are checked against allow-lists
-here before it is called.
+(`sympy.sympify`), and looks operators up by dotted path from `torch`. So graph and weights are checked against
+allow-lists first; pickles that import anything but tensors are refused, and even those are left out: torch loads a
+fresh archive of the checked parts, without sample inputs.
 """
 
 from __future__ import annotations
@@ -12,21 +13,25 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import first_line
-from modelpack.formats.variant import Variant
+from modelpack.formats.signature import Signature
 from modelpack.sources import archive, pickles
-from modelpack.sources.base import LARGEST, Source
-from modelpack.sources.onnx import take_graph
-from modelpack.usecases.base import UseCase
-from modelpack.usecases.own_model.given import GivenModel
+from modelpack.sources.base import Converted
+from modelpack.sources.limits import LARGEST
+from modelpack.sources.strict_json import pairs, parse
+
+if TYPE_CHECKING:
+    import onnx
 
 JSON_BYTES = 200_000_000
 OPSET = 20
+SHORT = 8
+MEMORY = 4_000_000_000
+FIXED = {"archive_format": b"pt2", "byteorder": b"little", ".data/version": b"3\n"}
 LONGEST_EXPRESSION = 2000
 OPERATOR = re.compile(
     r"torch\.ops\.(aten|prims)\.[A-Za-z]\w*\.[A-Za-z]\w*"
@@ -35,11 +40,13 @@ OPERATOR = re.compile(
     r"|_operator\.(add|sub|mul|truediv|floordiv|mod|pow|neg|pos|eq|ne|lt|le|gt|ge|and_|or_|getitem)"
     r"|math\.(ceil|floor|trunc|sqrt)"
 )
-EXPRESSION = re.compile(
-    r"(?:[su]\d+|zuf\d+|Symbol|Integer|Mul|Add|Max|Min|Mod|PythonMod|FloorDiv|CeilDiv|CleanDiv|Eq|Ne|Lt|Le|Gt|Ge"
-    r"|And|Or|Not|StrictLessThan|LessThan|GreaterThan|StrictGreaterThan|Equality|Unequality|TruncToInt|ToFloat"
-    r"|integer|positive|nonnegative|nonzero|True|False|'[su]\d+'|\d{1,12}|[-+*/%(),=<> ])+"
+TOKEN = re.compile(r"[A-Za-z_]\w*|\d+|'[su]\d+'|[-+*/%(),=<> ]")
+SIZE_TOKEN = re.compile(
+    r"[su]\d+|zuf\d+|'[su]\d+'|\d{1,12}|[-+*/%(),=<> ]|Symbol|Integer|Mul|Add|Max|Min|Mod|PythonMod|FloorDiv|CeilDiv"
+    r"|CleanDiv|Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not|StrictLessThan|LessThan|GreaterThan|StrictGreaterThan|Equality|Unequality"
+    r"|TruncToInt|ToFloat|integer|positive|nonnegative|nonzero|True|False"
 )
+"""What a size expression is made of: looked at token by token, which takes no longer than it is long."""
 TREES = {"builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict", None}
 FILES = re.compile(
     r"data/weights/(weight_\d+|[\w.-]+_weights_config\.json)|data/constants/(tensor_\d+|[\w.-]+_constants_config\.json)"
@@ -48,64 +55,76 @@ FILES = re.compile(
 )
 
 
-class TorchExport(Source):
+class TorchExport(Converted):
     """An exported program with the use case's signature."""
 
     name: ClassVar[str] = "torch-export"
     suffixes: ClassVar[tuple[str, ...]] = ("pt2",)
     container: ClassVar[str | None] = "zip archive"
+    memory: ClassVar[int] = MEMORY
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
-        with archive.open_archive(path, path) as opened:
-            check(opened, path)
+    def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
+        with path.open("rb") as file, archive.open_archive(file, path) as opened:
+            fresh = archive.rewrite(opened, check(opened, path), Path("checked.pt2"))
         import torch
 
         from modelpack.formats.onnx_export import quiet
 
-        signature = usecase.open_signature() if isinstance(usecase, GivenModel) else usecase.signature()
         try:
             with quiet(), torch.no_grad():
                 program = torch.onnx.export(
-                    torch.export.load(str(path)),
+                    torch.export.load(str(fresh)),
                     (),
                     dynamo=True,
                     opset_version=OPSET,
-                    input_names=[tensor.name for tensor in signature.inputs] if signature else None,
-                    output_names=[tensor.name for tensor in signature.outputs] if signature else None,
+                    input_names=[tensor.name for tensor in wanted.inputs] if wanted else None,
+                    output_names=[tensor.name for tensor in wanted.outputs] if wanted else None,
                     verbose=False,
                 )
+        except MemoryError:
+            raise
         except Exception as error:
             raise BadInput(f"torch cannot take it: {first_line(error)}", where=str(path)) from error
         if program is None:
             raise BadInput("torch cannot export it to ONNX", where=str(path))
-        return take_graph(program.model_proto, usecase, path, folder)
+        graph: onnx.ModelProto = program.model_proto
+        return graph
 
 
-def check(opened: zipfile.ZipFile, path: Path) -> None:
-    """Raises BadInput for anything in the archive that is not on the allow-lists."""
+def check(opened: zipfile.ZipFile, path: Path) -> dict[str, str | bytes]:
+    """What a fresh archive holds: its names, each with a member's name or the bytes.
+
+    Raises BadInput for anything in the archive that is not on the allow-lists.
+    """
+    roots = {one.filename.partition("/")[0] for one in opened.infolist()}
     inside = {one.filename.partition("/")[2]: one.filename for one in opened.infolist()}
     sizes = {one.filename.partition("/")[2]: one.file_size for one in opened.infolist()}
     for name in inside:
-        if not FILES.fullmatch(name):
+        if not FILES.fullmatch(name) or len(roots) > 1:
             raise BadInput(f"a part that no exported program needs is refused: {name!r}", where=str(path))
     models = [name for name in inside if name.startswith("models/")]
     if len(models) != 1:
         raise BadInput("not an exported program: it needs one models/*.json", where=str(path))
+    version = archive.member(opened, inside.get("archive_version", "archive_version"), path, SHORT)
+    if not version.isdigit():
+        raise BadInput("not an exported program: its version is no number", where=str(path))
+    kept: dict[str, str | bytes] = {**FIXED, "archive_version": version}
     for name, full in inside.items():
         if name.startswith("data/sample_inputs/"):
             data = archive.member(opened, full, path, pickles.LARGEST_PICKLE, nested=True)
             pickles.scan_torch_file(data, path)
         elif name.endswith("_config.json"):
-            check_weights(parse_json(opened, full, path), sizes, path)
-    check_graph(parse_json(opened, inside[models[0]], path), path)
-
-
-def parse_json(opened: zipfile.ZipFile, name: str, path: Path) -> Any:
-    """A JSON member. Raises BadInput when it is damaged or nested too deep."""
-    try:
-        return json.loads(archive.member(opened, name, path, JSON_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{name} is not proper JSON: {first_line(error)}", where=str(path)) from error
+            config = parse(archive.member(opened, full, path, JSON_BYTES), path, name)
+            check_weights(config, sizes, path)
+            kind = "weights" if name.startswith("data/weights/") else "constants"
+            kept[f"data/{kind}/model_{kind}_config.json"] = json.dumps(config).encode()
+        elif name.startswith("data/"):
+            kept[name] = full
+    graph = parse(archive.member(opened, inside[models[0]], path, JSON_BYTES), path, models[0])
+    check_graph(graph, path)
+    kept["models/model.json"] = json.dumps(graph).encode()
+    kept["data/sample_inputs/model.pt"] = b""
+    return {f"model/{name}": content for name, content in kept.items()}
 
 
 def check_weights(config: Any, sizes: dict[str, int], path: Path) -> None:
@@ -142,31 +161,16 @@ def check_graph(graph: Any, path: Path) -> None:
 
 def harmless(expression: Any) -> bool:
     """A short sum, product or comparison of sizes: no names but ours, no powers (they can take for ever)."""
-    return (
-        isinstance(expression, str)
-        and len(expression) <= LONGEST_EXPRESSION
-        and "**" not in expression
-        and EXPRESSION.fullmatch(expression) is not None
-    )
+    if not isinstance(expression, str) or len(expression) > LONGEST_EXPRESSION or "**" in expression:
+        return False
+    tokens = TOKEN.findall(expression)
+    return all(map(SIZE_TOKEN.fullmatch, tokens)) and sum(map(len, tokens)) == len(expression)
 
 
 def check_tree(text: str, path: Path) -> None:
     """A description of nested inputs: only plain containers."""
-    try:
-        kinds = {value for key, value in pairs(json.loads(text)) if key == "type"}
-    except (ValueError, RecursionError) as error:
-        raise BadInput("the description of its inputs is damaged", where=str(path)) from error
+    kinds = {
+        value for key, value in pairs(parse(text, path, "the description of its inputs")) if key == "type"
+    }
     if foreign := {kind for kind in kinds if kind not in TREES}:
         raise BadInput(f"inputs of the kind {sorted(map(str, foreign))} are refused", where=str(path))
-
-
-def pairs(data: Any) -> Iterator[tuple[str, Any]]:
-    """Every key with its value, at any depth."""
-    waiting = [data]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            yield from one.items()
-            waiting.extend(one.values())
-        elif isinstance(one, list):
-            waiting.extend(one)

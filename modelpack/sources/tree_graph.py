@@ -76,7 +76,7 @@ def check_tree(tree: Tree, features: int, number: int, path: Path) -> None:
         raise BadInput(f"tree {number} is damaged: it has a loop", where=str(path))
 
 
-def graph(forest: Forest, signature: Signature, path: Path) -> onnx.ModelProto:
+def graph(forest: Forest, wanted: Signature | None, path: Path) -> onnx.ModelProto:
     """The forest with the use case's inputs and outputs. Raises BadInput when they cannot be matched.
 
     Inputs: one FP32 tensor of all features, or one number per feature, by name. Outputs: one FP32 number, and
@@ -84,6 +84,9 @@ def graph(forest: Forest, signature: Signature, path: Path) -> onnx.ModelProto:
     """
     from onnx import TensorProto, helper
 
+    signature = wanted or Signature(
+        (Tensor("features", "FP32", (-1, len(forest.features))),), (Tensor("score", "FP32", (-1,)),)
+    )
     for number, tree in enumerate(forest.trees):
         check_tree(tree, len(forest.features), number, path)
     nodes, rows = gather_features(forest, signature.inputs, path)

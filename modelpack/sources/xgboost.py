@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from modelpack.errors import BadInput
-from modelpack.formats.variant import Variant
-from modelpack.sources.base import Source
-from modelpack.sources.onnx import take_graph
+from modelpack.formats.signature import Signature
+from modelpack.sources.base import Converted
 from modelpack.sources.tree_graph import LARGEST_TEXT, MOST_TREES, Forest, Tree, graph
-from modelpack.usecases.base import UseCase
+
+if TYPE_CHECKING:
+    import onnx
 
 THROUGH = {
     "binary:logistic": "Sigmoid",
@@ -34,13 +35,13 @@ THROUGH = {
 """What an objective makes of the sum; its `base_score` is given after that."""
 
 
-class XGBoost(Source):
+class XGBoost(Converted):
     """Boosted trees of numbers, one output."""
 
     name: ClassVar[str] = "xgboost"
     suffixes: ClassVar[tuple[str, ...]] = ("json",)
 
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path) -> Variant:
+    def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
         if path.stat().st_size > LARGEST_TEXT:
             raise BadInput("a model text above 1 GB is refused", where=str(path))
         try:
@@ -55,7 +56,7 @@ class XGBoost(Source):
             AttributeError,
         ) as error:
             raise BadInput(f"damaged or not an XGBoost model: {error!r}"[:300], where=str(path)) from error
-        return take_graph(graph(forest, usecase.signature(), path), usecase, path, folder)
+        return graph(forest, wanted, path)
 
 
 def parse(data: dict[str, Any], path: Path) -> Forest:

@@ -17,11 +17,11 @@ import lightgbm
 import numpy as np
 import pytest
 import torch
+from given import Given, answered
 from tiny_usecase import Tiny
 
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Signature
-from modelpack.formats.variant import Variant
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.server.signature import Tensor
 from modelpack.sources.base import content_digest, open_model
@@ -29,17 +29,6 @@ from modelpack.sources.pickles import list_imports, scan, scan_torch_file
 
 CASES = {**hostile.CASES, **hostile_others.CASES}
 CLI = ("pt2 with a pickle: stack global", "onnx with external data above", "gzip named .safetensors")
-
-
-class Given(Tiny):
-    """x (rows, 4) -> p."""
-
-    def signature(self) -> Signature:
-        return Signature((Tensor("x", "FP32", (-1, 4)),), (Tensor("p", "FP32", (-1,)),))
-
-
-def answered(variant: Variant, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return OnnxRuntime().open(variant, Given())({"x": rows.astype(np.float32)})["p"]
 
 
 @pytest.mark.parametrize("name", CASES)
