@@ -65,16 +65,19 @@ def release(folder: Path, title: str, passes: str | None) -> dict[str, Any]:
 
 
 def broken(folder: Path) -> None:
-    """A third release whose answers are wrong: planted in the local cloud, found by its golden requests."""
+    """A third release whose answers are wrong: planted in the local cloud, found by its golden requests.
+
+    It is the first one's pack on other machines, so nothing is trained or built for it.
+    """
     say("\n--- #3 a release that answers wrong (planted)")
-    edit(folder, passes="[]", seed=11)
+    edit(folder, passes="[]", instance="ml.c7i.2xlarge")
     type_in(folder, "cloud", "fault", "wrong-answers", "--json")
     refused = type_in(folder, "up", "--yes", "--json", expect=4)
     say(f"    refused, as it should be: {refused['error']['what'].splitlines()[0]}")
     edit(folder, passes=None)
 
 
-def edit(folder: Path, *, passes: str | None, seed: int = 7) -> None:
+def edit(folder: Path, *, passes: str | None, instance: str = "ml.c7i.xlarge") -> None:
     """What a person would do in an editor."""
     file = folder / "ecomdeploy.yaml"
     lines = []
@@ -82,7 +85,9 @@ def edit(folder: Path, *, passes: str | None, seed: int = 7) -> None:
         if line.strip().startswith("passes:"):
             continue
         if line.strip().startswith("train:"):
-            line = f"  train: {{epochs: 1, seed: {seed}, architecture: one-stage}}"
+            line = "  train: {epochs: 1, architecture: one-stage}"
+        if line.strip().startswith("instance:"):
+            line = f"  instance: {instance}"
         lines.append(line)
         if line.startswith("pack:") and passes is not None:
             lines.append(f"  passes: {passes}")
