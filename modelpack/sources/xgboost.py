@@ -12,7 +12,8 @@ import numpy as np
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Signature
 from modelpack.sources.base import Converted
-from modelpack.sources.tree_graph import LARGEST_TEXT, MOST_TREES, Forest, Tree, graph
+from modelpack.sources.forest import LARGEST_TEXT, MOST_TREES, Forest, Tree, drop_deleted
+from modelpack.sources.tree_graph import CODES, graph
 
 if TYPE_CHECKING:
     import onnx
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
 THROUGH = {
     "binary:logistic": "Sigmoid",
     "reg:logistic": "Sigmoid",
+    "multi:softprob": "Softmax",
+    "multi:softmax": "Softmax",
     "count:poisson": "Exp",
     "reg:tweedie": "Exp",
     "reg:gamma": "Exp",
+    "survival:cox": "Exp",
+    "survival:aft": "Exp",
     "binary:logitraw": "",
     "reg:squarederror": "",
+    "reg:squaredlogerror": "",
     "reg:absoluteerror": "",
     "reg:pseudohubererror": "",
     "reg:quantileerror": "",
@@ -36,7 +42,7 @@ THROUGH = {
 
 
 class XGBoost(Converted):
-    """Boosted trees of numbers, one output."""
+    """Boosted trees of numbers and categories, for one output or several; where training stopped early, the best."""
 
     name: ClassVar[str] = "xgboost"
     suffixes: ClassVar[tuple[str, ...]] = ("json",)
@@ -45,7 +51,7 @@ class XGBoost(Converted):
         if path.stat().st_size > LARGEST_TEXT:
             raise BadInput("a model text above 1 GB is refused", where=str(path))
         try:
-            forest = parse(json.loads(path.read_bytes()), path)
+            forest = parse(json.loads(path.read_bytes()), path, notes)
         except (
             KeyError,
             TypeError,
@@ -56,38 +62,80 @@ class XGBoost(Converted):
             AttributeError,
         ) as error:
             raise BadInput(f"damaged or not an XGBoost model: {error!r}"[:300], where=str(path)) from error
+        if forest.categories:
+            notes.append(CODES)
         return graph(forest, wanted, path)
 
 
-def parse(data: dict[str, Any], path: Path) -> Forest:
-    """The forest. Raises BadInput for what is not served (dart, categories, several outputs), or its numbers lie."""
+def parse(data: dict[str, Any], path: Path, notes: list[str]) -> Forest:
+    """The forest. Raises BadInput for what is not served, or its numbers lie."""
     learner = data["learner"]
     shape, objective, booster = (
         learner["learner_model_param"],
         learner["objective"]["name"],
         learner["gradient_booster"],
     )
-    if booster["name"] != "gbtree" or objective not in THROUGH:
-        raise BadInput(f"{booster['name']} with {objective} is not served", where=str(path))
-    if int(shape["num_class"]) > 1 or int(shape.get("num_target", 1)) > 1:
-        raise BadInput("trees with several outputs are not served", where=str(path))
-    trees, said = booster["model"]["trees"], int(booster["model"]["gbtree_model_param"]["num_trees"])
+    if booster["name"] not in ("gbtree", "dart"):
+        raise BadInput(
+            f"the booster {booster['name']!r} is not served", where=str(path), hint="served: gbtree, dart"
+        )
+    if objective not in THROUGH:
+        raise BadInput(
+            f"the objective {objective!r} is not served",
+            where=str(path),
+            hint=f"served: {', '.join(THROUGH)}",
+        )
+    model = (booster["gbtree"] if booster["name"] == "dart" else booster)["model"]
+    outputs = max(int(shape["num_class"]), int(shape.get("num_target", 1)), 1)
+    trees, said = model["trees"], int(model["gbtree_model_param"]["num_trees"])
     count = int(shape["num_feature"])
     names = [str(name) for name in learner.get("feature_names") or ()]
     if len(trees) != said or not 0 < said <= MOST_TREES or (names and len(names) != count):
         raise BadInput(f"it says {said:,} trees of {count:,} features and holds others", where=str(path))
     if not names and count > LARGEST_TEXT // 1000:
         raise BadInput(f"{count:,} features are refused", where=str(path))
-    base = np.asarray(json.loads(str(shape["base_score"])), np.float64).reshape(-1)
-    if len(base) != 1 or not math.isfinite(base[0]):
-        raise BadInput("it has no single base_score", where=str(path))
+    weights = booster["weight_drop"] if booster["name"] == "dart" else [1.0] * said
+    turns = zip(trees, model["tree_info"], weights, strict=True)
+    kept = list(turns)[: best(learner, model, outputs, said, notes)]
     return Forest(
-        tuple(tree(one, path) for one in trees),
+        tuple(
+            tree(one, int(output), float(weight), at, path) for at, (one, output, weight) in enumerate(kept)
+        ),
         tuple(names or (f"f{number}" for number in range(count))),
         "BRANCH_LT",
-        before(THROUGH[objective], float(base[0])),
+        base(shape, THROUGH[objective], outputs, path),
         THROUGH[objective],
+        floor=True,
     )
+
+
+def best(learner: dict[str, Any], model: dict[str, Any], outputs: int, said: int, notes: list[str]) -> int:
+    """How many trees count: those up to `best_iteration`, where training stopped early. Raises ValueError."""
+    attributes = learner.get("attributes") or {}
+    if "best_iteration" not in attributes:
+        return said
+    turn = int(attributes["best_iteration"])
+    borders = model.get("iteration_indptr")
+    parallel = max(1, int(model["gbtree_model_param"].get("num_parallel_tree", 1)))
+    if borders and not 0 <= turn < len(borders) - 1:
+        raise ValueError(f"its best_iteration is {turn:,} of {len(borders) - 1:,} turns")
+    count = int(borders[turn + 1]) if borders else (turn + 1) * parallel * outputs
+    if not 0 < count <= said:
+        raise ValueError(f"its best_iteration is {turn:,} of {said:,} trees")
+    if count < said:
+        notes.append(
+            f"training stopped early: the {count:,} trees up to best_iteration {turn:,} are taken of {said:,}, as "
+            "XGBClassifier and XGBRegressor do (Booster.predict takes all unless told iteration_range)"
+        )
+    return count
+
+
+def base(shape: dict[str, Any], through: str, outputs: int, path: Path) -> tuple[float, ...]:
+    """What is added to each output's sum."""
+    given = np.asarray(json.loads(str(shape["base_score"])), np.float64).reshape(-1)
+    if len(given) not in (1, outputs) or not np.isfinite(given).all():
+        raise BadInput("it has no proper base_score", where=str(path))
+    return tuple(before(through, float(one)) for one in np.broadcast_to(given, outputs))
 
 
 def before(through: str, base: float) -> float:
@@ -97,19 +145,35 @@ def before(through: str, base: float) -> float:
     return math.log(base) if through == "Exp" else base
 
 
-def tree(one: dict[str, Any], path: Path) -> Tree:
-    """One tree; a leaf's value stands where a split has its limit."""
-    if one.get("categories_nodes") or any(one.get("split_type", ())):
-        raise BadInput("splits by category are not served", where=str(path))
+def tree(one: dict[str, Any], output: int, weight: float, number: int, path: Path) -> Tree:
+    """One tree, its leaves times `weight`; a leaf's value stands where a split has its limit."""
     nodes, vector = int(one["tree_param"]["num_nodes"]), int(one["tree_param"].get("size_leaf_vector", 1))
-    if nodes != len(one["left_children"]) or vector > 1:
+    if vector > 1:
+        hint = "train it with multi_strategy='one_output_per_tree'"
+        raise BadInput("trees with several numbers in a leaf are not served", where=str(path), hint=hint)
+    if nodes != len(one["left_children"]):
         raise BadInput(
             f"a tree says {nodes:,} nodes and holds {len(one['left_children']):,}", where=str(path)
         )
-    return Tree(
-        np.asarray(one["split_indices"], np.int64),
-        np.asarray(one["split_conditions"], np.float32),
-        np.asarray(one["left_children"], np.int64),
-        np.asarray(one["right_children"], np.int64),
-        np.asarray(one["default_left"], np.int64),
-    )
+    left, right = (np.asarray(one[side], np.int64) for side in ("left_children", "right_children"))
+    missing_left, feature = (np.asarray(one[name], np.int64) for name in ("default_left", "split_indices"))
+    value = np.asarray(one["split_conditions"], np.float32).astype(np.float64)
+    value = np.where(left < 0, np.float32(weight) * value, value) if len(value) == len(left) else value
+    sets = categories(one, path)
+    for node in sets:
+        # A member goes right here, and left in a `Tree`.
+        left[node], right[node], missing_left[node] = right[node], left[node], 1 - missing_left[node]
+    made = Tree(feature, value, left, right, missing_left, sets, output)
+    return drop_deleted(made, number, path) if int(one["tree_param"].get("num_deleted", 0)) else made
+
+
+def categories(one: dict[str, Any], path: Path) -> dict[int, tuple[int, ...]]:
+    """Of each split by category its members."""
+    found = {}
+    runs = (one.get(f"categories_{name}") or () for name in ("nodes", "segments", "sizes"))
+    for node, begin, size in zip(*runs, strict=True):
+        members = one["categories"][int(begin) : int(begin) + int(size)]
+        if not 0 <= int(node) < len(one["left_children"]) or len(members) != int(size):
+            raise BadInput("a split by category is damaged", where=str(path))
+        found[int(node)] = tuple(int(member) for member in members) or (-2,)
+    return found
