@@ -23,6 +23,22 @@ if TYPE_CHECKING:
 
 MAGIC = {b"PK\x03\x04": "zip archive", b"\x1f\x8b": "gzip file", b"BZh": "bzip2 file", b"\xfd7zXZ": "xz file"}
 PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(1, 6))
+PICKLED = (
+    "a pickle runs code: save .json (XGBoost), .txt (LightGBM), .onnx (scikit-learn: skl2onnx), .pt2 (torch)"
+)
+SAVE_INSTEAD = {
+    "ubj": "XGBoost: booster.save_model('model.json')",
+    "cbm": "CatBoost: model.save_model('model.onnx', format='onnx')",
+    "pkl": PICKLED,
+    "pickle": PICKLED,
+    "joblib": PICKLED,
+    "pt": "torch: torch.export.save(torch.export.export(model, inputs), 'model.pt2')",
+    "pth": "torch: torch.export.save(torch.export.export(model, inputs), 'model.pt2')",
+    "bin": "transformers: model.save_pretrained(folder), which writes safetensors",
+    "h5": "Keras: model.save('model.keras')",
+    "hdf5": "Keras: model.save('model.keras')",
+}
+"""By a suffix that is not taken: what to save in its place."""
 TENSORFLOW = ("tensorflow", "keras", "tf2onnx")
 TORCH = ("torch", "triton")
 
@@ -114,6 +130,7 @@ def file_source(path: Path) -> Source:
         near = difflib.get_close_matches(suffix, known, n=1)
         names = ", ".join("." + name for name in sorted(known))
         hint = f"did you mean .{near[0]}?" if near else f"known: {names}, or a folder"
+        hint = SAVE_INSTEAD.get(suffix.lower(), hint)
         raise BadInput(f"unknown model format {path.suffix or path.name!r}", where=str(path), hint=hint)
     if not path.is_file():
         raise BadInput(

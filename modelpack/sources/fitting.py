@@ -5,7 +5,7 @@ Converters name what the framework left unnamed ("keras_tensor"), so names are m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelpack.formats.signature import Signature
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import onnx
 
 INSIDE = "given/"
+"""Before a name that the graph itself has: repeated until nothing is called that."""
 
 
 def fit_names(graph: onnx.ModelProto, signature: Signature) -> onnx.ModelProto:
@@ -22,23 +23,63 @@ def fit_names(graph: onnx.ModelProto, signature: Signature) -> onnx.ModelProto:
     from onnx import helper
 
     weights = {tensor.name for tensor in graph.graph.initializer}
-    inputs = [value for value in graph.graph.input if value.name not in weights]
-    for value, wanted in match_tensors(inputs, signature.inputs):
-        inner = INSIDE + value.name
-        rename(graph, value.name, inner)
-        given = value.type.tensor_type.elem_type
-        node = helper.make_node("Cast", [wanted.name], [inner], to=given)
+    given = [value for value in graph.graph.input if value.name not in weights]
+    inputs = match_tensors(given, signature.inputs)
+    outputs = match_tensors(list(graph.graph.output), signature.outputs)
+    inner = free_names(graph, [*inputs, *outputs])
+    for value, wanted in inputs:
+        kind = value.type.tensor_type.elem_type
+        node = helper.make_node("Cast", [wanted.name], [inner[value.name]], to=kind)
         value.name = wanted.name
-        value.type.tensor_type.elem_type = narrow_type(given, wanted)
+        value.type.tensor_type.elem_type = narrow_type(kind, wanted)
         graph.graph.node.insert(0, node)
-    for value, wanted in match_tensors(list(graph.graph.output), signature.outputs):
-        inner = INSIDE + value.name
-        rename(graph, value.name, inner)
+    for value, wanted in outputs:
         made = narrow_type(value.type.tensor_type.elem_type, wanted)
-        graph.graph.node.append(helper.make_node("Cast", [inner], [wanted.name], to=made))
+        graph.graph.node.append(helper.make_node("Cast", [inner[value.name]], [wanted.name], to=made))
         value.name = wanted.name
         value.type.tensor_type.elem_type = made
     return graph
+
+
+def free_names(graph: onnx.ModelProto, pairs: Sequence[tuple[Any, Tensor]]) -> dict[str, str]:
+    """Rename, all at once, what the graph calls by the given or the wanted names: old name -> inner name."""
+    known = {name for part in parts_of(graph.graph) for name in names_in(part)}
+    asked = dict.fromkeys([value.name for value, _ in pairs] + [wanted.name for _, wanted in pairs])
+    inner: dict[str, str] = {}
+    for old in asked:
+        new = INSIDE + old
+        while new in known or new in asked or new in inner.values():
+            new = INSIDE + new
+        inner[old] = new
+    for part in parts_of(graph.graph):
+        for node in part.node:
+            for names in (node.input, node.output):
+                names[:] = [inner.get(name, name) for name in names]
+        for value in part.initializer:
+            value.name = inner.get(value.name, value.name)
+        for value in [] if part is graph.graph else [*part.input, *part.output]:
+            value.name = inner.get(value.name, value.name)
+    return inner
+
+
+def parts_of(graph: Any) -> Iterator[Any]:
+    """The graph and all within its nodes."""
+    waiting = [graph]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        waiting.extend(
+            inner
+            for node in part.node
+            for one in node.attribute
+            for inner in (*([one.g] if one.HasField("g") else []), *one.graphs)
+        )
+
+
+def names_in(part: Any) -> Iterator[str]:
+    """Every value that a graph names."""
+    yield from (value.name for values in (part.input, part.output, part.initializer) for value in values)
+    yield from (name for node in part.node for name in (*node.input, *node.output))
 
 
 def match_tensors(given: Sequence[Any], wanted: Sequence[Tensor]) -> list[tuple[Any, Tensor]]:
@@ -49,18 +90,6 @@ def match_tensors(given: Sequence[Any], wanted: Sequence[Tensor]) -> list[tuple[
     if set(named) == {tensor.name for tensor in wanted}:
         return [(named[tensor.name], tensor) for tensor in wanted]
     return list(zip(given, wanted, strict=True))
-
-
-def rename(graph: onnx.ModelProto, old: str, new: str) -> None:
-    """Every use of a value in the main graph and its subgraphs."""
-    waiting: list[Any] = [*graph.graph.node]
-    while waiting:
-        node = waiting.pop()
-        for names in (node.input, node.output):
-            names[:] = [new if name == old else name for name in names]
-        waiting.extend(
-            inner for one in node.attribute for part in (one.g, *one.graphs) for inner in part.node
-        )
 
 
 def narrow_type(given: int, wanted: Tensor) -> int:

@@ -13,6 +13,7 @@ from modelpack.formats.onnx_files import GRAPH_FILE, WEIGHTS_FILE, strip_notes
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.sources.fitting import fit_names
 from modelpack.sources.graphs import differences, read
+from modelpack.sources.outputs import keep_outputs
 from modelpack.sources.sandbox import process
 from modelpack.usecases.base import UseCase
 from modelpack.usecases.own_model.given import GivenModel
@@ -58,6 +59,9 @@ def fit(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path, named: bool) 
 
     Raises BadInput for other inputs or outputs than the use case's.
     """
+    wanted = usecase.open_signature() if isinstance(usecase, GivenModel) else usecase.signature()
+    if wanted:
+        keep_outputs(graph, [one.name for one in wanted.outputs])
     adopt_signature(graph, usecase, path)
     if not named:
         fit_names(graph, usecase.signature())

@@ -202,9 +202,6 @@ def test_data_that_nobody_reads_is_refused(tmp_path: Path) -> None:
 
 def test_models_that_no_request_fits(tmp_path: Path) -> None:
     write_shop(tmp_path)
-    write_model(tmp_path / "model.onnx", zipmap=True)
-    assert "its output 'maps' is no tensor (sequence_type)" in (told := refused(tmp_path))
-    assert "zipmap" in told
     write_model(tmp_path / "model.onnx", batch=16)
     assert "its input 'features' is fixed to 16 rows" in refused(tmp_path)
 

@@ -41,9 +41,7 @@ def write_shop(folder: Path, *changes: tuple[str, str], text: str = SHOP) -> Pat
     return file
 
 
-def write_model(
-    file: Path, batch: int | str = "rows", shape: Sequence[int] = (12,), *, zipmap: bool = False
-) -> Path:
+def write_model(file: Path, batch: int | str = "rows", shape: Sequence[int] = (12,)) -> Path:
     """scores = features @ weights, exact for what SHOP asks."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -51,18 +49,6 @@ def write_model(
     weights = np.eye(12, 3, dtype=np.float32)
     output = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 3])
     nodes = [helper.make_node("MatMul", ["features", "weights"], ["scores"])]
-    if zipmap:
-        nodes.append(
-            helper.make_node(
-                "ZipMap", ["scores"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2]
-            )
-        )
-        kind = helper.make_sequence_type_proto(
-            helper.make_map_type_proto(
-                TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, None)
-            )
-        )
-        output = helper.make_value_info("maps", kind)
     graph = helper.make_graph(
         nodes,
         "shelves",

@@ -56,6 +56,7 @@ def read(plan: dict[str, Any], folder: Path, notes: list[str]) -> None:
     import msgspec
 
     from modelpack.formats.signature import Signature
+    from modelpack.sources.outputs import cut_maps
     from modelpack.sources.sandbox.proof import keep
 
     module, _, name = plan["source"].partition(":")
@@ -65,6 +66,7 @@ def read(plan: dict[str, Any], folder: Path, notes: list[str]) -> None:
     wanted = msgspec.convert(plan["wanted"], Signature | None)
     path = Path(plan["path"])
     graph = source.convert(path, wanted, notes)
+    notes += cut_maps(graph)
     keep(graph, path, folder / MADE, plan["proof"])
 
 
