@@ -157,22 +157,24 @@ def check_weights(file: Path, path: Path) -> None:
     import h5py
 
     size = file.stat().st_size
-
     with h5py.File(file, "r") as content:
 
-        def seen(name: str, link: Any) -> None:
+        def stray(name: str, link: Any) -> str | None:
+            # An answer ends the walk; h5py turns what is raised in here into an error of its own.
             if not isinstance(link, h5py.HardLink):
-                raise BadInput(f"a link in its weights is refused: {name!r}", where=str(path))
+                return f"a link in its weights is refused: {name!r}"
             one = content[name]
             if not isinstance(one, h5py.Dataset):
-                return
+                return None
             if one.external or one.is_virtual:
-                raise BadInput(f"weights kept in another file are refused: {name!r}", where=str(path))
+                return f"weights kept in another file are refused: {name!r}"
             if one.size * one.dtype.itemsize > archive.MOST_RATIO * size:
-                what = f"{name!r} claims {one.size:,} numbers in a file of {size:,} bytes"
-                raise BadInput(what, where=str(path))
+                return f"{name!r} claims {one.size:,} numbers in a file of {size:,} bytes"
+            return None
 
-        content.visititems_links(seen)
+        problem = content.visititems_links(stray)
+    if problem:
+        raise BadInput(problem, where=str(path))
 
 
 def foreign(one: dict[str, Any]) -> str | None:
