@@ -42,7 +42,7 @@ def test_real_inference_comes_back_after_a_kill(
         )
         aws.configuration("one", [("one", 1.0)])
         aws("sagemaker").create_endpoint(EndpointName="shop", EndpointConfigName="one")
-        found = aws.settled("shop", 120)
+        found = aws.settled("shop")
         assert found["EndpointStatus"] == "InService", found.get("FailureReason")
         body = json.dumps({"instances": [{"household": 3, "history": [5, 6]}]}).encode()
         answer = aws.invoke("shop", body)
