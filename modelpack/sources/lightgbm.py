@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Signature
 from modelpack.sources.base import Converted
-from modelpack.sources.forest import LARGEST_TEXT, MOST_TREES, Forest, Tree
-from modelpack.sources.tree_graph import CODES, graph
+from modelpack.sources.trees.forest import LARGEST_TEXT, MOST_TREES, Forest, Tree
+from modelpack.sources.trees.graph import CODES, graph
 
 if TYPE_CHECKING:
     import onnx

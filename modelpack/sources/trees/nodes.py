@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from modelpack.errors import BadInput
 from modelpack.formats import tree_ensemble
 from modelpack.formats.tree_ensemble import Nodes
-from modelpack.sources.forest import Forest, Tree, round_down
+from modelpack.sources.trees.forest import Forest, Tree, round_down
 
 MOST_NODES = 5_000_000
 PARTS = ("feature", "value", "left", "right", "missing_left")

@@ -16,8 +16,8 @@ from modelpack.errors import BadInput
 from modelpack.formats.signature import Signature
 from modelpack.formats.tree_ensemble import OPERATOR
 from modelpack.server.signature import Tensor
-from modelpack.sources.forest import Forest, check_tree
-from modelpack.sources.tree_nodes import attributes
+from modelpack.sources.trees.forest import Forest, check_tree
+from modelpack.sources.trees.nodes import attributes
 
 if TYPE_CHECKING:
     import onnx
