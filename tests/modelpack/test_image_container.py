@@ -132,7 +132,7 @@ def test_bytecode_is_by_the_images_python_and_used(
     environment = {"PYTHONPATH": str(root / "opt/ecomdeploy/app"), "PYTHONHOME": str(root / "usr")}
     # Elsewhere than in the checkout: `-c` looks for modules in the working folder first.
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
-    compiled_golden = root / "opt/ecomdeploy/app/modelpack/__pycache__/golden.cpython-311.pyc"
+    compiled_golden = root / "opt/ecomdeploy/app/modelpack/server/__pycache__/golden.cpython-311.pyc"
     assert f"{compiled_golden} matches" in done.stderr
 
 
