@@ -25,8 +25,8 @@ from modelpack.digests import installed_version, source_digest
 
 HOME = Path(modelpack.__file__).parents[1]
 IN_QUOTES = re.compile(rb"""["']([A-Za-z_]\w*(?:\.\w+)+)["']""")
-BEHIND = {"torch": "onnxscript", "pandas": "pyarrow"}
-"""Libraries that work behind another: torch exports through onnxscript, pandas reads through pyarrow."""
+BEHIND = {"torch": ("onnxscript",), "pandas": ("pyarrow",), "keras": ("tensorflow", "tf2onnx")}
+"""Libraries that work behind another: torch and Keras export through them, pandas reads through pyarrow."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Code:
     @property
     def versions(self) -> dict[str, str | None]:
         """The libraries by version; None: not installed."""
-        names = {*self.libraries, *(BEHIND[name] for name in self.libraries if name in BEHIND)}
+        names = {*self.libraries, *(one for name in self.libraries for one in BEHIND.get(name, ()))}
         return {name: version_of(name) for name in sorted(names)}
 
 

@@ -75,7 +75,7 @@ def gpu_wheels(downloads: pathlib.Path, code: bytes | None, runtime: str = "13.0
     path = OnnxRuntimeCuda.device_code[1]
     made = wheel(downloads, {path: library(code)}, name="onnxruntime_gpu")
     gpu = Wheel("onnxruntime-gpu", "1.31.1", made.filename, made.sha256)
-    return [gpu, Wheel("nvidia-cuda-runtime", runtime, "x.whl", "")]
+    return [gpu, Wheel("nvidia-cuda-runtime", runtime, "nvidia_cuda_runtime-1-py3-none-any.whl", "0" * 64)]
 
 
 def test_what_a_gpu_image_needs_is_read_from_its_wheels(tmp_path: pathlib.Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 from tiny_usecase import ITEMS, Tiny
 
 from modelpack.digests import sha256_of
@@ -80,7 +81,7 @@ def test_graphs_are_refused_where_shapes_vary(exported: Variant, tmp_path: Path)
     class Varying(Tiny):
         def signature(self) -> Signature:
             own = super().signature()
-            return replace(own, inputs=tuple(replace(one, shape=(-1, -1)) for one in own.inputs))
+            return replace(own, inputs=tuple(structs.replace(one, shape=(-1, -1)) for one in own.inputs))
 
     given = replace(context(tmp_path / "a"), usecase=Varying())
     with pytest.raises(ValueError, match="varies by request"):

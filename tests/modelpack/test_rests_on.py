@@ -161,8 +161,8 @@ def test_a_source_counts_where_it_opens_the_model(tmp_path: Path) -> None:
         name: resolve(replace(plain, model=ModelSpec(path=f"model.{name}"))).measuring_code
         for name in ("onnx", "keras")
     }
-    assert "sources/tensorflow_convert.py" in named(code["keras"].files) - named(code["onnx"].files)
-    assert {"tensorflow", "tf2onnx"} <= code["keras"].libraries - code["onnx"].libraries
+    assert "sources/keras.py" in named(code["keras"].files) - named(code["onnx"].files)
+    assert {"keras", "tensorflow", "tf2onnx"} <= code["keras"].versions.keys() - code["onnx"].versions.keys()
 
 
 def test_libraries_are_named_by_version() -> None:
