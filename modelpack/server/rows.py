@@ -52,8 +52,11 @@ def dependence(ask: Ask, rows: Feeds, most: int, tolerance: Tolerance) -> str:
     for name, batch, places in companies(ask, rows, most):
         answered = as_predictions(ask(batch))
         for place, where in places:
-            wanted = {"predictions": alone[place]}
-            if found := compare(wanted, {"predictions": [answered[where]]}, tolerance):
+            got = [answered[where]]
+            # Equal in every digit also where it is no number: NaN differs from itself, and is in no tolerance.
+            if repr(got) == repr(alone[place]):
+                continue
+            if found := compare({"predictions": alone[place]}, {"predictions": got}, tolerance):
                 return f"{name}: {found[0].partition(', ')[2] or found[0]}"
     return ""
 

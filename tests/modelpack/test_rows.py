@@ -57,13 +57,18 @@ def order(feeds: Arrays) -> Arrays:
     return {"scores": feeds["x"] @ WEIGHTS + np.arange(len(feeds["x"]), dtype=np.float32)[:, None]}
 
 
+def never_finite(feeds: Arrays) -> Arrays:
+    """Its own row's answer, which is no number: nobody else's doing."""
+    return {"scores": np.where(feeds["x"] @ WEIGHTS > 0, -np.inf, np.nan)}
+
+
 def only_beside_zeros(feeds: Arrays) -> Arrays:
     """Wrong in one company only: some row of the call is all padding."""
     padded = bool((feeds["x"] == 0).all(axis=1).any())
     return {"scores": feeds["x"] @ WEIGHTS + (1 if padded else 0)}
 
 
-@pytest.mark.parametrize("model", [independent, row_range])
+@pytest.mark.parametrize("model", [independent, row_range, never_finite])
 @pytest.mark.parametrize("most", [2, 3, 8, 64])
 def test_rows_that_are_their_own(model: Callable[[Arrays], Arrays], most: int) -> None:
     assert dependence(model, {"x": ROWS}, most, CLOSE) == ""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.server.engines import cuda
-from modelpack.server.engines.base import Arrays, InvalidInput
+from modelpack.server.engines.base import Arrays, InvalidInput, TokenGenerator, TokenScorer
 from modelpack.server.signature import Decoding, Unfit
 
 NOTHING = -1
@@ -33,6 +33,10 @@ PROVIDERS: Mapping[str, list[Any]] = {
     "cuda": [(cuda.PROVIDER, {"use_tf32": "0"}), cuda.FALLBACK],
 }
 """Execution providers by device, the preferred first."""
+
+
+class LanguageModel(TokenGenerator, TokenScorer, Protocol):
+    """One that both writes and weighs."""
 
 
 class Decoder:
@@ -143,18 +147,23 @@ class Decoder:
         return length
 
     def run(self, feeds: Arrays) -> Arrays:
-        """`ids` (prompts, tokens) -> `tokens` (prompts, most_new), both filled up with `NOTHING`. Where `scored`
-        (prompts) is not 0 nothing is written; `likelihood` (prompts) tells how likely that many last tokens are."""
-        answers = np.full((len(feeds["ids"]), self.decoding.most_new), NOTHING, np.int64)
-        likelihood = np.zeros(len(answers), np.float32)
-        for row, ids in enumerate(feeds["ids"]):
-            given = ids[ids != NOTHING].tolist()
-            if "scored" in feeds and (count := int(feeds["scored"][row])):
-                likelihood[row] = self.likelihood(given, count)
-                continue
-            found = list(self.tokens(given))
-            answers[row, : len(found)] = found
-        return {"tokens": answers, "likelihood": likelihood}
+        """As `answer_prompts`."""
+        return answer_prompts(self, self.decoding.most_new, feeds)
+
+
+def answer_prompts(model: LanguageModel, most_new: int, feeds: Arrays) -> Arrays:
+    """`ids` (prompts, tokens) -> `tokens` (prompts, most_new), both filled up with `NOTHING`. Where `scored` (prompts)
+    is not 0 nothing is written; `likelihood` (prompts) tells how likely that many last tokens are."""
+    answers = np.full((len(feeds["ids"]), most_new), NOTHING, np.int64)
+    likelihood = np.zeros(len(answers), np.float32)
+    for row, ids in enumerate(feeds["ids"]):
+        given = ids[ids != NOTHING].tolist()
+        if "scored" in feeds and (count := int(feeds["scored"][row])):
+            likelihood[row] = model.likelihood(given, count)
+            continue
+        found = list(model.tokens(given))
+        answers[row, : len(found)] = found
+    return {"tokens": answers, "likelihood": likelihood}
 
 
 def sum_logs(logits: NDArray[np.float32], tokens: Sequence[int]) -> float:

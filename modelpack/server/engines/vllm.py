@@ -17,10 +17,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-import numpy as np
-
 from modelpack.server.engines.base import Arrays, InvalidInput
-from modelpack.server.engines.decoder import NOTHING
+from modelpack.server.engines.decoder import answer_prompts
 from modelpack.server.signature import Decoding, ModelSignature, Unfit
 
 CONFIG = "config.json"
@@ -120,17 +118,8 @@ class VllmEngine:
             found.put(None)
 
     def run(self, feeds: Arrays) -> Arrays:
-        """As `Decoder.run`."""
-        answers = np.full((len(feeds["ids"]), self.decoding.most_new), NOTHING, np.int64)
-        likelihood = np.zeros(len(answers), np.float32)
-        for row, ids in enumerate(feeds["ids"]):
-            given = ids[ids != NOTHING].tolist()
-            if "scored" in feeds and (count := int(feeds["scored"][row])):
-                likelihood[row] = self.likelihood(given, count)
-                continue
-            found = list(self.tokens(given))
-            answers[row, : len(found)] = found
-        return {"tokens": answers, "likelihood": likelihood}
+        """As `answer_prompts`."""
+        return answer_prompts(self, self.decoding.most_new, feeds)
 
 
 async def _await(found: Awaitable[Sequence[float]]) -> Sequence[float]:

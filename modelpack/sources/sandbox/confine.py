@@ -73,17 +73,21 @@ def confine(folder: Path, model: Iterable[Path], root: Path, limits: Limits) -> 
 
 
 def limit(limits: Limits) -> None:
-    """Memory, processor time, written files; no core file."""
-    for kind, most in (
-        (resource.RLIMIT_DATA, limits.memory),
-        (resource.RLIMIT_CPU, limits.seconds),
-        (resource.RLIMIT_FSIZE, limits.file),
-        (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_CORE, 0),
+    """Memory, processor time, written files; no core file.
+
+    Where soft and hard limit on processor time are equal the kernel ends the process with SIGKILL, as where memory ran
+    out; a second between them lets SIGXCPU say which it was.
+    """
+    for kind, most, grace in (
+        (resource.RLIMIT_DATA, limits.memory, 0),
+        (resource.RLIMIT_CPU, limits.seconds, 1),
+        (resource.RLIMIT_FSIZE, limits.file, 0),
+        (resource.RLIMIT_NOFILE, OPEN_FILES, 0),
+        (resource.RLIMIT_CORE, 0, 0),
     ):
         hard = resource.getrlimit(kind)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+        last = most + grace if hard == resource.RLIM_INFINITY else min(most + grace, hard)
+        resource.setrlimit(kind, (min(most, last), last))
 
 
 def become_nobody(folder: Path) -> None:

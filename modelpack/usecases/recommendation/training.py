@@ -6,9 +6,6 @@ MKL chooses its code by CPU, so the promise holds for one CPU type (pytorch.org/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,8 +14,8 @@ from modelpack.progress import Progress
 from modelpack.usecases.recommendation.data import HISTORY, Ids, Purchases, history
 from modelpack.usecases.recommendation.model import Recommender, Shape
 from modelpack.usecases.recommendation.two_stage import TwoStage
+from modelpack.usecases.repeatable import repeatable
 
-THREADS = 1
 """One thread repeats exactly, needs no idle second core, and does not spin where the machine is shared."""
 BATCH = 512
 LEARNING_RATE = 0.005
@@ -44,21 +41,6 @@ def train(
         model.begin_at(torch.from_numpy(np.log(data.bought / data.bought.sum())))
         fit(model, data, epochs, np.random.default_rng(seed), progress)
         return model.eval()
-
-
-@contextmanager
-def repeatable(seed: int) -> Iterator[None]:
-    """Deterministic kernels, a fixed thread count and seed; torch's settings are put back afterwards."""
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(THREADS)
-        torch.use_deterministic_algorithms(True)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(strict)
 
 
 def fit(

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelpack.usecases.repeatable import repeatable
 from modelpack.usecases.tabular.frame import BINARY, Column, Part
 from modelpack.usecases.tabular.model import Tabular
-from modelpack.usecases.tabular.training import final, repeatable, shape_for
+from modelpack.usecases.tabular.training import final, shape_for
 
 STEPS = 30
 HALVINGS = 12

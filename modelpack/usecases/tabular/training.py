@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from modelpack.progress import Progress
+from modelpack.usecases.repeatable import repeatable
 from modelpack.usecases.tabular.frame import BINARY, Category, Column, Part
 from modelpack.usecases.tabular.model import Shape, Tabular
 
-THREADS = 1
 WARM_UP = 0.2
 FEWEST_STEPS = 10
 """Of the schedule: fewer leave its warm-up without a length."""
@@ -32,21 +30,6 @@ class Dense:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     batch: int = 512
-
-
-@contextmanager
-def repeatable(seed: int) -> Iterator[None]:
-    """Deterministic kernels, one thread and a seed; torch's settings are put back afterwards."""
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(THREADS)
-        torch.use_deterministic_algorithms(True)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(strict)
 
 
 def shape_for(

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from modelpack.progress import Progress
+from modelpack.usecases.repeatable import repeatable
 from modelpack.usecases.tabular.frame import Category, Part, pick_evenly
 from modelpack.usecases.tabular.model import Shape, Tabular
-from modelpack.usecases.tabular.training import Dense, fit, loss, repeatable, start
+from modelpack.usecases.tabular.training import Dense, fit, loss, start
 
 NARROWEST = 4
 """Hidden units that a layer keeps at least."""
