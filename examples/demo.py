@@ -167,9 +167,9 @@ def summary(folder: Path, client: Client, first: Any, second: Any, back: Any, se
         metric, chosen = one["record"]["metric"], one["record"]["chosen"]
         say(
             f"{title} {metric['name']} {chosen['metric']:.4f} (baseline {metric['baseline']:.4f})   "
-            f"model {chosen['size_mb']:.1f} MB   p99 {chosen['p99_ms']:.2f} ms   "
-            f"pushed {one['pushed_bytes'] / 1e6:.1f} MB"
+            f"model {chosen['size_mb']:.1f} MB   pushed {one['pushed_bytes'] / 1e6:.1f} MB"
         )
+    say(f"#2 against #1    {in_pairs(second['record']['gain'])}")
     say("#3 wrong answers: refused; #2 kept serving")
     digest = back["image"].split("@")[1][:19]
     say(
@@ -182,6 +182,17 @@ def summary(folder: Path, client: Client, first: Any, second: Any, back: Any, se
     say("=" * 78)
     command = "ecomdeploy" if shutil.which("ecomdeploy") else f"{Path(sys.executable).parent}/ecomdeploy"
     say(f"Next: cd {os.path.relpath(folder)} && {command} predict      (and `{command} down` ends it)")
+
+
+def in_pairs(gain: Any) -> str:
+    """Speed as it was measured in turns: two times of two moments do not compare on a busy machine."""
+    if gain is None:
+        return "the same model: no pass paid"
+    one, batch = gain["latency"], gain["throughput"]
+    return (
+        f"one request {one['median']:.1f}x [{one['low']:.1f}, {one['high']:.1f}], a full batch {batch['median']:.1f}x "
+        f"[{batch['low']:.1f}, {batch['high']:.1f}] as fast, in the same {gain['turns']} turns"
+    )
 
 
 def say(text: str) -> None:

@@ -87,6 +87,7 @@ class Combinations:
             latency=trial.comparison.latency if trial else SAME,
             throughput=trial.comparison.throughput if trial else SAME,
             over=over,
+            turns=trial.comparison.turns if trial else None,
         )
 
     def variant(self, names: Names) -> Variant:
@@ -192,7 +193,8 @@ def search(
         "chosen": points.index(best),
     }
     interval = bootstrap(evaluation.values, evaluation.groups)
-    return Judged(variant, verdicts, base.reference, best.measured, interval, evaluation), found
+    gain = trials.gain(variant, [one for one in passes if one.required])
+    return Judged(variant, verdicts, base.reference, best.measured, interval, evaluation, gain), found
 
 
 def applies(one: Pass, reference: Variant) -> bool:

@@ -31,6 +31,7 @@ def figures(judged: Judged, baselines: tuple[Baseline, ...], extra: Mapping[str,
         "baselines": [compare(judged, baseline) for baseline in baselines],
         "reference": {**judged.reference.as_data(), **extra},
         "chosen": judged.chosen.as_data(),
+        "gain": judged.gain.as_data() if judged.gain else None,
         "passes": [verdict.as_data() for verdict in judged.verdicts],
     }
 

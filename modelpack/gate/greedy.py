@@ -43,6 +43,8 @@ class Point:
     """What it cost to make and measure."""
     over: float = 1.0
     """Where nothing but the user's limits forbids it: by what factor it is beyond them. Others may bring it within."""
+    turns: int | None = None
+    """How many turns its ratios are medians of."""
 
     def gain(self, objective: Objective) -> float:
         """What the search maximises."""
@@ -65,6 +67,7 @@ class Point:
             "drop": self.drop.as_data() if self.drop else None,
             "latency_x": round(self.latency.median, 4) if self.latency else None,
             "throughput_x": round(self.throughput.median, 4) if self.throughput else None,
+            "turns": self.turns,
             "seconds": round(self.seconds, 1),
         }
 

@@ -4,8 +4,8 @@ A pass *harms* when the task metric may have fallen, against the trained model, 
 upper end of the paired interval counts, not the mean. It is *too good* when the metric certainly rises by more than
 that: a pass shrinks a model, it does not teach it, so such a gain came from the held-out data. It *pays* when one
 request or a full batch takes measurably less processor time, or the files are measurably smaller, and nothing else is
-measurably worse. Where the timing does not settle the question the pass is dropped as inconclusive. The rules below
-are pure; `judge` applies a pass, has it measured, and asks them.
+measurably worse. Timing goes on until it settles that (`settled`) or is at its last look; what is open then is dropped
+as inconclusive. The rules below are pure; `judge` applies a pass, has it measured, and asks them.
 """
 
 from __future__ import annotations
@@ -39,12 +39,21 @@ class Verdict:
     measured: Measured | None
     drop: Interval | None = None
     """How much the metric fell against the trained model, with its interval."""
+    turns: int | None = None
+    """How many turns the timing took to settle it."""
 
     def as_data(self) -> dict[str, Any]:
         """As the record writes it."""
         figures = self.measured.as_data() if self.measured else dict.fromkeys(FIGURES)
         drop = self.drop.as_data() if self.drop else None
-        return {"name": self.name, "kept": self.kept, "reason": self.reason, "drop": drop, **figures}
+        return {
+            "name": self.name,
+            "kept": self.kept,
+            "reason": self.reason,
+            "drop": drop,
+            "turns": self.turns,
+            **figures,
+        }
 
 
 FIGURES = ("metric", "p50_ms", "p99_ms", "rows_per_cpu_s", "size_mb", "hardware", "peak_mb")
@@ -89,16 +98,15 @@ def judge(
             raise EcomdeployError(f"the pass {candidate.name!r} {reason}", hint=hint) from error
         return variant, Verdict(candidate.name, False, reason, None)
     harmed = harm(trial.drop, metric_drop) or trial.complaint
+    if candidate.required and harmed:
+        raise EcomdeployError(f"the pass {candidate.name!r} is needed to serve, but {harmed}")
     if candidate.required:
-        if harmed:
-            raise EcomdeployError(f"the pass {candidate.name!r} is needed to serve, but {harmed}")
-        reason = f"needed to serve; {gains(trial)}; {room(trial.drop, metric_drop)}"
-        return trial.variant, Verdict(candidate.name, True, reason, trial.after, trial.drop)
-    kept, reason = (False, harmed) if harmed else pays(trial)
+        kept, reason = True, f"needed to serve; {gains(trial)}"
+    else:
+        kept, reason = (False, harmed) if harmed else pays(trial)
     reason = f"{reason}; {room(trial.drop, metric_drop)}" if kept else reason
-    return (trial.variant if kept else variant), Verdict(
-        candidate.name, kept, reason, trial.after, trial.drop
-    )
+    verdict = Verdict(candidate.name, kept, reason, trial.after, trial.drop, trial.comparison.turns)
+    return (trial.variant if kept else variant), verdict
 
 
 def why_not(error: Exception) -> str:
@@ -143,22 +151,47 @@ def edge(high: float, metric_drop: float) -> str:
     return " (close: another machine may decide otherwise)" if close else ""
 
 
+def settled(latency: Ratio, throughput: Ratio, is_smaller: bool) -> bool:
+    """Whether more turns would only confirm what `pays` says of these: slower on one side; or on neither, and a gain
+    in size, or certainly one in speed, or certainly none."""
+    sides = (latency, throughput)
+    if any(slower(ratio) for ratio in sides):
+        return True
+    if any(unclear(ratio) for ratio in sides):
+        return False
+    return is_smaller or any(faster(ratio) for ratio in sides) or all(ratio.high <= MARGIN for ratio in sides)
+
+
+def slower(ratio: Ratio) -> bool:
+    return ratio.high < 1 / MARGIN
+
+
+def unclear(ratio: Ratio) -> bool:
+    """It may be slower or not."""
+    return ratio.low < 1 / MARGIN <= ratio.high
+
+
+def faster(ratio: Ratio) -> bool:
+    return ratio.low > MARGIN
+
+
+def smaller(before_mb: float, after_mb: float) -> bool:
+    return after_mb <= SMALLER * before_mb
+
+
 def pays(trial: Trial) -> tuple[bool, str]:
     """Whether speed and size speak for it, and the reason in words."""
     sides = {"one request": trial.comparison.latency, "a full batch": trial.comparison.throughput}
-    slower = [f"{words} {factor(ratio)}" for words, ratio in sides.items() if ratio.high < 1 / MARGIN]
-    unclear = [
-        f"{words} {with_interval(ratio)}"
-        for words, ratio in sides.items()
-        if ratio.low < 1 / MARGIN <= ratio.high
-    ]
-    faster = [ratio for ratio in sides.values() if ratio.low > MARGIN]
-    smaller = trial.after.size_mb <= SMALLER * trial.before.size_mb
-    if slower:
-        return False, f"slower: {' and '.join(slower)}"
-    if unclear:
-        return False, f"inconclusive timing: {' and '.join(unclear)}"
-    if faster or smaller:
+    worse = [f"{words} {factor(ratio)}" for words, ratio in sides.items() if slower(ratio)]
+    may_be_worse = [f"{words} {with_interval(ratio)}" for words, ratio in sides.items() if unclear(ratio)]
+    if worse:
+        return False, f"slower: {' and '.join(worse)}"
+    if may_be_worse:
+        return (
+            False,
+            f"inconclusive timing after {trial.comparison.turns} turns: {' and '.join(may_be_worse)}",
+        )
+    if any(faster(ratio) for ratio in sides.values()) or smaller(trial.before.size_mb, trial.after.size_mb):
         return True, gains(trial)
     return False, f"does not pay: {gains(trial)}"
 

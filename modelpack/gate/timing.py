@@ -4,6 +4,10 @@ Processor time, not wall time, decides: on shared machines wall p99 differs seve
 same code while paired processor-time ratios agree within a few per cent. The interval of a ratio is the
 distribution-free one for a median (Conover, *Practical Nonparametric Statistics*, 3.2): it needs no assumption
 about the noise.
+
+Turns are taken until the question is settled: after fixed numbers of them (`LOOKS`) the interval is looked at, and
+what is clear early stops early. The looks share one error rate evenly, so that all their intervals hold together (the
+union bound; Jennison & Turnbull, *Group Sequential Methods*, 1999, ch. 1): stopping when it suits is no way to win.
 """
 
 from __future__ import annotations
@@ -11,20 +15,30 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from modelpack.formats.signature import Arrays, Run
 
-TURNS = 25
+LOOKS = (9, 13, 19, 25, 37, 55, 80)
+"""Turns after which a comparison may stop. Fewer than 9 have no interval at a seventh of `ERROR`."""
+USUAL = 25
+"""Turns for a figure that decides nothing."""
+EDGE_S = 60.0
+"""Wall seconds after which a comparison that is still open takes no more than `USUAL` turns."""
 SINGLES = 40
 BATCHES = 3
 WARM_UP = 10
-CONFIDENCE = 0.95
+ERROR = 0.05
+"""How often a comparison's interval, at whichever look it stopped, may miss the median."""
+PRECISE = 1.1
+"""An interval whose ends are within this factor is a good enough figure."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,14 @@ class Ratio:
     median: float
     low: float
     high: float
+
+    def as_data(self) -> dict[str, float]:
+        """As the record writes it."""
+        return {name: round(value, 4) for name, value in asdict(self).items()}
+
+
+Settled = Callable[[Ratio, Ratio], bool]
+"""Whether the ratios of one request and of a full batch answer the question."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +75,15 @@ class Comparison:
     after: Speed
     latency: Ratio
     throughput: Ratio
+    turns: int = USUAL
+
+    def as_data(self) -> dict[str, Any]:
+        """The ratios as the record writes them."""
+        return {
+            "latency": self.latency.as_data(),
+            "throughput": self.throughput.as_data(),
+            "turns": self.turns,
+        }
 
 
 @dataclass(frozen=True)
@@ -71,36 +102,68 @@ def compare(
     batch: int,
     advance: Callable[[float], None] = lambda _: None,
     clock: Callable[[], int] = time.process_time_ns,
-    wanted: int = TURNS,
+    looks: Sequence[int] = (USUAL,),
+    settled: Settled = lambda latency, throughput: False,
     as_served: Callable[[Arrays], Arrays] = lambda cut: cut,
 ) -> Comparison:
-    """`wanted` turns of both models in changing order over the same real requests.
+    """Turns of both models in changing order over the same real requests, until one of the `looks` finds the question
+    `settled`; at most as many as the last look says, and beyond `USUAL` none after `EDGE_S`.
 
-    `clock` gives nanoseconds of what a run costs: processor time, or wall time where a GPU does the work. `as_served`
-    makes of a cut of the examples what the server would give the model.
+    `advance` is told each turn, and at the end those that were not needed. `clock` gives nanoseconds of what a run
+    costs: processor time, or wall time where a GPU does the work. `as_served` makes of a cut of the examples what the
+    server would give the model.
     """
     singles = [as_served(one) for one in islice(rows(examples, 1), SINGLES)]
     batches = [as_served(one) for one in islice(rows(examples, batch), BATCHES)]
     for run in (before, after):
         for one in [*singles[:WARM_UP], *batches[:1]]:
             run(one)
-    turns: dict[str, list[Turn]] = {"before": [], "after": []}
-    pair = [("before", before), ("after", after)]
+    takers = [partial(take_turn, run, singles, batches, batch, clock) for run in (before, after)]
     with no_garbage_collection():
-        for number in range(wanted):
-            for name, run in pair if number % 2 == 0 else reversed(pair):
-                turns[name].append(take_turn(run, singles, batches, batch, clock))
+        return take_turns(takers[0], takers[1], advance, looks, settled)
+
+
+def take_turns(
+    before: Callable[[], Turn],
+    after: Callable[[], Turn],
+    advance: Callable[[float], None],
+    looks: Sequence[int],
+    settled: Settled,
+) -> Comparison:
+    """Turns of both until a look finds the question settled, or the last one is taken."""
+    began = time.monotonic()
+    taken: tuple[list[Turn], list[Turn]] = ([], [])
+    pair = [(taken[0], before), (taken[1], after)]
+    for look in looks:
+        if look > USUAL and time.monotonic() - began > EDGE_S:
+            break
+        while len(taken[0]) < look:
+            for turns, take in pair if len(taken[0]) % 2 == 0 else pair[::-1]:
+                turns.append(take())
             advance(1)
-    return Comparison(
-        before=speed(turns["before"]),
-        after=speed(turns["after"]),
-        latency=ratio(
-            [turn.cpu_single for turn in turns["before"]], [turn.cpu_single for turn in turns["after"]]
-        ),
-        throughput=ratio(
-            [turn.cpu_row for turn in turns["before"]], [turn.cpu_row for turn in turns["after"]]
-        ),
+        latency, throughput = ratios(*taken, ERROR / len(looks))
+        if settled(latency, throughput):
+            break
+    advance(looks[-1] - len(taken[0]))
+    return Comparison(speed(taken[0]), speed(taken[1]), latency, throughput, len(taken[0]))
+
+
+def ratios(before: list[Turn], after: list[Turn], error: float) -> tuple[Ratio, Ratio]:
+    """One request's and a row's, by the turns so far; each interval misses with a chance of at most `error`."""
+    return (
+        ratio([turn.cpu_single for turn in before], [turn.cpu_single for turn in after], error),
+        ratio([turn.cpu_row for turn in before], [turn.cpu_row for turn in after], error),
     )
+
+
+def looks_within(most: int) -> tuple[int, ...]:
+    """The looks of a comparison that takes at most so many turns."""
+    return (*(look for look in LOOKS if look < most), most)
+
+
+def precise(latency: Ratio, throughput: Ratio) -> bool:
+    """Whether both ratios are known well enough to be figures."""
+    return all(one.high <= PRECISE * one.low for one in (latency, throughput))
 
 
 def take_turn(
@@ -131,22 +194,22 @@ def speed(turns: list[Turn]) -> Speed:
     )
 
 
-def ratio(before: list[float], after: list[float]) -> Ratio:
+def ratio(before: list[float], after: list[float], error: float = ERROR) -> Ratio:
     """before / after, turn by turn: median and its interval from order statistics."""
     ratios = sorted(one / other for one, other in zip(before, after, strict=True))
-    skip = count_skipped(len(ratios))
+    skip = count_skipped(len(ratios), error)
     return Ratio(float(np.median(ratios)), ratios[skip], ratios[-1 - skip])
 
 
-def count_skipped(count: int) -> int:
-    """How many values to leave out at either end so that the rest still holds the median with `CONFIDENCE`.
+def count_skipped(count: int, error: float) -> int:
+    """How many values to leave out at either end so that the rest still misses the median with at most `error`.
 
     The number of values below the median is binomial(count, 1/2).
     """
     below = 0.0
     for place in range(count // 2):
         below += math.comb(count, place) / 2**count
-        if 2 * below > 1 - CONFIDENCE:
+        if 2 * below > error:
             return max(place - 1, 0)
     return max(count // 2 - 1, 0)
 

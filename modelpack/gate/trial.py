@@ -16,8 +16,8 @@ from modelpack.formats.variant import TORCH, Measured, Variant
 from modelpack.gate.answers import agreement, answers, check_declared, check_shapes, depend_on_others
 from modelpack.gate.inner_metrics import as_figures, broken_guards, evaluate, falls
 from modelpack.gate.memory import peak_mb
-from modelpack.gate.rules import COLUMNS, Trial, Verdict, check_limits, judge, table_row
-from modelpack.gate.timing import Comparison, Speed, compare
+from modelpack.gate.rules import COLUMNS, Trial, Verdict, check_limits, judge, settled, smaller, table_row
+from modelpack.gate.timing import USUAL, Comparison, Settled, Speed, compare, looks_within, precise
 from modelpack.inputs.spec import GateSpec
 from modelpack.language.task import decoding_of
 from modelpack.passes.base import Pass, PassContext, nothing
@@ -48,6 +48,8 @@ class Judged:
     chosen: Measured
     interval: Interval
     evaluation: Evaluation
+    gain: Comparison | None = None
+    """The chosen variant against the model with only what serving needs, in the same turns; None where it is that."""
 
 
 @dataclass
@@ -68,6 +70,7 @@ class Trials:
     _peaks: dict[Path, float] = field(default_factory=dict)
     _made: dict[tuple[Path, str], Variant] = field(default_factory=dict)
     _origins: dict[Path, Variant] = field(default_factory=dict)
+    _compared: dict[tuple[Path, Path], Comparison] = field(default_factory=dict)
     _golden: dict[str, tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]] = field(default_factory=dict)
 
     def run(self, variant: Variant) -> Run:
@@ -94,7 +97,9 @@ class Trials:
         changed = self.made(one, variant)
         if one.required:
             return self.weigh(changed, variant, one.title)
-        trial = self.weigh(self.served(changed, required), self.served(variant, required), one.title)
+        after, before = self.served(changed, required), self.served(variant, required)
+        decides = partial(settled, is_smaller=smaller(before.size_mb, after.size_mb))
+        trial = self.weigh(after, before, one.title, turns_of(self.usecase), decides)
         return replace(trial, variant=changed)
 
     def served(self, variant: Variant, required: Sequence[Pass]) -> Variant:
@@ -143,10 +148,18 @@ class Trials:
             usecase, examples, folder, calibration, learn, self.progress, traffic, self.hardware
         )
 
-    def weigh(self, changed: Variant, before: Variant, title: str) -> Trial:
-        """Measure a changed variant against the one before it. Raises EcomdeployError when its answers differ."""
+    def weigh(
+        self,
+        changed: Variant,
+        before: Variant,
+        title: str,
+        most: int = USUAL,
+        enough: Settled = precise,
+    ) -> Trial:
+        """Measure a changed variant against the one before it: at most so many turns, fewer where they are `enough`.
+        Raises EcomdeployError when its answers differ."""
         self.agree(changed)
-        comparison = self.compare(before, changed, title)
+        comparison = self.compare(before, changed, title, most, enough)
         trained, after = self.evaluation(self.reference), self.evaluation(changed)
         sign = 1.0 if trained.higher_is_better else -1.0
         return Trial(
@@ -158,13 +171,31 @@ class Trials:
             complaint=self.complaint(after),
         )
 
-    def compare(self, before: Variant, after: Variant, title: str) -> Comparison:
+    def compare(
+        self,
+        before: Variant,
+        after: Variant,
+        title: str,
+        most: int = USUAL,
+        enough: Settled = precise,
+    ) -> Comparison:
         """Both variants in turns on real requests."""
         examples = self.usecase.examples(self.data, EXAMPLES)
-        turns, as_served = turns_of(self.usecase), partial(pad_as_served, self.usecase)
-        with self.progress.track(f"measuring {title}", turns, "turns") as advance:
+        looks = looks_within(min(most, turns_of(self.usecase)))
+        as_served = partial(pad_as_served, self.usecase)
+        with self.progress.track(f"measuring {title}", looks[-1], "turns") as advance:
             runs, batch = (self.run(before), self.run(after)), self.usecase.max_batch
-            return compare(*runs, examples, batch, advance, self.clock(), turns, as_served)
+            found = compare(*runs, examples, batch, advance, self.clock(), looks, enough, as_served)
+        self._compared[before.path, after.path] = found
+        return found
+
+    def gain(self, variant: Variant, required: Sequence[Pass]) -> Comparison | None:
+        """The variant against the model with only the required passes; None where it is that model."""
+        floor = self.served(self.reference, required)
+        if floor.path == variant.path:
+            return None
+        measured = self._compared.get((floor.path, variant.path))
+        return measured or self.compare(floor, variant, "all passes together")
 
     def clock(self) -> Callable[[], int]:
         """What a run costs, in nanoseconds: a GPU's work is not in this process' processor time."""
@@ -277,7 +308,8 @@ def through_the_gate(trials: Trials, passes: Sequence[Pass], limits: GateSpec) -
     check_limits(chosen, limits)
     evaluation = trials.evaluation(variant)
     interval = bootstrap(evaluation.values, evaluation.groups)
-    return Judged(variant, tuple(verdicts), reference, chosen, interval, evaluation)
+    gain = trials.gain(variant, required)
+    return Judged(variant, tuple(verdicts), reference, chosen, interval, evaluation, gain)
 
 
 def show(progress: Progress, metric: str, reference: Measured, verdicts: Sequence[Verdict]) -> None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from modelpack.errors import EcomdeployError
 from modelpack.formats.variant import Measured, Variant
-from modelpack.gate.rules import Trial, check_limits, judge, megabytes, table_row
+from modelpack.gate.rules import Trial, check_limits, judge, megabytes, pays, settled, table_row
 from modelpack.gate.timing import Comparison, Ratio, Speed
 from modelpack.inputs.spec import GateSpec
 from modelpack.passes.base import Inapplicable
@@ -51,7 +53,11 @@ def trial(
         (trial(size=9.5), False, "does not pay"),
         (trial(latency=SLOWER, size=2.0), False, "slower: one request 0.50x"),
         (trial(throughput=SLOWER, latency=FASTER), False, "slower: a full batch"),
-        (trial(latency=UNCLEAR, size=2.0), False, "inconclusive timing: one request 1.10x [0.60, 1.90]"),
+        (
+            trial(latency=UNCLEAR, size=2.0),
+            False,
+            "inconclusive timing after 25 turns: one request 1.10x [0.60, 1.90]",
+        ),
         (trial(latency=FASTER, throughput=UNCLEAR), False, "inconclusive"),
         (trial(latency=FASTER, drop=Interval(0.01, 0.008, 0.012)), False, "may fall by 0.0120"),
         (trial(latency=FASTER, drop=Interval(0.003, -0.002, 0.008)), False, "may fall by 0.0080"),
@@ -66,6 +72,31 @@ def test_a_pass_is_kept_only_when_it_pays_and_does_no_harm(found: Trial, kept: b
     assert words in verdict.reason
     assert variant == (AFTER if kept else BEFORE)
     assert verdict.as_data()["size_mb"] == found.after.size_mb
+
+
+@st.composite
+def ratios(draw: st.DrawFn) -> Ratio:
+    """Intervals about the limits, wide and narrow."""
+    low, median, high = sorted(draw(st.lists(st.floats(0.5, 2.0), min_size=3, max_size=3)))
+    return Ratio(median, low, high)
+
+
+@st.composite
+def narrowed(draw: st.DrawFn, ratio: Ratio) -> Ratio:
+    """What more turns may make of an interval that holds the truth."""
+    low, median, high = sorted(draw(st.lists(st.floats(ratio.low, ratio.high), min_size=3, max_size=3)))
+    return Ratio(median, low, high)
+
+
+@given(st.data(), ratios(), ratios(), st.sampled_from((5.0, 10.0)))
+def test_what_is_settled_stays_so_whatever_more_turns_say(
+    data: st.DataObject, latency: Ratio, throughput: Ratio, size: float
+) -> None:
+    found = trial(latency=latency, throughput=throughput, size=size)
+    assume(settled(latency, throughput, is_smaller=size < 10))
+    more = trial(latency=data.draw(narrowed(latency)), throughput=data.draw(narrowed(throughput)), size=size)
+    assert pays(more)[0] == pays(found)[0]
+    assert "inconclusive" not in pays(found)[1]
 
 
 @pytest.mark.parametrize(

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from modelpack.gate import timing
+from modelpack.gate.rules import MARGIN, faster, settled, slower, unclear
 from modelpack.runtimes.hardware import hardware
 
 
 @pytest.mark.parametrize("count", [6, 15, 25, 40])
 def test_the_interval_of_the_median_covers_what_it_promises(count: int) -> None:
-    skip = timing.count_skipped(count)
+    skip = timing.count_skipped(count, timing.ERROR)
 
     def coverage(left_out: int) -> float:
         return 1 - 2 * sum(math.comb(count, place) for place in range(left_out + 1)) / 2**count
 
-    assert coverage(skip) >= timing.CONFIDENCE
-    assert coverage(skip + 1) < timing.CONFIDENCE
+    assert coverage(skip) >= 1 - timing.ERROR
+    assert coverage(skip + 1) < 1 - timing.ERROR
 
 
 def test_ratios_are_taken_turn_by_turn() -> None:
@@ -48,6 +50,50 @@ def test_more_work_is_measured_as_slower() -> None:
     assert found.latency.high < 1
     assert found.before.rows_per_cpu_s > found.after.rows_per_cpu_s
     assert found.before.p50_ms <= found.before.p99_ms
+
+
+def compared(ratio: float, seed: int, told: list[float]) -> timing.Comparison:
+    """A model against one that is `ratio` times as fast, on a machine whose turns differ by half."""
+    random = np.random.default_rng(seed)
+
+    def turn(cost: float) -> timing.Turn:
+        single, row = cost * random.lognormal(0, 0.4, 2)
+        return timing.Turn((float(single),), float(single), float(row))
+
+    enough = partial(settled, is_smaller=False)
+    looks = timing.looks_within(timing.LOOKS[-1])
+    return timing.take_turns(lambda: turn(ratio), lambda: turn(1), told.append, looks, enough)
+
+
+def test_what_is_clear_stops_at_the_first_look() -> None:
+    assert {compared(6.8, seed, []).turns for seed in range(20)} == {9}
+
+
+def test_what_is_at_the_edge_goes_on() -> None:
+    turns = [compared(MARGIN, seed, []).turns for seed in range(40)]
+    assert np.mean(turns) > timing.USUAL
+
+
+@pytest.mark.parametrize(
+    ("ratio", "wrong"),
+    [(1.0, "faster"), (MARGIN / 1.001, "faster"), (0.99 / MARGIN, "as fast"), (1 / MARGIN, "slower")],
+)
+def test_stopping_early_keeps_the_error_rate(ratio: float, wrong: str) -> None:
+    """Of comparisons that stop when it suits, no more come to the wrong end than were promised."""
+    found = [compared(ratio, seed, []) for seed in range(120)]
+    pairs = [(one.latency, one.throughput) for one in found]
+    ends = {
+        "faster": [any(faster(side) for side in sides) for sides in pairs],
+        "slower": [any(slower(side) for side in sides) for sides in pairs],
+        "as fast": [not any(slower(side) or unclear(side) for side in sides) for sides in pairs],
+    }
+    assert np.mean(ends[wrong]) <= 2 * timing.ERROR
+
+
+def test_the_turns_not_needed_are_told_as_progress_too() -> None:
+    told: list[float] = []
+    assert compared(6.8, 0, told).turns == 9
+    assert sum(told) == timing.LOOKS[-1]
 
 
 def test_the_hardware_is_named() -> None:

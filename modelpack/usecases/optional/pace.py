@@ -1,13 +1,13 @@
 """Models so slow that what is usual elsewhere would take too long, or promise too much.
 
-`turns` are asked for by the gate's timing, `target_rps` by `ecomdeploy init`.
+`turns` bounds the gate's timing, `target_rps` is asked for by `ecomdeploy init`.
 """
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-TURNS = 25
+TURNS = 80
 TARGET_RPS = 120.0
 
 
@@ -17,7 +17,7 @@ class TimedInTurns(Protocol):
 
     @property
     def turns(self) -> int:
-        """How often two variants take turns when they are timed."""
+        """How often two variants take turns, at most, when they are timed."""
 
 
 @runtime_checkable
@@ -30,7 +30,7 @@ class ScaledBy(Protocol):
 
 
 def turns_of(usecase: object) -> int:
-    """How often two variants take turns when they are timed."""
+    """How often two variants take turns, at most, when they are timed."""
     return usecase.turns if isinstance(usecase, TimedInTurns) else TURNS
 
 
