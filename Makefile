@@ -9,6 +9,9 @@ BIN    := $(VENV)/bin
 WORKERS ?= 3
 # A file at a time, in the order of tests/conftest.py: what a file's fixtures made is made once.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Packages are installed without bytecode, so that only what is imported is ever compiled: once, not by every process.
+# Containers often forbid Python to keep it.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-fast test-sagemaker test-keras test-gpu check lint types arrows format install clean bench facts
 

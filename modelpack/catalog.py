@@ -23,8 +23,9 @@ import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, Generic, TypeVar, cast
 
 from modelpack.errors import BadInput
@@ -95,13 +96,15 @@ class Catalog(Generic[T]):
             raise BadInput(f"{self.kind} {name!r}: no such file", where=str(file), hint=beside(file))
         if not attribute:
             raise BadInput(f"{self.kind} {name!r} names no class", hint=f"write {path}:ClassName")
-        spec = importlib.util.spec_from_file_location(module_name(file), file)
-        if spec is None or spec.loader is None:
+        if file.suffix != ".py":
             raise BadInput(f"{self.kind} {name!r}: not a Python file", where=str(file))
+        loader = FromSource(module_name(file), str(file))
+        spec = importlib.util.spec_from_loader(loader.name, loader)
+        assert spec is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         try:
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
         except (Exception, SystemExit) as error:
             del sys.modules[spec.name]
             what = f"{self.kind} {name!r} does not load: {type(error).__name__}: {error}"
@@ -120,6 +123,14 @@ class Catalog(Generic[T]):
                 hint=self.how or f"subclass {self.base.__module__}.{self.base.__name__}",
             )
         return cast("type[T]", kind)
+
+
+class FromSource(SourceFileLoader):
+    """Runs the source as it stands: a `.pyc` beside it may be of an earlier second, or anybody's."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
 
 
 def modules_of(package: str) -> Iterator[ModuleType]:

@@ -6,6 +6,7 @@ import gc
 import os
 import pathlib
 import signal
+import sys
 
 import platformdirs
 import pytest
@@ -16,6 +17,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # Workers share the cores: a second thread of a kernel mostly spins until the first one gets its turn.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# As the Makefile says it: what a process compiles serves the hundreds that come after it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 gc.set_threshold(50_000)  # as cli/app.py does
 # A shell that runs the suite in the background lets it ignore Ctrl-C, and what it starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,15 @@ def test_a_far_name_is_answered_with_all() -> None:
 
 def test_a_file_of_the_project_is_a_plug_in(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(TEXT)
+    assert passes().get("./own.py:Mine", tmp_path).name == "mine"
+
+
+def test_a_file_runs_as_it_stands_whatever_bytecode_lies_beside_it(tmp_path: Path) -> None:
+    """A verdict names its source. Bytecode of the same second and length, or without a check, would run instead."""
+    file = tmp_path / "own.py"
+    file.write_text(TEXT.replace('"mine"; t', '"evil"; t'))
+    py_compile.compile(str(file), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    file.write_text(TEXT)
     assert passes().get("./own.py:Mine", tmp_path).name == "mine"
 
 
