@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typed import Poller, Terminal, asking
@@ -64,9 +65,14 @@ def nothing_changes(shop: Terminal, first: dict) -> None:  # type: ignore[type-a
 
 
 def second_release(shop: Terminal, first: dict) -> dict:  # type: ignore[type-arg]
+    """A longer training is planned without being done; what goes live is a model that was trained elsewhere."""
     shop.edit(r"epochs: \d+", "epochs: 2")
     planned = shop.type("plan", "--json")
     assert "raining" not in planned.err
+    assert planned.json["push_bytes"] is None
+    write_another_model(shop)
+    shop.edit(r"^  train: .*", "  path: another.safetensors")
+    planned = shop.type("plan", "--json")
     assert planned.json["push_bytes"] is None
     kinds = {change["urn"].split("::")[2].rpartition("$")[2] for change in planned.json["changes"]}
     assert {"aws:sagemaker/model:Model", "aws:sagemaker/endpointConfiguration:EndpointConfiguration"} <= kinds
@@ -76,6 +82,25 @@ def second_release(shop: Terminal, first: dict) -> dict:  # type: ignore[type-ar
     assert done["image"] != first["image"]
     assert 0 < done["pushed_bytes"] < 0.5 * first["pushed_bytes"]
     return done
+
+
+def write_another_model(shop: Terminal) -> None:
+    """The trained model with every weight a thousandth smaller."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    from modelpack.home import Home
+    from modelpack.inputs.resolve import PackRequest, resolve
+    from modelpack.inputs.spec import ModelSpec, PackSpec, TrainSpec
+
+    model = ModelSpec(train=TrainSpec(epochs=1, architecture="one-stage"))
+    inputs = resolve(PackRequest("recommendation", model, PackSpec(), "ml.c7i.xlarge", shop.folder))
+    trained = Home(shop.home, Path(shop.environment["ECOMDEPLOY_CACHE"])).models
+    with safe_open(trained / f"{inputs.training_digest.removeprefix('sha256:')}.safetensors", "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    smaller = {name: one * 0.999 if one.is_floating_point() else one for name, one in weights.items()}
+    save_file(smaller, shop.folder / "another.safetensors", metadata)
 
 
 def third_is_refused(shop: Terminal, second: dict) -> None:  # type: ignore[type-arg]

@@ -123,8 +123,9 @@ class Terminal:
         return found
 
     def end(self) -> None:
-        """Stop the local cloud of this home."""
-        self.type("cloud", "stop", "--json", expect=None)
+        """Stop the local cloud of this home, where there is one."""
+        if (self.home / "cloud").exists():
+            self.type("cloud", "stop", "--json", expect=None)
 
 
 @dataclass
