@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelpack.digests import sha256_of
 from modelpack.errors import EcomdeployError
+from modelpack.exclusive import hold_lock
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.answers import depend_on_others
 from modelpack.gate.trial import Trials
@@ -85,20 +86,23 @@ def prepare_data(inputs: Inputs, home: Home, progress: Progress) -> tuple[Any, M
 
 
 def train_or_reuse(inputs: Inputs, data: Any, home: Home, progress: Progress) -> Path:
-    """The trained model's file in the cache; trained when it is not there or is damaged."""
+    """The trained model's file in the cache; trained when it is not there or is damaged, by one process at a time."""
     path = home.models / f"{inputs.training_digest.removeprefix('sha256:')}.safetensors"
     checksum = path.with_suffix(".sha256")
-    if path.is_file() and checksum.is_file() and checksum.read_text() == sha256_of(path):
-        progress.note("the model was trained before; taken from the cache")
+    with hold_lock(
+        path.with_suffix(".lock"), lambda: progress.note("another process trains this model; waiting for it")
+    ):
+        if path.is_file() and checksum.is_file() and checksum.read_text() == sha256_of(path):
+            progress.note("the model was trained before; taken from the cache")
+            return path
+        progress.step(f"Training: {inputs.usecase.title}")
+        model = inputs.usecase.train(data, inputs.train, progress)
+        temporary = path.with_suffix(".new")
+        inputs.usecase.save(model, temporary)
+        digest = sha256_of(temporary)
+        temporary.replace(path)
+        write_whole(checksum, digest.encode())
         return path
-    progress.step(f"Training: {inputs.usecase.title}")
-    model = inputs.usecase.train(data, inputs.train, progress)
-    temporary = path.with_suffix(".new")
-    inputs.usecase.save(model, temporary)
-    digest = sha256_of(temporary)
-    temporary.replace(path)
-    write_whole(checksum, digest.encode())
-    return path
 
 
 def identity(variant: Variant) -> str:

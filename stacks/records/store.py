@@ -6,15 +6,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from modelpack.exclusive import hold_lock
 
 
 class RecordStore(Protocol):
@@ -63,7 +62,7 @@ class FolderStore:
     def write(self, name: str, data: bytes, *, was: bytes | None) -> bool:
         file = self.root / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        with self.guard():
+        with hold_lock(self.root / ".guard"):
             if self.read(name) != was:
                 return False
             fresh = file.with_name(f".{file.name}.new")
@@ -76,20 +75,12 @@ class FolderStore:
         return True
 
     def remove(self, name: str, *, was: bytes) -> bool:
-        with self.guard():
+        with hold_lock(self.root / ".guard"):
             if self.read(name) != was:
                 return False
             (self.root / name).unlink()
             self.sync((self.root / name).parent)
         return True
-
-    @contextmanager
-    def guard(self) -> Iterator[None]:
-        """Held for the moment of one write; the kernel lets go of it when its process dies."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".guard").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
     def sync(self, folder: Path) -> None:
         handle = os.open(folder, os.O_RDONLY)

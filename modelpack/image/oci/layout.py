@@ -6,7 +6,6 @@ Format: github.com/opencontainers/image-spec/blob/main/image-layout.md.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.errors import EcomdeployError
+from modelpack.exclusive import hold_lock
 from modelpack.image.oci.descriptor import (
     INDEX,
     MANIFEST,
@@ -134,7 +134,7 @@ class Layout:
             dict(annotations or {}),
             str(document.get("artifactType", "")),
         )
-        with self._locked():
+        with hold_lock(self.root / ".lock"):
             others = [entry for entry in self.descriptors() if entry.digest != described.digest]
             listed = sorted((*others, described), key=lambda entry: entry.digest)
             self._write_index([entry.data() for entry in listed])
@@ -170,13 +170,6 @@ class Layout:
         partial = target.with_name(f".{target.name}-{os.getpid()}-{secrets.token_hex(6)}")
         partial.write_bytes(data)
         partial.replace(target)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
     def _compare(self, digest: str, found: str) -> None:
         if found != digest:
