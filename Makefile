@@ -62,8 +62,8 @@ $(VENV_KERAS)/.installed: $(VENV)/.installed
 	@touch $@
 
 test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and transformers, brought in by ONNX
-	@$(VENV_KERAS)/bin/python -m pytest --slow tests/modelpack/test_keras.py tests/modelpack/test_hostile.py \
-		tests/modelpack/test_transformers.py tests/scenarios/test_own_keras.py \
+	@$(VENV_KERAS)/bin/python -m pytest --slow tests/modelpack/sources/test_keras.py tests/modelpack/sources/test_hostile.py \
+		tests/modelpack/language/test_transformers.py tests/scenarios/test_own_keras.py \
 		-k 'keras or savedmodel or huggingface or transformers'
 
 test-gpu: $(VENV)/.installed ## a GPU pack without a GPU: fetches 1.6 GB; see docs/gpu.md

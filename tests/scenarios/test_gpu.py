@@ -2,7 +2,7 @@
 
 Its wheels are 1.6 GB, and the image as much again in store and registry, and unpacked: so it runs where it is
 asked for by name (`make test-gpu`), not on every run of CI. What the pack rests on is tested with made-up wheels in
-tests/modelpack/test_image_gpu.py, test_cuda_kernels.py, test_server_hardware.py and tests/stacks/test_hardware.py.
+tests/modelpack/image/test_image_gpu.py, test_cuda_kernels.py, test_server_hardware.py and tests/stacks/test_hardware.py.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def test_tensorflow_and_triton_never_meet(trained: Path, tmp_path: Path, order: 
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
     assert done.returncode == 0, done.stderr[-2000:]
 

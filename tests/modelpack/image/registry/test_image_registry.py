@@ -23,7 +23,7 @@ from modelpack.image.registry.push import missing, push
 from modelpack.progress import Silent
 from modelpack.server import file_manifest
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+REPOSITORY = pathlib.Path(__file__).resolve().parents[4]
 RECORD = "application/vnd.test.record.v1+json"
 
 

@@ -22,7 +22,7 @@ from modelpack.image.oci.unpack import unpack
 from modelpack.progress import Silent
 from modelpack.server import file_manifest as server_manifest
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
 
 def test_layers_and_config(tmp_path: pathlib.Path) -> None:
