@@ -1,8 +1,8 @@
 """A GPU pack on a machine without a GPU: packed, checked, up in the local cloud, and refused where it must be.
 
 Its wheels are 1.6 GB, and the image as much again in store and registry, and unpacked: so it runs where it is
-asked for by name (`make test-gpu`), not on every run of CI. What the pack rests on is tested with made-up wheels in
-tests/modelpack/image/test_image_gpu.py, test_cuda_kernels.py, test_server_hardware.py and tests/stacks/test_hardware.py.
+asked for by name (`make test-gpu`), not on every run of CI. What the pack rests on is tested with made-up wheels by
+test_image_gpu.py, test_cuda_kernels.py, test_server_hardware.py and tests/stacks/test_hardware.py.
 """
 
 from __future__ import annotations
