@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from modelpack.digests import sha256_of
 from modelpack.errors import EcomdeployError
-from modelpack.exclusive import hold_lock
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.answers import depend_on_others
 from modelpack.gate.trial import Trials
+from modelpack.home import hold_lock
 from modelpack.pack import write_whole
 from modelpack.progress import Progress
 from modelpack.sources.base import open_model

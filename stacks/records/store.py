@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from modelpack.exclusive import hold_lock
+from modelpack.home import hold_lock
 
 
 class RecordStore(Protocol):

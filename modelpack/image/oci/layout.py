@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.errors import EcomdeployError
-from modelpack.exclusive import hold_lock
+from modelpack.home import hold_lock
 from modelpack.image.oci.descriptor import (
     INDEX,
     MANIFEST,
