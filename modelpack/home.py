@@ -11,7 +11,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Home:
-    """Pure paths; nothing is created. `root` holds state (images, packs, the local cloud); `cache` holds only what can be fetched or built again.
+    """Pure paths; nothing is created.
+
+    `root` holds state (images, packs, the local cloud); `cache` holds only what can be fetched or built again.
 
     The command line chooses both (`ECOMDEPLOY_HOME`, `ECOMDEPLOY_CACHE`, else the platform's user folders).
     """
@@ -52,8 +54,10 @@ class Home:
 
 @contextmanager
 def hold_lock(file: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold `file`, made where it is not there; `on_wait` is called first where another process holds it. The kernel lets
-    go of it when its holder dies."""
+    """Hold `file`, made where it is not there; `on_wait` is called first where another process holds it.
+
+    The kernel lets go of it when its holder dies.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("ab") as opened:
         try:

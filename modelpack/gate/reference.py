@@ -14,7 +14,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.answers import depend_on_others
 from modelpack.gate.trial import Trials
-from modelpack.home import hold_lock
+from modelpack.home import Home, hold_lock
 from modelpack.pack import write_whole
 from modelpack.progress import Progress
 from modelpack.sources.base import open_model
@@ -22,7 +22,6 @@ from modelpack.usecases.optional.own_tables import prepare_tables
 from modelpack.usecases.own_model.given import GivenModel
 
 if TYPE_CHECKING:
-    from modelpack.home import Home
     from modelpack.inputs.resolve import Inputs
 
 
