@@ -8,22 +8,32 @@ from typing import Any
 import msgspec
 
 from modelpack.server import log
-from modelpack.server.engines.base import InvalidInput
+from modelpack.server.engines.base import Arrays, InvalidInput
 from modelpack.server.handler import Respond
-from modelpack.server.http import openinference, sagemaker
-from modelpack.server.http.asgi import Disconnected, Headers, Message, Receive, Request, Response, Send
+from modelpack.server.http import binary_tensors, media, openinference, sagemaker
+from modelpack.server.http.admission import Admission
+from modelpack.server.http.asgi import JSON, Disconnected, Message, Receive, Request, Response, Send
+from modelpack.server.http.aside import aside
+from modelpack.server.http.limits import Limits
 from modelpack.server.http.metrics import CONTENT_TYPE, Metrics
-from modelpack.server.http.refusal import Refusal
+from modelpack.server.http.refusal import Headers, Refusal
+from modelpack.server.http.tensors import check_values, held
+from modelpack.server.http.waiting import answered
 from modelpack.server.ready import ReadyModel
 
 MODELS = "/v2/models/"
+CLIENT_GONE = 499
+"""In the metrics, where a caller went before it was answered (nginx's word for it)."""
 
 
 class Application:
     """Answers 503 until `serve` is called."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, limits: Limits | None = None) -> None:
         self.metrics = metrics
+        self.limits = limits or Limits()
+        self._admission = Admission(self.limits)
+        self._refusals = log.RefusalLog()
         self._served: ReadyModel | None = None
         self._identity: Headers = []
         self._handlers: dict[str, Respond] = {
@@ -47,12 +57,20 @@ class Application:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        request = Request(scope, receive, self.limits)
+        try:
+            await self._respond(request, send)
+        finally:
+            if request.share is not None:
+                request.share.leave()
+
+    async def _respond(self, request: Request, send: Send) -> None:
         started = time.perf_counter()
-        request = Request(scope, receive)
         route, handler = self._find(request.path)
         try:
-            answer = await self._answer(request, handler)
+            answer = await self._answer(request, route, handler)
         except Disconnected:
+            self.metrics.request(route, CLIENT_GONE, time.perf_counter() - started)
             return
         headers = [(b"content-type", answer.content_type), *answer.headers]
         if answer.stream is not None:
@@ -76,13 +94,15 @@ class Application:
             return self._model_handlers.get(path.rpartition("/")[2], (f"{MODELS}{{model}}", self._metadata))
         return "other", self._unknown
 
-    async def _answer(self, request: Request, handler: Respond) -> Response:
+    async def _answer(self, request: Request, route: str, handler: Respond) -> Response:
         try:
-            return await handler(request)
+            try:
+                return await handler(request)
+            except InvalidInput as problem:
+                raise Refusal(400, f"the model refused the input: {problem}") from None
         except Refusal as refusal:
-            return _json({"error": refusal.reason}, refusal.status)
-        except InvalidInput as problem:
-            return _json({"error": f"the model refused the input: {problem}"}, 400)
+            self._refusals.say(refusal.status, route, refusal.reason)
+            return _refused(refusal)
         except Disconnected:
             raise
         except Exception as problem:
@@ -102,19 +122,34 @@ class Application:
 
     async def _invocations(self, request: Request) -> Response:
         served = self._ready()
+        request.share = self._admission.enter()
         if served.respond is not None:
             answer = await served.respond(request)
             answer.headers += self._identity
             return answer
-        feeds, rows = served.instances.decode(await request.json())
-        outputs = await served.batcher.infer(feeds, rows)
-        return Response(200, sagemaker.predictions(outputs), headers=self._identity)
+        asked_as, body = await request.body(media.TAKEN)
+        kind = media.choose(request.header(b"accept"), asked_as)
+        feeds, rows = await aside(len(body), media.decode, served.instances, asked_as, body)
+        outputs, size = await self._outputs(request, served, feeds, rows)
+        return Response(200, await aside(size, media.encode, kind, outputs), kind, list(self._identity))
+
+    async def _outputs(
+        self, request: Request, served: ReadyModel, feeds: Arrays, rows: int
+    ) -> tuple[Arrays, int]:
+        """The outputs, and how many values they have. Raises `Refusal`, `InvalidInput` or `Disconnected`."""
+        request.hold(held(feeds))
+        outputs = await answered(served.batcher.submit(feeds, rows), request)
+        size = sum(output.size for output in outputs.values())
+        check_values(size, self.limits, "the answer would have")
+        return outputs, size
 
     # ---- Open Inference Protocol v2 ----
 
     async def _server(self, request: Request) -> Response:
         request.allow("GET", "HEAD")
-        return _json({"name": "ecomdeploy", "version": openinference.VERSION, "extensions": []})
+        return _json(
+            {"name": "ecomdeploy", "version": openinference.VERSION, "extensions": [binary_tensors.EXTENSION]}
+        )
 
     async def _live(self, request: Request) -> Response:
         request.allow("GET", "HEAD")
@@ -127,9 +162,16 @@ class Application:
     async def _infer(self, request: Request) -> Response:
         served = self._ready()
         _check_model(request.path, served.signature.model, "infer")
-        asked, feeds, rows = openinference.decode(served.signature, await request.json())
-        outputs = await served.batcher.infer(feeds, rows)
-        return Response(200, openinference.encode(served.signature, asked, outputs), headers=self._identity)
+        request.share = self._admission.enter()
+        _, body = await request.body((JSON, binary_tensors.OCTETS))
+        header = request.header(binary_tensors.HEADER_LENGTH)
+        asked, feeds, rows = await aside(len(body), served.bodies.decode, body, header)
+        outputs, size = await self._outputs(request, served, feeds, rows)
+        text, ends = await aside(size, served.bodies.encode, asked, outputs)
+        if not ends:
+            return Response(200, text, headers=self._identity)
+        headers = [*self._identity, (binary_tensors.HEADER_LENGTH, str(ends).encode())]
+        return Response(200, text, binary_tensors.OCTETS, headers)
 
     async def _model_ready(self, request: Request) -> Response:
         request.allow("GET", "HEAD")
@@ -154,6 +196,15 @@ class Application:
 
     async def _unknown(self, request: Request) -> Response:
         raise Refusal(404, f"no such path: {request.path[:200]}")
+
+
+def _refused(refusal: Refusal) -> Response:
+    document: dict[str, Any] = {"error": refusal.reason}
+    headers = list(refusal.headers)
+    if refusal.retry_after:
+        document["retry_after"] = refusal.retry_after
+        headers.append((b"retry-after", str(refusal.retry_after).encode()))
+    return Response(refusal.status, msgspec.json.encode(document), headers=headers)
 
 
 def _json(document: Any, status: int = 200) -> Response:

@@ -4,19 +4,23 @@
     ECOMDEPLOY_HOST          address to listen on (0.0.0.0)
     ECOMDEPLOY_ROOT          where the image's files are (/); lets it run from an unpacked image
     ECOMDEPLOY_ALLOW_CPU     1: a GPU pack may serve on the CPU where there is no GPU (else it must not)
+    ECOMDEPLOY_LIMIT_<NAME>  bounds of requests (http/limits.py)
 
 The port opens at once and `/ping` answers 503 while files are hashed and the model loads; a container that
-must not serve ends with status 3 and the reason in its log. SIGTERM: what is in flight is answered, then 0.
+must not serve ends with status 3 and the reason in its log. SIGTERM: what was accepted is answered, then 0.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import uvicorn
@@ -24,15 +28,35 @@ import uvicorn
 from modelpack.server import log
 from modelpack.server.app import Application
 from modelpack.server.engines.cuda import ALLOW
+from modelpack.server.http.connection import BoundedConnection
+from modelpack.server.http.limits import Limits
+from modelpack.server.http.listening import refuse_new
 from modelpack.server.http.metrics import Metrics
 from modelpack.server.signature import Unfit
 
+BACKLOG = 2048
+SETTLE_SECONDS = 0.3
+"""After SIGTERM, for what is on its way into the process: handshakes, and requests that are sent but not read."""
 DRAIN_SECONDS = 9
 MUST_NOT_SERVE = 3
 
 
 class Server(uvicorn.Server):
-    """uvicorn that ends with status 0 after a drain, not by the signal it was sent."""
+    """uvicorn that loses nothing it has accepted, and ends with status 0 after a drain, not by the signal it was
+    sent."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # large bodies are read beside the loop, two at a time: more would only fight for the interpreter
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2, "aside"))
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """New connections are refused first, then what the kernel accepted before is let in and answered."""
+        for one in sockets or []:
+            refuse_new(one)
+        self.server_state.default_headers.append((b"connection", b"close"))
+        await asyncio.sleep(SETTLE_SECONDS)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -51,28 +75,34 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         log.say("refused", reason=f"SAGEMAKER_BIND_TO_PORT={port!r} is not a port")
         return 2
     host = environment.get("ECOMDEPLOY_HOST", "0.0.0.0")
-    application = Application(Metrics())
-    server = Server(_configuration(application, host, int(port)))
+    try:
+        limits = Limits.read(environment)
+    except ValueError as problem:
+        log.say("refused", reason=str(problem))
+        return 2
+    try:
+        listener = socket.create_server(
+            (host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG
+        )
+    except OSError as problem:
+        log.say("refused", reason=f"cannot listen on {host}:{port}: {problem}")
+        return 1
+    application = Application(Metrics(), limits)
+    server = Server(_configuration(application))
     root, allow_cpu = Path(environment.get("ECOMDEPLOY_ROOT", "/")), environment.get(ALLOW) == "1"
     preparation = Preparation(root, application, server, allow_cpu)
     preparation.start()
     log.say("listening", host=host, port=int(port), pid=os.getpid())
-    try:
-        server.run()
-    except SystemExit:
-        log.say("refused", reason=f"cannot listen on {host}:{port}")
-        return 1
+    server.run([listener])
     log.say("stopped")
     return preparation.status
 
 
-def _configuration(application: Application, host: str, port: int) -> uvicorn.Config:
+def _configuration(application: Application) -> uvicorn.Config:
     return uvicorn.Config(
         application,
-        host=host,
-        port=port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedConnection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -102,7 +132,8 @@ class Preparation(threading.Thread):
             # numpy and the runtime are imported here, while the main thread opens the port
             from modelpack.server.ready import prepare
 
-            served = prepare(self._root, self._application.metrics, self._allow_cpu)
+            application = self._application
+            served = prepare(self._root, application.metrics, self._allow_cpu, application.limits)
         except Unfit as reason:
             self._refuse(str(reason))
         except Exception as problem:

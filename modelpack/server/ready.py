@@ -15,7 +15,9 @@ from modelpack.server.handler import RequestHandler, Respond, load_handler
 from modelpack.server.http import sagemaker
 from modelpack.server.http.batch import Batcher
 from modelpack.server.http.instances import Instances
+from modelpack.server.http.limits import Limits
 from modelpack.server.http.metrics import Metrics
+from modelpack.server.http.openinference import OpenInference
 from modelpack.server.http.refusal import Refusal
 from modelpack.server.signature import ModelSignature, Unfit, read_signature
 
@@ -29,13 +31,16 @@ class ReadyModel:
     signature: ModelSignature
     content_digest: str
     instances: Instances
+    bodies: OpenInference
     batcher: Batcher
     hardware: str = "cpu"
     respond: Respond | None = None
     """What answers `/invocations` in the use case's own way; None: as `http/sagemaker.py` does."""
 
 
-def prepare(root: Path, metrics: Metrics, allow_cpu: bool = False) -> ReadyModel:
+def prepare(
+    root: Path, metrics: Metrics, allow_cpu: bool = False, limits: Limits | None = None
+) -> ReadyModel:
     """All checks, in the order of their price. `metrics` are told of model calls once it serves; `allow_cpu`: a GPU
     pack may serve without a GPU.
 
@@ -53,12 +58,32 @@ def prepare(root: Path, metrics: Metrics, allow_cpu: bool = False) -> ReadyModel
             checked.result()
             raise
         content_digest = checked.result()
-    instances = Instances(signature.inputs)
-    check_golden(signature, instances, engine)
-    check_rows(signature, instances, engine)
-    batcher = Batcher(engine, signature.max_batch, metrics.model_call)
+    check_golden(signature, Instances(signature.inputs), engine)
+    check_rows(signature, Instances(signature.inputs), engine)
+    limits = limits or Limits()
+    return serve_engine(engine, signature, content_digest, metrics, limits, choice.hardware)
+
+
+def serve_engine(
+    engine: Engine,
+    signature: ModelSignature,
+    content_digest: str,
+    metrics: Metrics,
+    limits: Limits,
+    hardware: str = "cpu",
+) -> ReadyModel:
+    """An engine behind its queue and the decoders of both protocols."""
+    batcher = Batcher(engine, signature.max_batch, metrics.model_call, limits.waiting, limits.seconds)
     respond = engine.responder(batcher, metrics) if isinstance(engine, RequestHandler) else None
-    return ReadyModel(signature, content_digest, instances, batcher, choice.hardware, respond)
+    return ReadyModel(
+        signature,
+        content_digest,
+        Instances(signature.inputs, limits),
+        OpenInference(signature, limits),
+        batcher,
+        hardware,
+        respond,
+    )
 
 
 def wrap(signature: ModelSignature, folder: Path, engine: Engine) -> Engine:

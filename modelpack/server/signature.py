@@ -36,13 +36,15 @@ class Tensor(msgspec.Struct, frozen=True, omit_defaults=True):
     """One input or output as the Open Inference Protocol names it. The first axis of `shape` is the rows (-1); any
     other -1 may vary by request.
 
-    An input with `default` may be left out or be shorter than its shape: it is padded at the end.
+    An input with `default` may be left out or be shorter than its shape: it is padded at the end. `missing`: its values
+    may be NaN, in JSON null, which the model takes for a value that is not known.
     """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     default: int | float | bool | str | None = None
+    missing: bool = False
 
     @property
     def dtype(self) -> Any:
@@ -142,6 +144,8 @@ def read_signature(path: Path) -> ModelSignature:
             raise Unfit(f"{path.name}: {tensor.name}: unknown datatype {tensor.datatype!r}")
         if not tensor.shape or tensor.shape[0] != -1:
             raise Unfit(f"{path.name}: {tensor.name}: the first axis of its shape must be -1 (rows)")
+        if tensor.missing and not tensor.datatype.startswith("FP"):
+            raise Unfit(f"{path.name}: {tensor.name}: {tensor.datatype} has no missing values, FP32 has")
     if not signature.inputs or not signature.outputs or signature.max_batch < 1 or signature.threads < 1:
         raise Unfit(f"{path.name}: inputs, outputs, max_batch and threads must not be empty or zero")
     _check_text(signature, path)

@@ -1,51 +1,36 @@
-"""`{"instances": [{input: value}]}` -> arrays.
+"""`{"instances": [{input: value}]}` -> arrays; JSON Lines and tables end here too.
 
 The signature becomes a msgspec type, so that a wrong value is named by its path in the body.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import GenericAlias
 from typing import Annotated, Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from modelpack.server.engines.base import Arrays
+from modelpack.server.http.limits import Limits
 from modelpack.server.http.refusal import Refusal
+from modelpack.server.http.tensors import LIMITS, check_rows, column, element, whole
 from modelpack.server.signature import Tensor
-
-LIMITS = {
-    "UINT8": (0, 2**8 - 1),
-    "UINT16": (0, 2**16 - 1),
-    "UINT32": (0, 2**32 - 1),
-    "UINT64": (0, None),
-    "INT8": (-(2**7), 2**7 - 1),
-    "INT16": (-(2**15), 2**15 - 1),
-    "INT32": (-(2**31), 2**31 - 1),
-    "INT64": (-(2**63), 2**63 - 1),
-}
 
 
 class Instances:
     """Decoder of `/invocations` bodies for the inputs that callers send."""
 
-    def __init__(self, inputs: Sequence[Tensor]) -> None:
-        self._inputs = tuple((f"input{number}", tensor) for number, tensor in enumerate(inputs))
-        instance = msgspec.defstruct(
-            "Instance",
-            [_field(attribute, tensor) for attribute, tensor in self._inputs],
-            rename={attribute: tensor.name for attribute, tensor in self._inputs},
-            forbid_unknown_fields=True,
-            kw_only=True,
-            frozen=True,
-            gc=False,
-        )
-        rows = Annotated[list[instance], msgspec.Meta(min_length=1)]  # type: ignore[valid-type]
-        body = msgspec.defstruct("Body", [("instances", rows)], forbid_unknown_fields=True)
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(body).decode
+    def __init__(self, inputs: Sequence[Tensor], limits: Limits | None = None) -> None:
+        self.inputs = tuple(inputs)
+        self.limits = limits or Limits()
+        self._named = tuple((f"input{number}", tensor) for number, tensor in enumerate(inputs))
+        strict = self._instance(False)
+        # 5.0 for an integer is rare: only what fails is read again, by the type that takes it
+        loose = self._instance(True) if any(tensor.datatype in LIMITS for tensor in inputs) else strict
+        self._bodies = tuple(msgspec.json.Decoder(_body(self._rows(one))).decode for one in (strict, loose))
+        self._lines = tuple(_lines(one) for one in (strict, loose))
+        self._table = self._rows(loose)
 
     def decode(self, body: bytes) -> tuple[Arrays, int]:
         """The arrays by input name, and how many rows they have.
@@ -53,21 +38,78 @@ class Instances:
         Raises:
             Refusal: 400, what and where ("Expected `int`, got `str` - at `$.instances[0].household`").
         """
+        found, loose = _first(self._bodies, body)
+        return self._columns(found.instances, loose)
+
+    def decode_lines(self, body: bytes) -> tuple[Arrays, int]:
+        """An instance a line. Raises `Refusal` (400)."""
+        instances, loose = _first(self._lines, body)
+        if not instances:
+            raise Refusal(400, "there are no lines")
+        return self._columns(instances, loose)
+
+    def from_cells(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Arrays, int]:
+        """Rows whose values are still text. Raises `Refusal` (400)."""
         try:
-            instances = self._decode(body).instances
+            instances = msgspec.convert(rows, self._table, strict=False)
         except msgspec.ValidationError as problem:
             raise Refusal(400, str(problem)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-            raise Refusal(400, f"the body is not JSON: {problem}") from None
-        feeds = {
-            tensor.name: column(tensor, [getattr(instance, attribute) for instance in instances])
-            for attribute, tensor in self._inputs
-        }
+        return self._columns(instances, True)
+
+    def _columns(self, instances: Sequence[Any], loose: bool) -> tuple[Arrays, int]:
+        """`loose`: integers may stand there as floats."""
+        check_rows(len(instances), self.inputs, self.limits)
+        feeds = {}
+        for attribute, tensor in self._named:
+            values = [getattr(instance, attribute) for instance in instances]
+            feeds[tensor.name] = column(
+                tensor, whole(tensor, values) if loose and tensor.datatype in LIMITS else values
+            )
+        check_rows(len(instances), self.inputs, self.limits, {name: one.size for name, one in feeds.items()})
         return feeds, len(instances)
 
+    def _instance(self, whole_floats: bool) -> Any:
+        return msgspec.defstruct(
+            "Instance",
+            [_field(attribute, tensor, whole_floats) for attribute, tensor in self._named],
+            rename={attribute: tensor.name for attribute, tensor in self._named},
+            forbid_unknown_fields=True,
+            kw_only=True,
+            frozen=True,
+            gc=False,
+        )
 
-def _field(attribute: str, tensor: Tensor) -> Any:
-    kind = element(tensor)
+    def _rows(self, instance: Any) -> Any:
+        most = self.limits.rows
+        return Annotated[GenericAlias(list, (instance,)), msgspec.Meta(min_length=1, max_length=most)]
+
+
+def _lines(instance: Any) -> Callable[[bytes], Any]:
+    found: Callable[[bytes], Any] = msgspec.json.Decoder(instance).decode_lines
+    return found
+
+
+def _body(rows: Any) -> Any:
+    return msgspec.defstruct("Body", [("instances", rows)], forbid_unknown_fields=True)
+
+
+def _first(decoders: Sequence[Callable[[bytes], Any]], body: bytes) -> tuple[Any, bool]:
+    """What the strict one of two decoders gives, or the other, and whether it was the other. Raises `Refusal` with what
+    the strict one found."""
+    strict, loose = decoders
+    try:
+        return strict(body), False
+    except msgspec.ValidationError as problem:
+        try:
+            return loose(body), True
+        except msgspec.ValidationError:
+            raise Refusal(400, str(problem)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise Refusal(400, f"the body is not JSON: {problem}") from None
+
+
+def _field(attribute: str, tensor: Tensor, whole_floats: bool) -> Any:
+    kind = element(tensor, whole_floats)
     for axis in reversed(tensor.shape[1:]):
         exact = axis >= 0 and tensor.default is None
         many: Any = GenericAlias(list, (kind,))
@@ -75,46 +117,3 @@ def _field(attribute: str, tensor: Tensor) -> Any:
     if tensor.default is None:
         return (attribute, kind)
     return (attribute, kind | msgspec.UnsetType, msgspec.UNSET)
-
-
-def element(tensor: Tensor) -> Any:
-    """The msgspec type of one value of a tensor."""
-    if tensor.datatype in LIMITS:
-        low, high = LIMITS[tensor.datatype]
-        return Annotated[int, msgspec.Meta(ge=low, le=high)]
-    return {"BOOL": bool, "BYTES": str}.get(tensor.datatype, float)
-
-
-def column(tensor: Tensor, values: Sequence[Any]) -> NDArray[Any]:
-    """One input of all rows as an array, short values padded. Raises `Refusal` for ragged rows."""
-    shape = tensor.shape[1:]
-    if tensor.default is not None:
-        values = [fit(value, shape, tensor.default) for value in values]
-    try:
-        with np.errstate(over="ignore"):
-            array = np.array(values, dtype=tensor.dtype)
-    except (ValueError, OverflowError, TypeError) as problem:
-        raise Refusal(400, f"input {tensor.name!r}: {problem}") from None
-    if array.ndim != len(tensor.shape):
-        raise Refusal(400, f"input {tensor.name!r}: all instances must have the same length")
-    return finite(tensor, array)
-
-
-def fit(value: Any, shape: Sequence[int], default: Any) -> Any:
-    """`value` brought to `shape`: the last entries count, missing ones at the end are `default`."""
-    if not shape:
-        return default if value is msgspec.UNSET else value
-    length, below = shape[0], shape[1:]
-    entries = [] if value is msgspec.UNSET else value
-    if length >= 0:
-        entries = entries[-length:] if length else []
-    fitted = [fit(entry, below, default) for entry in entries] if below else list(entries)
-    fitted += [fit(msgspec.UNSET, below, default) for _ in range(length - len(fitted))]
-    return fitted
-
-
-def finite(tensor: Tensor, array: NDArray[Any]) -> NDArray[Any]:
-    """The array itself. Raises `Refusal` when a value was too large for the data type."""
-    if tensor.datatype in ("FP16", "FP32") and not np.isfinite(array).all():
-        raise Refusal(400, f"input {tensor.name!r}: a value does not fit in {tensor.datatype}")
-    return array

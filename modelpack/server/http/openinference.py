@@ -1,4 +1,4 @@
-"""Open Inference Protocol v2: request and answer bodies as JSON.
+"""Open Inference Protocol v2: request and answer bodies as JSON, or JSON with binary tensors behind it.
 
 Source: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
@@ -6,26 +6,41 @@ Source: https://github.com/kserve/open-inference-protocol/blob/main/specificatio
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.server.engines.base import Arrays
-from modelpack.server.http.instances import LIMITS, column, finite, fit
+from modelpack.server.http import binary_tensors
+from modelpack.server.http.limits import Limits
 from modelpack.server.http.refusal import Refusal
+from modelpack.server.http.tensors import (
+    LIMITS,
+    check_rows,
+    check_values,
+    element,
+    flat,
+    from_lists,
+    left_out,
+    nested,
+    pad,
+    whole,
+    width,
+)
 from modelpack.server.signature import ModelSignature, Tensor
 
 VERSION = "1"
+MOST_AXES = 16
+LONGEST_ID = 1024
 
 
 class RequestInput(msgspec.Struct):
     name: str
-    shape: list[int]
+    shape: Annotated[list[int], msgspec.Meta(max_length=MOST_AXES)]
     datatype: str
-    data: list[Any]
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     parameters: dict[str, Any] = {}
 
 
@@ -36,7 +51,7 @@ class RequestOutput(msgspec.Struct):
 
 class InferRequest(msgspec.Struct):
     inputs: list[RequestInput]
-    id: str | None = None
+    id: Annotated[str, msgspec.Meta(max_length=LONGEST_ID)] | None = None
     parameters: dict[str, Any] = {}
     outputs: list[RequestOutput] | None = None
 
@@ -45,129 +60,177 @@ _decoder = msgspec.json.Decoder(InferRequest)
 _encoder = msgspec.json.Encoder()
 
 
-def decode(signature: ModelSignature, body: bytes) -> tuple[InferRequest, Arrays, int]:
-    """The request, its arrays by input name, and their rows. Raises `Refusal` (400) naming the input."""
-    try:
-        request = _decoder.decode(body)
-    except msgspec.ValidationError as problem:
-        raise Refusal(400, str(problem)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise Refusal(400, f"the body is not JSON: {problem}") from None
-    known = {tensor.name: tensor for tensor in signature.inputs}
-    given: Arrays = {}
-    for item in request.inputs:
-        if item.name not in known:
-            raise Refusal(400, f"unknown input {item.name!r}; the model takes {', '.join(known)}")
-        if item.name in given:
-            raise Refusal(400, f"input {item.name!r} is given twice")
-        given[item.name] = _array(known[item.name], item)
-    _check_outputs(signature, request)
-    rows = _rows(given)
-    return request, {name: _complete(tensor, given.get(name), rows) for name, tensor in known.items()}, rows
+class OpenInference:
+    """Bodies of `/infer` for one signature."""
 
+    def __init__(self, signature: ModelSignature, limits: Limits | None = None) -> None:
+        self._signature, self._limits = signature, limits or Limits()
+        self._inputs = {tensor.name: tensor for tensor in signature.inputs}
+        self._outputs = {tensor.name: tensor for tensor in signature.outputs}
 
-def _check_outputs(signature: ModelSignature, request: InferRequest) -> None:
-    promised = {tensor.name for tensor in signature.outputs}
-    for output in request.outputs or ():
-        if output.name not in promised:
+    def decode(self, body: bytes, header: bytes = b"") -> tuple[InferRequest, Arrays, int]:
+        """The request, its arrays by input name, and their rows. `header`: Inference-Header-Content-Length. Raises
+        `Refusal` (400) naming the input."""
+        text, raw = binary_tensors.split(body, header)
+        try:
+            request = _decoder.decode(text)
+        except msgspec.ValidationError as problem:
+            raise Refusal(400, str(problem)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+            raise Refusal(400, f"the body is not JSON: {problem}") from None
+        rows = self._check(request)
+        blobs = _blobs(request.inputs, raw)
+        given = {item.name: self._array(item, blobs.get(item.name)) for item in request.inputs}
+        feeds = {
+            name: pad(tensor, given[name]) if name in given else left_out(tensor, rows)
+            for name, tensor in self._inputs.items()
+        }
+        return request, feeds, rows
+
+    def _check(self, request: InferRequest) -> int:
+        """The number of rows, once names and shapes are right and none is too large. Raises `Refusal` (400)."""
+        shapes: dict[str, list[int]] = {}
+        for item in request.inputs:
+            if item.name not in self._inputs:
+                raise Refusal(
+                    400, f"unknown input {item.name[:200]!r}; the model takes {', '.join(self._inputs)}"
+                )
+            if item.name in shapes:
+                raise Refusal(400, f"input {item.name!r} is given twice")
+            _check_shape(self._inputs[item.name], item)
+            shapes[item.name] = item.shape
+        rows = _rows(shapes)
+        sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+        check_rows(rows, self._signature.inputs, self._limits, sizes)
+        self._check_outputs(request, rows)
+        return rows
+
+    def _check_outputs(self, request: InferRequest, rows: int) -> None:
+        wanted: set[str] = set()
+        for output in request.outputs or ():
+            if output.name not in self._outputs:
+                names = ", ".join(sorted(self._outputs))
+                raise Refusal(400, f"unknown output {output.name[:200]!r}; the model gives {names}")
+            if output.name in wanted:
+                raise Refusal(400, f"output {output.name!r} is asked twice")
+            wanted.add(output.name)
+        widths = (width(self._outputs[name].shape) for name in wanted or self._outputs)
+        check_values(rows * sum(widths), self._limits, "the answer would have")
+
+    def _array(self, item: RequestInput, blob: bytes | None) -> NDArray[Any]:
+        """One tensor as sent. Raises `Refusal`."""
+        tensor, count = self._inputs[item.name], math.prod(item.shape)
+        if blob is not None:
+            return binary_tensors.read(tensor, count, blob).reshape(item.shape)
+        if item.data is msgspec.UNSET:
+            raise Refusal(400, f"input {item.name!r} has neither data nor binary_data_size")
+        values = _values(tensor, bytes(item.data), len(item.shape))
+        array = from_lists(tensor, values) if values and isinstance(values[0], list) else flat(tensor, values)
+        if array.size != count or array.shape not in (tuple(item.shape), (count,)):
+            have = f"{array.size} values" if array.ndim == 1 else f"shape {list(array.shape)}"
             raise Refusal(
-                400, f"unknown output {output.name!r}; the model gives {', '.join(sorted(promised))}"
+                400, f"input {item.name!r}: shape {item.shape} needs {count} values, data has {have}"
             )
+        return array.reshape(item.shape)
+
+    def encode(self, request: InferRequest, outputs: Arrays) -> tuple[bytes, int]:
+        """The answer with the outputs asked for (all, when none are named), data flattened row-major, and where its
+        JSON ends, 0 where nothing is binary. Raises `Refusal` (400) when it would be too large."""
+        binary = {name: request.parameters.get("binary_data_output") is True for name in outputs}
+        for asked in request.outputs or ():
+            binary[asked.name] = asked.parameters.get("binary_data", binary[asked.name]) is True
+        wanted = [asked.name for asked in request.outputs] if request.outputs else list(outputs)
+        check_values(sum(outputs[name].size for name in wanted), self._limits, "the answer would have")
+        blobs: list[bytes] = []
+        document: dict[str, Any] = {
+            "model_name": self._signature.model,
+            "model_version": VERSION,
+            "outputs": [],
+        }
+        for name in wanted:
+            array = outputs[name]
+            described: dict[str, Any] = {
+                "name": name,
+                "datatype": self._outputs[name].datatype,
+                "shape": array.shape,
+            }
+            if binary[name]:
+                blobs.append(binary_tensors.write(array))
+                described["parameters"] = {"binary_data_size": len(blobs[-1])}
+            else:
+                described["data"] = array.ravel().tolist()
+            document["outputs"].append(described)
+        if request.id is not None:
+            document["id"] = request.id
+        text = _encoder.encode(document)
+        return b"".join((text, *blobs)), len(text) if any(binary[name] for name in wanted) else 0
 
 
-def _rows(given: Arrays) -> int:
-    counts = {name: len(array) for name, array in given.items()}
+def _blobs(inputs: Sequence[RequestInput], raw: bytes) -> Mapping[str, bytes]:
+    """The bytes of each binary input. Raises `Refusal` (400) unless together they are all that follows the JSON."""
+    found: dict[str, bytes] = {}
+    place = 0
+    for item in inputs:
+        size = item.parameters.get("binary_data_size")
+        if size is None:
+            continue
+        if type(size) is not int or size < 0 or item.data is not msgspec.UNSET:
+            raise Refusal(
+                400, f"input {item.name!r}: binary_data_size is a number of bytes, in place of data"
+            )
+        found[item.name] = raw[place : place + size]
+        place += size
+    if place != len(raw):
+        raise Refusal(400, f"the inputs have {place} bytes of binary data, {len(raw)} follow the JSON")
+    return found
+
+
+def _rows(shapes: Mapping[str, Sequence[int]]) -> int:
+    counts = {name: shape[0] for name, shape in shapes.items()}
     if not counts:
         raise Refusal(400, "no inputs are given")
     if len(set(counts.values())) > 1:
         raise Refusal(400, f"inputs have different numbers of rows: {counts}")
-    rows = next(iter(counts.values()))
-    if rows == 0:
-        raise Refusal(400, "the inputs have no rows")
-    return rows
+    return next(iter(counts.values()))
 
 
-def _array(tensor: Tensor, item: RequestInput) -> NDArray[Any]:
-    """One tensor as sent, checked against its own shape and the signature's."""
-    where = f"input {tensor.name!r}"
+def _check_shape(tensor: Tensor, item: RequestInput) -> None:
+    """Raises `Refusal` (400) for another datatype, and for a shape that is not the signature's."""
+    where, wanted = f"input {tensor.name!r}", tensor.shape
     if item.datatype != tensor.datatype:
-        raise Refusal(400, f"{where}: datatype must be {tensor.datatype}, not {item.datatype}")
-    _check_shape(tensor, item.shape)
-    values = list(_flat(item.data, len(item.shape)))
-    if len(values) != math.prod(item.shape):
-        raise Refusal(
-            400, f"{where}: shape {item.shape} needs {math.prod(item.shape)} values, data has {len(values)}"
-        )
-    allowed = _allowed_types(tensor.datatype)
-    for value in values:
-        if type(value) not in allowed:
-            names = " or ".join(kind.__name__ for kind in allowed)
-            raise Refusal(400, f"{where}: data must be {names}, not {type(value).__name__}")
-    try:
-        with np.errstate(over="ignore"):
-            return finite(tensor, np.array(values, dtype=tensor.dtype).reshape(item.shape))
-    except (OverflowError, ValueError) as problem:
-        raise Refusal(400, f"{where}: {problem}") from None
-
-
-def _check_shape(tensor: Tensor, shape: Sequence[int]) -> None:
-    wanted = tensor.shape
+        raise Refusal(400, f"{where}: datatype must be {tensor.datatype}, not {item.datatype[:200]}")
+    if item.shape[:1] == [0]:
+        raise Refusal(400, f"{where}: shape {item.shape} has no rows")
+    if 0 in item.shape:
+        raise Refusal(400, f"{where}: shape {item.shape} has an axis of length 0; leave the input out")
     padded = tensor.default is not None
-    good = len(shape) == len(wanted) and all(size >= 0 for size in shape)
-    if good:
-        good = all(
-            want < 0 or have == want or padded for want, have in zip(wanted[1:], shape[1:], strict=True)
+    if (
+        len(item.shape) != len(wanted)
+        or min(item.shape) < 0
+        or not all(
+            want < 0 or have == want or padded for want, have in zip(wanted[1:], item.shape[1:], strict=True)
         )
-    if not good:
-        raise Refusal(400, f"input {tensor.name!r}: shape {list(shape)} does not fit {list(wanted)}")
+    ):
+        raise Refusal(400, f"{where}: shape {item.shape} does not fit {list(wanted)}")
 
 
-def _flat(data: Sequence[Any], depth: int) -> Iterator[Any]:
-    """Row-major values, whether the caller nested them (up to `depth` lists) or not."""
-    for value in data:
-        if isinstance(value, list) and depth > 1:
-            yield from _flat(value, depth - 1)
-        else:
-            yield value
+def _values(tensor: Tensor, data: bytes, depth: int) -> list[Any]:
+    """The values as the caller nested them: all in one list, or a list for each axis. Raises `Refusal` (400)."""
+    levels = depth if data[1:].lstrip()[:1] == b"[" else 1
+    try:
+        return _read_values(tensor, data, levels, False)
+    except msgspec.ValidationError as problem:
+        if tensor.datatype not in LIMITS:
+            raise Refusal(400, f"input {tensor.name!r}: {problem}".replace("`$", "`data")) from None
+        try:
+            return whole(tensor, _read_values(tensor, data, levels, True))
+        except msgspec.ValidationError:
+            raise Refusal(400, f"input {tensor.name!r}: {problem}".replace("`$", "`data")) from None
 
 
-def _allowed_types(datatype: str) -> tuple[type, ...]:
-    if datatype in LIMITS:
-        return (int,)
-    return {"BOOL": (bool,), "BYTES": (str,)}.get(datatype, (float, int))
-
-
-def _complete(tensor: Tensor, array: NDArray[Any] | None, rows: int) -> NDArray[Any]:
-    """The array in the shape of the signature: padded, cut to its last entries, or made of defaults."""
-    if array is None and tensor.default is None:
-        raise Refusal(400, f"input {tensor.name!r} is missing")
-    if array is None:
-        return column(tensor, [msgspec.UNSET] * rows)
-    if all(want in (-1, have) for want, have in zip(tensor.shape, array.shape, strict=True)):
-        return array
-    return column(tensor, [fit(row, tensor.shape[1:], tensor.default) for row in array.tolist()])
-
-
-def encode(signature: ModelSignature, request: InferRequest, outputs: Arrays) -> bytes:
-    """The answer with the outputs asked for (all, when none are named), data flattened row-major."""
-    wanted = [output.name for output in request.outputs] if request.outputs else list(outputs)
-    types = {tensor.name: tensor.datatype for tensor in signature.outputs}
-    document: dict[str, Any] = {
-        "model_name": signature.model,
-        "model_version": VERSION,
-        "outputs": [
-            {
-                "name": name,
-                "datatype": types[name],
-                "shape": outputs[name].shape,
-                "data": outputs[name].ravel().tolist(),
-            }
-            for name in wanted
-        ],
-    }
-    if request.id is not None:
-        document["id"] = request.id
-    return _encoder.encode(document)
+def _read_values(tensor: Tensor, data: bytes, levels: int, whole_floats: bool) -> list[Any]:
+    found: list[Any] = msgspec.json.decode(data, type=nested(element(tensor, whole_floats), levels))
+    return found
 
 
 def metadata(signature: ModelSignature, content_digest: str, hardware: str) -> bytes:

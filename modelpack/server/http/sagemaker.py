@@ -20,7 +20,11 @@ _encoder = msgspec.json.Encoder()
 
 def predictions(outputs: Arrays) -> bytes:
     """`{"predictions": [{output: value}]}`, a row each."""
+    return _encoder.encode({"predictions": rows(outputs)})
+
+
+def rows(outputs: Arrays) -> list[dict[str, Any]]:
+    """`{output: value}` for each row."""
     names = tuple(outputs)
     columns: Sequence[Any] = [outputs[name].tolist() for name in names]
-    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-    return _encoder.encode({"predictions": rows})
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]

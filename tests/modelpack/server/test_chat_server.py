@@ -27,6 +27,7 @@ from modelpack.server.http.asgi import Message
 from modelpack.server.http.batch import Batcher
 from modelpack.server.http.instances import Instances
 from modelpack.server.http.metrics import Metrics
+from modelpack.server.http.openinference import OpenInference
 from modelpack.server.ready import ReadyModel
 from modelpack.server.signature import ModelSignature
 
@@ -223,7 +224,7 @@ def test_the_model_stops_when_the_caller_goes(
     signature = ModelSignature(1, "chat", "onnxruntime", "model.onnx", (), ())
     respond = ChatHandler(talk).responder(batcher, metrics)
     application.serve(
-        ReadyModel(signature, "sha256:00", Instances(signature.inputs), batcher, "cpu", respond)
+        ReadyModel(signature, "sha256:00", Instances(()), OpenInference(signature), batcher, "cpu", respond)
     )
     sent: list[Message] = []
     body = json.dumps({"instances": [STATUS], "stream": stream}).encode()
@@ -245,6 +246,7 @@ def test_the_model_stops_when_the_caller_goes(
         slow.let.release(3)
         answering = asyncio.create_task(application(scope, receive, send))
         while slow.said < 3:
+            assert not answering.done(), sent
             await asyncio.sleep(0.001)
         leaving.set()
         await asyncio.sleep(0.01)
