@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.terminal import visible
 from modelpack.errors import BadInput
 
 Environment = Annotated[str, typer.Argument(metavar="[ENV]", help="An environment of ecomdeploy.yaml.")]
@@ -29,7 +30,7 @@ def confirm(question: str, yes: bool, *, careful: bool) -> None:
     if yes:
         return
     if sys.stdin.isatty() and sys.stderr.isatty():
-        if not typer.confirm(question, err=True):
+        if not typer.confirm(visible(question), err=True):
             raise typer.Exit(0)
     elif careful:
         raise BadInput(f"{question} It needs an answer, and this is not a terminal", hint="add --yes")

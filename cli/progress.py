@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TextIO
 
+from cli.terminal import visible
 from modelpack.progress import Progress
 
 
@@ -46,7 +47,7 @@ class PlainLines:
         yield advance
 
     def _line(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        print(visible(text), file=self.stream, flush=True)
 
 
 class Rich:
@@ -66,9 +67,9 @@ class Rich:
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left", header_style="bold")
+        table = Table(title=escape(title), title_justify="left", header_style="bold")
         for column in columns:
-            table.add_column(column)
+            table.add_column(escape(column))
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         self.console.print(table)
@@ -133,5 +134,7 @@ def amount_of(value: float, unit: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Text in which rich must see no markup."""
-    return text.replace("[", r"\[")
+    """Text in which rich must see no markup, and a terminal nothing but text."""
+    from rich.markup import escape as no_markup
+
+    return no_markup(visible(text))

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from typer.exceptions import TyperException
 
+from cli.terminal import visible
 from modelpack.errors import BadInput, EcomdeployError
-
-STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Characters that steer a terminal, or turn the order of a line round, rather than being shown."""
-
-
-def visible(text: str) -> str:
-    """The text with such characters as escapes: names come from files of strangers."""
-    return STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def say(text: str = "") -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modelpack.errors import BadInput
+from modelpack.formats.allocation import check_sizes
 
 METADATA_KEY = "ecomdeploy"
 LARGEST_HEADER = 100_000_000
 """Bytes; the library's own limit."""
-
+MOST_WORDS = 400
 
 OWN = "take a file that `ecomdeploy pack` made, or an .onnx file"
 M = TypeVar("M")
@@ -65,9 +66,11 @@ def load_own(
             f"not a model of the use case {usecase!r}: its metadata says {said!r}", where=str(path), hint=hint
         )
     try:
+        check_sizes(config.get("shape"), path.stat().st_size)
         return load(config)
     except Exception as error:
-        raise BadInput(f"the tensors do not fit the model: {error}", where=str(path)) from error
+        why = " ".join(str(error).split())[:MOST_WORDS]
+        raise BadInput(f"the tensors do not fit the model: {why}", where=str(path)) from error
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

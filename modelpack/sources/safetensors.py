@@ -1,7 +1,8 @@
 """`.safetensors` files: tensors and text only, so that reading one never runs code.
 
 Format: huggingface.co/docs/safetensors (8 bytes header length, JSON header, raw tensors). The library checks that
-header, offsets and file length agree; here, before it, the header's size and that no name comes twice.
+header, offsets and file length agree; here, before it, the header's size and that no name comes twice. What the file
+says of the model's shape is held against its size before any tensor is made.
 A file that says nothing about itself may have a `config.json` beside it that does.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from modelpack.errors import BadInput
+from modelpack.formats.allocation import bound_allocation
 from modelpack.formats.safetensors import METADATA_KEY, read_header
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.sources.base import Source
@@ -42,7 +44,8 @@ class Safetensors(Source):
         else:
             shutil.copyfile(path, copy)
         try:
-            usecase.load(copy)
+            with bound_allocation(copy.stat().st_size):
+                usecase.load(copy)
         except BadInput as error:
             raise BadInput(error.problems[0].what, where=str(path), hint=error.hint) from error
         return Variant(TORCH, copy)

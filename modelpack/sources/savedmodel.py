@@ -30,7 +30,7 @@ FILES = re.compile(
 EFFECTS = re.compile(
     rb"[\x01-\x40](ReadFile|WriteFile|MatchingFiles|PyFunc|PyFuncStateless|EagerPyFunc|WholeFileReader(?:V2)?|SaveSlices"
     rb"|InitializeTableFromTextFile(?:V2)?|TextLineDataset|TFRecordDataset|FixedLengthRecordDataset(?:V2)?|LoadDataset"
-    rb"|CustomAggregator|DebugIdentity(?:V\d)?|PrintV2|Print|RemoteCall|LoadLibrary|GcsConfigure\w*)[\x12\x1a\x22*]"
+    rb"|CustomAggregator|DebugIdentity(?:V\d)?|PrintV2|Print|RemoteCall|LoadLibrary|GcsConfigure\w{0,40})[\x12\x1a\x22*]"
 )
 
 

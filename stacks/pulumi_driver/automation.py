@@ -34,7 +34,7 @@ AFTERMATH = "Resource monitor has terminated"
 REFUSALS = re.compile(
     r"AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientToken|ExpiredToken|SignatureDoesNotMatch"
     r"|[Nn]o valid credential|NoCredential|ResourceLimitExceeded|LimitExceeded|QuotaExceeded|CapacityError"
-    r"|Insufficient\w*Capacity|[Aa]ccount (ID|id) .*not allowed|allowed_account_ids|Throttling"
+    r"|Insufficient\w{0,40}Capacity|[Aa]ccount (ID|id) .{0,200}not allowed|allowed_account_ids|Throttling"
 )
 """Error codes of AWS's common errors, of SageMaker, EKS and EC2 quotas, and the provider's account guard."""
 

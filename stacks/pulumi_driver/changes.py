@@ -17,7 +17,7 @@ DONE = {
     "import": "adopted",
     "replace": "replaced",
 }
-MARKUP = re.compile(r"<\{%.*?%\}>|\x1b\[[0-9;]*m")
+MARKUP = re.compile(r"<\{%[^%]{0,60}%\}>|\x1b\[[0-9;]*m")
 
 
 class Watch:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import io
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +44,43 @@ def test_rich_keeps_square_brackets() -> None:
     text = told("rich")
     assert "kept [int8]: 3.1x" in text
     assert "onnx [x]" in text
+
+
+@pytest.mark.parametrize("kind", ["plain", "rich"])
+def test_names_from_files_steer_no_terminal(kind: str) -> None:
+    stream = io.StringIO()
+    progress: Progress = PlainLines(stream) if kind == "plain" else Rich(stream)
+    name = "x\x1b]0;owned\x07\x1b[2J\x9b31m\u202e[bold red]FINE[/]\ud800"
+    progress.step(name)
+    progress.note(name)
+    progress.table(name, (name, "b"), [(name, name)])
+    with progress.track(name, 1, "epochs") as advance:
+        advance(1)
+    said = stream.getvalue()
+    assert not set(said) & set("\x1b\x07\x9b\u202e\ud800")
+    assert "\\x1b]0;owned" in said.replace("\n", "")
+    assert "[bold red]FINE[/]" in said
+
+
+def test_one_place_writes_to_a_terminal(repository: Path) -> None:
+    """Elsewhere in the command line nothing is printed, so nothing is printed uncleaned."""
+    writers = {"print", "echo", "secho", "write", "writelines"}
+    found = {
+        f"{file.relative_to(repository)}: {ast.unparse(call)[:60]}"
+        for file in (repository / "cli").rglob("*.py")
+        if file.name not in ("show.py", "progress.py")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call)
+        and (
+            (isinstance(call.func, ast.Name) and call.func.id == "print")
+            or (
+                isinstance(call.func, ast.Attribute)
+                and call.func.attr in writers
+                and ast.unparse(call.func.value) in ("typer", "click", "sys.stdout", "sys.stderr", "console")
+            )
+        )
+    }
+    assert not found
 
 
 def test_quiet_says_nothing() -> None:

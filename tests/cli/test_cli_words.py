@@ -8,6 +8,7 @@ from cli import show
 from cli.commands import predict
 from cli.commands.cloud import endpoint_in_words, in_words
 from cli.commands.pack import speed
+from cli.terminal import visible
 from cli.words import changes_in_words, list_changes, verdict
 from modelpack.errors import BadInput
 from stacks.pulumi_driver.driver import Change
@@ -103,4 +104,4 @@ def test_names_from_files_do_not_steer_the_terminal(capsys: pytest.CaptureFixtur
     said = capsys.readouterr()
     assert not set(said.out + said.err) & set("\x1b\x07\x9b\u202e")
     assert "\\x1b]0;owned" in said.out
-    assert show.visible("two\n\tlines, ümläut, 日本") == "two\n\tlines, ümläut, 日本"
+    assert visible("two\n\tlines, ümläut, 日本") == "two\n\tlines, ümläut, 日本"

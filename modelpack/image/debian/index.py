@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "amd64"
 DEPENDENCY = re.compile(
-    r"(?P<name>[a-z0-9][a-z0-9+.-]*)(?::\S+)?\s*(?:\((?P<relation>[<>=]+)\s*(?P<version>[^)]+)\))?"
+    r"(?P<name>[a-z0-9][a-z0-9+.-]*)(?::\S+)?\s*(?:\((?P<relation>[<>=]++)\s*+(?P<version>[^)]+)\))?"
 )
 
 

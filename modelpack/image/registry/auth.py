@@ -14,7 +14,7 @@ import httpx
 
 from modelpack.errors import CloudRefused
 
-PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+PARAMETER = re.compile(r'\b(\w++)="([^"]*)"')
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 

@@ -35,8 +35,8 @@ NEWER = tuple(f"manylinux_2_{minor}_x86_64" for minor in range(29, 37))
 """What glibc 2.36 of Debian 12 runs as well: asked for only where packages are to be had in no older form."""
 PIP_SECONDS = 900
 MISSING = re.compile(
-    r"Could not find a version that satisfies the requirement (?P<what>[^ ;]+)[^(]*"
-    r"\(from (?P<by>(?!versions:)[^)]*)\)[^(]*\(from versions: (?P<there>[^)]*)\)"
+    r"Could not find a version that satisfies the requirement (?P<what>[^ ;]{1,200})[^(]{0,200}"
+    r"\(from (?P<by>(?!versions:)[^)]{0,400})\)[^(]{0,200}\(from versions: (?P<there>[^)]*)\)"
 )
 """pip's words for a package that another one wants and the index lacks."""
 

@@ -16,7 +16,7 @@ from infra.rehearsal.cloud.addresses import REGION
 
 Environ = dict[str, Any]
 
-SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]*)/([^/]+)/aws4_request")
+SCOPE = re.compile(r"Credential=[^/]{1,200}/\d{8}/([^/]{0,100})/([^/]{1,100})/aws4_request")
 CBOR_PATH = re.compile(r"/service/[^/]+/operation/(\w+)$")
 READING = re.compile(
     r"(Get|List|Describe|Head|Batch(Get|Check|Describe)|Query|Scan|Search|Lookup|Select|Simulate|Estimate"
