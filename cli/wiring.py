@@ -228,6 +228,7 @@ class Wiring:
 
     def collaborators(self) -> Collaborators:
         from stacks.adapters.bucket import CloudSweeper, S3Publisher
+        from stacks.adapters.parameters import SsmParameters
         from stacks.collaborators import Collaborators
         from stacks.pulumi_driver.converged import ConvergedStates
         from stacks.records.lease import Lease
@@ -250,6 +251,8 @@ class Wiring:
             sweeper=CloudSweeper(self.session.client),
             progress=self.progress,
             who=who,
+            parameters=SsmParameters(lambda: self.session.client("ssm")),
+            variables=os.environ,
         )
 
     def prepare(self) -> None:
@@ -261,8 +264,10 @@ class Wiring:
     def driver(self) -> AutomationDriver:
         """The embedded engine locally (the Pulumi CLI with ECOMDEPLOY_DRIVER=pulumi); the CLI on AWS."""
         from stacks.pulumi_driver.automation import AutomationDriver, real_cli
+        from stacks.secrets import read_secrets
 
         folder = self.state / "pulumi"
+        confidential = read_secrets(self.spec, os.environ).values
         wanted = os.environ.get("ECOMDEPLOY_DRIVER") or ("embedded" if self.local else "pulumi")
         if wanted == "embedded" and self.local:
             backend, environment = folder.as_uri(), self.environment
@@ -273,6 +278,7 @@ class Wiring:
                 backend,
                 environment,
                 lambda: embedded_engine(environment),
+                confidential=confidential,
             )
         if wanted != "pulumi":
             raise EcomdeployError(
@@ -281,7 +287,9 @@ class Wiring:
             )
         backend = folder.as_uri() if self.local else "s3://" + "/".join(self.state_bucket()).rstrip("/")
         secrets = self.spec.environment.secrets
-        return AutomationDriver("Pulumi CLI", "pulumi", folder, backend, self.environment, real_cli, secrets)
+        return AutomationDriver(
+            "Pulumi CLI", "pulumi", folder, backend, self.environment, real_cli, secrets, confidential
+        )
 
 
 def embedded_engine(environment: Mapping[str, str]) -> Any:

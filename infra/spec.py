@@ -11,12 +11,28 @@ from annotated_types import Ge, Gt, MinLen
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecretPlace:
+    """Where a value is, exactly one of: a variable of whoever ships, a parameter of SSM, one of Secrets Manager."""
+
+    env: str | None = None
+    ssm: str | None = None
+    secretsmanager: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """A value of the environment that is nowhere written out (infra/secrets.py)."""
+
+    secret: SecretPlace
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServeSpec:
     """`target` is a file in `infra/targets/`; `instance` one of its instance types (the default is SageMaker's)."""
 
     target: str = "sagemaker"
     instance: str = "ml.c7i.xlarge"
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str | Secret] = field(default_factory=dict)
     """Extra variables for the model server, part of a release's serving configuration."""
     host_image: str | None = None
     """What a GPU instance boots from (`ami` in the file); None: the target's newest, for its newer driver."""

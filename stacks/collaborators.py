@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -69,11 +69,18 @@ class Sweeper(Protocol):
         """Delete everything in both, so that the base stack can go. What is not there is fine."""
 
 
+class Parameters(Protocol):
+    def are_there(self, names: Collection[str]) -> bool:
+        """Whether all these parameters of SSM exist."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Collaborators:
     """Whom one project in one environment works with.
 
-    `hosts`: what its target runs releases on; `who`: the user and machine that the history names.
+    `hosts`: what its target runs releases on; `who`: the user and machine that the history names; `variables`: whoever
+    ships', for the secrets that a spec reads from them.
     """
 
     builder: Builder
@@ -89,6 +96,8 @@ class Collaborators:
     sweeper: Sweeper
     progress: Progress
     who: str
+    parameters: Parameters
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass
@@ -155,6 +164,16 @@ class FakePublisher:
         self.objects |= differing
         self.writes += len(differing)
         return len(differing)
+
+
+@dataclass
+class FakeParameters:
+    """The fake: all are there but those `lost`."""
+
+    lost: set[str] = field(default_factory=set)
+
+    def are_there(self, names: Collection[str]) -> bool:
+        return self.lost.isdisjoint(names)
 
 
 @dataclass

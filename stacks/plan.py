@@ -12,6 +12,7 @@ from stacks.pulumi_driver.driver import Change
 from stacks.records.ledger import RETAINED
 from stacks.records.release import Packed, Release
 from stacks.run import Run
+from stacks.secrets import refuse_unset
 from stacks.settings import base_settings, service_settings, unpacked_image
 from stacks.spec import Spec
 
@@ -50,10 +51,11 @@ def plan(deps: Collaborators, spec: Spec) -> Plan:
     """Preview both stacks against what is really there. Reads only; takes no lease.
 
     Raises:
-        BadInput: the instance cannot run the pack.
+        BadInput: the instance cannot run the pack, or a variable with a secret is not set.
         CloudRefused, EcomdeployError: the preview could not be made.
     """
     run = Run.of(deps, spec)
+    refuse_unset(run.wanted.confidential)
     pack, wanted = deps.builder.find(run.wanted), run.wanted
     if pack is not None:
         refuse_unfit(wanted, pack)

@@ -79,7 +79,7 @@ class Run:
 
     @classmethod
     def of(cls, deps: Collaborators, spec: Spec, *, refresh: bool = False) -> Run:
-        return cls(deps, Wanted.of(spec, deps.hosts), refresh)
+        return cls(deps, Wanted.of(spec, deps.hosts, deps.variables), refresh)
 
     @contextmanager
     def hold_lease(self, purpose: str) -> Iterator[None]:

@@ -38,6 +38,7 @@ from stacks.candidates import find_target, make_candidate, refuse_marked, restor
 from stacks.collaborators import Collaborators
 from stacks.hardware import refuse_hopeless, refuse_unfit
 from stacks.run import Outcome, Run
+from stacks.secrets import refuse_unset
 from stacks.spec import Spec
 from stacks.steps import (
     begin_or_go_on,
@@ -69,6 +70,7 @@ def up(
     """
     run = Run.of(deps, spec, refresh=refresh)
     with run.hold_lease("up"):
+        refuse_unset(run.wanted.confidential)
         refuse_hopeless(run.wanted)
         pack = deps.builder.build(run.wanted, deps.progress, regate=regate)
         refuse_unfit(run.wanted, pack)

@@ -10,6 +10,7 @@ from infra.targets.base import Phase
 from modelpack.errors import BadInput, EcomdeployError, Unhealthy
 from stacks.records.release import Release, State
 from stacks.run import Outcome, Outputs, Run
+from stacks.secrets import find_unknown
 from stacks.settings import base_settings, service_settings
 from stacks.verify import verify
 
@@ -36,10 +37,18 @@ def ensure_images(run: Run, in_hand: str) -> None:
     in_use = (*live_releases(run), *ledger.leftovers())
     serves = run.deps.traffic.observe(run.wanted.endpoint).phase is not Phase.ABSENT
     for each in (*in_use, *ledger.list_retained()):
-        if each.pack.digest == in_hand or fetch_back(run, each):
+        whole = knows_secrets(run, each)
+        if whole and (each.pack.digest == in_hand or fetch_back(run, each)):
             continue
         if each not in in_use or not serves:
-            ledger.record(each.number, State.REMOVED, "its image is in no store any more")
+            lost = "its image is in no store" if whole else "a secret that it was served with is gone"
+            ledger.record(each.number, State.REMOVED, f"{lost} any more" if whole else lost)
+
+
+def knows_secrets(run: Run, release: Release) -> bool:
+    """Whether the values behind a release's own parameters are in hand, or in the cloud."""
+    unknown = find_unknown(release, run.wanted.confidential)
+    return not unknown or run.deps.parameters.are_there(unknown)
 
 
 def fetch_back(run: Run, release: Release) -> bool:
@@ -201,11 +210,14 @@ def bring_back(run: Run, target: Release) -> None:
     """The image of a release that is not provisioned any more, and of all others that will be declared with it.
 
     Raises:
-        BadInput: it is in no store any more.
+        BadInput: it is in no store any more, or a secret of its environment is not.
     """
     if not fetch_back(run, target):
         what = f"release {target.number} cannot be put back: its image is in no store any more"
         raise BadInput(what, hint="ecomdeploy up builds and pushes what the spec asks for")
+    if not knows_secrets(run, target):
+        what = f"release {target.number} cannot be put back: a secret that it was served with is gone"
+        raise BadInput(what, hint="set its variable to the value it had then, or ship anew: ecomdeploy up")
     ensure_images(run, target.pack.digest)
 
 

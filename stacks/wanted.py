@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import msgspec
 
@@ -10,6 +12,7 @@ from infra.hosts import Hosts
 from modelpack.runtimes.hardware import CPU, CUDA
 from stacks.pulumi_driver.driver import Stack
 from stacks.records.release import Policy, ServingConfiguration
+from stacks.secrets import Confidential, read_secrets
 from stacks.spec import Spec
 
 
@@ -31,9 +34,12 @@ class Wanted:
     service: Stack
     platform: Stack
     bucket: str
+    confidential: Confidential
 
     @classmethod
-    def of(cls, spec: Spec, hosts: Hosts) -> Wanted:
+    def of(cls, spec: Spec, hosts: Hosts, variables: Mapping[str, str] = MappingProxyType({})) -> Wanted:
+        """`variables`: of whoever ships, for the secrets that the spec reads from them."""
+        confidential = read_secrets(spec, variables)
         hardware = spec.pack.hardware or (CUDA if hosts.has_gpu(spec.serve.instance) else CPU)
         return cls(
             spec=spec,
@@ -42,7 +48,7 @@ class Wanted:
             serving=ServingConfiguration(
                 target=spec.serve.target,
                 instance=spec.serve.instance,
-                environment=dict(spec.serve.environment),
+                environment=dict(confidential.environment),
                 host_image=choose_host_image(spec, hosts, hardware),
             ),
             policy=Policy(scale=msgspec.to_builtins(spec.scale), rollout=msgspec.to_builtins(spec.rollout)),
@@ -50,6 +56,7 @@ class Wanted:
             service=Stack("service", spec.name),
             platform=Stack("platform", spec.environment.name),
             bucket=f"{spec.name}-{spec.environment.account}",
+            confidential=confidential,
         )
 
     @property

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 from infra.component import Component, require
+from infra.secrets import references
 from infra.tags import Tags
 
 if TYPE_CHECKING:
@@ -139,6 +140,33 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
             },
         },
     )
+
+
+def reading_policy(
+    environments: Iterable[Mapping[str, str]], region: str, account: str, partition: str
+) -> str:
+    """What the serving role may look up: these parameters and secrets and no other. "" where there are none.
+
+    A secret's ARN ends in six characters that its name does not tell (docs.aws.amazon.com/secretsmanager/latest/
+    userguide/auth-and-access_iam-policies.html). A key of one's own must be allowed by its own policy.
+    """
+    named = sorted({value for one in environments for value in references(one).values()})
+    statements: list[dict[str, Any]] = []
+    for service, action in (("ssm", "ssm:GetParameter"), ("secretsmanager", "secretsmanager:GetSecretValue")):
+        wanted = [value.removeprefix(f"{service}:") for value in named if value.startswith(f"{service}:")]
+        arns = [arn_of(service, one, f"arn:{partition}:{service}:{region}:{account}") for one in wanted]
+        if arns:
+            statements.append({"Effect": "Allow", "Action": action, "Resource": arns})
+    return policy(*statements) if statements else ""
+
+
+def arn_of(service: str, where: str, head: str) -> str:
+    """The ARN, or the pattern of ARNs, of a parameter or a secret."""
+    if where.startswith("arn:"):
+        return where
+    if service == "ssm":
+        return f"{head}:parameter/{where.removeprefix('/')}"
+    return f"{head}:secret:{where}-??????"
 
 
 def execution_role(

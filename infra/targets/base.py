@@ -48,7 +48,8 @@ class Declared:
 @dataclass(frozen=True, kw_only=True)
 class Service:
     """What all releases of a service share. `base`: the base stack's outputs, of which a target takes what it needs
-    (as whom to serve, for one); `now`: for sale days that have begun."""
+    (as whom to serve, for one); `now`: for sale days that have begun; `confidential`: values of parameters by name, of
+    those that are new (infra/secrets.py)."""
 
     endpoint: str
     base: Mapping[str, Any]
@@ -56,6 +57,10 @@ class Service:
     now: datetime
     scale: ScaleSpec = field(default_factory=ScaleSpec)
     alarms: AlarmSpec = field(default_factory=AlarmSpec)
+    account: str = ""
+    region: str = ""
+    partition: str = "aws"
+    confidential: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

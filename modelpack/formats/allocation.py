@@ -26,7 +26,9 @@ def bound_allocation(size: int) -> AbstractContextManager[Any]:
     """Within it torch makes tensors for a model of `size` bytes, and raises BadInput where they would be more."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    class Bound(TorchDispatchMode):
+    mode: Any = TorchDispatchMode
+
+    class Bound(mode):  # type: ignore[misc]
         left, tensors = LEAST + TIMES * size, 0
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -44,7 +46,8 @@ def bound_allocation(size: int) -> AbstractContextManager[Any]:
             if self.tensors > MOST_TENSORS:
                 raise BadInput(f"its metadata asks for more than {MOST_TENSORS:,} tensors")
 
-    return Bound()
+    bound: AbstractContextManager[Any] = Bound()
+    return bound
 
 
 def check_sizes(shape: Any, size: int) -> None:
@@ -68,4 +71,4 @@ def check_sizes(shape: Any, size: int) -> None:
 def planned_bytes(func: Any, args: Any, given: dict[str, Any]) -> int:
     """What a call would make, found without making it."""
     made = func(*args, **{**given, "device": "meta"})
-    return math.prod(made.shape) * int(made.element_size())
+    return int(math.prod(made.shape) * made.element_size())

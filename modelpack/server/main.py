@@ -3,6 +3,7 @@
     SAGEMAKER_BIND_TO_PORT   port (8080)
     ECOMDEPLOY_HOST          address to listen on (0.0.0.0)
     ECOMDEPLOY_ROOT          where the image's files are (/); lets it run from an unpacked image
+    ECOMDEPLOY_SECRET_<NAME> where the value of the variable <NAME> is looked up (modelpack/server/secrets.py)
     ECOMDEPLOY_ALLOW_CPU     1: a GPU pack may serve on the CPU where there is no GPU (else it must not)
     ECOMDEPLOY_LIMIT_<NAME>  bounds of requests (http/limits.py)
 
@@ -32,6 +33,7 @@ from modelpack.server.http.connection import BoundedConnection
 from modelpack.server.http.limits import Limits
 from modelpack.server.http.listening import refuse_new
 from modelpack.server.http.metrics import Metrics
+from modelpack.server.secrets import NoSecret, reveal
 from modelpack.server.signature import Unfit
 
 BACKLOG = 2048
@@ -133,8 +135,9 @@ class Preparation(threading.Thread):
             from modelpack.server.ready import prepare
 
             application = self._application
+            os.environ.update(reveal(os.environ))
             served = prepare(self._root, application.metrics, self._allow_cpu, application.limits)
-        except Unfit as reason:
+        except (Unfit, NoSecret) as reason:
             self._refuse(str(reason))
         except Exception as problem:
             self._refuse(f"{type(problem).__name__}: {problem}")

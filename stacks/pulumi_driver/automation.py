@@ -28,6 +28,9 @@ PROGRAMS = Path(__file__).parents[1] / "programs"
 ROOT = PROGRAMS.parents[1]
 """The folder of our packages: what a program is made of lies in `infra` below it."""
 
+CONFIDENTIAL = "confidential"
+"""The global name under which a program finds them; nothing under `pulumi up`."""
+
 AFTERMATH = "Resource monitor has terminated"
 """What a program's language host says because a resource failed: not news."""
 
@@ -43,8 +46,9 @@ REFUSALS = re.compile(
 class AutomationDriver:
     """`folder` is `.ecomdeploy/<environment>/pulumi`; `backend` a Pulumi backend URL; `environment` what the
     command sees. `secrets` is a Pulumi secrets provider ("awskms://..."), or None for the generated
-    passphrase. `command` makes the `PulumiCommand`: the embedded engine's, or the real one's
-    (`real_cli`).
+    passphrase. `confidential`: values of parameters by name, for the program alone: given to it in this process, they
+    are in no configuration and no command line. `command` makes the `PulumiCommand`: the embedded engine's, or the
+    real one's (`real_cli`).
     """
 
     name: str
@@ -54,6 +58,7 @@ class AutomationDriver:
     environment: Mapping[str, str]
     command: Callable[[], Any]
     secrets: str | None = None
+    confidential: Mapping[str, str] = field(default_factory=dict, repr=False)
     programs: Path = PROGRAMS
     raised: list[EcomdeployError] = field(default_factory=list)
 
@@ -139,7 +144,9 @@ class AutomationDriver:
     def run(self, stack: Stack) -> None:
         """The program itself; what it raises of ours is kept, since Pulumi would only print it."""
         try:
-            runpy.run_path(str(self.programs / stack.program / "__main__.py"), run_name="ecomdeploy_program")
+            given = {CONFIDENTIAL: dict(self.confidential)}
+            file = self.programs / stack.program / "__main__.py"
+            runpy.run_path(str(file), init_globals=given, run_name="ecomdeploy_program")
         except Exception as error:  # `infra.program.run` makes a RunError of ours: the cause is its context
             self.raised += [each for each in (error, error.__context__) if isinstance(each, EcomdeployError)]
             raise

@@ -16,10 +16,17 @@ from infra.targets.base import Capability, Target
 from modelpack.errors import Problem
 from modelpack.inputs.spec import AUTO
 from modelpack.runtimes.hardware import CUDA
+from modelpack.server.secrets import PREFIX as SECRET_PREFIX
 from stacks.hardware import ALLOW_CPU
 from stacks.reading.document import Value
 from stacks.spec import NAME_PATTERN, NAMES_LENGTH, SERVICE_LENGTH, KnownNames
 
+VARIABLE, STORED = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}"), re.compile(r"[A-Za-z0-9/_+=.@:-]{1,700}")
+PLACES = {
+    "env": "{env: NAME_OF_A_VARIABLE}",
+    "ssm": "{ssm: /path/of/a/parameter}",
+    "secretsmanager": "{secretsmanager: name-or-arn}",
+}
 ASKED: tuple[tuple[Capability, tuple[str, ...], Callable[[object], bool]], ...] = (
     (Capability.SCALE_TO_ZERO, ("scale", "min"), lambda value: value == 0 and value is not False),
     (Capability.HOST_IMAGES, ("serve", "ami"), lambda value: value is not None),
@@ -44,6 +51,7 @@ def cross_check(document: Value, environment: str, known: KnownNames, where: str
         *capabilities(document, known),
         *hardware(document, known),
         *model(document),
+        *secrets(document),
         *scale(document),
         *pools(document, known),
         *account(document),
@@ -145,6 +153,23 @@ def hardware(document: Value, known: KnownNames) -> Wrong:
             yield image, f"unknown AMI {image.data!r}", nearest(str(image.data), hosts.images)
         elif not hosts.has_gpu(name):
             yield image, f"the AMIs are for GPU instances, and {name} has no GPU", "leave it out"
+
+
+def secrets(document: Value) -> Wrong:
+    """A secret of the environment is in exactly one place, and names of variables are such."""
+    environment = document.at("serve", "environment")
+    for name, value in environment.data.items() if environment and isinstance(environment.data, dict) else ():
+        if name.startswith(SECRET_PREFIX) or not VARIABLE.fullmatch(name):
+            yield value, f"{name!r} is no name for a variable", f"letters, digits and _; not {SECRET_PREFIX}…"
+        place = value.at("secret") if isinstance(value.data, dict) else None
+        if place is None or not isinstance(place.data, dict):
+            continue
+        given = {key: one for key, one in place.data.items() if key in PLACES and one.data is not None}
+        if len(given) != 1:
+            yield place, f"a secret is in one place, not in {len(given)}", " or ".join(PLACES.values())
+        for key, one in given.items():
+            if text(one) is not None and not (VARIABLE if key == "env" else STORED).fullmatch(str(one.data)):
+                yield one, f"expected a name, got {str(one.data)[:40]!r}", PLACES[key]
 
 
 def unknown_instance(at: Value, name: str, hosts: Hosts) -> tuple[Value, str, str]:

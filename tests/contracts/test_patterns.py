@@ -63,6 +63,13 @@ def asked(name: str, text: str, everything: str) -> frozenset[str]:
     return frozenset({"search"})
 
 
+def target_of(statement: ast.AST) -> str | None:
+    """The name that a statement assigns to."""
+    if isinstance(statement, ast.AnnAssign):
+        return ast.unparse(statement.target)
+    return ast.unparse(statement.targets[0]) if isinstance(statement, ast.Assign) else None
+
+
 def patterns() -> tuple[list[Found], set[str]]:
     """All patterns, and the files in which some are not literals."""
     found, others = [], set()
@@ -76,28 +83,18 @@ def patterns() -> tuple[list[Found], set[str]]:
                 method = ast.unparse(call.func).removeprefix("re.")
                 if method not in (*METHODS, "compile"):
                     continue
+                target = target_of(parent)
                 pattern = literal(call.args[0], file)
-                if pattern is None and isinstance(parent, ast.Assign | ast.AnnAssign):
-                    target = parent.targets[0] if isinstance(parent, ast.Assign) else parent.target
+                if pattern is None and target:
                     module = importlib.import_module(where.removesuffix(".py").replace("/", "."))
-                    compiled = getattr(module, ast.unparse(target), None)
+                    compiled = getattr(module, target, None)
                     pattern = compiled.pattern if isinstance(compiled, re.Pattern) else None
                 if pattern is None:
                     others.add(where)
                     continue
                 how = frozenset({method})
                 if method == "compile":
-                    assigned = isinstance(parent, ast.Assign | ast.AnnAssign)
-                    target = (
-                        (parent.targets[0] if isinstance(parent, ast.Assign) else parent.target)
-                        if assigned
-                        else None
-                    )  # type: ignore[attr-defined]
-                    how = (
-                        asked(ast.unparse(target), text, everything)
-                        if target is not None
-                        else frozenset({"search"})
-                    )
+                    how = asked(target, text, everything) if target else frozenset({"search"})
                 found.append((f"{where}:{call.lineno}", pattern, flags_of(call), how))
     return found, others
 
@@ -242,9 +239,8 @@ def by_hand() -> list[Found]:
         rf"/v2/{NAME}/{end}"
         for end in ("tags/list", "manifests/(?P<reference>[^/]+)", "blobs/uploads/(?P<upload>[^/]*)")
     ]
-    return [(f"form {at}", one, int(re.ASCII), whole) for at, one in enumerate(forms)] + [
-        (f"route {at}", one, 0, whole) for at, one in enumerate(routes)
-    ]
+    found: list[Found] = [(f"form {at}", one, int(re.ASCII), whole) for at, one in enumerate(forms)]
+    return [*found, *((f"route {at}", one, 0, whole) for at, one in enumerate(routes))]
 
 
 @pytest.mark.parametrize("found", [*FOUND, *by_hand()], ids=lambda one: one[0])

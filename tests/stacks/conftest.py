@@ -16,7 +16,14 @@ from infra.targets.base import JSON, Answer, Observation, Phase, ShiftPolicy
 from infra.targets.sagemaker.target import SageMaker
 from modelpack.errors import EcomdeployError, Unhealthy
 from modelpack.progress import Silent
-from stacks.collaborators import Collaborators, FakeBuilder, FakeImageRegistry, FakePublisher, FakeSweeper
+from stacks.collaborators import (
+    Collaborators,
+    FakeBuilder,
+    FakeImageRegistry,
+    FakeParameters,
+    FakePublisher,
+    FakeSweeper,
+)
 from stacks.pulumi_driver.converged import ConvergedStates
 from stacks.pulumi_driver.driver import Change, Deployed, FakeDriver, Settings, Stack
 from stacks.records.lease import Lease
@@ -76,6 +83,8 @@ class World:
     generation: str = "1"
     mutations: list[str] = field(default_factory=list)
     dead: set[int] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    variables: dict[str, str] = field(default_factory=dict)
     fuse: int | None = None
     calls: int = 0
     runs: int = 0
@@ -123,6 +132,8 @@ class World:
             sweeper=FakeSweeper(),
             progress=Silent(),
             who="someone",
+            parameters=FakeParameters(self.lost),
+            variables=self.variables,
         )
 
     def kill_at(self, fuse: int, run: Callable[[], Any]) -> bool:

@@ -6,24 +6,28 @@ the writer that gets killed: `python test_ship_local_cloud.py HOME PROJECT WORD`
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_for
 
 from infra.aws_session import AwsSession
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 from infra.rehearsal.providers.aws.provider import AwsProviders
-from infra.spec import ScaleSpec, ServeSpec
+from infra.spec import ScaleSpec, Secret, SecretPlace, ServeSpec
 from infra.targets.base import JSON, Answer
 from infra.targets.sagemaker.target import SageMaker
 from infra.targets.sagemaker.traffic import SageMakerTraffic
@@ -34,6 +38,7 @@ from modelpack.progress import Progress, Silent
 from stacks import ship
 from stacks.adapters.bucket import CloudSweeper, S3Publisher
 from stacks.adapters.images import RegistryImages
+from stacks.adapters.parameters import SsmParameters
 from stacks.collaborators import Collaborators
 from stacks.plan import plan
 from stacks.pulumi_driver.automation import AutomationDriver
@@ -43,6 +48,7 @@ from stacks.records.ledger import Ledger
 from stacks.records.process import this_process
 from stacks.records.release import Packed
 from stacks.records.store import FolderStore
+from stacks.secrets import read_secrets
 from stacks.spec import Environment, Spec
 from stacks.wanted import Wanted
 
@@ -61,6 +67,16 @@ def spec(instance: str = "ml.c7i.xlarge") -> Spec:
         scale=ScaleSpec(max=4, target_rps=50.0),
         environment=Environment(name="local", cloud="local"),
     )
+
+
+def secret_spec() -> Spec:
+    """Its password is in a variable, its token in the cloud."""
+    environment: dict[str, str | Secret] = {
+        "PASSWORD": Secret(secret=SecretPlace(env="SHOP_PASSWORD")),
+        "TOKEN": Secret(secret=SecretPlace(secretsmanager="shop/token")),
+        "PLAIN": "1",
+    }
+    return replace(spec(), serve=ServeSpec(environment=environment))
 
 
 @dataclass(frozen=True)
@@ -125,7 +141,9 @@ class Place:
     home: Home
     project: Path
 
-    def collaborators(self, word: str, progress: Progress | None = None) -> Collaborators:
+    def collaborators(
+        self, word: str, progress: Progress | None = None, variables: Mapping[str, str] | None = None
+    ) -> Collaborators:
         environment, state = self.cloud.environment(), self.project / ".ecomdeploy" / "local"
         session, store = AwsSession(environment), FolderStore(state)
         folder = state / "pulumi"
@@ -136,6 +154,7 @@ class Place:
             folder.as_uri(),
             environment,
             lambda: EmbeddedPulumiCommand(AwsProviders(), environment=environment),
+            confidential=read_secrets(secret_spec(), variables or {}).values,
         )
         return Collaborators(
             builder=WordBuilder(self.home, word),
@@ -151,6 +170,8 @@ class Place:
             sweeper=CloudSweeper(session.client),
             progress=progress or Silent(),
             who="test",
+            parameters=SsmParameters(lambda: session.client("ssm")),
+            variables=variables or {},
         )
 
     def client(self, service: str) -> Any:
@@ -253,6 +274,97 @@ def test_a_reset_cloud_is_filled_again(place: Place) -> None:
     place.cloud.reset()
     assert ship.up(place.collaborators("three"), spec()).verified
     assert ship.rollback(place.collaborators("three"), spec(), 1).verified, "its image was sent again, too"
+
+
+def told(place: Place) -> dict[str, str]:
+    """Digests of what the live server was handed."""
+    answer = place.collaborators("one").traffic.invoke("shop-local", b"{}")
+    raw = place.client("sagemaker-runtime").invoke_endpoint(EndpointName="shop-local", Body=b"{}")
+    assert answer.status == 200
+    found: dict[str, str] = json.loads(raw["Body"].read())["secrets"]
+    return found
+
+
+def digest(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+def where_it_stands(values: tuple[str, ...], *folders: Path) -> list[str]:
+    """Files below these folders that hold one of the values, plain or in base64, and processes that show one."""
+    forms = [form for value in values for form in (value.encode(), base64.b64encode(value.encode())[:-4])]
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    shown = [
+        Path("/proc", pid, name)
+        for pid in os.listdir("/proc")
+        if pid.isdigit()
+        for name in ("cmdline", "environ")
+    ]
+    found = []
+    for file in (*files, *shown):
+        with suppress(OSError):
+            data = file.read_bytes()
+            found += [str(file)] if any(form in data for form in forms) else []
+    return found
+
+
+def test_a_secret_reaches_the_server_and_nothing_else(place: Place) -> None:
+    """After an `up`, a changed secret, a restart of the cloud, a rollback and a `down` it stands nowhere."""
+    first, second, token = (f"planted-{os.urandom(12).hex()}" for _ in range(3))
+    place.client("secretsmanager").create_secret(Name="shop/token", SecretString=token)
+    before, after = {"SHOP_PASSWORD": first}, {"SHOP_PASSWORD": second}
+    said = []
+
+    def clean(done: Any) -> None:
+        said.append(json.dumps(done.document()))
+        assert where_it_stands((first, second, token), place.project, place.home.root) == []
+        assert not any(value in word for word in said for value in (first, second, token))
+
+    with pytest.raises(
+        BadInput, match=r"serve\.environment\.PASSWORD: the variable SHOP_PASSWORD is not set"
+    ):
+        ship.up(place.collaborators("one"), secret_spec())
+    ahead = plan(place.collaborators("one", variables=before), secret_spec())
+    assert "aws:ssm/parameter:Parameter" in {change.type for change in ahead.changes}
+    clean(ahead)
+    done = ship.up(place.collaborators("one", variables=before), secret_spec())
+    assert told(place) == {"PASSWORD": digest(first), "TOKEN": digest(token)}
+    clean(done)
+    again = ship.up(place.collaborators("one", variables=before), secret_spec())
+    assert (again.done, again.release.number) == ("nothing to do", 1)
+
+    changed = ship.up(place.collaborators("one", variables=after), secret_spec())
+    assert (changed.release.number, changed.verified) == (2, True)
+    assert told(place) == {"PASSWORD": digest(second), "TOKEN": digest(token)}
+    clean(changed)
+    place.cloud.stop()
+    clean(changed)
+    place.cloud.ensure()
+    wait_for(lambda: ship.status(place.collaborators("one"), secret_spec()).verified)
+    assert told(place)["PASSWORD"] == digest(second)
+    environment = place.client("sagemaker").list_models()["Models"]
+    shown = [place.client("sagemaker").describe_model(ModelName=one["ModelName"]) for one in environment]
+    assert all(first not in str(one) and second not in str(one) and token not in str(one) for one in shown)
+
+    back = ship.rollback(place.collaborators("one"), secret_spec())
+    assert (back.release.restores, told(place)["PASSWORD"]) == (1, digest(first))
+    clean(back)
+    clean(ship.down(place.collaborators("one"), secret_spec(), everything=True))
+    assert place.client("ssm").describe_parameters()["Parameters"] == []
+
+
+def test_a_release_whose_secret_is_lost_is_not_put_back(place: Place) -> None:
+    before, after = {"SHOP_PASSWORD": "planted-before"}, {"SHOP_PASSWORD": "planted-after"}
+    place.client("secretsmanager").create_secret(Name="shop/token", SecretString="x")
+    ship.up(place.collaborators("one", variables=before), secret_spec())
+    place.cloud.reset()
+    place.client("secretsmanager").create_secret(Name="shop/token", SecretString="x")
+    done = ship.up(place.collaborators("two", variables=after), secret_spec(), refresh=True)
+    assert (done.verified, told(place)["PASSWORD"]) == (True, digest("planted-after"))
+    with pytest.raises(BadInput, match="release 1"):
+        ship.rollback(place.collaborators("two", variables=after), secret_spec(), 1)
+    back = ship.rollback(place.collaborators("two", variables=before), secret_spec(), 1)
+    assert told(place)["PASSWORD"] == digest("planted-before")
+    assert back.verified
 
 
 MOMENTS = (

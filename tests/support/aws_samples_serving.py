@@ -155,6 +155,16 @@ IDENTITY = {
         ),
         seen="policy",
     ),
+    "parameter": Sample(
+        "aws:ssm/parameter:Parameter",
+        lambda world: {"name": "/shop/key", "type": "SecureString", "value": "one"},
+        update=lambda world: {"value": "two", "description": "the second"},
+        replace={"name": "/shop/other"},
+        edit=lambda world, client, it: client("ssm").put_parameter(
+            Name=it, Type="SecureString", Value="three", Overwrite=True
+        ),
+        seen="value",
+    ),
     "attachment": Sample(
         "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
         lambda world: {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -16,20 +17,23 @@ from infra.rehearsal.cloud.servers.host import FakeHost, ModelServer
 
 
 class SpeakingHost(FakeHost):
-    """Echoes. A server's variables steer it: ANSWER_STATUS, ANSWER_SECONDS, READY (no: never), START_WHEN (a
-    file that must be there), LIVES (answers before it ends)."""
+    """Echoes, and tells digests of its secrets. A server's variables steer it: ANSWER_STATUS, ANSWER_SECONDS, READY
+    (no: never), START_WHEN (a file that must be there), LIVES (answers before it ends)."""
 
     def __init__(self, folder: Path, registry: str) -> None:
         super().__init__()
         self._threads: dict[str, ThreadingHTTPServer] = {}
 
-    def start(self, image: str, environment: Mapping[str, str]) -> ModelServer:
-        server = super().start(image, environment)
+    def start(
+        self, image: str, environment: Mapping[str, str], secrets: Mapping[str, str] | None = None
+    ) -> ModelServer:
+        server = super().start(image, environment, secrets)
+        told = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in (secrets or {}).items()}
         while (awaited := environment.get("START_WHEN")) and not Path(awaited).exists():
             time.sleep(0.02)
         lives = Semaphore(int(lived)) if (lived := environment.get("LIVES")) else None
         end = partial(self.crash, server)
-        handler = partial(_Model, server, dict(environment), lives, end)
+        handler = partial(_Model, server, dict(environment), told, lives, end)
         listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         listening.daemon_threads = True
         Thread(target=listening.serve_forever, args=(0.05,), daemon=True).start()
@@ -63,12 +67,14 @@ class _Model(BaseHTTPRequestHandler):
         self,
         server: ModelServer,
         environment: dict[str, str],
+        secrets: dict[str, str],
         lives: Semaphore | None,
         end: Callable[[], None],
         *rest: Any,
     ) -> None:
         self.model = server
         self.environment = environment
+        self.secrets = secrets
         self.lives = lives
         self.end = end
         super().__init__(*rest)
@@ -83,7 +89,13 @@ class _Model(BaseHTTPRequestHandler):
             self.end()
             return
         time.sleep(float(self.environment.get("ANSWER_SECONDS", "0")))
-        told = {"server": self.model.id, "digest": self.model.digest, "request": body.decode(), "score": 0.5}
+        told: dict[str, Any] = {
+            "server": self.model.id,
+            "digest": self.model.digest,
+            "request": body.decode(),
+            "score": 0.5,
+        }
+        told["secrets"] = self.secrets
         self._say(int(self.environment.get("ANSWER_STATUS", "200")), json.dumps(told).encode())
 
     def _say(self, status: int, body: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import time
 from dataclasses import dataclass
@@ -40,6 +41,12 @@ class Stopped:
     """A local cloud that has ended. `lost`: what of its state was not kept, in words; empty when all of it was."""
 
     lost: tuple[str, ...]
+
+
+INHERITED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|TZ|TMPDIR|LANG|LC_\w+|XDG_\w+|LD_LIBRARY_PATH|OMP_NUM_THREADS|ECOMDEPLOY_\w+"
+)
+"""Variables that the daemon is started with."""
 
 
 @dataclass(frozen=True)
@@ -171,9 +178,8 @@ class LocalCloud:
     def _start(self, progress: Progress, port: int | None) -> None:
         ports = self._free_ports(port)
         progress.note("Starting the local cloud; nothing leaves this machine.")
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))
-        }
+        # It outlives this command: what else is in the variables, secrets among them, is none of its business.
+        inherited = {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
         command = module_command("infra.rehearsal.cloud", "--root", str(self.folder.root))
         command += ["--aws-port", str(ports.aws), "--registry-port", str(ports.registry), "--host", self.host]
         large = self.folder.log.exists() and self.folder.log.stat().st_size > LARGEST_LOG

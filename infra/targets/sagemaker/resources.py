@@ -11,6 +11,9 @@ import pulumi
 from infra.component import Component, require
 from infra.components.alarms import Alarms, alarm_names
 from infra.components.autoscaling import Autoscaling, is_wanted
+from infra.components.role import reading_policy
+from infra.components.secrets import Secrets
+from infra.secrets import own_parameters
 from infra.tags import Tags
 from infra.targets.base import Declared, Provisioned, Service, initial_release
 from infra.targets.sagemaker.hosts import hosts
@@ -142,6 +145,7 @@ def provision(
     if first is None:
         return Provisioned(endpoint="", revisions={}, alarms=())
     role_arn = role_of(service)
+    secrets = declare_secrets(service, releases, role_arn, opts)
     made = {
         release.key: Revision(
             f"release-{release.key}",
@@ -153,11 +157,31 @@ def provision(
         )
         for release in releases
     }
-    declare_endpoint(service, made[first.key], opts)
+    after = pulumi.ResourceOptions(depends_on=[secrets]) if secrets else None
+    declare_endpoint(service, made[first.key], pulumi.ResourceOptions.merge(opts, after))
     return Provisioned(
         endpoint=service.endpoint,
         revisions={key: one.resources.configuration.name for key, one in made.items()},
         alarms=alarm_names(service.endpoint, service.alarms),
+    )
+
+
+def declare_secrets(
+    service: Service, releases: Sequence[Declared], role_arn: str, opts: pulumi.ResourceOptions | None
+) -> Secrets | None:
+    """The parameters that releases refer to, and the role's right to read; None where nothing is secret."""
+    environments = [release.environment for release in releases]
+    reading = reading_policy(environments, service.region, service.account, service.partition)
+    if not reading:
+        return None
+    return Secrets(
+        "secrets",
+        project_tags=service.project_tags,
+        parameters={name for one in environments for name in own_parameters(one)},
+        values=service.confidential,
+        role_name=role_arn.rpartition("/")[2],
+        reading=reading,
+        opts=opts,
     )
 
 

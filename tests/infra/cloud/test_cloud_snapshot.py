@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -195,8 +196,15 @@ class Planted:
 
 
 def signed_snapshot(body: bytes, key: str) -> bytes:
-    head = snapshot.release().encode()
-    return b"\n".join((head, snapshot._sign(head, body, key), body))
+    return snapshot._hide(snapshot.release().encode(), body, key)
+
+
+def test_a_copy_of_a_snapshot_tells_no_secret(tmp_path: Path) -> None:
+    planted = "planted-" + os.urandom(8).hex()
+    path = tmp_path / "snapshot.pickle"
+    snapshot.save(path, snapshot.dump({"planted": planted}, KEY, contextlib.nullcontext()).data)
+    assert planted.encode() not in path.read_bytes()
+    assert snapshot.load(path, KEY) == {"planted": planted}
 
 
 @pytest.mark.parametrize("kind", ["unsigned", "another key", "another release", "changed", "cut"])
@@ -207,7 +215,7 @@ def test_a_snapshot_of_somebody_else_is_not_opened(tmp_path: Path, kind: str) ->
     written = {
         "unsigned": snapshot.release().encode() + b"\n" + body,
         "another key": signed_snapshot(body, "another"),
-        "another release": signed_snapshot(body, KEY).replace(b"format 3", b"format 2"),
+        "another release": signed_snapshot(body, KEY).replace(b"format 4", b"format 3"),
         "changed": good[:-1] + b"x",
         "cut": good[:40],
     }

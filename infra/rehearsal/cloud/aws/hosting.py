@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from infra.rehearsal.cloud.addresses import ACCOUNT, LOOPBACK
 from infra.rehearsal.cloud.aws.invocations import Key, Servers, WeightedServer
 from infra.rehearsal.cloud.aws.overlay.base import now
+from infra.rehearsal.cloud.aws.secrets import look_up
 from infra.rehearsal.cloud.servers.host import ModelServer, ServerFailed
 
 if TYPE_CHECKING:
@@ -200,19 +201,27 @@ class Fleet:
         wrong = faults.strike("wrong-answers", endpoint=name) is not None
         variants = tuple(replace(variant, wrong=wrong) for variant in pending.variants)
         if faults.strike("crash", endpoint=name):
-            return self._start(variants, crash=True)
+            return self._start(variants, endpoint.region, crash=True)
         if fault := faults.strike("never-ready", endpoint=name):
-            return self._start(variants, never=fault.seconds)
-        return self._start(variants)
+            return self._start(variants, endpoint.region, never=fault.seconds)
+        return self._start(variants, endpoint.region)
 
     def _start(
-        self, variants: Sequence[ProductionVariant], *, crash: bool = False, never: float | None = None
+        self,
+        variants: Sequence[ProductionVariant],
+        region: str,
+        *,
+        crash: bool = False,
+        never: float | None = None,
     ) -> Servers:
         """A ready server for every variant, or none at all and ServerFailed."""
         host, ways = self.account.host, list[WeightedServer]()
         try:
             for variant in variants:
-                server = host.start(self._reference(variant), dict(variant.environment))
+                environment = dict(variant.environment)
+                with self.account.lock:
+                    secrets = look_up(environment, region)
+                server = host.start(self._reference(variant), environment, secrets)
                 ways.append(
                     WeightedServer(
                         variant=variant.name, weight=variant.weight, server=server, wrong=variant.wrong
@@ -241,7 +250,7 @@ class Fleet:
 
     def _restore(self, endpoint: Endpoint) -> None:
         try:
-            route = self._start(endpoint.variants)
+            route = self._start(endpoint.variants, endpoint.region)
         except ServerFailed as failed:
             with self.account.lock:
                 endpoint.failure = failed.what
@@ -253,7 +262,7 @@ class Fleet:
         variants = [variant for variant in endpoint.variants if variant.name == lost.variant]
         try:
             with contextlib.suppress(ServerFailed):  # the next request that finds it lost tries again
-                (fresh,) = self._start(variants)
+                (fresh,) = self._start(variants, endpoint.region)
                 with self.account.lock:
                     route = self.invocations.route(endpoint.key)
                     kept = tuple(fresh if way.server.id == lost.server.id else way for way in route)

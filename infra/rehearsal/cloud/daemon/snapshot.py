@@ -1,24 +1,23 @@
 """The account on disk: one file, tied to moto's version and to the home's key.
 
-    format 3, moto 5.2.5, Python 3.11
-    <HMAC-SHA-256 of the first line and all that follows the second>
-    <a pickle, see pickling.py>
+    format 4, moto 5.2.5, Python 3.11
+    <12 bytes><a pickle, see pickling.py, under AES-256-GCM; the first line is authenticated with it>
 
 A pickle runs what it names. So a file is read only when this user owns it, nobody else may write to it, and it was
-signed with this home's key, which another user cannot read.
+written with this home's key, which another user cannot read. The account may hold secrets: a copy of the file alone
+tells none.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 import sys
 import time
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.daemon.pickling import (
     Pickled,
@@ -30,7 +29,11 @@ from infra.rehearsal.cloud.daemon.pickling import (
 from infra.rehearsal.cloud.own_files import read_own, write_atomically
 from modelpack.errors import BadInput
 
-FORMAT = 3
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+FORMAT = 4
+NONCE = 12
 
 
 class UnusableSnapshot(Exception):
@@ -52,8 +55,7 @@ def dump(state: dict[str, Any], key: str, lock: AbstractContextManager[Any]) -> 
     except Exception:
         with lock:
             pickled = pickle_account(state, each=True)
-    head = release().encode()
-    return Pickled(b"\n".join((head, _sign(head, pickled.data, key), pickled.data)), pickled.left_out)
+    return Pickled(_hide(release().encode(), pickled.data, key), pickled.left_out)
 
 
 def save(path: Path, data: bytes) -> None:
@@ -75,16 +77,13 @@ def load(path: Path, key: str) -> dict[str, Any]:
     except BadInput as problem:
         _put_aside(path)
         raise UnusableSnapshot(f"the snapshot is not trusted: {problem}") from None
-    head, _, rest = data.partition(b"\n")
-    signature, _, body = rest.partition(b"\n")
+    head, _, body = data.partition(b"\n")
     try:
         if head.decode("utf-8", "replace") != release():
             raise UnusableSnapshot(
                 f"the snapshot is of {head.decode('utf-8', 'replace')[:80]}, this is {release()}"
             )
-        if not hmac.compare_digest(signature, _sign(head, body, key)):
-            raise UnusableSnapshot("the snapshot is damaged, or was not written by this home's local cloud")
-        return unpickle_account(body)
+        return unpickle_account(_reveal(head, body, key))
     except UnusableSnapshot:
         _put_aside(path)
         raise
@@ -102,10 +101,29 @@ def age(path: Path) -> float | None:
         return None
 
 
-def _sign(head: bytes, body: bytes, key: str) -> bytes:
-    signature = hmac.new(key.encode(), head + b"\n", hashlib.sha256)
-    signature.update(body)
-    return signature.hexdigest().encode()
+def _hide(head: bytes, body: bytes, key: str) -> bytes:
+    """The file's content."""
+    nonce = os.urandom(NONCE)
+    return b"".join((head, b"\n", nonce, _cipher(key).encrypt(nonce, body, head)))
+
+
+def _reveal(head: bytes, body: bytes, key: str) -> bytes:
+    """The pickle. Raises UnusableSnapshot."""
+    from cryptography.exceptions import InvalidTag
+
+    try:
+        return _cipher(key).decrypt(body[:NONCE], body[NONCE:], head)
+    except (InvalidTag, ValueError):
+        raise UnusableSnapshot(
+            "the snapshot is damaged, or was not written by this home's local cloud"
+        ) from None
+
+
+def _cipher(key: str) -> AESGCM:
+    """`key` is a digest of the home's key for this purpose alone (process.py); any text will do."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(hashlib.sha256(key.encode()).digest())
 
 
 def _put_aside(path: Path) -> None:

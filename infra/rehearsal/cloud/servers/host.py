@@ -48,8 +48,11 @@ class Host(Protocol):
         """How servers are kept apart: "namespaces", "user namespace", "chroot", "plain process"; "unknown" so far."""
         ...
 
-    def start(self, image: str, environment: Mapping[str, str]) -> ModelServer:
-        """Start a server of `image` ("<registry>/<repository>@sha256:..."); returns before it is ready.
+    def start(
+        self, image: str, environment: Mapping[str, str], secrets: Mapping[str, str] | None = None
+    ) -> ModelServer:
+        """Start a server of `image` ("<registry>/<repository>@sha256:..."); returns before it is ready. `secrets` are
+        handed to it past its environment (modelpack/server/secrets.py).
 
         Raises:
             ServerFailed: the image is not in the registry, damaged, or nothing here can run it.
@@ -101,12 +104,15 @@ class FakeHost:
     never_ready: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
     started: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    secrets: list[dict[str, str]] = field(default_factory=list, repr=False)
     stopped: list[str] = field(default_factory=list)
     _running: dict[str, ModelServer] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, image: str, environment: Mapping[str, str]) -> ModelServer:
+    def start(
+        self, image: str, environment: Mapping[str, str], secrets: Mapping[str, str] | None = None
+    ) -> ModelServer:
         if any(part in image for part in self.broken):
             raise ServerFailed(f"{image} cannot run")
         with self._lock:
@@ -121,6 +127,7 @@ class FakeHost:
                 digest=digest,
             )
             self.started.append((image, dict(environment)))
+            self.secrets.append(dict(secrets or {}))
             self._running[server.id] = server
         return server
 

@@ -2,7 +2,11 @@
 
     python -I -S launch.py          with a JSON plan on standard input:
     {"argv": [...], "environment": {...}, "directory": "/", "root": "/path" | null, "user": [uid, gid] | null,
-     "namespaces": true | false, "become": true | false, "proc": true | false, "control": FD}
+     "namespaces": true | false, "become": true | false, "proc": true | false, "control": FD,
+     "secrets": {name: value} | nothing}
+
+Secrets are handed to the server in a file that has no name, whose number ECOMDEPLOY_SECRETS_FD says: they stand in no
+environment, which `/proc/<pid>/environ` shows.
 
 With `namespaces` the server has its own processes, network, mounts, names and IPC, and the tree at `root` is its
 read-only root; `become` is for those who are not root: inside a user namespace they are `user`, outside still
@@ -184,10 +188,22 @@ def _become_server(plan: dict[str, Any], watched: int, others: tuple[int, ...]) 
             waiting.register(watched, selectors.EVENT_READ)
             if waiting.select(0):
                 os._exit(FAILED)
-        os.execve(plan["argv"][0], plan["argv"], plan["environment"])  # noqa: S606
+        environment = plan["environment"] | _hand_over(plan.get("secrets"))
+        os.execve(plan["argv"][0], plan["argv"], environment)  # noqa: S606
     except OSError as problem:
         _say(problem)
     os._exit(FAILED)
+
+
+def _hand_over(secrets: dict[str, str] | None) -> dict[str, str]:
+    """The variable that says where the secrets are."""
+    if not secrets:
+        return {}
+    kept = os.memfd_create("secrets", 0)
+    with os.fdopen(kept, "wb", closefd=False) as file:
+        file.write(json.dumps(secrets).encode())
+    os.lseek(kept, 0, os.SEEK_SET)
+    return {"ECOMDEPLOY_SECRETS_FD": str(kept)}
 
 
 def _show_only(root: str, proc: bool) -> None:

@@ -72,7 +72,9 @@ class ModelHost:
         """The way that works here; "unknown" until the first server was started."""
         return self._way.name if self._way else "unknown"
 
-    def start(self, image: str, environment: Mapping[str, str]) -> ModelServer:
+    def start(
+        self, image: str, environment: Mapping[str, str], secrets: Mapping[str, str] | None = None
+    ) -> ModelServer:
         """See `host.Host.start`. Unpacks the image first when it is new here."""
         repository, _, digest = image.partition("@")
         if not digest or not repository.startswith(f"{self._registry}/"):
@@ -85,7 +87,7 @@ class ModelHost:
         environment = {"ECOMDEPLOY_ALLOW_CPU": "1", **environment}
         variables = {**environment, "ECOMDEPLOY_HOST": LOOPBACK, "SAGEMAKER_BIND_TO_PORT": str(port)}
         try:
-            plan = way.plan(tree, variables)
+            plan = way.plan(tree, variables) | {"secrets": dict(secrets or {})}
             child = self._supervisor.spawn(identifier, plan, self._folder / "logs" / f"{identifier}.log")
         except (OSError, ServerFailed) as problem:
             with self._lock:
