@@ -52,16 +52,17 @@ class Secrets(Component):
     ) -> SecretsResources:
         from pulumi_aws import iam, ssm
 
+        names = {one: one.removeprefix(OURS).replace("/", "-") for one in parameters}
         made = tuple(
             ssm.Parameter(
-                self.child(one.removeprefix(OURS).replace("/", "-")),
+                self.child(name),
                 name=one,
                 type="SecureString",
                 value=pulumi.Output.secret(values.get(one, "")),
-                tags=self.tags("parameter"),
+                tags=self.tags(name),
                 opts=self.options(ignore_changes=["value"]),
             )
-            for one in parameters
+            for one, name in names.items()
         )
         policy = iam.RolePolicy(
             self.child("reading"), name=self.name, role=role_name, policy=reading, opts=self.options()

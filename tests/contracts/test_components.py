@@ -47,6 +47,7 @@ def components() -> list[type[Component]]:
 def everything() -> list[declared.Declaration]:
     """All three programs, with everything that settings can ask for."""
     release = {"key": "a" * 12, "image": IMAGE, "instance": "ml.g6.xlarge", "count": 1, "initial": True}
+    release["environment"] = {"ECOMDEPLOY_SECRET_KEY": "ssm:/ecomdeploy/shop-local/KEY/0123456789abcdef"}
     sale = {
         "name": "sale",
         "start": "2026-11-10T20:00:00+08:00",
@@ -163,7 +164,7 @@ def test_importing_components_and_targets_loads_neither_pulumi_aws_nor_botocore(
     ("program", "packages"),
     [
         ("base", {"kms", "ecr", "s3", "iam"}),
-        ("service", {"sagemaker", "cloudwatch", "appautoscaling"}),
+        ("service", {"sagemaker", "cloudwatch", "appautoscaling", "ssm", "iam"}),
         ("platform", {"ec2", "eks", "iam", "kms"}),
     ],
 )
