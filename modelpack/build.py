@@ -125,6 +125,7 @@ def finish_pack(
     layout = Layout(home.images)
     more = {"needs": binding.as_data(), "golden": check_answers(served, layout, built.digest, progress)}
     more |= {"rows": rows_in_words(reference.company, usecase.max_batch)}
+    more |= {"fidelity": [one.as_data() for one in reference.fidelity]}
     more |= {"golden_margin": dict(lasting)} if lasting else {}
     more |= fallen_back(served, variant)
     document = record.complete(inputs, figures, reference.model_sha256, more)

@@ -51,6 +51,8 @@ def pack(
         f"  {metric['name']} {metric['value']:.4f} [{metric['low']:.4f}, {metric['high']:.4f}], "
         f"{against(metric)}; model {chosen['size_mb']:.1f} MB, {speed(packed.record)}"
     )
+    for words in held_against(packed.record):
+        show.say(f"  {words}")
     if report is not None:
         show.say(f"  drawn in {report}")
     lock = path_of(folder, wanted.hardware).name
@@ -61,6 +63,17 @@ def against(metric: Mapping[str, Any]) -> str:
     """The baseline's figure, or that there is none."""
     figure = metric["baseline"]
     return "no baseline given" if figure is None else f"baseline {figure:.4f}"
+
+
+def held_against(record: Mapping[str, Any]) -> list[str]:
+    """Of a given model: whose answers were the reference."""
+    return [
+        f"reference: {one['by']}, on {one['requests']:,} requests"
+        if one["by"]
+        else f"no reference: {one['because']}"
+        for one in record.get("fidelity", ())
+        if not one["by"] or one["requests"]
+    ]
 
 
 def speed(record: Mapping[str, Any]) -> str:

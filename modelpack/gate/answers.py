@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,9 @@ def answers(
             {tensor.name: plain(outputs[tensor.name][row]) for tensor in interface.outputs}
             for row in range(count)
         ]
+        if not all(finite(value) for one in predictions for value in one.values()):
+            asked = msgspec.json.encode(request)[:120].decode("utf-8", "replace")
+            raise EcomdeployError(f"it answers a golden request with something that is no number: {asked}")
         pairs.append((request, {"predictions": predictions}))
     return pairs
 
@@ -56,6 +60,13 @@ def plain(value: Any) -> Any:
     if isinstance(listed, list):
         return [plain(one) for one in listed]
     return float(f"{listed:.{SIGNIFICANT}g}") if isinstance(listed, float) else listed
+
+
+def finite(value: Any) -> bool:
+    """Whether JSON can carry it: no number in it is NaN or infinite."""
+    if isinstance(value, list):
+        return all(map(finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def check_shapes(run: Run, signature: Signature, examples: Arrays, batch: int) -> None:

@@ -13,6 +13,7 @@ from modelpack.digests import sha256_of
 from modelpack.errors import EcomdeployError
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.answers import depend_on_others
+from modelpack.gate.fidelity import TRAINED_HERE, Fidelity, check_fidelity, check_repeats
 from modelpack.gate.trial import Trials
 from modelpack.home import Home, hold_lock
 from modelpack.pack import write_whole
@@ -35,6 +36,8 @@ class Reference:
     own_rows: Mapping[str, int] = field(default_factory=dict)
     company: str = ""
     """In what company its answers differed, so that it is served one row at a time; empty: in none."""
+    fidelity: tuple[Fidelity, ...] = (TRAINED_HERE,)
+    """Against whose answers a given model was held."""
 
 
 def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Reference:
@@ -49,9 +52,26 @@ def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Ref
         shutil.copyfile(train_or_reuse(inputs, data, home, progress), path)
         reference = Variant(TORCH, path)
     trials = Trials(inputs.usecase, data, reference, folder, progress, hardware=inputs.request.built_for)
+    if inputs.model_path is not None:
+        check_repeats(inputs.usecase, trials.run(reference), data, reference, inputs.model_path)
     if isinstance(inputs.usecase, GivenModel):
         inputs.usecase.learn_tolerance(trials.run(reference), data)
-    return Reference(trials, identity(reference), own_rows, separate_rows(trials))
+        for note in inputs.usecase.slips_told():
+            progress.note(note)
+    company = separate_rows(trials)
+    return Reference(trials, identity(reference), own_rows, company, held_against(inputs, trials, folder))
+
+
+def held_against(inputs: Inputs, trials: Trials, folder: Path) -> tuple[Fidelity, ...]:
+    """Against whose answers the model was held, told. Raises BadInput when what was read is another model."""
+    path = inputs.model_path
+    if path is None:
+        return (TRAINED_HERE,)
+    trials.progress.step("Asking the model where it comes from")
+    found = check_fidelity(inputs.usecase, trials.run(trials.reference), trials.data, path, folder)
+    for one in found:
+        trials.progress.note(one.words)
+    return found
 
 
 def separate_rows(trials: Trials) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelpack.catalog import Catalog
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
-from modelpack.formats.signature import Signature
+from modelpack.formats.signature import Run, Signature
 from modelpack.formats.variant import Variant
 from modelpack.sources.limits import LARGEST, MEMORY, MOST_FILES, SECONDS
 from modelpack.sources.taking import Note, take
@@ -80,6 +80,8 @@ class Converted(Source):
     """Processor time for reading a model."""
     named: ClassVar[bool] = False
     """Whether names of inputs and outputs are the user's own and must be right; else they are matched."""
+    library: ClassVar[str] = ""
+    """What writes such models, by the name it is imported by, and can be asked; empty: nothing but what serves."""
 
     @abc.abstractmethod
     def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
@@ -88,6 +90,13 @@ class Converted(Source):
         `wanted`: what the use case asks for, None where the model says it. `notes`: add what the user should know.
         Raises BadInput when it is not a fit model; whatever a library raises is told as its refusal.
         """
+
+    def original(self, path: Path, signature: Signature) -> Run:
+        """The model in the `library` that wrote it: asked of a fresh limited process, as `convert` is.
+
+        What it answers is by the names of the `signature`'s outputs; one that the library does not give is left out.
+        """
+        raise NotImplementedError
 
     def open(self, path: Path, usecase: UseCase[Any], folder: Path, note: Note) -> Variant:
         return take(self, path, self.parts(path), usecase, folder, note)

@@ -92,6 +92,14 @@ def match_tensors(given: Sequence[Any], wanted: Sequence[Tensor]) -> list[tuple[
     return list(zip(given, wanted, strict=True))
 
 
+def wanted_names(given: Sequence[str], wanted: Sequence[Tensor]) -> dict[str, str]:
+    """The wanted name of each given one: its own where that is wanted, else by place where the numbers agree."""
+    names = [tensor.name for tensor in wanted]
+    if set(names) <= set(given):
+        return {name: name for name in names}
+    return dict(zip(given, names, strict=True)) if len(given) == len(names) else {}
+
+
 def narrow_type(given: int, wanted: Tensor) -> int:
     """The wanted type where both are whole numbers, else the given one."""
     from onnx import TensorProto

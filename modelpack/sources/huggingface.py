@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import first_line
 from modelpack.formats.safetensors import read_header
-from modelpack.formats.signature import Signature
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.formats.variant import Variant
 from modelpack.sources.base import Converted, files_below
 from modelpack.sources.limits import LARGEST
@@ -44,6 +44,7 @@ class HuggingFace(Converted):
     marker: ClassVar[str | None] = CONFIG
     extra: ClassVar[str] = "huggingface"
     memory: ClassVar[int] = MEMORY
+    library: ClassVar[str] = "transformers"
 
     def open(self, path: Path, usecase: UseCase[Any], folder: Path, note: Note) -> Variant:
         config = read_config(path / CONFIG)
@@ -69,6 +70,22 @@ class HuggingFace(Converted):
             raise
         except Exception as error:
             raise BadInput(f"transformers cannot take it: {first_line(error)}", where=str(path)) from error
+
+    def original(self, path: Path, signature: Signature) -> Run:
+        import numpy as np
+        import torch
+
+        config = read_config(path / CONFIG)
+        model = load(rewrite(check(path, config), config, path), config, path, [])
+        outputs = [one.name for one in signature.outputs]
+
+        def run(inputs: Arrays) -> Arrays:
+            given = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in inputs.items()}
+            with torch.inference_mode():
+                answers = by_name(model(**given), outputs)
+            return {name: np.asarray(tensor.numpy()) for name, tensor in zip(outputs, answers, strict=True)}
+
+        return run
 
 
 def rewrite(weights: list[Path], config: dict[str, Any], path: Path) -> Path:
@@ -167,6 +184,12 @@ def load(fresh: Path, config: dict[str, Any], path: Path, notes: list[str]) -> A
     return model.eval()
 
 
+def by_name(answers: Any, outputs: list[str]) -> tuple[Any, ...]:
+    """The tensors of a model's answer by the outputs' names, or by place where it has another name for one."""
+    fields = answers.to_tuple()
+    return tuple(answers[name] if name in answers else fields[at] for at, name in enumerate(outputs))
+
+
 def export(model: Any, signature: Signature) -> onnx.ModelProto:
     """The ONNX graph of the model with the signature's inputs and outputs. Raises ValueError."""
     import torch
@@ -181,9 +204,7 @@ def export(model: Any, signature: Signature) -> onnx.ModelProto:
             self.model = model
 
         def forward(self, *given: Any) -> Any:
-            answers = self.model(**dict(zip(inputs, given, strict=True)))
-            fields = answers.to_tuple()
-            return tuple(answers[name] if name in answers else fields[at] for at, name in enumerate(outputs))
+            return by_name(self.model(**dict(zip(inputs, given, strict=True))), outputs)
 
     given = tuple(
         torch.ones([2 if size == -1 else size for size in one.shape], dtype=torch.int64)

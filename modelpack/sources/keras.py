@@ -13,10 +13,13 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from modelpack.errors import BadInput
-from modelpack.formats.signature import Signature
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.sources import archive
 from modelpack.sources.base import TORCH, Converted
+from modelpack.sources.fitting import wanted_names
 from modelpack.sources.strict_json import objects, parse
 
 if TYPE_CHECKING:
@@ -113,21 +116,44 @@ class Keras(Converted):
     extra: ClassVar[str] = "tensorflow"
     hidden: ClassVar[tuple[str, ...]] = TORCH
     memory: ClassVar[int] = MEMORY
+    library: ClassVar[str] = "keras"
 
     def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
-        with path.open("rb") as file, archive.open_archive(file, path) as opened:
-            fresh = archive.rewrite(opened, check(opened, path), Path("checked.keras"))
-            Path(WEIGHTS).write_bytes(archive.member(opened, WEIGHTS, path, LARGEST_WEIGHTS))
-        check_weights(Path(WEIGHTS), path)
-        import keras
         import onnx
 
-        model = keras.models.load_model(fresh, compile=False, safe_mode=True)
+        model = load(path)
+        import keras
+
         # A Sequential fresh from its file has never been called, and export wants its call's signature.
         zeros = [keras.ops.zeros([size or 1 for size in one.shape], dtype=one.dtype) for one in model.inputs]
         model(zeros if len(zeros) > 1 else zeros[0])
         model.export("exported.onnx", format="onnx", opset_version=OPSET, verbose=False)
         return onnx.load_model("exported.onnx")
+
+    def original(self, path: Path, signature: Signature) -> Run:
+        model = load(path)
+        inputs = wanted_names([one.name for one in model.inputs], signature.inputs)
+        outputs = wanted_names([one.name for one in model.outputs], signature.outputs)
+
+        def run(given: Arrays) -> Arrays:
+            rows = [given[inputs[one.name]].astype(one.dtype) for one in model.inputs]
+            answered = model(rows if len(rows) > 1 else rows[0], training=False)
+            listed = answered if isinstance(answered, list | tuple) else [answered]
+            every = zip(model.outputs, listed, strict=True)
+            return {outputs[one.name]: np.asarray(values) for one, values in every if one.name in outputs}
+
+        return run
+
+
+def load(path: Path) -> Any:
+    """The model in Keras, its file checked and written anew. Raises BadInput."""
+    with path.open("rb") as file, archive.open_archive(file, path) as opened:
+        fresh = archive.rewrite(opened, check(opened, path), Path("checked.keras"))
+        Path(WEIGHTS).write_bytes(archive.member(opened, WEIGHTS, path, LARGEST_WEIGHTS))
+    check_weights(Path(WEIGHTS), path)
+    import keras
+
+    return keras.models.load_model(fresh, compile=False, safe_mode=True)
 
 
 def check(opened: zipfile.ZipFile, path: Path) -> dict[str, str | bytes]:

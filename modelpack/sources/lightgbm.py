@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.errors import BadInput
-from modelpack.formats.signature import Signature
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.sources.base import Converted
+from modelpack.sources.trees.asking import answers, table
 from modelpack.sources.trees.forest import LARGEST_TEXT, MOST_TREES, Forest, Tree
 from modelpack.sources.trees.graph import CODES, graph
 
@@ -51,6 +52,7 @@ class LightGBM(Converted):
 
     name: ClassVar[str] = "lightgbm"
     suffixes: ClassVar[tuple[str, ...]] = ("txt", "lgb")
+    library: ClassVar[str] = "lightgbm"
 
     def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
         if path.stat().st_size > LARGEST_TEXT:
@@ -62,6 +64,18 @@ class LightGBM(Converted):
         if forest.categories:
             notes.append(CODES)
         return graph(forest, wanted, path)
+
+    def original(self, path: Path, signature: Signature) -> Run:
+        import lightgbm
+
+        booster = lightgbm.Booster(model_file=str(path))
+        names = booster.feature_name()
+
+        def run(inputs: Arrays) -> Arrays:
+            rows = table(inputs, signature, names, np.float64)
+            return answers(booster.predict(rows, num_threads=1), signature)
+
+        return run
 
 
 def parse(text: str, path: Path) -> Forest:

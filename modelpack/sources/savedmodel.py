@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelpack.errors import BadInput
-from modelpack.formats.signature import Signature
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.sources.base import TORCH, Converted, files_below
+from modelpack.sources.fitting import wanted_names
 from modelpack.sources.keras import MEMORY, OPSET
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class SavedModel(Converted):
     extra: ClassVar[str] = "tensorflow"
     hidden: ClassVar[tuple[str, ...]] = TORCH
     memory: ClassVar[int] = MEMORY
+    library: ClassVar[str] = "tensorflow"
 
     def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
         check(path)
@@ -62,6 +64,25 @@ class SavedModel(Converted):
         sys.argv = ["tf2onnx", "--saved-model", str(fresh), "--output", "made.onnx", "--opset", str(OPSET)]
         tf2onnx.convert.main()
         return onnx.load_model("made.onnx")
+
+    def original(self, path: Path, signature: Signature) -> Run:
+        check(path)
+        fresh = checked(path)
+        import tensorflow
+
+        held = tensorflow.saved_model.load(str(fresh))
+        serve = held.signatures["serving_default"]
+        kinds = {name: one.dtype for name, one in serve.structured_input_signature[1].items()}
+        inputs = wanted_names(sorted(kinds), signature.inputs)
+        outputs = wanted_names(sorted(serve.structured_outputs), signature.outputs)
+
+        def run(given: Arrays) -> Arrays:
+            rows = {one: tensorflow.cast(given[inputs[one]], kind) for one, kind in kinds.items()}
+            answered = serve(**rows)
+            assert held
+            return {outputs[one]: values.numpy() for one, values in answered.items() if one in outputs}
+
+        return run
 
 
 def check(path: Path) -> None:

@@ -16,9 +16,11 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import first_line
-from modelpack.formats.signature import Signature
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.sources import archive, pickles
 from modelpack.sources.base import Converted
 from modelpack.sources.limits import LARGEST
@@ -62,10 +64,10 @@ class TorchExport(Converted):
     suffixes: ClassVar[tuple[str, ...]] = ("pt2",)
     container: ClassVar[str | None] = "zip archive"
     memory: ClassVar[int] = MEMORY
+    library: ClassVar[str] = "torch"
 
     def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
-        with path.open("rb") as file, archive.open_archive(file, path) as opened:
-            fresh = archive.rewrite(opened, check(opened, path), Path("checked.pt2"))
+        fresh = checked(path)
         import torch
 
         from modelpack.formats.onnx_export import quiet
@@ -89,6 +91,27 @@ class TorchExport(Converted):
             raise BadInput("torch cannot export it to ONNX", where=str(path))
         graph: onnx.ModelProto = program.model_proto
         return graph
+
+    def original(self, path: Path, signature: Signature) -> Run:
+        fresh = checked(path)
+        import torch
+
+        model = torch.export.load(str(fresh)).module()
+
+        def run(inputs: Arrays) -> Arrays:
+            given = [torch.from_numpy(np.ascontiguousarray(inputs[one.name])) for one in signature.inputs]
+            with torch.inference_mode():
+                answered = torch.utils._pytree.tree_leaves(model(*given))
+            pairs = zip(signature.outputs, answered, strict=True)
+            return {one.name: np.asarray(tensor.detach().numpy()) for one, tensor in pairs}
+
+        return run
+
+
+def checked(path: Path) -> Path:
+    """A fresh archive of the checked parts, in the working folder. Raises BadInput."""
+    with path.open("rb") as file, archive.open_archive(file, path) as opened:
+        return archive.rewrite(opened, check(opened, path), Path("checked.pt2"))
 
 
 def check(opened: zipfile.ZipFile, path: Path) -> dict[str, str | bytes]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from modelpack.errors import BadInput
-from modelpack.formats.signature import Signature
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.sources.base import Converted
+from modelpack.sources.trees.asking import answers, table
 from modelpack.sources.trees.forest import LARGEST_TEXT, MOST_TREES, Forest, Tree, drop_deleted
 from modelpack.sources.trees.graph import CODES, graph
 
@@ -46,6 +47,7 @@ class XGBoost(Converted):
 
     name: ClassVar[str] = "xgboost"
     suffixes: ClassVar[tuple[str, ...]] = ("json",)
+    library: ClassVar[str] = "xgboost"
 
     def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
         if path.stat().st_size > LARGEST_TEXT:
@@ -65,6 +67,36 @@ class XGBoost(Converted):
         if forest.categories:
             notes.append(CODES)
         return graph(forest, wanted, path)
+
+    def original(self, path: Path, signature: Signature) -> Run:
+        import xgboost
+
+        booster = xgboost.Booster({"nthread": 1}, model_file=str(path))
+        said = json.loads(booster.save_config())["learner"]
+        softmax = said["objective"]["name"] == "multi:softmax"
+        names = booster.feature_names or [f"f{number}" for number in range(booster.num_features())]
+        best = booster.attr("best_iteration")
+
+        def run(inputs: Arrays) -> Arrays:
+            rows = xgboost.DMatrix(
+                table(inputs, signature, names, np.float32),
+                feature_names=booster.feature_names,
+                feature_types=booster.feature_types,
+                enable_categorical=True,
+                nthread=1,
+            )
+            until = (0, 0) if best is None else (0, int(best) + 1)
+            # The class alone is what it answers to predict(): its scores are asked for.
+            found = booster.predict(rows, output_margin=softmax, iteration_range=until)
+            return answers(through_softmax(found) if softmax else found, signature)
+
+        return run
+
+
+def through_softmax(margins: Any) -> Any:
+    """Scores of the classes."""
+    grown = np.exp(margins - margins.max(axis=1, keepdims=True))
+    return grown / grown.sum(axis=1, keepdims=True)
 
 
 def parse(data: dict[str, Any], path: Path, notes: list[str]) -> Forest:

@@ -2,10 +2,13 @@
 
     {"source": "modelpack.sources.keras:Keras", "path": "/…/model.keras", "parts": ["/…/model.keras"],
      "folder": "/…/empty", "wanted": {"inputs": [{"name", "datatype", "shape"}], "outputs": […]} | null,
-     "memory": bytes, "file": bytes, "seconds": processor time, "proof": bytes, "parent": PID}
+     "memory": bytes, "file": bytes, "seconds": processor time, "proof": bytes, "parent": PID,
+     "ask": {"signature": {…}, "most": rows a call} | null}
 
 Leaves `model.onnx` with its weights in `folder`, and `answer.json`: {"refused": words | null, "hint": words,
-"notes": [words], "stage": what it was at}. What it prints is for people who look for a fault.
+"notes": [words]}. With "ask" it leaves instead what the library that wrote the model answers to `asked.safetensors`, in
+`answered.safetensors`; the last note is that library's name and version. What it prints is for people who look for
+a fault.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import Any
 
 ANSWER = "answer.json"
 WORK, MADE = "work", "made"
+ASKED, ANSWERED = "asked.safetensors", "answered.safetensors"
 
 
 def main() -> None:
@@ -40,7 +44,7 @@ def main() -> None:
     tempfile.tempdir = str(folder / WORK)
     answer: dict[str, Any] = {"refused": None, "hint": "", "notes": notes}
     try:
-        read(plan, folder, notes)
+        (ask if plan["ask"] else read)(plan, folder, notes)
     except MemoryError:
         answer["refused"] = "memory"
     except Exception as error:
@@ -59,15 +63,37 @@ def read(plan: dict[str, Any], folder: Path, notes: list[str]) -> None:
     from modelpack.sources.outputs import cut_maps
     from modelpack.sources.sandbox.proof import keep
 
-    module, _, name = plan["source"].partition(":")
-    source = getattr(importlib.import_module(module), name)()
-    for library in source.hidden:
-        sys.modules[library] = None  # type: ignore[assignment]
+    source = source_of(plan)
     wanted = msgspec.convert(plan["wanted"], Signature | None)
     path = Path(plan["path"])
     graph = source.convert(path, wanted, notes)
     notes += cut_maps(graph)
     keep(graph, path, folder / MADE, plan["proof"])
+
+
+def ask(plan: dict[str, Any], folder: Path, notes: list[str]) -> None:
+    """Let the library that wrote the model answer. Raises BadInput, and whatever the library raises."""
+    import msgspec
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    from modelpack.formats.signature import Signature
+    from modelpack.server.rows import in_cuts
+
+    source = source_of(plan)
+    run = source.original(Path(plan["path"]), msgspec.convert(plan["ask"]["signature"], Signature))
+    answers = in_cuts(run, load_file(folder / ASKED), plan["ask"]["most"])
+    save_file({name: np.ascontiguousarray(array) for name, array in answers.items()}, folder / ANSWERED)
+    notes.append(f"{source.library} {importlib.import_module(source.library).__version__}")
+
+
+def source_of(plan: dict[str, Any]) -> Any:
+    """The format's reader, what it must not find hidden."""
+    module, _, name = plan["source"].partition(":")
+    source = getattr(importlib.import_module(module), name)()
+    for library in source.hidden:
+        sys.modules[library] = None  # type: ignore[assignment]
+    return source
 
 
 def told(error: Exception) -> dict[str, str]:

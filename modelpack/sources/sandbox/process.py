@@ -1,4 +1,5 @@
-"""Start the limited process on a model file, and take its answer: a folder with an ONNX model, or BadInput."""
+"""Start the limited process on a model file, and take its answer: a folder with an ONNX model, what the library that
+wrote the model answers to requests, or BadInput."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from typing import IO, Any, Protocol
 import msgspec
 
 from modelpack.errors import BadInput
-from modelpack.formats.signature import Signature
+from modelpack.formats.signature import Arrays, Signature
 from modelpack.inputs.children import OURS
 from modelpack.sources.limits import MEMORY, PROOF_SECONDS, TIMES
 from modelpack.sources.sandbox import child
@@ -44,6 +45,8 @@ class Reader(Protocol):
     @property
     def extra(self) -> str: ...
     @property
+    def library(self) -> str: ...
+    @property
     def memory(self) -> int: ...
     @property
     def seconds(self) -> int: ...
@@ -57,13 +60,65 @@ class Made:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What the library that wrote a model answered, by output name, and its name and version."""
+
+    by: str
+    answers: Arrays
+
+
 def read(reader: Reader, path: Path, parts: Sequence[Path], wanted: Signature | None, folder: Path) -> Made:
     """What the reader's `convert` makes of `path` in a limited process, below the empty `folder`.
 
     Raises BadInput with the reason that it gave, or with what ended it.
     """
+    answer = answer_of(reader, path, plan_of(reader, path, parts, wanted, folder), folder)
+    made = folder / child.MADE
+    if not stat.S_ISDIR(made.lstat().st_mode) or not all(map(is_plain, made.iterdir())):
+        raise BadInput("what was read of it is no plain files", where=str(path))
+    return Made(made, tuple(printable(note) for note in answer["notes"]))
+
+
+def ask(
+    reader: Reader,
+    path: Path,
+    parts: Sequence[Path],
+    signature: Signature,
+    inputs: Arrays,
+    most: int,
+    folder: Path,
+) -> Answered:
+    """What the library that wrote the model answers to `inputs`, at most `most` rows a call, in a limited process below
+    the empty `folder`. Raises BadInput with the reason that it gave, or with what ended it."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file, save_file
+
+    save_file(dict(inputs), folder / child.ASKED)
+    plan = plan_of(reader, path, parts, signature, folder)
+    plan["ask"] = {"signature": msgspec.to_builtins(signature), "most": most}
+    answer = answer_of(reader, path, plan, folder)
+    file = folder / child.ANSWERED
+    try:
+        if not is_plain(file):
+            raise OSError("no plain file")
+        answers = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"the process that asks it gave no proper answer: {error}", where=str(path)) from error
+    return Answered(printable(answer["notes"][-1]) if answer["notes"] else reader.library, answers)
+
+
+def is_plain(file: Path) -> bool:
+    """Whether it is a file and no link."""
+    return file.exists() and stat.S_ISREG(file.lstat().st_mode)
+
+
+def plan_of(
+    reader: Reader, path: Path, parts: Sequence[Path], wanted: Signature | None, folder: Path
+) -> dict[str, Any]:
+    """What the child is told, to read the model."""
     size = sum(part.stat().st_size for part in parts)
-    plan = {
+    return {
         "source": f"{type(reader).__module__}:{type(reader).__qualname__}",
         "path": str(path.resolve()),
         "parts": [str(part.resolve()) for part in (*parts, *([path] if path.is_dir() else []))],
@@ -74,7 +129,12 @@ def read(reader: Reader, path: Path, parts: Sequence[Path], wanted: Signature | 
         "seconds": reader.seconds,
         "proof": MEMORY + TIMES * size,
         "parent": os.getpid(),
+        "ask": None,
     }
+
+
+def answer_of(reader: Reader, path: Path, plan: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The child's answer when it ended well. Raises BadInput."""
     with (folder / SAID).open("w+b") as said:
         status = run(plan, folder, reader.seconds, said)
         said.seek(max(0, said.seek(0, os.SEEK_END) - MOST_SAID))
@@ -85,12 +145,7 @@ def read(reader: Reader, path: Path, parts: Sequence[Path], wanted: Signature | 
     answer = take_answer(folder, path)
     if answer["refused"]:
         raise refused(answer, reader, path, plan)
-    made = folder / child.MADE
-    if not stat.S_ISDIR(made.lstat().st_mode) or not all(
-        stat.S_ISREG(one.lstat().st_mode) for one in made.iterdir()
-    ):
-        raise BadInput("what was read of it is no plain files", where=str(path))
-    return Made(made, tuple(printable(note) for note in answer["notes"]))
+    return answer
 
 
 def run(plan: dict[str, Any], folder: Path, seconds: int, said: IO[bytes]) -> int:

@@ -6,11 +6,11 @@ Asked by `inputs/resolve.py` (a model file is needed), by the sources, which tel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from modelpack.formats.signature import Run, Signature
+from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.home import Home
 from modelpack.progress import Progress
 
@@ -30,6 +30,15 @@ class GivenModel(Protocol):
 
     def learn_tolerance(self, run: Run, data: Any) -> None:
         """Told when the model runs, before anything is measured. Raises BadInput where it and `data` differ."""
+
+    def slips_told(self) -> Sequence[str]:
+        """What the user should know of the answers that were learned from, in words."""
+
+    def evenly(self, data: Any, count: int) -> tuple[Arrays, tuple[int, ...]]:
+        """At most so many requests evenly from all, and their places among them, from 1."""
+
+    def expected_answers(self, data: Any, numbers: Sequence[int]) -> Arrays | None:
+        """What the user says that the model answered to these where it comes from; None: nothing. Raises BadInput."""
 
     def prepare_own(self, path: Path, home: Home, progress: Progress) -> tuple[Any, Mapping[str, int]]:
         """`prepare` with the user's own data, in whatever form; and how many rows it has. Raises BadInput."""

@@ -22,7 +22,13 @@ from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 from modelpack.usecases.own_model import requests
 from modelpack.usecases.own_model.asking import ask, complain, place, takes
 from modelpack.usecases.own_model.requests import Answers, Held, conform, hold_requests, instance
-from modelpack.usecases.own_model.verdicts import per_request, tolerances
+from modelpack.usecases.own_model.verdicts import (
+    first_not_finite,
+    hold_answers,
+    not_finite,
+    per_request,
+    tolerances,
+)
 from modelpack.usecases.packages import DataPackage
 
 ROWS_AT_ONCE = 256
@@ -62,6 +68,8 @@ class OwnModel(UseCase[Held]):
             cls.title = (cls.__doc__ or cls.name).strip().splitlines()[0]
 
     _found: Signature | None = None
+    _golden: Sequence[int] | None = None
+    _told_of: tuple[str, ...] = ()
     _path: Path | None = None
 
     def __init__(self) -> None:
@@ -83,6 +91,11 @@ class OwnModel(UseCase[Held]):
 
     def training_inputs(self, *args: Any, **kwargs: Any) -> Any:
         """Inputs that the model was trained on, for passes that look at ranges. None: there are none."""
+        return None
+
+    def expected(self, *args: Any, **kwargs: Any) -> Any:
+        """What the model answered to `requests` where it was trained, by output name (`predict_proba`'s, say): what is
+        served is held against it. None: nothing was kept."""
         return None
 
     def _slips(self) -> list[Problem]:
@@ -141,11 +154,38 @@ class OwnModel(UseCase[Held]):
         return self.signature() if self.inputs or self._found else None
 
     def learn_tolerance(self, run: Run, data: Held) -> None:
-        ready = data.ready(self.signature())
-        some = {name: array[requests.pick_evenly(len(data), ROWS_AT_ONCE)] for name, array in ready.items()}
+        some, numbers = self.evenly(data, ROWS_AT_ONCE)
+        answers = in_cuts(run, dict(some), self._at_once)
+        bad = not_finite(answers)
+        known = np.flatnonzero(~bad)
+        if bad.any():
+            first = int(bad.argmax())
+            what = f"request {numbers[first]:,} is answered with {first_not_finite(answers, first)}, which is no number"
+            if not len(known):
+                hint = "mend the model (a logarithm of zero, a division by it), or bound what it takes"
+                raise BadInput(f"{what}, and so are all that were asked", where=data.where, hint=hint)
+            told = f"{what} ({bad.sum():,} of {len(bad):,} that were asked): none of them is a golden request"
+            self._told_of = (told,)
+        self._golden = [numbers[place] - 1 for place in known]
         if not type(self).tolerance:
             # One run decides it: an instance's own, read like the class's.
-            self.__dict__["tolerance"] = tolerances(self.signature(), in_cuts(run, some, self._at_once))
+            finite = {name: np.asarray(values)[known] for name, values in answers.items()}
+            self.__dict__["tolerance"] = tolerances(self.signature(), finite)
+
+    def slips_told(self) -> Sequence[str]:
+        return self._told_of
+
+    def evenly(self, data: Held, count: int) -> tuple[Arrays, tuple[int, ...]]:
+        rows = requests.pick_evenly(len(data), count)
+        some = {name: array[list(rows)] for name, array in data.ready(self.signature()).items()}
+        return some, tuple(row + 1 for row in rows)
+
+    def expected_answers(self, data: Held, numbers: Sequence[int]) -> Arrays | None:
+        given = self._told(self.expected)
+        if given is None:
+            return None
+        found = hold_answers(given, self.signature(), len(data), place(self.expected))
+        return {name: values[[number - 1 for number in numbers]] for name, values in found.items()}
 
     def take_one_at_a_time(self) -> None:
         self.__dict__["max_batch"] = 1
@@ -180,7 +220,8 @@ class OwnModel(UseCase[Held]):
     def golden(self, data: Held) -> Sequence[Mapping[str, Any]]:
         ready = data.ready(self.signature())
         most = MOST_GOLDEN_VALUES // max(1, requests.values_per_request(ready))
-        rows = requests.pick_evenly(len(data), max(1, min(GOLDEN, most)))
+        sure = self._golden or range(len(data))
+        rows = [sure[at] for at in requests.pick_evenly(len(sure), max(1, min(GOLDEN, most)))]
         return [{"instances": [instance(ready, row)]} for row in rows] + [
             {"instances": [instance(ready, row) for row in rows[:3]]}
         ]

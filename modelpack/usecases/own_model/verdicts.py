@@ -52,6 +52,44 @@ def per_request(answered: Any, count: int, where: str) -> NDArray[np.float64]:
     return numbers
 
 
+def hold_answers(answered: Any, signature: Signature, count: int, where: str) -> dict[str, NDArray[Any]]:
+    """What `expected()` answered, one for each request. Raises BadInput for other names and lengths."""
+    names = [one.name for one in signature.outputs]
+    if not isinstance(answered, Mapping) or not answered:
+        what = f"expected() answered {kind_of(answered)}"
+        raise BadInput(what, where=where, hint="return a dict of arrays by output name")
+    found = {str(name): np.asarray(values) for name, values in answered.items()}
+    if strange := [name for name in found if name not in names]:
+        what = f"the model does not answer {strange[0]!r}"
+        raise BadInput(f"expected(): {what}", where=where, hint=f"it answers: {', '.join(names)}")
+    for name, values in found.items():
+        if values.ndim == 0 or len(values) != count:
+            what = f"expected() answered {name!r} as {list(values.shape)} for {count:,} requests"
+            raise BadInput(what, where=where, hint="one answer per request, as many as requests() gives")
+    return found
+
+
+def not_finite(answers: Arrays) -> NDArray[np.bool_]:
+    """Which requests are answered with something that is no number."""
+    count = len(next(iter(answers.values())))
+    bad = np.zeros(count, np.bool_)
+    for values in answers.values():
+        array = np.asarray(values)
+        if array.dtype.kind == "f":
+            bad |= ~np.isfinite(array.reshape(count, -1)).all(axis=1)
+    return bad
+
+
+def first_not_finite(answers: Arrays, row: int) -> str:
+    """The first such answer to that request, with its output's name."""
+    for name, values in answers.items():
+        array = np.asarray(values)
+        if array.dtype.kind == "f" and not np.isfinite(array[row]).all():
+            flat = array[row].reshape(-1)
+            return f"{name} {flat[~np.isfinite(flat)][0]}"
+    raise ValueError("it is finite")
+
+
 def tolerances(signature: Signature, answers: Arrays) -> dict[str, Mapping[str, Any]]:
     """How near another copy's answers must be: numbers by their spread, lists of whole numbers as rankings, one whole
     number or text per request (a label) the same."""
