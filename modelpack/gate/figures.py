@@ -10,7 +10,7 @@ from modelpack.usecases.base import Baseline, beats
 from modelpack.usecases.metrics import bootstrap
 
 OWN_ROWS = "own_rows"
-"""How many rows each table of the user's own data has."""
+"""What was read of the user's own data (`OwnRows.as_data`)."""
 
 
 def figures(judged: Judged, baselines: tuple[Baseline, ...], extra: Mapping[str, float]) -> dict[str, Any]:

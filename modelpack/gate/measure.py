@@ -38,8 +38,8 @@ def measure(inputs: Inputs, reference: Reference, progress: Progress) -> tuple[V
             "must_beat": asked.gate.must_beat,
         },
     }
-    if reference.own_rows:
-        content[OWN_ROWS] = dict(reference.own_rows)
+    if reference.own_rows.rows:
+        content[OWN_ROWS] = reference.own_rows.as_data()
     passes, aside = measurable(inputs)
     if asked.automatic:
         judged, content["search"] = search(trials, passes, asked)

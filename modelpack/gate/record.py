@@ -65,8 +65,9 @@ def complete_record(inputs: Inputs, measured: Mapping[str, Any], model_sha256: s
     }
 
 
-def own_data(inputs: Inputs, rows: Mapping[str, int]) -> list[dict[str, Any]]:
-    """What the record says of the user's own data: its path, digest and size, and nothing in it."""
+def own_data(inputs: Inputs, read: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the record says of the user's own data: its path, digest and size, what of it could not be
+    read, whose clock its times are by, and nothing in it."""
     if inputs.request.data is None:
         return []
     tables = own_data_of(inputs.usecase)
@@ -74,7 +75,8 @@ def own_data(inputs: Inputs, rows: Mapping[str, int]) -> list[dict[str, Any]]:
         {
             "path": inputs.request.data.path,
             "sha256": inputs.data_digest,
-            "rows": dict(rows),
+            "rows": {},
+            **read,
             "licence": "the shop's own",
             "statement": tables.statement if tables else SAMPLES_IN_IMAGE,
         }

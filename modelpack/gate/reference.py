@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from modelpack.home import Home, hold_lock
 from modelpack.pack import write_whole
 from modelpack.progress import Progress
 from modelpack.sources.base import open_model
-from modelpack.usecases.optional.own_tables import prepare_tables
+from modelpack.usecases.optional.own_tables import OwnRows, prepare_tables
 from modelpack.usecases.own_model.given import GivenModel
 
 if TYPE_CHECKING:
@@ -28,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reference:
-    """A model with its data, ready to be tried; `model_sha256` names the very model. `own_rows`: how many rows each
-    table of the user's own data has."""
+    """A model with its data, ready to be tried; `model_sha256` names the very model. `own_rows`: what was read of the
+    user's own data."""
 
     trials: Trials
     model_sha256: str
-    own_rows: Mapping[str, int] = field(default_factory=dict)
+    own_rows: OwnRows = field(default_factory=OwnRows)
     company: str = ""
     """In what company its answers differed, so that it is served one row at a time; empty: in none."""
     fidelity: tuple[Fidelity, ...] = (TRAINED_HERE,)
@@ -94,14 +93,15 @@ def separate_rows(trials: Trials) -> str:
     return company
 
 
-def prepare_data(inputs: Inputs, home: Home, progress: Progress) -> tuple[Any, Mapping[str, int]]:
-    """The data, the use case's or the user's own; and how many rows the user's tables have. Raises BadInput."""
+def prepare_data(inputs: Inputs, home: Home, progress: Progress) -> tuple[Any, OwnRows]:
+    """The data, the use case's or the user's own; and what was read of the user's. Raises BadInput."""
     usecase, path = inputs.usecase, inputs.data_path
     if path is None:
-        return usecase.prepare(home, progress), {}
+        return usecase.prepare(home, progress), OwnRows()
     if isinstance(usecase, GivenModel):
-        return usecase.prepare_own(path, home, progress)
-    return prepare_tables(usecase, path, home, progress)
+        data, rows = usecase.prepare_own(path, home, progress)
+        return data, OwnRows(rows)
+    return prepare_tables(usecase, path, home, progress, inputs.unreadable)
 
 
 def train_or_reuse(inputs: Inputs, data: Any, home: Home, progress: Progress) -> Path:

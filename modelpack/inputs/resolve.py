@@ -102,10 +102,20 @@ class Inputs:
         """What trains, chooses and measures, in words."""
         return self.own_tables.split if self.own_tables else self.usecase.split
 
+    @property
+    def unreadable(self) -> float:
+        """The share of the rows of the user's tables that may be left out."""
+        return self.request.data.unreadable if self.request.data else 0.0
+
     @cached_property
     def data_digest(self) -> str | None:
         """Names the user's own data by the content of its files."""
         return tables_digest(self.data_path) if self.data_path else None
+
+    @property
+    def data_read(self) -> Any:
+        """What a model trained on the user's data, and its verdict, depend on."""
+        return [self.data_digest, self.unreadable] if self.unreadable else self.data_digest
 
     @cached_property
     def training_code(self) -> Code:
@@ -135,7 +145,7 @@ class Inputs:
             {
                 "sources": self.training_code.digest,
                 "data": [package.sha256 for package in self.packages],
-                "own_data": self.data_digest,
+                "own_data": self.data_read,
                 "train": as_data(self.train),
                 "libraries": self.training_code.versions,
             }
@@ -154,7 +164,7 @@ class Inputs:
                 "usecase": self.request.usecase,
                 "hardware": self.request.built_for,
                 "model": model,
-                "own_data": self.data_digest,
+                "own_data": self.data_read,
                 "passes": [one.name for one in self.passes],
                 "set_aside": [name for name, _ in self.set_aside],
                 "gate": as_data(self.request.pack.gate),
@@ -260,6 +270,10 @@ def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:
             hint="leave data: out, or write a use case of your own: docs/models.md",
         )
     path = request.project / request.data.path
+    if not tables and request.data.unreadable:
+        raise BadInput(
+            "data.unreadable is for tables that are read here", hint="leave it out: requests() reads the data"
+        )
     if tables:
         table_files(path)
     elif not path.exists():

@@ -37,9 +37,11 @@ class ModelSpec:
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
     """The user's own data instead of the use case's: a Parquet or CSV file, or a folder of them, relative to the
-    project. What must be in it: `ecomdeploy schema USECASE`."""
+    project. What must be in it: `ecomdeploy schema USECASE`. `unreadable`: the share of a table's rows that may be left
+    out because a value cannot be read; the record says how many were."""
 
     path: str
+    unreadable: Annotated[float, Ge(0), Le(0.1)] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

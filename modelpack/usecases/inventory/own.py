@@ -21,8 +21,8 @@ OWN = OwnData(
             "orders",
             "one line for each product of an order; cancelled ones left out",
             (
-                Field("order", "text", "which order"),
-                Field("product", "text", "what was ordered"),
+                Field("order", "text", "which order", identifies=True),
+                Field("product", "text", "what was ordered", identifies=True),
                 Field("time", "time", "when"),
                 Field("units", "number", "how many", low=0),
                 Field("price", "number", "of one", low=0),

@@ -35,8 +35,8 @@ OWN = OwnData(
             "purchases",
             "one line for each product in a basket",
             (
-                Field("customer", "text", "who bought"),
-                Field("product", "text", "what was bought"),
+                Field("customer", "text", "who bought", identifies=True),
+                Field("product", "text", "what was bought", identifies=True),
                 Field("time", "time", "when"),
                 Field("spent", "number", "money paid for the line", low=0),
                 Field("coupon", "number", "money that a coupon took off; default 0", False, low=0),
@@ -48,7 +48,7 @@ OWN = OwnData(
             "campaigns",
             "one line for each campaign",
             (
-                Field("campaign", "text", "which", once=True),
+                Field("campaign", "text", "which", once=True, identifies=True),
                 Field("start", "time", "its first day"),
                 Field("end", "time", "the last day on which its coupons were taken", from_column="start"),
                 Field("type", "text", f"at most {len(TYPES)} kinds, in words of your own", False),
@@ -58,8 +58,8 @@ OWN = OwnData(
             "sent",
             "one line for each customer whom a campaign was sent to",
             (
-                Field("customer", "text", "whom"),
-                Field("campaign", "text", "which", among="campaigns.campaign"),
+                Field("customer", "text", "whom", identifies=True),
+                Field("campaign", "text", "which", among="campaigns.campaign", identifies=True),
             ),
             fewest=100,
         ),
@@ -67,8 +67,8 @@ OWN = OwnData(
             "redeemed",
             "one line for each coupon that was redeemed",
             (
-                Field("customer", "text", "by whom"),
-                Field("campaign", "text", "of which", among="campaigns.campaign"),
+                Field("customer", "text", "by whom", identifies=True),
+                Field("campaign", "text", "of which", among="campaigns.campaign", identifies=True),
                 Field("time", "time", "when"),
             ),
         ),
@@ -76,8 +76,8 @@ OWN = OwnData(
             "coupons",
             "what the coupons of a campaign are for",
             (
-                Field("campaign", "text", "which", among="campaigns.campaign"),
-                Field("product", "text", "one of the products"),
+                Field("campaign", "text", "which", among="campaigns.campaign", identifies=True),
+                Field("product", "text", "one of the products", identifies=True),
             ),
             required=False,
         ),
@@ -85,7 +85,7 @@ OWN = OwnData(
             "people",
             "what customers told of themselves",
             (
-                Field("customer", "text", "who", once=True),
+                Field("customer", "text", "who", once=True, identifies=True),
                 *(
                     Field(name, "number", "a number or a rank; default: not told", False, low=0)
                     for name in ("age", "income", "kids")

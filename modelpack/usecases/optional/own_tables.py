@@ -7,6 +7,7 @@ and by the record.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -37,10 +38,26 @@ def own_data_of(usecase: object) -> OwnData | None:
     return usecase.own_data if isinstance(usecase, OwnTables) else None
 
 
+@dataclass(frozen=True)
+class OwnRows:
+    """What was read of a user's own data: rows by table, those left out because they cannot be read, whose clock
+    its times are by (`table.column`)."""
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    zones: Mapping[str, str] = field(default_factory=dict)
+
+    def as_data(self) -> dict[str, Any]:
+        """For the record."""
+        named = {"rows": self.rows, "unreadable": self.unreadable, "zones": self.zones}
+        return {key: dict(part) for key, part in named.items() if part or key == "rows"}
+
+
 def prepare_tables(
-    usecase: UseCase[Any], path: Path, home: Home, progress: Progress
-) -> tuple[Any, Mapping[str, int]]:
-    """`UseCase.prepare` on the user's own tables; and how many rows each has.
+    usecase: UseCase[Any], path: Path, home: Home, progress: Progress, limit: float = 0.0
+) -> tuple[Any, OwnRows]:
+    """`UseCase.prepare` on the user's own tables, of which the share `limit` of the rows may be unreadable; and
+    what was read of them.
 
     Raises BadInput, all problems of the data at once.
     """
@@ -48,9 +65,17 @@ def prepare_tables(
 
     if not isinstance(usecase, OwnTables):
         raise BadInput(f"the use case {usecase.name!r} takes no own data yet", hint="leave data: out")
-    tables = read(path, usecase.own_data, usecase.name)
-    for name, table in tables.items():
-        progress.note(f"your own {name}: {len(table):,} rows")
+    found = read(path, usecase.own_data, usecase.name, limit)
+    for name, table in found.tables.items():
+        lost = found.unreadable.get(name, 0)
+        left_out = f"; {lost:,} more cannot be read and are left out" if lost else ""
+        progress.note(f"your own {name}: {len(table):,} rows{left_out}")
+    for slip in found.slips:
+        progress.note(f"left out: {slip}")
+    for words in sorted(set(found.zones.values())):
+        clock = "the hour is UTC's, not the shop's" if words == "UTC" else "the hour is taken by that clock"
+        progress.note(f"times are in {words}: {clock}")
     with too_little(path):
-        data = usecase.from_tables(tables, home, progress)
-    return data, {name: len(table) for name, table in tables.items()}
+        data = usecase.from_tables(found.tables, home, progress)
+    rows = {name: len(table) for name, table in found.tables.items()}
+    return data, OwnRows(rows, found.unreadable, found.zones)

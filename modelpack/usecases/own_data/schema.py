@@ -23,8 +23,9 @@ KINDS: Mapping[str, str] = {
 class Field:
     """One column. Values are never missing; an optional column may be left out as a whole.
 
-    `low` and `high` are the least and the most it may hold; `once`: no value twice; `among` ("table.column"): each
-    value must stand there too; `from_column`: at or after that column of the same row.
+    `identifies`: its values say which one it is, so none may become another's: no rounded number, no lost zero, no
+    float. `low` and `high` are the least and the most it may hold; `once`: no value twice; `among`
+    ("table.column"): each value must stand there too; `from_column`: at or after that column of the same row.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Field:
     once: bool = False
     among: str = ""
     from_column: str = ""
+    identifies: bool = False
 
     @property
     def wanted(self) -> str:
@@ -107,6 +109,7 @@ class OwnData:
                             "once": one.once,
                             "among": one.among or None,
                             "from_column": one.from_column or None,
+                            "identifies": one.identifies,
                         }
                         for one in table.fields
                     ],

@@ -1,68 +1,141 @@
-"""One file of a user's own table: its declared columns in their kinds, or every problem with file and row."""
+"""One file of a user's own table: its declared columns in their kinds, or every problem with file and line."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modelpack.errors import Problem
+from modelpack.usecases.own_data.csv_lines import NotCsv, read_columns, read_heading
+from modelpack.usecases.own_data.kinds import Converted, convert, of_many
 from modelpack.usecases.own_data.schema import Field, Table
+from modelpack.usecases.own_data.zones import Zone
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 60
 OTHER_COMMAS = (";", "\t", "|")
-MOST_EXACT = 2.0**53
-"""Beyond it a float64 does not tell neighbouring whole numbers apart."""
-CODE = "[0-9A-Z]{1,3}"
 
 
-def one_file(file: Path, table: Table) -> tuple[pd.DataFrame | None, list[Problem]]:
-    """One file's declared columns in their kinds, or what is wrong with it."""
-    import pandas as pd
+@dataclass(frozen=True)
+class Part:
+    """What was read of one file: `rows` that can be read, `numbers` of their lines in a CSV (rows from 1 in
+    Parquet), how many rows there are in all, whose clock its times are by. `problems` end it; `unreadable` are
+    those of single rows."""
 
+    file: Path
+    rows: pd.DataFrame | None = None
+    numbers: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    count: int = 0
+    zones: dict[str, Zone] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    unreadable: tuple[Problem, ...] = ()
+
+    @property
+    def lost(self) -> int:
+        """Rows that cannot be read."""
+        return self.count - len(self.numbers)
+
+    def place(self, row: int) -> str:
+        """The file and the place of a row that was read."""
+        return place(self.file, int(self.numbers[row]))
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The wanted columns as they stand in the file; a CSV's as text."""
+
+    columns: dict[str, pd.Series]
+    numbers: NDArray[np.int64]
+
+
+def one_file(file: Path, table: Table) -> Part:
+    """One file's declared columns in their kinds, and what is wrong with it."""
     where = str(file)
     try:
         have = headings(file)
         wanted = [one.name for one in table.fields if one.name in have]
+        if file.suffix == ".csv" and (commas := [mark for mark in OTHER_COMMAS if have and mark in have[0]]):
+            what = f"its columns are parted by {commas[0]!r}; commas are wanted"
+            return Part(file, problems=(Problem(what, f"{where}:1"),))
         raw = columns_of(file, have, wanted)
     except UnicodeDecodeError:
-        return None, [Problem("it is not in UTF-8", where, hint="save it as CSV in UTF-8, or as Parquet")]
+        hint = "save it as CSV in UTF-8, or as Parquet"
+        return Part(file, problems=(Problem("it is not in UTF-8", where, hint=hint),))
+    except NotCsv as error:
+        what = f"it cannot be read as csv: {error}"
+        return Part(file, problems=(Problem(what, place(file, error.line), hint=error.hint),))
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return None, [Problem(f"it cannot be read as {file.suffix[1:]}: {first[:200]}", where)]
-    if file.suffix == ".csv" and (parted := [mark for mark in OTHER_COMMAS if have and mark in have[0]]):
-        return None, [Problem(f"its columns are parted by {parted[0]!r}; commas are wanted", f"{where}:1")]
-    problems = [
-        report_absent(one, have, where) for one in table.fields if one.required and one.name not in wanted
-    ]
-    problems += [
-        Problem(f"the column {name!r} is there twice", where, hint="rename one of them")
-        for name in wanted
-        if have.count(name) > 1
-    ]
+        return Part(
+            file, problems=(Problem(f"it cannot be read as {file.suffix[1:]}: {first[:200]}", where),)
+        )
+    problems = missing_or_twice(table, have, wanted, where)
     if problems and not wanted:
-        return None, problems
-    if not len(raw):
-        return None, [*problems, Problem("it has no rows", where)]
-    found: dict[str, Any] = {}
+        return Part(file, problems=tuple(problems))
+    if not len(raw.numbers):
+        return Part(file, problems=(*problems, Problem("it has no rows", where)))
+    return in_kinds(file, table, raw, have, problems)
+
+
+def missing_or_twice(table: Table, have: Sequence[str], wanted: Sequence[str], where: str) -> list[Problem]:
+    """Columns that are not there, and those that are there twice."""
+    absent = [one for one in table.fields if one.required and one.name not in wanted]
+    twice = [name for name in wanted if have.count(name) > 1]
+    return [
+        *(report_absent(one, have, where) for one in absent),
+        *(Problem(f"the column {name!r} is there twice", where, hint="rename one of them") for name in twice),
+    ]
+
+
+def in_kinds(file: Path, table: Table, raw: Raw, have: Sequence[str], problems: list[Problem]) -> Part:
+    """The columns in their kinds, without the rows of which one cannot be read."""
+    import pandas as pd
+
+    found: dict[str, Converted] = {
+        one.name: convert(raw.columns[one.name], one) for one in table.fields if have.count(one.name) == 1
+    }
+    count = len(raw.numbers)
+    bad, unreadable = np.zeros(count, np.bool_), []
     for one in table.fields:
-        if have.count(one.name) == 1:
-            found[one.name], wrong = convert(raw[one.name], one, file)
-            problems += wrong
-    if not problems:
-        problems = [
-            problem
-            for one in table.fields
-            if one.from_column and one.name in found
-            for problem in too_early(found, one, file)
-        ]
-    return (None if problems else pd.DataFrame(found)), problems
+        if one.name not in found:
+            continue
+        told = found[one.name]
+        if told.refused:
+            problems.append(Problem(told.refused, place(file, int(raw.numbers[told.row])), hint=told.hint))
+        elif told.bad.any():
+            bad |= told.bad
+            unreadable.append(first_bad(told, raw, one, file))
+    if problems:
+        return Part(file, problems=(*problems, *unreadable), count=count)
+    rows = pd.DataFrame({name: told.values for name, told in found.items()})
+    for one in table.fields:
+        if one.from_column and one.name in found and (early := too_early(rows, one, ~bad)).any():
+            bad |= early
+            unreadable.append(told_early(rows, one, early, file, raw.numbers))
+    kept = ~bad
+    rows = rows[kept].reset_index(drop=True)
+    kinds = {one.name: one.kind for one in table.fields}
+    whole = {name: np.int64 for name in rows.columns if kinds[name] in ("whole", "yes")}
+    zones = {name: told.zone for name, told in found.items() if told.zone is not None}
+    return Part(file, rows.astype(whole), raw.numbers[kept], count, zones, (), tuple(unreadable))
+
+
+def first_bad(told: Converted, raw: Raw, one: Field, file: Path) -> Problem:
+    """The first row of a column that cannot be read."""
+    row = int(told.bad.argmax())
+    value = "nothing" if told.gone[row] else repr(str(raw.columns[one.name].iloc[row])[:SHOWN])
+    what = f"{one.name} is {value}{of_many(told.bad)}; expected {one.wanted}"
+    if told.far is not None and told.far[row]:
+        what = f"{one.name} is {value}{of_many(told.far)}, {told.why}"
+    return Problem(what, place(file, int(raw.numbers[row])), hint=told.hint)
 
 
 def headings(file: Path) -> list[str]:
@@ -71,27 +144,27 @@ def headings(file: Path) -> list[str]:
         import pyarrow.parquet as pq
 
         return [str(name).strip() for name in pq.ParquetFile(file).schema_arrow.names]
+    return [name.strip() for name in read_heading(file)]
+
+
+def columns_of(file: Path, have: Sequence[str], wanted: Sequence[str]) -> Raw:
+    """The wanted columns as they stand in the file; a CSV's as text. Of a column that is there twice the last."""
     import pandas as pd
 
-    first = pd.read_csv(file, dtype=str, header=None, nrows=1, keep_default_na=False)
-    return [str(name).strip() for name in first.iloc[0]]
-
-
-def columns_of(file: Path, have: Sequence[str], wanted: Sequence[str]) -> pd.DataFrame:
-    """The wanted columns as they stand in the file; a CSV's as text."""
     places = [place for place, name in enumerate(have) if name in wanted]
-    if file.suffix == ".parquet":
-        import pyarrow.parquet as pq
+    if file.suffix == ".csv":
+        lines = read_columns(file, places)
+        texts = zip(places, lines.columns, strict=True)
+        columns = {have[place]: pd.Series(values, dtype="str") for place, values in texts}
+        return Raw(columns, np.asarray(lines.numbers, dtype=np.int64))
+    import pyarrow.parquet as pq
 
-        opened = pq.ParquetFile(file)
-        names = [opened.schema_arrow.names[place] for place in places]
-        found: pd.DataFrame = opened.read(columns=names).to_pandas(ignore_metadata=True)
-    else:
-        import pandas as pd
-
-        found = pd.read_csv(file, dtype=str, keep_default_na=False, usecols=places, index_col=False)
-    found.columns = [have[place] for place in places]
-    return found
+    opened = pq.ParquetFile(file)
+    names = [opened.schema_arrow.names[place] for place in places]
+    # Whole numbers beside missing ones stay whole: as floats, large ids would become their neighbours.
+    read = opened.read(columns=names).to_pandas(ignore_metadata=True, integer_object_nulls=True)
+    columns = {have[place]: read.iloc[:, at] for at, place in enumerate(places)}
+    return Raw(columns, np.arange(1, len(read) + 1, dtype=np.int64))
 
 
 def report_absent(one: Field, have: Sequence[str], where: str) -> Problem:
@@ -101,85 +174,22 @@ def report_absent(one: Field, have: Sequence[str], where: str) -> Problem:
     return Problem(f"the column {one.name!r} is missing ({one.about}; {one.wanted})", where, hint=hint)
 
 
-def convert(column: pd.Series, one: Field, file: Path) -> tuple[Any, list[Problem]]:
-    """The column in its kind, or its first bad row."""
-    texts = column.str.strip() if is_text(column) else column
-    gone = texts.isna() | (texts == "") if texts.dtype.kind == "O" else texts.isna()
-    if one.kind in ("text", "code"):
-        found: Any = texts.astype(str)
-        bad = gone
-        if one.kind == "code":
-            bad = gone | ~found.str.fullmatch(CODE)
-    elif one.kind == "time":
-        found = moments(texts)
-        bad = found.isna()
-    else:
-        found, bad = numbers(texts, one)
-    if bad.any():
-        row = int(np.flatnonzero(bad.to_numpy())[0])
-        value = "nothing" if gone.iloc[row] else repr(str(column.iloc[row])[:SHOWN])
-        what = f"{one.name} is {value}{of_many(bad)}; expected {one.wanted}"
-        return None, [Problem(what, place(file, row))]
-    kinds = {"whole": np.int64, "yes": np.int64, "number": np.float64}
-    return (found.astype(kinds[one.kind]) if one.kind in kinds else found), []
+def too_early(rows: pd.DataFrame, one: Field, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The rows whose value lies before that of the column it must not lie before."""
+    found: NDArray[np.bool_] = (rows[one.name] < rows[one.from_column]).to_numpy(np.bool_)
+    return found & kept
 
 
-def is_text(column: pd.Series) -> bool:
-    """Whether every value is a text or nothing."""
-    import pandas as pd
-
-    return bool(pd.api.types.is_string_dtype(column.dropna()))
-
-
-def numbers(texts: pd.Series, one: Field) -> tuple[Any, Any]:
-    """The column as float64, or int64 where it holds nothing else, and which rows are none of the field's numbers."""
-    import pandas as pd
-
-    exact = pd.to_numeric(texts, errors="coerce")
-    found = exact.astype(np.float64)
-    bad = ~np.isfinite(found)
-    if one.kind in ("whole", "yes"):
-        bad |= found != np.floor(found)
-        if exact.dtype != np.int64:
-            bad |= found.abs() > MOST_EXACT
-    if one.kind == "yes":
-        bad |= ~found.isin((0, 1))
-    if one.low is not None:
-        bad |= found < one.low
-    if one.high is not None:
-        bad |= found > one.high
-    return (exact if exact.dtype == np.int64 else found), bad
+def told_early(
+    rows: pd.DataFrame, one: Field, early: NDArray[np.bool_], file: Path, numbers: NDArray[np.int64]
+) -> Problem:
+    """The first of them."""
+    row = int(early.argmax())
+    value, other = rows[one.name].iloc[row], rows[one.from_column].iloc[row]
+    what = f"{one.name} is {value}, before {one.from_column}, which is {other}{of_many(early)}"
+    return Problem(what, place(file, int(numbers[row])))
 
 
-def moments(texts: pd.Series) -> pd.Series:
-    """Moments without a zone, in UTC where one was given; NaT where there is none."""
-    import pandas as pd
-
-    if texts.dtype.kind in "iuf":  # a bare number is no date
-        return pd.Series(pd.NaT, index=texts.index)
-    found = pd.to_datetime(
-        texts, errors="coerce", utc=True, format="ISO8601" if texts.dtype.kind != "M" else None
-    )
-    return found.dt.tz_localize(None)
-
-
-def too_early(found: dict[str, Any], one: Field, file: Path) -> list[Problem]:
-    """The first row whose value lies before that of the column it must not lie before."""
-    bad = found[one.name] < found[one.from_column]
-    if not bad.any():
-        return []
-    row = int(np.flatnonzero(bad.to_numpy())[0])
-    value, other = found[one.name].iloc[row], found[one.from_column].iloc[row]
-    what = f"{one.name} is {value}, before {one.from_column}, which is {other}{of_many(bad)}"
-    return [Problem(what, place(file, row))]
-
-
-def of_many(bad: pd.Series) -> str:
-    """How many rows are wrong, where it is not one."""
-    rows = int(bad.sum())
-    return f" ({rows:,} rows are wrong)" if rows > 1 else ""
-
-
-def place(file: Path, row: int) -> str:
-    """The file and the row (from 0) in it, as an editor numbers them: a CSV's heading is line 1."""
-    return f"{file}:{row + 2}" if file.suffix == ".csv" else f"{file} row {row + 1}"
+def place(file: Path, number: int) -> str:
+    """The file and a line of it, as an editor numbers them; of a Parquet file the row, from 1."""
+    return f"{file}:{number}" if file.suffix == ".csv" else f"{file} row {number}"

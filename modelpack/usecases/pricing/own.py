@@ -32,7 +32,7 @@ OWN = OwnData(
             "what was sold of a product, by day or by week, with the promotions that were planned for it",
             (
                 Field("time", "time", "the day, or a day of the week"),
-                Field("product", "whole", "what was sold", low=1),
+                Field("product", "whole", "what was sold", low=1, identifies=True),
                 Field("units", "number", "how many", low=0),
                 Field("revenue", "number", "money paid for them", low=0),
                 Field("department", "whole", "a group of products", False, low=0),

@@ -25,7 +25,7 @@ OWN = OwnData(
             "catalogue",
             "one line for each product",
             (
-                Field("code", "text", "the product's number, which is answered"),
+                Field("code", "text", "the product's number, which is answered", identifies=True),
                 Field("name", "text", "what it is called"),
             ),
             fewest=FEWEST_ITEMS,
@@ -33,7 +33,10 @@ OWN = OwnData(
         Table(
             "queries",
             "texts that were typed, each with the product that was meant; they only measure",
-            (Field("query", "text", "what was typed"), Field("code", "text", "the product that was meant")),
+            (
+                Field("query", "text", "what was typed"),
+                Field("code", "text", "the product that was meant", identifies=True),
+            ),
             fewest=FEWEST_QUERIES,
         ),
     ),

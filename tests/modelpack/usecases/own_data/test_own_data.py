@@ -44,7 +44,7 @@ def prepared(name: str, folder: Path, tables: Tables, suffix: str = "parquet") -
 def test_own_tables_are_split_by_time_and_show_no_row(name: str, tmp_path: Path) -> None:
     tables = MADE[name]()
     usecase, data, rows = prepared(name, tmp_path, tables)
-    assert rows == {name: len(table) for name, table in tables.items()}
+    assert rows.rows == {name: len(table) for name, table in tables.items()}
     shown = [one for body in usecase.golden(data) for one in body["instances"]]
     shown += [one for body in usecase.samples(data).requests for one in body["request"]["instances"]]
     assert len(shown) >= 12
