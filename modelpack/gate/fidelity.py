@@ -97,7 +97,8 @@ def check_fidelity(
 ) -> tuple[Fidelity, ...]:
     """Against whom the model at `path` was held. Raises BadInput with the first request that is answered otherwise."""
     source = source_of(path)
-    if why := not_a_graph(source, usecase):
+    why = not_a_graph(source, usecase)
+    if why or not isinstance(source, Converted):
         return (Fidelity("", because=why),)
     asked = ask_ours(usecase, run, data)
     found = [ask_library(source, usecase, asked, path, folder)]
@@ -233,7 +234,7 @@ def differences(ours: NDArray[Any], theirs: NDArray[Any], near: float) -> tuple[
     reach = float(np.ptp(finite)) if finite.size else 0.0
     allowed = np.where(known, near * np.abs(other), 0.0) + max(near * reach, SMALLEST)
     wrong = np.where(known, apart > allowed, ~same)
-    return float(apart.max(initial=0.0)), wrong.any(axis=1)
+    return float(apart.max(initial=0.0)), np.asarray(wrong.any(axis=1))
 
 
 def short(values: Any) -> str:

@@ -236,7 +236,7 @@ def test_a_csv_that_is_none_is_told_by_its_line(tmp_path: Path, kind: str) -> No
 CELLS = st.text(
     st.characters(
         codec="utf-8",
-        exclude_categories=("Cs",),
+        exclude_categories=["Cs"],
         exclude_characters="\0\r\ufeff\x1c\x1d\x1e\x85\u2028\u2029\x0b\x0c",
     ),
     max_size=6,

@@ -153,8 +153,8 @@ def whole_numbers(texts: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_
     bad = np.zeros(len(texts), np.bool_)
     for row, text in enumerate(texts.tolist()):
         match = WHOLE.fullmatch(text) if isinstance(text, str) and text.isascii() else None
-        number = int(match[1]) if match and len(match[1]) < SHOWN else None
-        bad[row] = number is None or not limits.min <= number <= limits.max
+        number = int(match[1]) if match and len(match[1]) < SHOWN else limits.max + 1
+        bad[row] = not limits.min <= number <= limits.max
         found[row] = 0 if bad[row] else number
     return found, bad
 
