@@ -123,7 +123,10 @@ def finish_pack(
     )
     figures = lock.get("verdict", inputs.verdict_digest) or {}
     layout = Layout(home.images)
-    more = {"needs": binding.as_data(), "golden": check_answers(served, layout, built.digest, progress)}
+    more: dict[str, Any] = {
+        "needs": binding.as_data(),
+        "golden": check_answers(served, layout, built.digest, progress),
+    }
     more |= {"rows": rows_in_words(reference.company, usecase.max_batch)}
     more |= {"fidelity": [one.as_data() for one in reference.fidelity]}
     more |= {"golden_margin": dict(lasting)} if lasting else {}
