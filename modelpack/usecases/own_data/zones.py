@@ -26,7 +26,7 @@ MOST_RUNS = 400
 
 
 @dataclass(frozen=True)
-class Run:
+class Stretch:
     """A stretch of time with one offset (minutes east of UTC): its first and last moment, seconds since 1970."""
 
     first: int
@@ -40,7 +40,7 @@ class Zone:
     runs: the times have no zone."""
 
     name: str = ""
-    runs: tuple[Run, ...] = ()
+    runs: tuple[Stretch, ...] = ()
 
     @property
     def words(self) -> str:
@@ -92,7 +92,7 @@ def zone_of(times: pd.Series, offsets: NDArray[np.float64], name: str = "") -> Z
     borders = np.flatnonzero(np.diff(sorted_offsets)) + 1
     starts, ends = [0, *borders.tolist()], [*borders.tolist(), len(moments)]
     found = (
-        Run(int(moments[begin]), int(moments[end - 1]), int(sorted_offsets[begin]))
+        Stretch(int(moments[begin]), int(moments[end - 1]), int(sorted_offsets[begin]))
         for begin, end in zip(starts[: MOST_RUNS + 1], ends[: MOST_RUNS + 1], strict=True)
     )
     return Zone(name, tuple(found))
@@ -115,7 +115,7 @@ def joined(zones: Sequence[Zone]) -> Zone | None:
     return Zone(next(iter(names), ""), runs) if held else None
 
 
-def held_somewhere(runs: Iterable[Run], names: Iterable[str]) -> bool:
+def held_somewhere(runs: Iterable[Stretch], names: Iterable[str]) -> bool:
     """Whether some zone had each of these offsets when it is said to have held."""
     at = [(moment, timedelta(minutes=run.minutes)) for run in runs for moment in (run.first, run.last)]
     moments = [(datetime.fromtimestamp(moment, UTC), offset) for moment, offset in at]
