@@ -1,4 +1,4 @@
-"""What the verbs cost on the local cloud: first `up`, `up` with nothing changed, rollback, plan.
+"""What the verbs cost on the local cloud: first `up`, `up` with nothing changed, rollback, plan; and the whole demo.
 
 One project with its own home; downloads are cached, training and gate are part of the first `up`. Every command is a
 process of its own, so CPU seconds hold its start-up; the local cloud's and the model servers' are not in them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -29,6 +30,22 @@ def measure() -> dict[str, Any]:
             return bench.figures()
         finally:
             bench.run("cloud", "stop")
+
+
+STEP = re.compile(r"^\$ ecomdeploy (.*?)(?: --json)?$\n(?:(?!\$).*\n)*?    in ([0-9.]+) s$", re.MULTILINE)
+
+
+def demo(folder: Path, environment: dict[str, str]) -> dict[str, Any]:
+    """`make demo`'s program in an empty home, downloads cached: wall seconds of all, and of each command it types."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "demo.py"), str(folder / "demo-shop")],
+        env=environment | {"ECOMDEPLOY_HOME": str(folder / "demo-home")}, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"the demo: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    steps = [{"command": command, "wall_s": float(seconds)} for command, seconds in STEP.findall(done.stdout)]
+    return {"wall_s": round(time.monotonic() - began, 1), "steps": steps}
 
 
 class Bench:
@@ -74,6 +91,7 @@ class Bench:
             "rollback": medians(rollbacks),
             "plan": medians(plans),
             "predict": medians([self.run("predict") for _ in range(ROUNDS)]),
+            "demo": demo(self.folder.parent, self.environment),
         }
 
     def edit(self, old: str, new: str) -> None:

@@ -97,7 +97,7 @@ def edit(folder: Path, *, passes: str | None, instance: str = "ml.c7i.xlarge") -
 def type_in(folder: Path, *arguments: str, expect: int = 0) -> dict[str, Any]:
     """Type a command as a person would: its progress is seen, its JSON is read."""
     say(f"$ ecomdeploy {' '.join(arguments)}")
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    environment, began = dict(os.environ, PYTHONPATH=str(ROOT)), time.monotonic()
     done = subprocess.run(
         [*COMMAND, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False
     )
@@ -106,6 +106,7 @@ def type_in(folder: Path, *arguments: str, expect: int = 0) -> dict[str, Any]:
         raise SystemExit(
             f"`ecomdeploy {' '.join(arguments)}` ended with {done.returncode}, expected {expect}"
         )
+    say(f"    in {time.monotonic() - began:.1f} s")
     found: dict[str, Any] = json.loads(done.stdout) if done.stdout.strip() else {}
     return found
 
