@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from modelpack.server.signature import Tensor as Tensor
     from modelpack.usecases.base import UseCase as UseCase
     from modelpack.usecases.own_model.model import OwnModel as OwnModel
+    from modelpack.usecases.own_model.transform import Transform as Transform
 
 _HOMES = {
     "infra.component": ("Component",),
@@ -57,6 +58,7 @@ _HOMES = {
     "infra.targets.base": ("Target", "Traffic"),
     "modelpack.errors": ("BadInput", "CloudRefused", "EcomdeployError", "Locked", "Unhealthy"),
     "modelpack.usecases.own_model.model": ("OwnModel",),
+    "modelpack.usecases.own_model.transform": ("Transform",),
     "modelpack.pack": ("Pack",),
     "modelpack.passes.base": ("Pass",),
     "modelpack.runtimes.base": ("Runtime",),

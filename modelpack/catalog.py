@@ -19,16 +19,15 @@ import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
-import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any, Generic, TypeVar, cast
 
 from modelpack.errors import BadInput
+from modelpack.server.from_source import load_source
 
 T = TypeVar("T")
 GROUP = "ecomdeploy.plugins"
@@ -98,15 +97,9 @@ class Catalog(Generic[T]):
             raise BadInput(f"{self.kind} {name!r} names no class", hint=f"write {path}:ClassName")
         if file.suffix != ".py":
             raise BadInput(f"{self.kind} {name!r}: not a Python file", where=str(file))
-        loader = FromSource(module_name(file), str(file))
-        spec = importlib.util.spec_from_loader(loader.name, loader)
-        assert spec is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
         try:
-            loader.exec_module(module)
+            module = load_source(file, module_name(file))
         except (Exception, SystemExit) as error:
-            del sys.modules[spec.name]
             what = f"{self.kind} {name!r} does not load: {type(error).__name__}: {error}"
             raise BadInput(what, where=line_of(error, file)) from error
         if not hasattr(module, attribute):
@@ -123,14 +116,6 @@ class Catalog(Generic[T]):
                 hint=self.how or f"subclass {self.base.__module__}.{self.base.__name__}",
             )
         return cast("type[T]", kind)
-
-
-class FromSource(SourceFileLoader):
-    """Runs the source as it stands: a `.pyc` beside it may be of an earlier second, or anybody's."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
 
 
 def modules_of(package: str) -> Iterator[ModuleType]:

@@ -19,6 +19,7 @@ from modelpack.usecases.optional.handler import handler_of
 from modelpack.usecases.optional.interface import interface_of
 from modelpack.usecases.optional.labels import labels_of
 from modelpack.usecases.optional.text import text_of
+from modelpack.usecases.optional.transform import transform_file_of
 
 THREADS = 1
 
@@ -41,6 +42,7 @@ def serving(
         "decoding": decoding_of(usecase),
         "handler": handler_of(usecase),
         "labels": labels_of(usecase),
+        "transform": transform_file_of(usecase),
     }
     return {
         "format": 1,

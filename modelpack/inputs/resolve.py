@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import modelpack
-from modelpack.digests import digest, installed_version, source_digest
+from modelpack.digests import digest, installed_version, sha256_of, source_digest
 from modelpack.errors import BadInput
 from modelpack.formats.variant import ONNX, TORCH
 from modelpack.inputs.environment import ServingEnvironment
@@ -34,6 +34,7 @@ from modelpack.usecases.base import UseCase, usecases
 from modelpack.usecases.optional.architectures import architectures_of
 from modelpack.usecases.optional.complete import check_offers
 from modelpack.usecases.optional.own_tables import own_data_of
+from modelpack.usecases.optional.transform import transform_source_of
 from modelpack.usecases.own_data.files import table_files, tables_digest
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.own_model.given import GivenModel
@@ -159,6 +160,7 @@ class Inputs:
             if self.model_path
             else {"trained": self.training_digest}
         )
+        around = transform_source_of(self.usecase)
         return digest(
             {
                 "usecase": self.request.usecase,
@@ -171,6 +173,7 @@ class Inputs:
                 "search": searching(self.request.pack),
                 "sources": self.measuring_code.digest,
                 "libraries": self.libraries,
+                **({"transform": sha256_of(around)} if around else {}),
             }
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from modelpack.server import file_manifest, golden, rows, text
+from modelpack.server import file_manifest, golden, rows, text, transform
 from modelpack.server.engines import load as engines
 from modelpack.server.engines.base import Engine, InvalidInput
 from modelpack.server.handler import RequestHandler, Respond, load_handler
@@ -87,10 +87,11 @@ def serve_engine(
 
 
 def wrap(signature: ModelSignature, folder: Path, engine: Engine) -> Engine:
-    """The engine as callers see it: text in, labels out, or with the use case's handler. Raises `Unfit`."""
+    """The engine as callers see it: text in, labels out, the user's own code around it, or with the use case's handler.
+    Raises `Unfit`."""
     if signature.handler is not None:
         return load_handler(signature.handler, folder, engine)
-    return text.wrap(signature, folder, engine)
+    return transform.wrap(signature, folder, text.wrap(signature, folder, engine))
 
 
 def check_golden(signature: ModelSignature, instances: Instances, engine: Engine) -> None:

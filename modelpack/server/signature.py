@@ -83,6 +83,15 @@ class HandlerModule(msgspec.Struct, frozen=True):
     files: dict[str, str] = {}
 
 
+class TransformFile(msgspec.Struct, frozen=True):
+    """The user's own code between callers and the model (`modelpack.server.transform`): its file beside the model, and
+    what the model file itself takes and gives."""
+
+    file: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
 class Needs(msgspec.Struct, frozen=True):
     """What the pack needs of the machine, as far as the server looks. `kernels`: architectures (89 for 8.9) of machine
     code under "cubins" and of PTX under "ptx"."""
@@ -101,9 +110,9 @@ class SessionOptions(msgspec.Struct, frozen=True):
 class ModelSignature(msgspec.Struct, frozen=True):
     """The document: what the server takes and gives, and how it makes that of the model file beside it.
 
-    `inputs` and `outputs` are what callers send and get; what the model file itself takes follows from `text`
-    (`model_inputs`). `threads` is per model call, `max_batch` rows. `labels`: output -> a JSON file with the text of
-    each place.
+    `inputs` and `outputs` are what callers send and get; what the model file itself takes and gives follows from `text`
+    and `transform` (`model_inputs`, `model_outputs`). `threads` is per model call, `max_batch` rows. `labels`: output
+    -> a JSON file with the text of each place.
     """
 
     format: int
@@ -122,13 +131,21 @@ class ModelSignature(msgspec.Struct, frozen=True):
     session: SessionOptions = SessionOptions()
     decoding: Decoding | None = None
     handler: HandlerModule | None = None
+    transform: TransformFile | None = None
 
     @property
     def model_inputs(self) -> frozenset[str]:
         """Names of what the model file itself takes."""
-        names = frozenset(tensor.name for tensor in self.inputs)
+        inputs = self.transform.inputs if self.transform else self.inputs
+        names = frozenset(tensor.name for tensor in inputs)
         text = self.text
         return names if text is None else names - {text.input} | {text.ids, text.mask}
+
+    @property
+    def model_outputs(self) -> tuple[str, ...]:
+        """Names of what the model file itself gives."""
+        outputs = self.transform.outputs if self.transform else self.outputs
+        return tuple(tensor.name for tensor in outputs)
 
 
 def read_signature(path: Path) -> ModelSignature:

@@ -59,3 +59,46 @@ def write_model(file: Path, batch: int | str = "rows", shape: Sequence[int] = (1
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(file))
     return file
+
+
+TRANSFORMED = '''
+import numpy as np
+
+from ecomdeploy import OwnModel, Tensor, Transform
+
+
+class ShopRecs(OwnModel):
+    """Which of three shelves a customer goes to, by what he paid there"""
+
+    metric_name = "accuracy"
+    transform = Transform(
+        "features.py",
+        inputs=(Tensor("cents", "INT64", (-1, 3)), Tensor("least", "FP32", (-1,), default=0.0)),
+        outputs=(Tensor("shelf", "BYTES", (-1,)), Tensor("sure", "BOOL", (-1,))),
+    )
+
+    def requests(self):
+        cents = np.random.default_rng(0).permutation(180).reshape(60, 3) * 10
+        return {"cents": cents}, np.array(["left", "middle", "right"])[cents.argmax(axis=1)]
+
+    def metric(self, answers, truths):
+        return answers["shelf"] == truths
+'''
+FEATURES = """
+import numpy as np
+
+
+def prepare(inputs):
+    if (inputs["cents"] < 0).any():
+        raise ValueError("cents are never below zero")
+    features = np.zeros((len(inputs["cents"]), 12))
+    features[:, :3] = inputs["cents"] / 100
+    return {"features": features}
+
+
+def finish(answers):
+    scores = answers["scores"]
+    words = np.array(["left", "middle", "right"], dtype=object)
+    return {"shelf": words[scores.argmax(axis=1)], "sure": scores.max(axis=1) > 9}
+"""
+"""Code around the same model: cents in, a shelf's name out."""

@@ -40,7 +40,7 @@ class OnnxRuntimeEngine:
                 f"ONNX Runtime did not load {self.providers[0]}, only {self._session.get_providers()}"
             )
         self._refusals = (ort.capi.onnxruntime_pybind11_state.InvalidArgument,)
-        self._outputs = [tensor.name for tensor in signature.outputs]
+        self._outputs = list(signature.model_outputs)
         given = {item.name for item in self._session.get_inputs()}
         promised = signature.model_inputs
         if given != promised:

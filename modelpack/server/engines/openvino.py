@@ -73,7 +73,7 @@ class OpenVinoEngine:
             self._session = OpenVinoSession(path, signature.threads)
         except RuntimeError as problem:
             raise Unfit(f"{path.name} cannot be loaded: {problem}") from None
-        self._outputs = [tensor.name for tensor in signature.outputs]
+        self._outputs = list(signature.model_outputs)
         if set(self._session.inputs) != signature.model_inputs:
             raise Unfit(
                 f"{path.name} takes {sorted(self._session.inputs)}, "

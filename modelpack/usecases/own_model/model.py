@@ -17,11 +17,12 @@ from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
 from modelpack.server.rows import in_cuts
-from modelpack.server.signature import Tensor
+from modelpack.server.signature import Tensor, TransformFile
 from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 from modelpack.usecases.own_model import requests
 from modelpack.usecases.own_model.asking import ask, complain, place, takes
 from modelpack.usecases.own_model.requests import Answers, Held, conform, hold_requests, instance
+from modelpack.usecases.own_model.transform import SERVED_AS, Transform, UserCode, check_transform
 from modelpack.usecases.own_model.verdicts import (
     first_not_finite,
     hold_answers,
@@ -57,6 +58,8 @@ class OwnModel(UseCase[Held]):
     higher_is_better: ClassVar[bool] = True
     inputs: ClassVar[tuple[Tensor, ...]] = ()
     outputs: ClassVar[tuple[Tensor, ...]] = ()
+    transform: ClassVar[Transform | None] = None
+    """Code of the user's before and after the model; then requests, answers and the metric are callers'."""
     names: Mapping[Any, str] = {}
     """Words for the numbers that the model answers, for people."""
 
@@ -110,7 +113,7 @@ class OwnModel(UseCase[Held]):
             found.append(complain(self.baseline, "baseline() must take inputs", "def baseline(self, inputs)"))
         if bool(self.inputs) != bool(self.outputs):
             found.append(Problem(f"{self.name} names inputs or outputs alone", hint="name both, or neither"))
-        return found
+        return [*found, *check_transform(self.transform, type(self))]
 
     def prepare(self, home: Home, progress: Progress) -> Held:
         return self._held(progress)
@@ -150,12 +153,48 @@ class OwnModel(UseCase[Held]):
             raise BadInput(f"this format does not tell inputs and outputs of {self.name}", hint=hint)
         return self._found
 
+    def interface(self) -> Signature:
+        model = self.signature()
+        return self.transform.interface(model) if self.transform else model
+
+    def outer(self, run: Run, data: Any) -> Run:
+        code = self._code(run)
+        return code.run if code else run
+
+    def _code(self, run: Run) -> UserCode | None:
+        """The user's code around a running model; None where there is none."""
+        source = self.transform_source
+        return UserCode.around(run, source, self.signature(), self.interface()) if source else None
+
+    @property
+    def transform_source(self) -> Path | None:
+        return self.transform.beside(type(self)) if self.transform else None
+
+    def transform_file(self) -> TransformFile | None:
+        if self.transform is None:
+            return None
+        model = self.signature()
+        return TransformFile(SERVED_AS, model.inputs, model.outputs)
+
+    def companions(self, data: Held) -> Mapping[str, bytes]:
+        source = self.transform_source
+        return {SERVED_AS: source.read_bytes()} if source else {}
+
+    def _asked(self, data: Held) -> dict[str, NDArray[Any]]:
+        """What callers send."""
+        return data.ready(self.interface())
+
+    def _given(self, asked: Arrays) -> Arrays:
+        """What the model is given for it."""
+        code = self._code(given_back)
+        return code.prepared(asked) if code else asked
+
     def open_signature(self) -> Signature | None:
         return self.signature() if self.inputs or self._found else None
 
     def learn_tolerance(self, run: Run, data: Held) -> None:
-        some, numbers = self.evenly(data, ROWS_AT_ONCE)
-        answers = in_cuts(run, dict(some), self._at_once)
+        some, numbers = self._some(data, ROWS_AT_ONCE)
+        answers = in_cuts(self.outer(run, data), some, self._at_once)
         bad = not_finite(answers)
         known = np.flatnonzero(~bad)
         if bad.any():
@@ -170,14 +209,19 @@ class OwnModel(UseCase[Held]):
         if not type(self).tolerance:
             # One run decides it: an instance's own, read like the class's.
             finite = {name: np.asarray(values)[known] for name, values in answers.items()}
-            self.__dict__["tolerance"] = tolerances(self.signature(), finite)
+            self.__dict__["tolerance"] = tolerances(self.interface(), finite)
 
     def slips_told(self) -> Sequence[str]:
         return self._told_of
 
     def evenly(self, data: Held, count: int) -> tuple[Arrays, tuple[int, ...]]:
+        some, numbers = self._some(data, count)
+        return self._given(some), numbers
+
+    def _some(self, data: Held, count: int) -> tuple[dict[str, NDArray[Any]], tuple[int, ...]]:
+        """What callers send, spread over the requests, and the numbers of those."""
         rows = requests.pick_evenly(len(data), count)
-        some = {name: array[list(rows)] for name, array in data.ready(self.signature()).items()}
+        some = {name: array[list(rows)] for name, array in self._asked(data).items()}
         return some, tuple(row + 1 for row in rows)
 
     def expected_answers(self, data: Held, numbers: Sequence[int]) -> Arrays | None:
@@ -196,14 +240,14 @@ class OwnModel(UseCase[Held]):
         return 1 if self.max_batch == 1 else ROWS_AT_ONCE
 
     def evaluate(self, run: Run, data: Held) -> Evaluation:
-        return self._measured(in_cuts(run, data.ready(self.signature()), self._at_once), data)
+        return self._measured(in_cuts(self.outer(run, data), self._asked(data), self._at_once), data)
 
     def _measured(self, answers: Arrays, data: Held) -> Evaluation:
         values = per_request(ask(self.metric, Answers(answers), data.truths), len(data), place(self.metric))
         return Evaluation(self.metric_name, values, data.groups, self.higher_is_better)
 
     def baselines(self, data: Held) -> tuple[Baseline, ...]:
-        answers = ask(self.baseline, data.ready(self.signature()))
+        answers = ask(self.baseline, self._asked(data))
         if answers is None:
             return ()
         if not isinstance(answers, Mapping):
@@ -215,10 +259,10 @@ class OwnModel(UseCase[Held]):
 
     def examples(self, data: Held, count: int) -> Arrays:
         rows = np.arange(count) % len(data) if count > len(data) else requests.pick_evenly(len(data), count)
-        return {name: array[rows] for name, array in data.ready(self.signature()).items()}
+        return self._given({name: array[rows] for name, array in self._asked(data).items()})
 
     def golden(self, data: Held) -> Sequence[Mapping[str, Any]]:
-        ready = data.ready(self.signature())
+        ready = self._asked(data)
         most = MOST_GOLDEN_VALUES // max(1, requests.values_per_request(ready))
         sure = self._golden or range(len(data))
         rows = [sure[at] for at in requests.pick_evenly(len(sure), max(1, min(GOLDEN, most)))]
@@ -227,7 +271,7 @@ class OwnModel(UseCase[Held]):
         ]
 
     def samples(self, data: Held) -> Samples:
-        ready = data.ready(self.signature())
+        ready = self._asked(data)
         most = MOST_GOLDEN_VALUES // max(1, requests.values_per_request(ready))
         shown = tuple(
             {
@@ -247,14 +291,14 @@ class OwnModel(UseCase[Held]):
         given = self._told(self.training_inputs)
         if given is None:
             return None
-        ready = data.ready(self.signature())
+        ready = self._asked(data)
         arrays = {str(name): np.asarray(values) for name, values in given.items()}
-        found = conform(arrays, self.signature(), place(self.training_inputs))
+        found = conform(arrays, self.interface(), place(self.training_inputs))
         fresh = ~np.isin(rows_as_bytes(found), rows_as_bytes(ready))
         if not fresh.any():
             what = "training_inputs() answered nothing but held-out requests"
             raise BadInput(what, where=place(self.training_inputs), hint="give rows of the training data")
-        return {name: array[fresh] for name, array in found.items()}
+        return self._given({name: array[fresh] for name, array in found.items()})
 
     def train(self, data: Held, spec: TrainSpec, progress: Progress) -> Any:
         raise BadInput(f"{self.name} trains nothing", hint="model: {path: model.onnx} in ecomdeploy.yaml")
@@ -264,6 +308,11 @@ class OwnModel(UseCase[Held]):
 
     def load(self, path: Path) -> Any:
         raise BadInput("bare weights have no program to run them", where=str(path), hint="save it as .onnx")
+
+
+def given_back(feeds: Arrays) -> Arrays:
+    """A model that is not asked: where only what it is given matters."""
+    return feeds
 
 
 def rows_as_bytes(inputs: Arrays) -> NDArray[Any]:

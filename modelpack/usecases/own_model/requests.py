@@ -95,14 +95,18 @@ def conform(inputs: Mapping[str, NDArray[Any]], signature: Signature, where: str
             near = difflib.get_close_matches(name, wanted, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it takes: {', '.join(wanted)}"
             problems.append(Problem(f"the model has no input {name!r}", where, hint=hint))
+    rows = max((len(values) for values in inputs.values()), default=0)
+    given = dict(inputs)
     for name, tensor in wanted.items():
-        if name not in inputs:
+        if name not in inputs and tensor.default is not None:
+            given[name] = np.full((rows, *(max(size, 0) for size in tensor.shape[1:])), tensor.default)
+        elif name not in inputs:
             problems.append(Problem(f"requests() lacks the model's input {words(tensor)}", where))
         elif what := misfit(inputs[name], tensor):
             problems.append(Problem(f"input {name!r}: {what}; the model takes {words(tensor)}", where))
     if problems:
         raise BadInput(problems, hint="make requests() answer what the model takes")
-    return {name: np.ascontiguousarray(inputs[name], DTYPES[one.datatype]) for name, one in wanted.items()}
+    return {name: np.ascontiguousarray(given[name], DTYPES[one.datatype]) for name, one in wanted.items()}
 
 
 def misfit(array: NDArray[Any], tensor: Tensor) -> str:

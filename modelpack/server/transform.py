@@ -1,0 +1,119 @@
+"""The user's own code between callers and a model: features before it, thresholds after it.
+
+A Python file beside the model with `prepare(inputs)`, `finish(answers)`, or both: each takes and gives a dict of arrays
+by name, rows first (KServe calls such code a transformer). Both see the rows of several callers at once and must treat
+each by itself; the server asks rows alone and in company before it serves. `ValueError` refuses a request, in its
+words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelpack.server.engines.base import Arrays, Engine, InvalidInput
+from modelpack.server.from_source import load_source
+from modelpack.server.signature import ModelSignature, Tensor, Unfit
+
+Runs = Callable[[Arrays], Mapping[str, NDArray[Any]]]
+Step = Callable[[Arrays], Any]
+MODULE = "ecomdeploy_transform"
+
+
+class Slip(Exception):
+    """What a step gave is not what it must give; the text says what."""
+
+
+class TransformedModel:
+    """A model as callers see it. `inputs` are what the model takes, `outputs` what callers get."""
+
+    def __init__(
+        self,
+        run: Runs,
+        prepare: Step | None,
+        finish: Step | None,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+    ) -> None:
+        self._run = run
+        self._prepare = prepare
+        self._finish = finish
+        self._inputs = inputs
+        self._outputs = outputs
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """Raises InvalidInput for what the user's code refuses, Slip for what it gives wrong, and what it raises."""
+        answers = dict(self._run(self.prepared(feeds)))
+        if self._finish is None:
+            return answers
+        return checked("finish", refusing(self._finish, answers), self._outputs, rows_of(feeds))
+
+    def prepared(self, feeds: Arrays) -> Arrays:
+        """What the model is given for what callers send. Raises as `run`."""
+        if self._prepare is None:
+            return feeds
+        return checked("prepare", refusing(self._prepare, dict(feeds)), self._inputs, rows_of(feeds))
+
+
+def refusing(step: Step, arrays: Arrays) -> Any:
+    """What a step gives. Raises InvalidInput for its ValueError."""
+    try:
+        return step(arrays)
+    except ValueError as refused:
+        raise InvalidInput(str(refused)) from refused
+
+
+def checked(name: str, given: Any, wanted: Sequence[Tensor], rows: int) -> Arrays:
+    """The wanted arrays in their types. Raises Slip."""
+    if not isinstance(given, Mapping):
+        raise Slip(f"{name}() gave a {type(given).__name__}; a dict of arrays by name is wanted")
+    if absent := [one.name for one in wanted if one.name not in given]:
+        raise Slip(f"{name}() does not give {', '.join(absent)}; it gives: {', '.join(map(str, given))}")
+    return {one.name: conformed(name, np.asarray(given[one.name]), one, rows) for one in wanted}
+
+
+def conformed(name: str, array: NDArray[Any], wanted: Tensor, rows: int) -> NDArray[Any]:
+    """The array in the wanted type. Raises Slip for another number of rows, another shape, or numbers that do not
+    go."""
+    shape = (rows, *wanted.shape[1:])
+    fits = array.ndim == len(shape) and all(
+        size in (-1, own) for own, size in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        raise Slip(f"{name}() gives {wanted.name} as {list(array.shape)}; wanted: {list(shape)}")
+    kind = wanted.dtype
+    if kind is np.object_:
+        return array.astype(np.object_)
+    if array.dtype.kind not in "fiub" or not np.can_cast(array.dtype, kind, "same_kind"):
+        raise Slip(f"{name}() gives {wanted.name} as {array.dtype}; wanted: {wanted.datatype}")
+    return np.ascontiguousarray(array, kind)
+
+
+def rows_of(feeds: Arrays) -> int:
+    return len(next(iter(feeds.values())))
+
+
+def steps_in(file: Path) -> tuple[Step | None, Step | None]:
+    """`prepare` and `finish` of a file. Raises Slip where it has neither, and whatever its code raises."""
+    module = load_source(file, MODULE)
+    prepare, finish = getattr(module, "prepare", None), getattr(module, "finish", None)
+    if not callable(prepare or finish):
+        raise Slip("it has neither prepare(inputs) nor finish(answers)")
+    return prepare, finish
+
+
+def wrap(signature: ModelSignature, folder: Path, engine: Engine) -> Engine:
+    """The engine with the user's code around it; itself where there is none. Raises `Unfit` for code that does not
+    load."""
+    around = signature.transform
+    if around is None:
+        return engine
+    try:
+        prepare, finish = steps_in(folder / around.file)
+    except Exception as problem:
+        raise Unfit(f"{around.file}: {type(problem).__name__}: {problem}") from None
+    return TransformedModel(engine.run, prepare, finish, around.inputs, signature.outputs)

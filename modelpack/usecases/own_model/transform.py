@@ -1,0 +1,88 @@
+"""A file of the user's that stands around his model, named in shop.py: `transform = Transform("features.py", ...)`."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelpack.errors import BadInput, Problem
+from modelpack.formats.signature import Arrays, Run, Signature
+from modelpack.server.engines.base import InvalidInput
+from modelpack.server.signature import Tensor
+from modelpack.server.transform import Slip, TransformedModel, steps_in
+from modelpack.usecases.own_model.asking import first_line, place_of
+
+SERVED_AS = "transform.py"
+"""Its name beside the model, whatever the user calls it."""
+
+
+@dataclass(frozen=True)
+class Transform:
+    """`file`, beside shop.py, holds `prepare(inputs)`, `finish(answers)`, or both (`modelpack.server.transform`).
+
+    `inputs` are what callers send, `outputs` what they get; left out: the model's own.
+    """
+
+    file: str
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
+
+    def beside(self, kind: type) -> Path:
+        """Where the file lies: beside the class that names it."""
+        return Path(inspect.getfile(kind)).parent / self.file
+
+    def interface(self, model: Signature) -> Signature:
+        """What callers send and get."""
+        return Signature(self.inputs or model.inputs, self.outputs or model.outputs)
+
+
+def check_transform(transform: Transform | None, kind: type) -> list[Problem]:
+    """What is wrong with it before anything runs."""
+    if transform is None or (file := transform.beside(kind)).is_file():
+        return []
+    return [
+        Problem("transform: there is no such file", str(file), hint="it lies beside the class's own file")
+    ]
+
+
+@dataclass(frozen=True)
+class UserCode:
+    """The code around a running model, with the user's line for whatever goes wrong in it."""
+
+    file: Path
+    model: TransformedModel
+
+    @classmethod
+    def around(cls, run: Run, file: Path, model: Signature, interface: Signature) -> UserCode:
+        """Raises BadInput for code that does not load."""
+        try:
+            prepare, finish = steps_in(file)
+        except Slip as slip:
+            raise BadInput(str(slip), where=str(file), hint="def prepare(inputs): return inputs") from None
+        except Exception as error:
+            raise blamed(error, file) from error
+        return cls(file, TransformedModel(run, prepare, finish, model.inputs, interface.outputs))
+
+    def run(self, feeds: Arrays) -> Arrays:
+        """As callers see it. Raises BadInput for what the user's code raises or gives wrong."""
+        try:
+            return self.model.run(dict(feeds))
+        except (Slip, InvalidInput) as error:
+            raise blamed(error, self.file) from error
+        except Exception as error:
+            raise (blamed(error, self.file) if place_of(error, self.file) else error) from error
+
+    def prepared(self, feeds: Arrays) -> Arrays:
+        """What the model is given. Raises as `run`."""
+        try:
+            return self.model.prepared(dict(feeds))
+        except Exception as error:
+            raise blamed(error, self.file) from error
+
+
+def blamed(error: Exception, file: Path) -> BadInput:
+    """The user's file and line, and what happened there."""
+    caused = error.__cause__ if isinstance(error, InvalidInput) and error.__cause__ else error
+    what = first_line(error) if isinstance(error, Slip) else f"{type(caused).__name__}: {first_line(error)}"
+    return BadInput(what, where=place_of(caused, file) or str(file))
