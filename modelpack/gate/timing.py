@@ -35,6 +35,9 @@ EDGE_S = 60.0
 SINGLES = 40
 BATCHES = 3
 WARM_UP = 10
+LONG_ENOUGH_NS = 5_000_000
+"""A turn's single requests, and its batches, are repeated until each takes about so long: less is all noise."""
+MOST_REPEATS = 20
 ERROR = 0.05
 """How often a comparison's interval, at whichever look it stopped, may miss the median."""
 PRECISE = 1.1
@@ -118,9 +121,22 @@ def compare(
     for run in (before, after):
         for one in [*singles[:WARM_UP], *batches[:1]]:
             run(one)
+    singles = singles * repeats((before, after), singles, clock)
+    batches = batches * repeats((before, after), batches, clock)
     takers = [partial(take_turn, run, singles, batches, batch, clock) for run in (before, after)]
     with no_garbage_collection():
         return take_turns(takers[0], takers[1], advance, looks, settled)
+
+
+def repeats(runs: Sequence[Run], calls: Sequence[Arrays], clock: Callable[[], int]) -> int:
+    """How often to go through `calls` so that the quickest model takes long enough."""
+    spent = []
+    for run in runs:
+        began = clock()
+        for one in calls:
+            run(one)
+        spent.append(clock() - began)
+    return min(MOST_REPEATS, 1 + LONG_ENOUGH_NS // max(1, min(spent)))
 
 
 def take_turns(
