@@ -11,8 +11,7 @@ import typer
 
 from cli import catalogs, options, show
 from modelpack.errors import BadInput
-
-MODELS = (".onnx", ".keras", ".pt2")
+from modelpack.sources.base import models_in
 
 
 def init(
@@ -63,9 +62,9 @@ def trained_words(usecase: str, epochs: int) -> dict[str, str]:
 
 
 def own_words(folder: Path) -> dict[str, str]:
-    """Model and data of a user's own use case: the one model file of the folder, when there is just one."""
-    found = [one.name for one in sorted(folder.glob("*")) if one.suffix in MODELS]
-    name = found[0] if len(found) == 1 else "model.onnx"
+    """Model and data of a user's own use case: the one model of the folder, when there is just one."""
+    found = models_in(folder)
+    name = found[0].name if len(found) == 1 else "model.onnx"
     return {
         "FILE": name,
         "MODEL": f"path: {name}              # formats: docs/models.md",

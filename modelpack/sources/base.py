@@ -57,6 +57,8 @@ class Source(abc.ABC):
     suffixes: ClassVar[tuple[str, ...]] = ()
     marker: ClassVar[str | None] = None
     container: ClassVar[str | None] = None
+    opening: ClassVar[bytes] = b""
+    """What a file begins with where others have the same suffix."""
 
     @abc.abstractmethod
     def open(self, path: Path, usecase: UseCase[Any], folder: Path, note: Note) -> Variant:
@@ -129,6 +131,26 @@ def content_digest(path: Path) -> str:
     lines = [f"{os.path.relpath(part, path.parent)}\0{sha256_of(part)}\n" for part in parts if part != path]
     own = sha256_of(path) if path.is_file() else ""
     return hashlib.sha256("".join([own, "\n", *sorted(lines)]).encode()).hexdigest()
+
+
+def models_in(folder: Path) -> list[Path]:
+    """What looks like a model in a folder: files and folders of the formats known here."""
+    every = all_sources()
+    return [
+        path
+        for path in sorted(folder.glob("*"))
+        if any(looks_right(path, source) for source in every) and not path.name.startswith(".")
+    ]
+
+
+def looks_right(path: Path, source: Source) -> bool:
+    """Whether a path is what the source reads, by its name and first bytes."""
+    if path.is_dir():
+        return source.marker is not None and (path / source.marker).is_file()
+    if path.suffix.removeprefix(".") not in source.suffixes or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(64).lstrip().startswith(source.opening)
 
 
 def file_source(path: Path) -> Source:

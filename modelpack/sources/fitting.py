@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from modelpack.formats.signature import Signature
 from modelpack.server.signature import Tensor
 
@@ -41,7 +43,30 @@ def fit_names(graph: onnx.ModelProto, signature: Signature) -> onnx.ModelProto:
     return graph
 
 
-def free_names(graph: onnx.ModelProto, pairs: Sequence[tuple[Any, Tensor]]) -> dict[str, str]:
+def give_rows(graph: onnx.ModelProto) -> list[str]:
+    """Inputs that are one number for a whole call take one for each row; such a model takes a row at a time. Their
+    names."""
+    from onnx import helper, numpy_helper
+
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    single = [
+        value
+        for value in graph.graph.input
+        if value.name not in weights
+        and value.type.tensor_type.HasField("shape")
+        and not value.type.tensor_type.shape.dim
+    ]
+    inner = free_names(graph, [(value, value) for value in single])
+    for value in single:
+        shape = f"{inner[value.name]}/shape"
+        graph.graph.initializer.append(numpy_helper.from_array(np.zeros(0, np.int64), shape))
+        node = helper.make_node("Reshape", [value.name, shape], [inner[value.name]])
+        graph.graph.node.insert(0, node)
+        value.type.tensor_type.shape.dim.add(dim_param="rows")
+    return [value.name for value in single]
+
+
+def free_names(graph: onnx.ModelProto, pairs: Sequence[tuple[Any, Any]]) -> dict[str, str]:
     """Rename, all at once, what the graph calls by the given or the wanted names: old name -> inner name."""
     known = {name for part in parts_of(graph.graph) for name in names_in(part)}
     asked = dict.fromkeys([value.name for value, _ in pairs] + [wanted.name for _, wanted in pairs])

@@ -53,6 +53,7 @@ class LightGBM(Converted):
     name: ClassVar[str] = "lightgbm"
     suffixes: ClassVar[tuple[str, ...]] = ("txt", "lgb")
     library: ClassVar[str] = "lightgbm"
+    opening: ClassVar[bytes] = b"tree\n"
 
     def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
         if path.stat().st_size > LARGEST_TEXT:

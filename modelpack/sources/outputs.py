@@ -7,7 +7,10 @@ carry. CatBoost's classifiers always end in one, scikit-learn's by default.
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from modelpack.errors import BadInput
 
 if TYPE_CHECKING:
     import onnx
@@ -38,6 +41,17 @@ def cut_maps(graph: onnx.ModelProto) -> list[str]:
     if told and all(one.domain not in ("", "ai.onnx") for one in graph.opset_import):
         graph.opset_import.add(domain="", version=OPSET)
     return told
+
+
+def choose_outputs(graph: onnx.ModelProto, chosen: Collection[str], path: Path) -> None:
+    """Keep those that the user chose by name; all where he chose none. Raises BadInput for one that is not there."""
+    given = [value.name for value in graph.graph.output]
+    if absent := [name for name in chosen if name not in given]:
+        raise BadInput(
+            f"it gives no output {absent[0]!r}", where=str(path), hint=f"it gives: {', '.join(given)[:300]}"
+        )
+    if chosen:
+        keep_outputs(graph, chosen)
 
 
 def keep_outputs(graph: onnx.ModelProto, wanted: Collection[str]) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import GRAPH_FILE, WEIGHTS_FILE, strip_notes
 from modelpack.formats.variant import ONNX, Variant
-from modelpack.sources.fitting import fit_names
+from modelpack.sources.fitting import fit_names, give_rows
 from modelpack.sources.graphs import differences, read
-from modelpack.sources.outputs import keep_outputs
+from modelpack.sources.outputs import choose_outputs, keep_outputs
 from modelpack.sources.sandbox import process
 from modelpack.usecases.base import UseCase
 from modelpack.usecases.own_model.given import GivenModel
@@ -62,6 +62,10 @@ def fit(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path, named: bool) 
     wanted = usecase.open_signature() if isinstance(usecase, GivenModel) else usecase.signature()
     if wanted:
         keep_outputs(graph, [one.name for one in wanted.outputs])
+    if isinstance(usecase, GivenModel):
+        choose_outputs(graph, usecase.chosen_outputs(), path)
+        if give_rows(graph):
+            usecase.take_one_at_a_time()
     adopt_signature(graph, usecase, path)
     if not named:
         fit_names(graph, usecase.signature())

@@ -48,6 +48,7 @@ class XGBoost(Converted):
     name: ClassVar[str] = "xgboost"
     suffixes: ClassVar[tuple[str, ...]] = ("json",)
     library: ClassVar[str] = "xgboost"
+    opening: ClassVar[bytes] = b'{"learner"'
 
     def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
         if path.stat().st_size > LARGEST_TEXT:

@@ -73,6 +73,26 @@ def test_init_of_ones_own_writes_what_is_not_there(
     assert (tmp_path / "mine" / "shop.py").read_text() == "mine\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("trees.json", b'{"learner":{"attributes":{}}}'),
+        ("trees.txt", b"tree\nversion=v4\n"),
+        ("sums.pt2", b"PK"),
+        ("saved/saved_model.pb", b"\x08\x01"),
+        ("classifier/config.json", b"{}"),
+    ],
+)
+def test_init_finds_the_one_model_that_lies_there(tmp_path: Path, name: str, content: bytes) -> None:
+    folder = tmp_path / "mine"
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_bytes(content)
+    (folder / "package.json").write_text('{"name": "shop"}')
+    (folder / "notes.txt").write_text("trees are models too")
+    assert app.run(["init", "./shop.py:ShopRecs", "mine"]) == 0
+    assert f"path: {Path(name).parts[0]} " in (folder / "ecomdeploy.yaml").read_text()
+
+
 def test_init_of_no_class_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("./shop.py", "./shop.txt:Shop", "shop.py:Shop"):
         assert app.run(["init", name, "mine"]) == 2

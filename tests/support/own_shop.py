@@ -61,6 +61,34 @@ def write_model(file: Path, batch: int | str = "rows", shape: Sequence[int] = (1
     return file
 
 
+def write_scaled_model(file: Path) -> Path:
+    """scores = features @ weights * scale, and best = the first of the largest; `scale` is one number a call."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("MatMul", ["features", "weights"], ["sums"]),
+        helper.make_node("Mul", ["sums", "scale"], ["scores"]),
+        helper.make_node("ArgMax", ["scores"], ["best"], axis=1, keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "shelves",
+        [
+            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["rows", 12]),
+            helper.make_tensor_value_info("scale", TensorProto.FLOAT, []),
+        ],
+        [
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", 3]),
+            helper.make_tensor_value_info("best", TensorProto.INT64, ["rows"]),
+        ],
+        [numpy_helper.from_array(np.eye(12, 3, dtype=np.float32), "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(file))
+    return file
+
+
 TRANSFORMED = '''
 import numpy as np
 

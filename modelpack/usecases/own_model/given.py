@@ -25,6 +25,9 @@ class GivenModel(Protocol):
     def adopt(self, found: Signature) -> None:
         """Told of the model's own inputs and outputs before they are checked."""
 
+    def chosen_outputs(self) -> tuple[str, ...]:
+        """Names of the model's outputs that callers get; none: all of them."""
+
     def take_one_at_a_time(self) -> None:
         """Told when the model takes one row at a time only."""
 

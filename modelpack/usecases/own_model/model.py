@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from modelpack.errors import BadInput, Problem
@@ -57,7 +58,10 @@ class OwnModel(UseCase[Held]):
     metric_name: ClassVar[str] = "metric"
     higher_is_better: ClassVar[bool] = True
     inputs: ClassVar[tuple[Tensor, ...]] = ()
-    outputs: ClassVar[tuple[Tensor, ...]] = ()
+    outputs: ClassVar[tuple[Tensor | str, ...]] = ()
+    """With `inputs`: tensors. Alone: names of the model's own outputs that callers get."""
+    parameters: ClassVar[Mapping[str, float | bool]] = {}
+    """What an input is where a request leaves it out: a threshold, a temperature."""
     transform: ClassVar[Transform | None] = None
     """Code of the user's before and after the model; then requests, answers and the metric are callers'."""
     names: Mapping[Any, str] = {}
@@ -111,8 +115,12 @@ class OwnModel(UseCase[Held]):
             found.append(complain(self.requests, "requests() must take nothing, or the data's path", hint))
         if not takes(self.baseline, 1):
             found.append(complain(self.baseline, "baseline() must take inputs", "def baseline(self, inputs)"))
-        if bool(self.inputs) != bool(self.outputs):
-            found.append(Problem(f"{self.name} names inputs or outputs alone", hint="name both, or neither"))
+        if self.inputs and not self._tensors():
+            hint = "name outputs as tensors too, or leave inputs out"
+            found.append(Problem(f"{self.name} names inputs and no outputs", hint=hint))
+        if not self.inputs and len(self.chosen_outputs()) < len(self.outputs):
+            hint = "outputs = ('probabilities',), or name inputs and outputs as tensors"
+            found.append(Problem(f"{self.name} names outputs as tensors and no inputs", hint=hint))
         return [*found, *check_transform(self.transform, type(self))]
 
     def prepare(self, home: Home, progress: Progress) -> Held:
@@ -143,11 +151,25 @@ class OwnModel(UseCase[Held]):
         return ask(method)
 
     def adopt(self, found: Signature) -> None:
-        self._found = found
+        inputs = {one.name: one for one in found.inputs}
+        if absent := [name for name in self.parameters if name not in inputs]:
+            hint = f"it takes: {', '.join(inputs)}"
+            raise BadInput(f"parameters: the model has no input {absent[0]!r}", hint=hint)
+        given = {
+            name: structs.replace(inputs[name], default=value) for name, value in self.parameters.items()
+        }
+        self._found = Signature(tuple({**inputs, **given}.values()), found.outputs)
+
+    def chosen_outputs(self) -> tuple[str, ...]:
+        return tuple(one for one in self.outputs if isinstance(one, str))
+
+    def _tensors(self) -> tuple[Tensor, ...]:
+        """The outputs where they are given in full."""
+        return tuple(one for one in self.outputs if isinstance(one, Tensor))
 
     def signature(self) -> Signature:
         if self.inputs:
-            return Signature(tuple(self.inputs), tuple(self.outputs))
+            return Signature(tuple(self.inputs), self._tensors())
         if self._found is None:
             hint = "name them: inputs = (Tensor('features', 'FP32', (-1, 12)),) and outputs"
             raise BadInput(f"this format does not tell inputs and outputs of {self.name}", hint=hint)

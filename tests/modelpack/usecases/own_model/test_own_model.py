@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from own_shop import SHOP, write_model, write_shop
+from own_shop import SHOP, write_model, write_scaled_model, write_shop
 
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Run, Signature
@@ -84,6 +84,41 @@ def test_a_model_that_takes_one_row_at_a_time_is_served_so(tmp_path: Path) -> No
     assert usecase.max_batch == 1
     assert usecase.signature().inputs[0].shape == (-1, 12)
     assert evaluation.values.mean() == 1
+
+
+NAMED = 'metric_name = "accuracy"'
+
+
+def test_outputs_are_chosen_by_name_and_one_number_a_call_has_a_default(tmp_path: Path) -> None:
+    chosen = 'outputs = ("scores",)\n    parameters = {"scale": 2.0}'
+    write_shop(tmp_path, (NAMED, f"{NAMED}\n    {chosen}"))
+    write_scaled_model(tmp_path / "model.onnx")
+    usecase, held, run, evaluation = measured(tmp_path)
+    assert usecase.signature() == Signature(
+        (Tensor("features", "FP32", (-1, 12)), Tensor("scale", "FP32", (-1,), default=2.0)),
+        (Tensor("scores", "FP32", (-1, 3)),),
+    )
+    assert usecase.max_batch == 1
+    assert evaluation.values.mean() == 1
+    asked = held.inputs["features"][:1]
+    one = {"features": asked, "scale": np.array([3], np.float32)}
+    assert run(one)["scores"].tolist() == pytest.approx(np.asarray(asked)[:, :3] * 3)
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ('outputs = ("score",)', "it gives no output 'score'"),
+        ('parameters = {"scales": 1}', "parameters: the model has no input 'scales'"),
+        ("inputs = (Tensor('features', 'FP32', (-1, 12)),)", "names inputs and no outputs"),
+        ("outputs = (Tensor('scores', 'FP32', (-1, 3)),)", "names outputs as tensors and no inputs"),
+    ],
+)
+def test_names_that_the_model_does_not_have_are_refused(tmp_path: Path, named: str, words: str) -> None:
+    imported = ("import OwnModel", "import OwnModel, Tensor")
+    write_shop(tmp_path, imported, (NAMED, f"{NAMED}\n    {named}"))
+    write_scaled_model(tmp_path / "model.onnx")
+    assert words in refused(tmp_path)
 
 
 RETURN = 'return {"features": rows}, rows[:, :3].argmax(axis=1)'
