@@ -1,4 +1,4 @@
-"""A file of the user's that stands around his model, named in shop.py: `transform = Transform("features.py", ...)`."""
+"""A file of the user's that stands around his model, named in shop.py: `transform = Transform("transform.py", ...)`."""
 
 from __future__ import annotations
 
