@@ -15,6 +15,7 @@ from modelpack.errors import BadInput
 from modelpack.formats.signature import Run, Signature
 from modelpack.formats.variant import Variant
 from modelpack.sources.limits import LARGEST, MEMORY, MOST_FILES, SECONDS
+from modelpack.sources.sandbox import child
 from modelpack.sources.taking import Note, take
 from modelpack.usecases.base import UseCase
 
@@ -80,6 +81,8 @@ class Converted(Source):
     """Bytes for reading a small model."""
     seconds: ClassVar[int] = SECONDS
     """Processor time for reading a model."""
+    program: str = child.__file__
+    """What runs in that process."""
     named: ClassVar[bool] = False
     """Whether names of inputs and outputs are the user's own and must be right; else they are matched."""
     library: ClassVar[str] = ""

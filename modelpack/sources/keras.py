@@ -9,6 +9,7 @@ Format: keras.io/api/models/model_saving_apis.
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,6 +32,9 @@ WEIGHTS = "model.weights.h5"
 MEMBERS = {"config.json", "metadata.json", WEIGHTS}
 CONFIG_BYTES = 50_000_000
 LARGEST_WEIGHTS = 10_000_000_000
+HDF5, SUPERBLOCK = b"\x89HDF\r\n\x1a\n", 56
+ADDRESSES = {0: (24, 40), 1: (28, 44), 2: (12, 28), 3: (12, 28)}
+"""Where a superblock of each version has the base address and the end of the file."""
 MODELS = {"Sequential", "Functional", "Model"}
 LAYERS = {
     "InputLayer",
@@ -180,9 +184,10 @@ def check(opened: zipfile.ZipFile, path: Path) -> dict[str, str | bytes]:
 
 def check_weights(file: Path, path: Path) -> None:
     """No links to other files, no data kept elsewhere, no dataset much larger than the file. Raises BadInput."""
+    size = file.stat().st_size
+    check_superblock(file, size, path)
     import h5py
 
-    size = file.stat().st_size
     with h5py.File(file, "r") as content:
 
         def stray(name: str, link: Any) -> str | None:
@@ -201,6 +206,19 @@ def check_weights(file: Path, path: Path) -> None:
         problem = content.visititems_links(stray)
     if problem:
         raise BadInput(problem, where=str(path))
+
+
+def check_superblock(file: Path, size: int, path: Path) -> None:
+    """The file is one HDF5 file from its first to its last byte: readers look for the beginning at several places
+    (HDF5 File Format Specification, II.A), and what stands before or behind belongs to none. Raises BadInput."""
+    with file.open("rb") as opened:
+        head = opened.read(SUPERBLOCK)
+    version = head[len(HDF5)] if len(head) == SUPERBLOCK else -1
+    if not head.startswith(HDF5) or version not in ADDRESSES:
+        raise BadInput(f"its {WEIGHTS} is no HDF5 file from its first byte on", where=str(path))
+    base, end = (struct.unpack_from("<Q", head, place)[0] for place in ADDRESSES[version])
+    if base or end != size:
+        raise BadInput(f"its {WEIGHTS} has bytes before its beginning or behind its end", where=str(path))
 
 
 def foreign(one: dict[str, Any]) -> str | None:

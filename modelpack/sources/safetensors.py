@@ -20,6 +20,7 @@ from modelpack.formats.allocation import bound_allocation
 from modelpack.formats.safetensors import METADATA_KEY, read_header
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.sources.base import Source
+from modelpack.sources.strict_json import parse
 from modelpack.sources.taking import Note
 from modelpack.usecases.base import UseCase
 
@@ -60,10 +61,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """A `config.json`. Raises BadInput when it is no JSON object of a sane size."""
     if path.is_symlink() or path.stat().st_size > LARGEST_CONFIG:
         raise BadInput("a config that is a link or too large is refused", where=str(path))
-    try:
-        config = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"not proper JSON: {error}", where=str(path)) from error
+    config = parse(path.read_bytes(), path, "it")
     if not isinstance(config, dict):
         raise BadInput("not a JSON object", where=str(path))
     return config

@@ -11,6 +11,7 @@ import numpy as np
 
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Arrays, Run, Signature
+from modelpack.sources import strict_json
 from modelpack.sources.base import Converted
 from modelpack.sources.trees.asking import answers, table
 from modelpack.sources.trees.forest import LARGEST_TEXT, MOST_TREES, Forest, Tree, drop_deleted
@@ -54,7 +55,7 @@ class XGBoost(Converted):
         if path.stat().st_size > LARGEST_TEXT:
             raise BadInput("a model text above 1 GB is refused", where=str(path))
         try:
-            forest = parse(json.loads(path.read_bytes()), path, notes)
+            forest = parse(strict_json.parse(path.read_bytes(), path, "it"), path, notes)
         except (
             KeyError,
             TypeError,

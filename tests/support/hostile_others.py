@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +28,18 @@ def layer(
     return {"module": module, "class_name": kind, "config": config, "registered_name": registered}
 
 
+def hdf5(size: int) -> bytes:
+    """Something that begins and ends as an HDF5 file does."""
+    head = b"\x89HDF\r\n\x1a\n" + bytes(16) + struct.pack("<4Q", 0, 2**64 - 1, size, 2**64 - 1)
+    return head + os.urandom(size - len(head))
+
+
 def keras_file(
-    folder: Path, layers: list[Any], size: int = 1000, extra: dict[str, bytes] | None = None
+    folder: Path,
+    layers: list[Any],
+    size: int = 1000,
+    extra: dict[str, bytes] | None = None,
+    weights: bytes | None = None,
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.keras"
@@ -36,7 +47,7 @@ def keras_file(
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", json.dumps(config))
         archive.writestr("metadata.json", "{}")
-        archive.writestr("model.weights.h5", os.urandom(size))
+        archive.writestr("model.weights.h5", weights if weights is not None else hdf5(size))
         for name, data in (extra or {}).items():
             archive.writestr(name, data)
     return path

@@ -50,6 +50,8 @@ class Reader(Protocol):
     def memory(self) -> int: ...
     @property
     def seconds(self) -> int: ...
+    @property
+    def program(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def plan_of(
 def answer_of(reader: Reader, path: Path, plan: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The child's answer when it ended well. Raises BadInput."""
     with (folder / SAID).open("w+b") as said:
-        status = run(plan, folder, reader.seconds, said)
+        status = run(reader.program, plan, folder, reader.seconds, said)
         said.seek(max(0, said.seek(0, os.SEEK_END) - MOST_SAID))
         words = said.read().decode(errors="replace")
     if status:
@@ -148,12 +150,12 @@ def answer_of(reader: Reader, path: Path, plan: dict[str, Any], folder: Path) ->
     return answer
 
 
-def run(plan: dict[str, Any], folder: Path, seconds: int, said: IO[bytes]) -> int:
+def run(program: str, plan: dict[str, Any], folder: Path, seconds: int, said: IO[bytes]) -> int:
     """The child's exit status; negative: the signal that ended it. A child that waits for ever is ended."""
     environment = {name: os.environ[name] for name in KEPT if name in os.environ} | ENVIRONMENT
     places = {"HOME": str(folder), "TMPDIR": str(folder)}
     process = subprocess.Popen(
-        [sys.executable, "-I", "-P", "-B", child.__file__, OURS],
+        [sys.executable, "-I", "-P", "-B", program, OURS],
         stdin=subprocess.PIPE,
         stdout=said,
         stderr=said,

@@ -5,20 +5,25 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import hostile
+import hostile_archives
 import hostile_others
+import hostile_readers
 import lightgbm
 import numpy as np
 import pytest
 import torch
 from given import Given, answered
 from tiny_usecase import Tiny
+from watched import open_watched
 
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Signature
@@ -27,7 +32,8 @@ from modelpack.server.signature import Tensor
 from modelpack.sources.base import content_digest, open_model
 from modelpack.sources.pickles import list_imports, scan, scan_torch_file
 
-CASES = {**hostile.CASES, **hostile_others.CASES}
+CASES = {**hostile.CASES, **hostile_others.CASES, **hostile_readers.CASES}
+FAULTS = re.compile(r"NameError|UnboundLocalError|ImportError|ModuleNotFound")
 CLI = ("pt2 with a pickle: stack global", "onnx with external data above", "gzip named .safetensors")
 
 
@@ -35,9 +41,12 @@ CLI = ("pt2 with a pickle: stack global", "onnx with external data above", "gzip
 def test_a_hostile_file_is_refused_and_not_run(tmp_path: Path, name: str) -> None:
     canary = tmp_path / "canary"
     path = CASES[name](tmp_path / "given", canary)
+    tried: list[str] = []
     with pytest.raises(BadInput) as caught:
-        open_model(path, Given(), tmp_path / "taken")
+        open_watched(path, Given(), tmp_path / "taken", tried)
+    assert tried == [], "refused before it could try anything"
     assert "pip install" not in caught.value.hint, "refused for a missing package, not for what it is"
+    assert not FAULTS.search(str(caught.value)), "a fault of ours is no refusal"
     assert path.name in str(caught.value)
     assert len(str(caught.value)) < 700
     assert not canary.exists()
@@ -58,7 +67,14 @@ def test_the_pickles_are_really_hostile(tmp_path: Path, kind: str) -> None:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(CASES) >= 25
+    """Of every format, and for each container files that two readers see differently."""
+    assert len(CASES) >= 60
+    first = Counter(name.split()[0] for name in CASES)
+    formats = {"pt2", "onnx", "keras", "savedmodel", "huggingface", "safetensors", "xgboost", "lightgbm"}
+    containers = {"hdf5": 4, "protobuf": 4, "json": 4, "tar": 4, "npz": 4}
+    assert all(first[name] >= 4 for name in formats)
+    assert all(first[name] >= least for name, least in containers.items())
+    assert len(hostile_archives.TWISTS) >= 10
 
 
 def test_what_torch_saves_of_tensors_passes(tmp_path: Path) -> None:
