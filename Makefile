@@ -21,10 +21,19 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
 
+# torch with CUDA comes from the plain package index. TORCH_INDEX names an index that has CPU builds of it:
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Only torch itself comes from there; what is installed already satisfies what is asked for after it.
+TORCH_INDEX ?=
+TORCH := $(shell sed -n 's/^train = .*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)
+SIZE := $(if $(TORCH_INDEX),2.0 GB with torch for CPU from $(TORCH_INDEX),5.8 GB with torch for CUDA; TORCH_INDEX=... takes a CPU build: README.md)
+
 $(VENV)/.installed: pyproject.toml
-	@echo "Setting up $(VENV): the first time this downloads about 0.6 GB of packages, then it is cached"
+	@echo "Setting up $(VENV), the first time or anew: $(SIZE)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(call packages,$(VENV)) torch==2.13.0
+ifneq ($(TORCH_INDEX),)
+	@$(call packages,$(VENV)) --no-deps --index-url $(TORCH_INDEX) $(TORCH)
+endif
 	@$(call packages,$(VENV)) -e '.[dev]'
 	@touch $@
 

@@ -19,7 +19,7 @@ import numpy as np
 from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import MEGABYTE
 from modelpack.gate.reference import Reference
-from modelpack.runtimes import single_thread
+from modelpack.runtimes import single_thread, torch_thread
 from modelpack.usecases.base import UseCase
 from modelpack.usecases.search import data as shop
 from modelpack.usecases.search.encoding import TOP
@@ -73,7 +73,7 @@ def run_of(path: Path, reference: Reference, usecase: UseCase[Any]) -> Run:
         pooled = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdims=True)
         short = (pooled / np.linalg.norm(pooled, axis=1, keepdims=True)).astype(np.float32)
         with (
-            single_thread.inference()
+            torch_thread.inference()
         ):  # numpy's own product would take a second thread, and be charged for it
             scores = (torch.from_numpy(short) @ vectors).numpy()
         best = np.argpartition(-scores, TOP, axis=1)[:, :TOP]

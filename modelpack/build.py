@@ -20,9 +20,10 @@ from modelpack import pack as packs
 from modelpack.formats.variant import ONNX
 from modelpack.home import Home
 from modelpack.inputs import lock as locks
+from modelpack.inputs.extras import tell_missing
 from modelpack.inputs.lock import Lock
 from modelpack.inputs.remembered import Remembered
-from modelpack.inputs.resolve import Inputs, PackRequest, resolve
+from modelpack.inputs.resolve import Inputs, PackRequest, check_installed, resolve
 from modelpack.language.task import decoding_of
 from modelpack.pack import PLATFORM, RECORD, SAMPLES, Pack
 from modelpack.progress import Progress
@@ -43,7 +44,10 @@ def find_known(request: PackRequest, home: Home) -> Pack | None:
     Raises BadInput for what `build` would refuse at once.
     """
     inputs, lock = resolve(request), locks.read(request.project, request.built_for)
-    return find(inputs, Remembered(home.locked).complete(inputs, lock, lock != Lock()), home)
+    known = find(inputs, Remembered(home.locked).complete(inputs, lock, lock != Lock()), home)
+    if known is None:
+        check_installed(inputs)
+    return known
 
 
 def find(inputs: Inputs, lock: Lock, home: Home) -> Pack | None:
@@ -77,7 +81,8 @@ def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
     if (known := find(inputs, lock, home)) is not None:
         locks.write(request.project, lock, request.built_for)
         return known
-    with context(home) as folder:
+    check_installed(inputs)
+    with context(home) as folder, tell_missing():
         reference = prepare(inputs, home, folder, progress)
         variant, lock = choose(inputs, lock, reference, remembered, progress)
         lock = remembered.complete(inputs, lock, packages)

@@ -12,64 +12,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from modelpack.formats.signature import Arrays, Run
-from modelpack.formats.variant import ONNX, TORCH, Variant
-from modelpack.runtimes import single_thread
+from modelpack.formats.signature import Run
+from modelpack.formats.variant import Variant
+from modelpack.runtimes.base import Runtime
 from modelpack.usecases.base import Evaluation, UseCase
 from modelpack.usecases.metrics import Interval, bootstrap
 from modelpack.usecases.optional.guards import Guarded
 
 
-def evaluate(usecase: UseCase[Any], variant: Variant, run: Run, data: Any) -> Evaluation:
-    """The task metric, with the means of what is measured inside beside it."""
+def evaluate(usecase: UseCase[Any], variant: Variant, run: Run, data: Any, runtime: Runtime) -> Evaluation:
+    """The task metric, with the means of what is measured within the `variant` beside it."""
     found = usecase.evaluate(run, data)
     if not isinstance(usecase, Guarded):
         return found
-    within = open_inner(variant, usecase, usecase.inner_metric)
+    within = runtime.open_inner(variant, usecase, usecase.inner_metric)
     if within is None:
         return found
     guarded = usecase.evaluate_inside(within, data)
     means = {name: float(one.values.mean()) for name, one in guarded.items()}
     return replace(found, guarded=guarded, more={**found.more, **means})
-
-
-def open_inner(variant: Variant, usecase: UseCase[Any], value: str) -> Run | None:
-    """The variant as one that answers its inner value alone; None where that cannot be read."""
-    if variant.format == TORCH:
-        return in_torch(variant, usecase, value)
-    return in_graph(variant, value) if variant.format == ONNX else None
-
-
-def in_torch(variant: Variant, usecase: UseCase[Any], value: str) -> Run:
-    """The method of that name of the module, on one thread."""
-    import torch
-
-    method = getattr(usecase.load(variant.path), value)
-    names = [tensor.name for tensor in usecase.signature().inputs]
-
-    def run(arrays: Arrays) -> Arrays:
-        with single_thread.inference():
-            found = method(*(torch.from_numpy(arrays[name]) for name in names))
-        return {value: found.numpy()}
-
-    return run
-
-
-def in_graph(variant: Variant, value: str) -> Run | None:
-    """The graph with its inner value as the only output; None when it has none of that name."""
-    import onnx
-
-    model = onnx.load(str(variant.path))
-    if not any(value in node.output for node in model.graph.node):
-        return None
-    del model.graph.output[:]
-    model.graph.output.append(onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, None))
-    session = single_thread.session(model.SerializeToString())
-
-    def run(arrays: Arrays) -> Arrays:
-        return {value: session.run([value], dict(arrays))[0]}
-
-    return run
 
 
 def falls(trained: Evaluation, after: Evaluation) -> dict[str, Interval]:

@@ -87,7 +87,8 @@ class Trials:
     def evaluation(self, variant: Variant) -> Evaluation:
         """The task metric of the variant on held-out data."""
         if variant.path not in self._evaluations:
-            self._evaluations[variant.path] = evaluate(self.usecase, variant, self.run(variant), self.data)
+            run, runtime = self.run(variant), self.runtime(variant)
+            self._evaluations[variant.path] = evaluate(self.usecase, variant, run, self.data, runtime)
         return self._evaluations[variant.path]
 
     def attempt(self, one: Pass, variant: Variant, required: Sequence[Pass] = ()) -> Trial:

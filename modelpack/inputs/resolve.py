@@ -13,8 +13,9 @@ from typing import Any
 import modelpack
 from modelpack.digests import digest, installed_version, sha256_of, source_digest
 from modelpack.errors import BadInput
-from modelpack.formats.variant import ONNX, TORCH
+from modelpack.formats.variant import TORCH
 from modelpack.inputs.environment import ServingEnvironment
+from modelpack.inputs.extras import need, to_install
 from modelpack.inputs.lock import Lock
 from modelpack.inputs.rests_on import Code, rests_on
 from modelpack.inputs.server_files import app
@@ -22,6 +23,7 @@ from modelpack.inputs.spec import DataSpec, ModelSpec, PackSpec, TrainSpec, as_d
 from modelpack.passes.base import (
     Pass,
     applicable,
+    closure,
     in_order,
     lacking,
     of_use,
@@ -127,16 +129,28 @@ class Inputs:
     def measuring_code(self) -> Code:
         """What a verdict rests on: the gate, the use case, the passes, what executes them, what opens the model."""
         opened = [check(self.model_path)] if self.model_path else []
-        return rests_on(MEASURING, [self.usecase, *self.passes, *self.executors, *opened])
+        applied = [one for one in self.passes if one.takes in self.formats]
+        return rests_on(MEASURING, [self.usecase, *applied, *self.executors, *opened])
+
+    @property
+    def begins(self) -> frozenset[str]:
+        """The formats that the model may come in: a graph that was given never goes through torch."""
+        return check(self.model_path).gives if self.model_path else frozenset({TORCH})
+
+    @property
+    def formats(self) -> frozenset[str]:
+        """The formats that a variant of it may have."""
+        return closure(self.begins, {(one.takes, one.gives) for one in self.passes})
 
     @property
     def executors(self) -> tuple[Runtime, ...]:
         """Those that may execute a variant: on the pack's hardware, or on the CPU where the machine lacks it."""
-        formats = {TORCH, ONNX, *(name for one in self.passes for name in (one.takes, one.gives))}
         catalog = runtimes()
         every = [catalog.get(name) for name in catalog.names()]
         return tuple(
-            one for one in every if one.format in formats and one.hardware in (CPU, self.request.built_for)
+            one
+            for one in every
+            if one.format in self.formats and one.hardware in (CPU, self.request.built_for)
         )
 
     @cached_property
@@ -247,7 +261,7 @@ def resolve(request: PackRequest) -> Inputs:
         if absent := lacking(one):
             raise BadInput(
                 f"the pass {one.name!r} needs {', '.join(absent)}, not installed",
-                hint=f"pip install {' '.join(absent)}",
+                hint=to_install(*absent),
             )
     train = request.model.train or TrainSpec()
     check_architecture(train, usecase)
@@ -260,6 +274,13 @@ def resolve(request: PackRequest) -> Inputs:
         set_aside=tuple(aside.items()),
         data_path=own_data_path(request, usecase),
     )
+
+
+def check_installed(inputs: Inputs) -> None:
+    """Raises BadInput where the model is one of torch and torch is not installed: before data is fetched for it."""
+    if inputs.begins == {TORCH}:
+        which = inputs.model_path.name if inputs.model_path else f"training {inputs.usecase.name}"
+        need("torch", which)
 
 
 def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:

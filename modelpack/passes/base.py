@@ -140,8 +140,8 @@ def applicable(first: Sequence[str], served: Collection[str], project: Path) -> 
     known = {name: catalog.get(name, project) for name in names}
     usable = [one for name, one in known.items() if name in first or not lacking(one)]
     steps = {(one.takes, one.gives) for one in usable}
-    reached = closure({TORCH}, steps)
-    useful = closure(set(served), {(gives, takes) for takes, gives in steps})
+    reached = closure(frozenset({TORCH}), steps)
+    useful = closure(frozenset(served), {(gives, takes) for takes, gives in steps})
     return tuple(
         name
         for name, one in known.items()
@@ -166,7 +166,7 @@ def of_use(names: Sequence[str], usecase: UseCase[Any], project: Path) -> tuple[
     )
 
 
-def closure(formats: set[str], steps: Collection[tuple[str, str]]) -> set[str]:
+def closure(formats: frozenset[str], steps: Collection[tuple[str, str]]) -> frozenset[str]:
     """The formats, and all that steps lead to from them."""
     while more := {gives for takes, gives in steps if takes in formats} - formats:
         formats = formats | more

@@ -79,6 +79,10 @@ class Runtime(abc.ABC):
     def open(self, variant: Variant, task: Loadable) -> Run:
         """The variant ready to run on one thread, as the server will run it."""
 
+    def open_inner(self, variant: Variant, task: Loadable, value: str) -> Run | None:
+        """The variant as one that answers the value of that name within it alone; None where it cannot be read."""
+        return None
+
 
 def runtimes() -> Catalog[Runtime]:
     """The runtimes known here."""

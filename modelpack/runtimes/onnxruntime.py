@@ -13,6 +13,7 @@ from modelpack.errors import BadInput
 from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.language.task import decoding_of
+from modelpack.runtimes import single_thread
 from modelpack.runtimes.base import Loadable, Runtime
 from modelpack.runtimes.hardware import CPU, CUDA
 from modelpack.server.engines.cuda import PROVIDER
@@ -72,6 +73,22 @@ class OnnxRuntime(Runtime):
             raise BadInput(
                 f"ONNX Runtime cannot load it: {str(error).strip().splitlines()[0]}", where=str(variant.path)
             ) from error
+
+    def open_inner(self, variant: Variant, task: Loadable, value: str) -> Run | None:
+        """A second session, on the CPU, of the graph with that value as its only output; None when it has none."""
+        import onnx
+
+        model = onnx.load(str(variant.path))
+        if not any(value in node.output for node in model.graph.node):
+            return None
+        del model.graph.output[:]
+        model.graph.output.append(onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, None))
+        session = single_thread.session(model.SerializeToString())
+
+        def run(arrays: Arrays) -> Arrays:
+            return {value: session.run([value], dict(arrays))[0]}
+
+        return run
 
     def outputs(self, task: Loadable) -> list[str]:
         """The names that the graph gives."""

@@ -13,7 +13,7 @@ from modelpack.catalog import Catalog
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Run, Signature
-from modelpack.formats.variant import Variant
+from modelpack.formats.variant import ONNX, Variant
 from modelpack.sources.limits import LARGEST, MEMORY, MOST_FILES, SECONDS
 from modelpack.sources.sandbox import child
 from modelpack.sources.taking import Note, take
@@ -60,6 +60,8 @@ class Source(abc.ABC):
     container: ClassVar[str | None] = None
     opening: ClassVar[bytes] = b""
     """What a file begins with where others have the same suffix."""
+    gives: ClassVar[frozenset[str]] = frozenset({ONNX})
+    """The formats of variants that it may open."""
 
     @abc.abstractmethod
     def open(self, path: Path, usecase: UseCase[Any], folder: Path, note: Note) -> Variant:

@@ -17,7 +17,7 @@ from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import first_line
 from modelpack.formats.safetensors import read_header
 from modelpack.formats.signature import Arrays, Run, Signature
-from modelpack.formats.variant import Variant
+from modelpack.formats.variant import ONNX, TORCH, Variant
 from modelpack.sources.base import Converted, files_below
 from modelpack.sources.limits import LARGEST
 from modelpack.sources.safetensors import CONFIG, Safetensors, read_config
@@ -42,6 +42,7 @@ class HuggingFace(Converted):
 
     name: ClassVar[str] = "huggingface"
     marker: ClassVar[str | None] = CONFIG
+    gives: ClassVar[frozenset[str]] = frozenset({ONNX, TORCH})
     extra: ClassVar[str] = "huggingface"
     memory: ClassVar[int] = MEMORY
     library: ClassVar[str] = "transformers"

@@ -34,6 +34,7 @@ class Safetensors(Source):
 
     name: ClassVar[str] = "safetensors"
     suffixes: ClassVar[tuple[str, ...]] = ("safetensors",)
+    gives: ClassVar[frozenset[str]] = frozenset({TORCH})
 
     def open(self, path: Path, usecase: UseCase[Any], folder: Path, note: Note) -> Variant:
         folder.mkdir(parents=True, exist_ok=True)

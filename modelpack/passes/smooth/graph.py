@@ -20,7 +20,7 @@ from modelpack.passes.shared import ranges
 from modelpack.passes.shared.dense import Bias, biases, matrices_of
 from modelpack.passes.shared.editing import add_constants, drop_unread, set_nodes
 from modelpack.passes.smooth.around import gelus_by_tanh
-from modelpack.runtimes import single_thread
+from modelpack.runtimes import torch_thread
 
 if TYPE_CHECKING:
     import onnx
@@ -34,6 +34,7 @@ class SmoothInt8(GraphPass):
 
     name: ClassVar[str] = "smooth-int8"
     title: ClassVar[str] = "dense layers in int8, smoothed"
+    tools: ClassVar[tuple[str, ...]] = ("torch",)
     about: ClassVar[str] = "https://arxiv.org/abs/2211.10438, 2208.07339, 2210.17323, 1606.08415"
 
     def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
@@ -41,7 +42,7 @@ class SmoothInt8(GraphPass):
         if not layers:
             raise Inapplicable("no dense layer with constant float weights")
         given = ranges.activations(model, {node.input[0] for node in layers.values()}, context)
-        with single_thread.inference():
+        with torch_thread.inference():
             rewrite(model.graph, layers, given)
         ranges.with_domain(model)
         return model

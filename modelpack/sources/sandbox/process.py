@@ -19,6 +19,7 @@ import msgspec
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Arrays, Signature
 from modelpack.inputs.children import OURS
+from modelpack.inputs.extras import with_extra
 from modelpack.sources.limits import MEMORY, PROOF_SECONDS, TIMES
 from modelpack.sources.sandbox import child
 
@@ -212,7 +213,7 @@ def refused(answer: dict[str, Any], reader: Reader, path: Path, plan: dict[str, 
         )
     hint = printable(answer["hint"])
     if hint == "missing":
-        hint = f"pip install 'ecomdeploy[{reader.extra}]'"
+        hint = with_extra(reader.extra)
     return BadInput(printable(answer["refused"]), where=str(path), hint=hint)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from modelpack.progress import Progress
-from modelpack.runtimes import single_thread
+from modelpack.runtimes import torch_thread
 from modelpack.server.text import Tokenizer
 from modelpack.usecases.search.encoding import batches
 
@@ -19,7 +19,7 @@ def index(model: SearchModel, tokenizer: Tokenizer, texts: Sequence[str], progre
     import torch
 
     with (
-        single_thread.inference(),
+        torch_thread.inference(),
         progress.track("encoding the catalogue", len(texts), "items") as advance,
     ):
         for places, ids, mask in batches(tokenizer, texts):

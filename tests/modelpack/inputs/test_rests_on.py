@@ -101,7 +101,7 @@ def test_all_that_runs_while_a_verdict_is_measured_is_in_its_set(
     assert named(frozenset(ran - ours)) == set()
     late = {Path(line) for line in (tmp_path / "late").read_text().splitlines()}
     assert named(frozenset(late - ours)) == set()
-    assert {"gate/rules.py", "gate/memory.py", "passes/int8.py", "runtimes/single_thread.py"} <= named(
+    assert {"gate/rules.py", "gate/memory.py", "passes/int8.py", "runtimes/torch_thread.py"} <= named(
         frozenset(ran)
     )
 

@@ -224,9 +224,9 @@ def test_auc_inside_the_graph_is_the_trained_models_and_guards_it(tmp_path: Path
     data, usecase = small(), Recommendation()
     given = Variant(TORCH, trained(data, tmp_path / "trained"))
     exported = OnnxExport().apply(given, PassContext(usecase, usecase.examples(data, 8), tmp_path / "onnx"))
-    own = evaluate(usecase, given, Eager().open(given, usecase), data)
+    own = evaluate(usecase, given, Eager().open(given, usecase), data, Eager())
     served = OnnxRuntime().open(exported, usecase)
-    same = evaluate(usecase, exported, served, data)
+    same = evaluate(usecase, exported, served, data, OnnxRuntime())
     assert same.more["auc"] == pytest.approx(own.more["auc"], abs=1e-4)
     assert broken_guards(usecase, falls(own, same)) == ""
     assert set(served(usecase.examples(data, 2))) == {"products", "scores"}
@@ -236,7 +236,8 @@ def test_auc_inside_the_graph_is_the_trained_models_and_guards_it(tmp_path: Path
     again = next(node for node in graph.graph.node if node.op_type == "ScatterElements")
     again.input[2] = next(node for node in graph.graph.node if node.output[0] == again.input[2]).input[0]
     worse = write(graph, tmp_path / "worse")
-    harmed = falls(own, evaluate(usecase, worse, OnnxRuntime().open(worse, usecase), data))
+    runtime = OnnxRuntime()
+    harmed = falls(own, evaluate(usecase, worse, runtime.open(worse, usecase), data, runtime))
     assert harmed["auc"].value > 0.002
     assert "auc may fall by" in broken_guards(usecase, harmed)
     assert as_figures(harmed)["auc_drop_high"] >= as_figures(harmed)["auc_drop"]
