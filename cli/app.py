@@ -90,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit code of docs/exit-codes.md."""
     as_json = "--json" in arguments
     try:
-        result = application()(list(arguments), standalone_mode=False)
+        result = application()(list(arguments), prog_name="ecomdeploy", standalone_mode=False)
     except Exit as stop:
         return stop.exit_code
     except EcomdeployError as error:

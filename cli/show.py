@@ -64,12 +64,15 @@ def error(error: EcomdeployError, as_json: bool) -> None:
 
 
 def usage(problem: TyperException, as_json: bool) -> None:
-    """A mistyped command line."""
-    text = problem.format_message()
+    """A mistyped command line; where it is only unfinished, help was shown already."""
+    text, context = problem.format_message(), getattr(problem, "ctx", None)
+    if not text:
+        return
+    hint = f"{context.command_path if context else 'ecomdeploy'} --help"
     if as_json:
-        document({"error": {"what": text, "hint": "ecomdeploy --help", "exit_code": 2}})
+        document({"error": {"what": text, "hint": hint, "exit_code": 2}})
     complain(f"Error: {text}")
-    complain("Hint: ecomdeploy --help")
+    complain(f"Hint: {hint}")
 
 
 def say_interrupted(as_json: bool) -> None:

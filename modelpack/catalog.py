@@ -5,7 +5,7 @@ Three places, in this order:
 * the catalogue's own package: every module in it, scanned at the first look-up, and every module of a folder in it
   whose `__init__` says `ONE_A_FILE = True`;
 * `./file.py:Name`, relative to the user's project;
-* entry points of the group `ecomdeploy.plugins`, named `<kind>.<name>`.
+* entry points of the group `ecomdeploy.plugins`, named `<kind>.<name>` (`usecase.shop`).
 
 Plug-in modules import what is heavy (torch, onnx, pandas) inside functions, so that looking up stays cheap.
 """
@@ -85,7 +85,7 @@ class Catalog(Generic[T]):
 
     def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
         points = importlib.metadata.entry_points(group=GROUP)
-        prefix = f"{self.kind}."
+        prefix = f"{self.kind.replace(' ', '')}."
         return {point.name.removeprefix(prefix): point for point in points if point.name.startswith(prefix)}
 
     def _from_file(self, name: str, project: Path) -> type[T]:

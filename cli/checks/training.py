@@ -13,5 +13,7 @@ def check(context: CheckContext) -> Finding:
     try:
         return Finding("training", "ok", f"torch {version('torch')}")
     except PackageNotFoundError:
-        what = "no torch: your own .onnx, XGBoost and LightGBM models ship; training and torch's own files need"
+        what = (
+            "no torch: your own .onnx, XGBoost and LightGBM models ship; training and torch's own files need"
+        )
         return Finding("training", "ok", f"{what} {with_extra('train')}")

@@ -78,7 +78,7 @@ def status(as_json: options.AsJson = False) -> None:
         else:
             told = [str(item) for item in value] if isinstance(value, list) else [in_words(value)]
         for index, line in enumerate(told or ["none"]):
-            show.say(f"{name if index == 0 else '':14} {line}")
+            show.say(f"{name if index == 0 else '':15} {line}")
 
 
 def endpoint_in_words(endpoint: dict[str, Any]) -> list[str]:

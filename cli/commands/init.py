@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -12,6 +14,10 @@ import typer
 from cli import catalogs, options, show
 from modelpack.errors import BadInput
 from modelpack.sources.base import models_in
+
+COMMENT = re.compile(r"^(.*\S) {2,}# (.*)$", re.MULTILINE)
+COMMENTS_AT = 33
+"""The column of comments behind a key, whatever words were filled in."""
 
 
 def init(
@@ -31,7 +37,7 @@ def init(
         raise BadInput(f"{folder} is a file, not a folder", hint=f"ecomdeploy init {usecase} another-name")
     spec = folder / "ecomdeploy.yaml"
     if spec.exists():
-        raise BadInput(f"{spec} is already there and stays as it is", hint=f"cd {folder} && ecomdeploy up")
+        raise BadInput(f"{spec} is already there and stays as it is", hint=go_there(folder))
     folder.mkdir(parents=True, exist_ok=True)
     files = [spec, folder / ".gitignore"]
     if own:
@@ -50,7 +56,16 @@ def init(
         show.next_step("ecomdeploy up", f"when {usecase} says what to ask and {words['FILE']} is there")
         return
     show.say(f"Wrote {spec}: a {usecase} service that ships as it stands.")
-    show.next_step(f"cd {folder} && ecomdeploy up", "on this machine; no account, nothing leaves it")
+    show.next_step(go_there(folder), "on this machine; no account, nothing leaves it")
+
+
+def go_there(folder: Path) -> str:
+    """What to type to ship the project in a folder."""
+    return (
+        "ecomdeploy up"
+        if folder.resolve() == Path.cwd()
+        else f"cd {shlex.quote(str(folder))} && ecomdeploy up"
+    )
 
 
 def trained_words(usecase: str, epochs: int) -> dict[str, str]:
@@ -98,7 +113,7 @@ def template(name: str, words: Mapping[str, str]) -> str:
     text = (resources.files("cli") / "templates" / name).read_text(encoding="utf-8")
     for word, value in words.items():
         text = text.replace(f"@{word}@", value)
-    return text
+    return COMMENT.sub(lambda line: f"{line[1]:<{COMMENTS_AT}} # {line[2]}", text)
 
 
 def service_name(folder: Path, usecase: str) -> str:

@@ -18,7 +18,7 @@ def logs(
     release: Annotated[int | None, typer.Option(help="Which release; default: the live one.")] = None,
     lines: Annotated[int, typer.Option(min=1, max=10_000, help="How many, from the end.")] = 50,
 ) -> None:
-    """The last lines, one JSON object each as the server writes them."""
+    """Show the last lines that its model servers wrote, one JSON object each."""
     spec = wiring.load_spec(folder, environment)
     ledger = wiring.ledger(folder, spec)
     wanted = ledger.find(release) if release is not None else ledger.live()

@@ -27,7 +27,7 @@ def predict(
         str | None, typer.Option(help="What to ask, for a model that takes text (search, chat).")
     ] = None,
 ) -> None:
-    """Without a request a real sample of the data is chosen, and shown with what is known about it."""
+    """Ask the live endpoint; without a request, by a real sample, shown with what is known about it."""
     spec = wiring.load_spec(folder, environment)
     live = wiring.ledger(folder, spec).live()
     if live is None:

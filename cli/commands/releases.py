@@ -12,7 +12,7 @@ def releases(
     folder: options.Folder = Path(),
     as_json: options.AsJson = False,
 ) -> None:
-    """Every release with its state, digest and, where it did not stay, the cause."""
+    """List every release with its state, digest and, where it did not stay, the cause."""
     spec = wiring.load_spec(folder, environment)
     history = wiring.ledger(folder, spec).releases()
     if as_json:

@@ -21,7 +21,7 @@ def rollback(
     as_json: options.AsJson = False,
     why: Annotated[str, typer.Option(help="A reason for the history.")] = "",
 ) -> None:
-    """The same bytes as then: nothing is built, nothing is pushed."""
+    """Put the release before back, or release N: the same bytes, nothing built, nothing pushed."""
     from stacks import ship
 
     spec = wiring.load_spec(folder, environment)

@@ -29,11 +29,11 @@ def status(
             show.say(f"  image      {found.release.image}")
             show.say(f"  endpoint   {found.endpoint or 'none'} on {found.release.serving.instance}")
             show.say(f"  driver     {found.driver}")
-        if isolation:
+        if isolation and found.release:
             show.say(f"  isolation  {isolation} (local cloud)")
         for note in found.notes:
             show.say(f"  hardware   {note}")
-        for problem in found.problems:
+        for problem in found.problems if found.release else ():
             show.say(f"  problem    {problem}")
         show.next_step("ecomdeploy predict" if found.verified else "ecomdeploy up")
     if found.release is not None and found.endpoint and not found.verified:

@@ -143,4 +143,4 @@ def beats(model: Evaluation, baseline: Evaluation) -> Interval:
 def usecases() -> Catalog[UseCase[Any]]:
     """The use cases known here."""
     how = "subclass OwnModel: from ecomdeploy import OwnModel"
-    return Catalog[UseCase[Any]]("usecase", "modelpack.usecases", UseCase, how)
+    return Catalog[UseCase[Any]]("use case", "modelpack.usecases", UseCase, how)

@@ -51,6 +51,35 @@ def test_a_mistyped_command_names_the_nearest(capsys: pytest.CaptureFixture[str]
     assert said.out == ""
 
 
+@pytest.mark.parametrize("typed", [(), ("cloud",), ("platform",)])
+def test_an_unfinished_command_shows_help_and_no_error(
+    typed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(typed) == 2
+    said = capsys.readouterr()
+    assert "Usage: ecomdeploy" in said.out
+    assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "help_of"),
+    [
+        (("upp",), ""),
+        (("cloud", "fault"), "cloud fault"),
+        (("rollback", "x"), "rollback"),
+        (("up", "-x"), "up"),
+    ],
+)
+def test_a_slip_leads_to_the_help_of_what_was_typed(
+    typed: tuple[str, ...], help_of: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run([*typed, "--json"]) == 2
+    said = capsys.readouterr()
+    hint = " ".join(["ecomdeploy", *help_of.split(), "--help"])
+    assert json.loads(said.out)["error"]["hint"] == hint
+    assert f"Hint: {hint}" in said.err
+
+
 def test_with_json_an_error_is_one_document_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run(["up", "--json"]) == 2
     said = capsys.readouterr()
@@ -71,7 +100,19 @@ def test_init_writes_a_project_that_loads_and_never_overwrites(
     assert json.loads(capsys.readouterr().out) == []
     before = spec.read_text()
     assert app.run(["init", "recommendation", "My Shop!"]) == 2
+    assert "Hint: cd 'My Shop!' && ecomdeploy up" in capsys.readouterr().err
     assert spec.read_text() == before
+
+
+@pytest.mark.parametrize("usecase", ["recommendation", "marketing-uplift", "./a_long_name.py:OfAClassOfMine"])
+def test_comments_of_a_project_stand_below_each_other(usecase: str, tmp_path: Path) -> None:
+    assert app.run(["init", usecase, "shop"]) == 0
+    lines = (tmp_path / "shop" / "ecomdeploy.yaml").read_text().splitlines()
+    commented = [
+        line.rpartition(" # ")[0] for line in lines if not line.startswith(("#", "  # ")) and " # " in line
+    ]
+    assert len(commented) >= 7
+    assert [len(before) for before in commented] == [max(33, len(before.rstrip())) for before in commented]
 
 
 @pytest.mark.parametrize(

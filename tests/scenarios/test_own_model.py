@@ -63,7 +63,7 @@ def own(terminal: Terminal) -> Terminal:
 SLIPS = {
     "no file of that name": ("ecomdeploy.yaml", "shop.py", "shops.py", "no such file", "did you mean shop.py?"),
     "no class": ("ecomdeploy.yaml", "shop.py:ShopRecs", "shop.py", "unknown use case", "./shop.py:ClassName"),
-    "no path": ("ecomdeploy.yaml", r"\./shop.py", "shop.py", "unknown usecase", "write ./shop.py:ShopRecs"),
+    "no path": ("ecomdeploy.yaml", r"\./shop.py", "shop.py", "unknown use case", "write ./shop.py:ShopRecs"),
     "another class": ("ecomdeploy.yaml", "ShopRecs", "ShopRec", "has no 'ShopRec'", "did you mean 'ShopRecs'?"),
     "no model": ("ecomdeploy.yaml", "^model: .*", "", "trains nothing", "model: {path: model.onnx}"),
     "no model file": ("ecomdeploy.yaml", "model.onnx", "gone.onnx", "no such model file", "relative to the project"),

@@ -136,7 +136,7 @@ def test_a_model_file_is_named_by_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({"usecase": "recomendation"}, "unknown usecase"),
+        ({"usecase": "recomendation"}, "unknown use case"),
         ({"pack": PackSpec(passes=("int9",))}, "unknown pass"),
         ({"model": ModelSpec(path="none.onnx")}, "no such model file"),
         ({"model": ModelSpec(path="model.pkl")}, "unknown model format"),
