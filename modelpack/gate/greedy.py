@@ -154,7 +154,7 @@ class Search:
         return bool(own) and all(self.expensive.intersection(one) != own for one in self.points)
 
     def idle(self, one: Point) -> bool:
-        """Whether a expensive pass by itself is no better than the model without it."""
+        """Whether an expensive pass by itself is no better than the model without it."""
         if self.expensive.isdisjoint(one.passes):
             return False
         return one.gain(self.objective) <= self.points[()].gain(self.objective) * TIE
