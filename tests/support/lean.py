@@ -28,7 +28,7 @@ def make_environment(folder: Path) -> Path:
     """The environment's Python, in the empty `folder`."""
     venv.EnvBuilder(with_pip=False, symlinks=True).create(folder)
     (packages,) = folder.glob("lib/python*/site-packages")
-    installed = {canonicalize_name(one.metadata["Name"]): one for one in distributions()}
+    installed = {str(canonicalize_name(one.metadata["Name"])): one for one in distributions()}
     for name in sorted(needed(installed) | {PIP}):
         link_files(installed[canonicalize_name(name)], packages)
     # Our own packages come from this checkout; of the installation only what it says of itself.
