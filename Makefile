@@ -67,7 +67,7 @@ $(VENV_KERAS)/.installed: $(VENV)/.installed
 		> "$$($(VENV_KERAS)/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
 	@$(VENV_KERAS)/bin/python -m pip install -q --no-compile $$($(BIN)/python -c "import tomllib; \
 		extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
-		print(*extras['tensorflow'], *extras['huggingface'])")
+		print(*extras['tensorflow'], *extras['huggingface'], *extras['originals'])")
 	@touch $@
 
 test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and transformers, brought in by ONNX

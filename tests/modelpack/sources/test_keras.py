@@ -21,9 +21,10 @@ from tiny_usecase import Tiny
 
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Signature
+from modelpack.gate.fidelity import Asked, ask_library
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.server.signature import Tensor
-from modelpack.sources.base import open_model
+from modelpack.sources.base import Converted, check, open_model
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("keras", "tensorflow")),
@@ -53,6 +54,24 @@ def test_a_trained_recommender_answers_as_in_keras(trained: Path, tmp_path: Path
     answer = OnnxRuntime().open(variant, Next())({"history": rows.astype(np.int64)})["scores"]
     assert np.allclose(answer, wanted, atol=1e-5)
     assert (answer.argmax(1) == (rows[:, -1] + 1) % PRODUCTS).mean() > 0.9
+
+
+@pytest.mark.parametrize(("kind", "by"), [("model.keras", "keras 3"), ("saved", "tensorflow 2")])
+def test_the_library_that_wrote_it_is_asked(trained: Path, tmp_path: Path, kind: str, by: str) -> None:
+    """And a reader that loses something for one request is found out."""
+    source = check(trained / kind)
+    assert isinstance(source, Converted)
+    variant = open_model(trained / kind, Next(), tmp_path / "variants" / "given")
+    with np.load(trained / "answers.npz") as held:
+        rows = held["rows"].astype(np.int64)
+    answers = dict(OnnxRuntime().open(variant, Next())({"history": rows}))
+    asked = Asked({"history": rows}, tuple(range(1, len(rows) + 1)), answers)
+    found = ask_library(source, Next(), asked, trained / kind, tmp_path)
+    assert found.by.startswith(by), found.because
+    assert (found.requests, found.largest["scores"] < 1e-5) == (len(rows), True)
+    answers["scores"] = answers["scores"] + 0.01 * (np.arange(len(rows)) == 7)[:, None]
+    with pytest.raises(BadInput, match=r"request 8: scores is .* by (keras|tensorflow)"):
+        ask_library(source, Next(), asked, trained / kind, tmp_path)
 
 
 ORDERS = {

@@ -1,0 +1,237 @@
+"""Random small models: what is served is what their own library answers, and a row alone is a row in any company."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from modelpack.formats.signature import Run, Signature
+from modelpack.gate.fidelity import BY_LIBRARY, differences
+from modelpack.runtimes.single_thread import session
+from modelpack.server.rows import dependence
+from modelpack.server.signature import Tensor
+from modelpack.sources.base import Converted
+from modelpack.sources.lightgbm import LightGBM
+from modelpack.sources.onnx import Onnx
+from modelpack.sources.torch_export import TorchExport
+from modelpack.sources.xgboost import XGBoost
+
+Floats = NDArray[Any]
+WIDTH = 5
+ELEMENTWISE = ("Relu", "Sigmoid", "Tanh", "Softplus", "Erf", "Neg", "Abs", "LeakyRelu", "Elu")
+REDUCING = ("ReduceMean", "ReduceMax", "ReduceSum", "ReduceL2")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a random graph: what is done, with a seed for its constants and a place to go back to."""
+
+    kind: str
+    seed: int
+    back: int
+
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        st.sampled_from([*ELEMENTWISE, *REDUCING, "MatMul", "Add", "Mul", "Softmax", "Concat", "Where"]),
+        st.integers(0, 1000),
+        st.integers(0, 3),
+    ),
+    min_size=1,
+    max_size=7,
+)
+
+
+def grown(steps: list[Step], path: Path) -> Path:
+    """The steps as an ONNX graph of x (rows, 5) -> y (rows, n); each looks at its own row alone."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes: list[Any] = []
+    constants: list[Any] = []
+    made = [("x", WIDTH)]
+
+    def constant(array: Floats) -> str:
+        constants.append(numpy_helper.from_array(array.astype(np.float32), f"c{len(constants)}"))
+        return f"c{len(constants) - 1}"
+
+    for number, step in enumerate(steps):
+        (last, width), draw = made[-1], np.random.default_rng(step.seed)
+        other, other_width = made[max(0, len(made) - 1 - step.back)]
+        out, given, more, new = f"h{number}", [last], {}, width
+        if step.kind == "MatMul":
+            new = 1 + step.seed % 6
+            given.append(constant(draw.normal(size=(width, new)) / np.sqrt(width)))
+        elif step.kind in ("Add", "Mul"):
+            given.append(other if other_width == width else constant(draw.normal(size=width)))
+        elif step.kind == "Concat":
+            given, more, new = [last, other], {"axis": 1}, width + other_width
+        elif step.kind == "Softmax":
+            more = {"axis": 1}
+        elif step.kind == "Where":
+            above = constant(draw.normal(size=width))
+            nodes.append(helper.make_node("Greater", [last, above], [f"{out}.above"]))
+            given = [f"{out}.above", last, constant(draw.normal(size=width))]
+        elif step.kind in REDUCING:
+            new, more = 1, {"keepdims": 1}
+            axes = helper.make_tensor(f"a{number}", TensorProto.INT64, [1], [1])
+            constants.append(axes)
+            given.append(axes.name)
+        nodes.append(helper.make_node(step.kind, given, [out], **more))
+        made.append((out, new))
+    nodes.append(helper.make_node("Identity", [made[-1][0]], ["y"]))
+    graph = helper.make_graph(
+        nodes,
+        "grown",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", WIDTH])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", made[-1][1]])],
+        constants,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), str(path))
+    return path
+
+
+def rows_of(seed: int, count: int = 40) -> Floats:
+    return np.random.default_rng(seed).normal(size=(count, WIDTH)).astype(np.float32)
+
+
+def served(source: Converted, path: Path, wanted: Signature | None = None) -> Run:
+    """The graph as it would be served."""
+    opened = session(source.convert(path, wanted, []).SerializeToString())
+    names = [one.name for one in opened.get_outputs()]
+
+    def run(inputs: Mapping[str, Floats]) -> dict[str, Floats]:
+        return dict(zip(names, opened.run(names, dict(inputs)), strict=True))
+
+    return run
+
+
+def check(run: Run, inputs: dict[str, Floats], wanted: Mapping[str, Floats]) -> None:
+    """As the library says, for every row; and alone as in any company."""
+    answers = run(inputs)
+    reach = 1.0
+    for name, values in wanted.items():
+        ours = np.asarray(answers[name])
+        far, wrong = differences(ours, np.asarray(values).reshape(ours.shape), BY_LIBRARY)
+        assert not wrong.any(), (name, far)
+        reach = max(reach, float(np.ptp(ours)) if ours.dtype.kind == "f" else 1.0)
+    close = {name: {"kind": "close", "rtol": 1e-4, "atol": 1e-4 * reach} for name in answers}
+    assert dependence(run, inputs, 16, close) == ""
+
+
+@settings(max_examples=80, deadline=None)
+@given(STEPS, st.integers(0, 1000))
+def test_graphs_answer_as_the_reference_of_onnx(steps: list[Step], seed: int) -> None:
+    """Judge: onnx.reference, which computes each operator by its definition in numpy."""
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    with TemporaryDirectory() as folder:
+        path = grown(steps, Path(folder) / "model.onnx")
+        rows = rows_of(seed)
+        (wanted,) = ReferenceEvaluator(onnx.load(str(path))).run(None, {"x": rows})
+        check(served(Onnx(), path), {"x": rows}, {"y": wanted})
+
+
+def module_of(steps: list[Step]) -> Any:
+    """The steps as a torch module."""
+    import torch
+    from torch import nn
+
+    layers: list[Any] = []
+    width = WIDTH
+    plain = {"Relu": nn.ReLU, "Sigmoid": nn.Sigmoid, "Tanh": nn.Tanh, "Softplus": nn.Softplus, "Elu": nn.ELU}
+    torch.manual_seed(steps[0].seed)
+    for step in steps:
+        if step.kind == "Softmax":
+            layers.append(nn.Softmax(dim=1))
+        elif step.kind in ("Add", "Mul"):
+            layers.append(nn.LayerNorm(width))
+        elif step.kind in plain:
+            layers.append(plain[step.kind]())
+        else:
+            new = 1 + step.seed % 6
+            layers += [nn.Linear(width, new), nn.GELU()]
+            width = new
+    return nn.Sequential(*layers, nn.Linear(width, 2)).eval()
+
+
+@pytest.mark.slow
+@settings(max_examples=6, deadline=None)
+@given(STEPS, st.integers(0, 1000))
+def test_programs_answer_as_torch(steps: list[Step], seed: int) -> None:
+    import torch
+
+    module, rows = module_of(steps), rows_of(seed)
+    signature = Signature((Tensor("x", "FP32", (-1, WIDTH)),), (Tensor("y", "FP32", (-1, 2)),))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pt2"
+        shapes = ({0: torch.export.Dim("rows")},)
+        exported = torch.export.export(module, (torch.zeros(3, WIDTH),), dynamic_shapes=(shapes,))
+        torch.export.save(exported, path)
+        with torch.inference_mode():
+            wanted = module(torch.from_numpy(rows)).numpy()
+        with chdir(folder):
+            check(served(TorchExport(), path, signature), {"x": rows}, {"y": wanted})
+
+
+def trained_on(seed: int) -> tuple[Floats, Floats]:
+    rows = rows_of(seed, 200)
+    rows[np.random.default_rng(seed).random(rows.shape) < 0.15] = np.nan
+    return rows, (np.nan_to_num(rows[:, 0]) + np.isnan(rows[:, 1]) > 0.3) * 1.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 5000), st.integers(1, 6), st.integers(1, 30), st.sampled_from([1, 3]))
+def test_trees_answer_as_xgboost(seed: int, depth: int, turns: int, parallel: int) -> None:
+    import xgboost
+
+    rows, truth = trained_on(seed)
+    told = {"objective": "binary:logistic", "nthread": 1, "max_depth": depth, "num_parallel_tree": parallel}
+    booster = xgboost.train(told, xgboost.DMatrix(rows, truth), turns)
+    asked, _ = trained_on(seed + 1)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.json"
+        booster.save_model(path)
+        original = XGBoost().original(path, Signature((Tensor("features", "FP32", (-1, WIDTH)),), (SCORE,)))
+        theirs = original({"features": asked})
+        assert np.allclose(theirs["score"], booster.predict(xgboost.DMatrix(asked)))
+        check(served(XGBoost(), path), {"features": asked}, theirs)
+
+
+SCORE = Tensor("score", "FP32", (-1,))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 5000), st.integers(2, 31), st.integers(1, 30), st.sampled_from(["gbdt", "dart"]))
+def test_trees_answer_as_lightgbm(seed: int, leaves: int, turns: int, boosting: str) -> None:
+    import lightgbm
+
+    rows, truth = trained_on(seed)
+    told = {
+        "objective": "binary",
+        "verbosity": -1,
+        "num_threads": 1,
+        "num_leaves": leaves,
+        "boosting": boosting,
+    }
+    booster = lightgbm.train(told, lightgbm.Dataset(rows, truth), turns)
+    asked, _ = trained_on(seed + 1)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.txt"
+        booster.save_model(path)
+        original = LightGBM().original(path, Signature((Tensor("features", "FP32", (-1, WIDTH)),), (SCORE,)))
+        theirs = original({"features": asked})
+        assert np.allclose(theirs["score"], booster.predict(asked))
+        check(served(LightGBM(), path), {"features": asked}, theirs)
