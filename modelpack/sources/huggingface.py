@@ -174,7 +174,9 @@ def load(fresh: Path, config: dict[str, Any], path: Path, notes: list[str]) -> A
     except Exception as error:
         raise BadInput(f"transformers cannot take it: {first_line(error)}", where=str(path)) from error
     lacking = sorted(map(str, told["missing_keys"]))
-    lacking += [f"{name} {list(have)} instead of {list(want)}" for name, have, want in told["mismatched_keys"]]
+    lacking += [
+        f"{name} {list(have)} instead of {list(want)}" for name, have, want in told["mismatched_keys"]
+    ]
     if lacking:
         raise BadInput(
             f"weights of {names[0]} are missing in the folder, or of another shape: {', '.join(lacking[:5])}"

@@ -56,7 +56,7 @@ def test_from_the_save_call_to_an_endpoint(terminal: Terminal, kind: str) -> Non
     assert made.returncode == 0, made.stderr[-3000:]
     assert (terminal.folder / model).exists()
     terminal.type("init", "./shop.py:Returns")
-    terminal.edit(r"^  path: \S+", f"  path: {model}")
+    assert f"path: {model} " in (terminal.folder / "ecomdeploy.yaml").read_text()
     done = terminal.type("up", "--yes", "--json").json
     assert (done["state"], done["verified"]) == ("live", True)
     record = done["record"]
