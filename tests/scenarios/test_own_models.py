@@ -25,7 +25,7 @@ pytestmark = [
 ]
 PAGE = Path(__file__).parents[2] / "docs" / "own-models.md"
 SECTION = re.compile(r"^## (.+?)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-BLOCK = re.compile(r"^`(train|shop)\.py`:\n\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^`\./(train|shop)\.py`:\n\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MODELS: dict[str, tuple[str, str, str]] = {
     "XGBoost": ("model.json", "xgboost 3", "score"),
     "CatBoost": ("model.onnx", "the answers that expected() gives", "probabilities"),
