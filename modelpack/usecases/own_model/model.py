@@ -23,6 +23,7 @@ from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 from modelpack.usecases.own_model import requests
 from modelpack.usecases.own_model.asking import ask, complain, place, takes
 from modelpack.usecases.own_model.requests import Answers, Held, conform, hold_requests, instance
+from modelpack.usecases.own_model.signature import with_missing
 from modelpack.usecases.own_model.transform import SERVED_AS, Transform, UserCode, check_transform
 from modelpack.usecases.own_model.verdicts import (
     first_not_finite,
@@ -168,8 +169,11 @@ class OwnModel(UseCase[Held]):
         return tuple(one for one in self.outputs if isinstance(one, Tensor))
 
     def signature(self) -> Signature:
+        found = self._found
         if self.inputs:
-            return Signature(tuple(self.inputs), self._tensors())
+            takes_missing = found is not None and any(one.missing for one in found.inputs)
+            inputs = with_missing(self.inputs) if takes_missing else tuple(self.inputs)
+            return Signature(inputs, self._tensors())
         if self._found is None:
             hint = "name them: inputs = (Tensor('features', 'FP32', (-1, 12)),) and outputs"
             raise BadInput(f"this format does not tell inputs and outputs of {self.name}", hint=hint)

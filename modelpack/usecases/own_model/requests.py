@@ -123,10 +123,7 @@ def misfit(array: NDArray[Any], tensor: Tensor) -> str:
     if datatype.startswith("FP"):
         if kind not in "fiub":
             return f"its values are {array.dtype}"
-        bad = np.flatnonzero(~np.isfinite(array.astype(np.float64)).reshape(len(array), -1).all(axis=1))
-        return (
-            f"request {bad[0]} holds {first_bad(array[bad[0]])}, which JSON cannot carry" if len(bad) else ""
-        )
+        return no_number(array.astype(np.float64), tensor)
     if kind not in "iu":
         return f"its values are {array.dtype}, not whole numbers"
     limits = np.iinfo(DTYPES[datatype])
@@ -135,9 +132,18 @@ def misfit(array: NDArray[Any], tensor: Tensor) -> str:
     return ""
 
 
-def first_bad(row: Any) -> str:
-    values = np.asarray(row, dtype=np.float64).ravel()
-    return str(values[~np.isfinite(values)][0])
+def no_number(array: NDArray[np.float64], tensor: Tensor) -> str:
+    """The first value that no request can carry, in words; NaN is a missing value where the input takes one."""
+    bad = np.isinf(array) if tensor.missing else ~np.isfinite(array)
+    rows = np.flatnonzero(bad.reshape(len(array), -1).any(axis=1))
+    if not len(rows):
+        return ""
+    value = array[rows[0]][bad[rows[0]]].ravel()[0]
+    if np.isinf(value):
+        return f"request {rows[0]} holds {value}, which JSON cannot carry"
+    shape = f"({', '.join(str(size) for size in tensor.shape)},)"
+    say = f"Tensor({tensor.name!r}, {tensor.datatype!r}, {shape}, missing=True)"
+    return f"request {rows[0]} holds {value}; if the model takes missing values, say so: {say}"
 
 
 def words(tensor: Tensor) -> str:
@@ -160,7 +166,7 @@ def length_of(values: Any) -> int:
 
 
 def instance(inputs: Mapping[str, NDArray[Any]], row: int) -> dict[str, Any]:
-    """One request as JSON values; a float32 by its shortest decimal that reads back the same."""
+    """One request as JSON values; a float32 by its shortest decimal that reads back the same, NaN as null."""
     return {name: json_value(array[row]) for name, array in inputs.items()}
 
 
@@ -169,7 +175,7 @@ def json_value(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [json_value(one) for one in value]
     if isinstance(value, np.floating):
-        return float(str(value))
+        return None if np.isnan(value) else float(str(value))
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from modelpack.errors import BadInput, Problem
 from modelpack.formats.signature import Signature
@@ -28,10 +31,12 @@ DATATYPES = {
     13: "UINT64",
 }
 """TensorProto.DataType -> the protocol's name (onnx.ai/onnx/api/classes.html#tensorproto)."""
+TREES = frozenset({"TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"})
+"""Operators that send a missing value (NaN) down a branch of its own (onnx.ai/onnx/operators, ai.onnx.ml)."""
 
 
 def own_signature(graph: onnx.ModelProto, path: Path) -> Signature:
-    """The graph's inputs and outputs; the first axis is the rows, any other open axis is -1.
+    """The graph's inputs and outputs; the first axis is the rows, any other open axis is -1. Trees take missing values.
 
     Raises BadInput, all problems at once: no tensor, a data type that no request can carry, no first axis for rows.
     """
@@ -46,7 +51,16 @@ def own_signature(graph: onnx.ModelProto, path: Path) -> Signature:
     ]
     if problems:
         raise BadInput(problems, hint="export the model anew")
-    return Signature(tuple(map(as_tensor, given)), tuple(map(as_tensor, graph.graph.output)))
+    trees = any(node.op_type in TREES for node in graph.graph.node)
+    inputs = tuple(map(as_tensor, given))
+    return Signature(with_missing(inputs) if trees else inputs, tuple(map(as_tensor, graph.graph.output)))
+
+
+def with_missing(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The inputs, each of real numbers taking missing values."""
+    return tuple(
+        structs.replace(one, missing=True) if one.datatype.startswith("FP") else one for one in inputs
+    )
 
 
 def fixed_to_one(graph: onnx.ModelProto) -> bool:

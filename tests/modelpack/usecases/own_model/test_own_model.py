@@ -179,7 +179,7 @@ SLIPS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
     ),
     "not a number": (
         [("        return {", "        rows[3, 2] = np.nan\n        return {")],
-        ["input 'features': request 3 holds nan, which JSON cannot carry"],
+        ["input 'features': request 3 holds nan; if the model takes missing values, say so: Tensor('features'"],
     ),
     "ragged requests": (
         [('{"features": rows}', '{"features": [[1, 2], [3]] * 30}')],
