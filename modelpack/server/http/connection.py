@@ -11,9 +11,6 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_HEADER_BYTES = 64 * 1024
-HEADER_SECONDS = 10
-REST_SECONDS = 10
-"""For a body that is still coming when its request was answered, refused mostly."""
 TOO_LARGE = (431, b"Request Header Fields Too Large")
 TOO_SLOW = (408, b"Request Timeout")
 
@@ -21,6 +18,8 @@ TOO_SLOW = (408, b"Request Timeout")
 class BoundedConnection(HttpToolsProtocol):
     """One connection of a caller."""
 
+    stalled: float = 10
+    """Seconds for a request's headers, and for the rest of a body when its request was answered (refused mostly)."""
     _reading: asyncio.TimerHandle | None = None
     _header_bytes = 0
     _in_headers = False
@@ -45,7 +44,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_headers, self._header_bytes = True, 0
-        self._expect(HEADER_SECONDS)
+        self._expect(self.stalled)
 
     def on_headers_complete(self) -> None:
         self._in_headers, self._in_body = False, True
@@ -61,7 +60,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self._in_body:
-            self._expect(REST_SECONDS)
+            self._expect(self.stalled)
 
     def timeout_keep_alive_handler(self) -> None:
         # closing waits for what is not written yet: for ever, where the caller does not read it
@@ -91,3 +90,8 @@ class BoundedConnection(HttpToolsProtocol):
         head = b"HTTP/1.1 %d %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % (status, reason)
         self.transport.write(head)
         self.transport.close()
+
+
+def bounded(stalled: float) -> type[BoundedConnection]:
+    """The class of connections that wait so many seconds."""
+    return type("Connection", (BoundedConnection,), {"stalled": stalled})

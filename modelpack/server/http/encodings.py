@@ -1,8 +1,8 @@
 """Content-Encoding of request bodies: gzip and deflate (RFC 9110, section 8.4.1), by zlib alone.
 
-Brotli and Zstandard are refused by name: neither is in Python's standard library of the image (3.13), and a wheel of
-400 kB in every image is more than compressing requests to a model saves; Triton's and KServe's clients offer gzip and
-deflate. What comes out of a body is bounded like the body itself, and never made beyond that bound.
+Brotli and Zstandard are refused by name: neither is in the standard library of the image's Python, and a wheel in every
+image is more than a rarely used encoding is worth; Triton's and KServe's clients offer gzip and deflate. What comes out
+of a body is bounded like the body itself, and never made beyond that bound.
 """
 
 from __future__ import annotations

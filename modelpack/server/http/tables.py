@@ -10,6 +10,8 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,7 +28,16 @@ from modelpack.server.signature import Tensor
 
 EMPTY = frozenset({"", "nan", "NaN", "NAN", "null"})
 """Cells without a value, as numpy and pandas write them too."""
-LONGEST_HEADER = 10_000
+LONGEST_HEADER = 4096
+MOST_AXES = 16
+NPY_LENGTHS = {b"\x93NUMPY\x01\x00": struct.Struct("<H"), b"\x93NUMPY\x02\x00": struct.Struct("<I")}
+"""How the length of the header is written, by magic and version."""
+NPY_HEADER = re.compile(
+    rb"\{'descr': *'([<>|=]?[biufU]\d{1,9})', *'fortran_order': *(True|False), "
+    rb"*'shape': *\(((?:\d{1,18}(?:, *|(?=\))))*)\),? *\} *\n?"
+)
+"""The one form that numpy writes: nothing is evaluated."""
+LAST_CHARACTER, SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)
 
 
 def decode_csv(instances: Instances, body: bytes) -> tuple[Arrays, int]:
@@ -66,27 +77,40 @@ def decode_npy(inputs: Sequence[Tensor], limits: Limits, body: bytes) -> tuple[A
 
 
 def read_npy(body: bytes) -> NDArray[Any]:
-    """The array of an npy file of exactly these bytes; objects (pickles) are none. Raises `Refusal` (400)."""
-    stream = io.BytesIO(body)
+    """The array of an npy file of exactly these bytes, in the one form that numpy writes; objects (pickles) are none.
+    Raises `Refusal` (400)."""
+    length = NPY_LENGTHS.get(body[:8])
+    if length is None or len(body) < 8 + length.size:
+        raise Refusal(400, "the body is not npy, version 1.0 or 2.0")
+    begin = 8 + length.size + length.unpack_from(body, 8)[0]
+    found = NPY_HEADER.fullmatch(body[8 + length.size : begin][:LONGEST_HEADER])
+    if found is None:
+        raise Refusal(
+            400, "the header is not that of an npy array; numbers and text (U) are taken, objects are not"
+        )
+    descr, fortran, sizes = (part.decode() for part in found.groups())
+    shape = tuple(int(size) for size in sizes.split(",") if size.strip())
     try:
-        version = npy.read_magic(stream)
-        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-        if read is None:
-            raise Refusal(400, f"npy version {version} is not known; 1.0 and 2.0 are")
-        shape, fortran, dtype = read(stream, max_header_size=LONGEST_HEADER)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError) as problem:
-        raise Refusal(400, f"the body is not npy: {problem}") from None
-    if dtype.kind not in "biufU" or dtype.itemsize == 0 or dtype.subdtype is not None:
-        raise Refusal(400, f"an npy array of {dtype} is not taken; numbers and text (U) are")
-    count, left = math.prod(shape), len(body) - stream.tell()
-    if any(size < 0 for size in shape) or count * dtype.itemsize != left:
-        raise Refusal(400, f"shape {list(shape)} of {dtype} is not the {left} bytes that follow")
-    try:
-        array = np.frombuffer(body, dtype, offset=stream.tell())
-        array.tolist() if dtype.kind == "U" else None
-        return array.reshape(shape, order="F" if fortran else "C")
-    except ValueError as problem:
-        raise Refusal(400, f"the body is not npy: {problem}") from None
+        dtype = np.dtype(descr)
+    except (TypeError, ValueError) as problem:
+        raise Refusal(400, f"the header is not that of an npy array: {problem}") from None
+    if (
+        len(shape) > MOST_AXES
+        or dtype.itemsize == 0
+        or math.prod(shape) * dtype.itemsize != len(body) - begin
+    ):
+        raise Refusal(
+            400, f"shape {list(shape)} of {dtype} is not the {max(0, len(body) - begin)} bytes that follow"
+        )
+    if dtype.kind == "U":
+        check_texts(np.frombuffer(body, dtype.byteorder.replace("|", "=") + "u4", offset=begin))
+    return np.frombuffer(body, dtype, offset=begin).reshape(shape, order="F" if fortran == "True" else "C")
+
+
+def check_texts(codes: NDArray[np.uint32]) -> None:
+    """Raises `Refusal` (400) for what is no character: numpy takes any 32 bits for one."""
+    if ((codes > LAST_CHARACTER) | ((codes >= SURROGATES[0]) & (codes <= SURROGATES[1]))).any():
+        raise Refusal(400, "an npy array of text holds what is no character")
 
 
 def layout(inputs: Sequence[Tensor]) -> list[tuple[Tensor, int | None]]:

@@ -108,9 +108,14 @@ def cast(tensor: Tensor, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def pad(tensor: Tensor, array: NDArray[Any]) -> NDArray[Any]:
-    """The array in the shape of the signature: filled up with the default at the end, or cut to its last entries."""
+    """The array in the shape of the signature: filled up with the default at the end, or cut to its last entries.
+    Raises `Refusal` (400) where it has neither that shape nor a default."""
     if all(want in (-1, have) for want, have in zip(tensor.shape, array.shape, strict=True)):
         return array
+    if tensor.default is None:
+        raise Refusal(
+            400, f"input {tensor.name!r}: shape {list(array.shape)} does not fit {list(tensor.shape)}"
+        )
     shape = tuple(have if want < 0 else want for want, have in zip(tensor.shape, array.shape, strict=True))
     padded = np.full(shape, tensor.default, dtype=tensor.dtype)
     kept = array[tuple(slice(-size, None) for size in shape)]
