@@ -90,7 +90,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         log.say("refused", reason=f"cannot listen on {host}:{port}: {problem}")
         return 1
     application = Application(Metrics(), limits)
-    server = Server(_configuration(application))
+    server = Server(configure(application))
     root, allow_cpu = Path(environment.get("ECOMDEPLOY_ROOT", "/")), environment.get(ALLOW) == "1"
     preparation = Preparation(root, application, server, allow_cpu)
     preparation.start()
@@ -100,7 +100,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     return preparation.status
 
 
-def _configuration(application: Application) -> uvicorn.Config:
+def configure(application: Application) -> uvicorn.Config:
+    """uvicorn's settings; connections are bounded by the application's limits."""
     return uvicorn.Config(
         application,
         loop="uvloop",

@@ -30,7 +30,7 @@ LONGEST_TIME = 60.0
 """Seconds that a request of several turns may take, by what is queued and a row takes."""
 LONGEST_RETRY = 60
 SHARE_OF_NEW = 0.2
-"""How much the last call counts in what a row takes."""
+"""How much the last call counts in what a call takes."""
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ class Batcher:
         self._queue: SimpleQueue[Job | Work | None] = SimpleQueue()
         self._counting = threading.Lock()
         self._waiting = self._ahead = 0
-        self._seconds_per_row = 0.0
+        self._seconds = self._seconds_full = 0.0
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
@@ -128,7 +128,8 @@ class Batcher:
 
     def _admit(self, rows: int) -> None:
         """Count a request in. Raises `Refusal` (429) when its first turn, or its last, would come too late."""
-        first, last = (count * self._seconds_per_row for count in (self._ahead, self._waiting + rows))
+        each = (self._seconds_full or self._seconds) / self._max_batch
+        first, last = (count * each for count in (self._ahead, self._waiting + rows))
         if first > self._longest_wait or (rows > self._max_batch and last > self._longest_time):
             seconds = first if rows <= self._max_batch else last
             reason = f"the model is busy: {rows} rows would take {seconds:.1f} s; ask again later"
@@ -144,8 +145,11 @@ class Batcher:
             self._ahead += min(after, most) - min(before, most)
 
     def _took(self, rows: int, seconds: float) -> None:
-        each, known = seconds / rows, self._seconds_per_row
-        self._seconds_per_row = known + SHARE_OF_NEW * (each - known) if known else each
+        """A call is done. What waits will go in full calls, and while many wait calls are full: then only those count,
+        for a call of one row may take as long, or a small part of it."""
+        self._seconds = _smooth(self._seconds, seconds)
+        if 2 * rows > self._max_batch:
+            self._seconds_full = _smooth(self._seconds_full, seconds)
 
     def _work(self) -> None:
         held: Job | Work | None = None
@@ -247,6 +251,11 @@ class Batcher:
                 raise RuntimeError(f"output {name} has shape {array.shape} for {rows} rows")
         self._took(rows, seconds)
         return outputs
+
+
+def _smooth(known: float, new: float) -> float:
+    """The mean that forgets."""
+    return known + SHARE_OF_NEW * (new - known) if known else new
 
 
 def _settle(pairs: Sequence[tuple[Job, Any]]) -> None:
