@@ -122,7 +122,7 @@ def test_a_simple_use_case_offers_nothing_and_needs_nothing() -> None:
         unneeded_of(usecase), candidates_of(usecase, None), architectures_of(usecase),
     )  # fmt: skip
     assert not any(empty)
-    assert (agreement_of(usecase), turns_of(usecase), target_rps_of(usecase)) == (0.0, 25, 120)
+    assert (agreement_of(usecase), turns_of(usecase), target_rps_of(usecase)) == (0.0, 80, 120)
     assert interface_of(usecase) == usecase.signature()
     assert as_called(usecase, run, None) is run
     assert lasting_golden_of(usecase, lambda: None, None, "float16") == (usecase.golden(None), {})

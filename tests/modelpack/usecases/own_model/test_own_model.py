@@ -189,14 +189,14 @@ SLIPS: dict[str, tuple[list[tuple[str, str]], list[str]]] = {
         [('return {"scores": np.tile', 'return (np.tile'), ("(len(inputs[\"features\"]), 1))}", "(60, 1)))")],
         [],
     ),
-    "a class that is none": ([("(OwnModel)", "")], ["is not a usecase", "subclass OwnModel"]),
+    "a class that is none": ([("(OwnModel)", "")], ["is not a use case", "subclass OwnModel"]),
     "another class": (
         [("class ShopRecs", "class ShopRec")],
         ["./shop.py has no 'ShopRecs'", "did you mean 'ShopRec'?"],
     ),
     "an import that fails": (
         [("import numpy as np\n", "import numpy as np\nimport catboost_of_mine\n")],
-        ["shop.py:3: usecase", "ModuleNotFoundError: No module named 'catboost_of_mine'"],
+        ["shop.py:3: use case", "ModuleNotFoundError: No module named 'catboost_of_mine'"],
     ),
     "a slip of the pen": (
         [("def metric(self, answers, truths):", "def metric(self, answers, truths)")],
