@@ -22,7 +22,14 @@ from modelpack.usecases.base import UseCase
 if TYPE_CHECKING:
     import onnx
 
-MAGIC = {b"PK\x03\x04": "zip archive", b"\x1f\x8b": "gzip file", b"BZh": "bzip2 file", b"\xfd7zXZ": "xz file"}
+MAGIC = {
+    b"PK\x03\x04": "zip archive",
+    b"\x1f\x8b": "gzip file",
+    b"BZh": "bzip2 file",
+    b"\xfd7zXZ": "xz file",
+    b"CBM1": "CatBoost file",
+    b"\x89HDF": "HDF5 file",
+}
 PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(1, 6))
 PICKLED = (
     "a pickle runs code: save .json (XGBoost), .txt (LightGBM), .onnx (scikit-learn: skl2onnx), .pt2 (torch)"
@@ -38,8 +45,24 @@ SAVE_INSTEAD = {
     "bin": "transformers: model.save_pretrained(folder), which writes safetensors",
     "h5": "Keras: model.save('model.keras')",
     "hdf5": "Keras: model.save('model.keras')",
+    "bst": "XGBoost: booster.save_model('model.json')",
+    "xgb": "XGBoost: booster.save_model('model.json')",
+    "skops": "scikit-learn: skl2onnx.to_onnx(model, rows[:1]), written as model.onnx",
+    "dill": PICKLED,
+    "ts": "torch: torch.export.save(torch.export.export(model, inputs), 'model.pt2')",
+    "ckpt": "torch: torch.export.save(...), 'model.pt2'; Keras: model.save('model.keras')",
+    "pb": "TensorFlow: tf.saved_model.save(model, 'model'), and the path of that folder",
+    "tflite": "TensorFlow: tf.saved_model.save(model, 'model'), and the path of that folder",
 }
 """By a suffix that is not taken: what to save in its place."""
+UBJSON, PICKLE = "UBJSON file", "Python pickle"
+BY_CONTENT = {
+    PICKLE: PICKLED,
+    UBJSON: SAVE_INSTEAD["ubj"],
+    "CatBoost file": SAVE_INSTEAD["cbm"],
+    "HDF5 file": SAVE_INSTEAD["h5"],
+}
+"""The same by what stands under another name."""
 TENSORFLOW = ("tensorflow", "keras", "tf2onnx")
 TORCH = ("torch", "triton")
 
@@ -175,7 +198,10 @@ def file_source(path: Path) -> Source:
     looks, wanted = looks_like(path), known[suffix].container
     if looks != wanted and (looks or (wanted and path.stat().st_size)):
         what = f"a {looks}" if looks else f"not a {wanted}"
-        raise BadInput(f"damaged or not what its name says: {path.suffix} but {what}", where=str(path))
+        hint = BY_CONTENT.get(looks or "", "")
+        raise BadInput(
+            f"damaged or not what its name says: {path.suffix} but {what}", where=str(path), hint=hint
+        )
     return known[suffix]
 
 
@@ -211,9 +237,11 @@ def looks_like(path: Path) -> str | None:
     """What the first bytes say: one of `MAGIC`'s words, a pickle, a tar archive, or nothing known."""
     with path.open("rb") as file:
         head = file.read(264)
-    # A safetensors file may begin with the same two bytes; its length's upper half is zero.
+    # A safetensors file begins with its header's length, perhaps of these very bytes: zeros and a brace follow.
     if head.startswith(PICKLES) and head[4:8] != bytes(4):
-        return "Python pickle"
+        return PICKLE
+    if head.startswith(b"{L") and head[8:9] != b"{":
+        return UBJSON
     if head[257:262] == b"ustar":
         return "tar archive"
     return next((word for magic, word in MAGIC.items() if head.startswith(magic)), None)

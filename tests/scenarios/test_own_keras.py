@@ -117,4 +117,4 @@ def test_slips_are_told(shop: Terminal, slip: str) -> None:
 
 def test_not_a_keras_file(shop: Terminal) -> None:
     Path(shop.folder / "model.keras").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    assert "not a zip archive" in shop.type("pack", "--json", expect=2).json["error"]["what"]
+    assert ".keras but a HDF5 file" in shop.type("pack", "--json", expect=2).json["error"]["what"]

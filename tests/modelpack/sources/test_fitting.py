@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Signature
 from modelpack.server.signature import Tensor
-from modelpack.sources.base import SAVE_INSTEAD, open_model
+from modelpack.sources.base import SAVE_INSTEAD, looks_like, open_model
 from modelpack.sources.fitting import fit_names
 
 NAMES = ("a", "b", "p", "given/a", "given/given/a")
@@ -95,3 +95,28 @@ def test_a_format_that_is_not_taken_says_what_to_save(tmp_path: Path, suffix: st
     with pytest.raises(BadInput, match="unknown model format") as caught:
         open_model(path, Given(), tmp_path / "taken")
     assert caught.value.hint == SAVE_INSTEAD[suffix]
+
+
+UNDER_ANOTHER_NAME = {
+    "XGBoost's UBJSON": (b"{L\0\0\0\0\0\0\0\x07learner{L", "json", "a UBJSON file", "ubj"),
+    "CatBoost's own": (b"CBM1\xd8\x1d\0\0\x10", "onnx", "a CatBoost file", "cbm"),
+    "a pickle": (b"\x80\x04\x95\x03\x1f\0\0\0\0\0\0", "onnx", "a Python pickle", "pkl"),
+    "Keras 2": (b"\x89HDF\r\n\x1a\n" + bytes(90), "keras", "a HDF5 file", "h5"),
+}
+
+
+@pytest.mark.parametrize("kind", UNDER_ANOTHER_NAME)
+def test_a_format_under_another_s_name_says_so_too(tmp_path: Path, kind: str) -> None:
+    content, suffix, words, instead = UNDER_ANOTHER_NAME[kind]
+    path = tmp_path / f"model.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=words) as caught:
+        open_model(path, Given(), tmp_path / "taken")
+    assert caught.value.hint == SAVE_INSTEAD[instead]
+
+
+def test_a_header_as_long_as_ubjson_s_first_bytes_is_safetensors(tmp_path: Path) -> None:
+    """`{L` and zeros are 19,579 as a length."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes((0x4C7B).to_bytes(8, "little") + b'{"a":{}}')
+    assert looks_like(path) is None
