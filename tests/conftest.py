@@ -10,6 +10,7 @@ import sys
 
 import platformdirs
 import pytest
+from lent_layers import lend
 
 from modelpack.home import Home
 
@@ -71,10 +72,25 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder of this run that every worker has."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def shared_layers(of_all_workers: pathlib.Path) -> pathlib.Path:
+    """What `lent_layers` lends from, and keeps in."""
+    return of_all_workers / "layers"
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory, shared_layers: pathlib.Path) -> Home:
     """A home of one's own whose downloads are shared with everybody's."""
     cache = os.environ.get("ECOMDEPLOY_CACHE") or platformdirs.user_cache_path("ecomdeploy")
-    return Home(tmp_path_factory.mktemp("home"), pathlib.Path(cache))
+    found = Home(tmp_path_factory.mktemp("home"), pathlib.Path(cache))
+    lend(shared_layers, found.images)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import onnx
 import platformdirs
 import pytest
 import tiny_chat
+from lent_layers import lend
 from table_graphs import constants, context, dense, looked_up, value
 from tables import COLUMNS, MadeAmount, split
 
@@ -170,7 +171,9 @@ pack: {passes: [onnx, ./embedding_hash.py:EmbeddingHash]}
 
 @pytest.mark.slow
 @pytest.mark.network
-def test_a_pass_by_path_goes_through_the_gate_into_a_pack(repository: Path, tmp_path: Path) -> None:
+def test_a_pass_by_path_goes_through_the_gate_into_a_pack(
+    repository: Path, shared_layers: Path, tmp_path: Path
+) -> None:
     """As a user types it: measured against the export, judged with a reason, and its code names the verdict."""
     project = tmp_path / "shop"
     project.mkdir()
@@ -178,6 +181,7 @@ def test_a_pass_by_path_goes_through_the_gate_into_a_pack(repository: Path, tmp_
     shutil.copy(FOLDER / "embedding_hash.py", project)
     (project / "ecomdeploy.yaml").write_text(SPEC)
     cache = os.environ.get("ECOMDEPLOY_CACHE") or str(platformdirs.user_cache_path("ecomdeploy"))
+    lend(shared_layers, tmp_path / "home" / "images")
     (tmp_path / "cache").mkdir()
     Path(cache, "downloads").mkdir(parents=True, exist_ok=True)
     (tmp_path / "cache" / "downloads").symlink_to(Path(cache, "downloads"))

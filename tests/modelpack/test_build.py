@@ -11,6 +11,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
+from lent_layers import lend
 
 from modelpack import pack as packs
 from modelpack.build import PackRequest, build, find_known
@@ -28,10 +29,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, repository: Path, shared_layers: Path) -> Path:
     """A project with its own use case, and a home whose downloads are the machine's."""
     folder = tmp_path_factory.mktemp("shop")
     shutil.copy(repository / "tests" / "support" / "tiny_usecase.py", folder / "own.py")
+    lend(shared_layers, home(folder).images)
     return folder
 
 

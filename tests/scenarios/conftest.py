@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from lent_layers import keep, lend
 from typed import Terminal
 
 SECONDS = 3600
@@ -23,34 +23,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    """An empty folder and an empty home."""
+def terminal(tmp_path: Path, shared_layers: Path) -> Iterator[Terminal]:
+    """An empty folder, and a home with nothing but layers of packages that another home of this run has built."""
     (tmp_path / "work").mkdir()
     place = Terminal(tmp_path / "work", tmp_path / "home")
+    lend(shared_layers, place.home / "images")
     yield place
     place.end()
+    keep(place.home / "images", shared_layers)
 
 
 @pytest.fixture(scope="session")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+def packed(of_all_workers: Path, shared_layers: Path) -> Terminal:
     """A project packed once for the whole session, by the worker that needs it first: training is paid for
     here, and nowhere else.
 
     One epoch, no comparing of architectures and no passes keep it short (`make demo` and the reproducible pack go
     through the whole gate); the stories that need another pack change the seed.
     """
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    root, done = shared / "packed", shared / "packed.done"
+    root, done = of_all_workers / "packed", of_all_workers / "packed.done"
     shop = Terminal(root / "work" / "shop", root / "home")
-    with FileLock(shared / "packed.lock"):
+    with FileLock(of_all_workers / "packed.lock"):
         if not done.exists():
             shutil.rmtree(root, ignore_errors=True)
             (root / "work").mkdir(parents=True)
+            lend(shared_layers, shop.home / "images")
             Terminal(root / "work", root / "home").type("init", "recommendation", "shop")
             shop.edit(r"epochs: \d+", "epochs: 1, architecture: one-stage")
             shop.edit(r"^pack:.*$", "pack:\n  passes: []")
             shop.type("pack", "--json")
+            keep(shop.home / "images", shared_layers)
             done.touch()
     return shop
 
