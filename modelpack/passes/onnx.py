@@ -20,7 +20,7 @@ class OnnxExport(Pass):
 
     A `LanguageTask` writes the graph of one step itself (for the CUDA provider its attention is put in 16 bits). A
     module with a method `complete_graph(ModelProto)` may write what the exporter would be slow to carry (the attributes
-    of an operator with thousands of tree nodes).
+    of an operator with thousands of tree nodes or ids).
     """
 
     name: ClassVar[str] = "onnx"

@@ -136,7 +136,7 @@ def test_what_a_search_found_is_kept_in_the_lock_and_not_searched_again(
     place: Path, first: Pack, tmp_path: Path
 ) -> None:
     shutil.copy(place / "own.py", tmp_path / "own.py")
-    wanted = asked(tmp_path, pack=PackSpec(passes=("auto",), budget=60, objective="size"))
+    wanted = asked(tmp_path, pack=PackSpec(passes=("auto",), budget=30, objective="size"))
     found = build(wanted, home(place), Silent())
     search = found.record["search"]
     chosen = search["points"][search["chosen"]]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from modelpack.usecases.tabular.vocabulary import Vocabulary
+from modelpack.usecases.tabular.vocabulary import Vocabulary, write_ids
 
 if TYPE_CHECKING:
     import onnx
@@ -154,7 +154,9 @@ class Recommender(nn.Module):
         return self.catalogue.ids[best.indices], best.values * rest
 
     def complete_graph(self, model: onnx.ModelProto) -> None:
-        """Name the value that products of the whole catalogue are chosen by, so that it can be measured."""
+        """Ids, and a name for the value that products of the whole catalogue are chosen by, so that it can be
+        measured."""
+        write_ids(model, (self.households, self.catalogue))
         name_ranking(model)
 
 

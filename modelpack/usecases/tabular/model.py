@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from modelpack.formats.safetensors import METADATA_KEY
 from modelpack.usecases.tabular.frame import AMOUNT, BINARY, Category, Column, Number, Part
 from modelpack.usecases.tabular.trees import Trees
-from modelpack.usecases.tabular.vocabulary import Vocabulary
+from modelpack.usecases.tabular.vocabulary import Vocabulary, write_ids
 
 if TYPE_CHECKING:
     import onnx
@@ -142,6 +142,7 @@ class Tabular(nn.Module):
 
     def complete_graph(self, graph: onnx.ModelProto) -> None:
         """What the exporter does not carry (modelpack.passes.onnx)."""
+        write_ids(graph, self.known())
         if isinstance(self.body, Trees):
             self.body.complete_graph(graph)
 

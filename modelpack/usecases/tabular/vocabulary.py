@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import onnx
+
+OPERATOR = "LabelEncoder"
 
 
 class Vocabulary(nn.Module):
@@ -14,24 +23,34 @@ class Vocabulary(nn.Module):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.register_buffer("ids", torch.zeros(size, dtype=torch.int64))
-        self.keys: tuple[int, ...] = ()
+        self.mark = 0
 
     def know(self, ids: Tensor) -> None:
-        """Take these ids, sorted. `keys` holds them as numbers, for the exporter sees only symbolic tensors."""
+        """Take these ids, sorted. `mark` stands for them in the exporter, which sees only symbolic tensors."""
         self.ids.copy_(ids)
-        self.keys = tuple(ids.tolist())
+        self.mark = int.from_bytes(hashlib.sha256(ids.numpy().tobytes()).digest()[:7], "big")
 
     def forward(self, values: Tensor) -> Tensor:
         """(any shape) int64 -> the same shape."""
         if torch.onnx.is_in_onnx_export():
-            places = list(range(1, len(self.keys) + 1))
             return torch.onnx.ops.symbolic(
-                "ai.onnx.ml::LabelEncoder",
+                f"ai.onnx.ml::{OPERATOR}",
                 (values,),
-                {"keys_int64s": list(self.keys), "values_int64s": places, "default_int64": 0},
+                {"keys_int64s": [self.mark], "values_int64s": [1], "default_int64": 0},
                 dtype=torch.int64,
                 shape=values.shape,
                 version=4,
             )
         place = torch.searchsorted(self.ids, values).clamp(max=len(self.ids) - 1)
         return torch.where(self.ids[place] == values, place + 1, 0)
+
+
+def write_ids(graph: onnx.ModelProto, vocabularies: Iterable[Vocabulary]) -> None:
+    """Write the ids into the exported tables: as arguments of the exporter they cost it more than all the rest."""
+    ids_of = {one.mark: one.ids.tolist() for one in vocabularies}
+    for node in graph.graph.node:
+        if node.op_type == OPERATOR:
+            held = {attribute.name: attribute.ints for attribute in node.attribute}
+            ids = ids_of[held["keys_int64s"][0]]
+            held["keys_int64s"][:] = ids
+            held["values_int64s"][:] = range(1, len(ids) + 1)
