@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import lean
 import pytest
@@ -47,12 +48,13 @@ def without(terminal: Terminal, python: Path) -> Iterator[Terminal]:
     place.end()
 
 
-def test_a_model_of_ones_own_goes_live_and_back(without: Terminal) -> None:
+def test_a_model_of_ones_own_goes_live_and_back(without: Terminal, tmp_path: Path) -> None:
     write_model(without.folder / "model.onnx")
     without.type("init", "./shop.py:ShopRecs")
     write_shop(without.folder)
     packed = without.type("pack", "--json").json
     assert {one["name"] for one in packed["record"]["passes"]} == {"embedding-int8", "int8"}
+    same_image_with_torch(without.folder, packed, tmp_path / "elsewhere")
     first = without.type("up", "--yes", "--json").json
     assert (first["state"], first["verified"]) == ("live", True)
     assert first["image"].endswith(packed["image"].rpartition("@")[2])
@@ -68,20 +70,14 @@ def test_a_model_of_ones_own_goes_live_and_back(without: Terminal) -> None:
     without.type("down", "--yes", "--json")
 
 
-def test_where_torch_is_installed_the_same_lock_gives_the_same_image(
-    without: Terminal, tmp_path: Path
-) -> None:
-    """The verdict of pack.lock is taken as it is, and nothing is measured: torch has no part in such a model."""
-    write_model(without.folder / "model.onnx")
-    without.type("init", "./shop.py:ShopRecs")
-    write_shop(without.folder)
-    packed = without.type("pack", "--json").json
-    shutil.copytree(without.folder, tmp_path / "elsewhere")
-    again = Terminal(tmp_path / "elsewhere", tmp_path / "another-home").type("pack", "--json")
+def same_image_with_torch(folder: Path, packed: Any, elsewhere: Path) -> None:
+    """Where torch is installed the verdict of pack.lock is taken as it is and nothing is measured: torch has no part
+    in such a model."""
+    shutil.copytree(folder, elsewhere / "shop")
+    again = Terminal(elsewhere / "shop", elsewhere / "home").type("pack", "--json")
     assert again.json["image"].rpartition("@")[2] == packed["image"].rpartition("@")[2]
     assert "by the verdict of an earlier measurement" in again.err
-    lock = (without.folder / "pack.lock").read_bytes()
-    assert (tmp_path / "elsewhere" / "pack.lock").read_bytes() == lock
+    assert (elsewhere / "shop" / "pack.lock").read_bytes() == (folder / "pack.lock").read_bytes()
 
 
 def test_what_trains_says_what_it_needs(without: Terminal) -> None:
