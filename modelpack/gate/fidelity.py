@@ -31,8 +31,8 @@ from modelpack.usecases.base import UseCase
 from modelpack.usecases.own_model.given import GivenModel
 from modelpack.usecases.own_model.requests import instance
 
-COMPARED = 512
-"""Requests that the library is asked, evenly from those that were held out."""
+COMPARED, OF_LARGE, LARGE = 512, 64, 50_000_000
+"""Requests that the library is asked, evenly from those that were held out; of a model above so many bytes fewer."""
 BY_LIBRARY, BY_USER, IN_HALF = 1e-4, 1e-3, 1e-2
 """A number may differ by so much of itself and of how far the model's answers reach: float32 summed in another order on
 this machine, or on the user's (a GPU, perhaps); float16. What a reader got wrong differs by more in some request."""
@@ -100,7 +100,7 @@ def check_fidelity(
     why = not_a_graph(source, usecase)
     if why or not isinstance(source, Converted):
         return (Fidelity("", because=why),)
-    asked = ask_ours(usecase, run, data)
+    asked = ask_ours(usecase, run, data, most_asked(source, path))
     found = [ask_library(source, usecase, asked, path, folder)]
     expected = usecase.expected_answers(data, asked.numbers) if isinstance(usecase, GivenModel) else None
     if expected:
@@ -110,17 +110,23 @@ def check_fidelity(
     return tuple(found)
 
 
-def ask_ours(usecase: UseCase[Any], run: Run, data: Any) -> Asked:
+def most_asked(source: Source, path: Path) -> int:
+    """How many requests are asked of a model of this size."""
+    return COMPARED if sum(part.stat().st_size for part in source.parts(path)) <= LARGE else OF_LARGE
+
+
+def ask_ours(usecase: UseCase[Any], run: Run, data: Any, most: int = COMPARED) -> Asked:
     """Held-out requests, and what the model as it was read answers."""
-    inputs, numbers = examples(usecase, data)
+    inputs, numbers = examples(usecase, data, most)
     return Asked(inputs, numbers, in_cuts(run, dict(inputs), usecase.max_batch))
 
 
 def check_repeats(usecase: UseCase[Any], run: Run, data: Any, variant: Variant, path: Path) -> None:
     """Raises BadInput, with the first request, for a model that answers the same otherwise when asked again."""
-    if not_a_graph(source_of(path), usecase):
+    source = source_of(path)
+    if not_a_graph(source, usecase):
         return
-    asked = ask_ours(usecase, run, data)
+    asked = ask_ours(usecase, run, data, most_asked(source, path))
     again = in_cuts(run, dict(asked.inputs), usecase.max_batch)
     for tensor in usecase.signature().outputs:
         first, second = (np.asarray(one[tensor.name]) for one in (asked.answers, again))
@@ -148,11 +154,11 @@ def drawing(variant: Variant) -> list[str]:
     return sorted({node.op_type for node in nodes(graph)} & DRAWING)
 
 
-def examples(usecase: UseCase[Any], data: Any) -> tuple[Arrays, tuple[int, ...]]:
+def examples(usecase: UseCase[Any], data: Any, most: int) -> tuple[Arrays, tuple[int, ...]]:
     """Held-out requests evenly from all, with their places among those that the use case gives."""
     if isinstance(usecase, GivenModel):
-        return usecase.evenly(data, COMPARED)
-    inputs = usecase.examples(data, COMPARED)
+        return usecase.evenly(data, most)
+    inputs = usecase.examples(data, most)
     return inputs, tuple(range(1, len(next(iter(inputs.values()))) + 1))
 
 

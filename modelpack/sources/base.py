@@ -50,7 +50,7 @@ SAVE_INSTEAD = {
     "skops": "scikit-learn: skl2onnx.to_onnx(model, rows[:1]), written as model.onnx",
     "dill": PICKLED,
     "ts": "torch: torch.export.save(torch.export.export(model, inputs), 'model.pt2')",
-    "ckpt": "torch: torch.export.save(...), 'model.pt2'; Keras: model.save('model.keras')",
+    "ckpt": "torch: torch.export.save(program, 'model.pt2'); Keras: model.save('model.keras')",
     "pb": "TensorFlow: tf.saved_model.save(model, 'model'), and the path of that folder",
     "tflite": "TensorFlow: tf.saved_model.save(model, 'model'), and the path of that folder",
 }

@@ -21,9 +21,11 @@ from modelpack.runtimes.single_thread import session
 from modelpack.server.rows import dependence
 from modelpack.server.signature import Tensor
 from modelpack.sources.base import Converted
+from modelpack.sources.lightgbm import THROUGH as lightgbm_objectives
 from modelpack.sources.lightgbm import LightGBM
 from modelpack.sources.onnx import Onnx
 from modelpack.sources.torch_export import TorchExport
+from modelpack.sources.xgboost import THROUGH as xgboost_objectives
 from modelpack.sources.xgboost import XGBoost
 
 Floats = NDArray[Any]
@@ -235,3 +237,54 @@ def test_trees_answer_as_lightgbm(seed: int, leaves: int, turns: int, boosting: 
         theirs = original({"features": asked})
         assert np.allclose(theirs["score"], booster.predict(asked))
         check(served(LightGBM(), path), {"features": asked}, theirs)
+
+
+def told_by(objective: str, rows: Floats) -> tuple[Floats, dict[str, Any]]:
+    """Truths that an objective takes, and what else it wants to be told."""
+    amount = np.abs(rows[:, 0]) + 0.1
+    if "multi" in objective:
+        return np.digitize(rows[:, 0], [-0.5, 0.5]) * 1.0, {"num_class": 3}
+    if any(word in objective for word in ("logi", "binary", "cross", "rank")):
+        return (rows[:, 0] > 0) * 1.0, {}
+    return (np.floor(amount * 2) if "poisson" in objective else amount), {}
+
+
+def as_signature(run: Run, inputs: dict[str, Floats], kind: str) -> Signature:
+    """Of a graph with its own names."""
+    outputs = [
+        Tensor(name, "INT64" if values.dtype == np.int64 else "FP32", (-1, *values.shape[1:]))
+        for name, values in run(inputs).items()
+    ]
+    return Signature((Tensor("features", kind, (-1, WIDTH)),), tuple(outputs))
+
+
+@pytest.mark.parametrize("objective", xgboost_objectives)
+def test_every_objective_of_xgboost_that_is_served(tmp_path: Path, objective: str) -> None:
+    import xgboost
+
+    rows, path = rows_of(1, 300), tmp_path / "model.json"
+    truth, more = told_by(objective, rows)
+    data = xgboost.DMatrix(rows, truth)
+    if "rank" in objective:
+        data.set_group([30] * 10)
+    if objective == "survival:aft":
+        data.set_float_info("label_lower_bound", truth)
+        data.set_float_info("label_upper_bound", truth)
+    if objective == "reg:quantileerror":
+        more = {"quantile_alpha": 0.5}
+    xgboost.train({"objective": objective, "nthread": 1, "verbosity": 0, **more}, data, 5).save_model(path)
+    run, inputs = served(XGBoost(), path), {"features": rows}
+    check(run, inputs, XGBoost().original(path, as_signature(run, inputs, "FP32"))(inputs))
+
+
+@pytest.mark.parametrize("objective", sorted(lightgbm_objectives.keys() - {"custom"}))
+def test_every_objective_of_lightgbm_that_is_served(tmp_path: Path, objective: str) -> None:
+    import lightgbm
+
+    rows, path = rows_of(1, 300), tmp_path / "model.txt"
+    truth, more = told_by(objective, rows)
+    groups = [30] * 10 if "rank" in objective else None
+    told = {"objective": objective, "verbosity": -1, "num_threads": 1, **more}
+    lightgbm.train(told, lightgbm.Dataset(rows, truth, group=groups), 5).save_model(path)
+    run, inputs = served(LightGBM(), path), {"features": rows}
+    check(run, inputs, LightGBM().original(path, as_signature(run, inputs, "FP32"))(inputs))
