@@ -180,7 +180,7 @@ def test_programs_answer_as_torch(steps: list[Step], seed: int) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.pt2"
         shapes = ({0: torch.export.Dim("rows")},)
-        exported = torch.export.export(module, (torch.zeros(3, WIDTH),), dynamic_shapes=(shapes,))
+        exported = torch.export.export(module, (torch.zeros(3, WIDTH),), dynamic_shapes=shapes)
         torch.export.save(exported, path)
         with torch.inference_mode():
             wanted = module(torch.from_numpy(rows)).numpy()
