@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,12 +32,18 @@ def read(path: Path) -> DebFile:
         members = _members(path.read_bytes())
     except FileNotFoundError:
         raise EcomdeployError(f"{path.name} has not been fetched", hint="call fetch_debs first") from None
-    control = _tar(members, "control.tar", path)
-    name = next((name for name in control.getnames() if name.removeprefix("./") == "control"), "")
-    file = control.extractfile(name) if name else None
-    if file is None:
-        raise EcomdeployError(f"{path.name} has no control file")
-    return DebFile(file.read().decode("utf-8"), _tar(members, "data.tar", path))
+    try:
+        control = _tar(members, "control.tar", path)
+        name = next((name for name in control.getnames() if name.removeprefix("./") == "control"), "")
+        file = control.extractfile(name) if name else None
+        if file is None:
+            raise EcomdeployError(f"{path.name} has no control file")
+        data = _tar(members, "data.tar", path)
+        # damage shows as the members are read
+        data.getmembers()
+        return DebFile(file.read().decode("utf-8"), data)
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, KeyError) as problem:
+        raise EcomdeployError(f"{path.name} is damaged: {problem}") from problem
 
 
 def _members(data: bytes) -> dict[str, bytes]:
@@ -57,13 +68,26 @@ def _tar(members: dict[str, bytes], stem: str, path: Path) -> tarfile.TarFile:
     name = next((name for name in members if name == stem or name.startswith(f"{stem}.")), "")
     if not name:
         raise EcomdeployError(f"{path.name} has no {stem}")
-    data = members[name]
-    if name.endswith(".zst"):
-        import zstandard
+    decompress = DECOMPRESS.get(name.removeprefix(stem))
+    if decompress is None:
+        raise EcomdeployError(f"{path.name}: {name} is compressed in a way that is not known")
+    return tarfile.open(fileobj=io.BytesIO(decompress(members[name])), mode="r:")
 
-        data = zstandard.ZstdDecompressor().stream_reader(data).read()
+
+def _zstd(data: bytes) -> bytes:
+    import zstandard
+
     try:
-        # "r:*" knows gzip, bzip2, xz and none
-        return tarfile.open(fileobj=io.BytesIO(data), mode="r:*")
-    except tarfile.TarError as problem:
-        raise EcomdeployError(f"{path.name}: {name} is not readable: {problem}") from None
+        return bytes(zstandard.ZstdDecompressor().stream_reader(data).read())
+    except zstandard.ZstdError as problem:
+        raise ValueError(str(problem)) from problem
+
+
+DECOMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+    ".zst": _zstd,
+}
+"""By a member's suffix: deb(5)."""

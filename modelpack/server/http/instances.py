@@ -98,12 +98,13 @@ def _first(decoders: Sequence[Callable[[bytes], Any]], body: bytes) -> tuple[Any
     the strict one found."""
     strict, loose = decoders
     try:
-        return strict(body), False
-    except msgspec.ValidationError as problem:
         try:
-            return loose(body), True
-        except msgspec.ValidationError:
-            raise Refusal(400, str(problem)) from None
+            return strict(body), False
+        except msgspec.ValidationError as problem:
+            try:
+                return loose(body), True
+            except msgspec.ValidationError:
+                raise Refusal(400, str(problem)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise Refusal(400, f"the body is not JSON: {problem}") from None
 

@@ -218,14 +218,14 @@ def _values(tensor: Tensor, data: bytes, depth: int) -> list[Any]:
     """The values as the caller nested them: all in one list, or a list for each axis. Raises `Refusal` (400)."""
     levels = depth if data[1:].lstrip()[:1] == b"[" else 1
     try:
-        return _read_values(tensor, data, levels, False)
-    except msgspec.ValidationError as problem:
-        if tensor.datatype not in LIMITS:
-            raise Refusal(400, f"input {tensor.name!r}: {problem}".replace("`$", "`data")) from None
         try:
-            return whole(tensor, _read_values(tensor, data, levels, True))
+            return _read_values(tensor, data, levels, False)
         except msgspec.ValidationError:
-            raise Refusal(400, f"input {tensor.name!r}: {problem}".replace("`$", "`data")) from None
+            if tensor.datatype not in LIMITS:
+                raise
+            return whole(tensor, _read_values(tensor, data, levels, True))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise Refusal(400, f"input {tensor.name!r}: {problem}".replace("`$", "`data")) from None
 
 
 def _read_values(tensor: Tensor, data: bytes, levels: int, whole_floats: bool) -> list[Any]:

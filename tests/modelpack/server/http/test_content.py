@@ -337,6 +337,19 @@ def test_another_float_is_not(number: str) -> None:
     assert engine.asked == []
 
 
+@pytest.mark.parametrize("end", [", falsd]}]}", "\xff", ", 2}]}", ""])
+def test_a_whole_float_before_what_is_no_json(end: str) -> None:
+    """What is wrong is met by the reader that takes whole floats, not by the first."""
+    made, _ = table_of(Tensor("n", "INT64", (-1, 2)))
+    begin = b'{"instances": [{"n": [1.0' + end.encode("latin-1")
+    assert post(made, "/invocations", begin).status_code == 400
+    assert post(made, "/invocations", begin, content_type="application/jsonlines").status_code == 400
+    begin = b'{"inputs": [{"name": "n", "shape": [1, 2], "datatype": "INT64", "data": [1.0' + end.encode(
+        "latin-1"
+    )
+    assert post(made, INFER, begin).status_code == 400
+
+
 def test_a_missing_value_is_asked_in_every_form() -> None:
     made, engine = table_of(Tensor("x", "FP32", (-1, 2), missing=True))
     raw = np.array([1, np.nan], "<f4").tobytes()
