@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
+
+MOST_REPLICAS = 10_000
+"""More than any quota gives: a slip of the hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,7 @@ class Window:
     name: str
     start: datetime
     end: datetime
-    min: Annotated[int, Ge(1)]
+    min: Annotated[int, Ge(1), Le(MOST_REPLICAS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +56,8 @@ class ScaleSpec:
     """Replicas; `target_rps` is requests per second per replica (None: no automatic scaling). `min` 0: none while
     nobody asks, where the target can."""
 
-    min: Annotated[int, Ge(0)] = 1
-    max: Annotated[int, Ge(1)] = 1
+    min: Annotated[int, Ge(0), Le(MOST_REPLICAS)] = 1
+    max: Annotated[int, Ge(1), Le(MOST_REPLICAS)] = 1
     target_rps: Annotated[float, Gt(0)] | None = None
     schedule: tuple[Window, ...] = ()
 
@@ -73,11 +76,11 @@ class GpuPoolSpec:
 
     name: Annotated[str, MinLen(1)]
     instances: Annotated[tuple[str, ...], MinLen(1)]
-    min: Annotated[int, Ge(0)] = 0
-    max: Annotated[int, Ge(1)] = 2
-    desired: Annotated[int, Ge(0)] | None = None
+    min: Annotated[int, Ge(0), Le(MOST_REPLICAS)] = 0
+    max: Annotated[int, Ge(1), Le(MOST_REPLICAS)] = 2
+    desired: Annotated[int, Ge(0), Le(MOST_REPLICAS)] | None = None
     capacity: Literal["spot", "on-demand"] = "on-demand"
-    disk_gb: Annotated[int, Ge(20)] = 100
+    disk_gb: Annotated[int, Ge(20), Le(16_384)] = 100
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,12 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from modelpack.errors import BadInput, Problem
 
 MOST_BYTES = 1_000_000
+MOST_VALUES, DEEPEST, LONGEST_NUMBER = 5_000, 20, 50
 PLAIN_TAGS = frozenset(
     f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq")
 )
+NUMBERS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float"))
+TOO_DEEP = f"is nested deeper than {DEEPEST} levels"
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
@@ -115,12 +118,20 @@ class Reader:
             raise BadInput(f"not valid YAML: {what}", where=place, hint=hint) from None
         except YAMLError as error:
             raise BadInput(f"not valid YAML: {str(error).splitlines()[0]}", where=self.where) from None
+        except RecursionError:
+            raise BadInput(TOO_DEEP, where=self.where) from None
 
     def complain(self, node: Any, path: str, what: str, hint: str = "") -> None:
         self.problems.append(Problem(what, f"{self.where}:{node.start_mark.line + 1}", path, hint))
 
-    def value(self, node: Any, path: str) -> Value:
+    def value(self, node: Any, path: str, depth: int = 0) -> Value:
         line = node.start_mark.line + 1
+        if depth > DEEPEST:
+            raise BadInput(TOO_DEEP, where=f"{self.where}:{line}")
+        if len(self.seen) > MOST_VALUES:
+            raise BadInput(
+                f"has more than {MOST_VALUES:,} values", where=f"{self.where}:{line}", hint=STARTER
+            )
         if id(node) in self.seen:
             self.complain(node, path, "aliases (*name) are not read here", "write the value out")
             return Value(None, line, path)
@@ -129,14 +140,16 @@ class Reader:
             self.complain(node, path, f"the tag {node.tag} is not read here")
             return Value(None, line, path)
         if isinstance(node, MappingNode):
-            return Value(self.mapping(node, path), line, path)
+            return Value(self.mapping(node, path, depth), line, path)
         if isinstance(node, SequenceNode):
-            return Value(
-                [self.value(each, f"{path}[{index}]") for index, each in enumerate(node.value)], line, path
-            )
+            inside = [self.value(each, f"{path}[{at}]", depth + 1) for at, each in enumerate(node.value)]
+            return Value(inside, line, path)
+        if node.tag in NUMBERS and len(node.value) > LONGEST_NUMBER:
+            self.complain(node, path, f"a number of {len(node.value):,} characters is not read here")
+            return Value(None, line, path)
         return Value(self.scalar(node), line, path)
 
-    def mapping(self, node: MappingNode, path: str) -> dict[str, Value]:
+    def mapping(self, node: MappingNode, path: str, depth: int) -> dict[str, Value]:
         found: dict[str, Value] = {}
         for key, inside in node.value:
             if not isinstance(key, ScalarNode) or not isinstance(key.value, str):
@@ -146,7 +159,7 @@ class Reader:
             if name in found:
                 self.complain(key, here, f"is there twice; the first is in line {found[name].line}")
                 continue
-            value = self.value(inside, here)
+            value = self.value(inside, here, depth + 1)
             found[name] = replace(value, line=key.start_mark.line + 1)
         return found
 

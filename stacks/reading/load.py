@@ -24,6 +24,7 @@ from stacks.reading.shorthand import describe, write_out
 from stacks.reading.wording import say
 from stacks.spec import OVERLAYS, STRATEGIES_TO_COME, Environment, KnownNames, Spec
 
+MOST_PROBLEMS = 100
 FILE_WORDS = {"start": "from", "end": "to", "host_image": "ami"}
 """Field names that are other words in the file: `from` is reserved in Python, `ami` one target's word."""
 
@@ -65,6 +66,9 @@ def load(file: Path, environment: str, known: KnownNames) -> Spec:
         chosen = chosen or (spec if name == environment else None)
     if found or chosen is None:
         in_order = sorted(dict.fromkeys(found), key=line_of)
+        if len(in_order) > MOST_PROBLEMS:
+            more = Problem(f"and {len(in_order) - MOST_PROBLEMS:,} more", where)
+            in_order = [*in_order[:MOST_PROBLEMS], more]
         raise BadInput(in_order, hint=f"mend {where} and type the same command again")
     return chosen
 

@@ -21,6 +21,7 @@ from stacks.hardware import ALLOW_CPU
 from stacks.reading.document import Value
 from stacks.spec import NAME_PATTERN, NAMES_LENGTH, SERVICE_LENGTH, KnownNames
 
+LONGEST_NAME, LONGEST_PATH = 255, 4095
 VARIABLE, STORED = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}"), re.compile(r"[A-Za-z0-9/_+=.@:-]{1,700}")
 PLACES = {
     "env": "{env: NAME_OF_A_VARIABLE}",
@@ -51,6 +52,7 @@ def cross_check(document: Value, environment: str, known: KnownNames, where: str
         *capabilities(document, known),
         *hardware(document, known),
         *model(document),
+        *paths(document),
         *secrets(document),
         *scale(document),
         *pools(document, known),
@@ -153,6 +155,17 @@ def hardware(document: Value, known: KnownNames) -> Wrong:
             yield image, f"unknown AMI {image.data!r}", nearest(str(image.data), hosts.images)
         elif not hosts.has_gpu(name):
             yield image, f"the AMIs are for GPU instances, and {name} has no GPU", "leave it out"
+
+
+def paths(document: Value) -> Wrong:
+    """What no file can be called, told before the file system is asked."""
+    for keys in (("model", "path"), ("data", "path"), ("usecase",)):
+        at = document.at(*keys)
+        name = (text(at) or "").encode(errors="replace")
+        if at and (
+            b"\0" in name or len(name) > LONGEST_PATH or max(map(len, name.split(b"/"))) > LONGEST_NAME
+        ):
+            yield at, "no file can have such a name", f"at most {LONGEST_NAME} characters between two slashes"
 
 
 def secrets(document: Value) -> Wrong:

@@ -30,6 +30,9 @@ WORDS = {
 }
 
 
+LONGEST = 80
+
+
 def say(error: Mapping[str, Any]) -> str:
     """What was expected, and what is there."""
     words = WORDS.get(error["type"])
@@ -46,4 +49,5 @@ def show(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, dict | list):
         return "keys and values" if isinstance(value, dict) else "a list"
-    return repr(value)
+    shown = repr(value)
+    return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…"
