@@ -47,6 +47,15 @@ def tar_of(members: Sequence[tuple[tarfile.TarInfo, bytes]]) -> bytes:
     return out.getvalue()
 
 
+def with_tail(tar: bytes, tail: bytes) -> bytes:
+    """The tar with further blocks before the zeros that end it."""
+    return (
+        tar.rstrip(b"\0").ljust(-(-len(tar.rstrip(b"\0")) // 512) * 512, b"\0") + tail + bytes(1024)
+        if tail
+        else tar
+    )
+
+
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "": lambda data: data,
     "+gzip": lambda data: gzip.compress(data, mtime=0),
@@ -55,11 +64,14 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def image_of(
-    root: pathlib.Path, *layers: Sequence[tuple[tarfile.TarInfo, bytes]], packing: str = ""
+    root: pathlib.Path,
+    *layers: Sequence[tuple[tarfile.TarInfo, bytes]],
+    packing: str = "",
+    tail: bytes = b"",
 ) -> tuple[Layout, str]:
-    """An image of these layers in a layout below `root`, and its digest."""
+    """An image of these layers in a layout below `root`, and its digest. `tail` goes before each tar's end."""
     layout = Layout(root)
-    tars = [tar_of(layer) for layer in layers]
+    tars = [with_tail(tar_of(layer), tail) for layer in layers]
     blobs = [PACKERS[packing](tar) for tar in tars]
     diff_ids = [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]
     config = json.dumps(

@@ -12,6 +12,10 @@ from modelpack.errors import EcomdeployError
 from modelpack.image.oci.descriptor import Descriptor
 
 BLOCK = 1 << 20
+LEAST_UNPACKED, MOST_RATIO = 1_000_000_000, 100
+"""Bytes that any layer may unpack to, and how many more for each byte of its blob: gzip reaches 1,032 (zlib.net)."""
+MOST_SMALL = 64_000_000
+"""Bytes of a manifest or a config."""
 
 
 class BlobSource(Protocol):
@@ -23,10 +27,13 @@ class BlobSource(Protocol):
 
 
 class Hashing(io.RawIOBase):
-    """A read-only file that hashes what passes through it."""
+    """A read-only file that hashes and counts what passes through it. `packed`: what it is unpacked from, which bounds
+    it (OSError)."""
 
-    def __init__(self, inner: BinaryIO) -> None:
+    def __init__(self, inner: BinaryIO, packed: Hashing | None = None) -> None:
         self.inner = inner
+        self.packed = packed
+        self.count = 0
         self.hash = hashlib.sha256()
 
     def readable(self) -> bool:
@@ -35,6 +42,9 @@ class Hashing(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         data = self.inner.read(len(buffer))
         self.hash.update(data)
+        self.count += len(data)
+        if self.packed and self.count > LEAST_UNPACKED + MOST_RATIO * self.packed.count:
+            raise OSError(f"it unpacks to more than {MOST_RATIO} times its size")
         buffer[: len(data)] = data
         return len(data)
 
@@ -51,7 +61,11 @@ class Hashing(io.RawIOBase):
 def read(source: BlobSource, digest: str) -> bytes:
     """A small blob's bytes. Raises EcomdeployError when they hash to something else."""
     with source.open(digest) as file:
-        data = file.read()
+        data = file.read(MOST_SMALL + 1)
+    if len(data) > MOST_SMALL:
+        raise EcomdeployError(
+            f"blob {digest} has more than {MOST_SMALL:,} bytes, and is no manifest or config"
+        )
     found = f"sha256:{hashlib.sha256(data).hexdigest()}"
     if found != digest:
         raise EcomdeployError(f"blob {digest} is corrupted: its bytes hash to {found}")
@@ -67,7 +81,7 @@ def tar_stream(source: BlobSource, layer: Descriptor, diff_id: str) -> Iterator[
     """
     with source.open(layer.digest) as file:
         outer = Hashing(file)
-        inner = Hashing(_decompress(outer, layer))
+        inner = Hashing(_decompress(outer, layer), packed=outer)
         try:
             yield cast("BinaryIO", io.BufferedReader(inner, BLOCK))
             inner.drain()

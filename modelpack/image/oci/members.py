@@ -25,6 +25,7 @@ from modelpack.image.oci.descriptor import Descriptor
 FOLDER, SYMLINK, HARD_LINK, FILE, OTHER = "folder", "symlink", "hard link", "file", "other"
 """Kinds; devices and pipes are others."""
 INDEX = "index.json"
+MOST_ENTRIES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ def stream(source: BlobSource, layer: Descriptor, diff_id: str) -> Iterator[tupl
             tar_stream(source, layer, diff_id) as stream,
             tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as tar,
         ):
-            for entry in tar:
+            for number, entry in enumerate(tar):
+                if number > MOST_ENTRIES or entry.issparse():
+                    what = "a sparse file" if entry.issparse() else f"more than {MOST_ENTRIES:,} entries"
+                    raise EcomdeployError(f"layer {layer.digest} is refused: it holds {what}")
                 member = Member(entry.name, kind_of(entry), entry.mode & 0o7777, entry.linkname)
                 yield member, lambda path, entry=entry: write(tar, entry, path)  # type: ignore[misc]
     except tarfile.TarError as problem:

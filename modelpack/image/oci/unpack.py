@@ -22,6 +22,8 @@ from modelpack.image.oci.members import FILE, FOLDER, HARD_LINK, SYMLINK, Member
 from modelpack.image.oci.rooted import inside, parent_inside, relative_target
 
 WHITEOUT = ".wh."
+MOST_LAYERS = 127
+"""As many as overlay file systems of container runtimes take (docs.docker.com/build/building/best-practices)."""
 OPAQUE = ".wh..wh..opq"
 
 
@@ -47,6 +49,8 @@ def unpack(
         return destination
     manifest: dict[str, Any] = json.loads(read(source, manifest_digest))
     pairs = layers_and_diff_ids(manifest, lambda digest: read(source, digest))
+    if len(pairs) > MOST_LAYERS:
+        raise EcomdeployError(f"an image of {len(pairs):,} layers is refused; at most {MOST_LAYERS}")
     destination.parent.mkdir(parents=True, exist_ok=True)
     work = destination.parent / f".unpack-{os.getpid()}-{secrets.token_hex(6)}"
     work.mkdir(mode=0o755)

@@ -2,24 +2,75 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import pathlib
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layers import folder, hard_link, image_of, link, member
+from layers import PACKERS, folder, hard_link, image_of, link, member
 
 from modelpack.errors import EcomdeployError
+from modelpack.image.oci.blob import tar_stream
+from modelpack.image.oci.descriptor import LAYER, Descriptor
 from modelpack.image.oci.unpack import unpack
 
 
 def unpacked(tmp_path: pathlib.Path, *layers: Any, packing: str = "") -> pathlib.Path:
     layout, digest = image_of(tmp_path / "layout", *layers, packing=packing)
     return unpack(layout, digest, tmp_path / "root")
+
+
+@dataclass(frozen=True)
+class OneBlob:
+    """A store that holds one blob."""
+
+    data: bytes
+
+    def open(self, digest: str) -> BinaryIO:
+        return io.BytesIO(self.data)
+
+
+def read_through(source: OneBlob, layer: Descriptor, seen: list[int]) -> None:
+    with tar_stream(source, layer, "sha256:" + "0" * 64) as stream:
+        while piece := stream.read(1 << 20):
+            seen.append(len(piece))
+
+
+@pytest.mark.parametrize("packing", ["+gzip", "+zstd"])
+def test_a_layer_that_unpacks_without_end_is_stopped(packing: str) -> None:
+    """3 GB of zeros from 3 MB at most: nobody waits for its end."""
+    zeros = PACKERS[packing](bytes(64 << 20))
+    blob = zeros * 48
+    layer = Descriptor(LAYER + packing, f"sha256:{hashlib.sha256(blob).hexdigest()}", len(blob))
+    seen: list[int] = []
+    with pytest.raises(EcomdeployError, match="more than 100 times its size"):
+        read_through(OneBlob(blob), layer, seen)
+    assert sum(seen) < 1_600_000_000
+
+
+def test_a_sparse_file_is_refused(tmp_path: pathlib.Path) -> None:
+    """A header of 512 bytes claims a file of 8 TB."""
+    sparse = member("hole", type=tarfile.GNUTYPE_SPARSE)
+    header = bytearray(sparse[0].tobuf(tarfile.GNU_FORMAT))
+    header[483:495] = b"%011o\0" % (8 << 30)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    layout, digest = image_of(tmp_path / "layout", [member("first", b"1")], tail=bytes(header))
+    with pytest.raises(EcomdeployError, match="a sparse file"):
+        unpack(layout, digest, tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_manifest_without_end_is_not_read(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(EcomdeployError, match="no manifest or config"):
+        unpack(OneBlob(bytes(70_000_000)), "sha256:" + "0" * 64, tmp_path / "root")
 
 
 def tree(root: pathlib.Path) -> dict[str, object]:
