@@ -23,7 +23,7 @@ from modelpack.image.oci.rooted import inside, parent_inside, relative_target
 
 WHITEOUT = ".wh."
 MOST_LAYERS = 127
-"""As many as overlay file systems of container runtimes take (docs.docker.com/build/building/best-practices)."""
+"""About as many as container runtimes take (docs.docker.com/engine/storage/drivers/overlayfs-driver)."""
 OPAQUE = ".wh..wh..opq"
 
 
