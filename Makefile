@@ -16,7 +16,7 @@ SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Containers often forbid Python to keep it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-fast test-sagemaker test-keras test-gpu check lint types arrows imports format install clean bench facts
+.PHONY: help demo test test-fast test-sagemaker test-keras test-gpu check lint types arrows imports format install lock audit clean bench facts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -28,13 +28,16 @@ TORCH_INDEX ?=
 TORCH := $(shell sed -n 's/^train = .*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml)
 SIZE := $(if $(TORCH_INDEX),2.0 GB with torch for CPU from $(TORCH_INDEX),5.8 GB with torch for CUDA; TORCH_INDEX=... takes a CPU build: README.md)
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml locks/dev.txt locks/torch.txt
 	@echo "Setting up $(VENV), the first time or anew: $(SIZE)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 ifneq ($(TORCH_INDEX),)
 	@$(call packages,$(VENV)) --no-deps --index-url $(TORCH_INDEX) $(TORCH)
+else
+	@$(call packages,$(VENV)) --no-deps --require-hashes -r locks/torch.txt
 endif
-	@$(call packages,$(VENV)) -e '.[dev]'
+	@$(call packages,$(VENV)) --no-deps --require-hashes -r locks/dev.txt
+	@$(call packages,$(VENV)) --no-deps --no-build-isolation -e .
 	@touch $@
 
 install: $(VENV)/.installed ## make .venv and install everything
@@ -95,6 +98,16 @@ imports: $(VENV)/.installed
 
 format: $(VENV)/.installed ## let ruff format
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+# Versions stay as they are where pyproject.toml allows it; `rm locks/*.txt` before it takes the newest.
+lock: ## write locks/*.txt from pyproject.toml, by uv: versions with their hashes
+	@mkdir -p build && cat locks/*.txt > build/lock.txt 2>/dev/null || true
+	@$(or $(UV),uv) pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \
+		--no-header --no-annotate -q -o build/lock.txt
+	@$(PYTHON) locks/split.py build/lock.txt
+
+audit: ## known holes in the locked versions, by pip-audit: asks PyPI's advisories
+	@$(or $(UV),uv) tool run pip-audit --disable-pip --require-hashes -r locks/dev.txt -r locks/torch.txt
 
 facts: $(VENV)/.installed ## regenerate infra/rehearsal/providers/aws/facts.json from cfn-lint's schemas
 	@$(BIN)/python -m infra.rehearsal.providers.aws.facts_make

@@ -76,7 +76,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if not port.isdigit() or not 0 < int(port) < 65536:
         log.say("refused", reason=f"SAGEMAKER_BIND_TO_PORT={port!r} is not a port")
         return 2
-    host = environment.get("ECOMDEPLOY_HOST", "0.0.0.0")
+    host = environment.get("ECOMDEPLOY_HOST", "0.0.0.0")  # noqa: S104 - a container is reached from outside
     try:
         limits = Limits.read(environment)
     except ValueError as problem:

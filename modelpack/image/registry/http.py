@@ -86,7 +86,7 @@ class Connection:
                     ) from problem
                 wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**attempt)
                 # several uploads that broke together must not come back together
-                self.sleep(problem.wait if problem.wait is not None else wait * random.uniform(0.5, 1.0))
+                self.sleep(problem.wait if problem.wait is not None else wait * random.uniform(0.5, 1.0))  # noqa: S311 - waiting times, no secret
         raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
