@@ -111,9 +111,8 @@ def notes(run: Run, pack: Packed | None, stays: Release | None, number: int) -> 
         return [f"release {stays.number} is live and stays; no new release"]
     said, live = [], run.deps.ledger.live()
     if pack is None:
-        said.append(
-            "the image is not known until packed: `up` (or `ecomdeploy pack`) trains and builds first"
-        )
+        first = "builds" if run.wanted.spec.model.path else "trains and builds"
+        said.append(f"the image is not known until packed: `up` (or `ecomdeploy pack`) {first} first")
         said.append("names and digests that follow from the image are placeholders")
     if marked := run.deps.ledger.find_mark(pack.digest) if pack else None:
         said.append(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from modelpack.errors import Unhealthy
+from modelpack.inputs.spec import ModelSpec
 from stacks import ship
 from stacks.plan import plan
 from stacks.run import Run
@@ -32,7 +33,11 @@ def test_before_the_first_up_nothing_is_known(world: Any, spec_of: Any) -> None:
     assert document["image"] is None
     assert (document["release"], document["live"]) == (1, None)
     assert [change["op"] for change in document["changes"]] == ["create", "create"]
-    assert any("not known until packed" in note for note in found.notes)
+    assert any("not known until packed" in note and "trains and builds" in note for note in found.notes)
+    given = replace(spec_of(), model=ModelSpec(path="model.onnx"))
+    (note,) = (note for note in plan(deps, given).notes if "not known until packed" in note)
+    assert "builds first" in note
+    assert "trains" not in note
 
 
 def test_a_changed_spec_is_told_without_building(world: Any, spec_of: Any) -> None:
