@@ -27,9 +27,10 @@ def status(
         show.say(verdict(found))
         if found.release:
             show.say(f"  image      {found.release.image}")
-            show.say(f"  endpoint   {found.endpoint or 'none'} on {found.release.serving.instance}")
+            on = f"{found.endpoint} on {found.release.serving.instance}" if found.endpoint else "none"
+            show.say(f"  endpoint   {on}")
             show.say(f"  driver     {found.driver}")
-        if isolation and found.release:
+        if isolation and found.endpoint:
             show.say(f"  isolation  {isolation} (local cloud)")
         for note in found.notes:
             show.say(f"  hardware   {note}")
