@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from threading import Lock
 from typing import TextIO
 
 from cli.terminal import visible
@@ -35,14 +36,16 @@ class PlainLines:
     @contextmanager
     def track(self, title: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
         done, told = 0.0, 0
+        one_at_a_time = Lock()  # layers are pushed side by side
 
         def advance(amount: float) -> None:
             nonlocal done, told
-            done += amount
-            tenth = int(10 * done / total) if total else 10
-            if tenth > told:
-                told = tenth
-                self.note(f"{title}: {amount_of(done, unit)} of {amount_of(total, unit)}")
+            with one_at_a_time:
+                done += amount
+                tenth = int(10 * done / total) if total else 10
+                if tenth > told:
+                    told = tenth
+                    self.note(f"{title}: {amount_of(done, unit)} of {amount_of(total, unit)}")
 
         yield advance
 
