@@ -10,6 +10,7 @@ import sys
 
 import platformdirs
 import pytest
+from hypothesis import HealthCheck, settings
 from lent_layers import lend
 
 from modelpack.home import Home
@@ -22,6 +23,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 gc.set_threshold(50_000)  # as cli/app.py does
+# No test rests on the speed of the machine.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 # A shell that runs the suite in the background lets it ignore Ctrl-C, and what it starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

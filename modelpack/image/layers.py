@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ MODEL = "opt/ecomdeploy/model"
 OWN_LAYER_BYTES = 4_000_000
 MOST_MODEL_LAYERS = 20
 SAMPLE_BYTES = 4 << 20
+COMPILES = re.compile(r"(lib)?python3(\.\d+)?-minimal|libc6|libexpat1|zlib1g")
+"""The packages that Debian's interpreter needs to compile a file."""
 
 
 Bytecode = Callable[[Iterable[Entry]], Iterable[Entry]]
@@ -38,10 +41,14 @@ def of(parts: ImageParts, compiler: Compiler | None) -> list[LayerPlan]:
 
 
 def compiler_of(parts: ImageParts) -> Compiler | None:
-    """The interpreter of a base made of packages; the one of a base image is not run here."""
+    """The interpreter of a base made of packages, kept beside the downloads; the one of a base image is not run
+    here."""
     if isinstance(parts.base, BaseImage) or not parts.bytecode:
         return None
-    return Compiler(partial(base.entries, parts.base, parts.downloads))
+    needed = tuple(deb for deb in parts.base if COMPILES.fullmatch(deb.name))
+    name = hashlib.sha256("\n".join(sorted(deb.sha256 for deb in needed)).encode()).hexdigest()
+    kept = parts.downloads.parent / "interpreters" / name
+    return Compiler(partial(base.entries, needed, parts.downloads), kept)
 
 
 def _base(parts: ImageParts, debs: Sequence[Deb], bytecode: Bytecode) -> LayerPlan:

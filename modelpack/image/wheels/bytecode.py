@@ -8,6 +8,7 @@ holds.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import struct
@@ -50,10 +51,12 @@ while (name := take()) is not None:
 
 
 class Compiler:
-    """The image's interpreter, unpacked when first used and gone with the `with` block."""
+    """The image's interpreter, unpacked when first used: to `kept`, where a later one finds it, or else gone with the
+    `with` block."""
 
-    def __init__(self, base: Callable[[], Iterable[Entry]]) -> None:
+    def __init__(self, base: Callable[[], Iterable[Entry]], kept: Path | None = None) -> None:
         self.base = base
+        self.kept = kept
         self.lock = Lock()
         self.folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -106,10 +109,25 @@ class Compiler:
 
     def _root(self) -> Path:
         with self.lock:
+            if self.kept is not None:
+                if not self.kept.is_dir():
+                    keep(self.base(), self.kept)
+                return self.kept
             if self.folder is None:
                 self.folder = tempfile.TemporaryDirectory(prefix="ecomdeploy-python-")
                 materialise(self.base(), Path(self.folder.name))
             return Path(self.folder.name)
+
+
+def keep(entries: Iterable[Entry], root: Path) -> None:
+    """Write trusted entries below `root`, which is there whole or not at all: others may do the same beside us."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as work:
+        made = Path(work) / root.name
+        made.mkdir()
+        materialise(entries, made)
+        with contextlib.suppress(OSError):  # another was first
+            made.rename(root)
 
 
 def materialise(entries: Iterable[Entry], root: Path) -> None:
