@@ -10,13 +10,15 @@ UV     ?=
 packages = $(if $(UV),$(UV) pip install -q --python $(1)/bin/python,$(1)/bin/python -m pip install -q --no-compile)
 # One more than CI has cores: tests wait for servers and daemons about as often as they compute.
 WORKERS ?= 3
+# Of requests, and as many of files.
+FUZZ_SECONDS ?= 60
 # A file at a time, in the order of tests/conftest.py: what a file's fixtures made is made once.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Packages are installed without bytecode, so that only what is imported is ever compiled: once, not by every process.
 # Containers often forbid Python to keep it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-fast test-sagemaker test-keras test-gpu check lint types arrows imports format install lock audit clean bench facts
+.PHONY: help demo test test-fast test-sagemaker test-keras test-gpu fuzz check lint types arrows imports format install lock audit clean bench facts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -81,6 +83,9 @@ test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and tr
 
 test-gpu: $(VENV)/.installed ## a GPU pack without a GPU: fetches 1.6 GB; see docs/gpu.md
 	@ECOMDEPLOY_TEST_GPU=1 $(BIN)/python -m pytest --slow tests/scenarios/test_gpu.py
+
+fuzz: $(VENV)/.installed ## hostile requests and files: FUZZ_SECONDS (60) of the server, as many of the readers
+	@ECOMDEPLOY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q -rP tests/fuzz
 
 check: lint types arrows ## what CI runs besides the tests
 

@@ -87,6 +87,32 @@ def test_it_invokes_and_gets_what_predict_says(shop: Terminal, release: dict[str
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", answer.custom_attributes), "the content digest"
 
 
+def test_its_serializers_and_deserializers_agree(shop: Terminal, release: dict[str, Any]) -> None:
+    """CSV, JSON Lines and npy as the SDK writes and reads them say what JSON says."""
+    import numpy as np
+    from sagemaker.core import deserializers, serializers
+
+    predicted = shop.type("predict", "--json").json
+    instances = json.loads(predicted["request"])["instances"]
+    longest = max(len(one["history"]) for one in instances)
+    rows = [[one["household"], *one["history"], *[0] * (longest - len(one["history"]))] for one in instances]
+    endpoint = resources.Endpoint.get(endpoint_name=release["endpoint"])
+
+    def asked(writer: Any, data: Any, reader: Any) -> Any:
+        body = writer.serialize(data)
+        answer = endpoint.invoke(body=body, content_type=writer.CONTENT_TYPE, accept=", ".join(reader.ACCEPT))
+        return reader.deserialize(answer.body, answer.content_type)
+
+    wanted = predicted["predictions"]
+    flat = [[value for part in one.values() for value in part] for one in wanted]
+    lines = asked(serializers.JSONLinesSerializer(), instances, deserializers.JSONLinesDeserializer())
+    assert lines == wanted
+    cells = asked(serializers.CSVSerializer(), rows, deserializers.CSVDeserializer())
+    np.testing.assert_allclose([[float(cell) for cell in row] for row in cells], flat, rtol=1e-5)
+    table = asked(serializers.NumpySerializer(), np.array(rows), deserializers.NumpyDeserializer())
+    np.testing.assert_allclose(table, flat, rtol=1e-5)
+
+
 def test_a_refusal_arrives_as_the_sdk_expects_it(release: dict[str, Any]) -> None:
     from botocore.exceptions import ClientError
 
