@@ -25,6 +25,8 @@ from modelpack.digests import installed_version, source_digest
 
 HOME = Path(modelpack.__file__).parents[1]
 IN_QUOTES = re.compile(rb"""["']([A-Za-z_]\w*(?:\.\w+)+)["']""")
+NAMED = {"google.protobuf": "protobuf"}
+"""Distributions by what is imported."""
 BEHIND = {"torch": ("onnxscript",), "pandas": ("pyarrow",), "keras": ("tensorflow", "tf2onnx")}
 """Libraries that work behind another: torch and Keras export through them, pandas reads through pyarrow."""
 
@@ -64,8 +66,13 @@ def rests_on(modules: Iterable[str] = (), plug_ins: Iterable[object] = ()) -> Co
         new = names_in(file, tops) - names
         names |= new
         waiting += [found for name in new for found in locate(name, tops)]
-    libraries = {name.partition(".")[0] for name in names} - tops.keys() - sys.stdlib_module_names
-    return Code(frozenset(files), frozenset(libraries))
+    others = {name for name in names if name.partition(".")[0] not in tops.keys() | sys.stdlib_module_names}
+    return Code(frozenset(files), frozenset(map(library_of, others)))
+
+
+def library_of(module: str) -> str:
+    """The name that its library is told by: the first part, or two where many libraries share the first."""
+    return next((name for name in NAMED if f"{module}.".startswith(f"{name}.")), module.partition(".")[0])
 
 
 def names_in(file: Path, tops: Mapping[str, Path]) -> set[str]:
@@ -148,8 +155,9 @@ def names_of(node: ast.AST) -> list[str]:
 
 
 def version_of(library: str) -> str | None:
-    """The installed version of what is imported by that name, whatever its distribution is called."""
-    if (plain := installed_version(library)) is not None:
+    """The installed version of what is imported by that name, whatever its distribution is called. Looking through all
+    distributions takes half a second, so those that ours need are told."""
+    if (plain := installed_version(NAMED.get(library, library))) is not None:
         return plain
     distributions = sorted(packages_distributions().get(library, ()))
     return ", ".join(f"{one} {installed_version(one)}" for one in distributions) or None

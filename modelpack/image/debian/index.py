@@ -69,8 +69,9 @@ class Index:
                 continue
             name = _field(stanza, "Package")
             self.stanzas[name].append((suite, stanza))
-            for group in _depends(_field(stanza, "Provides")):
-                self.virtual[group[0].name].add(name)
+            if provided := _field(stanza, "Provides"):
+                for group in _depends(provided):
+                    self.virtual[group[0].name].add(name)
 
     def newest(self, name: str) -> Package | None:
         """The package of that name with the highest version, None where there is none."""

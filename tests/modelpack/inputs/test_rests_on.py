@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -15,8 +16,9 @@ import pytest
 import what_runs
 
 import modelpack
+from modelpack.digests import installed_version
 from modelpack.inputs.resolve import Inputs, PackRequest, resolve
-from modelpack.inputs.rests_on import imported_names, rests_on
+from modelpack.inputs.rests_on import NAMED, imported_names, rests_on
 from modelpack.inputs.spec import ModelSpec, PackSpec
 from modelpack.usecases.base import usecases
 
@@ -172,6 +174,14 @@ def test_libraries_are_named_by_version() -> None:
     assert "onnxruntime" not in inputs.training_code.versions
     assert "openvino" not in inputs.libraries
     assert inputs.libraries["numpy"]
+    assert inputs.libraries["google.protobuf"] == importlib.metadata.version("protobuf")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_library_of_ours_is_looked_for_among_all_distributions(name: str) -> None:
+    """Every `up` and `plan` asks for their versions, and looking through all takes longer than the rest of it."""
+    named = {library for library, version in inputs_of(name).measuring_code.versions.items() if version}
+    assert {library for library in named if installed_version(NAMED.get(library, library)) is None} == set()
 
 
 def test_nothing_but_sources_decides_a_verdict() -> None:
