@@ -107,7 +107,7 @@ def compared(
     return {
         "passes": list(variant.passes),
         "chosen_by": "auto" if inputs.request.pack.automatic else "the use case's list",
-        "runtime": inputs.served(variant.format).runtime.name,
+        "runtime": inputs.find_environment(variant.format).runtime.name,
         "gate_s": round(seconds, 1),
         "objective": inputs.request.pack.objective,
         "batch": usecase.max_batch,

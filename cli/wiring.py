@@ -83,7 +83,7 @@ def builder(folder: Path) -> PackBuilder:
     return PackBuilder(home(), folder.absolute())
 
 
-def wanted(spec: Spec) -> Wanted:
+def derive_wanted(spec: Spec) -> Wanted:
     """What a run of this spec wants."""
     from infra.targets.catalog import targets
     from stacks.wanted import Wanted

@@ -86,7 +86,7 @@ def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
         reference = prepare(inputs, home, folder, progress)
         variant, lock = choose(inputs, lock, reference, remembered, progress)
         lock = remembered.complete(inputs, lock, packages)
-        lock = complete_lock(inputs, inputs.served(variant.format), lock, home, progress)
+        lock = complete_lock(inputs, inputs.find_environment(variant.format), lock, home, progress)
         remembered.keep(lock)
         return finish_pack(inputs, lock, reference, variant, home, progress)
 
@@ -108,7 +108,7 @@ def finish_pack(
     """The image with everything attached; lock written, pack remembered."""
     from modelpack.assembly import contents
     from modelpack.assembly.assemble import assemble_image, locked_wheels
-    from modelpack.assembly.needs import bound
+    from modelpack.assembly.needs import bind
     from modelpack.gate import record
     from modelpack.gate.answers import answers
     from modelpack.image.assemble import attach
@@ -119,8 +119,8 @@ def finish_pack(
     usecase, trials = inputs.usecase, reference.trials
     requests, lasting = trials.golden(variant)
     golden = tuple(Golden(*pair) for pair in answers(usecase, trials.run(variant), trials.data, requests))
-    served = inputs.served(variant.format)
-    binding = bound(served.runtime, locked_wheels(served, lock), home.downloads, variant.size_mb)
+    served = inputs.find_environment(variant.format)
+    binding = bind(served.runtime, locked_wheels(served, lock), home.downloads, variant.size_mb)
     serving = contents.serving(served, variant, golden, binding)
     model = contents.model(variant, serving, companions_of(usecase, trials.data))
     built = assemble_image(

@@ -59,7 +59,7 @@ class Catalog(Generic[T]):
         if name in (own := self._scan()):
             return own[name]()
         if name in (points := self._entry_points()):
-            return self._checked(points[name].load(), points[name].value)()
+            return self._check(points[name].load(), points[name].value)()
         near = difflib.get_close_matches(name, self.names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.names())}"
         raise BadInput(f"unknown {self.kind} {name!r}", hint=f"write ./{name}" if ".py" in name else hint)
@@ -107,9 +107,9 @@ class Catalog(Generic[T]):
             near = difflib.get_close_matches(attribute, own or dir(module), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(own)}" if own else ""
             raise BadInput(f"{path} has no {attribute!r}", where=str(file), hint=hint)
-        return self._checked(getattr(module, attribute), name)
+        return self._check(getattr(module, attribute), name)
 
-    def _checked(self, kind: Any, name: str) -> type[T]:
+    def _check(self, kind: Any, name: str) -> type[T]:
         if not (inspect.isclass(kind) and issubclass(kind, self.base)):
             raise BadInput(
                 f"{name} is not a {self.kind}",

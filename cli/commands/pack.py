@@ -27,7 +27,7 @@ def pack(
     from stacks.hardware import refuse_hopeless
 
     spec = wiring.load_spec(folder, environment)
-    wanted = wiring.wanted(spec)
+    wanted = wiring.derive_wanted(spec)
     with wiring.point_at_lines(folder, environment):
         refuse_hopeless(wanted)
     packed = wiring.builder(folder).pack(wanted, progress.choose(), regate=regate)

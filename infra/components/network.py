@@ -33,21 +33,21 @@ class NetworkResources:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blocks:
+class CidrBlocks:
     """Address ranges of the subnets, one per zone."""
 
     public: tuple[str, ...]
     private: tuple[str, ...]
 
 
-def split(cidr: str, zones: int) -> Blocks:
+def split(cidr: str, zones: int) -> CidrBlocks:
     """The first quarter for public subnets (a 16th each), one of the other quarters for each private subnet.
 
     EKS gives every pod an address of the private subnets, so those are the large ones.
     """
     quarters = list(IPv4Network(cidr).subnets(prefixlen_diff=2))
     small = list(quarters[0].subnets(prefixlen_diff=2))
-    return Blocks(
+    return CidrBlocks(
         public=tuple(str(block) for block in small[:zones]),
         private=tuple(str(block) for block in quarters[1 : zones + 1]),
     )

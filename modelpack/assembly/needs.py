@@ -73,7 +73,7 @@ def from_data(data: Mapping[str, Any]) -> Binding:
     return Binding(**{name: data[name] for name in named if name in data}, kernels=found)
 
 
-def bound(runtime: Runtime, wheels: Sequence[Wheel], downloads: Path, model_mb: float) -> Binding:
+def bind(runtime: Runtime, wheels: Sequence[Wheel], downloads: Path, model_mb: float) -> Binding:
     """What an image of this runtime and these fetched wheels needs.
 
     Raises EcomdeployError when the wheels of a CUDA runtime hold no CUDA, or no device code where it should be.

@@ -10,7 +10,7 @@ from typing import Any
 
 from modelpack.errors import EcomdeployError
 from modelpack.formats.variant import Measured, Variant
-from modelpack.gate.greedy import BudgetEnded, Names, Point, Search, front
+from modelpack.gate.greedy import BudgetEnded, GreedySearch, Names, Point, front
 from modelpack.gate.rules import (
     Trial,
     Verdict,
@@ -101,19 +101,19 @@ class Combinations:
                 continue
             key = (*variant.passes, one.name)
             if key not in self._made:
-                self._made[key] = self.made(one, variant, key)
+                self._made[key] = self.make(one, variant, key)
             found = self._made[key]
             if isinstance(found, str):
                 raise Unmade(found)
             variant = found
         return variant
 
-    def made(self, one: Pass, variant: Variant, key: Names) -> Variant | str:
+    def make(self, one: Pass, variant: Variant, key: Names) -> Variant | str:
         """The variant after one more pass, or why there is none."""
         if key == self.floor.passes:
             return self.floor
         try:
-            return self.trials.made(one, variant)
+            return self.trials.make(one, variant)
         except BudgetEnded:
             raise
         except Exception as error:
@@ -141,12 +141,12 @@ class Hurried:
     def track(self, title: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
         with self.inner.track(title, total, unit) as advance:
 
-            def hurried(amount: float) -> None:
+            def hurry(amount: float) -> None:
                 if self.clock() > self.until:
                     raise BudgetEnded
                 advance(amount)
 
-            yield hurried
+            yield hurry
 
 
 def search(
@@ -163,7 +163,7 @@ def search(
     hurried = replace(trials, progress=Hurried(trials.progress, clock, clock() + spec.budget))
     made = Combinations(hurried, passes, spec, base.variant, base.chosen, drop)
     optional = [one for one in passes if not one.required and applies(one, trials.reference)]
-    search = Search(
+    search = GreedySearch(
         [one.name for one in optional],
         made.measure,
         spec.objective,
@@ -202,7 +202,7 @@ def applies(one: Pass, reference: Variant) -> bool:
     return one.takes == reference.format or one.gives != reference.format
 
 
-def verdict_of(one: Pass, best: Point, search: Search) -> Verdict:
+def verdict_of(one: Pass, best: Point, search: GreedySearch) -> Verdict:
     """What became of a pass: its own figures when it was measured by itself."""
     alone = search.points.get((one.name,))
     kept = one.name in best.passes
@@ -219,7 +219,7 @@ def verdict_of(one: Pass, best: Point, search: Search) -> Verdict:
     return Verdict(one.name, False, words, measured, drop)
 
 
-def only_with_others(name: str, search: Search) -> str:
+def only_with_others(name: str, search: GreedySearch) -> str:
     """What was found of a pass that was never tried by itself."""
     tried = [point for point in search.points.values() if name in point.passes]
     if not tried:

@@ -77,7 +77,7 @@ class BudgetEnded(Exception):
 
 
 @dataclass
-class Search:
+class GreedySearch:
     """Searches over `names` (in the order in which passes are applied). `measure` may take long; `clock` is in seconds.
 
     It begins with the combination `first`; `expensive` passes train. No measurement begins that would, taking as long
@@ -104,12 +104,12 @@ class Search:
         """The best point found; all of them are in `points`, in the order of measuring."""
         self.started = self.clock()
         current = self.point(()) or Point((), False, "not measured")
-        current = self.best([current, *self.measured(self.opening())])
+        current = self.best([current, *self.measure_all(self.opening())])
         seen = {current.passes}
         while True:
-            step = self.best([current, *self.measured(self.additions(current.passes))])
+            step = self.best([current, *self.measure_all(self.additions(current.passes))])
             if step is current:
-                step = self.best([current, *self.measured(self.exchanges(current.passes))])
+                step = self.best([current, *self.measure_all(self.exchanges(current.passes))])
             if step.passes in seen:
                 break
             seen.add(step.passes)
@@ -119,26 +119,26 @@ class Search:
 
     def opening(self) -> list[Names]:
         """The combination to begin with, and each pass of it by itself."""
-        first = self.ordered(self.first)
+        first = self.order(self.first)
         alone = sorted(first, key=self.expensive.__contains__)
         return list(dict.fromkeys([first, *((name,) for name in alone)])) if first else []
 
     def additions(self, current: Names) -> list[Names]:
         """One pass more, those that train last."""
         names = sorted((name for name in self.names if name not in current), key=self.expensive.__contains__)
-        return [self.ordered({*current, name}) for name in names]
+        return [self.order({*current, name}) for name in names]
 
     def exchanges(self, current: Names) -> list[Names]:
         """One pass less, or another in its place."""
-        fewer = [self.ordered(set(current) - {name}) for name in current]
+        fewer = [self.order(set(current) - {name}) for name in current]
         others = [name for name in self.names if name not in current]
-        return [*fewer, *(self.ordered({*rest, other}) for rest in fewer for other in others)]
+        return [*fewer, *(self.order({*rest, other}) for rest in fewer for other in others)]
 
-    def ordered(self, chosen: Iterable[str]) -> Names:
+    def order(self, chosen: Iterable[str]) -> Names:
         wanted = set(chosen)
         return tuple(name for name in self.names if name in wanted)
 
-    def measured(self, combinations: Iterable[Names]) -> list[Point]:
+    def measure_all(self, combinations: Iterable[Names]) -> list[Point]:
         """The points of these combinations as far as they are worth it and the budget goes."""
         found = [self.point(one) for one in combinations if not self.hopeless(one)]
         return [one for one in found if one is not None]

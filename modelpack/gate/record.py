@@ -25,7 +25,7 @@ def complete(
     return add_prices(whole, inputs.request.instance, inputs.request.usd_hour)
 
 
-def tuned_for(inputs: Inputs, measured: Mapping[str, Any]) -> dict[str, Any]:
+def find_tuning(inputs: Inputs, measured: Mapping[str, Any]) -> dict[str, Any]:
     """CPU instruction sets of which one is needed for the gain that was measured; nothing where none is."""
     named = {flag for one in inputs.passes if one.name in measured["kept"] for flag in one.instructions}
     return {"tuned_for": sorted(named)} if named else {}
@@ -36,8 +36,8 @@ def complete_record(inputs: Inputs, measured: Mapping[str, Any], model_sha256: s
     usecase = inputs.usecase
     return {
         "usecase": usecase.name,
-        "runtime": inputs.served(measured["format"]).runtime.name,
-        **tuned_for(inputs, measured),
+        "runtime": inputs.find_environment(measured["format"]).runtime.name,
+        **find_tuning(inputs, measured),
         **{key: value for key, value in measured.items() if key not in ("kept", "model", OWN_ROWS)},
         "data": [
             *own_data(inputs, measured.get(OWN_ROWS, {})),

@@ -59,7 +59,7 @@ class Verdict:
 FIGURES = ("metric", "p50_ms", "p99_ms", "rows_per_cpu_s", "size_mb", "hardware", "peak_mb")
 
 
-class Candidate(Protocol):
+class GatedPass(Protocol):
     """What the gate needs to know of a pass."""
 
     @property
@@ -85,7 +85,7 @@ class Trial:
 
 
 def judge(
-    candidate: Candidate, variant: Variant, metric_drop: float, attempt: Callable[[Variant], Trial]
+    candidate: GatedPass, variant: Variant, metric_drop: float, attempt: Callable[[Variant], Trial]
 ) -> tuple[Variant, Verdict]:
     """The variant to go on with, and the verdict. `attempt` applies and measures the pass; when it raises, the pass
     is dropped with the cause. Raises EcomdeployError when a required pass fails or harms."""

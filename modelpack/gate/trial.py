@@ -95,22 +95,22 @@ class Trials:
         """Apply a pass and measure, both variants as they would be served: after the `required` passes, unless it is
         one. Raises whatever the pass raises, and EcomdeployError when answers differ."""
         self.progress.note(f"trying {one.title}")
-        changed = self.made(one, variant)
+        changed = self.make(one, variant)
         if one.required:
             return self.weigh(changed, variant, one.title)
-        after, before = self.served(changed, required), self.served(variant, required)
+        after, before = self.make_servable(changed, required), self.make_servable(variant, required)
         decides = partial(settled, is_smaller=smaller(before.size_mb, after.size_mb))
         trial = self.weigh(after, before, one.title, turns_of(self.usecase), decides)
         return replace(trial, variant=changed)
 
-    def served(self, variant: Variant, required: Sequence[Pass]) -> Variant:
+    def make_servable(self, variant: Variant, required: Sequence[Pass]) -> Variant:
         """The variant after the required passes that it has not gone through."""
         for one in required:
             if one.takes == variant.format:
-                variant = self.made(one, variant)
+                variant = self.make(one, variant)
         return variant
 
-    def made(self, one: Pass, variant: Variant) -> Variant:
+    def make(self, one: Pass, variant: Variant) -> Variant:
         """The variant after the pass; made once."""
         key = (variant.path, one.name)
         if key not in self._made:
@@ -131,7 +131,7 @@ class Trials:
         variant = self.reference
         for one in kept:
             if not (one.required and one.gives == variant.format):
-                variant = self.made(one, variant)
+                variant = self.make(one, variant)
         return variant
 
     def origin(self, variant: Variant) -> Variant:
@@ -165,8 +165,8 @@ class Trials:
         sign = 1.0 if trained.higher_is_better else -1.0
         return Trial(
             variant=changed,
-            before=self.measured(before, comparison.before),
-            after=self.measured(changed, comparison.after),
+            before=self.take_figures(before, comparison.before),
+            after=self.take_figures(changed, comparison.after),
             drop=bootstrap(sign * (trained.values - after.values), trained.groups),
             comparison=comparison,
             complaint=self.complaint(after),
@@ -254,7 +254,7 @@ class Trials:
             return broken_guards(self.usecase, falls(trained, after))
         return f"it keeps {shared:.3f} of what the trained model ranks; least: {least:g}"
 
-    def measured(self, variant: Variant, speed: Speed) -> Measured:
+    def take_figures(self, variant: Variant, speed: Speed) -> Measured:
         """Figures of a variant."""
         evaluation = self.evaluation(variant)
         trained = self.evaluation(self.reference)
@@ -303,7 +303,7 @@ def through_the_gate(trials: Trials, passes: Sequence[Pass], limits: GateSpec) -
             figures.append(verdict.measured)
     if reference is None:
         speed = trials.compare(trials.reference, variant, "the model").before
-        reference = trials.measured(trials.reference, speed)
+        reference = trials.take_figures(trials.reference, speed)
     chosen = figures[-1] if figures else reference
     show(trials.progress, trials.evaluation(trials.reference).metric, reference, verdicts)
     check_limits(chosen, limits)

@@ -9,7 +9,7 @@ from typing import IO
 
 from modelpack.errors import BadInput
 from modelpack.image.binaries import elf
-from modelpack.image.binaries.elf import LayerFacts, Needs, resolve
+from modelpack.image.binaries.elf import LayerFacts, LoaderNeeds, resolve
 from modelpack.image.layer import Layer
 from modelpack.image.oci.blob import tar_stream
 from modelpack.image.oci.descriptor import DIGEST, LAYER, Descriptor, layers_and_diff_ids
@@ -66,7 +66,7 @@ def _facts(
 ) -> LayerFacts:
     """What a layer holds. `closed` gathers folders that the server's user cannot enter, `links` all links so far."""
     files: dict[str, str] = {}
-    needs: dict[str, Needs] = {}
+    needs: dict[str, LoaderNeeds] = {}
     own_links: dict[str, str] = {}
     hidden: list[str] = []
     private: list[str] = []
@@ -106,7 +106,7 @@ def _real(path: str, links: dict[str, str]) -> str:
     return f"{resolve(folder, links)}/{last}" if slash else last
 
 
-def _measure(content: IO[bytes]) -> tuple[str, Needs | None]:
+def _measure(content: IO[bytes]) -> tuple[str, LoaderNeeds | None]:
     head = content.read(len(elf.MAGIC))
     if head != elf.MAGIC:
         total = sha256(head)

@@ -13,7 +13,7 @@ from typing import Any
 from modelpack.errors import EcomdeployError
 from modelpack.image import compress, tar
 from modelpack.image.binaries import elf
-from modelpack.image.binaries.elf import LayerFacts, Needs
+from modelpack.image.binaries.elf import LayerFacts, LoaderNeeds
 from modelpack.image.oci.descriptor import LAYER, Descriptor, digest_of, encode, parse
 from modelpack.image.oci.layout import Layout
 from modelpack.image.tree import Entry
@@ -89,7 +89,7 @@ def _build(plan: LayerPlan, layout: Layout) -> Layer:
             whole.update(data)
             out(compressor.feed(data))
 
-        def seen(entry: Entry, piece: bytes) -> None:
+        def note(entry: Entry, piece: bytes) -> None:
             if entry.path not in files:
                 files[entry.path] = hashlib.sha256()
                 if piece.startswith(elf.MAGIC):
@@ -97,7 +97,7 @@ def _build(plan: LayerPlan, layout: Layout) -> Layer:
             files[entry.path].update(piece)
 
         entries = tuple(plan.entries())
-        tar.write(entries, sink, seen)
+        tar.write(entries, sink, note)
         out(compressor.end())
         for path, wanted in plan.expected.items():
             if path in files and files[path].hexdigest() != wanted:
@@ -124,8 +124,8 @@ def _build(plan: LayerPlan, layout: Layout) -> Layer:
     )
 
 
-def _needs(binaries: Iterable[Entry]) -> dict[str, Needs]:
-    found: dict[str, Needs] = {}
+def _needs(binaries: Iterable[Entry]) -> dict[str, LoaderNeeds]:
+    found: dict[str, LoaderNeeds] = {}
     for entry in binaries:
         with entry.open() as file:
             asked = elf.needs(file)
@@ -151,7 +151,7 @@ def _recall(plan: LayerPlan, layout: Layout, key: str) -> Layer | None:
         data = json.loads((layout.root / "layers" / f"{key}.json").read_bytes())
         descriptor = parse(data["descriptor"])
         needs = {
-            path: Needs(tuple(need["libraries"]), tuple(need["search"]))
+            path: LoaderNeeds(tuple(need["libraries"]), tuple(need["search"]))
             for path, need in data["needs"].items()
         }
         facts = LayerFacts(data["files"], data["links"], needs)

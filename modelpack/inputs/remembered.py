@@ -33,7 +33,7 @@ class Remembered:
         """The lock with what was made before for these inputs where it holds something else; the packages where that
         is asked for: who deletes `pack.lock` gets those of today."""
         lock = self.recall(lock, "verdict", inputs.verdict_digest)
-        served = inputs.served_by(lock)
+        served = inputs.find_locked_environment(lock)
         if served is None or not packages:
             return lock
         lock = self.recall(lock, "debs", served.debs_digest)

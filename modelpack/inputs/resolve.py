@@ -197,20 +197,20 @@ class Inputs:
         named = {name: installed_version(name) for one in self.passes for name in one.tools}
         return {**self.measuring_code.versions, **named}
 
-    def served(self, chosen: str) -> ServingEnvironment:
+    def find_environment(self, chosen: str) -> ServingEnvironment:
         """What the image holds around a model of the `chosen` format."""
         return ServingEnvironment(runtime_for(chosen, self.request.built_for), self.usecase)
 
-    def served_by(self, lock: Lock) -> ServingEnvironment | None:
+    def find_locked_environment(self, lock: Lock) -> ServingEnvironment | None:
         """What the image holds by the lock's verdict; None where it has none that can be served."""
         verdict = lock.get("verdict", self.verdict_digest)
         if verdict is None or verdict.get("format") not in served_formats(self.request.built_for):
             return None
-        return self.served(verdict["format"])
+        return self.find_environment(verdict["format"])
 
     def pack_digest(self, lock: Lock) -> str | None:
         """Names the pack; None while the lock lacks something it needs, for then the bytes are not known yet."""
-        verdict, served = lock.get("verdict", self.verdict_digest), self.served_by(lock)
+        verdict, served = lock.get("verdict", self.verdict_digest), self.find_locked_environment(lock)
         if verdict is None or served is None:
             return None
         base = self.request.pack.base or lock.get("debs", served.debs_digest)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from modelpack.errors import BadInput
-from modelpack.language.llama import Llama, Shape, assemble
+from modelpack.language.llama import Llama, LlamaShape, assemble
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 ARCHITECTURE = "LlamaForCausalLM"
@@ -59,7 +59,7 @@ def read(folder: Path, most_new: int) -> Llama:
         raise BadInput(f"not a folder of a Llama model: {words}", where=str(folder)) from problem
 
 
-def configuration(shape: Shape) -> dict[str, Any]:
+def configuration(shape: LlamaShape) -> dict[str, Any]:
     """`config.json`."""
     return {
         "architectures": [ARCHITECTURE],
@@ -84,9 +84,9 @@ def configuration(shape: Shape) -> dict[str, Any]:
     }
 
 
-def read_shape(found: dict[str, Any], most_new: int) -> Shape:
+def read_shape(found: dict[str, Any], most_new: int) -> LlamaShape:
     """The inverse of `configuration`. Raises BadInput for a Llama that this model is not, KeyError for a gap."""
-    shape = Shape(
+    shape = LlamaShape(
         vocabulary=found["vocab_size"],
         width=found["hidden_size"],
         inner=found["intermediate_size"],
@@ -106,7 +106,7 @@ def read_shape(found: dict[str, Any], most_new: int) -> Shape:
     return shape
 
 
-def theirs(tensors: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
+def theirs(tensors: dict[str, Tensor], shape: LlamaShape) -> dict[str, Tensor]:
     """Our parameters under their names."""
     found = {
         "model.embed_tokens.weight": tensors["words.weight"],
@@ -125,7 +125,7 @@ def theirs(tensors: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
     return found
 
 
-def ours(tensors: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
+def ours(tensors: dict[str, Tensor], shape: LlamaShape) -> dict[str, Tensor]:
     """The inverse of `theirs`. Raises KeyError for a missing tensor."""
     found = {
         "words.weight": tensors["model.embed_tokens.weight"],
@@ -141,11 +141,11 @@ def ours(tensors: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
     return found
 
 
-def halves(rows: Tensor, shape: Shape) -> Tensor:
+def halves(rows: Tensor, shape: LlamaShape) -> Tensor:
     """Each head's rows from neighbouring pairs to first half and second half."""
     return rows.view(-1, shape.size // 2, 2, shape.width).transpose(1, 2).reshape(rows.shape)
 
 
-def pairs(rows: Tensor, shape: Shape) -> Tensor:
+def pairs(rows: Tensor, shape: LlamaShape) -> Tensor:
     """The inverse of `halves`."""
     return rows.view(-1, 2, shape.size // 2, shape.width).transpose(1, 2).reshape(rows.shape)

@@ -27,7 +27,7 @@ NOTHING = -1
 
 
 @dataclass(frozen=True)
-class Shape:
+class LlamaShape:
     """Sizes of a model. `end` is the token that ends an answer, `most_new` the most tokens of one, `longest` the
     most tokens of prompt and answer together."""
 
@@ -63,10 +63,10 @@ Cache = list[tuple[Tensor, Tensor]]
 """Keys and values per layer, (groups, longest, size)."""
 
 
-class Layer(nn.Module):
+class DecoderLayer(nn.Module):
     """Attention and a gated dense layer, each normalized before and with a residual."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: LlamaShape) -> None:
         super().__init__()
         self.shape = shape
         rows = (shape.heads + 2 * shape.groups) * shape.size
@@ -101,12 +101,12 @@ class Layer(nn.Module):
 class Llama(nn.Module):
     """Token ids -> the answer's token ids. `blocks` are the weights as published, by parameter name."""
 
-    def __init__(self, shape: Shape, blocks: dict[str, Blocks] | None = None) -> None:
+    def __init__(self, shape: LlamaShape, blocks: dict[str, Blocks] | None = None) -> None:
         super().__init__()
         self.shape = shape
         self.blocks = blocks or {}
         self.words = nn.Embedding(shape.vocabulary, shape.width)
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        self.layers = nn.ModuleList(DecoderLayer(shape) for _ in range(shape.layers))
         self.norm = nn.RMSNorm(shape.width, shape.epsilon)
         self.turns = turns(shape)
         self.prefix: tuple[int, ...] = ()
@@ -177,7 +177,7 @@ class Llama(nn.Module):
         return answer
 
 
-def turns(shape: Shape) -> Tensor:
+def turns(shape: LlamaShape) -> Tensor:
     """What each place turns its pairs by: complex numbers of length 1, (longest, size / 2)."""
     with torch.device("cpu"):
         speed = shape.base ** (-torch.arange(0, shape.size, 2, dtype=torch.float64) / shape.size)
@@ -216,7 +216,7 @@ def load(path: Path, metadata: dict[str, Any]) -> Llama:
     from safetensors.torch import load_file
 
     sizes = metadata["shape"]
-    shape = Shape(**{one.name: sizes[one.name] for one in fields(Shape)})
+    shape = LlamaShape(**{one.name: sizes[one.name] for one in fields(LlamaShape)})
     tensors = load_file(path)
     blocks = {
         name: Blocks(kind, tuple(size), np.asarray(tensors.pop(name).numpy()))
@@ -225,7 +225,7 @@ def load(path: Path, metadata: dict[str, Any]) -> Llama:
     return assemble(shape, blocks, tensors)
 
 
-def assemble(shape: Shape, blocks: dict[str, Blocks], others: dict[str, Tensor]) -> Llama:
+def assemble(shape: LlamaShape, blocks: dict[str, Blocks], others: dict[str, Tensor]) -> Llama:
     """A model of these weights, ready to answer."""
     with torch.device("meta"):
         model = Llama(shape, blocks)
@@ -237,7 +237,7 @@ def assemble(shape: Shape, blocks: dict[str, Blocks], others: dict[str, Tensor])
 def load_gguf(metadata: dict[str, Any], tensors: dict[str, Blocks], most_new: int, longest: int) -> Llama:
     """The model of a GGUF file (`llama` architecture, words also as the last layer)."""
     own = {key.removeprefix("llama."): value for key, value in metadata.items()}
-    shape = Shape(
+    shape = LlamaShape(
         vocabulary=own["vocab_size"],
         width=own["embedding_length"],
         inner=own["feed_forward_length"],

@@ -43,7 +43,7 @@ class DenseInt4(GraphPass):
         }
         if not layers:
             raise Inapplicable(f"no dense layer of at least {FEWEST_WEIGHTS:,} constant weights")
-        covered = ranges.found(model, {graph.node[place].input[0] for place in layers}, context)
+        covered = ranges.find_ranges(model, {graph.node[place].input[0] for place in layers}, context)
         opset = ranges.opset_of(model)
         nodes: list[onnx.NodeProto] = []
         for place, node in enumerate(graph.node):
@@ -86,7 +86,7 @@ def outputs_first(node: onnx.NodeProto, constant: dict[str, Any]) -> Floats | No
 def stored_constants(weights: Floats) -> Constants:
     """What stays of (outputs, inputs) weights."""
     return {
-        **nibbles.stored(weights, BLOCK),
+        **nibbles.store(weights, BLOCK),
         "inputs": np.array([1], dtype=np.int64),
         "most": np.float32(STEPS),
         "least": np.float32(np.finfo(np.float16).tiny),

@@ -38,7 +38,7 @@ class Int8(GraphPass):
         }
         if not layers:
             raise Inapplicable("no dense layer with constant float weights")
-        covered = ranges.found(model, {model.graph.node[place].input[0] for place in layers}, context)
+        covered = ranges.find_ranges(model, {model.graph.node[place].input[0] for place in layers}, context)
         rewrite(model.graph, layers, covered, ranges.opset_of(model))
         ranges.with_domain(model)
         return model

@@ -35,7 +35,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Steps:
+class BlockSteps:
     """A matrix (columns, rows) in blocks: whole `steps` (rows, blocks, 32) from 0 on, of `bits`; `scale` and, where
     the middle step is not zero, its `offset`, (rows, blocks)."""
 
@@ -78,7 +78,7 @@ class NBitsExact(GraphPass):
         return model
 
 
-def in_steps(weights: NDArray[Any]) -> Steps | None:
+def in_steps(weights: NDArray[Any]) -> BlockSteps | None:
     """A matrix (columns, rows) as steps; None when it lies on none."""
     columns, rows = weights.shape if weights.ndim == 2 else (1, 0)
     if weights.dtype != np.float32 or columns % BLOCK or rows < FEWEST_ROWS:
@@ -88,10 +88,10 @@ def in_steps(weights: NDArray[Any]) -> Steps | None:
     scale = (blocks.max(axis=2) - least) / np.float32(15)
     steps = whole(blocks - least[..., None], scale)
     if steps is not None:
-        return Steps(4, steps.astype(np.uint8), scale, least + np.float32(8) * scale)
+        return BlockSteps(4, steps.astype(np.uint8), scale, least + np.float32(8) * scale)
     scale = np.abs(blocks).max(axis=2) / np.float32(127)
     steps = whole(blocks, scale)
-    return None if steps is None else Steps(8, (steps + 128).astype(np.uint8), scale, None)
+    return None if steps is None else BlockSteps(8, (steps + 128).astype(np.uint8), scale, None)
 
 
 def whole(values: Floats, scale: Floats) -> Floats | None:
@@ -102,7 +102,7 @@ def whole(values: Floats, scale: Floats) -> Floats | None:
 
 
 def replace_dense(
-    graph: onnx.GraphProto, node: onnx.NodeProto, found: Steps, sums: set[str]
+    graph: onnx.GraphProto, node: onnx.NodeProto, found: BlockSteps, sums: set[str]
 ) -> list[onnx.NodeProto]:
     """The nodes of one dense layer: the steps, and where there are offsets their part and the sum of both."""
     from onnx import helper

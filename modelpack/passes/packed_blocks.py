@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.passes.base import GraphPass, Inapplicable, PassContext
-from modelpack.passes.nbits_exact import BLOCK, Steps, in_steps
+from modelpack.passes.nbits_exact import BLOCK, BlockSteps, in_steps
 from modelpack.passes.shared import nibbles
 from modelpack.passes.shared.editing import set_nodes
 
@@ -42,7 +42,7 @@ class PackedBlocks(GraphPass):
         page = Page()
         kept = []
         for tensor in model.graph.initializer:
-            if len(tensor.dims) != 2 or not page.packed(tensor.name, numpy_helper.to_array(tensor)):
+            if len(tensor.dims) != 2 or not page.pack(tensor.name, numpy_helper.to_array(tensor)):
                 kept.append(tensor)
         if not page.nodes:
             raise Inapplicable("no constant matrix whose weights lie on steps in blocks of 32")
@@ -60,13 +60,13 @@ class Page:
     constants: list[onnx.TensorProto] = field(default_factory=list)
     stored: dict[str, str] = field(default_factory=dict)
 
-    def packed(self, name: str, weights: NDArray[Any]) -> bool:
+    def pack(self, name: str, weights: NDArray[Any]) -> bool:
         """Write a matrix as steps, which run along its rows or its columns; False when it lies on none."""
         for turned in (True, False):
             found = in_steps(weights if turned else weights.T)
             halves = None if found is None else original_scales(found)
             if found is not None and halves is not None:
-                whole = self._stored(name, found, *halves)
+                whole = self._store(name, found, *halves)
                 self._node(
                     "Transpose" if turned else "Identity",
                     [whole],
@@ -76,7 +76,7 @@ class Page:
                 return True
         return False
 
-    def _stored(self, name: str, found: Steps, scale: Halves, least: Halves | None) -> str:
+    def _store(self, name: str, found: BlockSteps, scale: Halves, least: Halves | None) -> str:
         """The name of the matrix (rows, columns) in float32."""
         key = hashlib.sha256(found.steps.tobytes() + scale.tobytes()).hexdigest()
         if key in self.stored:
@@ -121,7 +121,7 @@ class Page:
         return output
 
 
-def original_scales(found: Steps) -> tuple[Halves, Halves | None] | None:
+def original_scales(found: BlockSteps) -> tuple[Halves, Halves | None] | None:
     """Scales and least weights in the float16 that they were published in; None when they were not."""
     scale = found.scale.astype(np.float16)
     least = None if found.offset is None else (found.offset - 8 * found.scale).astype(np.float16)

@@ -38,8 +38,8 @@ class PruneChannels(Pass):
     def apply(self, variant: Variant, context: PassContext) -> Variant:
         usecase, training_rows = learner(context)
         model = context.usecase.load(variant.path)
-        found = importance(usecase.hidden(model), lambda: usecase.loss(model, training_rows, ROWS))
-        small = usecase.narrowed(model, [most_important(one) for one in found])
+        found = importance(usecase.hidden_layers(model), lambda: usecase.loss(model, training_rows, ROWS))
+        small = usecase.narrow(model, [most_important(one) for one in found])
         usecase.tune(small, training_rows, SEED, context.progress, share=TUNED)
         return save_variant(small, context)
 

@@ -107,22 +107,22 @@ def in_two_steps(node: onnx.NodeProto, size: int) -> list[onnx.NodeProto]:
     def own(name: str) -> str:
         return f"{values}.{name}"
 
-    def made(operator: str, given: list[str], outputs: list[str], **attributes: Any) -> onnx.NodeProto:
+    def make(operator: str, given: list[str], outputs: list[str], **attributes: Any) -> onnx.NodeProto:
         return helper.make_node(operator, given, outputs, f"{outputs[0]}.of", **attributes)
 
     return [
-        made("Unsqueeze", [scores, own("axis")], [own("row")]),
-        made("MaxPool", [own("row")], [own("most")], kernel_shape=[size], strides=[size], ceil_mode=1),
-        made("Squeeze", [own("most"), own("axis")], [own("largest")]),
-        made("TopK", [own("largest"), count], [own("best"), own("groups")], axis=1),
-        made("Mul", [own("groups"), own("size")], [own("begin")]),
-        made("Unsqueeze", [own("begin"), own("places")], [own("begins")]),
-        made("Add", [own("begins"), own("members")], [own("within")]),
-        made("Reshape", [own("within"), own("flat")], [own("wide")]),
-        made("Min", [own("wide"), own("last")], [own("place")]),
-        made("GatherElements", [scores, own("place")], [own("found")], axis=1),
-        made("Greater", [own("wide"), own("last")], [own("beyond")]),
-        made("Where", [own("beyond"), own("never"), own("found")], [own("real")]),
-        made("TopK", [own("real"), count], [values, own("chosen")], axis=1),
-        made("GatherElements", [own("place"), own("chosen")], [indices], axis=1),
+        make("Unsqueeze", [scores, own("axis")], [own("row")]),
+        make("MaxPool", [own("row")], [own("most")], kernel_shape=[size], strides=[size], ceil_mode=1),
+        make("Squeeze", [own("most"), own("axis")], [own("largest")]),
+        make("TopK", [own("largest"), count], [own("best"), own("groups")], axis=1),
+        make("Mul", [own("groups"), own("size")], [own("begin")]),
+        make("Unsqueeze", [own("begin"), own("places")], [own("begins")]),
+        make("Add", [own("begins"), own("members")], [own("within")]),
+        make("Reshape", [own("within"), own("flat")], [own("wide")]),
+        make("Min", [own("wide"), own("last")], [own("place")]),
+        make("GatherElements", [scores, own("place")], [own("found")], axis=1),
+        make("Greater", [own("wide"), own("last")], [own("beyond")]),
+        make("Where", [own("beyond"), own("never"), own("found")], [own("real")]),
+        make("TopK", [own("real"), count], [values, own("chosen")], axis=1),
+        make("GatherElements", [own("place"), own("chosen")], [indices], axis=1),
     ]

@@ -60,7 +60,7 @@ def check(archive: zipfile.ZipFile, where: Path) -> None:
     for one in members:
         if problem := wrong(one, seen):
             raise BadInput(f"{problem}: {one.filename!r}", where=str(where))
-        seen.add(folded(one.filename))
+        seen.add(fold(one.filename))
     if sum(one.file_size for one in members) > LARGEST:
         raise BadInput(f"unpacked it would be larger than {LARGEST / 1e9:.0f} GB", where=str(where))
 
@@ -71,7 +71,7 @@ def wrong(one: zipfile.ZipInfo, seen: set[str]) -> str | None:
     outside = path.is_absolute() or ".." in path.parts or "\\" in one.filename or "\0" in one.orig_filename
     checks = {
         "a name outside the archive is refused": outside or not one.filename or one.filename.endswith("/"),
-        "a name that comes twice, or differs by case only, is refused": folded(one.filename) in seen,
+        "a name that comes twice, or differs by case only, is refused": fold(one.filename) in seen,
         "links are refused": stat.S_ISLNK(one.external_attr >> 16),
         "encrypted members are refused": bool(one.flag_bits & 0x2041),
         "unknown compression is refused": one.compress_type not in METHODS,
@@ -82,7 +82,7 @@ def wrong(one: zipfile.ZipInfo, seen: set[str]) -> str | None:
     return next((words for words, found in checks.items() if found), None)
 
 
-def folded(name: str) -> str:
+def fold(name: str) -> str:
     """A name as the most generous reader compares it."""
     return unicodedata.normalize("NFKC", name).casefold()
 

@@ -57,7 +57,7 @@ class SavedModel(Converted):
 
     def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
         check(path)
-        fresh = checked(path)
+        fresh = copy_checked(path)
         import onnx
         import tf2onnx.convert
 
@@ -97,7 +97,7 @@ def check(path: Path) -> None:
         raise BadInput(f"operators with effects are refused: {', '.join(sorted(found))}", where=str(path))
 
 
-def checked(path: Path) -> Path:
+def copy_checked(path: Path) -> Path:
     """A folder with the program as it was checked, and the weights. Raises BadInput."""
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
@@ -135,17 +135,17 @@ def effects(meta: Any) -> Iterator[str]:
     """Writing outside the saver's own function, and anything that runs when it is loaded, in words."""
     nodes = {node.name: node for node in meta.graph_def.node}
     local, writing = functions(meta), set(WRITING)
-    while more := {name for name, one in local.items() if writing & reached(one.node_def)} - writing:
+    while more := {name for name, one in local.items() if writing & reach(one.node_def)} - writing:
         writing |= more
     writers = {name for name, node in nodes.items() if writing & calls(node)}
-    saver = needed([meta.saver_def.save_tensor_name], nodes)
+    saver = find_needed([meta.saver_def.save_tensor_name], nodes)
     outputs = [one.name for signature in meta.signature_def.values() for one in signature.outputs.values()]
-    served = needed([*outputs, meta.saver_def.restore_op_name, *initial(meta)], nodes)
+    served = find_needed([*outputs, meta.saver_def.restore_op_name, *initial(meta)], nodes)
     if stray := (writers - saver) | (writers & served):
         yield f"files are written outside the saver's own function: {', '.join(sorted(stray))[:200]}"
     if stray := writing & set(meta.object_graph_def.concrete_functions):
         yield f"a function that writes files is refused: {', '.join(sorted(stray))[:200]}"
-    if running := {name for name in needed(initial(meta), nodes) if nodes[name].op != "NoOp"}:
+    if running := {name for name in find_needed(initial(meta), nodes) if nodes[name].op != "NoOp"}:
         yield f"operators that run when it is loaded are refused: {', '.join(sorted(running))[:200]}"
 
 
@@ -154,7 +154,7 @@ def functions(meta: Any) -> dict[str, Any]:
     return {one.signature.name: one for one in meta.graph_def.library.function}
 
 
-def reached(nodes: Iterable[Any]) -> set[str]:
+def reach(nodes: Iterable[Any]) -> set[str]:
     """All operators and functions of these nodes."""
     return {name for node in nodes for name in calls(node)}
 
@@ -178,7 +178,7 @@ def initial(meta: Any) -> list[str]:
     return [*named, *collected]
 
 
-def needed(tensors: Iterable[str], nodes: dict[str, Any]) -> set[str]:
+def find_needed(tensors: Iterable[str], nodes: dict[str, Any]) -> set[str]:
     """The nodes that these tensors or nodes need, themselves among them."""
     waiting, found = list(tensors), set()
     while waiting:

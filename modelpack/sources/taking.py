@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import GRAPH_FILE, WEIGHTS_FILE, strip_notes
@@ -15,6 +15,7 @@ from modelpack.sources.fitting import fit_names, give_rows
 from modelpack.sources.graphs import differences, read
 from modelpack.sources.outputs import choose_outputs, keep_outputs
 from modelpack.sources.sandbox import process
+from modelpack.sources.sandbox.process import Reader
 from modelpack.usecases.base import UseCase
 from modelpack.usecases.own_model.given import GivenModel
 
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     import onnx
 
 Note = Callable[[str], None]
-
-
-class Reader(process.Reader, Protocol):
-    """A format, as far as this needs it: see `sources.base.Source`."""
-
-    @property
-    def named(self) -> bool: ...
 
 
 def take(
@@ -79,8 +73,8 @@ def adopt_signature(graph: onnx.ModelProto, usecase: UseCase[Any], path: Path) -
     """Tell a use case that takes any model what this one takes and gives. Raises BadInput when no request fits it."""
     if not isinstance(usecase, GivenModel):
         return
-    from modelpack.usecases.own_model.signature import fixed_to_one, own_signature
+    from modelpack.usecases.own_model.signature import own_signature, takes_one_row
 
     usecase.adopt(own_signature(graph, path))
-    if fixed_to_one(graph):
+    if takes_one_row(graph):
         usecase.take_one_at_a_time()

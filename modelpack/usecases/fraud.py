@@ -33,7 +33,7 @@ from modelpack.usecases.tabular.frame import (
     enough_of_both,
     in_turn,
     join,
-    kept_here,
+    keep_here,
 )
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, instance
 
@@ -120,7 +120,7 @@ class Fraud(TabularUseCase):
         return data
 
     def summary(self, data: Split) -> str:
-        return f"payments: {data.counted('frauds')}"
+        return f"payments: {data.count_rows('frauds')}"
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
         data = own(tables["payments"])
@@ -180,7 +180,7 @@ class Fraud(TabularUseCase):
             ),
         )
 
-    def shown(self, data: Split) -> NDArray[np.int64]:
+    def choose_shown(self, data: Split) -> NDArray[np.int64]:
         """Frauds and good payments in turn."""
         return in_turn(data.test.target > 0, SAMPLES)
 
@@ -223,7 +223,7 @@ def own(payments: pd.DataFrame) -> Split:
     )
     for words, part in data.parts.items():
         enough_of_both(part.target, FEWEST_FRAUDS, f"frauds {words}", f"good payments {words}")
-    return kept_here(data)
+    return keep_here(data)
 
 
 def split(

@@ -87,7 +87,7 @@ def read(file: Path) -> tuple[Value, tuple[Problem, ...]]:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise BadInput("is not UTF-8 text here", where=f"{where}:{line}") from None
-    reader = Reader(where)
+    reader = NodeReader(where)
     node = reader.compose(text)
     if not isinstance(node, MappingNode):
         raise BadInput("expected keys and values, like `service: shop`", where=f"{where}:1", hint=STARTER)
@@ -97,7 +97,7 @@ def read(file: Path) -> tuple[Value, tuple[Problem, ...]]:
 STARTER = "`ecomdeploy init recommendation shop` writes a commented example"
 
 
-class Reader:
+class NodeReader:
     """Turns ruamel's nodes into Values, and collects problems on the way."""
 
     def __init__(self, where: str) -> None:

@@ -17,6 +17,15 @@ WORDS = ROOT / "docs" / "architecture" / "words.md"
 ROOMS = ("cli", "stacks", "infra", "modelpack")
 FOLDERS = (*ROOMS, "benchmarks", "docs", "examples", "tests")
 TEXTS = (".py", ".md", ".yaml", ".yml", ".json", ".toml", ".tmpl")
+IRREGULAR = re.compile(
+    "begun|bound|bought|broken|brought|built|chosen|cut|done|drawn|driven|fed|felt|found|frozen|given|gone|grown|held|"
+    "hidden|hung|kept|known|led|left|lost|made|meant|paid|put|read|said|seen|sent|shown|sold|spent|split|spoken|struck|"
+    "taken|taught|thought|thrown|told|torn|understood|woken|won|worn|written|[a-z]+ed"
+)
+VERBS_TOO = ("bound", "cut", "put", "read", "split", "feed", "need", "seed", "embed", "speed")
+PARTICLES = re.compile("after|apart|as|aside|at|away|by|down|for|from|here|in|into|off|on|out|to|up|with")
+NOT_OURS = {"received"}
+"""Names of methods that a library asks for."""
 ABOUT_WORDS = ("docs/architecture/words.md", "tests/contracts/test_words.py", "CHANGELOG.md")
 
 
@@ -49,6 +58,27 @@ def classes() -> dict[str, list[str]]:
 
 
 @cache
+def functions() -> dict[str, str]:
+    """Every function and method of the product by where it is; what is read like an attribute is none."""
+    found = {}
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not any(
+                    "property" in ast.unparse(decorator) for decorator in node.decorator_list
+                ):
+                    found[f"{path.relative_to(ROOT).as_posix()}:{node.lineno}"] = node.name
+    return found
+
+
+def is_participle(name: str) -> bool:
+    """`told`, `_kept`, `filled_up`: no verb. `known_names` is a thing, `read` and `put` are verbs."""
+    first, *rest = name.strip("_").split("_")
+    participle = IRREGULAR.fullmatch(first) and first not in VERBS_TOO
+    return bool(participle and (not rest or PARTICLES.fullmatch(rest[0])))
+
+
+@cache
 def texts() -> dict[str, str]:
     """Everything that somebody wrote and somebody reads, by path."""
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in TEXTS]
@@ -65,6 +95,34 @@ def test_the_tables_are_read() -> None:
 @pytest.mark.parametrize(("noun", "name", "place"), NOUNS, ids=[row[0] for row in NOUNS])
 def test_a_noun_is_one_class(noun: str, name: str, place: str) -> None:
     assert classes()[name] == [place]
+
+
+def test_no_two_classes_share_a_name() -> None:
+    assert {name: places for name, places in classes().items() if len(places) > 1} == {}
+
+
+def test_functions_are_verbs_not_participles() -> None:
+    assert [
+        f"{where} {name}"
+        for where, name in functions().items()
+        if is_participle(name) and name not in NOT_OURS
+    ] == []
+    assert set(functions().values()) >= NOT_OURS, "an exception that nothing needs"
+
+
+@pytest.mark.parametrize(
+    ("name", "so"),
+    [
+        ("told", True),
+        ("_kept", True),
+        ("filled_up", True),
+        ("known_names", False),
+        ("read_key", False),
+        ("feed", False),
+    ],
+)
+def test_participles_are_told_from_verbs_and_things(name: str, so: bool) -> None:
+    assert is_participle(name) is so
 
 
 def test_a_noun_has_one_line() -> None:

@@ -63,9 +63,9 @@ def model(seed: int = 0, most_new: int = MOST_NEW) -> Any:
     """The language model."""
     import torch
 
-    from modelpack.language.llama import Llama, Shape, assemble
+    from modelpack.language.llama import Llama, LlamaShape, assemble
 
-    shape = Shape(
+    shape = LlamaShape(
         vocabulary=259, width=64, inner=96, layers=2, heads=4, groups=2, base=10000.0, epsilon=1e-5, end=END,
         most_new=most_new, longest=LONGEST,
     )  # fmt: skip

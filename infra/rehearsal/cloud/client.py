@@ -37,7 +37,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Stopped:
+class CloudStopped:
     """A local cloud that has ended. `lost`: what of its state was not kept, in words; empty when all of it was."""
 
     lost: tuple[str, ...]
@@ -90,7 +90,7 @@ class LocalCloud:
             )
         return _running(health)
 
-    def stop(self) -> Stopped | None:
+    def stop(self) -> CloudStopped | None:
         """End it and its model servers. None when it was not running."""
         daemon = self.folder.daemon()
         if daemon is None:
@@ -105,7 +105,7 @@ class LocalCloud:
                     f"the local cloud (pid {daemon.pid}) does not end", hint=f"kill -9 {daemon.pid}"
                 )
             time.sleep(0.02)
-        return Stopped(self.folder.lost())
+        return CloudStopped(self.folder.read_losses())
 
     def reset(self) -> None:
         """Empty the account, the registry and all model servers. Starts it when it does not run."""

@@ -34,7 +34,7 @@ MOST_LINKS = 40
 
 
 @dataclass(frozen=True)
-class Needs:
+class LoaderNeeds:
     """What one ELF file asks of its loader: sonames, and the folders it names itself (may hold $ORIGIN)."""
 
     libraries: tuple[str, ...]
@@ -47,7 +47,7 @@ class LayerFacts:
 
     files: Mapping[str, str]
     links: Mapping[str, str] = field(default_factory=dict)
-    needs: Mapping[str, Needs] = field(default_factory=dict)
+    needs: Mapping[str, LoaderNeeds] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
 
@@ -71,7 +71,7 @@ def parse(file: IO[bytes]) -> Iterator[ELFFile | None]:
             raise ValueError(f"damaged ELF file: {error}") from error
 
 
-def needs(file: IO[bytes]) -> Needs | None:
+def needs(file: IO[bytes]) -> LoaderNeeds | None:
     """What the file's dynamic section asks for; None for what is no such ELF file, is damaged or is static."""
     try:
         with parse(file) as elf:
@@ -84,7 +84,7 @@ def needs(file: IO[bytes]) -> Needs | None:
     }
     search = paths.get("DT_RUNPATH", paths.get("DT_RPATH", ""))
     libraries = tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED")
-    return Needs(libraries, tuple(part for part in search.split(":") if part)) if tags else None
+    return LoaderNeeds(libraries, tuple(part for part in search.split(":") if part)) if tags else None
 
 
 def missing_libraries(
@@ -102,7 +102,7 @@ def missing_libraries(
     allow, usual = frozenset(allowed), (*(folder.strip("/") for folder in folders), *LIBRARY_FOLDERS)
     memory: dict[tuple[str, str], bool] = {}
 
-    def found(folder: str, name: str) -> bool:
+    def exists(folder: str, name: str) -> bool:
         key = (folder, name)
         if key not in memory:
             memory[key] = resolve(f"{folder}/{name}", links) in files
@@ -114,27 +114,27 @@ def missing_libraries(
         for path, need in sorted(asked.items())
         for library in need.libraries
         if library not in allow
-        and not any(found(folder, library) for folder in (*_folders(path, need), *usual))
+        and not any(exists(folder, library) for folder in (*_folders(path, need), *usual))
     ]
     by_name = [
         f"{library} (opened by name)"
         for library in opened
-        if library not in allow and not any(found(folder, library) for folder in usual)
+        if library not in allow and not any(exists(folder, library) for folder in usual)
     ]
     return (*lacking, *by_name)
 
 
-def _folders(path: str, need: Needs) -> list[str]:
+def _folders(path: str, need: LoaderNeeds) -> list[str]:
     origin = posixpath.dirname(path)
     named = [part.replace("${ORIGIN}", "$ORIGIN").replace("$ORIGIN", f"/{origin}") for part in need.search]
     return [posixpath.normpath(part).lstrip("/") for part in named]
 
 
-def merge(layers: Sequence[LayerFacts]) -> tuple[dict[str, str], dict[str, str], dict[str, Needs]]:
+def merge(layers: Sequence[LayerFacts]) -> tuple[dict[str, str], dict[str, str], dict[str, LoaderNeeds]]:
     """Files, links and needs as they stand when all layers lie over each other."""
     files: dict[str, str] = {}
     links: dict[str, str] = {}
-    asked: dict[str, Needs] = {}
+    asked: dict[str, LoaderNeeds] = {}
     for layer in layers:
         for hidden in layer.hidden:
             for table in (files, links, asked):

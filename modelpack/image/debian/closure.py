@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from modelpack.errors import BadInput, EcomdeployError
-from modelpack.image.debian.index import Dependency, Index, Package
+from modelpack.image.debian.index import Dependency, Package, PackageIndex
 from modelpack.image.debian.version import satisfies
 
 # asked for by maintainer scripts only, and an image built here runs none
@@ -24,7 +24,7 @@ SCRIPTS_ONLY = frozenset(
 )
 
 
-def close(index: Index, names: Sequence[str]) -> tuple[Package, ...]:
+def close(index: PackageIndex, names: Sequence[str]) -> tuple[Package, ...]:
     """The packages named and what they depend on, by name.
 
     Raises BadInput for a name the suite does not have, EcomdeployError for a dependency that nothing satisfies.
@@ -45,7 +45,7 @@ def close(index: Index, names: Sequence[str]) -> tuple[Package, ...]:
     return tuple(chosen[name] for name in sorted(chosen))
 
 
-def _choose_package(group: Sequence[Dependency], index: Index, chosen: Container[str]) -> list[str]:
+def _choose_package(group: Sequence[Dependency], index: PackageIndex, chosen: Container[str]) -> list[str]:
     """The package that will satisfy one dependency: none for what only scripts need, else one."""
     if any(alternative.name in SCRIPTS_ONLY for alternative in group):
         return []
@@ -56,7 +56,7 @@ def _choose_package(group: Sequence[Dependency], index: Index, chosen: Container
     return [next((name for name in fitting if name in chosen), fitting[0])]
 
 
-def _fitting(wish: Dependency, index: Index) -> list[Package]:
+def _fitting(wish: Dependency, index: PackageIndex) -> list[Package]:
     real = index.newest(wish.name)
     if real is not None and satisfies(real.version, wish.relation, wish.version):
         return [real]

@@ -54,7 +54,7 @@ class Package:
     provides: tuple[Dependency, ...] = ()
 
 
-class Index:
+class PackageIndex:
     """The packages of one or more suites. Stanzas are read when asked for: a suite has 60,000, an image needs 40."""
 
     def __init__(self) -> None:

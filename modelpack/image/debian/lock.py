@@ -35,7 +35,7 @@ def lock_debs(
     Raises EcomdeployError when an index is unsigned, badly signed, expired or cannot be fetched.
     """
     source = mirror or of_host(suite)
-    index = debian_index.Index()
+    index = debian_index.PackageIndex()
     with download.client() as http:
         for name in source.suites(suite):
             progress.note(f"reading the signed package list of {name} at {source.of(name)}")

@@ -86,14 +86,14 @@ class RegistryClient:
         answer = self.connection.send("GET", self.path(f"manifests/{reference}"), (200, 404), headers=ACCEPT)
         if answer.status_code == 404:
             raise EcomdeployError(f"{self.repository} has no manifest {reference}", where=self.connection.url)
-        return self._compared(answer.content, reference)
+        return self._compare(answer.content, reference)
 
     def blob(self, digest: str) -> bytes:
         """A small blob, checked."""
         answer = self.connection.send("GET", self.path(f"blobs/{check_digest(digest)}"), (200, 404))
         if answer.status_code == 404:
             raise EcomdeployError(f"{self.repository} has no blob {digest}", where=self.connection.url)
-        return self._compared(answer.content, digest)
+        return self._compare(answer.content, digest)
 
     def referrers(self, digest: str, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
         """Artifacts whose subject is that manifest: by the referrers API, else by its fallback tag."""
@@ -124,7 +124,7 @@ class RegistryClient:
         data: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
         return data
 
-    def _compared(self, data: bytes, reference: str) -> bytes:
+    def _compare(self, data: bytes, reference: str) -> bytes:
         if reference.startswith("sha256:") and digest_of(data) != reference:
             raise EcomdeployError(
                 f"the registry sent other bytes for {reference} ({digest_of(data)})",

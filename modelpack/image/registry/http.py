@@ -50,7 +50,7 @@ class Connection:
 
         `ok` are the status codes that count as answers. Raises CloudRefused or EcomdeployError for all others.
         """
-        return self.tried(lambda: self.once(method, path, ok, **more))
+        return self.retry(lambda: self.once(method, path, ok, **more))
 
     def once(self, method: str, path: str, ok: tuple[int, ...], **more: Any) -> httpx.Response:
         """One request, once. Raises Again, CloudRefused or EcomdeployError."""
@@ -58,9 +58,9 @@ class Connection:
             answer = self.http.request(method, path, **more)
         except httpx.TransportError as problem:
             raise Again(f"{type(problem).__name__} {problem}".strip()) from problem
-        return self.judged(answer, ok)
+        return self.judge(answer, ok)
 
-    def judged(self, answer: httpx.Response, ok: tuple[int, ...]) -> httpx.Response:
+    def judge(self, answer: httpx.Response, ok: tuple[int, ...]) -> httpx.Response:
         """The answer, if its status is in `ok`. Raises Again, CloudRefused or EcomdeployError."""
         code = answer.status_code
         if code in ok:
@@ -73,7 +73,7 @@ class Connection:
             raise CloudRefused(f"the registry refused, {REFUSED[code]}: {said}", where=self.url, hint=hint)
         raise EcomdeployError(f"the registry did not accept: {said}", where=self.url)
 
-    def tried(self, work: Callable[[], T]) -> T:
+    def retry(self, work: Callable[[], T]) -> T:
         """`work` until it does not raise Again, with growing, jittered waits."""
         for attempt in range(1, TRIES + 1):
             try:

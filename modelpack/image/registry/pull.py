@@ -60,7 +60,7 @@ def _fetch(
         path = registry.path(f"blobs/{blob.digest}")
         try:
             with registry.connection.http.stream("GET", path) as answer, layout.writer() as pending:
-                registry.connection.judged(answer, (200,))
+                registry.connection.judge(answer, (200,))
                 for piece in answer.iter_raw(BLOCK):
                     total.update(piece)
                     pending.file.write(piece)
@@ -73,4 +73,4 @@ def _fetch(
         except httpx.TransportError as problem:
             raise Again(f"{type(problem).__name__} {problem}".strip()) from problem
 
-    registry.connection.tried(once)
+    registry.connection.retry(once)

@@ -22,7 +22,7 @@ BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Work:
+class PushWork:
     """What a push has to do. `manifests` are digest and media type, the image's first; subjects come before."""
 
     blobs: tuple[Descriptor, ...]
@@ -72,7 +72,7 @@ def push(registry: RegistryClient, layout: Layout, digest: str, tag: str, progre
     return Pushed(sent, len(work.blobs), work.present)
 
 
-def _work(registry: RegistryClient, layout: Layout, digest: str) -> Work:
+def _work(registry: RegistryClient, layout: Layout, digest: str) -> PushWork:
     manifests = (_describe(layout, digest), *layout.referrers(digest))
     with ThreadPoolExecutor(PARALLEL) as pool:
         known = list(pool.map(lambda one: bool(registry.has_manifest(one.digest)), manifests))
@@ -82,7 +82,7 @@ def _work(registry: RegistryClient, layout: Layout, digest: str) -> Work:
         there = list(pool.map(lambda blob: registry.has_blob(blob.digest), needed.values()))
     lacking = tuple(blob for blob, has in zip(needed.values(), there, strict=True) if not has)
     image = blobs_of(layout.manifest(digest)) if known[0] else ()
-    return Work(lacking, sum(there) + len(image), tuple(absent))
+    return PushWork(lacking, sum(there) + len(image), tuple(absent))
 
 
 def _describe(layout: Layout, digest: str) -> Descriptor:
@@ -115,7 +115,7 @@ class _Upload:
             if tries == 1 or not self.registry.has_blob(self.blob.digest):
                 self._send()
 
-        self.registry.connection.tried(once)
+        self.registry.connection.retry(once)
         self._tell(self.blob.size)
 
     def _send(self) -> None:
@@ -139,7 +139,7 @@ class _Upload:
             # DIGEST_INVALID: either these bytes are broken here, or they broke on the way
             self.layout.verify(self.blob.digest)
             raise Again(f"upload of {self.blob.digest[:19]} -> 400")
-        connection.judged(answer, (200, 201, 202, 204))
+        connection.judge(answer, (200, 201, 202, 204))
 
     def _pieces(self) -> Iterator[bytes]:
         done = 0

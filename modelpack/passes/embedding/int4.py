@@ -30,4 +30,4 @@ def in_int4(name: str, values: Floats) -> Stored | None:
     width = values.shape[1]
     if width % 2:
         return None
-    return Stored(nibbles.stored(values, width), lookup_in("float"), nibbles.widening(name))
+    return Stored(nibbles.store(values, width), lookup_in("float"), nibbles.widening(name))

@@ -56,7 +56,7 @@ def steps(values: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np
     return counted
 
 
-def stored(values: NDArray[np.float32], block: int) -> dict[str, NDArray[Any] | np.generic]:
+def store(values: NDArray[np.float32], block: int) -> dict[str, NDArray[Any] | np.generic]:
     """A matrix as `nibbles` (rows, width / 2), `scales` in half precision and what else `widening` reads."""
     codes, scales = in_codes(values, block)
     width = values.shape[1]

@@ -42,7 +42,7 @@ class Range:
     step: float
     zero: int
 
-    def rounded(self, values: Floats) -> Floats:
+    def round_trip(self, values: Floats) -> Floats:
         """The values after storing and reading them."""
         codes = np.clip(np.rint(values / np.float32(self.step)) + self.zero, 0, LEVELS)
         return np.asarray((codes - self.zero) * np.float32(self.step), dtype=np.float32)
@@ -52,7 +52,7 @@ def covering(values: Floats) -> Range:
     """The range with the least squared error on these values."""
     low, high = min(float(values.min(initial=0)), 0.0), max(float(values.max(initial=0)), 0.0)
     tried = [between(low * share, high * share) for share in SHARES]
-    errors = [float(np.square(one.rounded(values) - values, dtype=np.float64).sum()) for one in tried]
+    errors = [float(np.square(one.round_trip(values) - values, dtype=np.float64).sum()) for one in tried]
     return tried[int(np.argmin(errors))]
 
 
@@ -62,7 +62,7 @@ def between(low: float, high: float) -> Range:
     return Range(step, round(-low / step))
 
 
-def found(model: onnx.ModelProto, names: Iterable[str], context: PassContext) -> dict[str, Range]:
+def find_ranges(model: onnx.ModelProto, names: Iterable[str], context: PassContext) -> dict[str, Range]:
     """A range for each named value, from the calibration inputs; none where there are none to run the graph on."""
     try:
         seen = activations(model, names, context)
@@ -122,16 +122,18 @@ class Product:
         self, covered: Range | None
     ) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any] | np.generic]]:
         """The layer, and its further constants; `covered` is its input's range, None for one of each row's own."""
-        return self.calibrated(covered) if covered else self.by_row()
+        return self.quantize_by(covered) if covered else self.by_row()
 
-    def calibrated(self, covered: Range) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any] | np.generic]]:
+    def quantize_by(
+        self, covered: Range
+    ) -> tuple[list[onnx.NodeProto], dict[str, NDArray[Any] | np.generic]]:
         """With a range found beforehand."""
         from onnx import helper
 
         codes, step, zero = (f"{self.result}.{one}" for one in ("codes", "step", "zero"))
         nodes = [
             helper.make_node("QuantizeLinear", [self.given, step, zero], [codes], f"{codes}.of"),
-            self.multiplied(codes, step, zero, self.bias, self.result),
+            self.multiply(codes, step, zero, self.bias, self.result),
         ]
         return nodes, {step: np.float32(covered.step), zero: np.uint8(covered.zero)}
 
@@ -156,7 +158,7 @@ class Product:
             node("Mul", ["reach", "part"], "row_step"),
             node("Div", [self.given, "row_step"], "counted"),
             node("QuantizeLinear", ["counted", "one", "zero"], "codes"),
-            self.multiplied(own["codes"], own["one"], own["zero"], "", own["product"]),
+            self.multiply(own["codes"], own["one"], own["zero"], "", own["product"]),
             node("Mul", ["product", "row_step"], "scaled" if self.bias else self.result),
         ]
         if self.bias:
@@ -170,7 +172,7 @@ class Product:
             own["zero"]: np.uint8(MIDDLE),
         }
 
-    def multiplied(self, codes: str, step: str, zero: str, bias: str, result: str) -> onnx.NodeProto:
+    def multiply(self, codes: str, step: str, zero: str, bias: str, result: str) -> onnx.NodeProto:
         """The product of whole numbers, back in float."""
         from onnx import helper
 

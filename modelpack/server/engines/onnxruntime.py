@@ -31,7 +31,9 @@ class OnnxRuntimeEngine:
         # idle threads must sleep, not spin: other servers share the cores
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=self.wanted(signature))
+            self._session = ort.InferenceSession(
+                str(path), options, providers=self.choose_providers(signature)
+            )
         except Exception as problem:
             raise Unfit(f"{path.name} cannot be loaded: {problem}") from None
         # ONNX Runtime goes on without a provider that it cannot load, with no more than a warning
@@ -49,7 +51,7 @@ class OnnxRuntimeEngine:
         if absent:
             raise Unfit(f"{path.name} does not give {sorted(absent)}")
 
-    def wanted(self, signature: ModelSignature) -> list[Any]:
+    def choose_providers(self, signature: ModelSignature) -> list[Any]:
         """The execution providers, the preferred first, with their options."""
         return list(self.providers)
 
@@ -71,11 +73,11 @@ class OnnxRuntimeCudaEngine(OnnxRuntimeEngine):
         replays = signature.session.cuda_graph
         self._replayed = Replayed(self._session, self._outputs, signature.max_batch) if replays else None
 
-    def wanted(self, signature: ModelSignature) -> list[Any]:
+    def choose_providers(self, signature: ModelSignature) -> list[Any]:
         return (
             [(cuda.PROVIDER, OPTION), cuda.FALLBACK]
             if signature.session.cuda_graph
-            else super().wanted(signature)
+            else super().choose_providers(signature)
         )
 
     def run(self, feeds: Arrays) -> Arrays:

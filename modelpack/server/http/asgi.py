@@ -96,7 +96,7 @@ class Request:
         if self.share is not None:
             self.share.hold(size)
 
-    async def gone(self) -> None:
+    async def await_disconnect(self) -> None:
         """Returns when the caller has gone. Only after the body was read."""
         while (await self._receive())["type"] != "http.disconnect":
             pass

@@ -236,7 +236,7 @@ def _read_values(tensor: Tensor, data: bytes, levels: int, whole_floats: bool) -
 def metadata(signature: ModelSignature, content_digest: str, hardware: str) -> bytes:
     """Body of `GET /v2/models/<model>`."""
 
-    def described(tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
+    def describe(tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
         return [{"name": item.name, "datatype": item.datatype, "shape": item.shape} for item in tensors]
 
     return _encoder.encode(
@@ -244,8 +244,8 @@ def metadata(signature: ModelSignature, content_digest: str, hardware: str) -> b
             "name": signature.model,
             "versions": [VERSION],
             "platform": signature.runtime,
-            "inputs": described(signature.inputs),
-            "outputs": described(signature.outputs),
+            "inputs": describe(signature.inputs),
+            "outputs": describe(signature.outputs),
             "parameters": {"content_digest": content_digest, "hardware": hardware},
         }
     )

@@ -48,7 +48,7 @@ def main() -> None:
     except MemoryError:
         answer["refused"] = "memory"
     except Exception as error:
-        answer |= told(error)
+        answer |= tell(error)
     (folder / ANSWER).write_text(json.dumps(answer))
     sys.stdout.flush()
     # Not through what libraries do at exit: it takes seconds, and what matters is written.
@@ -96,7 +96,7 @@ def source_of(plan: dict[str, Any]) -> Any:
     return source
 
 
-def told(error: Exception) -> dict[str, str]:
+def tell(error: Exception) -> dict[str, str]:
     """An error as the parent passes it on."""
     from modelpack.errors import BadInput
 

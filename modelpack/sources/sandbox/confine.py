@@ -123,14 +123,14 @@ class Refusals:
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, flags = arguments[0], arguments[2]
-            if isinstance(flags, int) and flags & WRITING and not self.allowed(path):
+            if isinstance(flags, int) and flags & WRITING and not self.may_write(path):
                 raise PermissionError(f"a model may not write {path!r}")
         elif STARTING.fullmatch(event):
             raise PermissionError(f"a model may not use {event}")
-        elif CHANGING.fullmatch(event) and not self.allowed(arguments[event == "os.symlink"]):
+        elif CHANGING.fullmatch(event) and not self.may_write(arguments[event == "os.symlink"]):
             raise PermissionError(f"a model may not use {event} on {arguments[0]!r}")
 
-    def allowed(self, path: Any) -> bool:
+    def may_write(self, path: Any) -> bool:
         """Whether it may be written: an open file, a device, or something in the folder."""
         if isinstance(path, int) or path is None:
             return True

@@ -41,7 +41,7 @@ ENVIRONMENT = {
 
 
 class Reader(Protocol):
-    """What a format says of the process that reads it: see `sources.base.Source`."""
+    """What a format says of how it is read: see `sources.base.Converted`."""
 
     @property
     def extra(self) -> str: ...
@@ -143,11 +143,11 @@ def answer_of(reader: Reader, path: Path, plan: dict[str, Any], folder: Path) ->
         said.seek(max(0, said.seek(0, os.SEEK_END) - MOST_SAID))
         words = said.read().decode(errors="replace")
     if status:
-        what, hint = ended(status, words, plan)
+        what, hint = explain_end(status, words, plan)
         raise BadInput(what, where=str(path), hint=hint)
     answer = take_answer(folder, path)
     if answer["refused"]:
-        raise refused(answer, reader, path, plan)
+        raise refuse(answer, reader, path, plan)
     return answer
 
 
@@ -173,7 +173,7 @@ def run(program: str, plan: dict[str, Any], folder: Path, seconds: int, said: IO
         process.wait()
 
 
-def ended(status: int, said: str, plan: dict[str, Any]) -> tuple[str, str]:
+def explain_end(status: int, said: str, plan: dict[str, Any]) -> tuple[str, str]:
     """Why a child ended without an answer, and what to do, in words."""
     hint = "if you trust where it comes from, convert it to .onnx yourself: docs/models.md"
     if status == -signal.SIGXCPU:
@@ -205,7 +205,7 @@ def take_answer(folder: Path, path: Path) -> dict[str, Any]:
     return found
 
 
-def refused(answer: dict[str, Any], reader: Reader, path: Path, plan: dict[str, Any]) -> BadInput:
+def refuse(answer: dict[str, Any], reader: Reader, path: Path, plan: dict[str, Any]) -> BadInput:
     """The child's refusal as an error."""
     if answer["refused"] == "memory":
         return BadInput(

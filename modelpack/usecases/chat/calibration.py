@@ -27,7 +27,7 @@ def shares(known: Sequence[str], inside: Sequence[str]) -> NDArray[np.float64]:
     for fold in folds:
         others = [text for place, text in enumerate(inside) if place not in set(fold.tolist())]
         scope = Scope(vocabulary([*known, *others]), 0.0)
-        found[fold] = [scope.known(inside[place]) for place in fold]
+        found[fold] = [scope.share_known(inside[place]) for place in fold]
     return found
 
 
@@ -35,7 +35,7 @@ def least(known: Sequence[str], inside: Sequence[str], outside: Sequence[str]) -
     """The share that tells `inside` from `outside` best: the middle of the range with the highest balanced accuracy."""
     within = shares(known, inside)
     scope = Scope(vocabulary([*known, *inside]), 0.0)
-    without = np.array([scope.known(text) for text in outside])
+    without = np.array([scope.share_known(text) for text in outside])
     places = np.linspace(0, 1, 101)
     accuracy = np.array([(within >= place).mean() + (without < place).mean() for place in places])
     best = places[accuracy == accuracy.max()]

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from modelpack.errors import EcomdeployError
 from modelpack.formats.signature import Arrays
-from modelpack.language.llama import Layer, Llama
+from modelpack.language.llama import DecoderLayer, Llama
 from modelpack.server.engines.decoder import NOTHING
 from modelpack.usecases.chat import data as chat_data
 from modelpack.usecases.chat.data import ChatData
@@ -35,7 +35,7 @@ ARITHMETICS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass
-class Steps:
+class Choices:
     """Choices that were made: how many, the least `margin` of the best, the most that rounding gave another (`swing`);
     both in logits."""
 
@@ -77,10 +77,10 @@ class Listener:
                     likelihood[row] = found = likely(self.exact, given, count)
                     self._weighed.append((given, count, found))
                 else:
-                    answers[row] = self.written_after(given)
+                    answers[row] = self.write_after(given)
         return {"tokens": answers, "likelihood": likelihood}
 
-    def written_after(self, prompt: Tensor) -> Tensor:
+    def write_after(self, prompt: Tensor) -> Tensor:
         """The answer (most_new,), the logits of its tokens and of its end kept."""
         answer = self.exact.answer(prompt)
         said = answer[answer != NOTHING]
@@ -93,12 +93,12 @@ class Listener:
     def heard(self, question: Question, least: float) -> Heard:
         """How sure it was of that question since the last time. What rounding does is asked only where every margin is
         over `least`, for the others cannot be chosen any more."""
-        written, weighed = Steps(), Steps()
+        written, weighed = Choices(), Choices()
         with torch.inference_mode():
             for _, exact in self._wrote:
                 written.add(exact, exact)
             if written.count and written.margin > least:
-                written = Steps()
+                written = Choices()
                 for given, exact in self._wrote:
                     written.add(exact, logits(self.rounded, given, len(exact)))
                 pairs = [(found, likely(self.rounded, given, count)) for given, count, found in self._weighed]
@@ -114,8 +114,8 @@ class Heard:
     """A question, and how sure the model was of what it wrote and what it weighed."""
 
     question: Question
-    written: Steps
-    weighed: Steps
+    written: Choices
+    weighed: Choices
 
 
 def choose_lasting(
@@ -133,19 +133,19 @@ def choose_lasting(
             plan = talk.plan(question.text, question.customer, question.postal_code)
             list(talk.pieces(plan))
             # the first round is measured whole, so that the bound rests on questions of every kind
-            heard.append(listener.heard(question, bound(heard, safety) if number else 0.0))
+            heard.append(listener.heard(question, find_bound(heard, safety) if number else 0.0))
         kept = lasting(heard, safety)
         if len(kept) >= ENOUGH:
             break
     if not kept:
         raise EcomdeployError(
             f"no answer of the language model is sure enough to hold in {arithmetic}: none of {len(heard)} is ahead by "
-            f"{bound(heard, safety):.3f} in logits at every step",
+            f"{find_bound(heard, safety):.3f} in logits at every step",
             hint="serve it from a CPU: pack: {hardware: cpu}",
         )
     told = {
         "arithmetic": arithmetic,
-        "bound": round(bound(heard, safety), 4),
+        "bound": round(find_bound(heard, safety), 4),
         "least_margin": round(min(one.written.margin for one in kept), 4),
         "greatest_swing": round(max(one.written.swing for one in heard), 4),
         "safety": safety,
@@ -167,14 +167,17 @@ def rounds(asked: Sequence[Question]) -> list[list[Question]]:
     ]
 
 
-def bound(heard: Sequence[Heard], safety: float) -> float:
+def find_bound(heard: Sequence[Heard], safety: float) -> float:
     """How far ahead a token must be."""
     return safety * max((one.written.swing for one in heard), default=0.0)
 
 
 def lasting(heard: Sequence[Heard], safety: float) -> list[Heard]:
     """The surest of every kind whose least margin is over the bound, also that of what it weighed."""
-    least, weighing = bound(heard, safety), safety * max((one.weighed.swing for one in heard), default=0.0)
+    least, weighing = (
+        find_bound(heard, safety),
+        safety * max((one.weighed.swing for one in heard), default=0.0),
+    )
     sure = [
         one
         for one in heard
@@ -203,7 +206,7 @@ def as_in(model: Llama, arithmetic: torch.dtype) -> Llama:
     tensor cores keep them."""
     rough = copy.deepcopy(model)
 
-    def rounded(value: Any) -> Any:
+    def round_off(value: Any) -> Any:
         return (
             value.to(arithmetic).to(value.dtype)
             if isinstance(value, Tensor) and value.is_floating_point()
@@ -211,10 +214,10 @@ def as_in(model: Llama, arithmetic: torch.dtype) -> Llama:
         )
 
     for parameter in rough.parameters():
-        parameter.data = rounded(parameter.data)
+        parameter.data = round_off(parameter.data)
     for module in rough.modules():
         if isinstance(module, nn.Linear | nn.RMSNorm):
-            module.register_forward_pre_hook(lambda _, given: tuple(map(rounded, given)))
-        if isinstance(module, nn.Linear | nn.RMSNorm | nn.Embedding | Layer):
-            module.register_forward_hook(lambda _, __, result: rounded(result))
+            module.register_forward_pre_hook(lambda _, given: tuple(map(round_off, given)))
+        if isinstance(module, nn.Linear | nn.RMSNorm | nn.Embedding | DecoderLayer):
+            module.register_forward_hook(lambda _, __, result: round_off(result))
     return rough

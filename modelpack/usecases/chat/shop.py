@@ -64,14 +64,14 @@ def read(wheel: Path) -> Tables:
     """Everything from the wheel."""
     with zipfile.ZipFile(wheel) as archive:
 
-        def parsed(name: str) -> Any:
+        def load(name: str) -> Any:
             return json.loads(archive.read(f"{DOMAINS}/{name}"))
 
-        data = parsed("retail/db.json")
+        data = load("retail/db.json")
         calls = {}
         for domain, tasks in (("retail", "tasks"), ("airline", "tasks"), ("telecom", "tasks_small")):
-            parts = parsed(f"{domain}/split_tasks.json")
-            calls[domain] = by_part(parsed(f"{domain}/{tasks}.json"), parts if domain == "retail" else {})
+            parts = load(f"{domain}/split_tasks.json")
+            calls[domain] = by_part(load(f"{domain}/{tasks}.json"), parts if domain == "retail" else {})
         policy = archive.read(f"{DOMAINS}/retail/policy.md").decode()
     return Tables(data["products"], data["users"], data["orders"], policy, calls)
 

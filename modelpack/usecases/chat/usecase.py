@@ -119,7 +119,7 @@ class Chat(UseCase[ChatData]):
             "tokens_written": float(meter.written),
             "tokens_read": float(meter.read),
         }
-        return scored(data, answers, figures)
+        return count_right(data, answers, figures)
 
     def baselines(self, data: ChatData) -> tuple[Baseline, ...]:
         talk, _ = chat_data.conversation(data, nothing)
@@ -129,7 +129,7 @@ class Chat(UseCase[ChatData]):
             Baseline(
                 "best sentence",
                 "the sentence that retrieval ranks first, as it stands, without a language model",
-                scored(data, first),
+                count_right(data, first),
                 True,
             ),
         )
@@ -167,13 +167,13 @@ class Chat(UseCase[ChatData]):
 
     def examples(self, data: ChatData, count: int) -> Arrays:
         """Prompts of the first held-out questions of two kinds, whatever `count` is: an answer takes seconds."""
-        found = filled_up(prompts(data, by_kind(data))[:TIMED])
+        found = pad(prompts(data, by_kind(data))[:TIMED])
         return {**found, "scored": np.zeros(len(found["ids"]), np.int64)}
 
     def calibration(self, data: ChatData) -> Arrays | None:
         """Prompts of the calibration half, every kind among them."""
         found = prompts(data, data.asked_before[::CALIBRATED_EVERY])
-        return filled_up(found) if found else None
+        return pad(found) if found else None
 
     def golden(self, data: ChatData) -> Sequence[Mapping[str, Any]]:
         """A question of every kind, an order that a stranger asks for, and one that is refused."""
@@ -221,7 +221,7 @@ def prompts(data: ChatData, asked: Sequence[Question]) -> list[tuple[int, ...]]:
     return [plan.prompt for plan in plans if plan.prompt]
 
 
-def filled_up(given: Sequence[Sequence[int]]) -> Arrays:
+def pad(given: Sequence[Sequence[int]]) -> Arrays:
     """Prompts as one array, (prompts, tokens)."""
     ids = np.full((len(given), max(map(len, given))), NOTHING, np.int64)
     for row, prompt in enumerate(given):
@@ -235,7 +235,7 @@ def instance(one: Question) -> dict[str, str]:
     return {"question": one.text, **{key: value for key, value in who.items() if value}}
 
 
-def scored(data: ChatData, answers: list[str], figures: Mapping[str, float] | None = None) -> Evaluation:
+def count_right(data: ChatData, answers: list[str], figures: Mapping[str, float] | None = None) -> Evaluation:
     """1 for every right answer, else 0."""
     right: NDArray[np.float64] = np.array(
         [one.right(answer) for one, answer in zip(data.asked, answers, strict=True)], np.float64

@@ -46,7 +46,7 @@ LEAST = 0.5
 
 
 @dataclass(frozen=True)
-class Weekly:
+class WeeklySales:
     """(products, WEEKS) each: units, the mean price paid (NaN where nothing was ordered), orders with the product.
 
     `shop` (WEEKS,) are the units of all goods, `days` (WEEKS,) on how many days the shop took orders (its calendar:
@@ -62,7 +62,7 @@ class Weekly:
     days: NDArray[np.float64]
 
 
-def load(wheel: Path) -> Weekly:
+def load(wheel: Path) -> WeeklySales:
     """Read, clean, choose products by weeks before validation, add up per week. About 6 s."""
     import pandas as pd
 
@@ -112,7 +112,7 @@ def match_cancellations(ordered: pd.DataFrame, cancelled: pd.DataFrame) -> pd.Se
     return ordered.index.to_series().isin(found)
 
 
-def weekly(lines: pd.DataFrame) -> Weekly:
+def weekly(lines: pd.DataFrame) -> WeeklySales:
     """Products by weeks."""
     year = lines[(lines.week < VALIDATION_FROM) & (lines.week >= VALIDATION_FROM - YEAR)]
     often = year.groupby("code").week.nunique()
@@ -124,16 +124,16 @@ def weekly(lines: pd.DataFrame) -> Weekly:
     once = kept.drop_duplicates(["Invoice", "code"])
     places = np.searchsorted(codes, once.code.to_numpy(str)) * WEEKS + once.week.to_numpy(np.int64)
 
-    def summed(where: NDArray[np.int64], amount: Any) -> NDArray[np.float64]:
+    def add_up(where: NDArray[np.int64], amount: Any) -> NDArray[np.float64]:
         total = np.bincount(where, weights=amount, minlength=len(codes) * WEEKS).astype(np.float64)
         return total.reshape(len(codes), WEEKS)
 
-    units, paid = summed(place, kept.Quantity), summed(place, kept.Quantity * kept.Price)
+    units, paid = add_up(place, kept.Quantity), add_up(place, kept.Quantity * kept.Price)
     price = np.full(units.shape, np.nan)
     np.divide(paid, units, out=price, where=units > 0)
     named = kept[kept.Description.notna()].groupby("code").Description.agg(lambda texts: texts.mode().iloc[0])
     names = tuple(" ".join(named.get(code, code).split()).capitalize() for code in codes)
-    return Weekly(tuple(codes.tolist()), names, units, price, summed(places, None), shop, days)
+    return WeeklySales(tuple(codes.tolist()), names, units, price, add_up(places, None), shop, days)
 
 
 def first_day(week: int) -> str:
@@ -141,14 +141,14 @@ def first_day(week: int) -> str:
     return str(FIRST_DAY + np.timedelta64(7 * int(week), "D"))
 
 
-def split(data: Weekly) -> Split:
+def split(data: WeeklySales) -> Split:
     """Rows from the first week with a whole past on; validation and test by week."""
     every = stack([rows(data, week) for week in range(PAST, WEEKS)])
     facts = {"codes": data.codes, "names": data.names}
     return by_time(every, every.groups, VALIDATION_FROM, TEST_FROM, facts=facts)
 
 
-def rows(data: Weekly, week: int) -> Part:
+def rows(data: WeeklySales, week: int) -> Part:
     """One row a product for a week, from what was known when the week before it ended."""
     past = data.units[:, week - PAST : week]
     sold = data.units[:, :week] > 0
@@ -171,7 +171,7 @@ def rows(data: Weekly, week: int) -> Part:
     return part.take(np.asarray(sold.any(axis=1)))
 
 
-def demand(data: Weekly, week: int) -> dict[str, NDArray[Any]]:
+def demand(data: WeeklySales, week: int) -> dict[str, NDArray[Any]]:
     """What was ordered before; all but the first as multiples of what is usual, which the forecast is one of too."""
     past, sold = data.units[:, week - PAST : week], data.units[:, :week] > 0
     lately, older = past[:, -USUAL:], past[:, :-USUAL]
@@ -193,14 +193,14 @@ def demand(data: Weekly, week: int) -> dict[str, NDArray[Any]]:
     }
 
 
-def prices(data: Weekly, week: int) -> dict[str, NDArray[Any]]:
+def prices(data: WeeklySales, week: int) -> dict[str, NDArray[Any]]:
     """The usual price, and the last weeks' against it."""
     price = usual_price(data.price[:, :week])
     recent = usual_price(data.price[:, week - RECENT : week], price)
     return {"price": price, "price_change": recent / np.maximum(price, 0.01)}
 
 
-def calendar(data: Weekly, week: int) -> dict[str, NDArray[Any]]:
+def calendar(data: WeeklySales, week: int) -> dict[str, NDArray[Any]]:
     """How the shop as a whole does, and what is known of the week beforehand."""
     usual = data.shop[week - USUAL : week].mean()
     return {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from modelpack.usecases.inventory.data import FEWEST_WEEKS, TEST_FROM, VALIDATION_FROM, WEEKS, split, weekly
 from modelpack.usecases.own_data.reading import enough, optional
 from modelpack.usecases.own_data.schema import Field, OwnData, Table
-from modelpack.usecases.tabular.frame import Split, kept_here
+from modelpack.usecases.tabular.frame import Split, keep_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,4 +55,4 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     )
     data = weekly(lines[(lines.week >= 0) & (lines.Quantity > 0) & (lines.Price > 0)])
     enough(len(data.codes), FEWEST_PRODUCTS, f"products ordered in {FEWEST_WEEKS} weeks of that year")
-    return kept_here(split(data))
+    return keep_here(split(data))

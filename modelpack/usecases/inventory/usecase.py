@@ -85,7 +85,7 @@ class Inventory(TabularUseCase):
         return data
 
     def summary(self, data: Split) -> str:
-        return f"{len(data.facts['codes']):,} products; product-weeks: {data.counted()}"
+        return f"{len(data.facts['codes']):,} products; product-weeks: {data.count_rows()}"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.usecases.tabular.boosting import Boosting
@@ -109,7 +109,7 @@ class Inventory(TabularUseCase):
             for name, about, key in rules
         )
 
-    def shown(self, data: Split) -> NDArray[np.int64]:
+    def choose_shown(self, data: Split) -> NDArray[np.int64]:
         """Products that sell, spread over the held-out weeks."""
         often = np.flatnonzero(data.test.inputs["usual_units"] >= 20)
         return often[pick_evenly(len(often), SAMPLES)]

@@ -10,7 +10,7 @@ import numpy as np
 from modelpack.usecases.logistics.data import split
 from modelpack.usecases.own_data.reading import enough, optional
 from modelpack.usecases.own_data.schema import Field, OwnData, Table
-from modelpack.usecases.tabular.frame import Split, enough_of_both, kept_here
+from modelpack.usecases.tabular.frame import Split, enough_of_both, keep_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
         enough_of_both(
             part.target, FEWEST_LATE, f"late shipments {words}", f"shipments {words} that were on time"
         )
-    return kept_here(found)
+    return keep_here(found)
 
 
 def weather(given: pd.DataFrame | None, rows: pd.DataFrame, weeks: int) -> pd.DataFrame:

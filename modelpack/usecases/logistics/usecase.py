@@ -70,7 +70,7 @@ class Logistics(TabularUseCase):
         return data
 
     def summary(self, data: Split) -> str:
-        return f"shipments: {data.counted('late')}"
+        return f"shipments: {data.count_rows('late')}"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.usecases.tabular.boosting import Boosting

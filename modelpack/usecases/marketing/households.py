@@ -24,35 +24,35 @@ Numbers = dict[str, NDArray[Any]]
 WEEK = 7
 
 
-def split(shop: Households) -> Split:
+def split(data: Households) -> Split:
     """Rows of all campaigns that can be judged, by start; a household's rows belong together."""
-    campaigns = shop.campaigns
+    campaigns = data.campaigns
     judged = (campaigns["start"] >= FIRST_START) & (campaigns["end"] <= LAST_DAY)
     places = np.flatnonzero(judged)[np.argsort(campaigns["start"][judged], kind="stable")]
-    every = stack([rows(shop, int(place)) for place in places])
+    every = stack([rows(data, int(place)) for place in places])
     labels = {"0": "send no coupon", "1": "likely to redeem"}
     return by_time(every, every.more["start"], VALIDATION_FROM, TEST_FROM, labels)
 
 
-def rows(shop: Households, place: int) -> Part:
+def rows(data: Households, place: int) -> Part:
     """One row for each household that the campaign at this place was sent to."""
-    campaign, start, end = (int(shop.campaigns[name][place]) for name in ("campaign", "start", "end"))
-    kind = int(shop.campaigns["type"][place])
-    household = np.sort(shop.sent["household"][shop.sent["campaign"] == campaign])
+    campaign, start, end = (int(data.campaigns[name][place]) for name in ("campaign", "start", "end"))
+    kind = int(data.campaigns["type"][place])
+    household = np.sort(data.sent["household"][data.sent["campaign"] == campaign])
     numbers = {
-        **purchases(shop, household, start),
-        **fitting(shop, household, campaign, start),
-        **past_campaigns(shop, household, start, kind),
-        **people(shop, household),
+        **purchases(data, household, start),
+        **fitting(data, household, campaign, start),
+        **past_campaigns(data, household, start, kind),
+        **people(data, household),
         "days": np.full(len(household), end - start),
         "type_a": np.full(len(household), kind == TYPES.index("Type A")),
         "type_c": np.full(len(household), kind == TYPES.index("Type C")),
     }
     inputs = {name: np.asarray(array, dtype=np.float32) for name, array in numbers.items()}
-    mine = shop.redeemed["campaign"] == campaign
+    mine = data.redeemed["campaign"] == campaign
     day = np.full(len(household), NEVER, dtype=np.int64)
-    known = np.isin(shop.redeemed["household"][mine], household)
-    day[np.searchsorted(household, shop.redeemed["household"][mine][known])] = shop.redeemed["day"][mine][
+    known = np.isin(data.redeemed["household"][mine], household)
+    day[np.searchsorted(household, data.redeemed["household"][mine][known])] = data.redeemed["day"][mine][
         known
     ]
     more = {
@@ -79,13 +79,13 @@ def totals(household: Ids, who: Ids, amount: NDArray[Any] | None = None) -> NDAr
     return np.bincount(at[mine], weights, len(household)).astype(np.float64)
 
 
-def purchases(shop: Households, household: Ids, start: int) -> Numbers:
+def purchases(data: Households, household: Ids, start: int) -> Numbers:
     """Per week: money spent, lines, days in the shop, what coupons took off; how long ago the last visit was."""
     found: Numbers = {}
-    end = np.searchsorted(shop.lines["day"], start)
+    end = np.searchsorted(data.lines["day"], start)
     for window in WINDOWS:
-        begin = np.searchsorted(shop.lines["day"], start - window)
-        lines = {name: array[begin:end] for name, array in shop.lines.items()}
+        begin = np.searchsorted(data.lines["day"], start - window)
+        lines = {name: array[begin:end] for name, array in data.lines.items()}
         weeks = min(window, start) / WEEK
         visits = np.unique(lines["household"] * NEVER + lines["day"]) // NEVER
         found |= {
@@ -97,9 +97,9 @@ def purchases(shop: Households, household: Ids, start: int) -> Numbers:
         }
     own = totals(household, lines["household"], lines["own"])
     last = np.full(len(household), -1.0)
-    at = np.searchsorted(household, shop.lines["household"][:end]).clip(max=len(household) - 1)
-    mine = household[at] == shop.lines["household"][:end]
-    np.maximum.at(last, at[mine], shop.lines["day"][:end][mine])
+    at = np.searchsorted(household, data.lines["household"][:end]).clip(max=len(household) - 1)
+    mine = household[at] == data.lines["household"][:end]
+    np.maximum.at(last, at[mine], data.lines["day"][:end][mine])
     return {
         **found,
         "own_brand": own / np.maximum(found[f"lines_{WINDOWS[-1]}"] * weeks, 1),
@@ -107,14 +107,14 @@ def purchases(shop: Households, household: Ids, start: int) -> Numbers:
     }
 
 
-def fitting(shop: Households, household: Ids, campaign: int, start: int) -> Numbers:
+def fitting(data: Households, household: Ids, campaign: int, start: int) -> Numbers:
     """How much of what the campaign's coupons are for the household bought before."""
-    products = shop.coupons["product"][shop.coupons["campaign"] == campaign]
-    end = np.searchsorted(shop.lines["day"], start)
-    fits = np.isin(shop.lines["product"][:end], products)
-    who, spent = shop.lines["household"][:end][fits], shop.lines["spent"][:end][fits]
+    products = data.coupons["product"][data.coupons["campaign"] == campaign]
+    end = np.searchsorted(data.lines["day"], start)
+    fits = np.isin(data.lines["product"][:end], products)
+    who, spent = data.lines["household"][:end][fits], data.lines["spent"][:end][fits]
     weeks = max(start, WEEK) / WEEK
-    everything = totals(household, shop.lines["household"][:end])
+    everything = totals(household, data.lines["household"][:end])
     return {
         "products": np.full(len(household), len(products)),
         "fitting_lines": totals(household, who) / weeks,
@@ -123,15 +123,15 @@ def fitting(shop: Households, household: Ids, campaign: int, start: int) -> Numb
     }
 
 
-def past_campaigns(shop: Households, household: Ids, start: int, kind: int) -> Numbers:
+def past_campaigns(data: Households, household: Ids, start: int, kind: int) -> Numbers:
     """Campaigns sent before, and redeemed in before: all, and of the same type."""
-    sent, redeemed = shop.sent, shop.redeemed
-    place = np.searchsorted(shop.campaigns["campaign"], sent["campaign"])
-    before = shop.campaigns["start"][place] < start
-    same = shop.campaigns["type"][place] == kind
+    sent, redeemed = data.sent, data.redeemed
+    place = np.searchsorted(data.campaigns["campaign"], sent["campaign"])
+    before = data.campaigns["start"][place] < start
+    same = data.campaigns["type"][place] == kind
     done = redeemed["day"] < start
     same_done = done & (
-        shop.campaigns["type"][np.searchsorted(shop.campaigns["campaign"], redeemed["campaign"])] == kind
+        data.campaigns["type"][np.searchsorted(data.campaigns["campaign"], redeemed["campaign"])] == kind
     )
     last = np.full(len(household), -1.0)
     at = np.searchsorted(household, redeemed["household"][done]).clip(max=len(household) - 1)
@@ -146,10 +146,10 @@ def past_campaigns(shop: Households, household: Ids, start: int, kind: int) -> N
     }
 
 
-def people(shop: Households, household: Ids) -> Numbers:
+def people(data: Households, household: Ids) -> Numbers:
     """What a third of the households told of themselves; -1 where they did not."""
-    at = np.searchsorted(shop.people["household"], household).clip(max=len(shop.people["household"]) - 1)
-    told = shop.people["household"][at] == household
-    return {name: np.where(told, shop.people[name][at], -1) for name in ("age", "income", "kids")} | {
+    at = np.searchsorted(data.people["household"], household).clip(max=len(data.people["household"]) - 1)
+    told = data.people["household"][at] == household
+    return {name: np.where(told, data.people[name][at], -1) for name in ("age", "income", "kids")} | {
         "told": told
     }

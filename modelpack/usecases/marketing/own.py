@@ -20,7 +20,7 @@ from modelpack.usecases.marketing.data import (
 from modelpack.usecases.marketing.households import split, with_known_labels
 from modelpack.usecases.own_data.reading import TooLittle, enough, optional
 from modelpack.usecases.own_data.schema import Field, OwnData, Table
-from modelpack.usecases.tabular.frame import Split, enough_of_both, kept_here
+from modelpack.usecases.tabular.frame import Split, enough_of_both, keep_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,9 +109,9 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     bought = tables["purchases"]
     last = bought.time.max().normalize()
     enough(int((last - bought.time.min().normalize()).days) + 1, LAST_DAY + 1, "days of purchases")
-    shop = number_tables(tables, last)
-    enough_campaigns(shop, last)
-    data = split(shop)
+    households = number_tables(tables, last)
+    enough_campaigns(households, last)
+    data = split(households)
     answers = {
         "to train on": with_known_labels(data.training).target,
         "to choose by": with_known_labels(data.validation).target,
@@ -119,7 +119,7 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     }
     for words, answer in answers.items():
         enough_of_both(answer, FEWEST_CUSTOMERS, f"customers who redeemed {words}", f"who did not, {words}")
-    return kept_here(data)
+    return keep_here(data)
 
 
 def number_tables(tables: Mapping[str, pd.DataFrame], last: pd.Timestamp) -> Households:
@@ -208,9 +208,9 @@ def kinds(campaigns: pd.DataFrame) -> Ids:
     return np.asarray(found, dtype=np.int64)
 
 
-def enough_campaigns(shop: Households, last: pd.Timestamp) -> None:
+def enough_campaigns(households: Households, last: pd.Timestamp) -> None:
     """Raises TooLittle, with the days, when no campaign began in one of the parts and was over on the last day."""
-    start = shop.campaigns["start"][shop.campaigns["end"] <= LAST_DAY]
+    start = households.campaigns["start"][households.campaigns["end"] <= LAST_DAY]
     cuts = (FIRST_START, VALIDATION_FROM, TEST_FROM, LAST_DAY + 1)
     for words, begin, end in zip(("train on", "choose by", "measure on"), cuts[:-1], cuts[1:], strict=True):
         if not ((start >= begin) & (start < end)).any():

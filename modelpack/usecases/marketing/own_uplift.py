@@ -10,7 +10,7 @@ import numpy as np
 from modelpack.usecases.marketing.hillstrom import at_random
 from modelpack.usecases.own_data.reading import TooLittle, optional
 from modelpack.usecases.own_data.schema import Field, OwnData, Table
-from modelpack.usecases.tabular.frame import Part, Split, enough_of_both, kept_here
+from modelpack.usecases.tabular.frame import Part, Split, enough_of_both, keep_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +75,7 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     rows = tables["customers"]
     rows = rows.assign(**{name: optional(rows, name, 0) for name in INPUTS})
     rows = rows.sort_values(sorted(rows.columns), kind="stable")
-    drawn_by_lot(rows)
+    check_lot(rows)
     data = at_random(
         Part(
             {name: rows[name].to_numpy(np.float32) for name in INPUTS},
@@ -92,10 +92,10 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
             )
     bought = data.training.inputs[RULE]
     enough_of_both(bought, FEWEST_BUYERS, f"customers to train on with {RULE} 1", f"with {RULE} 0")
-    return kept_here(data)
+    return keep_here(data)
 
 
-def drawn_by_lot(rows: pd.DataFrame) -> None:
+def check_lot(rows: pd.DataFrame) -> None:
     """Raises TooLittle when those mailed are others than those left alone."""
     groups = rows[rows.mailed == 1], rows[rows.mailed == 0]
     if min(map(len, groups)) < 2:

@@ -65,7 +65,7 @@ class MarketingUplift(TabularUseCase):
 
     def summary(self, data: Split) -> str:
         added = effect(data.test.target, data.test.more["mailed"])
-        return f"customers: {data.counted('visited')}; the e-mail adds {added:.3f} to the chance to visit"
+        return f"customers: {data.count_rows('visited')}; the e-mail adds {added:.3f} to the chance to visit"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.usecases.marketing import uplift_model as models
@@ -77,7 +77,7 @@ class MarketingUplift(TabularUseCase):
         dense = Dense(hidden=(16,), dropout=0.1, learning_rate=2e-3, weight_decay=0.05, batch=256)
         trees = Boosting(rounds=60, leaves=6, learning_rate=0.03, rows_per_leaf=200, l2=50.0)
 
-        def bought(part: Part, seed: int, progress: Progress) -> Tabular:
+        def follow_rule(part: Part, seed: int, progress: Progress) -> Tabular:
             return models.rule(self.columns, part, RULE)
 
         def logistic(part: Part, seed: int, progress: Progress) -> Tabular:
@@ -89,16 +89,16 @@ class MarketingUplift(TabularUseCase):
                 lambda rows: training.train(self.columns, BINARY, rows, dense, epochs, seed, progress),
             )
 
-        def boosted(part: Part, seed: int, progress: Progress) -> Tabular:
+        def boost(part: Part, seed: int, progress: Progress) -> Tabular:
             return models.changed_label(
                 part, lambda rows: boosting.train(self.columns, BINARY, rows, trees, seed, progress)
             )
 
         return (
-            Candidate("bought women's wear", "the uplift of those who did, and of the others", bought),
+            Candidate("bought women's wear", "the uplift of those who did, and of the others", follow_rule),
             Candidate("two logistic regressions", f"mailed less left alone, ridge {RIDGE:g}", logistic),
             Candidate(
-                "boosted trees", f"LightGBM on the changed label, {trees.rounds} of {trees.leaves}", boosted
+                "boosted trees", f"LightGBM on the changed label, {trees.rounds} of {trees.leaves}", boost
             ),
             Candidate("two dense networks", f"PyTorch, 16, {epochs} epochs, mailed less left alone", layers),
         )
@@ -147,7 +147,7 @@ class MarketingUplift(TabularUseCase):
         lot = self.measure(answer(np.zeros(len(data.test)), 0), data.test)
         return (*found, Baseline("by lot", "customers in random order, whose Qini is 0", lot, must_beat=True))
 
-    def shown(self, data: Split) -> NDArray[np.int64]:
+    def choose_shown(self, data: Split) -> NDArray[np.int64]:
         """Customers who bought women's wear before and others in turn."""
         return in_turn(data.test.inputs[RULE] > 0, SAMPLES)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from modelpack.usecases.tabular import linear
 from modelpack.usecases.tabular.frame import Column, Number, Part
-from modelpack.usecases.tabular.model import Shape, Tabular
+from modelpack.usecases.tabular.model import Tabular, TabularShape
 from modelpack.usecases.tabular.training import final
 
 CHANGED_LABEL = "trees"
@@ -26,7 +26,7 @@ CHANGED_LABEL = "trees"
 class Uplift(Tabular):
     """Columns in the shape's order -> (uplift, decision), each (rows,); its own body is of those left alone."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: TabularShape) -> None:
         super().__init__(shape)
         self.mailed = None if shape.body == CHANGED_LABEL else Tabular(shape)
 
@@ -62,7 +62,7 @@ def rule(columns: tuple[Column, ...], part: Part, name: str) -> Uplift:
 
     def fit(rows: Part) -> Tabular:
         alone = linear.train((Number(name),), Part({name: rows.inputs[name]}, rows.target, rows.groups))
-        whole = Tabular(Shape(columns, alone.shape.task, "linear"))
+        whole = Tabular(TabularShape(columns, alone.shape.task, "linear"))
         whole.know(rows)
         with torch.no_grad():
             weights, own = final(whole), final(alone)

@@ -80,7 +80,7 @@ class Marketing(TabularUseCase):
         return data
 
     def summary(self, data: Split) -> str:
-        return f"households in campaigns: {data.counted('redeemed')}"
+        return f"households in campaigns: {data.count_rows('redeemed')}"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.usecases.tabular import boosting, linear, training
@@ -98,7 +98,7 @@ class Marketing(TabularUseCase):
                 self.columns, self.task, with_known_labels(part), dense, epochs, seed, progress
             )
 
-        def boosted(part: Part, seed: int, progress: Progress) -> Tabular:
+        def boost(part: Part, seed: int, progress: Progress) -> Tabular:
             return boosting.train(self.columns, self.task, with_known_labels(part), trees, seed, progress)
 
         return (
@@ -106,7 +106,7 @@ class Marketing(TabularUseCase):
                 "logistic regression", f"Newton's method on standardised numbers, ridge {RIDGE:g}", logistic
             ),
             Candidate("dense layers", f"PyTorch, 32, {epochs} epochs", dense_layers),
-            Candidate("boosted trees", f"LightGBM, {trees.rounds} trees of {trees.leaves} leaves", boosted),
+            Candidate("boosted trees", f"LightGBM, {trees.rounds} trees of {trees.leaves} leaves", boost),
         )
 
     def measure(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
@@ -154,7 +154,7 @@ class Marketing(TabularUseCase):
         about = "LightGBM on the same columns, reported only: what ships has to be no worse and is smaller"
         return (*found, Baseline("boosted trees", about, tie, must_beat=False))
 
-    def shown(self, data: Split) -> NDArray[np.int64]:
+    def choose_shown(self, data: Split) -> NDArray[np.int64]:
         """Households that redeemed and others in turn."""
         return in_turn(data.test.target > 0, SAMPLES)
 

@@ -23,10 +23,10 @@ class Tunable(Protocol):
     def training_rows(self, data: Any) -> Any:
         """Rows to learn from, of training (and choosing) only."""
 
-    def hidden(self, model: Any) -> nn.Sequential:
+    def hidden_layers(self, model: Any) -> nn.Sequential:
         """Dense layers one after the other whose hidden units may go. Raises ValueError where there are none."""
 
-    def narrowed(self, model: Any, kept: Sequence[Tensor]) -> Any:
+    def narrow(self, model: Any, kept: Sequence[Tensor]) -> Any:
         """The model with only these units of each hidden layer (their places, rising); other weights as they are."""
 
     def student(self, model: Any, share: float, training_rows: Any) -> Any:

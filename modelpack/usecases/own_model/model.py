@@ -125,19 +125,19 @@ class OwnModel(UseCase[Held]):
         return [*found, *check_transform(self.transform, type(self))]
 
     def prepare(self, home: Home, progress: Progress) -> Held:
-        return self._held(progress)
+        return self._hold(progress)
 
     def prepare_own(self, path: Path, home: Home, progress: Progress) -> tuple[Held, Mapping[str, int]]:
         self._path = path
-        data = self._held(progress)
+        data = self._hold(progress)
         return data, {"requests": len(data)}
 
-    def _held(self, progress: Progress) -> Held:
-        data = hold_requests(self._told(self.requests), place(self.requests))
+    def _hold(self, progress: Progress) -> Held:
+        data = hold_requests(self._ask(self.requests), place(self.requests))
         progress.note(f"{len(data):,} requests of your own to measure on")
         return data
 
-    def _told(self, method: Any) -> Any:
+    def _ask(self, method: Any) -> Any:
         """What a method of the user's answers, given the data's path where it takes one."""
         if self._path is not None and takes(method, 1):
             return ask(method, self._path)
@@ -206,7 +206,7 @@ class OwnModel(UseCase[Held]):
         source = self.transform_source
         return {SERVED_AS: source.read_bytes()} if source else {}
 
-    def _asked(self, data: Held) -> dict[str, NDArray[Any]]:
+    def _requests_of(self, data: Held) -> dict[str, NDArray[Any]]:
         """What callers send."""
         return data.ready(self.interface())
 
@@ -247,11 +247,11 @@ class OwnModel(UseCase[Held]):
     def _some(self, data: Held, count: int) -> tuple[dict[str, NDArray[Any]], tuple[int, ...]]:
         """What callers send, spread over the requests, and the numbers of those."""
         rows = requests.pick_evenly(len(data), count)
-        some = {name: array[list(rows)] for name, array in self._asked(data).items()}
+        some = {name: array[list(rows)] for name, array in self._requests_of(data).items()}
         return some, tuple(row + 1 for row in rows)
 
     def expected_answers(self, data: Held, numbers: Sequence[int]) -> Arrays | None:
-        given = self._told(self.expected)
+        given = self._ask(self.expected)
         if given is None:
             return None
         found = hold_answers(given, self.signature(), len(data), place(self.expected))
@@ -266,14 +266,14 @@ class OwnModel(UseCase[Held]):
         return 1 if self.max_batch == 1 else ROWS_AT_ONCE
 
     def evaluate(self, run: Run, data: Held) -> Evaluation:
-        return self._measured(in_cuts(self.outer(run, data), self._asked(data), self._at_once), data)
+        return self._measure(in_cuts(self.outer(run, data), self._requests_of(data), self._at_once), data)
 
-    def _measured(self, answers: Arrays, data: Held) -> Evaluation:
+    def _measure(self, answers: Arrays, data: Held) -> Evaluation:
         values = per_request(ask(self.metric, Answers(answers), data.truths), len(data), place(self.metric))
         return Evaluation(self.metric_name, values, data.groups, self.higher_is_better)
 
     def baselines(self, data: Held) -> tuple[Baseline, ...]:
-        answers = ask(self.baseline, self._asked(data))
+        answers = ask(self.baseline, self._requests_of(data))
         if answers is None:
             return ()
         if not isinstance(answers, Mapping):
@@ -281,14 +281,14 @@ class OwnModel(UseCase[Held]):
             raise BadInput(what, where=place(self.baseline), hint="return a dict of arrays by output name")
         given = {name: np.asarray(values) for name, values in answers.items()}
         about = (self.baseline.__doc__ or "a rule of the user's own").strip().splitlines()[0]
-        return (Baseline("baseline", about, self._measured(given, data), must_beat=True),)
+        return (Baseline("baseline", about, self._measure(given, data), must_beat=True),)
 
     def examples(self, data: Held, count: int) -> Arrays:
         rows = np.arange(count) % len(data) if count > len(data) else requests.pick_evenly(len(data), count)
-        return self._given({name: array[rows] for name, array in self._asked(data).items()})
+        return self._given({name: array[rows] for name, array in self._requests_of(data).items()})
 
     def golden(self, data: Held) -> Sequence[Mapping[str, Any]]:
-        ready = self._asked(data)
+        ready = self._requests_of(data)
         most = MOST_GOLDEN_VALUES // max(1, requests.values_per_request(ready))
         sure = self._golden or range(len(data))
         rows = [sure[at] for at in requests.pick_evenly(len(sure), max(1, min(GOLDEN, most)))]
@@ -297,7 +297,7 @@ class OwnModel(UseCase[Held]):
         ]
 
     def samples(self, data: Held) -> Samples:
-        ready = self._asked(data)
+        ready = self._requests_of(data)
         most = MOST_GOLDEN_VALUES // max(1, requests.values_per_request(ready))
         shown = tuple(
             {
@@ -314,10 +314,10 @@ class OwnModel(UseCase[Held]):
         return " ".join(words.get(str(truth), str(truth)).split())[:200]
 
     def calibration(self, data: Held) -> Arrays | None:
-        given = self._told(self.training_inputs)
+        given = self._ask(self.training_inputs)
         if given is None:
             return None
-        ready = self._asked(data)
+        ready = self._requests_of(data)
         arrays = {str(name): np.asarray(values) for name, values in given.items()}
         found = conform(arrays, self.interface(), place(self.training_inputs))
         fresh = ~np.isin(rows_as_bytes(found), rows_as_bytes(ready))

@@ -63,7 +63,7 @@ def with_missing(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
     )
 
 
-def fixed_to_one(graph: onnx.ModelProto) -> bool:
+def takes_one_row(graph: onnx.ModelProto) -> bool:
     """Whether some input takes one row at a time only."""
     weights = {tensor.name for tensor in graph.graph.initializer}
     return any(sizes(value)[:1] == [1] for value in graph.graph.input if value.name not in weights)

@@ -34,7 +34,7 @@ SCALE_WEEKS = 8
 
 
 @dataclass(frozen=True)
-class Weekly:
+class WeeklyPrices:
     """(products, 52) each: units, revenue, share of stores with a display and in the mailer; nothing is missing.
 
     `product` are real ids, sorted; `department` (products,) codes; `names` words for people.
@@ -49,7 +49,7 @@ class Weekly:
     names: dict[int, str]
 
 
-def load(wheel: Path) -> Weekly:
+def load(wheel: Path) -> WeeklyPrices:
     """Read, clean, choose products by training weeks, add up per week. About 15 s."""
     import pandas as pd
 
@@ -66,7 +66,7 @@ def load(wheel: Path) -> Weekly:
         promotions = plan_shares(io.BytesIO(archive.read(f"{FOLDER}/promotions.parquet")), product)
     goods = goods.set_index("product_id").loc[product]
     paid = lines.sales_value + lines.coupon_match_disc
-    return Weekly(
+    return WeeklyPrices(
         product=product,
         department=np.unique(goods.department.to_numpy(str), return_inverse=True)[1].astype(np.int64),
         units=sum_by_week(product, lines.product_id, lines.week, lines.quantity),
@@ -108,14 +108,14 @@ def sum_by_week(
     return total.reshape(len(product), WEEKS)
 
 
-def split(weekly: Weekly) -> Split:
+def split(weekly: WeeklyPrices) -> Split:
     """Rows for weeks 15-52; validation from week 35 on, test from week 41 on."""
     every = stack([rows(weekly, week) for week in range(FIRST_ROW, WEEKS + 1)])
     names = {str(product): name for product, name in weekly.names.items()}
     return by_time(every, every.groups, VALIDATION_FROM, TEST_FROM, names)
 
 
-def rows(weekly: Weekly, week: int) -> Part:
+def rows(weekly: WeeklyPrices, week: int) -> Part:
     """One row a product for a week (1-52): the past up to the week before, and the week's plans."""
     now = week - 1
     past = weekly.units[:, now - PAST : now]
@@ -149,7 +149,7 @@ def rows(weekly: Weekly, week: int) -> Part:
     return part.take(known)
 
 
-def usual_price(weekly: Weekly, now: int) -> NDArray[np.float64]:
+def usual_price(weekly: WeeklyPrices, now: int) -> NDArray[np.float64]:
     """The median price paid in the `PAST` weeks that sold something, 0 where none did."""
     units, revenue = weekly.units[:, now - PAST : now], weekly.revenue[:, now - PAST : now]
     price = np.where(units > 0, revenue / np.maximum(units, 1), np.nan)
@@ -159,7 +159,7 @@ def usual_price(weekly: Weekly, now: int) -> NDArray[np.float64]:
     return median
 
 
-def last_price(weekly: Weekly, now: int, usual: NDArray[np.float64]) -> NDArray[np.float64]:
+def last_price(weekly: WeeklyPrices, now: int, usual: NDArray[np.float64]) -> NDArray[np.float64]:
     """The price paid in the latest past week that sold something."""
     latest = usual.copy()
     for week in range(now - PAST, now):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from modelpack.usecases.pricing.elasticity import Elasticities
-from modelpack.usecases.tabular.model import Shape, Tabular, name_arguments
+from modelpack.usecases.tabular.model import Tabular, TabularShape, name_arguments
 
 FURTHEST = 0.2
 """The guard: a recommended price is at most this share away from the usual price."""
@@ -27,7 +27,7 @@ class PriceModel(Tabular):
 
     elasticity: Tensor
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: TabularShape) -> None:
         super().__init__(shape)
         place = [category.name for category in shape.categories].index(PRODUCT)
         self.register_buffer("elasticity", torch.full((shape.vocabularies[place] + 1,), -1.0))
@@ -40,7 +40,7 @@ class PriceModel(Tabular):
         *columns, price, cost = inputs
         given = dict(zip([column.name for column in self.shape.columns], columns, strict=True))
         usual = given["usual_price"].clamp(min=0.01)
-        slope = self.elasticity[self.known()[self.place](given[PRODUCT])]
+        slope = self.elasticity[self.category_vocabularies()[self.place](given[PRODUCT])]
         forecast = self.score(given)
         best = best_price(usual, cost, slope)
         asked = torch.where(price > 0, price, usual)
@@ -62,12 +62,12 @@ def with_prices(model: Tabular, elasticities: Elasticities) -> PriceModel:
     state = model.state_dict()
     slopes = priced.elasticity.numpy().copy()
     slopes[:] = elasticities.common
-    ids = model.known()[priced.place].ids.numpy()
+    ids = model.category_vocabularies()[priced.place].ids.numpy()
     at = np.searchsorted(elasticities.product, ids).clip(max=len(elasticities.product) - 1)
     same = elasticities.product[at] == ids
     slopes[1:][same] = elasticities.slope[at][same]
     priced.load_state_dict({**state, "elasticity": torch.from_numpy(slopes)})
-    for own, other in zip(priced.known(), model.known(), strict=True):
+    for own, other in zip(priced.category_vocabularies(), model.category_vocabularies(), strict=True):
         own.know(other.ids)
     priced.notes = dict(model.notes)
     return priced.eval()

@@ -14,11 +14,11 @@ from modelpack.usecases.pricing.data import (
     TEST_FROM,
     VALIDATION_FROM,
     WEEKS,
-    Weekly,
+    WeeklyPrices,
     split,
     sum_by_week,
 )
-from modelpack.usecases.tabular.frame import Split, kept_here
+from modelpack.usecases.tabular.frame import Split, keep_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
             np.maximum.at(held, (place, lines.week.to_numpy(np.int64) - 1), lines[name].to_numpy(np.float64))
         return held
 
-    weekly = Weekly(
+    weekly = WeeklyPrices(
         product=product,
         department=np.asarray(optional(first, "department", np.zeros(len(first))), dtype=np.int64),
         units=sum_by_week(product, lines["product"], lines.week, lines.units),
@@ -81,4 +81,4 @@ def load(tables: Mapping[str, pd.DataFrame]) -> Split:
         mailers=shares("mailer"),
         names={int(one): str(word) for one, word in zip(product, words, strict=True)},
     )
-    return kept_here(split(weekly))
+    return keep_here(split(weekly))

@@ -78,7 +78,7 @@ class Pricing(TabularUseCase):
         return data
 
     def summary(self, data: Split) -> str:
-        return f"{len(np.unique(data.test.inputs['product'])):,} products; product-weeks: {data.counted()}"
+        return f"{len(np.unique(data.test.inputs['product'])):,} products; product-weeks: {data.count_rows()}"
 
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.usecases.tabular.boosting import Boosting
@@ -89,11 +89,11 @@ class Pricing(TabularUseCase):
         trees = Boosting(rounds=300, leaves=31, learning_rate=0.05, rows_per_leaf=50)
         return usual(self.columns, self.task, self.scale, epochs, dense, trees)
 
-    def finished(self, selected: Selected, data: Split) -> Tabular:
+    def finish(self, selected: Selected, data: Split) -> Tabular:
         from modelpack.usecases.pricing.elasticity import estimate
         from modelpack.usecases.pricing.model import with_prices
 
-        model = super().finished(selected, data)
+        model = super().finish(selected, data)
         return with_prices(model, estimate(join(data.training, data.validation)))
 
     def module(self) -> type[Tabular]:
@@ -145,7 +145,7 @@ class Pricing(TabularUseCase):
             tuple(Tensor(name, "FP32", (-1,)) for name in names),
         )
 
-    def shown(self, data: Split) -> NDArray[np.int64]:
+    def choose_shown(self, data: Split) -> NDArray[np.int64]:
         """Products that sell, spread over the held-out weeks."""
         often = np.flatnonzero(data.test.inputs["usual_units"] >= 5)
         return often[pick_evenly(len(often), SAMPLES)]

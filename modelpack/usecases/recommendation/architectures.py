@@ -21,7 +21,7 @@ from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
 from modelpack.usecases.base import Evaluation, UseCase, beats
 from modelpack.usecases.metrics import bootstrap
-from modelpack.usecases.recommendation.data import LAST_TRAINING_WEEK, Purchases, bought_in
+from modelpack.usecases.recommendation.data import LAST_TRAINING_WEEK, Purchases, count_bought
 from modelpack.usecases.recommendation.model import Recommender
 from modelpack.usecases.recommendation.training import train
 from modelpack.usecases.recommendation.two_stage import TwoStage
@@ -67,7 +67,7 @@ def without_validation(data: Purchases) -> Purchases:
         data,
         training=data.training[~asked[data.training]],
         held_out=data.training[asked[data.training]],
-        bought=np.maximum(bought_in(data, seen), 1),
+        bought=np.maximum(count_bought(data, seen), 1),
     )
 
 

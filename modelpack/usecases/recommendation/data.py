@@ -107,7 +107,7 @@ def history(data: Purchases, baskets: Ids, length: int = HISTORY) -> Ids:
     )
 
 
-def bought(data: Purchases, baskets: Ids) -> list[Ids]:
+def list_bought(data: Purchases, baskets: Ids) -> list[Ids]:
     """The products of each basket."""
     return [data.line_product[data.start[basket] : data.end[basket]] for basket in baskets]
 
@@ -117,7 +117,7 @@ def pick_evenly(baskets: Ids, count: int) -> Ids:
     return baskets[np.linspace(0, len(baskets) - 1, min(count, len(baskets))).astype(np.int64)]
 
 
-def bought_in(data: Purchases, baskets: NDArray[np.bool_]) -> Ids:
+def count_bought(data: Purchases, baskets: NDArray[np.bool_]) -> Ids:
     """How often each product of the catalogue was bought in these baskets (a mark for each)."""
     lines = data.line_product[np.repeat(baskets, data.end - data.start)]
     place = np.minimum(np.searchsorted(data.catalogue, lines), len(data.catalogue) - 1)

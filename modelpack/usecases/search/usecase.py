@@ -20,7 +20,7 @@ from modelpack.usecases.metrics import ndcg_at_k
 from modelpack.usecases.online_retail import SHOP
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import fetch
-from modelpack.usecases.search import data as shop
+from modelpack.usecases.search import data as catalogues
 from modelpack.usecases.search import encoding, lexical, own, vectors
 from modelpack.usecases.search.data import ENCODER, ProductCatalogue
 from modelpack.usecases.search.encoding import LONGEST, TOP
@@ -69,7 +69,7 @@ class Search(UseCase[ProductCatalogue]):
     }
 
     def prepare(self, home: Home, progress: Progress) -> ProductCatalogue:
-        data = shop.load(fetch(SHOP, home, progress), fetch(ENCODER, home, progress))
+        data = catalogues.load(fetch(SHOP, home, progress), fetch(ENCODER, home, progress))
         progress.note(self.summary(data))
         return data
 
@@ -78,7 +78,7 @@ class Search(UseCase[ProductCatalogue]):
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> ProductCatalogue:
         encoder = fetch(ENCODER, home, progress)
-        data = own.load(tables, shop.tokenizer(encoder), encoder)
+        data = own.load(tables, catalogues.tokenizer(encoder), encoder)
         progress.note(self.summary(data))
         return data
 
@@ -87,7 +87,7 @@ class Search(UseCase[ProductCatalogue]):
         from modelpack.usecases.search.model import load_pretrained
 
         progress.note("the encoder is taken as published; the catalogue is encoded with it")
-        model = load_pretrained(data.weights, shop.MODEL, len(data.names))
+        model = load_pretrained(data.weights, catalogues.MODEL, len(data.names))
         vectors.index(model, Tokenizer(data.tokenizer, LONGEST), data.names, progress)
         return model
 
@@ -105,8 +105,8 @@ class Search(UseCase[ProductCatalogue]):
         return score(data, encoding.rank(run, Tokenizer(data.tokenizer, LONGEST), data.queries, TOP))
 
     def baselines(self, data: ProductCatalogue) -> tuple[Baseline, ...]:
-        words = lexical.bm25(data.names).ranked(data.queries, TOP)
-        grams = lexical.ngrams(data.names).ranked(data.queries, TOP)
+        words = lexical.bm25(data.names).rank(data.queries, TOP)
+        grams = lexical.ngrams(data.names).rank(data.queries, TOP)
         return (
             Baseline(
                 "character n-grams",
@@ -137,7 +137,7 @@ class Search(UseCase[ProductCatalogue]):
         return TextModel(run, self.text, Tokenizer(data.tokenizer, LONGEST), codes).run
 
     def companions(self, data: ProductCatalogue) -> Mapping[str, bytes]:
-        return {self.text.tokenizer: data.tokenizer, self.labels["products"]: shop.labels(data)}
+        return {self.text.tokenizer: data.tokenizer, self.labels["products"]: catalogues.labels(data)}
 
     def examples(self, data: ProductCatalogue, count: int) -> Arrays:
         """Held-out queries, all padded to the longest of them."""
@@ -186,7 +186,7 @@ class Search(UseCase[ProductCatalogue]):
                 return {"products": torch.topk(vectors @ model.vectors, candidates, dim=1).indices.numpy()}
 
         own = encoding.rank(run, Tokenizer(data.tokenizer, LONGEST), data.queries, candidates)
-        grams = lexical.ngrams(data.names).ranked(data.queries, candidates)
+        grams = lexical.ngrams(data.names).rank(data.queries, candidates)
         return {
             "ndcg_fused_with_ngrams": float(score(data, lexical.fuse_rankings(own, grams, TOP)).values.mean())
         }

@@ -16,7 +16,7 @@ from modelpack.progress import Progress
 from modelpack.usecases.tabular.frame import BINARY, Column, Part
 from modelpack.usecases.tabular.model import Tabular
 from modelpack.usecases.tabular.training import shape_for
-from modelpack.usecases.tabular.trees import Forest
+from modelpack.usecases.tabular.trees import TreeArrays
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def train(
     with torch.no_grad():
         rows = empty.features(tensors).numpy()
         size = np.broadcast_to(empty.size(tensors).numpy(), part.target.shape)
-    forest = grown(rows, part.target, size, task, boosting, seed, progress)
+    forest = grow(rows, part.target, size, task, boosting, seed, progress)
     model = Tabular(
         shape_for(columns, task, part, "trees", scale, forest=(*forest.feature.shape, forest.depth))
     )
@@ -61,7 +61,7 @@ def train(
     return model.eval()
 
 
-def grown(
+def grow(
     rows: NDArray[np.float32],
     target: NDArray[np.float32],
     size: NDArray[np.float32],
@@ -69,7 +69,7 @@ def grown(
     boosting: Boosting,
     seed: int,
     progress: Progress,
-) -> Forest:
+) -> TreeArrays:
     """The trees. An amount is learned as a multiple of `size`, an error weighing as much as it does in units."""
     import lightgbm
 
@@ -99,7 +99,7 @@ def grown(
     return forest_of(booster.dump_model())
 
 
-def forest_of(dumped: dict[str, Any]) -> Forest:
+def forest_of(dumped: dict[str, Any]) -> TreeArrays:
     """LightGBM's JSON as arrays. Raises ValueError for splits that are not `<=` (categories)."""
     trees = [flat(one["tree_structure"]) for one in dumped["tree_info"]]
     nodes = max(len(tree) for tree, _ in trees)
@@ -111,7 +111,7 @@ def forest_of(dumped: dict[str, Any]) -> Forest:
         for place, (index, limit, low, high, leaf) in enumerate(tree):
             feature[number, place], threshold[number, place], value[number, place] = index, limit, leaf
             left[number, place], right[number, place] = low, high
-    return Forest(feature, threshold, left, right, value, max(depth for _, depth in trees))
+    return TreeArrays(feature, threshold, left, right, value, max(depth for _, depth in trees))
 
 
 def flat(root: dict[str, Any]) -> tuple[list[tuple[int, float, int, int, float]], int]:
@@ -128,12 +128,12 @@ def flat(root: dict[str, Any]) -> tuple[list[tuple[int, float, int, int, float]]
             raise ValueError(f"a split by {node['decision_type']!r} is not known here")
         low, high = len(nodes), len(nodes) + 1
         nodes += [nodes[0], nodes[0]]
-        nodes[place] = (int(node["split_feature"]), rounded_down(float(node["threshold"])), low, high, 0.0)
+        nodes[place] = (int(node["split_feature"]), round_down(float(node["threshold"])), low, high, 0.0)
         waiting += [(node["left_child"], low, depth + 1), (node["right_child"], high, depth + 1)]
     return nodes, deepest
 
 
-def rounded_down(threshold: float) -> float:
+def round_down(threshold: float) -> float:
     """The greatest float32 that is not above it."""
     near = np.float32(threshold)
     return float(near if float(near) <= threshold else np.nextafter(near, np.float32(-np.inf)))

@@ -28,14 +28,14 @@ def usual(
     def dense_layers(part: Part, seed: int, progress: Progress) -> Tabular:
         return training.train(columns, task, part, layers, epochs, seed, progress, scale)
 
-    def boosted(part: Part, seed: int, progress: Progress) -> Tabular:
+    def boost(part: Part, seed: int, progress: Progress) -> Tabular:
         return boosting.train(columns, task, part, forest, seed, progress, scale)
 
     widths = "-".join(str(width) for width in layers.hidden)
     embeddings = ", embeddings for ids" if any(isinstance(one, Category) for one in columns) else ""
     both = (
         Candidate("dense layers", f"PyTorch, {widths}{embeddings}, {epochs} epochs", dense_layers),
-        Candidate("boosted trees", f"LightGBM, {forest.rounds} trees of {forest.leaves} leaves", boosted),
+        Candidate("boosted trees", f"LightGBM, {forest.rounds} trees of {forest.leaves} leaves", boost),
     )
     first = Candidate("logistic regression", "Newton's method on standardised numbers", logistic)
     return (first, *both) if task == BINARY else both

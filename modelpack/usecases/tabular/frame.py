@@ -91,7 +91,7 @@ class Split:
         """The three parts by what they are for, in words."""
         return {"to train on": self.training, "to choose by": self.validation, "held out": self.test}
 
-    def counted(self, yes: str = "") -> str:
+    def count_rows(self, yes: str = "") -> str:
         """The rows of each part, with how many of them are `yes` where there is such a word."""
         return ", ".join(
             f"{len(part):,} {f'({int((part.target > 0).sum()):,} {yes}) ' if yes else ''}{words}"
@@ -103,7 +103,7 @@ OWN = "own"
 """In a split's facts: its rows are the user's own, and none of them may be shown."""
 
 
-def kept_here(split: Split) -> Split:
+def keep_here(split: Split) -> Split:
     """The split of a user's own data."""
     return replace(split, facts={**split.facts, OWN: True})
 
@@ -119,12 +119,12 @@ def mix_rows(part: Part, count: int) -> Part:
     """`count` rows that are nobody's: every column drawn by itself from other rows, wide ones number by number."""
     generator = np.random.default_rng(0)
 
-    def drawn(array: NDArray[Any]) -> NDArray[Any]:
+    def draw(array: NDArray[Any]) -> NDArray[Any]:
         if array.ndim == 1:
             return array[generator.integers(0, len(array), count)]
-        return np.stack([drawn(array[:, place]) for place in range(array.shape[1])], axis=1)
+        return np.stack([draw(array[:, place]) for place in range(array.shape[1])], axis=1)
 
-    inputs = {name: drawn(part.inputs[name]) for name in sorted(part.inputs)}
+    inputs = {name: draw(part.inputs[name]) for name in sorted(part.inputs)}
     return Part(inputs, np.zeros(count, np.float32), np.arange(count))
 
 

@@ -33,7 +33,7 @@ ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class Shape:
+class TabularShape:
     """Everything but the weights. `body`: "linear", "dense" (`hidden` widths) or "trees" (`forest`: trees, nodes,
     depth); `scale`: the input whose size the prediction is a multiple of, at least `least_scale`."""
 
@@ -67,7 +67,7 @@ class Tabular(nn.Module):
     threshold: Tensor
     body: nn.Sequential | Trees
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: TabularShape) -> None:
         super().__init__()
         self.shape = shape
         self.notes: dict[str, Any] = {}
@@ -98,17 +98,17 @@ class Tabular(nn.Module):
         wide = torch.from_numpy(
             np.concatenate([columns_of(part, number) for number in self.shape.numbers], axis=1)
         )
-        values = self.reshaped(wide).double()
+        values = self.reshape(wide).double()
         self.mean.copy_(values.mean(0))
         self.deviation.copy_(values.std(0).clamp(min=1e-6))
-        for vocabulary, category in zip(self.known(), self.shape.categories, strict=True):
+        for vocabulary, category in zip(self.category_vocabularies(), self.shape.categories, strict=True):
             vocabulary.know(torch.from_numpy(np.unique(part.inputs[category.name])))
 
-    def known(self) -> list[Vocabulary]:
+    def category_vocabularies(self) -> list[Vocabulary]:
         """The vocabularies, in order of the categories."""
         return [one for one in self.vocabularies if isinstance(one, Vocabulary)]
 
-    def reshaped(self, wide: Tensor) -> Tensor:
+    def reshape(self, wide: Tensor) -> Tensor:
         """Logarithms where the columns ask for them."""
         return torch.where(self.logarithmic, torch.sign(wide) * torch.log1p(wide.abs()), wide)
 
@@ -122,7 +122,7 @@ class Tabular(nn.Module):
         ]
         if self.shape.body == "trees":
             return torch.cat([wide, *(place.to(torch.float32).unsqueeze(1) for place in ids)], dim=1)
-        standard = ((self.reshaped(wide) - self.mean) / self.deviation).clamp(-CLIP, CLIP)
+        standard = ((self.reshape(wide) - self.mean) / self.deviation).clamp(-CLIP, CLIP)
         looked_up = [table(place) for table, place in zip(self.embeddings, ids, strict=False)]
         return torch.cat([standard, *looked_up], dim=1)
 
@@ -155,7 +155,7 @@ class Tabular(nn.Module):
         return (score,)
 
 
-def layers(width: int, shape: Shape) -> nn.Sequential:
+def layers(width: int, shape: TabularShape) -> nn.Sequential:
     """Dense layers with ReLU and dropout, one number at the end."""
     parts: list[nn.Module] = []
     for hidden in shape.hidden:
@@ -211,12 +211,12 @@ def load(path: Path, config: Mapping[str, Any], kind: type[Tabular] = Tabular) -
     columns = [dict(one) for one in given.pop("columns")]
     given["columns"] = tuple(kinds[one.pop("kind")](**one) for one in columns)
     fields: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    shape = Shape(**fields)
+    shape = TabularShape(**fields)
     if shape.task not in (BINARY, AMOUNT):
         raise ValueError(f"unknown task {shape.task!r}")
     model = kind(shape)
     model.load_state_dict(load_file(str(path)))
-    for vocabulary in model.known():
+    for vocabulary in model.category_vocabularies():
         vocabulary.know(vocabulary.ids.clone())
     model.notes = {name: value for name, value in config.items() if name not in OWN_KEYS}
     return model.eval()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from modelpack.progress import Progress
 from modelpack.usecases.repeatable import repeatable
 from modelpack.usecases.tabular.frame import BINARY, Category, Column, Part
-from modelpack.usecases.tabular.model import Shape, Tabular
+from modelpack.usecases.tabular.model import Tabular, TabularShape
 
 WARM_UP = 0.2
 FEWEST_STEPS = 10
@@ -34,10 +34,10 @@ class Dense:
 
 def shape_for(
     columns: tuple[Column, ...], task: str, part: Part, body: str, scale: str | None, **more: object
-) -> Shape:
+) -> TabularShape:
     """A shape whose vocabularies fit these rows."""
     sizes = tuple(len(np.unique(part.inputs[one.name])) for one in columns if isinstance(one, Category))
-    return Shape(columns, task, body, sizes, scale=scale, **more)  # type: ignore[arg-type]
+    return TabularShape(columns, task, body, sizes, scale=scale, **more)  # type: ignore[arg-type]
 
 
 def train(

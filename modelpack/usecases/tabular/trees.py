@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Forest:
+class TreeArrays:
     """Trees as arrays (trees, nodes): where a row goes on, and what a leaf adds. Node 0 is the root."""
 
     feature: NDArray[np.int64]
@@ -50,7 +50,7 @@ class Trees(nn.Module):
         for name in ("threshold", "value"):
             self.register_buffer(name, torch.zeros(trees, nodes))
 
-    def know(self, forest: Forest) -> None:
+    def know(self, forest: TreeArrays) -> None:
         """Take these trees."""
         for name in ("feature", "left", "right", "threshold", "value"):
             getattr(self, name).copy_(torch.from_numpy(getattr(forest, name)))

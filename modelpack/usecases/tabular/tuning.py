@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from modelpack.progress import Progress
 from modelpack.usecases.repeatable import repeatable
 from modelpack.usecases.tabular.frame import Category, Part, pick_evenly
-from modelpack.usecases.tabular.model import Shape, Tabular
+from modelpack.usecases.tabular.model import Tabular, TabularShape
 from modelpack.usecases.tabular.training import Dense, fit, loss, start
 
 NARROWEST = 4
@@ -33,7 +33,7 @@ def dense_layers(model: Tabular) -> nn.Sequential:
     return model.body
 
 
-def describe(shape: Shape) -> str:
+def describe(shape: TabularShape) -> str:
     """A body in words."""
     words = {"linear": "a logistic regression", "trees": "boosted trees"}
     return words.get(shape.body, f"dense layers {'-'.join(map(str, shape.hidden))}")
@@ -74,11 +74,11 @@ def student(model: Tabular, share: float, part: Part, seed: int) -> Tabular:
     return made
 
 
-def like(model: Tabular, shape: Shape, state: Mapping[str, Tensor]) -> Tabular:
+def like(model: Tabular, shape: TabularShape, state: Mapping[str, Tensor]) -> Tabular:
     """A model of the same class in another shape, with these tensors and the ids known, in evaluation mode."""
     made = type(model)(shape)
     made.load_state_dict({**made.state_dict(), **state})
-    for own, other in zip(made.known(), model.known(), strict=True):
+    for own, other in zip(made.category_vocabularies(), model.category_vocabularies(), strict=True):
         own.know(other.ids)
     made.notes = dict(model.notes)
     return made.eval()
@@ -95,7 +95,7 @@ def tensors(part: Part) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in part.inputs.items()}
 
 
-def taught(teacher: Tabular, part: Part) -> Tensor:
+def teach(teacher: Tabular, part: Part) -> Tensor:
     """(rows,) the teacher's probability, or its amount."""
     given = tensors(part)
     with torch.no_grad():
@@ -112,7 +112,7 @@ def tune(
 ) -> None:
     """Train the model in place on `part`; towards the teacher's answers too where there is one."""
     with repeatable(seed):
-        wanted = None if teacher is None else taught(teacher.eval(), part)
+        wanted = None if teacher is None else teach(teacher.eval(), part)
         batch = min(max(len(part) // FEWEST_STEPS, BATCHES[0]), BATCHES[1])
         rates = replace(TUNING if teacher is None else LEARNING, batch=batch)
         fit(model, part, rates, epochs, np.random.default_rng(seed), progress, wanted)

@@ -94,13 +94,13 @@ class TabularUseCase(UseCase[Split]):
             model.threshold.copy_(
                 torch.tensor(self.threshold(selected.validation[outputs[0]], data.validation))
             )
-        return self.finished(selected, data)
+        return self.finish(selected, data)
 
     def measure_validation(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
         """What candidates are compared by: the task metric itself."""
         return self.measure(answers, part)
 
-    def finished(self, selected: Selected, data: Split) -> Tabular:
+    def finish(self, selected: Selected, data: Split) -> Tabular:
         """The model that ships; the candidates' table goes with it."""
         selected.model.notes = {"candidates": list(selected.table)}
         return selected.model
@@ -150,12 +150,12 @@ class TabularUseCase(UseCase[Split]):
         """What pruning and distillation may learn from: all but the test rows, as the model that ships did."""
         return join(data.training, data.validation)
 
-    def hidden(self, model: Tabular) -> nn.Sequential:
+    def hidden_layers(self, model: Tabular) -> nn.Sequential:
         from modelpack.usecases.tabular.tuning import dense_layers
 
         return dense_layers(model)
 
-    def narrowed(self, model: Tabular, kept: Sequence[torch.Tensor]) -> Tabular:
+    def narrow(self, model: Tabular, kept: Sequence[torch.Tensor]) -> Tabular:
         from modelpack.usecases.tabular.tuning import narrow
 
         return narrow(model, kept)
@@ -187,13 +187,13 @@ class TabularUseCase(UseCase[Split]):
     def examples(self, data: Split, count: int) -> Arrays:
         return data.test.take(pick_evenly(len(data.test), count)).inputs
 
-    def shown(self, data: Split) -> NDArray[np.int64]:
+    def choose_shown(self, data: Split) -> NDArray[np.int64]:
         """Test rows to show and to keep as golden requests, telling ones first."""
         return pick_evenly(len(data.test), SAMPLES)
 
     def golden(self, data: Split) -> Sequence[Mapping[str, Any]]:
         own = data.facts.get(OWN)
-        rows = np.arange(GOLDEN) if own else self.shown(data)[:GOLDEN]
+        rows = np.arange(GOLDEN) if own else self.choose_shown(data)[:GOLDEN]
         part = mix_rows(data.test, GOLDEN) if own else data.test
         one_by_one = [{"instances": [instance(part, int(row))]} for row in rows]
         return [*one_by_one, {"instances": [instance(part, int(row)) for row in rows[:3]]}]
@@ -204,7 +204,7 @@ class TabularUseCase(UseCase[Split]):
             requests = [{"instances": [instance(part, row)]} for row in range(SAMPLES)]
             shown = tuple({"request": one, "about": MADE, "before": []} for one in requests)
             return Samples(shown, data.names)
-        return Samples(tuple(self.sample(data, int(row)) for row in self.shown(data)), data.names)
+        return Samples(tuple(self.sample(data, int(row)) for row in self.choose_shown(data)), data.names)
 
 
 def by_wmape(units: NDArray[Any], part: Part) -> Evaluation:

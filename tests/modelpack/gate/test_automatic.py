@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from modelpack.formats.variant import Measured
 from modelpack.gate.combinations import Hurried, only_with_others
-from modelpack.gate.greedy import TIE, BudgetEnded, Names, Point, Search, front
+from modelpack.gate.greedy import TIE, BudgetEnded, GreedySearch, Names, Point, front
 from modelpack.gate.timing import Ratio
 from modelpack.inputs.spec import Objective
 from modelpack.progress import Silent
@@ -46,8 +46,8 @@ class Bench:
             speed, size = speed * self.passes[name][0], size * self.passes[name][1]
         return point(names, speed, size, allowed=not self.refused(names))
 
-    def search(self, budget: float = 1000.0, objective: Objective = "throughput") -> Search:
-        return Search(tuple(self.passes), self.measure, objective, budget, lambda: self.now)
+    def search(self, budget: float = 1000.0, objective: Objective = "throughput") -> GreedySearch:
+        return GreedySearch(tuple(self.passes), self.measure, objective, budget, lambda: self.now)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_an_exchange_mends_what_greed_took_first() -> None:
         measured.append(names)
         return point(names, table.get(names, 0.9 if len(names) == 3 else 2.3), 10.0)
 
-    search = Search(("big", "left", "right"), measure, "throughput", 1000.0, lambda: 0.0)
+    search = GreedySearch(("big", "left", "right"), measure, "throughput", 1000.0, lambda: 0.0)
     assert search.run().passes == ("left", "right")
 
 
@@ -92,7 +92,7 @@ def test_a_limit_that_no_pass_keeps_by_itself_is_worked_towards() -> None:
         over = max(1.0, found.measured.size_mb / limit)
         return replace(found, allowed=over == 1, reason="too large", over=over)
 
-    search = Search(tuple(EXACT), measure, "throughput", 1000.0, lambda: 0.0)
+    search = GreedySearch(tuple(EXACT), measure, "throughput", 1000.0, lambda: 0.0)
     assert search.run().passes == ("int8", "tables", "fuse")
     assert [names for names, one in search.points.items() if len(names) == 1 and one.allowed] == []
 
@@ -102,7 +102,7 @@ def test_where_nothing_keeps_the_limits_the_nearest_is_told() -> None:
         found = Bench(refused=lambda names: True).measure(names)
         return found if "slow" in names else replace(found, over=9.0 - len(names))
 
-    search = Search(("int8", "tables", "slow"), measure, "throughput", 1000.0, lambda: 0.0)
+    search = GreedySearch(("int8", "tables", "slow"), measure, "throughput", 1000.0, lambda: 0.0)
     assert search.run().passes == ("int8", "tables")
 
 
@@ -165,7 +165,7 @@ def test_a_dear_pass_does_not_stop_the_cheap_ones() -> None:
         bench.now += 8.0 if first else 0.0
         return longer(names)
 
-    search = Search(("train", "int8", "tables"), measure, "throughput", 16.0, lambda: bench.now)
+    search = GreedySearch(("train", "int8", "tables"), measure, "throughput", 16.0, lambda: bench.now)
     search.expensive = frozenset({"train"})
     assert search.run().passes == ("train", "int8", "tables")
     assert search.points[("train",)].seconds == 9.0
@@ -179,7 +179,7 @@ def test_a_measurement_is_cut_off_when_the_budget_ends() -> None:
             raise BudgetEnded
         return point(names, 2.0 if names else 1.0, 10.0)
 
-    search = Search(("endless", "int8"), measure, "throughput", 100.0, lambda: 0.0)
+    search = GreedySearch(("endless", "int8"), measure, "throughput", 100.0, lambda: 0.0)
     assert search.run().passes == ("int8",)
     assert search.ran_out
     assert search.points[("endless",)].reason == "cut off: the budget ended"
@@ -270,7 +270,7 @@ def test_what_is_chosen_is_on_the_front_whatever_the_noise(
         return noisy(names, data.draw(NOISY, label=str(names)))
 
     names = tuple("abcde"[:count])
-    search = Search(names, measure, objective, budget, lambda: now[0], first=names[:2])
+    search = GreedySearch(names, measure, objective, budget, lambda: now[0], first=names[:2])
     search.higher_is_better = higher
     search.expensive = frozenset("abcde"[number] for number in expensive)
     best = search.run()

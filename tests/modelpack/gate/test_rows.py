@@ -194,7 +194,7 @@ def test_a_range_covers_what_it_was_found_on(seed: int, scale: float) -> None:
     values = (np.random.default_rng(seed).normal(size=500) * scale).astype(np.float32)
     found = covering(values)
     assert 0 <= found.zero <= LEVELS
-    assert np.abs(found.rounded(np.zeros(1, np.float32))).max() == 0, "zero stays zero, padding too"
+    assert np.abs(found.round_trip(np.zeros(1, np.float32))).max() == 0, "zero stays zero, padding too"
     whole = (values.max() - values.min()) / LEVELS
     assert whole * min(SHARES) * 0.99 <= found.step <= whole * 1.01
 

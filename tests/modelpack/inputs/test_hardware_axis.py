@@ -29,8 +29,8 @@ def request(project: Path, hardware: str = "cuda", **pack: object) -> PackReques
 
 def test_the_instance_s_hardware_decides_unless_the_spec_does(tmp_path: Path) -> None:
     on_gpu, on_cpu = resolve(request(tmp_path)), resolve(request(tmp_path, "cpu"))
-    assert on_gpu.served("onnx").runtime.name == "onnxruntime-cuda"
-    assert on_cpu.served("onnx").runtime.name == "onnxruntime"
+    assert on_gpu.find_environment("onnx").runtime.name == "onnxruntime-cuda"
+    assert on_cpu.find_environment("onnx").runtime.name == "onnxruntime"
     assert on_gpu.verdict_digest != on_cpu.verdict_digest
     asked = PackSpec(passes=("onnx",), hardware="cpu")
     assert request(tmp_path).built_for == "cuda"

@@ -42,7 +42,7 @@ def request(project: Path) -> PackRequest:
 
 def full_lock(asked: PackRequest) -> Lock:
     inputs = resolve(asked)
-    served = inputs.served(ONNX)
+    served = inputs.find_environment(ONNX)
     lock = Lock().having("verdict", inputs.verdict_digest, {"kept": ["onnx"], "format": ONNX})
     lock = lock.having("debs", served.debs_digest, {"packages": []})
     return lock.having("wheels", served.wheels_digest, {"packages": []})

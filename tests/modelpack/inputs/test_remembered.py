@@ -102,7 +102,7 @@ def test_what_pack_lock_says_counts_more_than_what_is_remembered(tmp_path: Path)
 def test_packages_are_remembered_beside_a_lock_and_those_of_today_taken_without_one(tmp_path: Path) -> None:
     remembered, inputs = Remembered(tmp_path / "locked"), asked(tmp_path)
     lock = decide(inputs, Lock(), remembered, Gate())
-    served = inputs.served_by(lock)
+    served = inputs.find_locked_environment(lock)
     assert served is not None
     whole = lock.having("debs", served.debs_digest, {"packages": [1]})
     whole = whole.having("wheels", served.wheels_digest, {"packages": [2]})

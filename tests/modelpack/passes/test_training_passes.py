@@ -79,13 +79,13 @@ def test_taking_out_dead_units_keeps_the_answers(task: str) -> None:
             layer.weight[::2] = 0
             layer.bias[::2] = -1
     training_rows = usecase.training_rows(split(task))
-    found = importance(usecase.hidden(model), lambda: usecase.loss(model, training_rows, 256))
+    found = importance(usecase.hidden_layers(model), lambda: usecase.loss(model, training_rows, 256))
     assert [len(one) for one in found] == [48, 32]
     kept = [most_important(one) for one in found]
     for one, units in zip(found, kept, strict=True):
         assert not one[::2].any()
         assert all(unit % 2 for unit in units.tolist())
-    small = usecase.narrowed(model, kept)
+    small = usecase.narrow(model, kept)
     assert small.shape.hidden == (24, 16)
     for before, after in zip(predict(model, test, NAMES), predict(small, test, NAMES), strict=True):
         np.testing.assert_allclose(before, after, rtol=1e-5, atol=1e-5)
@@ -110,7 +110,7 @@ def test_a_student_comes_closer_to_its_teacher(task: str) -> None:
     student = usecase.student(teacher, 0.5, training_rows)
 
     def distance() -> float:
-        own, other = (tuning.taught(model, data.test) for model in (student.eval(), teacher))
+        own, other = (tuning.teach(model, data.test) for model in (student.eval(), teacher))
         return float((own - other).abs().mean())
 
     before = distance()
@@ -125,7 +125,7 @@ def test_dense_layers_learn_from_trees_and_nothing_is_smaller_than_a_line() -> N
     student = usecase.student(trees, 0.5, known)
     assert (student.shape.body, student.shape.hidden) == ("dense", tuning.FROM_TREES)
     with pytest.raises(ValueError, match="no hidden units to take out: the model is boosted trees"):
-        usecase.hidden(trees)
+        usecase.hidden_layers(trees)
     with pytest.raises(ValueError, match="no smaller student: the model is a logistic regression"):
         usecase.student(linear.train(COLUMNS, known), 0.5, known)
 

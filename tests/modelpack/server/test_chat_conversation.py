@@ -15,7 +15,7 @@ from modelpack.server.engines.base import InvalidInput
 from modelpack.server.handlers.chat import orders
 from modelpack.server.handlers.chat.conversation import Conversation, Usage
 from modelpack.server.handlers.chat.grounding import check_pieces, is_supported
-from modelpack.server.handlers.chat.retrieval import Index, Scope, words
+from modelpack.server.handlers.chat.retrieval import Scope, SentenceIndex, words
 from modelpack.usecases.chat import calibration
 from modelpack.usecases.chat.questions import Question
 
@@ -190,13 +190,17 @@ def test_rows(talk: Conversation) -> None:
 
 
 def test_retrieval() -> None:
-    index = Index(["A red kettle.", "A red lamp.", "Returns take 5 days."])
+    index = SentenceIndex(["A red kettle.", "A red lamp.", "Returns take 5 days."])
     assert index.best("the lamps", 2) == ["A red lamp."]
     assert index.best("red", 1) == ["A red kettle."]
     assert index.best("the", 3) == []
     assert words("T-Shirts costing 30.50") == ["tshirt", "cost", "30", "50"]
     scope = Scope(words("red kettle"), 0.5)
-    assert (scope.known("red moon"), scope.holds("red moon"), scope.holds("a moon")) == (0.5, True, False)
+    assert (scope.share_known("red moon"), scope.holds("red moon"), scope.holds("a moon")) == (
+        0.5,
+        True,
+        False,
+    )
 
 
 def test_the_threshold_is_set_between_the_two_kinds() -> None:

@@ -42,7 +42,7 @@ from modelpack.server.golden import Golden
 from modelpack.server.prove import prove
 from modelpack.server.signature import Decoding, Unfit
 from modelpack.usecases.chat import Chat
-from modelpack.usecases.chat.lasting import Heard, Steps, as_in, bound, choose_lasting, lasting, logits
+from modelpack.usecases.chat.lasting import Choices, Heard, as_in, choose_lasting, find_bound, lasting, logits
 from modelpack.usecases.chat.questions import Question
 from modelpack.usecases.chat.usecase import MOST_NEW
 from modelpack.usecases.optional.companions import companions_of
@@ -87,7 +87,7 @@ def trials(model: Llama, folder: Path, hardware: str = CUDA) -> Trials:
 
 
 def heard(kind: str, margin: float, swing: float, weighed: float = 9.0) -> Heard:
-    return Heard(Question("?", kind, "", ()), Steps(5, margin, swing), Steps(1, weighed, 0.1))
+    return Heard(Question("?", kind, "", ()), Choices(5, margin, swing), Choices(1, weighed, 0.1))
 
 
 def test_what_clears_the_bound_is_chosen() -> None:
@@ -95,7 +95,7 @@ def test_what_clears_the_bound_is_chosen() -> None:
         heard("a", 0.9, 0.4), heard("a", 1.5, 0.2), heard("b", 1.1, 0.5), heard("c", 1.0, 0.1),
         heard("d", 0.01, 0.0), heard("e", 5.0, 0.1, weighed=0.05),
     ]  # fmt: skip
-    assert bound(every, 2.0) == 1.0
+    assert find_bound(every, 2.0) == 1.0
     assert [(one.question.kind, one.written.margin) for one in lasting(every, 2.0)] == [
         ("b", 1.1),
         ("a", 1.5),
@@ -103,7 +103,7 @@ def test_what_clears_the_bound_is_chosen() -> None:
 
 
 def test_a_swing_is_what_rounding_gives_another_token() -> None:
-    steps = Steps()
+    steps = Choices()
     steps.add(
         torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.0, 5.0]]), torch.tensor([[2.9, 1.2, 0.0], [0.0, 0.5, 5.4]])
     )
@@ -258,5 +258,5 @@ def test_a_search_leaves_language_models_passes_to_language_models(tmp_path: Pat
 def test_memory_of_what_only_a_gpu_serves(tmp_path: Path) -> None:
     """A fresh process opens the folder by its own runtime."""
     made = trials(sure_model(), tmp_path)
-    variant = made.made(HuggingFaceFolder(), made.reference)
+    variant = made.make(HuggingFaceFolder(), made.reference)
     assert peak_mb(variant, Chat(), {"ids": np.array([[1, 40, 41]]), "scored": np.zeros(1, np.int64)}) > 50

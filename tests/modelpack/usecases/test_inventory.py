@@ -21,7 +21,7 @@ from modelpack.runtimes.eager import Eager
 from modelpack.usecases.base import beats
 from modelpack.usecases.inventory import Inventory
 from modelpack.usecases.inventory import data as demand
-from modelpack.usecases.inventory.data import TEST_FROM, VALIDATION_FROM, WEEKS, Weekly
+from modelpack.usecases.inventory.data import TEST_FROM, VALIDATION_FROM, WEEKS, WeeklySales
 from modelpack.usecases.online_retail import SHOP
 from modelpack.usecases.packages import fetch
 
@@ -44,7 +44,7 @@ def lines(*rows: tuple[str, str, int, int, float]) -> pd.DataFrame:
     )
 
 
-def made(seed: int = 0) -> Weekly:
+def made(seed: int = 0) -> WeeklySales:
     """Made up for the shape of things only: 16 products over all weeks."""
     generator = np.random.default_rng(seed)
     rate = generator.gamma(2, 10, (16, 1))
@@ -53,7 +53,7 @@ def made(seed: int = 0) -> Weekly:
     price = np.where(units > 0, 2.0, np.nan)
     codes = tuple(f"{10_000 + number}" for number in range(16))
     orders = np.minimum(units, 5)
-    return Weekly(codes, codes, units, price, orders, units.sum(axis=0), np.full(WEEKS, 6.0))
+    return WeeklySales(codes, codes, units, price, orders, units.sum(axis=0), np.full(WEEKS, 6.0))
 
 
 def test_repeated_lines_cancelled_orders_and_postage_do_not_count() -> None:
@@ -138,14 +138,14 @@ def test_training_repeats_and_samples_name_product_and_week(tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def real() -> Weekly:
+def real() -> WeeklySales:
     cache = Path(os.environ.get("ECOMDEPLOY_CACHE") or platformdirs.user_cache_path("ecomdeploy"))
     return demand.load(fetch(SHOP, Home(cache, cache), Silent()))
 
 
 @pytest.mark.slow
 @pytest.mark.network
-def test_real_orders_are_as_pinned(real: Weekly) -> None:
+def test_real_orders_are_as_pinned(real: WeeklySales) -> None:
     assert real.units.shape == (2158, WEEKS)
     assert real.units.max() == 11_414  # an order that was not cancelled; the cancelled one of 74,215 is gone
     assert real.days[4] == 0
@@ -154,7 +154,7 @@ def test_real_orders_are_as_pinned(real: Weekly) -> None:
 
 @pytest.mark.slow
 @pytest.mark.network
-def test_the_forecast_beats_the_mean_and_the_median_of_past_weeks(real: Weekly, tmp_path: Path) -> None:
+def test_the_forecast_beats_the_mean_and_the_median_of_past_weeks(real: WeeklySales, tmp_path: Path) -> None:
     usecase, data = Inventory(), demand.split(real)
     path = tmp_path / "model.safetensors"
     usecase.save(usecase.train(data, TrainSpec(seed=7), Silent()), path)

@@ -15,7 +15,15 @@ from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
 from modelpack.usecases.base import beats, usecases
 from modelpack.usecases.pricing import Pricing, elasticity
-from modelpack.usecases.pricing.data import FIRST_ROW, TEST_FROM, VALIDATION_FROM, WEEKS, Weekly, rows, split
+from modelpack.usecases.pricing.data import (
+    FIRST_ROW,
+    TEST_FROM,
+    VALIDATION_FROM,
+    WEEKS,
+    WeeklyPrices,
+    rows,
+    split,
+)
 from modelpack.usecases.pricing.model import FURTHEST, PriceModel, best_price
 from modelpack.usecases.tabular.frame import Part, Split
 from modelpack.usecases.tabular.model import predict
@@ -23,7 +31,7 @@ from modelpack.usecases.tabular.model import predict
 SLOPE = -2.0
 
 
-def shop(products: int = 60, seed: int = 0) -> Weekly:
+def shop(products: int = 60, seed: int = 0) -> WeeklyPrices:
     """Made weeks: prices go up and down, demand answers with one elasticity, displays lift it."""
     generator = np.random.default_rng(seed)
     shape = (products, WEEKS)
@@ -31,7 +39,7 @@ def shop(products: int = 60, seed: int = 0) -> Weekly:
     displays = np.asarray((generator.random(shape) < 0.2) * 0.8, dtype=np.float64)
     level = generator.uniform(5, 60, (products, 1))
     units = generator.poisson(level * (price / 3) ** SLOPE * (1 + displays)).astype(np.float64)
-    return Weekly(
+    return WeeklyPrices(
         product=np.arange(1000, 1000 + products),
         department=generator.integers(0, 3, products),
         units=units,

@@ -27,14 +27,14 @@ from modelpack.server.text import Tokenizer
 from modelpack.usecases.base import Evaluation, beats
 from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.optional.text import pad_as_served
-from modelpack.usecases.search import data as shop
+from modelpack.usecases.search import data as catalogues
 from modelpack.usecases.search import lexical, vectors
 from modelpack.usecases.search import model as searcher
 from modelpack.usecases.search.data import ProductCatalogue
-from modelpack.usecases.search.model import SearchModel, Shape
+from modelpack.usecases.search.model import EncoderShape, SearchModel
 from modelpack.usecases.search.usecase import Search, score
 
-SHAPE = Shape(products=20, vocabulary=300, longest=64, width=64, heads=4, inner=256, layers=2)
+SHAPE = EncoderShape(products=20, vocabulary=300, longest=64, width=64, heads=4, inner=256, layers=2)
 
 
 def lines(*rows: tuple[str, str, int]) -> object:
@@ -54,7 +54,7 @@ def lines(*rows: tuple[str, str, int]) -> object:
 
 
 def test_catalogue_and_queries() -> None:
-    found = shop.catalogue(
+    found = catalogues.catalogue(
         lines(
             ("10001a", "RED  RETROSPOT BAG", 5),
             ("10001A", "RED SPOTTY BAG", 2),
@@ -83,7 +83,7 @@ def test_catalogue_and_queries() -> None:
 def test_returns_and_gifts_do_not_count() -> None:
     table = lines(("10001", "BAG", 3), ("10001", "SACK", 2))
     table.loc[3:, "Quantity"] = -1  # type: ignore[attr-defined]
-    assert shop.catalogue(table)[2] == ()
+    assert catalogues.catalogue(table)[2] == ()
 
 
 def test_bm25_as_written_in_its_formula() -> None:
@@ -102,7 +102,7 @@ def test_bm25_as_written_in_its_formula() -> None:
 def test_ngrams_find_what_words_do_not() -> None:
     texts = ["red spots", "candle holder", "doormat"]
     assert lexical.bm25(texts).scores("candles").tolist() == [0, 0, 0]
-    assert lexical.ngrams(texts).ranked(["candles", "door mat"], 1).tolist() == [[1], [2]]
+    assert lexical.ngrams(texts).rank(["candles", "door mat"], 1).tolist() == [[1], [2]]
 
 
 def test_fusion_prefers_what_both_rank() -> None:
@@ -110,7 +110,7 @@ def test_fusion_prefers_what_both_rank() -> None:
     assert lexical.fuse_rankings(first, second, 2).tolist() == [[2, 1]]
 
 
-def published(shape: Shape) -> dict[str, torch.Tensor]:
+def published(shape: EncoderShape) -> dict[str, torch.Tensor]:
     """Random parameters under the names of Hugging Face's BertModel."""
     generator = torch.Generator().manual_seed(3)
 
@@ -143,7 +143,7 @@ def published(shape: Shape) -> dict[str, torch.Tensor]:
     return {f"{name}.{kind}": tensor for name, part in parts.items() for kind, tensor in part.items()}
 
 
-def bert(given: dict[str, torch.Tensor], shape: Shape, tokens: list[int]) -> torch.Tensor:
+def bert(given: dict[str, torch.Tensor], shape: EncoderShape, tokens: list[int]) -> torch.Tensor:
     """One text through BERT as its paper has it, layer by layer, head by head, then the mean, of length 1."""
 
     def dense(hidden: torch.Tensor, name: str) -> torch.Tensor:

@@ -177,12 +177,12 @@ def _make_pool(server: ModelServer, connect: Callable[[ModelServer], socket.sock
     from urllib3 import HTTPConnectionPool
     from urllib3.connection import HTTPConnection
 
-    class Connection(HTTPConnection):
+    class ServerConnection(HTTPConnection):
         def connect(self) -> None:
             self.sock = connect(server)
 
     pool = HTTPConnectionPool(LOOPBACK, server.port, maxsize=32)
-    pool.ConnectionCls = Connection
+    pool.ConnectionCls = ServerConnection
     return pool
 
 
@@ -219,11 +219,11 @@ def _stream(way: WeightedServer, found: Any, free: Callable[[], None]) -> Stream
         headers.append((CUSTOM, custom))
     parts = (spoil(part) if way.wrong else part for part in found.stream(PIECE, decode_content=False))
 
-    def ended() -> None:
+    def end() -> None:
         found.close()
         free()
 
-    return StreamedResponse("200 OK", headers, parts, ended)
+    return StreamedResponse("200 OK", headers, parts, end)
 
 
 def _refuse_unknown(endpoint: str, variant: str) -> HttpResponse:

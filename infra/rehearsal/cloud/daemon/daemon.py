@@ -93,7 +93,7 @@ class Daemon:
     def _serve(self) -> None:
         secret = self.folder.secret("admin")
         admin = Admin(self.account, self.health, self.status, self.ending.set, self.generation.renew, secret)
-        signatures = Signatures(self.folder.secret("aws"), self._given)
+        signatures = Signatures(self.folder.secret("aws"), self._find_secret)
         aws = AwsApi(self.account, self.invocations, admin, self.ready, signatures)
         login = self.folder.secret("registry")
         registry = OwnRegistry(self.account.registry, self.account.counts, self.ready, login)
@@ -103,7 +103,7 @@ class Daemon:
         ):
             _run(server)
 
-    def _given(self, key: str) -> str | None:
+    def _find_secret(self, key: str) -> str | None:
         """The secret key of an access key that the account gave out."""
         if not self.ready.is_set():
             raise ApiError("ServiceUnavailable", "the local cloud is starting", 503)

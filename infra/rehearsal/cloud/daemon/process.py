@@ -33,7 +33,7 @@ class Folder:
     def snapshot(self) -> Path:
         return self.root / "snapshot.pickle"
 
-    def lost(self) -> tuple[str, ...]:
+    def read_losses(self) -> tuple[str, ...]:
         """What the daemon could not keep when it last ended, in words."""
         try:
             return tuple(map(str, json.loads(read_own(self.root / "generation.json")).get("lost", ())))

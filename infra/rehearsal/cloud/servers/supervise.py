@@ -113,12 +113,12 @@ class Supervisor:
         """Wait for what a killed daemon left behind to end by itself, and kill what does not."""
         records = sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []
         left = [identity for record in records if (identity := _identity(record))]
-        if not _gone(left, 2):
+        if not _await_end(left, 2):
             for identity in left:
                 if identity.alive:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.killpg(identity.pid, signal.SIGKILL)
-            _gone(left, 5)
+            _await_end(left, 5)
         for record in records:
             record.unlink(missing_ok=True)
 
@@ -136,7 +136,7 @@ def _identity(record: Path) -> Identity | None:
         return None
 
 
-def _gone(left: list[Identity], seconds: float) -> bool:
+def _await_end(left: list[Identity], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while any(identity.alive for identity in left):
         if time.monotonic() > deadline:

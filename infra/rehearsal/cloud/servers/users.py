@@ -27,8 +27,8 @@ def find_spare_user() -> int:
             number = low + secrets.randbelow(high - low + 1)
             if (
                 number not in running
-                and not _known(pwd.getpwuid, number)
-                and not _known(grp.getgrgid, number)
+                and not _exists(pwd.getpwuid, number)
+                and not _exists(grp.getgrgid, number)
             ):
                 return number
     raise ServerFailed("no user id is free on this machine to run a model server as")
@@ -51,7 +51,7 @@ def _owners() -> frozenset[int]:
     return frozenset(found)
 
 
-def _known(look_up: Callable[[int], object], number: int) -> bool:
+def _exists(look_up: Callable[[int], object], number: int) -> bool:
     try:
         look_up(number)
     except KeyError:

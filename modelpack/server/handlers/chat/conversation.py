@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from modelpack.server.engines.base import InvalidInput
 from modelpack.server.handlers.chat.grounding import check_pieces
 from modelpack.server.handlers.chat.orders import Orders, find_order
-from modelpack.server.handlers.chat.retrieval import Index, Scope
+from modelpack.server.handlers.chat.retrieval import Scope, SentenceIndex
 
 ORDER, SHOP, REFUSED, IDENTIFY = "order", "shop", "refused", "identify"
 """Where an answer comes from: the order tool, policy and catalogue, or nowhere."""
@@ -109,7 +109,7 @@ class Conversation:
             raise ValueError(f"not a tokenizer of a chat model: it lacks one of {', '.join(MARKS)}")
         self._knowledge, self._orders, self._decode, self._room = knowledge, orders, decode, room
         self._likelihood = likelihood
-        self._index = Index(knowledge.sentences)
+        self._index = SentenceIndex(knowledge.sentences)
         self._scope = Scope(knowledge.vocabulary, knowledge.least)
         turns = [("system", knowledge.system)]
         for one in knowledge.examples:
@@ -132,7 +132,7 @@ class Conversation:
             if found is None:
                 return ReplyPlan(IDENTIFY, self._knowledge.identify)
             return self._from_facts(
-                ORDER, question, Index(found).best(question, self._knowledge.facts) or found[:1]
+                ORDER, question, SentenceIndex(found).best(question, self._knowledge.facts) or found[:1]
             )
         facts = self._index.best(question, self._knowledge.facts)
         if not facts or not self._scope.holds(question):
@@ -168,7 +168,7 @@ class Conversation:
         for place, likelihood in enumerate(self._likelihoods(plan, told)):
             best, highest = max((best, highest), (place, likelihood), key=lambda pair: pair[1])
             yield ""
-        written = self._written(plan.prompts[best], most, told)
+        written = self._write(plan.prompts[best], most, told)
         if not plan.facts:
             yield from written
             return
@@ -186,7 +186,7 @@ class Conversation:
             told.prompt_tokens += len(reading)
             yield self._likelihood(reading, len(reading) - len(before))
 
-    def _written(self, prompt: tuple[int, ...], most: int | None, told: Usage) -> Iterator[str]:
+    def _write(self, prompt: tuple[int, ...], most: int | None, told: Usage) -> Iterator[str]:
         """What the model writes, piece by piece."""
         from tokenizers.decoders import DecodeStream
 

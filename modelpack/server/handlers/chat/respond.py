@@ -118,7 +118,7 @@ async def _watch(request: Request, gone: threading.Event) -> AsyncIterator[None]
     """While inside, `gone` is set as soon as the caller is."""
 
     async def watch() -> None:
-        await request.gone()
+        await request.await_disconnect()
         gone.set()
 
     watching = asyncio.create_task(watch())

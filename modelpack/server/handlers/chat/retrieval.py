@@ -38,7 +38,7 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > 4 and word.endswith("e") else word
 
 
-class Index:
+class SentenceIndex:
     """Sentences by their words."""
 
     def __init__(self, sentences: Sequence[str]) -> None:
@@ -76,11 +76,11 @@ class Scope:
         self._vocabulary = frozenset(vocabulary)
         self._least = least
 
-    def known(self, question: str) -> float:
+    def share_known(self, question: str) -> float:
         """The share of the question's different words that are known; 0 when it has none."""
         asked = set(words(question))
         return len(asked & self._vocabulary) / len(asked) if asked else 0.0
 
     def holds(self, question: str) -> bool:
         """Whether to answer."""
-        return self.known(question) >= self._least
+        return self.share_known(question) >= self._least

@@ -80,7 +80,7 @@ def gpu_wheels(downloads: pathlib.Path, code: bytes | None, runtime: str = "13.0
 
 def test_what_a_gpu_image_needs_is_read_from_its_wheels(tmp_path: pathlib.Path) -> None:
     wheels = gpu_wheels(tmp_path, region([(CUBIN, 75, b"a"), (CUBIN, 89, b"b")]))
-    found = binding.bound(OnnxRuntimeCuda(), wheels, tmp_path, 10.0)
+    found = binding.bind(OnnxRuntimeCuda(), wheels, tmp_path, 10.0)
     assert (found.cuda, found.driver, found.kernels) == ("13.0", "580", Kernels((75, 89), ()))
     assert binding.from_data(found.as_data()) == found
     assert found.labels()["dev.ecomdeploy.cuda.architectures"] == "sm_75,sm_89"
@@ -89,13 +89,13 @@ def test_what_a_gpu_image_needs_is_read_from_its_wheels(tmp_path: pathlib.Path) 
 def test_wheels_without_cuda_or_device_code_are_refused(tmp_path: pathlib.Path) -> None:
     wheels = gpu_wheels(tmp_path, region([(CUBIN, 89, b"b")]))
     with pytest.raises(EcomdeployError, match="locks no nvidia-cuda-runtime"):
-        binding.bound(OnnxRuntimeCuda(), wheels[:1], tmp_path, 1.0)
+        binding.bind(OnnxRuntimeCuda(), wheels[:1], tmp_path, 1.0)
     with pytest.raises(EcomdeployError, match="no device code"):
-        binding.bound(OnnxRuntimeCuda(), gpu_wheels(tmp_path, None), tmp_path, 1.0)
+        binding.bind(OnnxRuntimeCuda(), gpu_wheels(tmp_path, None), tmp_path, 1.0)
     with pytest.raises(EcomdeployError, match="nv_fatbin"):
-        binding.bound(OnnxRuntimeCuda(), gpu_wheels(tmp_path, b"\1" * 64), tmp_path, 1.0)
+        binding.bind(OnnxRuntimeCuda(), gpu_wheels(tmp_path, b"\1" * 64), tmp_path, 1.0)
     with pytest.raises(EcomdeployError, match="its least driver"):
-        binding.bound(
+        binding.bind(
             OnnxRuntimeCuda(), gpu_wheels(tmp_path, region([(CUBIN, 89, b"b")]), "99.1"), tmp_path, 1.0
         )
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from modelpack.errors import EcomdeployError
 from modelpack.image.binaries import elf
-from modelpack.image.binaries.elf import LayerFacts, Needs, missing_libraries, resolve
+from modelpack.image.binaries.elf import LayerFacts, LoaderNeeds, missing_libraries, resolve
 
 
-def read(tmp_path: pathlib.Path, data: bytes) -> Needs | None:
+def read(tmp_path: pathlib.Path, data: bytes) -> LoaderNeeds | None:
     path = tmp_path / "file"
     path.write_bytes(data)
     with path.open("rb") as file:
@@ -26,7 +26,7 @@ def read(tmp_path: pathlib.Path, data: bytes) -> Needs | None:
 
 def test_needed_and_runpath(tmp_path: pathlib.Path) -> None:
     found = read(tmp_path, elf_file(["libc.so.6", "libm.so.6"], "$ORIGIN/../libs:/opt/x"))
-    assert found == Needs(("libc.so.6", "libm.so.6"), ("$ORIGIN/../libs", "/opt/x"))
+    assert found == LoaderNeeds(("libc.so.6", "libm.so.6"), ("$ORIGIN/../libs", "/opt/x"))
 
 
 def test_this_machines_own_files() -> None:
@@ -54,7 +54,7 @@ def test_a_damaged_file_is_answered_or_is_no_program_but_ends_nothing(data: st.D
     assert found is None or all(isinstance(one, str) for one in (*found.libraries, *found.search))
 
 
-def layers(needs: Needs, *files: str, links: dict[str, str] | None = None) -> list[LayerFacts]:
+def layers(needs: LoaderNeeds, *files: str, links: dict[str, str] | None = None) -> list[LayerFacts]:
     asker = "opt/deps/pkg/module.so"
     return [
         LayerFacts(dict.fromkeys(files, "00"), links or {}),
@@ -63,25 +63,25 @@ def layers(needs: Needs, *files: str, links: dict[str, str] | None = None) -> li
 
 
 def test_found_in_library_folders_through_links_and_by_origin() -> None:
-    plain = Needs(("libz.so.1",), ())
+    plain = LoaderNeeds(("libz.so.1",), ())
     merged = {"lib": "usr/lib", "usr/lib/x86_64-linux-gnu/libz.so.1": "libz.so.1.2"}
     assert missing_libraries(layers(plain, "usr/lib/x86_64-linux-gnu/libz.so.1.2", links=merged)) == ()
-    own = Needs(("libown.so",), ("$ORIGIN/../pkg.libs",))
+    own = LoaderNeeds(("libown.so",), ("$ORIGIN/../pkg.libs",))
     assert missing_libraries(layers(own, "opt/deps/pkg.libs/libown.so")) == ()
-    absolute = Needs(("libown.so",), ("/opt/own",))
+    absolute = LoaderNeeds(("libown.so",), ("/opt/own",))
     assert missing_libraries(layers(absolute, "opt/own/libown.so")) == ()
 
 
 def test_missing_is_named_with_its_asker_unless_allowed() -> None:
-    needs = Needs(("libcuda.so.1", "libgone.so"), ())
+    needs = LoaderNeeds(("libcuda.so.1", "libgone.so"), ())
     found = missing_libraries(layers(needs, "usr/lib/elsewhere/libgone.so"), {"libcuda.so.1"})
     assert found == ("libgone.so (needed by opt/deps/pkg/module.so)",)
     dangling = {"usr/lib/libgone.so": "libgone.so.1"}
-    assert missing_libraries(layers(Needs(("libgone.so",), ()), links=dangling)) != ()
+    assert missing_libraries(layers(LoaderNeeds(("libgone.so",), ()), links=dangling)) != ()
 
 
 def test_a_whiteout_takes_the_library_away() -> None:
-    stack = layers(Needs(("libz.so.1",), ()), "usr/lib/libz.so.1")
+    stack = layers(LoaderNeeds(("libz.so.1",), ()), "usr/lib/libz.so.1")
     assert missing_libraries(stack) == ()
     assert missing_libraries([*stack, LayerFacts({}, hidden=("usr/lib",))]) != ()
 

@@ -79,7 +79,7 @@ def test_own_data_trains_a_model_that_beats_the_rules_and_serves_as_it_answers(
     evaluation = trials.evaluation(reference)
     for rule in usecase.baselines(data):
         assert not rule.must_beat or beats(evaluation, rule.evaluation).low > 0, rule.name
-    trials.agree(trials.made(passes().get("onnx"), reference))
+    trials.agree(trials.make(passes().get("onnx"), reference))
 
 
 class Heard(Silent):

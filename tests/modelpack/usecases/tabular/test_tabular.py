@@ -91,7 +91,7 @@ def test_trees_decide_as_lightgbm_does() -> None:
 
 def test_a_threshold_is_rounded_down_so_that_no_float32_changes_sides() -> None:
     for threshold in (0.1, 1 / 3, -0.7, 1e-30, 12345.678):
-        near = boosting.rounded_down(threshold)
+        near = boosting.round_down(threshold)
         above = float(np.nextafter(np.float32(near), np.float32(np.inf)))
         assert near == float(np.float32(near)) <= threshold < above
 
