@@ -45,9 +45,8 @@ from modelpack.passes.base import passes
 from modelpack.progress import Silent
 from modelpack.runtimes.eager import on_one_thread
 from modelpack.usecases.base import UseCase
-from modelpack.usecases.optional.agreement import agreement_of
-from modelpack.usecases.optional.pace import turns_of
-from modelpack.usecases.optional.text import pad_as_served, text_of
+from modelpack.usecases.optional.measuring import agreement_of, turns_of
+from modelpack.usecases.optional.serving import pad_as_served, text_of
 
 USECASES = ("fraud", "pricing", "recommendation", "search")
 INSTANCE = "ml.c7i.xlarge"

@@ -26,7 +26,7 @@ def default_epochs(name: str) -> int:
 def default_rate(name: str) -> float:
     """Requests per second and replica that a new project scales by."""
     from modelpack.usecases.base import usecases
-    from modelpack.usecases.optional.pace import target_rps_of
+    from modelpack.usecases.optional.serving import target_rps_of
 
     return target_rps_of(usecases().get(name))
 

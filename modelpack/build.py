@@ -114,7 +114,7 @@ def finish_pack(
     from modelpack.image.assemble import attach
     from modelpack.image.oci.layout import Layout
     from modelpack.server.golden import Golden
-    from modelpack.usecases.optional.companions import companions_of
+    from modelpack.usecases.optional.serving import companions_of
 
     usecase, trials = inputs.usecase, reference.trials
     requests, lasting = trials.golden(variant)

@@ -15,10 +15,7 @@ from modelpack.language.task import decoding_of
 from modelpack.pack import encode
 from modelpack.server.golden import Golden
 from modelpack.usecases.base import UseCase
-from modelpack.usecases.optional.handler import handler_of
-from modelpack.usecases.optional.interface import interface_of
-from modelpack.usecases.optional.labels import labels_of
-from modelpack.usecases.optional.text import text_of
+from modelpack.usecases.optional.serving import handler_of, interface_of, labels_of, text_of
 from modelpack.usecases.optional.transform import transform_file_of
 
 THREADS = 1

@@ -18,7 +18,7 @@ Run = Callable[[Arrays], Arrays]
 @dataclass(frozen=True)
 class Signature:
     """Inputs and outputs in order: of the model file (`UseCase.signature`), or of what callers send and get where that
-    differs (`modelpack/usecases/optional/interface.py`).
+    differs (`modelpack/usecases/optional/serving.py`).
 
     `ModelSignature`, which is `serving.json`, holds the callers' inputs and outputs and what leads from them to the
     model file's: a tokenizer, labels, a handler.

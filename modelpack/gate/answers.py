@@ -15,7 +15,7 @@ from modelpack.formats.variant import ONNX, Variant
 from modelpack.server import rows
 from modelpack.server.http.instances import Instances
 from modelpack.usecases.base import Evaluation, UseCase
-from modelpack.usecases.optional.interface import as_called, interface_of
+from modelpack.usecases.optional.serving import as_called, interface_of
 
 SIGNIFICANT = 7
 KINDS = {"INT64": "int64", "INT32": "int32", "FP32": "float32", "FP64": "float64"}

@@ -17,7 +17,7 @@ from modelpack.formats.variant import Variant
 from modelpack.runtimes.base import Runtime
 from modelpack.usecases.base import Evaluation, UseCase
 from modelpack.usecases.metrics import Interval, bootstrap
-from modelpack.usecases.optional.guards import Guarded
+from modelpack.usecases.optional.measuring import Guarded
 
 
 def evaluate(usecase: UseCase[Any], variant: Variant, run: Run, data: Any, runtime: Runtime) -> Evaluation:

@@ -16,7 +16,7 @@ from modelpack.passes.base import Pass
 from modelpack.progress import Progress
 from modelpack.runtimes.base import at_hand
 from modelpack.usecases.base import Baseline, beats
-from modelpack.usecases.optional.figures import candidates_of, figures_of
+from modelpack.usecases.optional.measuring import candidates_of, figures_of
 
 if TYPE_CHECKING:
     from modelpack.inputs.resolve import Inputs

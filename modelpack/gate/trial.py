@@ -27,13 +27,9 @@ from modelpack.runtimes.hardware import CPU
 from modelpack.server.golden import compare as differences
 from modelpack.usecases.base import Evaluation, UseCase
 from modelpack.usecases.metrics import Interval, bootstrap
-from modelpack.usecases.optional.agreement import agreement_of
-from modelpack.usecases.optional.calibration import calibration_of
-from modelpack.usecases.optional.lasting import lasting_golden_of
-from modelpack.usecases.optional.pace import turns_of
-from modelpack.usecases.optional.text import pad_as_served
-from modelpack.usecases.optional.traffic import traffic_of
-from modelpack.usecases.optional.tunable import Tunable
+from modelpack.usecases.optional.measuring import agreement_of, calibration_of, traffic_of, turns_of
+from modelpack.usecases.optional.serving import lasting_golden_of, pad_as_served
+from modelpack.usecases.optional.training import Tunable
 
 EXAMPLES = 256
 
@@ -192,7 +188,7 @@ class Trials:
 
     def gain(self, variant: Variant, required: Sequence[Pass]) -> Comparison | None:
         """The variant against the model with only the required passes; None where it is that model."""
-        floor = self.served(self.reference, required)
+        floor = self.make_servable(self.reference, required)
         if floor.path == variant.path:
             return None
         measured = self._compared.get((floor.path, variant.path))

@@ -9,7 +9,7 @@ from typing import Any
 from modelpack.digests import digest
 from modelpack.runtimes.base import Runtime
 from modelpack.usecases.base import UseCase
-from modelpack.usecases.optional.requirements import requirements_of, unneeded_of
+from modelpack.usecases.optional.serving import requirements_of, unneeded_of
 
 
 @dataclass(frozen=True)

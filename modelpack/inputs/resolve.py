@@ -33,9 +33,9 @@ from modelpack.runtimes.base import Runtime, runtime_for, runtimes, served_forma
 from modelpack.runtimes.hardware import CPU
 from modelpack.sources.base import check, content_digest
 from modelpack.usecases.base import UseCase, usecases
-from modelpack.usecases.optional.architectures import architectures_of
 from modelpack.usecases.optional.complete import check_offers
 from modelpack.usecases.optional.own_tables import own_data_of
+from modelpack.usecases.optional.training import architectures_of
 from modelpack.usecases.optional.transform import transform_source_of
 from modelpack.usecases.own_data.files import table_files, tables_digest
 from modelpack.usecases.own_data.schema import OwnData

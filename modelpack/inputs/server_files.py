@@ -8,7 +8,7 @@ from pathlib import Path
 
 import modelpack
 from modelpack.errors import BadInput
-from modelpack.usecases.optional.handler import handler_of
+from modelpack.usecases.optional.serving import handler_of
 
 SERVED = ("__init__.py", "server/**/*.py")
 HANDLERS = "server/handlers"

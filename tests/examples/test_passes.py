@@ -34,6 +34,7 @@ from modelpack.server.signature import Decoding
 from modelpack.usecases.base import usecases
 from modelpack.usecases.tabular import training
 from modelpack.usecases.tabular.frame import AMOUNT
+from modelpack.usecases.tabular.hyperparameters import Dense
 from modelpack.usecases.tabular.model import predict
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "passes"
@@ -108,7 +109,7 @@ def test_hashed_rows_asked_for_often_are_closer_than_others(tmp_path: Path) -> N
 
 def test_pruned_weights_stay_zero_are_stored_sparsely_and_answer_as_the_dense_ones(tmp_path: Path) -> None:
     usecase, data = MadeAmount(), split(AMOUNT)
-    shape = training.Dense(hidden=(96, 64), dropout=0.0, batch=64)
+    shape = Dense(hidden=(96, 64), dropout=0.0, batch=64)
     wide = training.train(COLUMNS, AMOUNT, data.training, shape, 1, 7, Silent(), usecase.scale)
     (tmp_path / "trained").mkdir()
     variant = Variant(TORCH, tmp_path / "trained" / "model.safetensors")

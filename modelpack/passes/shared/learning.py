@@ -6,7 +6,7 @@ from typing import Any
 
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.passes.base import Inapplicable, PassContext
-from modelpack.usecases.optional.tunable import Tunable
+from modelpack.usecases.optional.training import Tunable
 
 SEED = 7
 """Of every training in a pass: the same model and training_rows give the same bytes on one type of CPU."""

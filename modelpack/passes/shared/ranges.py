@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from modelpack.passes.base import Inapplicable, PassContext
 from modelpack.runtimes import single_thread
-from modelpack.usecases.optional.text import text_of
+from modelpack.usecases.optional.serving import text_of
 
 if TYPE_CHECKING:
     import onnx

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,10 @@ from modelpack.usecases.inventory.data import (
 from modelpack.usecases.online_retail import SHOP
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
-from modelpack.usecases.tabular.frame import AMOUNT, Column, Number, Part, Split, pick_evenly
+from modelpack.usecases.sampling import pick_evenly
+from modelpack.usecases.tabular.frame import AMOUNT, Column, Number, Part, Split
+from modelpack.usecases.tabular.hyperparameters import Boosting, Dense
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, by_wmape, instance
-
-if TYPE_CHECKING:
-    from modelpack.usecases.tabular.selection import Candidate
 
 
 class Inventory(TabularUseCase):
@@ -68,6 +67,8 @@ class Inventory(TabularUseCase):
         Number("past_open_days"),
         Number("week_of_year"),
     )
+    dense: ClassVar[Dense] = Dense(dropout=0.2)
+    trees: ClassVar[Boosting] = Boosting(rounds=200, leaves=31, learning_rate=0.05, rows_per_leaf=200)
     split: ClassVar[str] = (
         f"by week: candidates trained on weeks up to {first_day(VALIDATION_FROM)}, compared on the weeks from there to "
         f"{first_day(TEST_FROM)}, the chosen one trained on both, measured on the {WEEKS - TEST_FROM} weeks from there "
@@ -75,25 +76,13 @@ class Inventory(TabularUseCase):
     )
 
     def prepare(self, home: Home, progress: Progress) -> Split:
-        data = split(load(fetch(SHOP, home, progress)))
-        progress.note(self.summary(data))
-        return data
+        return self.announce(split(load(fetch(SHOP, home, progress))), progress)
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
-        data = own.load(tables)
-        progress.note(self.summary(data))
-        return data
+        return self.announce(own.load(tables), progress)
 
     def summary(self, data: Split) -> str:
         return f"{len(data.facts['codes']):,} products; product-weeks: {data.count_rows()}"
-
-    def candidates(self, epochs: int) -> Sequence[Candidate]:
-        from modelpack.usecases.tabular.boosting import Boosting
-        from modelpack.usecases.tabular.candidates import usual
-        from modelpack.usecases.tabular.training import Dense
-
-        trees = Boosting(rounds=200, leaves=31, learning_rate=0.05, rows_per_leaf=200)
-        return usual(self.columns, self.task, self.scale, epochs, Dense(dropout=0.2), trees)
 
     def measure(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
         return by_wmape(answers[self.output], part)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,9 @@ from modelpack.usecases.logistics.data import HOURS_BEFORE, PACKAGE, WEATHER, co
 from modelpack.usecases.logistics.lateness import SHRINK_LONG
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
-from modelpack.usecases.tabular import measures
 from modelpack.usecases.tabular.frame import BINARY, Category, Column, Number, Part, Split, join
-from modelpack.usecases.tabular.usecase import TabularUseCase, as_often, instance
-
-if TYPE_CHECKING:
-    from modelpack.usecases.tabular.selection import Candidate
-
+from modelpack.usecases.tabular.hyperparameters import Boosting, Dense
+from modelpack.usecases.tabular.usecase import TabularUseCase, as_often, by_auc, instance
 
 RULES = ("lane rate", "lane rate up to now")
 
@@ -53,6 +49,8 @@ class Logistics(TabularUseCase):
         Number("lane_so_far"),
         Number("route_so_far"),
     )
+    dense: ClassVar[Dense] = Dense(dropout=0.2, batch=1024)
+    trees: ClassVar[Boosting] = Boosting(rounds=200, leaves=31, learning_rate=0.05, rows_per_leaf=200)
     split: ClassVar[str] = (
         "by day of 2013, cancelled flights left out: candidates trained on January to July, compared on August and "
         "September, the chosen one trained on both, measured on October to December; answers rest on what is known "
@@ -60,42 +58,23 @@ class Logistics(TabularUseCase):
     )
 
     def prepare(self, home: Home, progress: Progress) -> Split:
-        data = load(fetch(PACKAGE, home, progress))
-        progress.note(self.summary(data))
-        return data
+        return self.announce(load(fetch(PACKAGE, home, progress)), progress)
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
-        data = own.load(tables)
-        progress.note(self.summary(data))
-        return data
+        return self.announce(own.load(tables), progress)
 
     def summary(self, data: Split) -> str:
         return f"shipments: {data.count_rows('late')}"
 
-    def candidates(self, epochs: int) -> Sequence[Candidate]:
-        from modelpack.usecases.tabular.boosting import Boosting
-        from modelpack.usecases.tabular.candidates import usual
-        from modelpack.usecases.tabular.training import Dense
-
-        trees = Boosting(rounds=200, leaves=31, learning_rate=0.05, rows_per_leaf=200)
-        return usual(self.columns, self.task, None, epochs, Dense(dropout=0.2, batch=1024), trees)
-
     def measure(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
-        truth = part.target > 0
-        probability = answers["probability"].astype(np.float64)
-        return Evaluation(
-            metric="AUC",
-            values=measures.area_under_roc(truth, probability),
-            groups=part.groups,
-            more=measures.binary_figures(truth, answers),
-        )
+        return by_auc(answers, part)
 
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
         from modelpack.usecases.tabular import linear
         from modelpack.usecases.tabular.model import predict
 
         known = join(data.training, data.validation)
-        names = [column.name for column in self.columns]
+        names = self.column_names
         logistic, _ = predict(linear.train(self.columns, known), data.test, names)
         rules = (
             (

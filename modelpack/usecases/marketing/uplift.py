@@ -19,13 +19,12 @@ from modelpack.usecases.marketing.qini import effect, qini
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
 from modelpack.usecases.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, join
+from modelpack.usecases.tabular.hyperparameters import Boosting, Dense
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, instance
 
 if TYPE_CHECKING:
     from modelpack.usecases.tabular.model import Tabular
     from modelpack.usecases.tabular.selection import Candidate
-
-RIDGE = 30.0
 
 
 class MarketingUplift(TabularUseCase):
@@ -45,6 +44,11 @@ class MarketingUplift(TabularUseCase):
         *(Number(name) for name in ("mens", RULE, "newbie", "rural", "suburban", "urban")),
         *(Number(name) for name in ("by_phone", "by_web", "by_both")),
     )
+    dense: ClassVar[Dense] = Dense(
+        hidden=(16,), dropout=0.1, learning_rate=2e-3, weight_decay=0.05, batch=256
+    )
+    trees: ClassVar[Boosting] = Boosting(rounds=60, leaves=6, learning_rate=0.03, rows_per_leaf=200, l2=50.0)
+    ridge: ClassVar[float] = 30.0
     split: ClassVar[str] = (
         "at random (the rows carry no time and no customer's id): candidates trained on 30 %, compared on 20 %, the "
         "chosen one trained on both, measured on the other half; mailed or not was drawn by lot for each customer"
@@ -54,14 +58,10 @@ class MarketingUplift(TabularUseCase):
     }
 
     def prepare(self, home: Home, progress: Progress) -> Split:
-        data = load(fetch(EMAILS, home, progress))
-        progress.note(self.summary(data))
-        return data
+        return self.announce(load(fetch(EMAILS, home, progress)), progress)
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
-        data = own_uplift.load(tables)
-        progress.note(self.summary(data))
-        return data
+        return self.announce(own_uplift.load(tables), progress)
 
     def summary(self, data: Split) -> str:
         added = effect(data.test.target, data.test.more["mailed"])
@@ -70,23 +70,20 @@ class MarketingUplift(TabularUseCase):
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         from modelpack.usecases.marketing import uplift_model as models
         from modelpack.usecases.tabular import boosting, linear, training
-        from modelpack.usecases.tabular.boosting import Boosting
         from modelpack.usecases.tabular.selection import Candidate
-        from modelpack.usecases.tabular.training import Dense
 
-        dense = Dense(hidden=(16,), dropout=0.1, learning_rate=2e-3, weight_decay=0.05, batch=256)
-        trees = Boosting(rounds=60, leaves=6, learning_rate=0.03, rows_per_leaf=200, l2=50.0)
+        trees = self.trees
 
         def follow_rule(part: Part, seed: int, progress: Progress) -> Tabular:
             return models.rule(self.columns, part, RULE)
 
         def logistic(part: Part, seed: int, progress: Progress) -> Tabular:
-            return models.two_models(part, lambda rows: linear.train(self.columns, rows, RIDGE))
+            return models.two_models(part, lambda rows: linear.train(self.columns, rows, self.ridge))
 
         def layers(part: Part, seed: int, progress: Progress) -> Tabular:
             return models.two_models(
                 part,
-                lambda rows: training.train(self.columns, BINARY, rows, dense, epochs, seed, progress),
+                lambda rows: training.train(self.columns, BINARY, rows, self.dense, epochs, seed, progress),
             )
 
         def boost(part: Part, seed: int, progress: Progress) -> Tabular:
@@ -96,7 +93,7 @@ class MarketingUplift(TabularUseCase):
 
         return (
             Candidate("bought women's wear", "the uplift of those who did, and of the others", follow_rule),
-            Candidate("two logistic regressions", f"mailed less left alone, ridge {RIDGE:g}", logistic),
+            Candidate("two logistic regressions", f"mailed less left alone, ridge {self.ridge:g}", logistic),
             Candidate(
                 "boosted trees", f"LightGBM on the changed label, {trees.rounds} of {trees.leaves}", boost
             ),
@@ -135,7 +132,7 @@ class MarketingUplift(TabularUseCase):
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
         from modelpack.usecases.tabular.model import predict
 
-        known, names = join(data.training, data.validation), [column.name for column in self.columns]
+        known, names = join(data.training, data.validation), self.column_names
         bought, logistic, boosted, _ = self.candidates(self.epochs)
         found = []
         for one in (bought, logistic, boosted):

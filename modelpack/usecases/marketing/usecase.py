@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +17,10 @@ from modelpack.usecases.marketing.data import TYPES, WINDOWS, load
 from modelpack.usecases.marketing.households import split, with_known_labels
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
-from modelpack.usecases.tabular import measures
-from modelpack.usecases.tabular.frame import BINARY, Column, Number, Part, Split, in_turn, join
-from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, as_often, instance
+from modelpack.usecases.tabular.frame import BINARY, Column, Number, Part, Split, in_turn
+from modelpack.usecases.tabular.hyperparameters import Boosting, Dense
+from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, as_often, by_auc, instance
 
-if TYPE_CHECKING:
-    from modelpack.usecases.tabular.boosting import Boosting
-    from modelpack.usecases.tabular.model import Tabular
-    from modelpack.usecases.tabular.selection import Candidate
-
-RIDGE = 100.0
 SHRINK_TYPE, SHRINK_HOUSEHOLD = 10.0, 2.0
 """Rows' worth of the general rate that a type's and a household's past rate are drawn towards."""
 PER_WEEK = ("spent", "lines", "visits", "coupon", "coupon_lines")
@@ -63,6 +57,11 @@ class Marketing(TabularUseCase):
         Number("type_a"),
         Number("type_c"),
     )
+    dense: ClassVar[Dense] = Dense(
+        hidden=(32,), dropout=0.3, learning_rate=2e-3, weight_decay=0.05, batch=128
+    )
+    ridge: ClassVar[float] = 100.0
+    trees: ClassVar[Boosting] = Boosting(rounds=150, leaves=7, learning_rate=0.03, rows_per_leaf=50, l2=10.0)
     split: ClassVar[str] = (
         "by campaigns' starts in 2017, those still open on 31 December left out: candidates trained on campaigns that "
         "began in February to 7 May, compared on those of 8 May to July, the chosen one trained on both, measured on "
@@ -70,72 +69,28 @@ class Marketing(TabularUseCase):
     )
 
     def prepare(self, home: Home, progress: Progress) -> Split:
-        data = split(load(fetch(PACKAGE, home, progress)))
-        progress.note(self.summary(data))
-        return data
+        return self.announce(split(load(fetch(PACKAGE, home, progress))), progress)
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
-        data = own.load(tables)
-        progress.note(self.summary(data))
-        return data
+        return self.announce(own.load(tables), progress)
 
     def summary(self, data: Split) -> str:
         return f"households in campaigns: {data.count_rows('redeemed')}"
 
-    def candidates(self, epochs: int) -> Sequence[Candidate]:
-        from modelpack.usecases.tabular import boosting, linear, training
-        from modelpack.usecases.tabular.selection import Candidate
-        from modelpack.usecases.tabular.training import Dense
-
-        dense = Dense(hidden=(32,), dropout=0.3, learning_rate=2e-3, weight_decay=0.05, batch=128)
-        trees = small_trees()
-
-        def logistic(part: Part, seed: int, progress: Progress) -> Tabular:
-            return linear.train(self.columns, with_known_labels(part), RIDGE)
-
-        def dense_layers(part: Part, seed: int, progress: Progress) -> Tabular:
-            return training.train(
-                self.columns, self.task, with_known_labels(part), dense, epochs, seed, progress
-            )
-
-        def boost(part: Part, seed: int, progress: Progress) -> Tabular:
-            return boosting.train(self.columns, self.task, with_known_labels(part), trees, seed, progress)
-
-        return (
-            Candidate(
-                "logistic regression", f"Newton's method on standardised numbers, ridge {RIDGE:g}", logistic
-            ),
-            Candidate("dense layers", f"PyTorch, 32, {epochs} epochs", dense_layers),
-            Candidate("boosted trees", f"LightGBM, {trees.rounds} trees of {trees.leaves} leaves", boost),
-        )
-
     def measure(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
-        truth = part.target > 0
-        probability = answers["probability"].astype(np.float64)
-        return Evaluation(
-            metric="AUC",
-            values=measures.area_under_roc(truth, probability),
-            groups=part.groups,
-            more={**measures.binary_figures(truth, answers), **best_tenth(truth, probability)},
-        )
+        return by_auc(answers, part, best_tenth(part.target > 0, answers["probability"]))
 
-    def measure_validation(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
-        return self.measure(answers, with_known_labels(part))
-
-    def threshold(self, probability: NDArray[np.float64], part: Part) -> float:
-        return super().threshold(probability, with_known_labels(part))
-
-    def training_rows(self, data: Split) -> Part:
-        return with_known_labels(super().training_rows(data))
+    def label_as_known(self, part: Part) -> Part:
+        return with_known_labels(part)
 
     def baselines(self, data: Split) -> tuple[Baseline, ...]:
         from modelpack.progress import Silent
         from modelpack.usecases.tabular import boosting
         from modelpack.usecases.tabular.model import predict
 
-        known = with_known_labels(join(data.training, data.validation))
-        trees = boosting.train(self.columns, BINARY, known, small_trees(), 0, Silent())
-        boosted, _ = predict(trees, data.test, [column.name for column in self.columns])
+        known = self.training_rows(data)
+        trees = boosting.train(self.columns, BINARY, known, self.trees, 0, Silent())
+        boosted, _ = predict(trees, data.test, self.column_names)
         rules = (
             (
                 "type x past rate",
@@ -173,13 +128,6 @@ class Marketing(TabularUseCase):
         }
 
 
-def small_trees() -> Boosting:
-    """LightGBM for few rows: shallow, slow, held back."""
-    from modelpack.usecases.tabular.boosting import Boosting
-
-    return Boosting(rounds=150, leaves=7, learning_rate=0.03, rows_per_leaf=50, l2=10.0)
-
-
 def type_rate(known: Part, asked: Part) -> NDArray[np.float64]:
     """The rate at which campaigns of the type were redeemed."""
     overall = float(known.target.mean())
@@ -197,7 +145,7 @@ def past_rate(known: Part, asked: Part) -> NDArray[np.float64]:
     return np.minimum(type_rate(known, asked) * own / overall, 1.0)
 
 
-def best_tenth(truth: NDArray[np.bool_], probability: NDArray[np.float64]) -> dict[str, float]:
+def best_tenth(truth: NDArray[np.bool_], probability: NDArray[Any]) -> dict[str, float]:
     """What a campaign that can only reach a tenth of the households gets: their rate over the rate of all."""
     first = np.argsort(-probability, kind="stable")[: max(len(truth) // 10, 1)]
     return {"lift_of_best_tenth": float(truth[first].mean() / truth.mean())}

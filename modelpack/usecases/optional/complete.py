@@ -13,9 +13,9 @@ from typing import Any
 from modelpack.errors import BadInput, Problem
 from modelpack.language.task import LanguageTask
 from modelpack.usecases.base import UseCase
-from modelpack.usecases.optional.guards import Guarded
-from modelpack.usecases.optional.interface import OwnInterface
+from modelpack.usecases.optional.measuring import Guarded
 from modelpack.usecases.optional.own_tables import OwnTables
+from modelpack.usecases.optional.serving import OwnInterface
 from modelpack.usecases.own_model.given import GivenModel
 
 WHOLE: tuple[type[Any], ...] = (Guarded, LanguageTask, OwnInterface, OwnTables)

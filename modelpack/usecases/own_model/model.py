@@ -33,6 +33,7 @@ from modelpack.usecases.own_model.verdicts import (
     tolerances,
 )
 from modelpack.usecases.packages import DataPackage
+from modelpack.usecases.sampling import pick_evenly
 
 ROWS_AT_ONCE = 256
 GOLDEN, SAMPLES = 8, 12
@@ -246,9 +247,9 @@ class OwnModel(UseCase[Held]):
 
     def _some(self, data: Held, count: int) -> tuple[dict[str, NDArray[Any]], tuple[int, ...]]:
         """What callers send, spread over the requests, and the numbers of those."""
-        rows = requests.pick_evenly(len(data), count)
+        rows = pick_evenly(len(data), count)
         some = {name: array[list(rows)] for name, array in self._requests_of(data).items()}
-        return some, tuple(row + 1 for row in rows)
+        return some, tuple(int(row) + 1 for row in rows)
 
     def expected_answers(self, data: Held, numbers: Sequence[int]) -> Arrays | None:
         given = self._ask(self.expected)
@@ -284,14 +285,14 @@ class OwnModel(UseCase[Held]):
         return (Baseline("baseline", about, self._measure(given, data), must_beat=True),)
 
     def examples(self, data: Held, count: int) -> Arrays:
-        rows = np.arange(count) % len(data) if count > len(data) else requests.pick_evenly(len(data), count)
+        rows = np.arange(count) % len(data) if count > len(data) else pick_evenly(len(data), count)
         return self._given({name: array[rows] for name, array in self._requests_of(data).items()})
 
     def golden(self, data: Held) -> Sequence[Mapping[str, Any]]:
         ready = self._requests_of(data)
         most = MOST_GOLDEN_VALUES // max(1, requests.values_per_request(ready))
         sure = self._golden or range(len(data))
-        rows = [sure[at] for at in requests.pick_evenly(len(sure), max(1, min(GOLDEN, most)))]
+        rows = [sure[at] for at in pick_evenly(len(sure), max(1, min(GOLDEN, most)))]
         return [{"instances": [instance(ready, row)]} for row in rows] + [
             {"instances": [instance(ready, row) for row in rows[:3]]}
         ]
@@ -305,7 +306,7 @@ class OwnModel(UseCase[Held]):
                 "about": f"request {row + 1} of requests()",
                 "before": [f"known to be right: {self._word(data.truths[row])}"],
             }
-            for row in requests.pick_evenly(len(data), max(1, min(SAMPLES, most)))
+            for row in pick_evenly(len(data), max(1, min(SAMPLES, most)))
         )
         return Samples(shown, {str(key): str(word) for key, word in self.names.items()})
 

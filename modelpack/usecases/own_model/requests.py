@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,8 +182,3 @@ def json_value(value: Any) -> Any:
 def values_per_request(inputs: Mapping[str, NDArray[Any]]) -> int:
     """How many numbers one request carries."""
     return sum(int(np.prod(array.shape[1:])) for array in inputs.values())
-
-
-def pick_evenly(count: int, wanted: int) -> Sequence[int]:
-    """`wanted` places evenly from `count`."""
-    return [int(one) for one in np.linspace(0, count - 1, min(count, wanted))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,13 +18,15 @@ from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
 from modelpack.usecases.pricing import own
 from modelpack.usecases.pricing.data import PAST, PLANNED, TEST_FROM, VALIDATION_FROM, WEEKS, load, split
+from modelpack.usecases.sampling import pick_evenly
 from modelpack.usecases.tabular import measures
-from modelpack.usecases.tabular.frame import AMOUNT, Category, Column, Number, Part, Split, join, pick_evenly
+from modelpack.usecases.tabular.frame import AMOUNT, Category, Column, Number, Part, Split, join
+from modelpack.usecases.tabular.hyperparameters import Boosting, Dense
 from modelpack.usecases.tabular.usecase import SAMPLES, TabularUseCase, by_wmape, instance
 
 if TYPE_CHECKING:
     from modelpack.usecases.tabular.model import Tabular
-    from modelpack.usecases.tabular.selection import Candidate, Selected
+    from modelpack.usecases.tabular.selection import Selected
 
 ASSUMED_COST = 0.7
 """Share of the usual price that samples take as cost where they show a recommendation; the data holds no cost."""
@@ -56,6 +58,8 @@ class Pricing(TabularUseCase):
         Number("last_price", log=True),
         Number("week"),
     )
+    dense: ClassVar[Dense] = Dense(hidden=(128, 64), dropout=0.1, learning_rate=2e-3, batch=256)
+    trees: ClassVar[Boosting] = Boosting(rounds=300, leaves=31, learning_rate=0.05, rows_per_leaf=50)
     split: ClassVar[str] = (
         f"by week of 2017: candidates trained on weeks up to {VALIDATION_FROM - 1}, compared on weeks "
         f"{VALIDATION_FROM}-{TEST_FROM - 1}, the chosen one trained on both, measured on weeks {TEST_FROM}-{WEEKS}; "
@@ -68,26 +72,13 @@ class Pricing(TabularUseCase):
     }
 
     def prepare(self, home: Home, progress: Progress) -> Split:
-        data = split(load(fetch(PACKAGE, home, progress)))
-        progress.note(self.summary(data))
-        return data
+        return self.announce(split(load(fetch(PACKAGE, home, progress))), progress)
 
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
-        data = own.load(tables)
-        progress.note(self.summary(data))
-        return data
+        return self.announce(own.load(tables), progress)
 
     def summary(self, data: Split) -> str:
         return f"{len(np.unique(data.test.inputs['product'])):,} products; product-weeks: {data.count_rows()}"
-
-    def candidates(self, epochs: int) -> Sequence[Candidate]:
-        from modelpack.usecases.tabular.boosting import Boosting
-        from modelpack.usecases.tabular.candidates import usual
-        from modelpack.usecases.tabular.training import Dense
-
-        dense = Dense(hidden=(128, 64), dropout=0.1, learning_rate=2e-3, batch=256)
-        trees = Boosting(rounds=300, leaves=31, learning_rate=0.05, rows_per_leaf=50)
-        return usual(self.columns, self.task, self.scale, epochs, dense, trees)
 
     def finish(self, selected: Selected, data: Split) -> Tabular:
         from modelpack.usecases.pricing.elasticity import estimate

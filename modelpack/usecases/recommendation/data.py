@@ -112,11 +112,6 @@ def list_bought(data: Purchases, baskets: Ids) -> list[Ids]:
     return [data.line_product[data.start[basket] : data.end[basket]] for basket in baskets]
 
 
-def pick_evenly(baskets: Ids, count: int) -> Ids:
-    """`count` baskets evenly from all."""
-    return baskets[np.linspace(0, len(baskets) - 1, min(count, len(baskets))).astype(np.int64)]
-
-
 def count_bought(data: Purchases, baskets: NDArray[np.bool_]) -> Ids:
     """How often each product of the catalogue was bought in these baskets (a mark for each)."""
     lines = data.line_product[np.repeat(baskets, data.end - data.start)]

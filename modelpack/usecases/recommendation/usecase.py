@@ -30,8 +30,8 @@ from modelpack.usecases.recommendation.data import (
     LAST_WEEK,
     Ids,
     Purchases,
-    pick_evenly,
 )
+from modelpack.usecases.sampling import pick_evenly
 
 if TYPE_CHECKING:
     from modelpack.usecases.recommendation.model import Recommender
@@ -116,10 +116,10 @@ class Recommendation(UseCase[Purchases]):
         return score(data, ranked)
 
     def baselines(self, data: Purchases) -> tuple[Baseline, ...]:
-        popular = data.catalogue[np.argsort(-data.list_bought, kind="stable")]
+        popular = data.catalogue[np.argsort(-data.bought, kind="stable")]
         everyone = np.tile(popular[:TOP], (len(data.held_out), 1))
-        baskets = pick_evenly(data.held_out, AUC_BASKETS)
-        apart = area(data, baskets, (data.list_bought for _ in baskets)).values.mean()
+        baskets = data.held_out[pick_evenly(len(data.held_out), AUC_BASKETS)]
+        apart = area(data, baskets, (data.bought for _ in baskets)).values.mean()
         by_sales = score(data, everyone)
         by_sales = replace(by_sales, more={**by_sales.more, "auc": float(apart)})
         personal = np.array([most_bought(data, basket, popular) for basket in data.held_out])
@@ -143,7 +143,7 @@ class Recommendation(UseCase[Purchases]):
         )
 
     def examples(self, data: Purchases, count: int) -> Arrays:
-        return requests(data, pick_evenly(data.held_out, count))
+        return requests(data, data.held_out[pick_evenly(len(data.held_out), count)])
 
     def golden(self, data: Purchases) -> Sequence[Mapping[str, Any]]:
         if isinstance(data, own.OwnPurchases):
@@ -170,16 +170,16 @@ class Recommendation(UseCase[Purchases]):
 
     def calibration(self, data: Purchases) -> Arrays:
         """Baskets of the training weeks."""
-        return requests(data, pick_evenly(data.training, CALIBRATION_BASKETS))
+        return requests(data, data.training[pick_evenly(len(data.training), CALIBRATION_BASKETS)])
 
     def traffic(self, data: Purchases) -> Arrays:
-        found = requests(data, pick_evenly(data.training, TRAFFIC_BASKETS))
+        found = requests(data, data.training[pick_evenly(len(data.training), TRAFFIC_BASKETS)])
         found["household"][::STRANGER_EVERY] = 0
         return found
 
     def evaluate_inside(self, run: Run, data: Purchases) -> Mapping[str, Evaluation]:
         """AUC over the whole catalogue, basket by basket."""
-        baskets = pick_evenly(data.held_out, AUC_BASKETS)
+        baskets = data.held_out[pick_evenly(len(data.held_out), AUC_BASKETS)]
         rankings = (
             run(requests(data, part))[self.inner_metric]
             for part in np.array_split(baskets, max(1, len(baskets) // EVALUATION_BATCH))
@@ -222,7 +222,7 @@ def most_bought(data: Purchases, basket: int, popular: Ids) -> Ids:
     past = data.line_product[data.first[basket] : data.start[basket]]
     products, counts = np.unique(past, return_counts=True)
     place = np.minimum(np.searchsorted(data.catalogue, products), len(data.catalogue) - 1)
-    everywhere = np.where(data.catalogue[place] == products, data.list_bought[place], 0)
+    everywhere = np.where(data.catalogue[place] == products, data.bought[place], 0)
     own = products[np.lexsort((-everywhere, -counts))][:TOP]
     others = popular[: 2 * TOP]
     return np.concatenate([own, others[~np.isin(others, own)]])[:TOP]
@@ -232,7 +232,8 @@ def last_baskets(data: Purchases, count: int) -> Ids:
     """The last held-out basket of `count` households with enough history, spread over all households."""
     _, last = np.unique(data.household[data.held_out][::-1], return_index=True)
     baskets = data.held_out[::-1][last]
-    return pick_evenly(baskets[data.start[baskets] - data.first[baskets] >= HISTORY // 4], count)
+    baskets = baskets[data.start[baskets] - data.first[baskets] >= HISTORY // 4]
+    return baskets[pick_evenly(len(baskets), count)]
 
 
 def instance(data: Purchases, basket: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from modelpack.usecases.metrics import ndcg_at_k
 from modelpack.usecases.online_retail import SHOP
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import fetch
+from modelpack.usecases.sampling import pick_evenly
 from modelpack.usecases.search import data as catalogues
 from modelpack.usecases.search import encoding, lexical, own, vectors
 from modelpack.usecases.search.data import ENCODER, ProductCatalogue
@@ -202,11 +203,6 @@ def score(data: ProductCatalogue, ranked: encoding.Ids) -> Evaluation:
         ranked=ranked,
         more={f"recall@{TOP}": float(hit.any(axis=1).mean())},
     )
-
-
-def pick_evenly(total: int, count: int) -> list[int]:
-    """`count` places evenly from `total`."""
-    return [int(place) for place in np.linspace(0, total - 1, min(count, total))]
 
 
 def request_by_name(data: ProductCatalogue, place: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Repeatable by LightGBM's own promise: `deterministic`, `force_row_wise`, one thr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,24 +13,10 @@ from numpy.typing import NDArray
 
 from modelpack.progress import Progress
 from modelpack.usecases.tabular.frame import BINARY, Column, Part
+from modelpack.usecases.tabular.hyperparameters import Boosting
 from modelpack.usecases.tabular.model import Tabular
 from modelpack.usecases.tabular.training import shape_for
 from modelpack.usecases.tabular.trees import TreeArrays
-
-
-@dataclass(frozen=True)
-class Boosting:
-    """LightGBM's own options; `rounds` trees."""
-
-    rounds: int = 300
-    leaves: int = 31
-    depth: int = 8
-    learning_rate: float = 0.05
-    rows_per_leaf: int = 50
-    feature_share: float = 0.8
-    row_share: float = 0.8
-    l2: float = 1.0
-    objective: str | None = None
 
 
 def train(

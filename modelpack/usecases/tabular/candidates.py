@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from modelpack.progress import Progress
 from modelpack.usecases.tabular import boosting, linear, training
-from modelpack.usecases.tabular.boosting import Boosting
 from modelpack.usecases.tabular.frame import BINARY, Category, Column, Part
+from modelpack.usecases.tabular.hyperparameters import Boosting, Dense
 from modelpack.usecases.tabular.model import Tabular
 from modelpack.usecases.tabular.selection import Candidate
-from modelpack.usecases.tabular.training import Dense
 
 
 def usual(
@@ -16,26 +17,29 @@ def usual(
     task: str,
     scale: str | None,
     epochs: int,
-    dense: Dense | None = None,
-    trees: Boosting | None = None,
+    dense: Dense,
+    trees: Boosting,
+    ridge: float = 1.0,
+    label: Callable[[Part], Part] = lambda part: part,
 ) -> tuple[Candidate, ...]:
-    """Logistic regression (for a yes or no), dense layers with embeddings, LightGBM's trees."""
-    layers, forest = dense or Dense(), trees or Boosting()
+    """Logistic regression (for a yes or no), dense layers with embeddings, LightGBM's trees; each is fitted to what
+    `label` makes of the rows."""
 
     def logistic(part: Part, seed: int, progress: Progress) -> Tabular:
-        return linear.train(columns, part)
+        return linear.train(columns, label(part), ridge)
 
     def dense_layers(part: Part, seed: int, progress: Progress) -> Tabular:
-        return training.train(columns, task, part, layers, epochs, seed, progress, scale)
+        return training.train(columns, task, label(part), dense, epochs, seed, progress, scale)
 
     def boost(part: Part, seed: int, progress: Progress) -> Tabular:
-        return boosting.train(columns, task, part, forest, seed, progress, scale)
+        return boosting.train(columns, task, label(part), trees, seed, progress, scale)
 
-    widths = "-".join(str(width) for width in layers.hidden)
+    widths = "-".join(str(width) for width in dense.hidden)
     embeddings = ", embeddings for ids" if any(isinstance(one, Category) for one in columns) else ""
+    shrunk = f", ridge {ridge:g}" if ridge != 1 else ""
     both = (
         Candidate("dense layers", f"PyTorch, {widths}{embeddings}, {epochs} epochs", dense_layers),
-        Candidate("boosted trees", f"LightGBM, {forest.rounds} trees of {forest.leaves} leaves", boost),
+        Candidate("boosted trees", f"LightGBM, {trees.rounds} trees of {trees.leaves} leaves", boost),
     )
-    first = Candidate("logistic regression", "Newton's method on standardised numbers", logistic)
+    first = Candidate("logistic regression", f"Newton's method on standardised numbers{shrunk}", logistic)
     return (first, *both) if task == BINARY else both

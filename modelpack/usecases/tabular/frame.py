@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from modelpack.server.signature import Tensor
 from modelpack.usecases.own_data.reading import enough
+from modelpack.usecases.sampling import pick_evenly
 
 Floats = NDArray[np.float64]
 BINARY, AMOUNT = "binary", "amount"
@@ -166,8 +167,3 @@ def in_turn(yes: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
     """`count` row numbers, of rows that are and of rows that are not in turn, each evenly from all."""
     both = [np.flatnonzero(one)[pick_evenly(int(one.sum()), count // 2)] for one in (yes, ~yes)]
     return np.stack(both, axis=1).ravel()
-
-
-def pick_evenly(rows: int, count: int) -> NDArray[np.int64]:
-    """`count` row numbers evenly from `rows`."""
-    return np.linspace(0, rows - 1, min(count, rows)).astype(np.int64)

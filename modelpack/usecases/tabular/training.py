@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,6 +9,7 @@ from torch import Tensor, nn
 from modelpack.progress import Progress
 from modelpack.usecases.repeatable import repeatable
 from modelpack.usecases.tabular.frame import BINARY, Category, Column, Part
+from modelpack.usecases.tabular.hyperparameters import Dense
 from modelpack.usecases.tabular.model import Tabular, TabularShape
 
 WARM_UP = 0.2
@@ -18,18 +17,6 @@ FEWEST_STEPS = 10
 """Of the schedule: fewer leave its warm-up without a length."""
 TEACHER = 0.7
 """The weight of a teacher's answers beside the true ones."""
-
-
-@dataclass(frozen=True)
-class Dense:
-    """Sizes and rates of dense layers: AdamW (Loshchilov & Hutter, arXiv:1711.05101) under one cycle (Smith & Topin,
-    arXiv:1708.07120)."""
-
-    hidden: tuple[int, ...] = (128, 64)
-    dropout: float = 0.1
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-3
-    batch: int = 512
 
 
 def shape_for(

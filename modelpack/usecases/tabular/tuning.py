@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from modelpack.progress import Progress
 from modelpack.usecases.repeatable import repeatable
-from modelpack.usecases.tabular.frame import Category, Part, pick_evenly
+from modelpack.usecases.sampling import pick_evenly
+from modelpack.usecases.tabular.frame import Category, Part
+from modelpack.usecases.tabular.hyperparameters import Dense
 from modelpack.usecases.tabular.model import Tabular, TabularShape
-from modelpack.usecases.tabular.training import Dense, fit, loss, start
+from modelpack.usecases.tabular.training import fit, loss, start
 
 NARROWEST = 4
 """Hidden units that a layer keeps at least."""

@@ -16,6 +16,7 @@ from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
 from modelpack.server.signature import Tensor
 from modelpack.usecases.base import Evaluation, Samples, UseCase
+from modelpack.usecases.sampling import pick_evenly
 from modelpack.usecases.tabular.frame import (
     AMOUNT,
     BINARY,
@@ -25,9 +26,9 @@ from modelpack.usecases.tabular.frame import (
     Split,
     join,
     mix_rows,
-    pick_evenly,
 )
-from modelpack.usecases.tabular.measures import best_f1_threshold, wmape
+from modelpack.usecases.tabular.hyperparameters import Boosting, Dense
+from modelpack.usecases.tabular.measures import area_under_roc, best_f1_threshold, binary_figures, wmape
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +55,10 @@ class TabularUseCase(UseCase[Split]):
     """The amount's name among the outputs."""
     passes: ClassVar[tuple[str, ...]] = ("onnx", "int8")
     max_batch: ClassVar[int] = 128
+    dense: ClassVar[Dense] = Dense()
+    trees: ClassVar[Boosting] = Boosting()
+    ridge: ClassVar[float] = 1.0
+    """Of logistic regression."""
     simplest_first: ClassVar[bool] = False
     """Candidates come in order of simplicity, and a larger one has to be ahead outside the interval to be chosen."""
     tolerance: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -69,11 +74,38 @@ class TabularUseCase(UseCase[Split]):
     def sample(self, data: Split, row: int) -> dict[str, Any]:
         """A test row to show: `request`, `about` (a line) and `before` (short facts)."""
 
+    def summary(self, data: Split) -> str:
+        """How much there is, in words."""
+        return f"rows: {data.count_rows()}"
+
+    def announce(self, data: Split, progress: Progress) -> Split:
+        """The data, its summary told."""
+        progress.note(self.summary(data))
+        return data
+
+    @property
+    def column_names(self) -> list[str]:
+        """The columns in order."""
+        return [column.name for column in self.columns]
+
     def candidates(self, epochs: int) -> Sequence[Candidate]:
         """What is trained and compared. Binary: logistic, dense, trees; amounts: dense, trees."""
         from modelpack.usecases.tabular.candidates import usual
 
-        return usual(self.columns, self.task, self.scale, epochs)
+        return usual(
+            self.columns,
+            self.task,
+            self.scale,
+            epochs,
+            self.dense,
+            self.trees,
+            self.ridge,
+            self.label_as_known,
+        )
+
+    def label_as_known(self, part: Part) -> Part:
+        """The rows with the answers that were known when their part was cut: here, all."""
+        return part
 
     def threshold(self, probability: NDArray[np.float64], part: Part) -> float:
         """From which probability on the answer is yes, chosen on validation rows: here, the highest F1."""
@@ -92,13 +124,15 @@ class TabularUseCase(UseCase[Split]):
         model = selected.model
         if self.task == BINARY:
             model.threshold.copy_(
-                torch.tensor(self.threshold(selected.validation[outputs[0]], data.validation))
+                torch.tensor(
+                    self.threshold(selected.validation[outputs[0]], self.label_as_known(data.validation))
+                )
             )
         return self.finish(selected, data)
 
     def measure_validation(self, answers: Mapping[str, NDArray[Any]], part: Part) -> Evaluation:
         """What candidates are compared by: the task metric itself."""
-        return self.measure(answers, part)
+        return self.measure(answers, self.label_as_known(part))
 
     def finish(self, selected: Selected, data: Split) -> Tabular:
         """The model that ships; the candidates' table goes with it."""
@@ -148,7 +182,7 @@ class TabularUseCase(UseCase[Split]):
 
     def training_rows(self, data: Split) -> Part:
         """What pruning and distillation may learn from: all but the test rows, as the model that ships did."""
-        return join(data.training, data.validation)
+        return self.label_as_known(join(data.training, data.validation))
 
     def hidden_layers(self, model: Tabular) -> nn.Sequential:
         from modelpack.usecases.tabular.tuning import dense_layers
@@ -214,6 +248,15 @@ def by_wmape(units: NDArray[Any], part: Part) -> Evaluation:
     return Evaluation(
         "wMAPE", wmape(truth, forecast), part.groups, higher_is_better=False, more={"bias": bias}
     )
+
+
+def by_auc(
+    answers: Mapping[str, NDArray[Any]], part: Part, more: Mapping[str, float] | None = None
+) -> Evaluation:
+    """A yes or no by AUC; `more` figures go into the record."""
+    truth = part.target > 0
+    values = area_under_roc(truth, answers["probability"].astype(np.float64))
+    return Evaluation("AUC", values, part.groups, more={**binary_figures(truth, answers), **(more or {})})
 
 
 def as_often(chance: NDArray[Any], known: Part) -> dict[str, NDArray[Any]]:

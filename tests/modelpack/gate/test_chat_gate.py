@@ -29,7 +29,7 @@ from modelpack.runtimes.hardware import CPU
 from modelpack.server.golden import Golden
 from modelpack.server.signature import Tensor
 from modelpack.usecases.chat.usecase import MOST_NEW, Chat
-from modelpack.usecases.optional.companions import companions_of
+from modelpack.usecases.optional.serving import companions_of
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.usecases.chat.usecase import Chat
 from modelpack.usecases.tabular import training
 from modelpack.usecases.tabular.frame import AMOUNT
-from modelpack.usecases.tabular.training import Dense
+from modelpack.usecases.tabular.hyperparameters import Dense
 
 USECASE, DATA = MadeAmount(), split(AMOUNT)
 

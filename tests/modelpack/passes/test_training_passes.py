@@ -25,12 +25,11 @@ from modelpack.passes.prune_channels import PruneChannels, importance, most_impo
 from modelpack.passes.shared.learning import SEED, learner, save_variant
 from modelpack.passes.static_int8 import StaticInt8
 from modelpack.progress import Silent
-from modelpack.usecases.optional.tunable import Tunable
+from modelpack.usecases.optional.training import Tunable
 from modelpack.usecases.tabular import boosting, linear, training, tuning
-from modelpack.usecases.tabular.boosting import Boosting
 from modelpack.usecases.tabular.frame import AMOUNT, BINARY, Part, Split
+from modelpack.usecases.tabular.hyperparameters import Boosting, Dense
 from modelpack.usecases.tabular.model import Tabular, predict
-from modelpack.usecases.tabular.training import Dense
 
 NAMES = [column.name for column in COLUMNS]
 USECASES: dict[str, Any] = {BINARY: MadeBinary(), AMOUNT: MadeAmount()}

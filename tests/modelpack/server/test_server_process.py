@@ -24,7 +24,7 @@ from modelpack.inputs.server_files import app
 from modelpack.runtimes.base import runtimes
 from modelpack.server.engines.load import LOADERS
 from modelpack.usecases.base import usecases
-from modelpack.usecases.optional.requirements import requirements_of
+from modelpack.usecases.optional.serving import requirements_of
 
 
 @pytest.fixture

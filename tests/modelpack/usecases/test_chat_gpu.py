@@ -45,7 +45,7 @@ from modelpack.usecases.chat import Chat
 from modelpack.usecases.chat.lasting import Choices, Heard, as_in, choose_lasting, find_bound, lasting, logits
 from modelpack.usecases.chat.questions import Question
 from modelpack.usecases.chat.usecase import MOST_NEW
-from modelpack.usecases.optional.companions import companions_of
+from modelpack.usecases.optional.serving import companions_of
 
 DECODING = Decoding(end=tiny_chat.END, most_new=tiny_chat.MOST_NEW, ahead=3)
 PROMPTS = ([1, 40, 41, 42, 2], list(range(3, 60)), [7])

@@ -38,13 +38,14 @@ from modelpack.usecases.recommendation.architectures import (
     simplest_of_the_best,
     without_validation,
 )
-from modelpack.usecases.recommendation.data import HISTORY, LAST_TRAINING_WEEK, Purchases, pick_evenly
+from modelpack.usecases.recommendation.data import HISTORY, LAST_TRAINING_WEEK, Purchases
 from modelpack.usecases.recommendation.usecase import (
     Recommendation,
     last_baskets,
     most_bought,
     requests,
 )
+from modelpack.usecases.sampling import pick_evenly
 
 
 def small(seed: int = 0) -> Purchases:
@@ -70,7 +71,7 @@ def check_no_leakage(data: Purchases) -> None:
     products, counts = np.unique(seen, return_counts=True)
     often = counts >= purchases.FEWEST_PURCHASES
     assert np.array_equal(data.catalogue, products[often])
-    assert np.array_equal(data.list_bought, counts[often])
+    assert np.array_equal(data.bought, counts[often])
     for basket in np.random.default_rng(0).choice(data.held_out, 200):
         history = purchases.history(data, np.array([basket]))[0]
         count = min(HISTORY, data.start[basket] - data.first[basket])
@@ -102,7 +103,7 @@ def _with(data: Purchases, products: np.ndarray) -> Purchases:
 
 def test_popular_products_fill_up_what_a_household_bought() -> None:
     data = small()
-    popular = data.catalogue[np.argsort(-data.list_bought, kind="stable")]
+    popular = data.catalogue[np.argsort(-data.bought, kind="stable")]
     ranked = most_bought(data, int(data.held_out[0]), popular)
     assert len(set(ranked.tolist())) == 10
 
@@ -173,7 +174,7 @@ def test_architectures_are_compared_on_baskets_that_neither_saw(tmp_path: Path) 
     late = data.week[part.training] > LAST_TRAINING_WEEK - VALIDATION_WEEKS
     assert not set(data.household[part.training][late]) & set(held)
     lines = sum(len(one) for one in purchases.list_bought(data, part.held_out))
-    assert part.list_bought.sum() == data.list_bought.sum() - lines
+    assert part.bought.sum() == data.bought.sum() - lines
 
 
 def test_a_tie_keeps_the_simpler_architecture_and_a_clear_win_does_not() -> None:
@@ -211,7 +212,7 @@ def test_auc_counts_every_pair_of_a_basket_and_the_rest_of_the_catalogue() -> No
     data, usecase = small(), Recommendation()
 
     def perfect(arrays: Arrays) -> Arrays:
-        baskets = pick_evenly(data.held_out, 2000)
+        baskets = data.held_out[pick_evenly(len(data.held_out), 2000)]
         truth = purchases.list_bought(data, baskets)
         return {"ranking": np.array([np.isin(data.catalogue, one) for one in truth], dtype=np.float32)}
 

@@ -26,7 +26,7 @@ from modelpack.runtimes.base import runtime_for
 from modelpack.server.text import Tokenizer
 from modelpack.usecases.base import Evaluation, beats
 from modelpack.usecases.metrics import bootstrap
-from modelpack.usecases.optional.text import pad_as_served
+from modelpack.usecases.optional.serving import pad_as_served
 from modelpack.usecases.search import data as catalogues
 from modelpack.usecases.search import lexical, vectors
 from modelpack.usecases.search import model as searcher

@@ -18,21 +18,29 @@ from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import ModelSpec, PackSpec
 from modelpack.language.task import LanguageTask, decoding_of
 from modelpack.usecases.base import UseCase, usecases
-from modelpack.usecases.optional.agreement import agreement_of
-from modelpack.usecases.optional.architectures import architectures_of
-from modelpack.usecases.optional.calibration import calibration_of
-from modelpack.usecases.optional.companions import companions_of
 from modelpack.usecases.optional.complete import check_offers
-from modelpack.usecases.optional.figures import candidates_of, figures_of
-from modelpack.usecases.optional.handler import handler_of
-from modelpack.usecases.optional.interface import as_called, interface_of
-from modelpack.usecases.optional.labels import labels_of
-from modelpack.usecases.optional.lasting import lasting_golden_of
+from modelpack.usecases.optional.measuring import (
+    agreement_of,
+    calibration_of,
+    candidates_of,
+    figures_of,
+    traffic_of,
+    turns_of,
+)
 from modelpack.usecases.optional.own_tables import own_data_of
-from modelpack.usecases.optional.pace import target_rps_of, turns_of
-from modelpack.usecases.optional.requirements import requirements_of, unneeded_of
-from modelpack.usecases.optional.text import text_of
-from modelpack.usecases.optional.traffic import traffic_of
+from modelpack.usecases.optional.serving import (
+    as_called,
+    companions_of,
+    handler_of,
+    interface_of,
+    labels_of,
+    lasting_golden_of,
+    requirements_of,
+    target_rps_of,
+    text_of,
+    unneeded_of,
+)
+from modelpack.usecases.optional.training import architectures_of
 from modelpack.usecases.own_model.given import GivenModel
 
 TABLE = {"Calibrated", "CandidateTable", "OwnTables", "Tunable"}
@@ -102,7 +110,7 @@ def test_a_method_offered_is_called_as_the_protocol_says(name: str) -> None:
 
 def test_every_protocol_says_who_asks() -> None:
     for kind in protocols().values():
-        assert "asked" in str(inspect.getmodule(kind).__doc__).lower()
+        assert "asked" in f"{inspect.getmodule(kind).__doc__} {kind.__doc__}".lower()
 
 
 def test_a_simple_use_case_offers_nothing_and_needs_nothing() -> None:

@@ -26,6 +26,7 @@ from modelpack.server.http.instances import Instances
 from modelpack.usecases.base import beats
 from modelpack.usecases.tabular import boosting, candidates
 from modelpack.usecases.tabular.frame import AMOUNT, BINARY, join
+from modelpack.usecases.tabular.hyperparameters import Boosting, Dense
 from modelpack.usecases.tabular.model import Tabular, predict
 from modelpack.usecases.tabular.selection import Candidate, select
 from modelpack.usecases.tabular.trees import Trees
@@ -38,7 +39,7 @@ CASES = [(task, number) for task, count in ((BINARY, 3), (AMOUNT, 2)) for number
 
 def made(task: str, number: int) -> Tabular:
     usecase = USECASES[task]
-    fit = candidates.usual(COLUMNS, task, usecase.scale, 2)[number].fit
+    fit = candidates.usual(COLUMNS, task, usecase.scale, 2, Dense(), Boosting())[number].fit
     return fit(split(task).training, 7, Silent())
 
 
@@ -137,7 +138,7 @@ def test_test_rows_play_no_part_in_training_and_choosing(tmp_path: Path) -> None
 
 def test_the_best_on_validation_rows_is_chosen_and_a_clear_loser_is_called_so() -> None:
     usecase, data = USECASES[BINARY], split(BINARY)
-    usual = candidates.usual(COLUMNS, BINARY, None, 2)
+    usual = candidates.usual(COLUMNS, BINARY, None, 2, Dense(), Boosting())
     outputs = [tensor.name for tensor in usecase.tabular_outputs()]
 
     def constant(part: Any, seed: int, progress: Any) -> Tabular:

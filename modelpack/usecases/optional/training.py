@@ -1,9 +1,4 @@
-"""Making a trained model smaller and training it on: pruning, distillation.
-
-Asked by `gate/trial.py`, which hands the rows to passes, and by passes that train (`passes/shared/learning.py`).
-`training_rows` is the use case's own type, as `data` is; held-out rows are not in it, and no pass is given anything
-else to learn from.
-"""
+"""What a use case may offer to those who train its models, or make them smaller."""
 
 from __future__ import annotations
 
@@ -17,8 +12,28 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
+class Architectures(Protocol):
+    """Training compares several and chooses, unless one is named. Asked by `inputs/resolve.py`, which checks
+    `model.train.architecture`."""
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """Their names."""
+
+
+def architectures_of(usecase: object) -> tuple[str, ...]:
+    """Names for `model.train.architecture`; empty: there is nothing to choose."""
+    return usecase.architectures if isinstance(usecase, Architectures) else ()
+
+
+@runtime_checkable
 class Tunable(Protocol):
-    """Models of this use case can be narrowed, replaced by a smaller one and trained on."""
+    """Models of this use case can be narrowed, replaced by a smaller one and trained on: pruning, distillation.
+
+    Asked by `gate/trial.py`, which hands the rows to passes, and by passes that train (`passes/shared/learning.py`).
+    `training_rows` is the use case's own type, as `data` is; held-out rows are not in it, and no pass is given anything
+    else to learn from.
+    """
 
     def training_rows(self, data: Any) -> Any:
         """Rows to learn from, of training (and choosing) only."""
