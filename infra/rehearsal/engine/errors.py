@@ -14,10 +14,6 @@ class Unsupported(EngineError):
         super().__init__(f"{what} is not available in the embedded engine: use the Pulumi CLI")
 
 
-class BadValue(EngineError):
-    """A property value that the engine does not carry."""
-
-
 class WrongPassphrase(EngineError):
     """The passphrase does not open this state."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -55,12 +54,11 @@ def refuse_extras(request: Any) -> None:
 
 
 class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
-    """Translates requests to `Deployment` and back. `folder` is where relative asset paths start."""
+    """Translates requests to `Deployment` and back."""
 
-    def __init__(self, deployment: Deployment, events: Events, folder: Path) -> None:
+    def __init__(self, deployment: Deployment, events: Events) -> None:
         self._deployment = deployment
         self._events = events
-        self._folder = folder
 
     def GetDeploymentInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
         return resource_pb2.DeploymentInfo(
@@ -86,7 +84,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             urn=urn_of(place.stack, place.project, request.parent, request.type, request.name),
             type=request.type,
             custom=request.custom,
-            inputs=values.from_wire(request.object, self._folder),
+            inputs=values.from_wire(request.object),
             parent=request.parent,
             provider=request.provider,
             dependencies=tuple(sorted(request.dependencies)),
@@ -106,12 +104,12 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
 
     def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self._translate_errors(context, "outputs of", request.urn):
-            self._deployment.register_outputs(request.urn, values.from_wire(request.outputs, self._folder))
+            self._deployment.register_outputs(request.urn, values.from_wire(request.outputs))
             return empty_pb2.Empty()
 
     def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self._translate_errors(context, "invoke", request.tok):
-            args = values.from_wire(request.args, self._folder)
+            args = values.from_wire(request.args)
             try:
                 found = self._deployment.invoke(request.tok, args, request.provider, request.version)
             except (ProviderError, EngineError) as error:
@@ -170,11 +168,11 @@ class Log(engine_pb2_grpc.EngineServicer):
 
 
 @contextmanager
-def serve(deployment: Deployment, events: Events, folder: Path) -> Iterator[str]:
+def serve(deployment: Deployment, events: Events) -> Iterator[str]:
     """Serve one operation's program; yields the address, for both services."""
     pool = ThreadPoolExecutor(THREADS)
     server = grpc.server(pool, options=_GRPC_CHANNEL_OPTIONS)
-    resource_pb2_grpc.add_ResourceMonitorServicer_to_server(Monitor(deployment, events, folder), server)
+    resource_pb2_grpc.add_ResourceMonitorServicer_to_server(Monitor(deployment, events), server)
     engine_pb2_grpc.add_EngineServicer_to_server(Log(events), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

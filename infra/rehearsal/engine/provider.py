@@ -1,7 +1,7 @@
 """What the embedded engine asks of a provider: pulumi's ResourceProvider verbs as plain Python values.
 
 Values are JSON-like: None, bool, int (whole floats are folded back before they arrive), float, str,
-list, dict, plus `UNKNOWN` in previews and `Asset`. No `Secret` reaches a provider: the engine strips them
+list, dict, plus `UNKNOWN` in previews. No `Secret` reaches a provider: the engine strips them
 before a call and puts them back on outputs that came from marked inputs.
 
 Source of the verbs: pulumi's provider.proto (Configure, Check, Diff, Create, Read, Update, Delete, Invoke).
@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 Values = dict[str, Any]
@@ -30,15 +29,6 @@ class Unknown(Enum):
 
 
 UNKNOWN: Final = Unknown.UNKNOWN
-
-
-@dataclass(frozen=True)
-class Asset:
-    """A StringAsset or FileAsset; `hash` is the sha256 of the bytes, and all that counts in a comparison."""
-
-    hash: str
-    text: str | None = field(default=None, compare=False)
-    path: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -138,9 +128,7 @@ class Provider(Protocol):
         """Compare checked inputs; the engine has applied ignore_changes. UNKNOWN differs from everything."""
         ...
 
-    def create(
-        self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool, timeout: float | None
-    ) -> CreateResponse:
+    def create(self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool) -> CreateResponse:
         """Create and wait until usable. When one with the same identity and this project's tags is there
         already (a kill between the call and the record), adopt it instead of failing."""
         ...
@@ -150,20 +138,12 @@ class Provider(Protocol):
         ...
 
     def update(
-        self,
-        type: str,
-        id: str,
-        old_inputs: Values,
-        old_outputs: Values,
-        news: Values,
-        *,
-        preview: bool,
-        timeout: float | None,
+        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *, preview: bool
     ) -> Values:
         """Update in place and return the new outputs."""
         ...
 
-    def delete(self, type: str, id: str, inputs: Values, outputs: Values, *, timeout: float | None) -> None:
+    def delete(self, type: str, id: str, inputs: Values, outputs: Values) -> None:
         """Delete and wait until gone. Already gone is fine."""
 
     def invoke(self, token: str, args: Values) -> Values:
@@ -252,9 +232,7 @@ class Fake:
         replaces = tuple(key for key in changed if key in self.immutable)
         return DiffResponse(changed, replaces, bool(self.delete_before_replace & {*replaces}))
 
-    def create(
-        self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool, timeout: float | None
-    ) -> CreateResponse:
+    def create(self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool) -> CreateResponse:
         if preview:
             return CreateResponse("", {**inputs, "arn": UNKNOWN})
         self._record_call("create", who.name)
@@ -278,15 +256,7 @@ class Fake:
         return ReadResponse(id, dict(thing.inputs), self._outputs(id, thing.inputs)) if thing else None
 
     def update(
-        self,
-        type: str,
-        id: str,
-        old_inputs: Values,
-        old_outputs: Values,
-        news: Values,
-        *,
-        preview: bool,
-        timeout: float | None,
+        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *, preview: bool
     ) -> Values:
         if preview:
             return self._outputs(id, news)
@@ -296,7 +266,7 @@ class Fake:
         self._fail_if_planned(f"update {name}")
         return self._outputs(id, news)
 
-    def delete(self, type: str, id: str, inputs: Values, outputs: Values, *, timeout: float | None) -> None:
+    def delete(self, type: str, id: str, inputs: Values, outputs: Values) -> None:
         thing = self.things.get(id)
         self._record_call("delete", thing.urn.rpartition("::")[2] if thing else id)
         self.things.pop(id, None)

@@ -78,7 +78,7 @@ class ProviderPool:
     def create(self, new: Resource, *, preview: bool) -> CreateResponse:
         """Create a resource."""
         inputs = strip(new.inputs)
-        return self._of(new).create(new.type, new.who, inputs, preview=preview, timeout=None)
+        return self._of(new).create(new.type, new.who, inputs, preview=preview)
 
     def read(self, old: Resource) -> ReadResponse | None:
         """Read a resource back."""
@@ -90,20 +90,13 @@ class ProviderPool:
 
     def update(self, old: Resource, new: Resource, *, preview: bool) -> CreateResponse:
         """Update a resource in place."""
-        outputs = self._of(new).update(
-            new.type,
-            old.id,
-            strip(old.inputs),
-            strip(old.outputs),
-            strip(new.inputs),
-            preview=preview,
-            timeout=None,
-        )
+        before = strip(old.inputs), strip(old.outputs)
+        outputs = self._of(new).update(new.type, old.id, *before, strip(new.inputs), preview=preview)
         return CreateResponse(old.id, outputs)
 
     def delete(self, old: Resource) -> None:
         """Delete a resource."""
-        self._of(old).delete(old.type, old.id, strip(old.inputs), strip(old.outputs), timeout=None)
+        self._of(old).delete(old.type, old.id, strip(old.inputs), strip(old.outputs))
 
 
 def configuration(inputs: Mapping[str, Any]) -> dict[str, Any]:

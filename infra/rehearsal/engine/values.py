@@ -1,28 +1,26 @@
 """Property values: protobuf Struct, checkpoint JSON and event JSON <-> Python.
 
 The signatures are Pulumi's (sdk/go/common/resource/properties.go, asset.go). Inside the engine a value is
-JSON-like plus `Secret`, `UNKNOWN` and `Asset`. Archives are refused; resource references and output values
-are not advertised to programs, so none of them comes.
+JSON-like plus `Secret` and `UNKNOWN`. Assets and archives are refused, for no type of the table takes one; resource
+references and output values are not advertised to programs, so none of them comes.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf import json_format, struct_pb2
 
-from infra.rehearsal.engine.errors import BadValue, Unsupported
-from infra.rehearsal.engine.provider import UNKNOWN, Asset, Values
+from infra.rehearsal.engine.errors import Unsupported
+from infra.rehearsal.engine.provider import UNKNOWN, Values
 
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a public marker
-ASSET: Final = "c44067f5952c0a294b673a41bacd8c17"
 REFUSED: Final = {
+    "c44067f5952c0a294b673a41bacd8c17": "an asset",
     "0def7320c3a5731c473e5ecbe6d01bc7": "an archive",
     "5cf8f73096256a8f31e491e813e4eb8e": "a resource reference",
     "d0e6a833031e9bbcd3f4e8bde6ca49a4": "an output value",
@@ -40,38 +38,26 @@ class Secret:
     value: Any
 
 
-def from_wire(struct: struct_pb2.Struct, folder: Path) -> Values:
-    """A request's properties. `folder` is what relative asset paths start from."""
-
-    def rebuild(fields: dict[str, Any]) -> Any:
-        if fields[SIGNATURE] == SECRET:
-            return Secret(fields["value"])
-        return _asset(fields, folder)
-
-    return {name: _decode(value, rebuild) for name, value in json_format.MessageToDict(struct).items()}
+def from_wire(struct: struct_pb2.Struct) -> Values:
+    """A request's properties."""
+    found: Values = _decode(json_format.MessageToDict(struct), lambda fields: fields["value"])
+    return found
 
 
 def decode(value: Any, reveal: Callable[[str], str]) -> Any:
     """The inverse of `encode` for checkpoints. `reveal` decrypts one ciphertext to JSON text."""
-
-    def rebuild(fields: dict[str, Any]) -> Any:
-        if fields[SIGNATURE] == SECRET:
-            return Secret(decode(json.loads(reveal(fields["ciphertext"])), reveal))
-        path = Path(fields["path"]) if "path" in fields else None
-        return Asset(fields["hash"], text=fields.get("text"), path=path)
-
-    return _decode(value, rebuild)
+    return _decode(value, lambda fields: decode(json.loads(reveal(fields["ciphertext"])), reveal))
 
 
-def _decode(value: Any, rebuild: Callable[[dict[str, Any]], Any]) -> Any:
-    """JSON-like data to values; `rebuild` gets the decoded fields of what is signed as secret or asset."""
+def _decode(value: Any, inner: Callable[[dict[str, Any]], Any]) -> Any:
+    """JSON-like data to values; `inner` gets the decoded fields of what is signed as secret, and says what it hides."""
     if isinstance(value, list):
-        return [_decode(item, rebuild) for item in value]
+        return [_decode(item, inner) for item in value]
     if isinstance(value, dict):
-        fields = {name: _decode(item, rebuild) for name, item in value.items()}
+        fields = {name: _decode(item, inner) for name, item in value.items()}
         signature = fields.get(SIGNATURE)
-        if signature in (SECRET, ASSET):
-            return rebuild(fields)
+        if signature == SECRET:
+            return Secret(inner(fields))
         if signature is not None:
             raise Unsupported(REFUSED.get(signature, f"the property signature {signature}"))
         return fields
@@ -83,18 +69,6 @@ def _decode(value: Any, rebuild: Callable[[dict[str, Any]], Any]) -> Any:
 def fold(number: float) -> int | float:
     """Pulumi's wire makes every number a double; whole ones become int again."""
     return int(number) if number.is_integer() and abs(number) < LARGEST_WHOLE else number
-
-
-def _asset(fields: dict[str, Any], folder: Path) -> Asset:
-    if "uri" in fields:
-        raise Unsupported("a remote asset")
-    if "text" in fields:
-        return Asset(hashlib.sha256(fields["text"].encode()).hexdigest(), text=fields["text"])
-    path = folder / fields["path"]
-    if not path.is_file():
-        raise BadValue(f"asset file {path} does not exist")
-    with path.open("rb") as file:
-        return Asset(hashlib.file_digest(file, "sha256").hexdigest(), path=path)
 
 
 def to_wire(values: Mapping[str, Any]) -> struct_pb2.Struct:
@@ -113,9 +87,6 @@ def encode(value: Any, secret: Callable[[Any], Any]) -> Any:
         return [encode(item, secret) for item in value]
     if isinstance(value, Secret):
         return secret(encode(value.value, secret=lambda inner: inner))
-    if isinstance(value, Asset):
-        body = {"path": str(value.path)} if value.text is None else {"text": value.text}
-        return sign(ASSET, hash=value.hash, **body)
     return UNKNOWN_TEXT if value is UNKNOWN else value
 
 
@@ -161,8 +132,5 @@ def has_secret(value: Any) -> bool:
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Every string leaf, also of text assets."""
-    for node in nodes(value):
-        text = node.text if isinstance(node, Asset) else node
-        if isinstance(text, str):
-            yield text
+    """Every string leaf."""
+    return (node for node in nodes(value) if isinstance(node, str))

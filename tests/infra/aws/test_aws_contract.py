@@ -59,7 +59,7 @@ class Life:
 
     def create(self) -> tuple[CreateResponse, Values]:
         inputs = self.world.checked(self.name)
-        preview = self.provider.create(self.sample.type, who(self.name), inputs, preview=True, timeout=None)
+        preview = self.provider.create(self.sample.type, who(self.name), inputs, preview=True)
         made = self.world[self.name]
         assert preview.id == ""
         foretold(preview.outputs, made.outputs)
@@ -70,7 +70,7 @@ class Life:
     def adopt(self, made: CreateResponse, inputs: Values) -> None:
         """A run that was killed before it wrote the create down finds its work again."""
         named = who(self.name)
-        assert self.provider.create(self.sample.type, named, inputs, preview=False, timeout=None) == made
+        assert self.provider.create(self.sample.type, named, inputs, preview=False) == made
 
     def change(self, made: CreateResponse, olds: Values, patch: Values) -> tuple[CreateResponse, Values]:
         given = {key: value for key, value in olds.items() if key not in (DEFAULTS, *olds.get(DEFAULTS, ()))}
@@ -80,8 +80,8 @@ class Life:
         old = (self.sample.type, made.id, olds, made.outputs)
         diff = self.provider.diff(*old, news)
         assert (set(diff.changed), diff.replaces) == (set(patch), ())
-        preview = self.provider.update(*old, news, preview=True, timeout=None)
-        changed = CreateResponse(made.id, self.provider.update(*old, news, preview=False, timeout=None))
+        preview = self.provider.update(*old, news, preview=True)
+        changed = CreateResponse(made.id, self.provider.update(*old, news, preview=False))
         foretold(preview, changed.outputs)
         self.same(changed, news)
         return changed, news
@@ -101,14 +101,14 @@ class Life:
         assert found.inputs.get(self.sample.seen) != inputs.get(self.sample.seen)
         old = (self.sample.type, made.id, found.inputs, found.outputs)
         assert self.sample.seen in self.provider.diff(*old, inputs).changed
-        mended = CreateResponse(made.id, self.provider.update(*old, inputs, preview=False, timeout=None))
+        mended = CreateResponse(made.id, self.provider.update(*old, inputs, preview=False))
         self.same(mended, inputs)
         return mended
 
     def end(self, made: CreateResponse, inputs: Values) -> None:
         """A delete is seen, and may come twice."""
         for _ in range(2):
-            self.provider.delete(self.sample.type, made.id, inputs, made.outputs, timeout=None)
+            self.provider.delete(self.sample.type, made.id, inputs, made.outputs)
         if not self.row.lingers:
             assert self.provider.read(self.sample.type, made.id, inputs, made.outputs) is None
 

@@ -115,7 +115,7 @@ def test_unknown_inputs_pass_a_check(unconnected: AwsProvider) -> None:
     checked = unconnected.check(SUBNET, who("x"), None, {"vpcId": UNKNOWN, "tags": UNKNOWN}, fresh_name=False)
     assert checked.failures == ()
     assert checked.inputs["vpcId"] is UNKNOWN
-    foreseen = unconnected.create(SUBNET, who("x"), checked.inputs, preview=True, timeout=None).outputs
+    foreseen = unconnected.create(SUBNET, who("x"), checked.inputs, preview=True).outputs
     assert foreseen["tagsAll"] is UNKNOWN
     assert foreseen["arn"] is UNKNOWN
 
@@ -187,14 +187,14 @@ def test_default_tags_are_under_the_resources_own(cloud: LocalCloud, table: Type
         "enableDnsSupport": True,
         "tags": {"a": "c"},
     }
-    made = provider.create(VPC, who("vpc"), inputs, preview=False, timeout=None)
+    made = provider.create(VPC, who("vpc"), inputs, preview=False)
     assert made.outputs["tagsAll"] == {"team": "shop", "a": "c"}
     found = provider.read(VPC, made.id, inputs, made.outputs)
     assert found is not None
     assert found.inputs["tags"] == {"a": "c"}
     provider.configure({"defaultTags": {"tags": {"team": "other"}}})
     assert provider.diff(VPC, made.id, inputs, made.outputs, inputs).changed == ("tagsAll",)
-    outputs = provider.update(VPC, made.id, inputs, made.outputs, inputs, preview=False, timeout=None)
+    outputs = provider.update(VPC, made.id, inputs, made.outputs, inputs, preview=False)
     assert outputs["tagsAll"] == {"team": "other", "a": "c"}
 
 
@@ -204,7 +204,7 @@ def test_default_tags_are_under_the_resources_own(cloud: LocalCloud, table: Type
 def test_the_apis_no_is_told_in_its_words(provider: AwsProvider) -> None:
     inputs = {"vpcId": "vpc-00000000000000000", "cidrBlock": "10.0.0.0/24", "mapPublicIpOnLaunch": False}
     with pytest.raises(ProviderError) as refused:
-        provider.create(SUBNET, who("x"), inputs, preview=False, timeout=None)
+        provider.create(SUBNET, who("x"), inputs, preview=False)
     assert refused.value.code == "InvalidVpcID.NotFound"
 
 
@@ -222,16 +222,14 @@ def test_a_half_made_vpc_is_adopted_and_finished(world: World, provider: AwsProv
     left = client.create_vpc(
         CidrBlock="10.42.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}]
     )["Vpc"]["VpcId"]
-    made = provider.create(VPC, who("vpc"), inputs, preview=False, timeout=None)
+    made = provider.create(VPC, who("vpc"), inputs, preview=False)
     assert made.id == left
     assert made.outputs["enableDnsHostnames"] is True
 
 
 def test_a_replacement_does_not_adopt_its_predecessor(world: World, provider: AwsProvider) -> None:
     first = world["vpc"]
-    second = provider.create(
-        VPC, who("vpc"), world.checked("vpc", cidrBlock="10.99.0.0/16"), preview=False, timeout=None
-    )
+    second = provider.create(VPC, who("vpc"), world.checked("vpc", cidrBlock="10.99.0.0/16"), preview=False)
     assert second.id != first.id
 
 
@@ -239,7 +237,7 @@ def test_what_belongs_to_another_stack_is_not_adopted(world: World, provider: Aw
     world["repository"]
     inputs = {**world.inputs["repository"], "tags": {**PROJECT, "ecomdeploy:project": "other"}}
     with pytest.raises(ProviderError, match="does not carry this stack's tags"):
-        provider.create("aws:ecr/repository:Repository", who("r"), inputs, preview=False, timeout=None)
+        provider.create("aws:ecr/repository:Repository", who("r"), inputs, preview=False)
 
 
 def test_an_untagged_bucket_of_that_name_is_what_a_kill_left(world: World, provider: AwsProvider) -> None:
@@ -253,12 +251,10 @@ def test_an_endpoint_that_fails_is_partial_and_made_anew(
     inputs = world.checked("endpoint")
     cloud.plant({"kind": "crash", "endpoint": "shop", "count": 1})
     with pytest.raises(PartialFailure) as failed:
-        provider.create(ENDPOINT, who("endpoint"), inputs, preview=False, timeout=None)
+        provider.create(ENDPOINT, who("endpoint"), inputs, preview=False)
     assert (failed.value.id, failed.value.outputs["name"]) == ("shop", "shop")
     assert failed.value.message
-    outputs = provider.update(
-        ENDPOINT, "shop", inputs, failed.value.outputs, inputs, preview=False, timeout=None
-    )
+    outputs = provider.update(ENDPOINT, "shop", inputs, failed.value.outputs, inputs, preview=False)
     found = provider.read(ENDPOINT, "shop", inputs, outputs)
     assert found is not None
     assert found.inputs == inputs
@@ -271,15 +267,15 @@ def test_an_endpoint_update_that_is_rolled_back_is_a_failure(
     news = {**olds, "endpointConfigName": world.id("configuration-2")}
     cloud.plant({"kind": "crash", "endpoint": "shop", "count": 1})
     with pytest.raises(PartialFailure, match="still on shop-1"):
-        provider.update(ENDPOINT, made.id, olds, made.outputs, news, preview=False, timeout=None)
+        provider.update(ENDPOINT, made.id, olds, made.outputs, news, preview=False)
 
 
-def test_waiting_ends_with_the_timeout(provider: AwsProvider, world: World) -> None:
+def test_waiting_ends_with_patience(provider: AwsProvider, world: World) -> None:
     row = provider.table.resources[VPC]
-    provider.table = replace_row(provider.table, replace(row, ready=lambda call: False))
+    provider.table = replace_row(provider.table, replace(row, ready=lambda call: False, patience=2))
     provider.pause = lambda seconds: None
     with pytest.raises(PartialFailure, match="not ready after 2 s"):
-        provider.create(VPC, who("vpc"), world.checked("vpc"), preview=False, timeout=2)
+        provider.create(VPC, who("vpc"), world.checked("vpc"), preview=False)
 
 
 def replace_row(table: TypeTable, row: Any) -> TypeTable:

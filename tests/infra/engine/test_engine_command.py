@@ -268,7 +268,7 @@ class Thing(pulumi.CustomResource):
 import beside
 if pulumi.Config().get_bool("broken"):
     raise ValueError("broken on purpose")
-Thing("first", {"asset": pulumi.FileAsset("page.html"), "size": beside.SIZE})
+Thing("first", {"size": beside.SIZE})
 pulumi.log.warn("mind the gap")
 pulumi.export("preview", pulumi.runtime.is_dry_run())
 """
@@ -280,7 +280,6 @@ def local_stack(lab: Any, tmp_path: Any) -> Any:
     (folder.parent / "Pulumi.yaml").write_text("name: local\nruntime: {name: python}\nmain: program\n")
     (folder / "__main__.py").write_text(textwrap.dedent(PROGRAM))
     (folder / "beside.py").write_text("SIZE = 3\n")
-    (folder / "page.html").write_text("hi")
     options = automation.LocalWorkspaceOptions(pulumi_command=lab.command, env_vars=lab.environment)
     return automation.create_or_select_stack("dev", work_dir=str(folder.parent), opts=options)
 
@@ -295,7 +294,6 @@ def test_a_program_in_a_folder_runs_in_its_own_interpreter(lab: Any, tmp_path: A
     assert "  warning: mind the gap" in lines
     (made,) = lab.fake.things.values()
     assert made.inputs["size"] == 3
-    assert made.inputs["asset"].path == tmp_path / "project" / "program" / "page.html"
     assert stack.up().summary.resource_changes == {"same": 2}
     stack.destroy()
 

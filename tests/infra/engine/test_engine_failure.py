@@ -43,11 +43,11 @@ def take(*seen):
 signal.signal(signal.SIGINT, take)
 
 class Interrupting(Fake):
-    def create(self, type, who, inputs, *, preview, timeout):
+    def create(self, type, who, inputs, *, preview):
         os.kill(os.getpid(), signal.SIGINT)
         taken.wait()
         threading.Event().wait(1)
-        return super().create(type, who, inputs, preview=preview, timeout=timeout)
+        return super().create(type, who, inputs, preview=preview)
 
 fake = Interrupting()
 options = automation.LocalWorkspaceOptions(
@@ -246,9 +246,9 @@ class Durable(Fake):
         if (f"{verb} {urn.rpartition('::')[2]}", moment) == (call, when):
             (root / "hanging").touch()
             threading.Event().wait()
-    def create(self, type, who, inputs, *, preview, timeout):
+    def create(self, type, who, inputs, *, preview):
         self.hang("create", who.urn, "before")
-        made = super().create(type, who, inputs, preview=preview, timeout=timeout)
+        made = super().create(type, who, inputs, preview=preview)
         self.hang("create", who.urn, "after")
         return made
     def update(self, type, id, *rest, **options):

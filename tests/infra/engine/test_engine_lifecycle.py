@@ -189,24 +189,15 @@ def test_invoke_answers_and_refuses_in_the_clouds_words(lab: Any, thing: Any) ->
         lab.up(program)
 
 
-def test_string_and_file_assets_reach_the_provider_by_hash(lab: Any, thing: Any, tmp_path: Any) -> None:
-    path = tmp_path / "page.html"
-    path.write_text("one")
-
-    def program() -> None:
-        thing("text", {"content": pulumi.StringAsset("hello")})
-        thing("file", {"content": pulumi.FileAsset(str(path))})
-
-    lab.up(program)
-    by_name = {one.urn.rpartition("::")[2]: one.inputs["content"] for one in lab.fake.things.values()}
-    assert by_name["text"].text == "hello"
-    assert by_name["file"].path == path
-    assert lab.up(program).changed == []
-    path.write_text("two")
-    assert lab.up(program).changed == [("update", "file")]
-
-
-def test_archives_are_refused_by_name(lab: Any, thing: Any, tmp_path: Any) -> None:
-    with pytest.raises(automation.CommandError, match=r"an archive is not available .*: use the Pulumi CLI"):
-        lab.up(lambda: thing("folder", {"content": pulumi.FileArchive(str(tmp_path))}) and None)
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (pulumi.FileArchive("."), "an archive"),
+        (pulumi.StringAsset("hello"), "an asset"),
+        (pulumi.FileAsset("x"), "an asset"),
+    ],
+)
+def test_archives_and_assets_are_refused_by_name(lab: Any, thing: Any, content: Any, what: Any) -> None:
+    with pytest.raises(automation.CommandError, match=rf"{what} is not available .*: use the Pulumi CLI"):
+        lab.up(lambda: thing("folder", {"content": content}) and None)
     assert lab.fake.mutations == []

@@ -41,18 +41,18 @@ class Watching(Fake):
         with self.watch:
             self.log.append(entry)
 
-    def create(self, type: Any, who: Any, inputs: Any, *, preview: Any, timeout: Any) -> Any:  # noqa: A002
+    def create(self, type: Any, who: Any, inputs: Any, *, preview: Any) -> Any:  # noqa: A002
         if preview:
-            return super().create(type, who, inputs, preview=True, timeout=timeout)
+            return super().create(type, who, inputs, preview=True)
         self.note("start create", who.name)
-        made = super().create(type, who, inputs, preview=preview, timeout=timeout)
+        made = super().create(type, who, inputs, preview=preview)
         self.note("end create", who.name)
         return made
 
-    def delete(self, type: Any, id: Any, inputs: Any, outputs: Any, *, timeout: Any) -> None:  # noqa: A002
+    def delete(self, type: Any, id: Any, inputs: Any, outputs: Any) -> None:  # noqa: A002
         name = self.things[id].urn.rpartition("::")[2]
         self.note("start delete", name)
-        super().delete(type, id, inputs, outputs, timeout=timeout)
+        super().delete(type, id, inputs, outputs)
         self.note("end delete", name)
 
 
@@ -169,12 +169,12 @@ def test_parallelism_is_bounded(lab: Any, thing: Any) -> None:
     running, peak, lock = [0], [0], threading.Lock()
     create = lab.fake.create
 
-    def counted(*args: Any, preview: Any, timeout: Any) -> Any:
+    def counted(*args: Any, preview: Any) -> Any:
         with lock:
             running[0] += 1
             peak[0] = max(peak[0], running[0])
         threading.Event().wait(0.02)
-        result = create(*args, preview=preview, timeout=timeout)
+        result = create(*args, preview=preview)
         with lock:
             running[0] -= 1
         return result

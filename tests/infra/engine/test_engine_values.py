@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.rehearsal.engine import values
-from infra.rehearsal.engine.errors import BadValue, EngineError
+from infra.rehearsal.engine.errors import EngineError
 from infra.rehearsal.engine.paths import keep_old, parse
-from infra.rehearsal.engine.provider import UNKNOWN, Asset
+from infra.rehearsal.engine.provider import UNKNOWN
 from infra.rehearsal.engine.redaction import restore_secrets
 from infra.rehearsal.engine.values import LARGEST_WHOLE, Secret
 
@@ -47,7 +46,7 @@ def flat(tree: Any) -> Any:
 
 @given(st.dictionaries(st.text(max_size=5), trees, max_size=4))
 def test_wire_round_trip(fields: Any) -> None:
-    back = values.from_wire(values.to_wire(fields), Path())
+    back = values.from_wire(values.to_wire(fields))
     assert back == {key: flat(value) for key, value in fields.items() if value is not None}
 
 
@@ -80,23 +79,11 @@ def test_fold_only_changes_the_type(number: Any) -> None:
     assert isinstance(folded, int) == (number.is_integer() and abs(number) < LARGEST_WHOLE)
 
 
-def test_assets_round_trip(tmp_path: Any) -> None:
-    (tmp_path / "a.txt").write_text("a")
-    wire = values.to_wire({"file": Asset("", path=Path("a.txt")), "text": Asset("", text="x")})
-    got = values.from_wire(wire, tmp_path)
-    assert got["file"].path == tmp_path / "a.txt"
-    assert got["text"].text == "x"
-    (tmp_path / "a.txt").write_text("b")
-    assert values.from_wire(wire, tmp_path)["file"].hash != got["file"].hash
-    with pytest.raises(BadValue, match=r"missing\.txt does not exist"):
-        values.from_wire(values.to_wire({"a": Asset("", path=Path("missing.txt"))}), tmp_path)
-
-
 @pytest.mark.parametrize(("signature", "what"), values.REFUSED.items())
 def test_values_beyond_the_width_are_refused_by_name(signature: Any, what: Any) -> None:
     wire = values.to_wire({"a": [values.sign(signature, value=1)]})
     with pytest.raises(EngineError, match=f"{what} is not available .*: use the Pulumi CLI"):
-        values.from_wire(wire, Path())
+        values.from_wire(wire)
 
 
 @pytest.mark.parametrize(

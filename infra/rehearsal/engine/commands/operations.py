@@ -8,7 +8,6 @@ A preview takes no lock, records nothing and calls nothing that changes anything
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 
 from pulumi.runtime.proto import language_pb2
 
@@ -99,8 +98,7 @@ class Operation:
     def _program(self, effects: Effects) -> None:
         project, client = self._place.project, self._place.arguments.flags.get("--client")
         deployment = Deployment(project.name, self._files.stack, self._plain, effects)
-        asset_folder = Path.cwd() if client else project.folder
-        with monitor.serve(deployment, self._events, asset_folder) as address:
+        with monitor.serve(deployment, self._events) as address:
             request = language_pb2.RunRequest(
                 project=project.name,
                 stack=self._files.stack,

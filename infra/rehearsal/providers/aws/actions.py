@@ -72,41 +72,33 @@ def find(call: ResourceCall, reading: Reading, default_tags: Mapping[str, str]) 
     return ReadResponse(call.id, inputs, outputs)
 
 
-def apply(call: ResourceCall, changed: set[str], done: list[str] | None = None) -> None:
+def apply(call: ResourceCall, changed: set[str], done: list[str]) -> None:
     """The row's calls for the changed inputs, then the tags. `done` collects what was carried out."""
-    log = done if done is not None else []
     for change in call.row.changes:
         if changed.intersection(change.keys):
             change.act(call)
-            log.extend(change.keys)
+            done.extend(change.keys)
     if call.row.tag and changed & {"tags", "tagsAll"}:
         before = call.outputs.get("tagsAll") or {}
         add = {key: value for key, value in call.tags.items() if before.get(key) != value}
         drop = sorted(set(before) - set(call.tags))
         if add or drop:
             call.row.tag(call, add, drop)
-            log.append("tags")
+            done.append("tags")
 
 
-def await_ready(call: ResourceCall, timeout: float | None, pause: Callable[[float], object]) -> None:
+def await_ready(call: ResourceCall, pause: Callable[[float], object]) -> None:
     """Poll `ready`. Raises `ProviderError` when it fails, or is not ready in time."""
-    _poll(lambda: call.row.ready(call), call, timeout, pause, "is not ready")
+    _poll(lambda: call.row.ready(call), call, pause, "is not ready")
 
 
-def await_gone(call: ResourceCall, timeout: float | None, pause: Callable[[float], object]) -> None:
+def await_gone(call: ResourceCall, pause: Callable[[float], object]) -> None:
     """Poll until the resource is not there any more."""
-    _poll(lambda: look(call) is None, call, timeout, pause, "is still there")
+    _poll(lambda: look(call) is None, call, pause, "is still there")
 
 
-def _poll(
-    done: Callable[[], bool],
-    call: ResourceCall,
-    timeout: float | None,
-    pause: Callable[[float], object],
-    words: str,
-) -> None:
-    waited, step = 0.0, 0.05
-    limit = timeout or call.row.patience
+def _poll(done: Callable[[], bool], call: ResourceCall, pause: Callable[[float], object], words: str) -> None:
+    waited, step, limit = 0.0, 0.05, call.row.patience
     while not done():
         if waited >= limit:
             raise ProviderError("Timeout", f"{call.row.type} {call.id} {words} after {limit:.0f} s")

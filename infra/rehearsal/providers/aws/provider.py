@@ -142,7 +142,7 @@ class AwsProvider:
         row = self._row(type)
         tags = naming.merge_tags(self.default_tags, inputs) if row.tag else {}
         call = ResourceCall(row=row, account=self.account, inputs=inputs, tags=tags, **more)
-        call.settle = lambda: await_ready(call, None, self.pause)
+        call.settle = lambda: await_ready(call, self.pause)
         return call
 
     def check(
@@ -193,20 +193,18 @@ class AwsProvider:
             return True
         return bool((outputs["tagsAll"] or {}) == naming.merge_tags(self.default_tags, news))
 
-    def create(
-        self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool, timeout: float | None
-    ) -> CreateResponse:
+    def create(self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool) -> CreateResponse:
         call = self._call(type, inputs)
         row = call.row
         if preview:
             return CreateResponse("", self._preview(row, inputs))
         with refusals():
-            if not self._adopt(call, timeout):
+            if not self._adopt(call):
                 call.id = row.create(call)
         try:
             with refusals():
                 row.finish(call)
-                await_ready(call, timeout, self.pause)
+                await_ready(call, self.pause)
                 return CreateResponse(call.id, self._read_made(call).outputs)
         except ProviderError as refused:
             raise PartialFailure(
@@ -227,7 +225,7 @@ class AwsProvider:
         except ProviderError:
             return {key: value for key, value in call.inputs.items() if not key.startswith("__")}
 
-    def _adopt(self, call: ResourceCall, timeout: float | None) -> bool:
+    def _adopt(self, call: ResourceCall) -> bool:
         """Take over what a killed run left. Raises `ProviderError` when the name is another's."""
         row = call.row
         for candidate in row.find(call):
@@ -248,18 +246,18 @@ class AwsProvider:
                 continue
             if row.broken(call):
                 row.delete(call)
-                await_gone(call, timeout, self.pause)
+                await_gone(call, self.pause)
                 break
             call.olds, call.outputs = there.inputs, there.outputs
-            self._apply(call, self._diff_inputs(call), timeout, [])
+            self._apply(call, self._diff_inputs(call), [])
             return True
         call.id = ""
         return False
 
-    def _apply(self, call: ResourceCall, changed: set[str], timeout: float | None, done: list[str]) -> None:
+    def _apply(self, call: ResourceCall, changed: set[str], done: list[str]) -> None:
         """The changes, once what an earlier run (or someone else) began is over."""
         if changed:
-            await_ready(replace(call, olds={}), timeout, self.pause)
+            await_ready(replace(call, olds={}), self.pause)
             apply(call, changed, done)
 
     def _diff_inputs(self, call: ResourceCall) -> set[str]:
@@ -272,9 +270,8 @@ class AwsProvider:
         return None if reading is None else find(call, reading, self.default_tags)
 
     def update(
-        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *,
-        preview: bool, timeout: float | None,
-    ) -> Values:  # fmt: skip
+        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *, preview: bool
+    ) -> Values:
         call = self._call(type, news, id=id, olds=old_inputs, outputs=old_outputs)
         changed = self._diff_inputs(call)
         if preview:
@@ -282,9 +279,9 @@ class AwsProvider:
         done: list[str] = []
         try:
             with refusals():
-                if not self._mend(call, timeout):
-                    self._apply(call, changed, timeout, done)
-                await_ready(call, timeout, self.pause)
+                if not self._mend(call):
+                    self._apply(call, changed, done)
+                await_ready(call, self.pause)
                 return self._read_made(call).outputs
         except ProviderError as refused:
             if not done:
@@ -293,24 +290,24 @@ class AwsProvider:
                 refused.code, refused.message, id=id, outputs=self._remains(call)
             ) from refused
 
-    def _mend(self, call: ResourceCall, timeout: float | None) -> bool:
+    def _mend(self, call: ResourceCall) -> bool:
         """Make again, under the same id, what can never be used as it is."""
         if not call.row.broken(call):
             return False
         call.row.delete(call)
-        await_gone(call, timeout, self.pause)
+        await_gone(call, self.pause)
         call.id = call.row.create(call)
         call.row.finish(call)
         return True
 
-    def delete(self, type: str, id: str, inputs: Values, outputs: Values, *, timeout: float | None) -> None:
+    def delete(self, type: str, id: str, inputs: Values, outputs: Values) -> None:
         call = self._call(type, inputs, id=id, outputs=outputs)
         with refusals():
             if look(call) is None:
                 return
             call.row.delete(call)
             if not call.row.lingers:
-                await_gone(call, timeout, self.pause)
+                await_gone(call, self.pause)
 
     def invoke(self, token: str, args: Values) -> Values:
         """A data source. Raises `ProviderError` for one that the table does not have."""

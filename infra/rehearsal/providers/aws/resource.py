@@ -114,7 +114,7 @@ class ResourceType:
     """After its delete it can still be read (versioning is suspended, never taken off)."""
     spelling: Spelling = pascal
     patience: float = 600.0
-    """Seconds to wait for `ready` and for the end of a delete unless the program says otherwise."""
+    """Seconds to wait for `ready` and for the end of a delete."""
 
     def all_properties(self) -> dict[str, Property]:
         """The table's properties with the tags and the region that all types of their kind take."""
