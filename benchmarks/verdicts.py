@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+from modelpack.usecases.optional.text import pad_as_served
 
 from modelpack.build import context
 from modelpack.formats.variant import Variant
@@ -32,7 +33,6 @@ from modelpack.home import Home
 from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import ModelSpec, PackSpec
 from modelpack.progress import Silent
-from modelpack.usecases.optional.text import pad_as_served
 
 USECASES = ("fraud", "pricing", "recommendation")
 ROUNDS = 3

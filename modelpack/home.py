@@ -1,8 +1,11 @@
-"""Where files live that belong to the user, not to one project, and the lock by which processes take turns there."""
+"""Where files live that belong to the user, not to one project, the lock by which processes take turns there, and
+how small files are written whole."""
 
 from __future__ import annotations
 
 import fcntl
+import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,3 +69,32 @@ def hold_lock(file: Path, on_wait: Callable[[], None] = lambda: None) -> Iterato
             on_wait()
             fcntl.flock(opened, fcntl.LOCK_EX)
         yield
+
+
+def write_atomically(path: Path, data: bytes, *, private: bool = False, durable: bool = False) -> None:
+    """Readers see the old content or the new, also when this process is killed; a `durable` write survives a power cut
+    too. Of a `private` file, and of folders made for it, nobody else may read."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was renamed or removed in the folder is so after a power cut too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

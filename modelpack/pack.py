@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from modelpack.errors import EcomdeployError
-from modelpack.home import Home
+from modelpack.home import Home, write_atomically
 from modelpack.server.golden import Golden
 
 PLATFORM = "linux/amd64"
@@ -62,7 +60,7 @@ def load(home: Home, input_digest: str) -> Pack | None:
 
 def store(home: Home, pack: Pack) -> None:
     """Remember a pack; written whole or not at all."""
-    write_whole(path_of(home, pack.input_digest), encode(pack.as_data()))
+    write_atomically(path_of(home, pack.input_digest), encode(pack.as_data()))
 
 
 def path_of(home: Home, input_digest: str) -> Path:
@@ -73,17 +71,3 @@ def path_of(home: Home, input_digest: str) -> Path:
 def encode(data: Any) -> bytes:
     """JSON, the same bytes for the same data."""
     return (json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write beside and rename, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

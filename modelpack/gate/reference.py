@@ -14,8 +14,7 @@ from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.answers import depend_on_others
 from modelpack.gate.fidelity import TRAINED_HERE, Fidelity, check_fidelity, check_repeats
 from modelpack.gate.trial import Trials
-from modelpack.home import Home, hold_lock
-from modelpack.pack import write_whole
+from modelpack.home import Home, hold_lock, write_atomically
 from modelpack.progress import Progress
 from modelpack.sources.base import open_model
 from modelpack.usecases.optional.own_tables import OwnRows, prepare_tables
@@ -120,7 +119,7 @@ def train_or_reuse(inputs: Inputs, data: Any, home: Home, progress: Progress) ->
         inputs.usecase.save(model, temporary)
         digest = sha256_of(temporary)
         temporary.replace(path)
-        write_whole(checksum, digest.encode())
+        write_atomically(checksum, digest.encode())
         return path
 
 

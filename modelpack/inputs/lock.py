@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.errors import BadInput
-from modelpack.pack import encode, write_whole
+from modelpack.home import write_atomically
+from modelpack.pack import encode
 from modelpack.runtimes.hardware import CPU
 
 NAME = "pack.lock"
@@ -82,7 +83,7 @@ def write(project: Path, lock: Lock, hardware: str = CPU) -> None:
     data = encode({"format": FORMAT, "note": NOTE, **sections})
     path = path_of(project, hardware)
     if not path.is_file() or path.read_bytes() != data:
-        write_whole(path, data)
+        write_atomically(path, data)
 
 
 def has_key(data: object) -> bool:

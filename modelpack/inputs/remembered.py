@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelpack.errors import BadInput
+from modelpack.home import write_atomically
 from modelpack.inputs.lock import SECTIONS, Lock, Section, has_key, section
 from modelpack.inputs.resolve import Inputs
-from modelpack.pack import encode, write_whole
+from modelpack.pack import encode
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Remembered:
         for name in SECTIONS:
             part: Section | None = getattr(lock, name)
             if part is not None and self.find(name, part.holds_for) != part:
-                write_whole(self.path(name, part.holds_for), encode(part.as_data()))
+                write_atomically(self.path(name, part.holds_for), encode(part.as_data()))
 
     def complete(self, inputs: Inputs, lock: Lock, packages: bool) -> Lock:
         """The lock with what was made before for these inputs where it holds something else; the packages where that

@@ -8,13 +8,13 @@ but unpacks at every call, which a full batch pays for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modelpack.passes.base import GraphPass, Inapplicable, PassContext
 from modelpack.passes.shared import nibbles, ranges
+from modelpack.passes.shared.dense import Floats, layers_of
 from modelpack.passes.shared.editing import Constants, add_constants, drop_unread, nodes_below, set_nodes
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 FEWEST_WEIGHTS = 65_536
 BLOCK = 32
 STEPS = 63
-Floats = NDArray[np.float32]
 
 
 class DenseInt4(GraphPass):
@@ -35,11 +34,10 @@ class DenseInt4(GraphPass):
 
     def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
         graph = model.graph
-        constant = {tensor.name: tensor for tensor in graph.initializer}
         layers = {
-            place: weights
-            for place, node in enumerate(graph.node)
-            if (weights := outputs_first(node, constant)) is not None
+            place: np.ascontiguousarray(weights.T)
+            for place, weights in layers_of(graph).items()
+            if weights.size >= FEWEST_WEIGHTS and weights.shape[0] % BLOCK == 0
         }
         if not layers:
             raise Inapplicable(f"no dense layer of at least {FEWEST_WEIGHTS:,} constant weights")
@@ -66,21 +64,6 @@ def product(node: onnx.NodeProto, opset: int) -> ranges.Product:
     """A layer over the int8 weights that `multiplier` makes."""
     name, bias = node.input[1], node.input[2] if len(node.input) > 2 else ""
     return ranges.Product(node.input[0], f"{name}.int8", f"{name}.scale", bias, node.output[0], opset)
-
-
-def outputs_first(node: onnx.NodeProto, constant: dict[str, Any]) -> Floats | None:
-    """The weights as (outputs, inputs) of a layer that this pass can change; else None."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    tensor = constant.get(node.input[1]) if node.op_type in ("MatMul", "Gemm") else None
-    if tensor is None or tensor.data_type != TensorProto.FLOAT or len(tensor.dims) != 2:
-        return None
-    given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-    if (given.get("alpha", 1.0), given.get("beta", 1.0), given.get("transA", 0)) != (1.0, 1.0, 0):
-        return None
-    values: Floats = numpy_helper.to_array(tensor)
-    weights = values if given.get("transB") else np.ascontiguousarray(values.T)
-    return weights if weights.size >= FEWEST_WEIGHTS and weights.shape[1] % BLOCK == 0 else None
 
 
 def stored_constants(weights: Floats) -> Constants:

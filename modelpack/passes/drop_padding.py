@@ -18,7 +18,7 @@ import numpy as np
 from modelpack.formats.signature import Arrays
 from modelpack.passes.base import PACKED, GraphPass, Inapplicable, PassContext
 from modelpack.passes.shared import attention
-from modelpack.passes.shared.editing import add_constants, set_nodes
+from modelpack.passes.shared.editing import add_constants, attributes_of, set_nodes
 from modelpack.runtimes import single_thread
 from modelpack.usecases.optional.serving import text_of
 
@@ -204,10 +204,9 @@ def packed_name(name: str) -> str:
 
 def axis_of(node: onnx.NodeProto) -> int:
     """The axis an operator works along; the last for those that have none."""
-    named = {attribute.name: attribute.i for attribute in node.attribute}
     if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
         return -1
-    return int(named.get("axis", AXIS.get(node.op_type, -1)))
+    return int(attributes_of(node).get("axis", AXIS.get(node.op_type, -1)))
 
 
 def set_last_axis(node: onnx.NodeProto) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.passes.base import ANY_HARDWARE, STORED, GraphPass, Inapplicable, PassContext
-from modelpack.passes.shared.editing import set_nodes
+from modelpack.passes.shared.editing import attributes_of, set_nodes
 from modelpack.passes.shared.tables import is_lookup
 
 if TYPE_CHECKING:
@@ -74,13 +74,10 @@ def by_rows(nodes: Iterable[onnx.NodeProto]) -> set[str]:
     return {
         node.input[0] if is_lookup(node) else node.input[1]
         for node in nodes
-        if is_lookup(node) or node.op_type == "Conv" or (node.op_type == "Gemm" and is_transposed(node))
+        if is_lookup(node)
+        or node.op_type == "Conv"
+        or (node.op_type == "Gemm" and attributes_of(node).get("transB"))
     }
-
-
-def is_transposed(node: onnx.NodeProto) -> bool:
-    """Whether a Gemm's weights lie with an output to a row."""
-    return any(one.name == "transB" and one.i == 1 for one in node.attribute)
 
 
 def narrow(tensor: onnx.TensorProto, axis: int) -> tuple[onnx.TensorProto, onnx.TensorProto]:

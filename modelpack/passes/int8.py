@@ -13,7 +13,7 @@ import numpy as np
 
 from modelpack.passes.base import GraphPass, Inapplicable, PassContext
 from modelpack.passes.shared import ranges
-from modelpack.passes.shared.dense import Floats, layers_of, own_bias
+from modelpack.passes.shared.dense import Floats, layers_of, own_bias, sizes_of
 from modelpack.passes.shared.editing import add_constants, drop_unread, set_nodes
 from modelpack.passes.shared.ranges import Product, Range
 
@@ -31,10 +31,11 @@ class Int8(GraphPass):
     about: ClassVar[str] = "https://arxiv.org/abs/2004.09602"
 
     def change(self, model: onnx.ModelProto, context: PassContext) -> onnx.ModelProto:
+        sizes = sizes_of(model.graph)
         layers = {
             place: weights
             for place, weights in layers_of(model.graph).items()
-            if own_bias(model.graph, model.graph.node[place], weights.shape[1]) is not None
+            if own_bias(sizes, model.graph.node[place], weights.shape[1]) is not None
         }
         if not layers:
             raise Inapplicable("no dense layer with constant float weights")
@@ -49,6 +50,7 @@ def rewrite(
 ) -> None:
     """Every layer in int8, in place."""
     made: list[Any] = []
+    sizes = sizes_of(graph)
     for place, node in enumerate(graph.node):
         if place not in layers:
             made.append(node)
@@ -56,7 +58,7 @@ def rewrite(
         result, weights = node.output[0], layers[place]
         scale = np.maximum(np.abs(weights).max(axis=0), np.finfo(np.float32).tiny) / np.float32(STEPS)
         own = {f"{result}.weights": np.rint(weights / scale).astype(np.int8), f"{result}.scale": scale}
-        bias = own_bias(graph, node, weights.shape[1]) or ""
+        bias = own_bias(sizes, node, weights.shape[1]) or ""
         product = Product(node.input[0], f"{result}.weights", f"{result}.scale", bias, result, opset)
         nodes, constants = product.nodes(covered.get(node.input[0]))
         made += nodes

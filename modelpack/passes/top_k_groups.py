@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from modelpack.passes.base import FUSED, GraphPass, Inapplicable, PassContext
-from modelpack.passes.shared.editing import add_constants, set_nodes
+from modelpack.passes.shared.editing import add_constants, attributes_of, set_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -66,11 +66,11 @@ def known_widths(model: onnx.ModelProto) -> dict[str, int]:
 
 def top_k_of(node: onnx.NodeProto, constant: dict[str, Any]) -> int:
     """k of a TopK for the largest along the second axis, sorted; 0 for any other node."""
-    from onnx import helper, numpy_helper
+    from onnx import numpy_helper
 
     if node.op_type != "TopK" or node.input[1] not in constant:
         return 0
-    given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    given = attributes_of(node)
     fits = given.get("axis", -1) in (1, -1) and given.get("largest", 1) and given.get("sorted", 1)
     return int(numpy_helper.to_array(constant[node.input[1]]).ravel()[0]) if fits else 0
 

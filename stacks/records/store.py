@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from modelpack.home import hold_lock
+from modelpack.home import hold_lock, sync_folder, write_atomically
 
 
 class RecordStore(Protocol):
@@ -60,18 +59,10 @@ class FolderStore:
             return None
 
     def write(self, name: str, data: bytes, *, was: bytes | None) -> bool:
-        file = self.root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
         with hold_lock(self.root / ".guard"):
             if self.read(name) != was:
                 return False
-            fresh = file.with_name(f".{file.name}.new")
-            with fresh.open("wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            fresh.replace(file)
-            self.sync(file.parent)
+            write_atomically(self.root / name, data, durable=True)
         return True
 
     def remove(self, name: str, *, was: bytes) -> bool:
@@ -79,15 +70,8 @@ class FolderStore:
             if self.read(name) != was:
                 return False
             (self.root / name).unlink()
-            self.sync((self.root / name).parent)
+            sync_folder((self.root / name).parent)
         return True
-
-    def sync(self, folder: Path) -> None:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 @dataclass

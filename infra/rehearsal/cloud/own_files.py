@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-import tempfile
 from pathlib import Path
 
 from modelpack.errors import BadInput
+from modelpack.home import write_atomically
 
 KEY_BYTES = 32
 
@@ -45,26 +45,13 @@ def read_own(path: Path) -> bytes:
         return file.read()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Readers see the old content or the new, also when this process is killed; nobody else may read it."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def read_key(path: Path) -> bytes:
     """A random key, made when it is first asked for. Raises BadInput as `read_own`, and for a damaged one."""
     try:
         key = read_own(path)
     except FileNotFoundError:
         part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        write_atomically(part, secrets.token_bytes(KEY_BYTES))
+        write_atomically(part, secrets.token_bytes(KEY_BYTES), private=True)
         try:
             os.link(part, path)  # of two that make it at once the first wins
         except FileExistsError:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.errors import EcomdeployError
-from modelpack.home import hold_lock
+from modelpack.home import hold_lock, write_atomically
 from modelpack.image.oci.descriptor import (
     INDEX,
     MANIFEST,
@@ -165,11 +165,7 @@ class Layout:
 
     def replace(self, name: str, data: bytes) -> None:
         """Write a small file below the root so that readers see the old or the new one."""
-        target = self.root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}-{os.getpid()}-{secrets.token_hex(6)}")
-        partial.write_bytes(data)
-        partial.replace(target)
+        write_atomically(self.root / name, data)
 
     def _compare(self, digest: str, found: str) -> None:
         if found != digest:

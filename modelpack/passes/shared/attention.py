@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.passes.shared.editing import set_nodes
+
 if TYPE_CHECKING:
     import onnx
 
@@ -53,8 +55,7 @@ def join(model: onnx.ModelProto, mask: str, per_token: frozenset[str], seen: Seq
             nodes += write_attention(by_result[node.output[0]])
         else:
             nodes.append(node)
-    del graph.node[:]
-    graph.node.extend(nodes_behind(nodes, {value.name for value in graph.output}))
+    set_nodes(graph, nodes_behind(nodes, {value.name for value in graph.output}))
     for one in model.opset_import:
         if not one.domain:
             one.version = max(one.version, OPSET)

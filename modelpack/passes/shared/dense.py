@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from modelpack.passes.shared.editing import attributes_of
+
 if TYPE_CHECKING:
     import onnx
 
@@ -58,6 +60,11 @@ def matrices_of(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
     }
 
 
+def sizes_of(graph: onnx.GraphProto) -> dict[str, list[int]]:
+    """The shapes of all constants by name."""
+    return {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+
+
 def layers_of(graph: onnx.GraphProto) -> dict[int, Floats]:
     """The weights (inputs, outputs) of every MatMul and plain Gemm with constant float weights, by the node's place."""
     matrices, found = matrices_of(graph), {}
@@ -71,18 +78,18 @@ def layers_of(graph: onnx.GraphProto) -> dict[int, Floats]:
 
 def inputs_first(node: onnx.NodeProto, tensor: onnx.TensorProto) -> Floats | None:
     """A layer's weights as (inputs, outputs); None for a Gemm that does more than multiply and add."""
-    from onnx import helper, numpy_helper
+    from onnx import numpy_helper
 
-    given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    given = attributes_of(node)
     if (given.get("alpha", 1.0), given.get("beta", 1.0), given.get("transA", 0)) != (1.0, 1.0, 0):
         return None
     values: Floats = numpy_helper.to_array(tensor)
     return np.ascontiguousarray(values.T) if given.get("transB") else values
 
 
-def own_bias(graph: onnx.GraphProto, node: onnx.NodeProto, outputs: int) -> str | None:
-    """The name of a Gemm's bias (outputs,); "" where there is none, None where it has another shape."""
+def own_bias(sizes: Mapping[str, list[int]], node: onnx.NodeProto, outputs: int) -> str | None:
+    """The name of a Gemm's bias (outputs,); "" where there is none, None where it has another shape. `sizes`: of all
+    constants (`sizes_of`)."""
     if node.op_type != "Gemm" or len(node.input) < 3 or not node.input[2]:
         return ""
-    sizes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     return node.input[2] if sizes.get(node.input[2]) == [outputs] else None

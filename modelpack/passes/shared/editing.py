@@ -21,6 +21,13 @@ def set_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:
     graph.node.extend(kept)
 
 
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
+    """A node's attributes by name; what is left out is not there."""
+    from onnx import helper
+
+    return {one.name: helper.get_attribute_value(one) for one in node.attribute}
+
+
 def add_constants(graph: onnx.GraphProto, constants: Constants, below: str = "") -> None:
     """Initializers by name; called `<below>.<name>` where that is given."""
     from onnx import numpy_helper

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from modelpack.formats.signature import Arrays, Run
 from modelpack.passes.base import GraphPass, Inapplicable, PassContext
-from modelpack.passes.shared.editing import Constants, add_constants, set_nodes
+from modelpack.passes.shared.editing import Constants, add_constants, attributes_of, set_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -108,8 +108,7 @@ def is_table(tensor: onnx.TensorProto) -> bool:
 
 def is_lookup(node: onnx.NodeProto) -> bool:
     """A Gather of whole rows."""
-    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
-    return node.op_type == "Gather" and axis == 0
+    return node.op_type == "Gather" and attributes_of(node).get("axis", 0) == 0
 
 
 def used_elsewhere(graph: onnx.GraphProto, lookups: Sequence[onnx.NodeProto]) -> set[str]:

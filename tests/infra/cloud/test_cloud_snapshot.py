@@ -19,8 +19,7 @@ from waiting import wait_for
 
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.cloud.daemon import snapshot
-from infra.rehearsal.cloud.own_files import write_atomically
-from modelpack.home import Home
+from modelpack.home import Home, write_atomically
 
 KEY = "k" * 64
 READS: dict[str, Callable[[Any], Any]] = {
@@ -89,7 +88,7 @@ if sys.argv[2] == "write":
     make()
     dumped = snapshot.dump({"a": 1}, "k", nullcontext())
     assert dumped.left_out == (), dumped.left_out
-    snapshot.save(path, dumped.data)
+    write_atomically(path, dumped.data, private=True)
 else:
     assert snapshot.load(path, "k") == {"a": 1}
 names = sorted(name for name, backend in _backends())
@@ -137,7 +136,7 @@ if sys.argv[2] == "write":
     s3_backends["123456789012"]["aws"].buckets["b"] = "bucket"
     dumped = snapshot.dump({"good": 1, "bad": (x for x in ())}, "k", nullcontext())
     print(dumped.left_out)
-    snapshot.save(path, dumped.data)
+    write_atomically(path, dumped.data, private=True)
 else:
     print(snapshot.load(path, "k"), sqs_backends["123456789012"]["us-east-1"].queues)
     print(sqs_backends["123456789012"]["us-east-1"].word, s3_backends["123456789012"]["aws"].buckets)
@@ -219,7 +218,7 @@ def test_a_snapshot_of_somebody_else_is_not_opened(tmp_path: Path, kind: str) ->
         "changed": good[:-1] + b"x",
         "cut": good[:40],
     }
-    write_atomically(path, written[kind])
+    write_atomically(path, written[kind], private=True)
     with pytest.raises(snapshot.UnusableSnapshot):
         snapshot.load(path, KEY)
     assert not canary.exists()
@@ -233,7 +232,7 @@ def test_a_snapshot_that_another_user_could_have_written_is_not_opened(tmp_path:
     canary, home = tmp_path / "canary", tmp_path / "home"
     cloud = LocalCloud(Home(home, tmp_path / "cache"), host=SPEAKING)
     key = cloud.folder.secret("snapshot")
-    write_atomically(cloud.folder.snapshot, signed_snapshot(pickle.dumps(Planted(canary)), key))
+    write_atomically(cloud.folder.snapshot, signed_snapshot(pickle.dumps(Planted(canary)), key), private=True)
     if how != "others may write" and how != "link" and os.geteuid() != 0:
         pytest.skip("only root can give files away")
     if how == "owner":

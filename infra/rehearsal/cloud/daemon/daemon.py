@@ -24,6 +24,7 @@ from infra.rehearsal.cloud.daemon.loopback import LARGEST_CALL, listen
 from infra.rehearsal.cloud.daemon.process import Folder
 from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.servers.host import Host
+from modelpack.home import write_atomically
 
 HostFactory = Callable[[Any, str], Host]
 """Folder for unpacked images and logs, the registry's host:port -> what runs model servers."""
@@ -184,7 +185,7 @@ class Daemon:
             self.account.changed.clear()
             try:
                 dumped = snapshot.dump(self.account.state, self.folder.secret("snapshot"), self.account.lock)
-                snapshot.save(self.folder.snapshot, dumped.data)
+                write_atomically(self.folder.snapshot, dumped.data, private=True)
                 unkept = tuple(f"cannot be kept: {words}" for words in dumped.left_out)
             except Exception as error:  # whatever it is, the next one is tried, and the reason is told
                 traceback.print_exc()

@@ -10,7 +10,7 @@ import json
 import secrets
 from pathlib import Path
 
-from infra.rehearsal.cloud.own_files import write_atomically
+from modelpack.home import write_atomically
 
 
 class Generation:
@@ -43,4 +43,4 @@ class Generation:
 
     def _keep(self, graceful: bool, lost: tuple[str, ...] = ()) -> None:
         kept = {"id": self.id, "graceful": graceful, "lost": lost}
-        write_atomically(self.file, json.dumps(kept).encode())
+        write_atomically(self.file, json.dumps(kept).encode(), private=True)

@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from infra.rehearsal.cloud.addresses import LOOPBACK, REGION, Identity, Ports
-from infra.rehearsal.cloud.own_files import claim_folder, read_key, read_own, write_atomically
+from infra.rehearsal.cloud.own_files import claim_folder, read_key, read_own
+from modelpack.home import write_atomically
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Folder:
 
     def keep_ports(self, ports: Ports) -> None:
         _write(self.root / "cloud.json", {"aws_port": ports.aws, "registry_port": ports.registry})
-        write_atomically(self.aws_config, f"[default]\nregion = {REGION}\n".encode())
+        write_atomically(self.aws_config, f"[default]\nregion = {REGION}\n".encode(), private=True)
         word = base64.b64encode(":".join(self.registry_login).encode()).decode()
         logins = {"auths": {f"{LOOPBACK}:{ports.registry}": {"auth": word}}}
-        write_atomically(self.containers / "config.json", json.dumps(logins).encode())
+        write_atomically(self.containers / "config.json", json.dumps(logins).encode(), private=True)
 
     def claim(self) -> None:
         """Make it a folder of this user alone. Raises BadInput when it is somebody else's."""
@@ -148,7 +149,7 @@ def choose(root: Path, aws: int | None = None) -> Ports:
 
 
 def _write(path: Path, value: dict[str, int]) -> None:
-    write_atomically(path, json.dumps(value).encode())
+    write_atomically(path, json.dumps(value).encode(), private=True)
 
 
 def _read(path: Path) -> dict[str, int]:

@@ -26,7 +26,7 @@ from infra.rehearsal.cloud.daemon.pickling import (
     pickle_account,
     unpickle_account,
 )
-from infra.rehearsal.cloud.own_files import read_own, write_atomically
+from infra.rehearsal.cloud.own_files import read_own
 from modelpack.errors import BadInput
 
 if TYPE_CHECKING:
@@ -56,11 +56,6 @@ def dump(state: dict[str, Any], key: str, lock: AbstractContextManager[Any]) -> 
         with lock:
             pickled = pickle_account(state, each=True)
     return Pickled(_hide(release().encode(), pickled.data, key), pickled.left_out)
-
-
-def save(path: Path, data: bytes) -> None:
-    """Write a dump so that a kill leaves the old file or the new one. Raises OSError."""
-    write_atomically(path, data)
 
 
 def load(path: Path, key: str) -> dict[str, Any]:

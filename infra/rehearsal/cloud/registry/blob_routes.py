@@ -7,9 +7,10 @@ import re
 from werkzeug.wrappers import Request, Response
 
 from infra.rehearsal.cloud.registry.answers import RegistryError
-from infra.rehearsal.cloud.registry.blobs import DIGEST, Blobs, DigestMismatch, WrongOffset
+from infra.rehearsal.cloud.registry.blobs import Blobs, DigestMismatch, WrongOffset
 from infra.rehearsal.cloud.registry.holdings import Holdings
 from infra.rehearsal.cloud.registry.storage import Storage
+from modelpack.image.oci.descriptor import DIGEST
 
 CONTENT_RANGE = re.compile(r"(?:bytes )?(\d{1,15})-(\d{1,15})(?:/.*)?", re.ASCII)
 RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)

@@ -5,7 +5,6 @@ Bytes are verified before they get their name.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import secrets
@@ -15,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from modelpack.digests import sha256_of
+from modelpack.home import write_atomically
+from modelpack.image.oci.descriptor import DIGEST, digest_of
+
 CHUNK = 1024 * 1024
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 UPLOAD = re.compile(r"[0-9a-f]{32}")
 
 
@@ -30,25 +32,6 @@ class WrongOffset(Exception):
     def __init__(self, expected: int) -> None:
         super().__init__(f"expected offset {expected}")
         self.expected = expected
-
-
-def digest_of(data: bytes) -> str:
-    """ "sha256:<hex>" of bytes in memory."""
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """ "sha256:<hex>" of a file's bytes."""
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a kill, sees all of it or the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    part.write_bytes(data)
-    part.replace(path)
 
 
 @dataclass(frozen=True)
@@ -97,7 +80,7 @@ class Blobs:
         Raises:
             DigestMismatch: the file's bytes have another digest (the file is left where it is).
         """
-        if file_digest(part) != digest:
+        if f"sha256:{sha256_of(part)}" != digest:
             raise DigestMismatch(digest)
         target = self.path(digest)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from infra.rehearsal.cloud.registry.blobs import DIGEST, Blobs, write_atomically
+from infra.rehearsal.cloud.registry.blobs import Blobs
 from infra.rehearsal.cloud.registry.repositories import Push
+from modelpack.home import write_atomically
+from modelpack.image.oci.descriptor import DIGEST
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from infra.rehearsal.cloud.registry.blobs import DIGEST
+from modelpack.image.oci.descriptor import DIGEST
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 IMAGE = "application/vnd.oci.image.manifest.v1+json"

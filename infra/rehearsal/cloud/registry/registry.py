@@ -19,10 +19,10 @@ from werkzeug.wrappers import Request, Response
 from infra.rehearsal.cloud.registry import blob_routes as registry_blobs
 from infra.rehearsal.cloud.registry import manifests
 from infra.rehearsal.cloud.registry.answers import RegistryError, json_answer, page
-from infra.rehearsal.cloud.registry.blobs import DIGEST, digest_of
 from infra.rehearsal.cloud.registry.holdings import ManifestEntry
 from infra.rehearsal.cloud.registry.repositories import Push, Repositories
 from infra.rehearsal.cloud.registry.storage import Storage
+from modelpack.image.oci.descriptor import DIGEST, digest_of
 
 COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 NAME = rf"(?P<name>{COMPONENT}(?:/{COMPONENT})*)"

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.rehearsal.cloud.registry.blobs import DIGEST, Blobs, digest_of
+from infra.rehearsal.cloud.registry.blobs import Blobs
 from infra.rehearsal.cloud.servers.host import ServerFailed
 from modelpack.errors import EcomdeployError
+from modelpack.image.oci.descriptor import DIGEST, digest_of
 from modelpack.image.oci.members import Kept
 from modelpack.image.oci.unpack import remove, unpack
 

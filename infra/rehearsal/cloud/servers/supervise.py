@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.rehearsal.cloud.addresses import Identity
-from infra.rehearsal.cloud.own_files import write_atomically
 from infra.rehearsal.cloud.servers.isolation import LAUNCHER
+from modelpack.home import write_atomically
 
 DRAIN_SECONDS = 12
 """A model server drains within 10 s."""
@@ -126,7 +126,7 @@ class Supervisor:
         identity = Identity.of(pid)
         if identity:
             record = {"pid": identity.pid, "started": identity.started}
-            write_atomically(self._folder / f"{identifier}.json", json.dumps(record).encode())
+            write_atomically(self._folder / f"{identifier}.json", json.dumps(record).encode(), private=True)
 
 
 def _identity(record: Path) -> Identity | None:

@@ -11,9 +11,7 @@ Source: pulumi/pulumi, pkg/backend/diy (store.go, lock.go, state.go).
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,20 +21,9 @@ from typing import Any, Final
 from infra.rehearsal.engine.errors import EngineError, Unsupported
 from infra.rehearsal.engine.resource import Resource, Snapshot, manifest, resource_to_json
 from infra.rehearsal.engine.state.crypt import Vault
+from modelpack.home import write_atomically
 
 CHECKPOINT_VERSION: Final = 3
-
-
-def write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
-    """All of it or nothing of it, also under `kill -9`; `durable` survives a power cut too."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    part.replace(path)
 
 
 @dataclass(frozen=True)
@@ -89,7 +76,7 @@ class StackFiles:
         """A new stack: no resources, but the salt its secrets will use."""
         meta = self.root / ".pulumi" / "meta.yaml"
         if not meta.exists():
-            write_atomically(meta, "version: 1\n")
+            write_atomically(meta, b"version: 1\n")
         CheckpointWriter(self, vault).write(Snapshot(salt=vault.salt_text), durable=True)
 
     def remove(self) -> None:
@@ -103,7 +90,7 @@ class StackFiles:
         """Number and keep one finished operation, for `stack history`."""
         numbered = {**update, "version": len(self.records()) + 1}
         path = self.history / f"{self.stack}-{time.time_ns()}.history.json"
-        write_atomically(path, json.dumps(numbered))
+        write_atomically(path, json.dumps(numbered).encode())
 
     def records(self) -> list[Path]:
         """The files of finished operations, newest first."""
@@ -124,7 +111,7 @@ class CheckpointWriter:
         if not self._backed_up and self._files.exists():
             shutil.copyfile(self._files.checkpoint, self._files.backup)
         self._backed_up = True
-        write_atomically(self._files.checkpoint, self._text(snapshot), durable=durable)
+        write_atomically(self._files.checkpoint, self._text(snapshot).encode(), durable=durable)
 
     def _text(self, snapshot: Snapshot) -> str:
         resources = ",\n".join(self._resource(resource) for resource in snapshot.resources)

@@ -17,7 +17,8 @@ from typing import Final
 
 from infra.rehearsal.engine.errors import EngineError
 from infra.rehearsal.engine.resource import now
-from infra.rehearsal.engine.state.checkpoint import StackFiles, write_atomically
+from infra.rehearsal.engine.state.checkpoint import StackFiles
+from modelpack.home import write_atomically
 
 OURS: Final = "embedded-engine.json"
 
@@ -39,7 +40,7 @@ def hold(files: StackFiles) -> Iterator[None]:
                 "If it is killed, the next command picks up where it stopped"
             )
         owner = {"pid": os.getpid(), "hostname": socket.gethostname(), "timestamp": now()}
-        write_atomically(mine, json.dumps(owner))
+        write_atomically(mine, json.dumps(owner).encode())
         try:
             yield
         finally:

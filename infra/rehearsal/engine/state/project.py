@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from infra.rehearsal.engine.errors import EngineError, Unsupported
-from infra.rehearsal.engine.state.checkpoint import write_atomically
 from infra.rehearsal.engine.state.crypt import Vault
+from modelpack.home import write_atomically
 
 BEYOND = ("backend", "stackConfigDir")
 """Settings of a project that would lead elsewhere."""
@@ -106,7 +106,8 @@ class StackConfig:
                 key: {"secure": one.value} if one.secret else one.value
                 for key, one in sorted(self.settings.items())
             }
-        write_atomically(self.path, yaml.safe_dump(document, sort_keys=False) if document else "")
+        text = yaml.safe_dump(document, sort_keys=False) if document else ""
+        write_atomically(self.path, text.encode())
 
 
 def load_config(project: Project, stack: str) -> StackConfig:
