@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from threading import Lock
 from typing import TextIO
 
 from cli.terminal import visible
-from modelpack.progress import Progress
+from cli.words import align
+from modelpack.progress import Progress, Silent
 
 
 class PlainLines:
@@ -28,10 +29,8 @@ class PlainLines:
         self._line(f"          {line}")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
-        self.note(title)
-        for row in [columns, *rows]:
-            self.note("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        for line in (title, *align(columns, rows)):
+            self.note(line)
 
     @contextmanager
     def track(self, title: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
@@ -101,31 +100,11 @@ class Rich:
             yield advance
 
 
-class Quiet:
-    """Says nothing."""
-
-    def step(self, title: str) -> None:
-        pass
-
-    def note(self, line: str) -> None:
-        pass
-
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        pass
-
-    def track(self, title: str, total: float, unit: str) -> AbstractContextManager[Callable[[float], None]]:
-        @contextmanager
-        def nothing() -> Iterator[Callable[[float], None]]:
-            yield lambda amount: None
-
-        return nothing()
-
-
 def choose(quiet: bool = False, stream: TextIO | None = None) -> Progress:
     """Bars where a person looks, lines where a machine reads."""
     stream = stream or sys.stderr
     if quiet:
-        return Quiet()
+        return Silent()
     return Rich(stream) if stream.isatty() else PlainLines(stream)
 
 

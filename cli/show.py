@@ -10,6 +10,7 @@ from typing import Any
 from typer.exceptions import TyperException
 
 from cli.terminal import visible
+from cli.words import align
 from modelpack.errors import BadInput, EcomdeployError
 
 
@@ -29,10 +30,9 @@ def document(data: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Plain aligned columns: they read the same on a terminal and in a pipe."""
-    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
-    for row in [columns, *rows]:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    """Aligned columns."""
+    for line in align(columns, rows):
+        say(line)
 
 
 def next_step(command: str, why: str = "") -> None:
@@ -46,51 +46,43 @@ def complain(text: str) -> None:
 
 def error(error: EcomdeployError, as_json: bool) -> None:
     """What happened, where, and what to type next; as data when data was asked for."""
-    if as_json:
-        found: dict[str, Any] = {
-            "error": {"what": str(error), "hint": error.hint, "exit_code": error.exit_code}
-        }
-        if isinstance(error, BadInput):
-            found["error"]["problems"] = [
-                {"what": problem.what, "where": problem.where, "path": problem.path, "hint": problem.hint}
-                for problem in error.problems
-            ]
-        document(found)
-    complain(
-        f"Error: {error}" if "\n" not in str(error) else f"{str(error).count(chr(10)) + 1} errors:\n{error}"
-    )
-    if error.hint:
-        complain(f"Hint: {error.hint}")
+    what, more = str(error), {}
+    if isinstance(error, BadInput):
+        more["problems"] = [
+            {"what": problem.what, "where": problem.where, "path": problem.path, "hint": problem.hint}
+            for problem in error.problems
+        ]
+    words = f"Error: {what}" if "\n" not in what else f"{what.count(chr(10)) + 1} errors:\n{what}"
+    _end(what, error.hint, error.exit_code, as_json, words, more)
 
 
 def usage(problem: TyperException, as_json: bool) -> None:
     """A mistyped command line; where it is only unfinished, help was shown already."""
     text, context = problem.format_message(), getattr(problem, "ctx", None)
-    if not text:
-        return
-    hint = f"{context.command_path if context else 'ecomdeploy'} --help"
-    if as_json:
-        document({"error": {"what": text, "hint": hint, "exit_code": 2}})
-    complain(f"Error: {text}")
-    complain(f"Hint: {hint}")
+    if text:
+        _end(text, f"{context.command_path if context else 'ecomdeploy'} --help", 2, as_json)
 
 
 def say_interrupted(as_json: bool) -> None:
     """Ctrl-C or SIGTERM: say that it is safe."""
     text = "interrupted: what serves keeps serving; the same command again goes on from here"
-    if as_json:
-        document({"error": {"what": text, "hint": "", "exit_code": 130}})
-    complain(text)
+    _end(text, "", 130, as_json, text)
 
 
 def bug(error: Exception, as_json: bool) -> None:
     """What nobody foresaw: ours to mend."""
-    text = f"{type(error).__name__}: {error}"
     hint = "this is a fault in ecomdeploy; ECOMDEPLOY_TRACE=1 in front of the same command shows where"
+    _end(f"{type(error).__name__}: {error}", hint, 1, as_json)
+
+
+def _end(
+    what: str, hint: str, code: int, as_json: bool, words: str = "", more: Mapping[str, Any] | None = None
+) -> None:
     if as_json:
-        document({"error": {"what": text, "hint": hint, "exit_code": 1}})
-    complain(f"Error: {text}")
-    complain(f"Hint: {hint}")
+        document({"error": {"what": what, "hint": hint, "exit_code": code, **(more or {})}})
+    complain(words or f"Error: {what}")
+    if hint:
+        complain(f"Hint: {hint}")
 
 
 def megabytes(size: float) -> str:

@@ -106,6 +106,12 @@ def traffic(spec: Spec) -> Traffic:
     return Wiring(Path(), spec, Silent()).traffic
 
 
+def where_local_cloud() -> str:
+    """Where the local cloud answers, in words; empty when it does not run."""
+    running = local_cloud().running()
+    return f"{running.aws_url} (pid {running.pid})" if running else ""
+
+
 def isolation(spec: Spec) -> str:
     """How the local cloud keeps model servers apart; "" for a real cloud."""
     running = local_cloud().running() if spec.environment.cloud == "local" else None

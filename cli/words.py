@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,3 +42,10 @@ def list_changes(changes: Iterable[Change]) -> list[list[str]]:
     return [
         [change.op, change.type, change.name, ", ".join(change.replaces or change.keys)] for change in changes
     ]
+
+
+def align(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of plain aligned columns: they read the same on a terminal and in a pipe."""
+    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
+    for row in [columns, *rows]:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

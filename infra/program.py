@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 import pulumi
 
 from infra.tags import Tags
@@ -49,12 +51,12 @@ class Settings:
             raise BadInput(f"settings: {key} is missing", hint="`ecomdeploy up` writes the settings")
         return value
 
-    def section(self, key: str, read: Callable[[Mapping[str, Any]], T]) -> T:
-        """A part of the settings as `read` makes it; left out: its defaults."""
+    def section(self, key: str, kind: type[T], empty: Any = MappingProxyType({})) -> T:
+        """A part of the settings as one of that `kind`; left out: what `empty` makes."""
         try:
-            return read(self.data.get(key) or {})
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise BadInput(f"settings: {key} does not read: {error!r}") from None
+            return msgspec.convert(self.data.get(key) or empty, kind)
+        except msgspec.ValidationError as error:
+            raise BadInput(f"settings: {key} does not read: {error}") from None
 
 
 def parse(document: str) -> Settings:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
 
@@ -43,12 +42,19 @@ class ServeSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A sale day: between `start` and `end` at least `min` replicas run (`from` and `to` in the file)."""
+    """A sale day: between `start` and `end` at least `min` replicas run (`from` and `to` in the file); a moment without
+    an offset is UTC."""
 
     name: str
     start: datetime
     end: datetime
     min: Annotated[int, Ge(1), Le(MOST_REPLICAS)]
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            moment = getattr(self, name)
+            if moment.tzinfo is None:
+                object.__setattr__(self, name, moment.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,37 +98,3 @@ class PlatformSpec:
     zones: tuple[str, ...] = ()
     """Two or three availability zones; empty: the region's a and b, which not every account has."""
     kubernetes_version: str = "1.34"
-
-
-def platform_from(data: Mapping[str, Any]) -> PlatformSpec:
-    """A PlatformSpec from its data (`modelpack.inputs.spec.as_data` of one, as JSON keeps it)."""
-    pools = tuple(
-        GpuPoolSpec(**{**_keep_known(GpuPoolSpec, pool), "instances": tuple(pool["instances"])})
-        for pool in data.get("gpu_pools", ())
-    )
-    more: dict[str, Any] = {**_keep_known(PlatformSpec, data), "gpu_pools": pools}
-    return PlatformSpec(**{**more, "zones": tuple(data.get("zones", ()))})
-
-
-def scale_from(data: Mapping[str, Any]) -> ScaleSpec:
-    """A ScaleSpec from its data; moments are ISO 8601 text or datetimes."""
-    schedule = tuple(
-        Window(**{**_keep_known(Window, one), "start": _moment(one["start"]), "end": _moment(one["end"])})
-        for one in data.get("schedule", ())
-    )
-    return ScaleSpec(**{**_keep_known(ScaleSpec, data), "schedule": schedule})
-
-
-def alarms_from(data: Mapping[str, Any]) -> AlarmSpec:
-    """An AlarmSpec from its data."""
-    return AlarmSpec(**_keep_known(AlarmSpec, data))
-
-
-def _keep_known(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
-    return {one.name: data[one.name] for one in fields(kind) if one.name in data}
-
-
-def _moment(value: str | datetime) -> datetime:
-    """A moment in time; without an offset it is UTC."""
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,10 +26,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What is examined: the project's folder and the user's folders."""
+    """What is examined: the project's folder and the user's folders; `local_cloud` says where the local cloud answers,
+    in words, empty when it does not run."""
 
     folder: Path
     home: Home
+    local_cloud: Callable[[], str]
 
 
 def examine(context: CheckContext) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The local cloud: running or not, and from which release of moto its snapshot is."""
+"""The local cloud: running or not."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from cli.checks.base import CheckContext, Finding
 
 
 def check(context: CheckContext) -> Finding:
-    from infra.rehearsal.cloud.client import LocalCloud
-
-    running = LocalCloud(context.home).running()
-    if running is None:
+    running = context.local_cloud()
+    if not running:
         return Finding("cloud", "ok", "the local cloud is not running; `up` starts it on demand")
-    return Finding("cloud", "ok", f"the local cloud answers at {running.aws_url} (pid {running.pid})")
+    return Finding("cloud", "ok", f"the local cloud answers at {running}")

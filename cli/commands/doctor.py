@@ -15,7 +15,7 @@ MARKS = {"ok": "ok  ", "warning": "warn", "failure": "FAIL"}
 
 def doctor(folder: options.Folder = Path(), as_json: options.AsJson = False) -> None:
     """Check this machine and this project; every finding says what to type."""
-    findings = tuple(examine(CheckContext(folder, wiring.home())))
+    findings = tuple(examine(CheckContext(folder, wiring.home(), wiring.where_local_cloud)))
     if as_json:
         show.document([asdict(finding) for finding in findings])
     else:

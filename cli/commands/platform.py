@@ -11,7 +11,9 @@ from cli import options, progress, show, wiring
 from cli.words import changes_in_words, list_changes
 
 if TYPE_CHECKING:
+    from stacks.collaborators import Collaborators
     from stacks.platform import PlatformOutcome
+    from stacks.spec import Spec
 
 
 def application() -> typer.Typer:
@@ -31,15 +33,12 @@ def plan(
     """What `platform up` would change, read against what is really there."""
     from stacks import platform
 
-    spec = wiring.load_spec(folder, environment)
-    done = platform.plan(wiring.collaborators(folder, spec, progress.choose(quiet=as_json)), spec)
-    if as_json:
-        show.document(done.document())
-        return
-    if done.changes:
+    spec, told = wiring.load_spec(folder, environment), progress.choose(quiet=as_json)
+    done = platform.plan(wiring.collaborators(folder, spec, told), spec)
+    if not as_json and done.changes:
         show.table(("change", "type", "name", "what differs"), list_changes(done.changes))
-    sum_up(done, "nothing would change")
-    show.next_step("ecomdeploy platform up")
+    if sum_up(done, "nothing would change", as_json):
+        show.next_step("ecomdeploy platform up")
 
 
 def up(
@@ -51,16 +50,11 @@ def up(
     """Provision it."""
     from stacks import platform
 
-    spec = wiring.load_spec(folder, environment)
-    options.confirm(f"Provision the platform of {environment}?", yes, careful=spec.environment.cloud == "aws")
-    done = platform.up(wiring.collaborators(folder, spec, progress.choose()), spec)
-    if as_json:
-        show.document(done.document())
-        return
-    sum_up(done, "nothing to do")
-    for name, value in done.outputs.items():
-        show.say(f"  {name:16} {value}")
-    show.next_step("ecomdeploy platform plan", "sees what changed since, also by other hands")
+    done = platform.up(*agree(f"Provision the platform of {environment}?", folder, environment, yes))
+    if sum_up(done, "nothing to do", as_json):
+        for name, value in done.outputs.items():
+            show.say(f"  {name:16} {value}")
+        show.next_step("ecomdeploy platform plan", "sees what changed since, also by other hands")
 
 
 def down(
@@ -72,15 +66,22 @@ def down(
     """Remove all of it. Twice is fine."""
     from stacks import platform
 
+    done = platform.down(*agree(f"Remove the platform of {environment}?", folder, environment, yes))
+    sum_up(done, "was not there", as_json)
+
+
+def agree(question: str, folder: Path, environment: str, yes: bool) -> tuple[Collaborators, Spec]:
+    """The user's yes, and what the verb works with."""
     spec = wiring.load_spec(folder, environment)
-    options.confirm(f"Remove the platform of {environment}?", yes, careful=spec.environment.cloud == "aws")
-    done = platform.down(wiring.collaborators(folder, spec, progress.choose()), spec)
+    options.confirm(question, yes, careful=spec.environment.cloud == "aws")
+    return wiring.collaborators(folder, spec, progress.choose()), spec
+
+
+def sum_up(done: PlatformOutcome, otherwise: str, as_json: bool) -> bool:
+    """What changed, or `otherwise`, in one line or as data; whether a person reads it."""
     if as_json:
         show.document(done.document())
-        return
-    sum_up(done, "was not there")
-
-
-def sum_up(done: PlatformOutcome, otherwise: str) -> None:
-    """One line: what changed, or `otherwise`."""
-    show.say(f"Platform {done.environment}: {changes_in_words(done.changes) if done.changes else otherwise}.")
+    else:
+        words = changes_in_words(done.changes) if done.changes else otherwise
+        show.say(f"Platform {done.environment}: {words}.")
+    return not as_json

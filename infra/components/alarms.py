@@ -6,7 +6,7 @@ Metrics: https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.h
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
@@ -63,52 +63,44 @@ class Alarms(Component):
         super().__init__(name, project_tags=project_tags, opts=opts)
         dimensions = {"EndpointName": endpoint, "VariantName": variant}
         self.resources = AlarmsResources(
-            error_rate=None
-            if alarms.error_rate is None
-            else self._error_rate(endpoint, dimensions, alarms.error_rate),
-            p99=None if alarms.p99_ms is None else self._p99(endpoint, dimensions, alarms.p99_ms),
+            error_rate=self._alarm(
+                "error-rate",
+                alarms.error_rate,
+                name=f"{endpoint}-error-rate",
+                alarm_description=f"More than {alarms.error_rate or 0:.2%} of requests to {endpoint} fail",
+                # Each request sends 1 (a 5xx) or 0, so the average is the share that failed.
+                metric_name="Invocation5XXErrors",
+                statistic="Average",
+                dimensions=dimensions,
+            ),
+            p99=self._alarm(
+                "p99",
+                # ModelLatency is in microseconds.
+                alarms.p99_ms and alarms.p99_ms * 1000,
+                name=f"{endpoint}-p99",
+                alarm_description=f"One in a hundred answers of {endpoint} takes more than {alarms.p99_ms or 0:g} ms",
+                metric_name="ModelLatency",
+                extended_statistic="p99",
+                dimensions=dimensions,
+            ),
         )
         self.names = alarm_names(endpoint, alarms)
         self.register_outputs({"names": list(self.names)})
 
-    def _error_rate(self, endpoint: str, dimensions: dict[str, str], limit: float) -> cloudwatch.MetricAlarm:
+    def _alarm(self, suffix: str, limit: float | None, **more: Any) -> cloudwatch.MetricAlarm | None:
         from pulumi_aws import cloudwatch
 
-        # Each request sends 1 (a 5xx) or 0, so the average is the share that failed.
+        if limit is None:
+            return None
         return cloudwatch.MetricAlarm(
-            self.child("error-rate"),
-            name=f"{endpoint}-error-rate",
-            alarm_description=f"More than {limit:.2%} of requests to {endpoint} fail",
+            self.child(suffix),
             namespace=NAMESPACE,
-            metric_name="Invocation5XXErrors",
-            statistic="Average",
             comparison_operator="GreaterThanThreshold",
             threshold=limit,
             period=PERIOD_SECONDS,
             evaluation_periods=PERIODS,
             treat_missing_data="notBreaching",
-            dimensions=dimensions,
-            tags=self.tags("error-rate"),
+            tags=self.tags(suffix),
             opts=self.options(),
-        )
-
-    def _p99(self, endpoint: str, dimensions: dict[str, str], limit_ms: float) -> cloudwatch.MetricAlarm:
-        from pulumi_aws import cloudwatch
-
-        return cloudwatch.MetricAlarm(
-            self.child("p99"),
-            name=f"{endpoint}-p99",
-            alarm_description=f"One in a hundred answers of {endpoint} takes more than {limit_ms:g} ms",
-            namespace=NAMESPACE,
-            metric_name="ModelLatency",
-            extended_statistic="p99",
-            comparison_operator="GreaterThanThreshold",
-            # ModelLatency is in microseconds.
-            threshold=limit_ms * 1000,
-            period=PERIOD_SECONDS,
-            evaluation_periods=PERIODS,
-            treat_missing_data="notBreaching",
-            dimensions=dimensions,
-            tags=self.tags("p99"),
-            opts=self.options(),
+            **more,
         )

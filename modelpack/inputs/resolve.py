@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from msgspec import to_builtins
+
 import modelpack
 from modelpack.digests import digest, installed_version, sha256_of, source_digest
 from modelpack.errors import BadInput
@@ -19,7 +21,7 @@ from modelpack.inputs.extras import need, to_install
 from modelpack.inputs.lock import Lock
 from modelpack.inputs.rests_on import Code, rests_on
 from modelpack.inputs.server_files import app
-from modelpack.inputs.spec import DataSpec, ModelSpec, PackSpec, TrainSpec, as_data
+from modelpack.inputs.spec import DataSpec, ModelSpec, PackSpec, TrainSpec
 from modelpack.passes.base import (
     Pass,
     applicable,
@@ -161,7 +163,7 @@ class Inputs:
                 "sources": self.training_code.digest,
                 "data": [package.sha256 for package in self.packages],
                 "own_data": self.data_read,
-                "train": as_data(self.train),
+                "train": to_builtins(self.train),
                 "libraries": self.training_code.versions,
             }
         )
@@ -183,7 +185,7 @@ class Inputs:
                 "own_data": self.data_read,
                 "passes": [one.name for one in self.passes],
                 "set_aside": [name for name, _ in self.set_aside],
-                "gate": as_data(self.request.pack.gate),
+                "gate": to_builtins(self.request.pack.gate),
                 "search": searching(self.request.pack),
                 "sources": self.measuring_code.digest,
                 "libraries": self.libraries,

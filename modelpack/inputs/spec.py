@@ -6,7 +6,7 @@ Plain frozen dataclasses; ranges are `annotated_types`, which the loader in `sta
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
@@ -74,14 +74,3 @@ class PackSpec:
     def automatic(self) -> bool:
         """Whether the passes are searched for."""
         return self.passes == (AUTO,)
-
-
-def as_data(spec: Any) -> Any:
-    """A spec as plain data, for digests and records."""
-    if hasattr(spec, "__dataclass_fields__"):
-        return {name: as_data(getattr(spec, name)) for name in spec.__dataclass_fields__}
-    if isinstance(spec, tuple | list):
-        return [as_data(item) for item in spec]
-    if isinstance(spec, dict):
-        return {key: as_data(value) for key, value in spec.items()}
-    return spec

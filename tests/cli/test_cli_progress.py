@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.progress import PlainLines, Quiet, Rich, amount_of, choose
-from modelpack.progress import Progress
+from cli.progress import PlainLines, Rich, amount_of, choose
+from modelpack.progress import Progress, Silent
 
 
 def told(kind: str) -> str:
@@ -20,7 +20,7 @@ def told(kind: str) -> str:
     kinds: dict[str, Callable[[], Progress]] = {
         "plain": lambda: PlainLines(stream, lambda: float(clock())),
         "rich": lambda: Rich(stream),
-        "quiet": Quiet,
+        "quiet": Silent,
     }
     progress = kinds[kind]()
     progress.step("Training")
@@ -89,7 +89,7 @@ def test_quiet_says_nothing() -> None:
 
 def test_a_pipe_gets_lines_and_a_machine_nothing() -> None:
     assert isinstance(choose(stream=io.StringIO()), PlainLines)
-    assert isinstance(choose(quiet=True), Quiet)
+    assert isinstance(choose(quiet=True), Silent)
 
 
 @pytest.mark.parametrize(

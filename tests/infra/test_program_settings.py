@@ -9,32 +9,23 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 import ecomdeploy
-from infra.program import parse
-from infra.spec import (
-    AlarmSpec,
-    GpuPoolSpec,
-    PlatformSpec,
-    ScaleSpec,
-    Window,
-    alarms_from,
-    platform_from,
-    scale_from,
-)
+from infra.program import Settings, parse
+from infra.spec import AlarmSpec, GpuPoolSpec, PlatformSpec, ScaleSpec, Window
 from infra.targets.base import Answer, FakeTarget, FakeTraffic, Observation, Phase, ShiftPolicy
 from modelpack.errors import BadInput, EcomdeployError, Unhealthy
-from modelpack.inputs.spec import as_data
 from modelpack.progress import Silent
 
 COMMON = {"environment": "prod", "cloud": "aws", "region": "cn-north-1", "account": "123456789012"}
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def wire(spec: Any) -> Any:
-    """As Pulumi config carries it."""
-    return json.loads(json.dumps(as_data(spec), default=lambda one: one.isoformat()))
+def wire(**sections: Any) -> Settings:
+    """Settings with these sections, as Pulumi config carries them."""
+    return parse(msgspec.json.encode({**COMMON, **sections}).decode())
 
 
 def test_settings_know_their_partition() -> None:
@@ -54,13 +45,22 @@ def test_specs_come_back_from_settings_as_they_were() -> None:
         gpu_pools=(GpuPoolSpec(name="g6", instances=("g6.xlarge",), capacity="spot", desired=1),),
         zones=("us-east-1c", "us-east-1d"),
     )
-    assert platform_from(wire(platform)) == platform
-    assert platform_from({}) == PlatformSpec()
+    assert wire(platform=platform).section("platform", PlatformSpec) == platform
+    assert wire().section("platform", PlatformSpec) == PlatformSpec()
     start = datetime(2026, 11, 10, tzinfo=UTC)
     window = Window(name="sale", start=start, end=start + timedelta(days=1), min=3)
     scale = ScaleSpec(min=2, max=9, target_rps=1.5, schedule=(window,))
-    assert scale_from(wire(scale)) == scale
-    assert alarms_from(wire(AlarmSpec(error_rate=None, p99_ms=3.0))) == AlarmSpec(error_rate=None, p99_ms=3.0)
+    assert wire(scale=scale).section("scale", ScaleSpec) == scale
+    alarms = AlarmSpec(error_rate=None, p99_ms=3.0)
+    assert wire(alarms=alarms).section("alarms", AlarmSpec) == alarms
+    with pytest.raises(BadInput, match=r"scale does not read: Expected `int`.*min"):
+        wire(scale={"min": "2"}).section("scale", ScaleSpec)
+
+
+def test_a_moment_without_an_offset_is_utc() -> None:
+    window = {"name": "sale", "start": "2026-11-10T00:00:00", "end": "2026-11-11T00:00:00", "min": 3}
+    (found,) = wire(scale={"schedule": [window]}).section("scale", ScaleSpec).schedule
+    assert found.start == datetime(2026, 11, 10, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("name", sorted(set(ecomdeploy.__all__)))

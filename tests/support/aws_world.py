@@ -38,7 +38,7 @@ class World:
         if name not in self.made:
             self.inputs[name] = self.checked(name)
             self.made[name] = self.provider.create(
-                self.samples[name].type, who(name), self.inputs[name], preview=False, timeout=None
+                self.samples[name].type, who(name), self.inputs[name], preview=False
             )
         return self.made[name]
 

@@ -108,7 +108,7 @@ def is_table(tensor: onnx.TensorProto) -> bool:
 
 def is_lookup(node: onnx.NodeProto) -> bool:
     """A Gather of whole rows."""
-    return node.op_type == "Gather" and attributes_of(node).get("axis", 0) == 0
+    return bool(node.op_type == "Gather" and attributes_of(node).get("axis", 0) == 0)
 
 
 def used_elsewhere(graph: onnx.GraphProto, lookups: Sequence[onnx.NodeProto]) -> set[str]:

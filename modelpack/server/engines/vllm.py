@@ -51,11 +51,11 @@ class VllmEngine:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="engine", daemon=True).start()
 
-        async def start() -> LlmEngine:
+        async def make() -> LlmEngine:
             return start()
 
         try:
-            self._engine = asyncio.run_coroutine_threadsafe(start(), self._loop).result()
+            self._engine = asyncio.run_coroutine_threadsafe(make(), self._loop).result()
         except BaseException:
             self.close()
             raise

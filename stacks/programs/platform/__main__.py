@@ -12,13 +12,13 @@ from infra.components.cluster import Cluster
 from infra.components.gpu_pool import GpuPool
 from infra.components.keys import EncryptionKey
 from infra.components.network import Network
-from infra.spec import PlatformSpec, platform_from
+from infra.spec import PlatformSpec
 from infra.tags import Tags
 
 
 def main() -> None:
     settings = program.settings()
-    platform = settings.section("platform", platform_from)
+    platform = settings.section("platform", PlatformSpec)
     name = settings.text("name")
     project_tags = program.project_tags(settings, "platform")
     options = pulumi.ResourceOptions(provider=program.provider(settings))

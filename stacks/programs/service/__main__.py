@@ -10,11 +10,9 @@ from datetime import UTC, datetime
 import pulumi
 
 from infra import program
-from infra.program import Settings
-from infra.spec import alarms_from, scale_from
+from infra.spec import AlarmSpec, ScaleSpec
 from infra.targets.base import Declared, Service
 from infra.targets.catalog import targets
-from modelpack.errors import BadInput
 
 
 def main() -> None:
@@ -31,34 +29,16 @@ def main() -> None:
             region=settings.region,
             partition=settings.partition,
             confidential=globals().get("confidential", {}),
-            scale=settings.section("scale", scale_from),
-            alarms=settings.section("alarms", alarms_from),
+            scale=settings.section("scale", ScaleSpec),
+            alarms=settings.section("alarms", AlarmSpec),
         ),
-        read_releases(settings),
+        # Each as it was made: a later change of scale leaves it as it is.
+        settings.section("releases", tuple[Declared, ...], ()),
         pulumi.ResourceOptions(provider=program.provider(settings)),
     )
     pulumi.export("endpoint", provisioned.endpoint)
     pulumi.export("revisions", provisioned.revisions)
     pulumi.export("alarms", list(provisioned.alarms))
-
-
-def read_releases(settings: Settings) -> list[Declared]:
-    """The retained releases, each as it was made: a later change of scale leaves them as they are."""
-    names = ("key", "image", "instance", "count")
-    found = []
-    for release in settings.data.get("releases", ()):
-        missing = [name for name in names if name not in release]
-        if missing:
-            raise BadInput(f"settings: releases: {', '.join(missing)} missing in {release}")
-        found.append(
-            Declared(
-                **{name: release[name] for name in names},
-                environment=release.get("environment", {}),
-                initial=bool(release.get("initial")),
-                host_image=str(release.get("host_image", "")),
-            )
-        )
-    return found
 
 
 program.run(main)

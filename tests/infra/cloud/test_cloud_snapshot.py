@@ -68,6 +68,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from moto.backends import get_backend, list_of_moto_modules
 from infra.rehearsal.cloud.daemon import snapshot
+from modelpack.home import write_atomically
 from infra.rehearsal.cloud.daemon.pickling import _backends
 
 def make():
@@ -127,6 +128,7 @@ class Unreadable(Exception):
 from moto.sqs.models import sqs_backends
 from moto.s3.models import s3_backends
 from infra.rehearsal.cloud.daemon import snapshot
+from modelpack.home import write_atomically
 
 path = Path(sys.argv[1])
 if sys.argv[2] == "write":

@@ -70,7 +70,6 @@ ALARM = ResourceType(
     outputs=("arn",),
     identity=("name",),
     name="name",
-    find=lambda call: [call.inputs["name"]],
     create=_put_alarm,
     read=_read_alarm,
     changes=(Update(tuple(SETTINGS), _put_alarm),),

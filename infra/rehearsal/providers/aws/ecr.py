@@ -51,7 +51,6 @@ REPOSITORY = ResourceType(
     outputs=("arn", "registryId", "repositoryUrl"),
     identity=("name",),
     name="name",
-    find=lambda call: [call.inputs["name"]],
     create=_create_repository,
     read=_read_repository,
     changes=(

@@ -161,7 +161,6 @@ CLUSTER = ResourceType(
     identity=("name",),
     name="name",
     name_form=("", 100),
-    find=lambda call: [call.inputs["name"]],
     create=_create_cluster,
     read=_read_cluster,
     ready=_cluster_ready,

@@ -72,7 +72,6 @@ ROLE = ResourceType(
     identity=("name",),
     name="name",
     name_form=("", 64),
-    find=lambda call: [call.inputs["name"]],
     create=_create_role,
     read=_read_role,
     changes=(

@@ -41,6 +41,11 @@ class ResourceCall:
         """The boto client of the row's service."""
         return self.account.client(self.row.service)
 
+    @property
+    def named(self) -> list[str]:
+        """The name, of a resource that its name alone identifies."""
+        return [self.inputs[self.row.name]] if self.row.name and self.row.identity == (self.row.name,) else []
+
     def body(self, *names: str, without: tuple[str, ...] = ()) -> Values:
         """The inputs as members of a request: those named, or all but `without` and the tags."""
         chosen = {
@@ -98,8 +103,8 @@ class ResourceType:
     """The input that gets a name of its own when the program gives none."""
     name_form: tuple[str, int] = ("", 255)
     """Prefix and longest length of that name."""
-    find: Callable[[ResourceCall], Iterable[str]] = lambda call: ()
-    """Ids of what may be this resource already, left by a run that was killed."""
+    find: Callable[[ResourceCall], Iterable[str]] = lambda call: call.named
+    """Ids of what may be this resource already, left by a run that was killed: its name, where that alone tells it."""
     ready: Callable[[ResourceCall], bool] = lambda call: True
     finish: Callable[[ResourceCall], object] = lambda call: None
     """Settings that the create call cannot carry."""

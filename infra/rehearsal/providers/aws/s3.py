@@ -74,7 +74,6 @@ BUCKET = ResourceType(
     identity=("bucket",),
     name="bucket",
     name_form=("", 63),
-    find=lambda call: [call.inputs["bucket"]],
     create=_create_bucket,
     finish=lambda call: _tag_bucket(call, call.tags, []) if call.tags else None,
     read=_read_bucket,

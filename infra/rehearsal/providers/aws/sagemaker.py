@@ -46,22 +46,48 @@ CONTAINER: Properties = {
 }
 
 
-def _read_model(call: ResourceCall) -> Reading:
-    model = call.api.describe_model(ModelName=call.id)
-    return Reading(model, {"arn": model["ModelArn"]}, _tags(call, model["ModelArn"]))
+def _hosting(noun: str, type: str, properties: Properties, **more: Any) -> ResourceType:  # noqa: A002
+    """A row whose calls, members and ARN are named after the API's `noun`; `more` is what it has otherwise."""
+    calls = {"Model": "model", "EndpointConfig": "endpoint_config", "Endpoint": "endpoint"}[noun]
+
+    def create(call: ResourceCall) -> str:
+        body = call.body()
+        for place, variant in enumerate(body.get("ProductionVariants", ())):
+            # terraform names what the program does not: internal/service/sagemaker/endpoint_configuration.go
+            variant.setdefault("VariantName", f"variant-{place + 1}")
+        getattr(call.api, f"create_{calls}")(**body, Tags=call.pairs())
+        return str(call.inputs["name"])
+
+    def read(call: ResourceCall) -> Reading:
+        answer = getattr(call.api, f"describe_{calls}")(**{f"{noun}Name": call.id})
+        arn = answer[f"{noun}Arn"]
+        if answer.get("EndpointStatus") == "Deleting":
+            # It is there until it is gone: the wait after a delete goes on, a refresh does not miss it.
+            return Reading({f"{noun}Name": call.id}, {"arn": arn}, {})
+        return Reading(answer, {"arn": arn}, _tags(call, arn))
+
+    return ResourceType(
+        type=type,
+        service="sagemaker",
+        cloudformation=f"AWS::SageMaker::{noun}",
+        properties={"name": text(api=f"{noun}Name", cfn=f"{noun}Name"), **properties},
+        outputs=("arn",),
+        identity=("name",),
+        name="name",
+        name_form=("", 63),
+        create=create,
+        read=read,
+        delete=lambda call: getattr(call.api, f"delete_{calls}")(**{f"{noun}Name": call.id}),
+        tag=TAG,
+        gone=GONE,
+        **more,
+    )
 
 
-def _create_model(call: ResourceCall) -> str:
-    call.api.create_model(**call.body(), Tags=call.pairs())
-    return str(call.inputs["name"])
-
-
-MODEL = ResourceType(
-    type="aws:sagemaker/model:Model",
-    service="sagemaker",
-    cloudformation="AWS::SageMaker::Model",
-    properties={
-        "name": text(api="ModelName", cfn="ModelName"),
+MODEL = _hosting(
+    "Model",
+    "aws:sagemaker/model:Model",
+    {
         "executionRoleArn": text(required=True),
         "primaryContainer": thing(CONTAINER),
         "containers": items(CONTAINER),
@@ -70,16 +96,6 @@ MODEL = ResourceType(
             {"subnets": unordered_list(required=True), "securityGroupIds": unordered_list(required=True)}
         ),
     },
-    outputs=("arn",),
-    identity=("name",),
-    name="name",
-    name_form=("", 63),
-    find=lambda call: [call.inputs["name"]],
-    create=_create_model,
-    read=_read_model,
-    delete=lambda call: call.api.delete_model(ModelName=call.id),
-    tag=TAG,
-    gone=GONE,
 )
 
 VARIANT: Properties = {
@@ -95,61 +111,21 @@ VARIANT: Properties = {
 }
 
 
-def _create_configuration(call: ResourceCall) -> str:
-    body = call.body()
-    for place, variant in enumerate(body["ProductionVariants"]):
-        # terraform names what the program does not: internal/service/sagemaker/endpoint_configuration.go
-        variant.setdefault("VariantName", f"variant-{place + 1}")
-    call.api.create_endpoint_config(**body, Tags=call.pairs())
-    return str(call.inputs["name"])
-
-
-def _read_configuration(call: ResourceCall) -> Reading:
-    answer = call.api.describe_endpoint_config(EndpointConfigName=call.id)
-    arn = answer["EndpointConfigArn"]
-    return Reading(answer, {"arn": arn}, _tags(call, arn))
-
-
-CONFIGURATION = ResourceType(
-    type="aws:sagemaker/endpointConfiguration:EndpointConfiguration",
-    service="sagemaker",
-    cloudformation="AWS::SageMaker::EndpointConfig",
-    properties={
-        "name": text(api="EndpointConfigName", cfn="EndpointConfigName"),
+CONFIGURATION = _hosting(
+    "EndpointConfig",
+    "aws:sagemaker/endpointConfiguration:EndpointConfiguration",
+    {
         "productionVariants": items(VARIANT, required=True),
         "kmsKeyArn": text(api="KmsKeyId", cfn="KmsKeyId"),
         "executionRoleArn": text(computed=True),
     },
-    outputs=("arn",),
-    identity=("name",),
-    name="name",
-    name_form=("", 63),
-    find=lambda call: [call.inputs["name"]],
-    create=_create_configuration,
-    read=_read_configuration,
-    delete=lambda call: call.api.delete_endpoint_config(EndpointConfigName=call.id),
-    tag=TAG,
-    gone=GONE,
 )
-
-
-def _create_endpoint(call: ResourceCall) -> str:
-    call.api.create_endpoint(**call.body(), Tags=call.pairs())
-    return str(call.inputs["name"])
 
 
 def _update_endpoint(call: ResourceCall) -> None:
     """AWS keeps the capacity that automatic scaling gave only when told to."""
     body = call.body("endpointConfigName")
     call.api.update_endpoint(EndpointName=call.id, **body, RetainAllVariantProperties=True)
-
-
-def _read_endpoint(call: ResourceCall) -> Reading | None:
-    endpoint = _describe(call)
-    if endpoint["EndpointStatus"] == "Deleting":
-        # It is there until it is gone: the wait after a delete goes on, a refresh does not miss it.
-        return Reading({"EndpointName": call.id}, {"arn": endpoint["EndpointArn"]}, {})
-    return Reading(endpoint, {"arn": endpoint["EndpointArn"]}, _tags(call, endpoint["EndpointArn"]))
 
 
 def _describe(call: ResourceCall) -> dict[str, Any]:
@@ -178,27 +154,13 @@ def _explain_failure(call: ResourceCall) -> str:
     return str(endpoint.get("FailureReason") or "Failed") if endpoint["EndpointStatus"] == "Failed" else ""
 
 
-ENDPOINT = ResourceType(
-    type="aws:sagemaker/endpoint:Endpoint",
-    service="sagemaker",
-    cloudformation="AWS::SageMaker::Endpoint",
-    properties={
-        "name": text(api="EndpointName", cfn="EndpointName"),
-        "endpointConfigName": text(required=True),
-    },
-    outputs=("arn",),
-    identity=("name",),
-    name="name",
-    name_form=("", 63),
-    find=lambda call: [call.inputs["name"]],
-    create=_create_endpoint,
-    read=_read_endpoint,
+ENDPOINT = _hosting(
+    "Endpoint",
+    "aws:sagemaker/endpoint:Endpoint",
+    {"endpointConfigName": text(required=True)},
     ready=_in_service,
     broken=_explain_failure,
     changes=(Update(("endpointConfigName",), _update_endpoint),),
-    delete=lambda call: call.api.delete_endpoint(EndpointName=call.id),
-    tag=TAG,
-    gone=GONE,
     patience=3600.0,
 )
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from infra.rehearsal.engine.provider import ProviderError, Values
-from infra.rehearsal.providers.aws.ec2.tags import find_by_tags, tag, tags_at_birth
+from infra.rehearsal.providers.aws.ec2.tags import create_tagged, find_by_tags, tag
 from infra.rehearsal.providers.aws.property_types import text
 from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
-
-
-def _create_gateway(call: ResourceCall) -> str:
-    answer = call.api.create_internet_gateway(**tags_at_birth(call, "internet-gateway"))
-    return str(answer["InternetGateway"]["InternetGatewayId"])
 
 
 def _find_attached(call: ResourceCall) -> str:
@@ -48,7 +43,7 @@ GATEWAY = ResourceType(
     properties={"vpcId": text(computed=True)},
     outputs=("arn", "ownerId"),
     find=find_by_tags("internet_gateways", "InternetGatewayId"),
-    create=_create_gateway,
+    create=create_tagged("create_internet_gateway", "internet-gateway", "InternetGateway"),
     finish=_attach,
     read=_read_gateway,
     changes=(Update(("vpcId",), _attach),),
@@ -56,11 +51,6 @@ GATEWAY = ResourceType(
     tag=tag,
     gone=("InvalidInternetGatewayID.NotFound",),
 )
-
-
-def _create_address(call: ResourceCall) -> str:
-    answer = call.api.allocate_address(Domain="vpc", **tags_at_birth(call, "elastic-ip"))
-    return str(answer["AllocationId"])
 
 
 def _read_address(call: ResourceCall) -> Reading:
@@ -84,17 +74,12 @@ ADDRESS = ResourceType(
     # What it is associated with is left out: the NAT gateway's create would make it look like drift.
     outputs=("allocationId", "arn", "publicIp", "publicDns"),
     find=find_by_tags("addresses", "AllocationId"),
-    create=_create_address,
+    create=create_tagged("allocate_address", "elastic-ip", "", key="AllocationId", Domain="vpc"),
     read=_read_address,
     delete=lambda call: call.api.release_address(AllocationId=call.id),
     tag=tag,
     gone=("InvalidAllocationID.NotFound",),
 )
-
-
-def _create_nat(call: ResourceCall) -> str:
-    answer = call.api.create_nat_gateway(**call.body(), **tags_at_birth(call, "natgateway"))
-    return str(answer["NatGateway"]["NatGatewayId"])
 
 
 def _read_nat(call: ResourceCall) -> Reading | None:
@@ -138,7 +123,7 @@ NAT = ResourceType(
     # An address serves one gateway: a successor with the same one has to wait for its end.
     identity=("allocationId",),
     find=find_by_tags("nat_gateways", "NatGatewayId", ("pending", "available")),
-    create=_create_nat,
+    create=create_tagged("create_nat_gateway", "natgateway", "NatGateway", whole=True),
     ready=_nat_is_available,
     read=_read_nat,
     delete=lambda call: call.api.delete_nat_gateway(NatGatewayId=call.id),

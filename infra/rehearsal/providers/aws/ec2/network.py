@@ -5,17 +5,11 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from infra.rehearsal.engine.provider import Values
-from infra.rehearsal.providers.aws.ec2.tags import find_by_tags, one, tag, tags_at_birth
+from infra.rehearsal.providers.aws.ec2.tags import create_tagged, find_by_tags, one, tag
 from infra.rehearsal.providers.aws.property_types import flag, policy, text, unordered_list
 from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
 
 DNS = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "EnableDnsHostnames"}
-
-
-def _create_vpc(call: ResourceCall) -> str:
-    body = call.body("cidrBlock", "instanceTenancy")
-    return str(call.api.create_vpc(**body, **tags_at_birth(call, "vpc"))["Vpc"]["VpcId"])
 
 
 def _set_dns(call: ResourceCall, names: tuple[str, ...] = tuple(DNS)) -> None:
@@ -58,18 +52,11 @@ VPC = ResourceType(
         "enableDnsHostnames": flag(computed=True),
     },
     outputs=(
-        *(
-            "arn",
-            "ownerId",
-            "dhcpOptionsId",
-            "mainRouteTableId",
-            "defaultRouteTableId",
-            "defaultNetworkAclId",
-        ),
-        "defaultSecurityGroupId",
+        *("arn", "ownerId", "dhcpOptionsId", "mainRouteTableId", "defaultRouteTableId"),
+        *("defaultNetworkAclId", "defaultSecurityGroupId"),
     ),
     find=find_by_tags("vpcs", "VpcId"),
-    create=_create_vpc,
+    create=create_tagged("create_vpc", "vpc", "Vpc", "cidrBlock", "instanceTenancy"),
     finish=_set_dns,
     read=_read_vpc,
     changes=(
@@ -86,11 +73,6 @@ VPC = ResourceType(
 )
 
 
-def _create_subnet(call: ResourceCall) -> str:
-    body = call.body(without=("mapPublicIpOnLaunch",))
-    return str(call.api.create_subnet(**body, **tags_at_birth(call, "subnet"))["Subnet"]["SubnetId"])
-
-
 def _set_public(call: ResourceCall) -> None:
     call.api.modify_subnet_attribute(
         SubnetId=call.id, MapPublicIpOnLaunch={"Value": bool(call.inputs.get("mapPublicIpOnLaunch"))}
@@ -103,20 +85,23 @@ def _read_subnet(call: ResourceCall) -> Reading:
     return Reading(subnet, {"arn": arn, "ownerId": subnet["OwnerId"]}, tag_map(subnet.get("Tags")))
 
 
+PLACE = {
+    "vpcId": text(required=True),
+    "cidrBlock": text(),
+    "availabilityZone": text(computed=True),
+    "availabilityZoneId": text(computed=True),
+}
 SUBNET = ResourceType(
     type="aws:ec2/subnet:Subnet",
     service="ec2",
     cloudformation="AWS::EC2::Subnet",
     properties={
-        "vpcId": text(required=True),
-        "cidrBlock": text(),
-        "availabilityZone": text(computed=True),
-        "availabilityZoneId": text(computed=True),
+        **PLACE,
         "mapPublicIpOnLaunch": flag(default=False),
     },
     outputs=("arn", "ownerId"),
     find=find_by_tags("subnets", "SubnetId"),
-    create=_create_subnet,
+    create=create_tagged("create_subnet", "subnet", "Subnet", *PLACE),
     finish=lambda call: _set_public(call) if call.inputs["mapPublicIpOnLaunch"] else None,
     read=_read_subnet,
     changes=(Update(("mapPublicIpOnLaunch",), _set_public),),
@@ -124,11 +109,6 @@ SUBNET = ResourceType(
     tag=tag,
     gone=("InvalidSubnetID.NotFound",),
 )
-
-
-def _create_table(call: ResourceCall) -> str:
-    answer = call.api.create_route_table(**call.body("vpcId"), **tags_at_birth(call, "route-table"))
-    return str(answer["RouteTable"]["RouteTableId"])
 
 
 def _table(call: ResourceCall, table: str) -> dict[str, Any]:
@@ -148,7 +128,7 @@ TABLE = ResourceType(
     properties={"vpcId": text(required=True)},
     outputs=("arn", "ownerId"),
     find=find_by_tags("route_tables", "RouteTableId"),
-    create=_create_table,
+    create=create_tagged("create_route_table", "route-table", "RouteTable", "vpcId"),
     read=_read_table,
     delete=lambda call: call.api.delete_route_table(RouteTableId=call.id),
     tag=tag,
@@ -165,6 +145,10 @@ def _destination(call: ResourceCall) -> str:
 
 def _create_route(call: ResourceCall) -> str:
     call.api.create_route(**call.body())
+    return _route_id(call)
+
+
+def _route_id(call: ResourceCall) -> str:
     return f"r-{call.inputs['routeTableId']}{zlib.crc32(_destination(call).encode())}"
 
 
@@ -184,11 +168,7 @@ def _find_route(call: ResourceCall) -> list[str]:
     there = reading is not None and all(
         reading.answer.get(name[:1].upper() + name[1:]) == call.inputs.get(name) for name in WAYS
     )
-    return [f"r-{call.inputs['routeTableId']}{zlib.crc32(_destination(call).encode())}"] if there else []
-
-
-def _without(call: ResourceCall) -> Values:
-    return call.body("routeTableId", *DESTINATIONS)
+    return [_route_id(call)] if there else []
 
 
 ROUTE = ResourceType(
@@ -206,7 +186,7 @@ ROUTE = ResourceType(
     create=_create_route,
     read=_read_route,
     changes=(Update(WAYS, lambda call: call.api.replace_route(**call.body())),),
-    delete=lambda call: call.api.delete_route(**_without(call)),
+    delete=lambda call: call.api.delete_route(**call.body("routeTableId", *DESTINATIONS)),
     gone=("InvalidRouteTableID.NotFound", "InvalidRoute.NotFound"),
 )
 
@@ -249,15 +229,6 @@ ASSOCIATION = ResourceType(
 )
 
 
-def _create_endpoint(call: ResourceCall) -> str:
-    body = call.body()
-    return str(
-        call.api.create_vpc_endpoint(**body, **tags_at_birth(call, "vpc-endpoint"))["VpcEndpoint"][
-            "VpcEndpointId"
-        ]
-    )
-
-
 def _read_endpoint(call: ResourceCall) -> Reading | None:
     endpoint = call.api.describe_vpc_endpoints(VpcEndpointIds=[call.id])["VpcEndpoints"][0]
     if endpoint["State"].lower() in ("deleted", "deleting"):
@@ -291,7 +262,7 @@ ENDPOINT = ResourceType(
     },
     outputs=("arn", "state", "ownerId"),
     find=find_by_tags("vpc_endpoints", "VpcEndpointId"),
-    create=_create_endpoint,
+    create=create_tagged("create_vpc_endpoint", "vpc-endpoint", "VpcEndpoint", whole=True),
     read=_read_endpoint,
     changes=(
         Update(("routeTableIds",), _change_tables),

@@ -15,6 +15,20 @@ def tags_at_birth(call: ResourceCall, kind: str) -> Values:
     return {"TagSpecifications": [{"ResourceType": kind, "Tags": call.pairs()}]} if call.tags else {}
 
 
+def create_tagged(
+    operation: str, kind: str, noun: str, *names: str, whole: bool = False, key: str = "", **fixed: Any
+) -> Callable[[ResourceCall], str]:
+    """A `create` that tags at birth: the inputs `names` (or the `whole` of them) and `fixed` members go into the call;
+    the new thing's id is in the answer's `noun`, under `key` (else "<noun>Id")."""
+
+    def create(call: ResourceCall) -> str:
+        body = call.body(*names) if names or whole else {}
+        answer = getattr(call.api, operation)(**fixed, **body, **tags_at_birth(call, kind))
+        return str((answer[noun] if noun else answer)[key or f"{noun}Id"])
+
+    return create
+
+
 def tag(call: ResourceCall, add: dict[str, str], drop: list[str]) -> None:
     if add:
         call.api.create_tags(
