@@ -22,7 +22,7 @@ class SecretPlace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Secret:
+class SecretName:
     """A value of the environment that is nowhere written out (infra/secrets.py)."""
 
     secret: SecretPlace
@@ -34,7 +34,7 @@ class ServeSpec:
 
     target: str = "sagemaker"
     instance: str = "ml.c7i.xlarge"
-    environment: dict[str, str | Secret] = field(default_factory=dict)
+    environment: dict[str, str | SecretName] = field(default_factory=dict)
     """Extra variables for the model server, part of a release's serving configuration."""
     host_image: str | None = None
     """What a GPU instance boots from (`ami` in the file); None: the target's newest, for its newer driver."""

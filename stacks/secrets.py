@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from infra.secrets import LONGEST, own_parameters, parameter_name, reference
-from infra.spec import Secret
+from infra.spec import SecretName
 from modelpack.errors import BadInput, Problem
 from modelpack.server.secrets import PREFIX
 from stacks.records.release import Release
@@ -29,7 +29,7 @@ def read_secrets(spec: Spec, variables: Mapping[str, str]) -> Confidential:
     values: dict[str, str] = {}
     problems: list[Problem] = []
     for name, given in spec.serve.environment.items():
-        if not isinstance(given, Secret):
+        if not isinstance(given, SecretName):
             environment[name] = given
             continue
         variable = given.secret.env

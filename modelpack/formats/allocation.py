@@ -28,7 +28,7 @@ def bound_allocation(size: int) -> AbstractContextManager[Any]:
 
     mode: Any = TorchDispatchMode
 
-    class Bound(mode):  # type: ignore[misc]
+    class AllocationBound(mode):  # type: ignore[misc]
         left, tensors = LEAST + TIMES * size, 0
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -46,7 +46,7 @@ def bound_allocation(size: int) -> AbstractContextManager[Any]:
             if self.tensors > MOST_TENSORS:
                 raise BadInput(f"its metadata asks for more than {MOST_TENSORS:,} tensors")
 
-    bound: AbstractContextManager[Any] = Bound()
+    bound: AbstractContextManager[Any] = AllocationBound()
     return bound
 
 

@@ -165,7 +165,7 @@ def examples(usecase: UseCase[Any], data: Any, most: int) -> tuple[Arrays, tuple
 def ask_library(source: Converted, usecase: UseCase[Any], asked: Asked, path: Path, folder: Path) -> Fidelity:
     """The library's answers against ours. Raises BadInput for the first that differs."""
     signature = usecase.signature()
-    if why := unasked(source, signature):
+    if why := explain_unasked(source, signature):
         return Fidelity("", because=why)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".asking-") as work:
         try:
@@ -185,7 +185,7 @@ def not_a_graph(source: Source, usecase: UseCase[Any]) -> str:
     return "one step of a language model" if decoding_of(usecase) else ""
 
 
-def unasked(source: Converted, signature: Signature) -> str:
+def explain_unasked(source: Converted, signature: Signature) -> str:
     """Why no library is asked, in words; empty when it is."""
     if not source.library:
         return f"the file is run as it came, and what made it is not known here ({EXPECTED})"

@@ -4,7 +4,7 @@ A pass *harms* when the task metric may have fallen, against the trained model, 
 upper end of the paired interval counts, not the mean. It is *too good* when the metric certainly rises by more than
 that: a pass shrinks a model, it does not teach it, so such a gain came from the held-out data. It *pays* when one
 request or a full batch takes measurably less processor time, or the files are measurably smaller, and nothing else is
-measurably worse. Timing goes on until it settles that (`settled`) or is at its last look; what is open then is dropped
+measurably worse. Timing goes on until that `is_settled` or it is at its last look; what is open then is dropped
 as inconclusive. The rules below are pure; `judge` applies a pass, has it measured, and asks them.
 """
 
@@ -151,7 +151,7 @@ def edge(high: float, metric_drop: float) -> str:
     return " (close: another machine may decide otherwise)" if close else ""
 
 
-def settled(latency: Ratio, throughput: Ratio, is_smaller: bool) -> bool:
+def is_settled(latency: Ratio, throughput: Ratio, is_smaller: bool) -> bool:
     """Whether more turns would only confirm what `pays` says of these: slower on one side; or on neither, and a gain
     in size, or certainly one in speed, or certainly none."""
     sides = (latency, throughput)

@@ -16,7 +16,7 @@ from modelpack.formats.variant import TORCH, Measured, Variant
 from modelpack.gate.answers import agreement, answers, check_declared, check_shapes, depend_on_others
 from modelpack.gate.inner_metrics import as_figures, broken_guards, evaluate, falls
 from modelpack.gate.memory import peak_mb
-from modelpack.gate.rules import COLUMNS, Trial, Verdict, check_limits, judge, settled, smaller, table_row
+from modelpack.gate.rules import COLUMNS, Trial, Verdict, check_limits, is_settled, judge, smaller, table_row
 from modelpack.gate.timing import USUAL, Comparison, Settled, Speed, compare, looks_within, precise
 from modelpack.inputs.spec import GateSpec
 from modelpack.language.task import decoding_of
@@ -95,7 +95,7 @@ class Trials:
         if one.required:
             return self.weigh(changed, variant, one.title)
         after, before = self.make_servable(changed, required), self.make_servable(variant, required)
-        decides = partial(settled, is_smaller=smaller(before.size_mb, after.size_mb))
+        decides = partial(is_settled, is_smaller=smaller(before.size_mb, after.size_mb))
         trial = self.weigh(after, before, one.title, turns_of(self.usecase), decides)
         return replace(trial, variant=changed)
 

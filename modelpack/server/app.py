@@ -17,8 +17,8 @@ from modelpack.server.http.aside import aside
 from modelpack.server.http.limits import Limits
 from modelpack.server.http.metrics import CONTENT_TYPE, Metrics
 from modelpack.server.http.refusal import Headers, Refusal
-from modelpack.server.http.tensors import check_values, held
-from modelpack.server.http.waiting import answered
+from modelpack.server.http.tensors import check_values, count_bytes
+from modelpack.server.http.waiting import await_answer
 from modelpack.server.ready import ReadyModel
 
 MODELS = "/v2/models/"
@@ -102,7 +102,7 @@ class Application:
                 raise Refusal(400, f"the model refused the input: {problem}") from None
         except Refusal as refusal:
             self._refusals.say(refusal.status, route, refusal.reason)
-            return _refused(refusal)
+            return _refuse(refusal)
         except Disconnected:
             raise
         except Exception as problem:
@@ -137,8 +137,8 @@ class Application:
         self, request: Request, served: ReadyModel, feeds: Arrays, rows: int
     ) -> tuple[Arrays, int]:
         """The outputs, and how many values they have. Raises `Refusal`, `InvalidInput` or `Disconnected`."""
-        request.hold(held(feeds))
-        outputs = await answered(served.batcher.submit(feeds, rows), request)
+        request.hold(count_bytes(feeds))
+        outputs = await await_answer(served.batcher.submit(feeds, rows), request)
         size = sum(output.size for output in outputs.values())
         check_values(size, self.limits, "the answer would have")
         return outputs, size
@@ -198,7 +198,7 @@ class Application:
         raise Refusal(404, f"no such path: {request.path[:200]}")
 
 
-def _refused(refusal: Refusal) -> Response:
+def _refuse(refusal: Refusal) -> Response:
     document: dict[str, Any] = {"error": refusal.reason}
     headers = list(refusal.headers)
     if refusal.retry_after:

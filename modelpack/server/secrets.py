@@ -99,7 +99,7 @@ def look_up(name: str, reference: str, region: str, as_whom: Credentials, opened
     if service not in TARGETS or not where:
         raise NoSecret(f"{PREFIX}{name}={reference!r} is no reference")
     asked = {"Name": where, "WithDecryption": True} if service == "ssm" else {"SecretId": where}
-    request = signed(service, region, json.dumps(asked).encode(), as_whom, datetime.now(UTC))
+    request = sign(service, region, json.dumps(asked).encode(), as_whom, datetime.now(UTC))
     answer = ask(request, f"{name} ({reference})", opened)
     value = answer.get("Parameter", {}).get("Value") if service == "ssm" else answer.get("SecretString")
     if not isinstance(value, str):
@@ -135,7 +135,7 @@ def refusal(error: urllib.error.HTTPError) -> str:
         return f"HTTP {error.code}"
 
 
-def signed(
+def sign(
     service: str, region: str, body: bytes, as_whom: Credentials, now: datetime
 ) -> urllib.request.Request:
     """A POST to the service, by Signature Version 4."""

@@ -67,7 +67,7 @@ class SavedModel(Converted):
 
     def original(self, path: Path, signature: Signature) -> Run:
         check(path)
-        fresh = checked(path)
+        fresh = copy_checked(path)
         import tensorflow
 
         held = tensorflow.saved_model.load(str(fresh))

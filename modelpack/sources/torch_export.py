@@ -67,7 +67,7 @@ class TorchExport(Converted):
     library: ClassVar[str] = "torch"
 
     def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
-        fresh = checked(path)
+        fresh = copy_checked(path)
         import torch
 
         from modelpack.formats.onnx_export import quiet
@@ -93,7 +93,7 @@ class TorchExport(Converted):
         return graph
 
     def original(self, path: Path, signature: Signature) -> Run:
-        fresh = checked(path)
+        fresh = copy_checked(path)
         import torch
 
         model = torch.export.load(str(fresh)).module()
@@ -108,7 +108,7 @@ class TorchExport(Converted):
         return run
 
 
-def checked(path: Path) -> Path:
+def copy_checked(path: Path) -> Path:
     """A fresh archive of the checked parts, in the working folder. Raises BadInput."""
     with path.open("rb") as file, archive.open_archive(file, path) as opened:
         return archive.rewrite(opened, check(opened, path), Path("checked.pt2"))

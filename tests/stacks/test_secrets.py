@@ -12,7 +12,7 @@ import pytest
 from cli.catalogs import known_names
 from infra.components.role import reading_policy
 from infra.secrets import LONGEST, own_parameters
-from infra.spec import Secret, SecretPlace, ServeSpec
+from infra.spec import SecretName, SecretPlace, ServeSpec
 from infra.targets.sagemaker.target import SageMaker
 from modelpack.errors import BadInput
 from stacks import ship
@@ -46,7 +46,7 @@ def read(folder: Path, secret: str) -> Spec:
     ],
 )
 def test_a_secret_says_where_it_is(tmp_path: Path, secret: str, place: SecretPlace) -> None:
-    assert read(tmp_path, secret).serve.environment == {"PLAIN": "1", "KEY": Secret(secret=place)}
+    assert read(tmp_path, secret).serve.environment == {"PLAIN": "1", "KEY": SecretName(secret=place)}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_is_wrong_with_it_is_told(tmp_path: Path, secret: str, words: str) 
 
 def with_secret(spec: Spec, variable: str = "SHOP_KEY") -> Spec:
     place = SecretPlace(env=variable)
-    return replace(spec, serve=ServeSpec(environment={"KEY": Secret(secret=place), "PLAIN": "1"}))
+    return replace(spec, serve=ServeSpec(environment={"KEY": SecretName(secret=place), "PLAIN": "1"}))
 
 
 PLANTED = "planted-0123456789abcdef"

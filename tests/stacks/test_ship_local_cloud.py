@@ -27,7 +27,7 @@ from infra.aws_session import AwsSession
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 from infra.rehearsal.providers.aws.provider import AwsProviders
-from infra.spec import ScaleSpec, Secret, SecretPlace, ServeSpec
+from infra.spec import ScaleSpec, SecretName, SecretPlace, ServeSpec
 from infra.targets.base import JSON, Answer
 from infra.targets.sagemaker.target import SageMaker
 from infra.targets.sagemaker.traffic import SageMakerTraffic
@@ -71,9 +71,9 @@ def spec(instance: str = "ml.c7i.xlarge") -> Spec:
 
 def secret_spec() -> Spec:
     """Its password is in a variable, its token in the cloud."""
-    environment: dict[str, str | Secret] = {
-        "PASSWORD": Secret(secret=SecretPlace(env="SHOP_PASSWORD")),
-        "TOKEN": Secret(secret=SecretPlace(secretsmanager="shop/token")),
+    environment: dict[str, str | SecretName] = {
+        "PASSWORD": SecretName(secret=SecretPlace(env="SHOP_PASSWORD")),
+        "TOKEN": SecretName(secret=SecretPlace(secretsmanager="shop/token")),
         "PLAIN": "1",
     }
     return replace(spec(), serve=ServeSpec(environment=environment))

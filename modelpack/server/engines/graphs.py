@@ -22,7 +22,7 @@ GRAPH, NONE = "gpu_graph_id", "-1"
 
 
 @dataclass(frozen=True)
-class Bound:
+class BoundBuffers:
     """Buffers of one number of rows, bound to the session."""
 
     binding: Any
@@ -40,7 +40,7 @@ class Replayed:
     def __init__(self, session: Any, outputs: list[str], most: int, device: str = "cuda") -> None:
         self._session, self._outputs, self._device = session, outputs, device
         self._sizes = sizes(most)
-        self._bound: dict[tuple[Any, ...], Bound] = {}
+        self._bound: dict[tuple[Any, ...], BoundBuffers] = {}
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
         """Outputs by name. The arrays are the caller's: later runs do not change them."""
@@ -57,7 +57,7 @@ class Replayed:
         # on the CPU numpy() is a view of the fixed buffer
         return {name: value.numpy()[:rows].copy() for name, value in bound.outputs.items()}
 
-    def _bind(self, feeds: Arrays, number: str) -> Bound:
+    def _bind(self, feeds: Arrays, number: str) -> BoundBuffers:
         """Buffers for these shapes; what comes out is learnt from one run that is not captured."""
         import onnxruntime as ort
 
@@ -76,7 +76,7 @@ class Replayed:
             binding.bind_ortvalue_input(name, value)
         for name, value in outputs.items():
             binding.bind_ortvalue_output(name, value)
-        return Bound(binding, inputs, outputs, options(number))
+        return BoundBuffers(binding, inputs, outputs, options(number))
 
 
 def options(graph: str) -> Any:

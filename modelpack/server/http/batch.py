@@ -201,13 +201,13 @@ class Batcher:
         settled = [
             pair
             for job, result in zip(batch, results, strict=True)
-            if (pair := self._settled(job, result)) is not None
+            if (pair := self._settle_part(job, result)) is not None
         ]
         if settled:
             # the server has one event loop, so one wake-up settles the whole batch
             batch[0].loop.call_soon_threadsafe(_settle, settled)
 
-    def _settled(self, job: Job, result: Arrays | Exception) -> tuple[Job, Any] | None:
+    def _settle_part(self, job: Job, result: Arrays | Exception) -> tuple[Job, Any] | None:
         """The job with its outcome; None where rows are left, which go behind those that wait."""
         if isinstance(result, Exception):
             self._count(job.left, 0)

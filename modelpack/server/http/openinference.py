@@ -21,10 +21,10 @@ from modelpack.server.http.tensors import (
     check_rows,
     check_values,
     element,
+    fill_left_out,
     flat,
     from_lists,
-    left_out,
-    nested,
+    nest,
     pad,
     whole,
     width,
@@ -82,7 +82,7 @@ class OpenInference:
         blobs = _blobs(request.inputs, raw)
         given = {item.name: self._array(item, blobs.get(item.name)) for item in request.inputs}
         feeds = {
-            name: pad(tensor, given[name]) if name in given else left_out(tensor, rows)
+            name: pad(tensor, given[name]) if name in given else fill_left_out(tensor, rows)
             for name, tensor in self._inputs.items()
         }
         return request, feeds, rows
@@ -229,7 +229,7 @@ def _values(tensor: Tensor, data: bytes, depth: int) -> list[Any]:
 
 
 def _read_values(tensor: Tensor, data: bytes, levels: int, whole_floats: bool) -> list[Any]:
-    found: list[Any] = msgspec.json.decode(data, type=nested(element(tensor, whole_floats), levels))
+    found: list[Any] = msgspec.json.decode(data, type=nest(element(tensor, whole_floats), levels))
     return found
 
 

@@ -23,7 +23,7 @@ from modelpack.server.engines.base import Arrays
 from modelpack.server.http.instances import Instances
 from modelpack.server.http.limits import Limits
 from modelpack.server.http.refusal import Refusal
-from modelpack.server.http.tensors import cast, check_rows, left_out, pad
+from modelpack.server.http.tensors import cast, check_rows, fill_left_out, pad
 from modelpack.server.signature import Tensor
 
 EMPTY = frozenset({"", "nan", "NaN", "NAN", "null"})
@@ -43,7 +43,7 @@ LAST_CHARACTER, SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)
 def decode_csv(instances: Instances, body: bytes) -> tuple[Arrays, int]:
     """The arrays by input name, and their rows. Raises `Refusal` (400, 415)."""
     places = layout(instances.inputs)
-    rows = [_named(places, cells) for cells in _cells(body) if cells]
+    rows = [_name_cells(places, cells) for cells in _cells(body) if cells]
     if not rows:
         raise Refusal(400, "there are no lines")
     return instances.from_cells(rows)
@@ -71,7 +71,7 @@ def decode_npy(inputs: Sequence[Tensor], limits: Limits, body: bytes) -> tuple[A
         if len(tensor.shape) == 1:
             shape = (rows,)
         feeds[tensor.name] = (
-            pad(tensor, cast(tensor, part.reshape(shape))) if size else left_out(tensor, rows)
+            pad(tensor, cast(tensor, part.reshape(shape))) if size else fill_left_out(tensor, rows)
         )
     return feeds, rows
 
@@ -156,7 +156,7 @@ def _cells(body: bytes) -> Iterator[list[str]]:
         raise Refusal(400, f"the body is not CSV: {problem}") from None
 
 
-def _named(places: Sequence[tuple[Tensor, int | None]], cells: Sequence[str]) -> dict[str, Any]:
+def _name_cells(places: Sequence[tuple[Tensor, int | None]], cells: Sequence[str]) -> dict[str, Any]:
     """One row by input name; an empty cell is a missing value, or one left out. Raises `Refusal` (400)."""
     row: dict[str, Any] = {}
     for tensor, begin, size in _spans(places, len(cells)):

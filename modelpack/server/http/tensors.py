@@ -40,7 +40,7 @@ def element(tensor: Tensor, whole_floats: bool = False) -> Any:
     return kind | None if tensor.missing else kind
 
 
-def nested(kind: Any, depth: int) -> Any:
+def nest(kind: Any, depth: int) -> Any:
     """Lists of lists of a type."""
     for _ in range(depth):
         kind = GenericAlias(list, (kind,))
@@ -61,9 +61,9 @@ def column(tensor: Tensor, values: Sequence[Any]) -> NDArray[Any]:
 def whole(tensor: Tensor, values: Sequence[Any]) -> list[Any]:
     """The values of an integer tensor, 5.0 written as 5. Raises `Refusal` (400) with the row of what is not whole."""
 
-    def made(row: int, value: Any) -> Any:
+    def make(row: int, value: Any) -> Any:
         if isinstance(value, list):
-            return [made(row, entry) for entry in value]
+            return [make(row, entry) for entry in value]
         if isinstance(value, float):
             if not value.is_integer() or abs(value) > EXACT:
                 what = f"{value!r} is no whole number"
@@ -71,7 +71,7 @@ def whole(tensor: Tensor, values: Sequence[Any]) -> list[Any]:
             return int(value)
         return value
 
-    return [made(row, value) for row, value in enumerate(values)]
+    return [make(row, value) for row, value in enumerate(values)]
 
 
 def from_lists(tensor: Tensor, values: Sequence[Any]) -> NDArray[Any]:
@@ -123,7 +123,7 @@ def pad(tensor: Tensor, array: NDArray[Any]) -> NDArray[Any]:
     return padded
 
 
-def left_out(tensor: Tensor, rows: int) -> NDArray[Any]:
+def fill_left_out(tensor: Tensor, rows: int) -> NDArray[Any]:
     """The array of an input that nobody gave. Raises `Refusal` when it has no default."""
     if tensor.default is None:
         raise Refusal(400, f"input {tensor.name!r} is missing")
@@ -166,7 +166,7 @@ def width(shape: Iterable[int]) -> int:
     return math.prod(max(size, 1) for size in tuple(shape)[1:])
 
 
-def held(feeds: Arrays) -> int:
+def count_bytes(feeds: Arrays) -> int:
     """Bytes of the arrays."""
     return sum(array.nbytes for array in feeds.values())
 

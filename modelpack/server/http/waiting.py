@@ -12,7 +12,7 @@ PATIENCE = 0.02
 """Seconds before it is watched whether the caller is still there: most answers come before."""
 
 
-async def answered(future: asyncio.Future[Arrays], request: Request) -> Arrays:
+async def await_answer(future: asyncio.Future[Arrays], request: Request) -> Arrays:
     """What the future will hold. Raises `Disconnected` when the caller goes, `Refusal` (503) when it takes too long;
     either settles the future, so that rows which nobody waits for are not computed."""
     loop = asyncio.get_running_loop()
@@ -30,7 +30,7 @@ async def _watch(future: asyncio.Future[Arrays], request: Request) -> None:
     end: Exception = Disconnected()
     try:
         async with asyncio.timeout(request.limits.seconds):
-            await request.gone()
+            await request.await_disconnect()
     except TimeoutError:
         seconds = request.limits.seconds
         end = Refusal(503, f"the model did not answer within {seconds} s", retry_after=seconds)

@@ -31,12 +31,12 @@ def main() -> None:
     """Confine this process, then read."""
     root, plan = Path(sys.argv[1]), json.load(sys.stdin)
     sys.path.insert(0, str(root))
-    from modelpack.sources.sandbox.confine import Limits, confine
+    from modelpack.sources.sandbox.confine import ChildLimits, confine
 
     if os.getppid() != plan["parent"]:
         sys.exit("whoever asked has gone")
     folder = Path(plan["folder"])
-    limits = Limits(plan["memory"], plan["file"], plan["seconds"])
+    limits = ChildLimits(plan["memory"], plan["file"], plan["seconds"])
     notes = confine(folder, [Path(part) for part in plan["parts"]], root, limits)
     for name in (WORK, MADE):
         (folder / name).mkdir()

@@ -42,7 +42,7 @@ CHANGING = re.compile(
 
 
 @dataclass(frozen=True)
-class Limits:
+class ChildLimits:
     """Bytes of memory and of one written file, seconds of processor time."""
 
     memory: int
@@ -50,7 +50,7 @@ class Limits:
     seconds: int
 
 
-def confine(folder: Path, model: Iterable[Path], root: Path, limits: Limits) -> list[str]:
+def confine(folder: Path, model: Iterable[Path], root: Path, limits: ChildLimits) -> list[str]:
     """Give all of it up, for ever. `folder`: where it may write; `model`: what it may read; `root`: where our own
     packages lie. What this machine cannot refuse, in words."""
     lacking = []
@@ -72,7 +72,7 @@ def confine(folder: Path, model: Iterable[Path], root: Path, limits: Limits) -> 
     return lacking
 
 
-def limit(limits: Limits) -> None:
+def limit(limits: ChildLimits) -> None:
     """Memory, processor time, written files; no core file.
 
     Where soft and hard limit on processor time are equal the kernel ends the process with SIGKILL, as where memory ran

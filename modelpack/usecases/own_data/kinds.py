@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from modelpack.usecases.own_data.far_dates import far_dates
 from modelpack.usecases.own_data.schema import Field
-from modelpack.usecases.own_data.zones import NO_ZONE, Zone, aware, joined, parted, zone_of
+from modelpack.usecases.own_data.zones import NO_ZONE, Zone, aware, join_zones, part_offsets, zone_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ FLOATED = "write ids as whole numbers or as text: pandas makes floats of a colum
 
 
 @dataclass(frozen=True)
-class Converted:
+class ReadColumn:
     """A column's `values`, of which the `bad` ones are none of its kind (`gone`: nothing stands there; `far`: a
     date that stands for nothing, `why`). `refused`: what is wrong with `row`, where the whole column must not be
     guessed."""
@@ -48,7 +48,7 @@ class Converted:
     hint: str = ""
 
 
-def convert(column: pd.Series, one: Field) -> Converted:
+def convert(column: pd.Series, one: Field) -> ReadColumn:
     """The column in its kind."""
     texts = as_texts(column)
     blank = (texts == "") if texts.dtype.kind == "O" or is_text(texts) else texts.isna()
@@ -58,11 +58,11 @@ def convert(column: pd.Series, one: Field) -> Converted:
     if one.kind in ("text", "code"):
         found = texts.astype(str)
         bad = gone | ~found.str.fullmatch(CODE).to_numpy(np.bool_) if one.kind == "code" else gone
-        return Converted(found, bad, gone)
+        return ReadColumn(found, bad, gone)
     if one.kind == "time":
         return as_times(texts, gone, one)
     values, bad = as_numbers(texts, one, gone)
-    return Converted(values, bad, gone)
+    return ReadColumn(values, bad, gone)
 
 
 def as_texts(column: pd.Series) -> pd.Series:
@@ -79,7 +79,7 @@ def is_text(column: pd.Series) -> bool:
     return bool(pd.api.types.is_string_dtype(column.dropna()))
 
 
-def not_an_id(texts: pd.Series, gone: NDArray[np.bool_], one: Field) -> Converted | None:
+def not_an_id(texts: pd.Series, gone: NDArray[np.bool_], one: Field) -> ReadColumn | None:
     """What must not be taken for an id, for it may stand for another one; None when there is nothing."""
     if texts.dtype.kind == "f":
         return rounded_floats(texts, gone, one)
@@ -99,7 +99,7 @@ def not_an_id(texts: pd.Series, gone: NDArray[np.bool_], one: Field) -> Converte
     return None
 
 
-def rounded_floats(values: pd.Series, gone: NDArray[np.bool_], one: Field) -> Converted | None:
+def rounded_floats(values: pd.Series, gone: NDArray[np.bool_], one: Field) -> ReadColumn | None:
     """Ids that are floats in a Parquet file: taken where a whole number is wanted and no other rounds to the same."""
     most = MOST_EXACT if values.dtype.itemsize > 4 else MOST_EXACT_SINGLE
     known = values.to_numpy(np.float64)
@@ -111,9 +111,9 @@ def rounded_floats(values: pd.Series, gone: NDArray[np.bool_], one: Field) -> Co
     return refuse(values, gone, row, what, FLOATED)
 
 
-def refuse(values: Any, gone: NDArray[np.bool_], row: int, what: str, hint: str) -> Converted:
+def refuse(values: Any, gone: NDArray[np.bool_], row: int, what: str, hint: str) -> ReadColumn:
     """A column that is refused for one of its rows."""
-    return Converted(values, np.zeros(len(values), np.bool_), gone, refused=what, row=row, hint=hint)
+    return ReadColumn(values, np.zeros(len(values), np.bool_), gone, refused=what, row=row, hint=hint)
 
 
 def as_numbers(texts: pd.Series, one: Field, gone: NDArray[np.bool_]) -> tuple[Any, NDArray[np.bool_]]:
@@ -159,16 +159,16 @@ def whole_numbers(texts: pd.Series) -> tuple[NDArray[np.int64], NDArray[np.bool_
     return found, bad
 
 
-def as_times(texts: pd.Series, gone: NDArray[np.bool_], one: Field) -> Converted:
+def as_times(texts: pd.Series, gone: NDArray[np.bool_], one: Field) -> ReadColumn:
     """Times by their own clock, and in which zone that is."""
     import pandas as pd
 
     if texts.dtype.kind in "iufb":  # a bare number is no date
-        return Converted(pd.Series(pd.NaT, index=texts.index), np.ones(len(texts), np.bool_), gone)
+        return ReadColumn(pd.Series(pd.NaT, index=texts.index), np.ones(len(texts), np.bool_), gone)
     if texts.dtype.kind == "M":
         values, offsets, name = aware(texts) if texts.dt.tz is not None else (texts, None, "")
     else:
-        bare, offsets = parted(texts)
+        bare, offsets = part_offsets(texts)
         values, name = pd.to_datetime(bare, errors="coerce", format="ISO8601"), ""
     bad = values.isna().to_numpy(np.bool_)
     if offsets is None:
@@ -183,14 +183,14 @@ def as_times(texts: pd.Series, gone: NDArray[np.bool_], one: Field) -> Converted
     zone = NO_ZONE
     if with_zone.any():
         zone = zone_of(values[with_zone], offsets[with_zone], name)
-        if joined([zone]) is None:
+        if join_zones([zone]) is None:
             row = int((with_zone & (offsets != offsets[with_zone.argmax()])).argmax())
             what = f"{one.name} is {texts.iloc[row]!s}: no zone ever had its times' offsets, {zone.words}"
             return refuse(values, gone, row, what, "write all of them by the shop's own clock")
     far = far_dates(values).to_numpy(np.bool_)
     why = f"a date that stands for nothing: {near_words(values[~bad & ~far])}" if far.any() else ""
     hint = "leave the row out, or give its time" if far.any() and not (bad & ~far).any() else ""
-    return Converted(values, bad | far, gone, zone, far if far.any() else None, why, hint=hint)
+    return ReadColumn(values, bad | far, gone, zone, far if far.any() else None, why, hint=hint)
 
 
 def near_words(times: pd.Series) -> str:

@@ -14,8 +14,8 @@ from modelpack.errors import BadInput, Problem
 from modelpack.usecases.own_data.files import table_files
 from modelpack.usecases.own_data.kinds import of_many
 from modelpack.usecases.own_data.schema import Field, OwnData, Table
-from modelpack.usecases.own_data.values import SHOWN, Part, one_file
-from modelpack.usecases.own_data.zones import Zone, joined
+from modelpack.usecases.own_data.values import SHOWN, FilePart, one_file
+from modelpack.usecases.own_data.zones import Zone, join_zones
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ class Whole:
     """A table's rows from all its files, and the files' parts of it."""
 
     rows: pd.DataFrame
-    parts: tuple[Part, ...]
+    parts: tuple[FilePart, ...]
 
     def place(self, row: int) -> str:
         """The file of a row and its line in it."""
@@ -120,7 +120,7 @@ def clocks(found: Mapping[str, Whole]) -> list[Problem]:
     """Times of one shop that are by different clocks: the first column that does not go with those before it."""
     known: list[tuple[str, Path, Zone]] = []
     for key, file, zone in zones_of(found):
-        if known and joined([*(one for _, _, one in known), zone]) is None:
+        if known and join_zones([*(one for _, _, one in known), zone]) is None:
             first, elsewhere, other = known[0]
             what = f"{key} has {zone.words}, where {first} in {elsewhere.name} has {other.words}: whose clock is it?"
             hint = "write all times by the shop's own clock, all with its zone or all without"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from modelpack.errors import Problem
 from modelpack.usecases.own_data.csv_lines import NotCsv, read_columns, read_heading
-from modelpack.usecases.own_data.kinds import Converted, convert, of_many
+from modelpack.usecases.own_data.kinds import ReadColumn, convert, of_many
 from modelpack.usecases.own_data.schema import Field, Table
 from modelpack.usecases.own_data.zones import Zone
 
@@ -25,7 +25,7 @@ OTHER_COMMAS = (";", "\t", "|")
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """What was read of one file: `rows` that can be read, `numbers` of their lines in a CSV (rows from 1 in
     Parquet), how many rows there are in all, whose clock its times are by. `problems` end it; `unreadable` are
     those of single rows."""
@@ -56,7 +56,7 @@ class Raw:
     numbers: NDArray[np.int64]
 
 
-def one_file(file: Path, table: Table) -> Part:
+def one_file(file: Path, table: Table) -> FilePart:
     """One file's declared columns in their kinds, and what is wrong with it."""
     where = str(file)
     try:
@@ -64,24 +64,24 @@ def one_file(file: Path, table: Table) -> Part:
         wanted = [one.name for one in table.fields if one.name in have]
         if file.suffix == ".csv" and (commas := [mark for mark in OTHER_COMMAS if have and mark in have[0]]):
             what = f"its columns are parted by {commas[0]!r}; commas are wanted"
-            return Part(file, problems=(Problem(what, f"{where}:1"),))
+            return FilePart(file, problems=(Problem(what, f"{where}:1"),))
         raw = columns_of(file, have, wanted)
     except UnicodeDecodeError:
         hint = "save it as CSV in UTF-8, or as Parquet"
-        return Part(file, problems=(Problem("it is not in UTF-8", where, hint=hint),))
+        return FilePart(file, problems=(Problem("it is not in UTF-8", where, hint=hint),))
     except NotCsv as error:
         what = f"it cannot be read as csv: {error}"
-        return Part(file, problems=(Problem(what, place(file, error.line), hint=error.hint),))
+        return FilePart(file, problems=(Problem(what, place(file, error.line), hint=error.hint),))
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return Part(
+        return FilePart(
             file, problems=(Problem(f"it cannot be read as {file.suffix[1:]}: {first[:200]}", where),)
         )
     problems = missing_or_twice(table, have, wanted, where)
     if problems and not wanted:
-        return Part(file, problems=tuple(problems))
+        return FilePart(file, problems=tuple(problems))
     if not len(raw.numbers):
-        return Part(file, problems=(*problems, Problem("it has no rows", where)))
+        return FilePart(file, problems=(*problems, Problem("it has no rows", where)))
     return in_kinds(file, table, raw, have, problems)
 
 
@@ -95,11 +95,11 @@ def missing_or_twice(table: Table, have: Sequence[str], wanted: Sequence[str], w
     ]
 
 
-def in_kinds(file: Path, table: Table, raw: Raw, have: Sequence[str], problems: list[Problem]) -> Part:
+def in_kinds(file: Path, table: Table, raw: Raw, have: Sequence[str], problems: list[Problem]) -> FilePart:
     """The columns in their kinds, without the rows of which one cannot be read."""
     import pandas as pd
 
-    found: dict[str, Converted] = {
+    found: dict[str, ReadColumn] = {
         one.name: convert(raw.columns[one.name], one) for one in table.fields if have.count(one.name) == 1
     }
     count = len(raw.numbers)
@@ -114,7 +114,7 @@ def in_kinds(file: Path, table: Table, raw: Raw, have: Sequence[str], problems: 
             bad |= told.bad
             unreadable.append(first_bad(told, raw, one, file))
     if problems:
-        return Part(file, problems=(*problems, *unreadable), count=count)
+        return FilePart(file, problems=(*problems, *unreadable), count=count)
     rows = pd.DataFrame({name: told.values for name, told in found.items()})
     for one in table.fields:
         if one.from_column and one.name in found and (early := too_early(rows, one, ~bad)).any():
@@ -125,10 +125,10 @@ def in_kinds(file: Path, table: Table, raw: Raw, have: Sequence[str], problems: 
     kinds = {one.name: one.kind for one in table.fields}
     whole = {name: np.int64 for name in rows.columns if kinds[name] in ("whole", "yes")}
     zones = {name: told.zone for name, told in found.items() if told.zone is not None}
-    return Part(file, rows.astype(whole), raw.numbers[kept], count, zones, (), tuple(unreadable))
+    return FilePart(file, rows.astype(whole), raw.numbers[kept], count, zones, (), tuple(unreadable))
 
 
-def first_bad(told: Converted, raw: Raw, one: Field, file: Path) -> Problem:
+def first_bad(told: ReadColumn, raw: Raw, one: Field, file: Path) -> Problem:
     """The first row of a column that cannot be read."""
     row = int(told.bad.argmax())
     value = "nothing" if told.gone[row] else repr(str(raw.columns[one.name].iloc[row])[:SHOWN])

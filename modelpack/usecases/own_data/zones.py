@@ -73,7 +73,7 @@ def minutes_of(text: str) -> int:
     return -minutes if text[0] == "-" else minutes
 
 
-def parted(texts: pd.Series) -> tuple[pd.Series, NDArray[np.float64]]:
+def part_offsets(texts: pd.Series) -> tuple[pd.Series, NDArray[np.float64]]:
     """Each time without its offset, and the offset in minutes; NaN where it has none."""
     found = texts.str.extract(OFFSET)
     known = found[1].notna()
@@ -98,7 +98,7 @@ def zone_of(times: pd.Series, offsets: NDArray[np.float64], name: str = "") -> Z
     return Zone(name, tuple(found))
 
 
-def joined(zones: Sequence[Zone]) -> Zone | None:
+def join_zones(zones: Sequence[Zone]) -> Zone | None:
     """One zone for all of these times; None where they can be of no one zone."""
     if all(not one.runs for one in zones):
         return NO_ZONE

@@ -203,7 +203,9 @@ def signed_snapshot(body: bytes, key: str) -> bytes:
 def test_a_copy_of_a_snapshot_tells_no_secret(tmp_path: Path) -> None:
     planted = "planted-" + os.urandom(8).hex()
     path = tmp_path / "snapshot.pickle"
-    snapshot.save(path, snapshot.dump({"planted": planted}, KEY, contextlib.nullcontext()).data)
+    write_atomically(
+        path, snapshot.dump({"planted": planted}, KEY, contextlib.nullcontext()).data, private=True
+    )
     assert planted.encode() not in path.read_bytes()
     assert snapshot.load(path, KEY) == {"planted": planted}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modelpack.errors import EcomdeployError
 from modelpack.formats.variant import Measured, Variant
-from modelpack.gate.rules import Trial, check_limits, judge, megabytes, pays, settled, table_row
+from modelpack.gate.rules import Trial, check_limits, is_settled, judge, megabytes, pays, table_row
 from modelpack.gate.timing import Comparison, Ratio, Speed
 from modelpack.inputs.spec import GateSpec
 from modelpack.passes.base import Inapplicable
@@ -93,7 +93,7 @@ def test_what_is_settled_stays_so_whatever_more_turns_say(
     data: st.DataObject, latency: Ratio, throughput: Ratio, size: float
 ) -> None:
     found = trial(latency=latency, throughput=throughput, size=size)
-    assume(settled(latency, throughput, is_smaller=size < 10))
+    assume(is_settled(latency, throughput, is_smaller=size < 10))
     more = trial(latency=data.draw(narrowed(latency)), throughput=data.draw(narrowed(throughput)), size=size)
     assert pays(more)[0] == pays(found)[0]
     assert "inconclusive" not in pays(found)[1]

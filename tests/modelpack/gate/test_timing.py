@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from modelpack.gate import timing
-from modelpack.gate.rules import MARGIN, faster, settled, slower, unclear
+from modelpack.gate.rules import MARGIN, faster, is_settled, slower, unclear
 from modelpack.runtimes.hardware import hardware
 
 
@@ -60,7 +60,7 @@ def compared(ratio: float, seed: int, told: list[float]) -> timing.Comparison:
         single, row = cost * random.lognormal(0, 0.4, 2)
         return timing.Turn((float(single),), float(single), float(row))
 
-    enough = partial(settled, is_smaller=False)
+    enough = partial(is_settled, is_smaller=False)
     looks = timing.looks_within(timing.LOOKS[-1])
     return timing.take_turns(lambda: turn(ratio), lambda: turn(1), told.append, looks, enough)
 

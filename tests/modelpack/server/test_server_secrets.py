@@ -15,7 +15,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as TheirCredentials
 
-from modelpack.server.secrets import CONTAINER_HOST, Credentials, NoSecret, reveal, signed
+from modelpack.server.secrets import CONTAINER_HOST, Credentials, NoSecret, reveal, sign
 
 PLANTED = "planted-c0ffee"
 ROLE = {"AccessKeyId": "AKID", "SecretAccessKey": "never told", "Token": "also not"}
@@ -101,7 +101,7 @@ def test_what_was_handed_over_is_read_once() -> None:
 @pytest.mark.parametrize("service", ["ssm", "secretsmanager"])
 def test_requests_are_signed_as_botocore_signs_them(service: str, token: str) -> None:
     now = datetime.now(UTC)
-    ours = signed(service, "eu-west-1", b'{"Name": "/a"}', Credentials("AKID", "secret", token), now)
+    ours = sign(service, "eu-west-1", b'{"Name": "/a"}', Credentials("AKID", "secret", token), now)
     headers = {name.lower(): value for name, value in ours.header_items() if name.lower() != "authorization"}
     theirs = AWSRequest("POST", ours.full_url, headers, ours.data)
     signer = SigV4Auth(TheirCredentials("AKID", "secret", token or None), service, "eu-west-1")

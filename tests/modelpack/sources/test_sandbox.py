@@ -27,9 +27,9 @@ PROGRAM = """
 import ctypes, json, os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from modelpack.sources.sandbox.confine import Limits, confine
+from modelpack.sources.sandbox.confine import ChildLimits, confine
 folder, model, secret, other, attempt = sys.argv[2:]
-lacking = confine(Path(folder), [Path(model)], Path(sys.argv[1]), Limits(10**9, 10**6, 20))
+lacking = confine(Path(folder), [Path(model)], Path(sys.argv[1]), ChildLimits(10**9, 10**6, 20))
 os.chdir(folder)
 libc = ctypes.CDLL(None, use_errno=True)
 
