@@ -29,7 +29,7 @@ import uvicorn
 from modelpack.server import log
 from modelpack.server.app import Application
 from modelpack.server.engines.cuda import ALLOW
-from modelpack.server.http.connection import bounded
+from modelpack.server.http.connection import connection_class
 from modelpack.server.http.limits import Limits
 from modelpack.server.http.listening import refuse_new
 from modelpack.server.http.metrics import Metrics
@@ -105,7 +105,7 @@ def configure(application: Application) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         loop="uvloop",
-        http=bounded(application.limits.stalled),
+        http=connection_class(application.limits.stalled),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -47,16 +47,16 @@ class TransformedModel:
 
     def run(self, feeds: Arrays) -> Arrays:
         """Raises InvalidInput for what the user's code refuses, Slip for what it gives wrong, and what it raises."""
-        answers = dict(self._run(self.prepared(feeds)))
+        answers = dict(self._run(self.prepare(feeds)))
         if self._finish is None:
             return answers
-        return checked("finish", refusing(self._finish, answers), self._outputs, rows_of(feeds))
+        return check("finish", refusing(self._finish, answers), self._outputs, rows_of(feeds))
 
-    def prepared(self, feeds: Arrays) -> Arrays:
+    def prepare(self, feeds: Arrays) -> Arrays:
         """What the model is given for what callers send. Raises as `run`."""
         if self._prepare is None:
             return feeds
-        return checked("prepare", refusing(self._prepare, dict(feeds)), self._inputs, rows_of(feeds))
+        return check("prepare", refusing(self._prepare, dict(feeds)), self._inputs, rows_of(feeds))
 
 
 def refusing(step: Step, arrays: Arrays) -> Any:
@@ -67,16 +67,16 @@ def refusing(step: Step, arrays: Arrays) -> Any:
         raise InvalidInput(str(refused)) from refused
 
 
-def checked(name: str, given: Any, wanted: Sequence[Tensor], rows: int) -> Arrays:
+def check(name: str, given: Any, wanted: Sequence[Tensor], rows: int) -> Arrays:
     """The wanted arrays in their types. Raises Slip."""
     if not isinstance(given, Mapping):
         raise Slip(f"{name}() gave a {type(given).__name__}; a dict of arrays by name is wanted")
     if absent := [one.name for one in wanted if one.name not in given]:
         raise Slip(f"{name}() does not give {', '.join(absent)}; it gives: {', '.join(map(str, given))}")
-    return {one.name: conformed(name, np.asarray(given[one.name]), one, rows) for one in wanted}
+    return {one.name: conform(name, np.asarray(given[one.name]), one, rows) for one in wanted}
 
 
-def conformed(name: str, array: NDArray[Any], wanted: Tensor, rows: int) -> NDArray[Any]:
+def conform(name: str, array: NDArray[Any], wanted: Tensor, rows: int) -> NDArray[Any]:
     """The array in the wanted type. Raises Slip for another number of rows, another shape, or numbers that do not
     go."""
     shape = (rows, *wanted.shape[1:])

@@ -92,6 +92,6 @@ class BoundedConnection(HttpToolsProtocol):
         self.transport.close()
 
 
-def bounded(stalled: float) -> type[BoundedConnection]:
+def connection_class(stalled: float) -> type[BoundedConnection]:
     """The class of connections that wait so many seconds."""
     return type("Connection", (BoundedConnection,), {"stalled": stalled})

@@ -211,10 +211,10 @@ class OwnModel(UseCase[Held]):
         """What callers send."""
         return data.ready(self.interface())
 
-    def _given(self, asked: Arrays) -> Arrays:
+    def _prepare(self, asked: Arrays) -> Arrays:
         """What the model is given for it."""
         code = self._code(given_back)
-        return code.prepared(asked) if code else asked
+        return code.prepare(asked) if code else asked
 
     def open_signature(self) -> Signature | None:
         return self.signature() if self.inputs or self._found else None
@@ -243,7 +243,7 @@ class OwnModel(UseCase[Held]):
 
     def evenly(self, data: Held, count: int) -> tuple[Arrays, tuple[int, ...]]:
         some, numbers = self._some(data, count)
-        return self._given(some), numbers
+        return self._prepare(some), numbers
 
     def _some(self, data: Held, count: int) -> tuple[dict[str, NDArray[Any]], tuple[int, ...]]:
         """What callers send, spread over the requests, and the numbers of those."""
@@ -286,7 +286,7 @@ class OwnModel(UseCase[Held]):
 
     def examples(self, data: Held, count: int) -> Arrays:
         rows = np.arange(count) % len(data) if count > len(data) else pick_evenly(len(data), count)
-        return self._given({name: array[rows] for name, array in self._requests_of(data).items()})
+        return self._prepare({name: array[rows] for name, array in self._requests_of(data).items()})
 
     def golden(self, data: Held) -> Sequence[Mapping[str, Any]]:
         ready = self._requests_of(data)
@@ -325,7 +325,7 @@ class OwnModel(UseCase[Held]):
         if not fresh.any():
             what = "training_inputs() answered nothing but held-out requests"
             raise BadInput(what, where=place(self.training_inputs), hint="give rows of the training data")
-        return self._given({name: array[fresh] for name, array in found.items()})
+        return self._prepare({name: array[fresh] for name, array in found.items()})
 
     def train(self, data: Held, spec: TrainSpec, progress: Progress) -> Any:
         raise BadInput(f"{self.name} trains nothing", hint="model: {path: model.onnx} in ecomdeploy.yaml")

@@ -61,7 +61,7 @@ class UserCode:
         except Slip as slip:
             raise BadInput(str(slip), where=str(file), hint="def prepare(inputs): return inputs") from None
         except Exception as error:
-            raise blamed(error, file) from error
+            raise blame(error, file) from error
         return cls(file, TransformedModel(run, prepare, finish, model.inputs, interface.outputs))
 
     def run(self, feeds: Arrays) -> Arrays:
@@ -69,19 +69,19 @@ class UserCode:
         try:
             return self.model.run(dict(feeds))
         except (Slip, InvalidInput) as error:
-            raise blamed(error, self.file) from error
+            raise blame(error, self.file) from error
         except Exception as error:
-            raise (blamed(error, self.file) if place_of(error, self.file) else error) from error
+            raise (blame(error, self.file) if place_of(error, self.file) else error) from error
 
-    def prepared(self, feeds: Arrays) -> Arrays:
+    def prepare(self, feeds: Arrays) -> Arrays:
         """What the model is given. Raises as `run`."""
         try:
-            return self.model.prepared(dict(feeds))
+            return self.model.prepare(dict(feeds))
         except Exception as error:
-            raise blamed(error, self.file) from error
+            raise blame(error, self.file) from error
 
 
-def blamed(error: Exception, file: Path) -> BadInput:
+def blame(error: Exception, file: Path) -> BadInput:
     """The user's file and line, and what happened there."""
     caused = error.__cause__ if isinstance(error, InvalidInput) and error.__cause__ else error
     what = first_line(error) if isinstance(error, Slip) else f"{type(caused).__name__}: {first_line(error)}"

@@ -28,8 +28,7 @@ from modelpack.server.http.instances import Instances
 from modelpack.server.signature import ModelSignature, Unfit
 from modelpack.sources.base import open_model
 from modelpack.usecases.base import usecases
-from modelpack.usecases.optional.companions import companions_of
-from modelpack.usecases.optional.serving import interface_of
+from modelpack.usecases.optional.serving import companions_of, interface_of
 from modelpack.usecases.optional.transform import transform_file_of
 from modelpack.usecases.own_model.model import OwnModel
 
