@@ -142,7 +142,7 @@ class Tabular(nn.Module):
 
     def complete_graph(self, graph: onnx.ModelProto) -> None:
         """What the exporter does not carry (modelpack.passes.onnx)."""
-        write_ids(graph, self.known())
+        write_ids(graph, self.category_vocabularies())
         if isinstance(self.body, Trees):
             self.body.complete_graph(graph)
 
