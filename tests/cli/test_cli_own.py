@@ -9,6 +9,7 @@ import pytest
 
 from cli import app
 from infra.targets.sagemaker.target import SageMaker
+from modelpack.errors import BadInput
 from modelpack.usecases.base import usecases
 from modelpack.usecases.optional.own_tables import own_data_of
 from stacks.reading.load import load
@@ -98,3 +99,35 @@ def test_init_of_no_class_writes_nothing(tmp_path: Path, capsys: pytest.CaptureF
         assert app.run(["init", name, "mine"]) == 2
         assert "./shop.py:Shop" in capsys.readouterr().err
         assert not (tmp_path / "mine").exists()
+
+
+def test_the_summary_of_pack_says_whose_answers_were_the_reference() -> None:
+    from cli.commands.pack import held_against
+
+    by = {"by": "xgboost 3.2.0", "requests": 512, "largest_difference": {"p": 6e-8}}
+    nobody = {"by": None, "because": "lightgbm, which wrote it, is not installed here"}
+    trained = {"by": "the model as it was trained here", "requests": 0, "largest_difference": {}}
+    assert held_against({"fidelity": [by]}) == ["reference: xgboost 3.2.0, on 512 requests"]
+    assert held_against({"fidelity": [nobody]}) == [f"no reference: {nobody['because']}"]
+    assert held_against({"fidelity": [trained]}) == []
+    assert held_against({}) == [], "a record of an earlier version"
+
+
+@pytest.mark.parametrize(
+    ("share", "words"), [("0.001", ""), ("0.5", "data.unreadable"), ("-1", "data.unreadable")]
+)
+def test_the_spec_may_allow_a_share_of_unreadable_rows(tmp_path: Path, share: str, words: str) -> None:
+    assert app.run(["init", "pricing", "mine"]) == 0
+    spec = tmp_path / "mine" / "ecomdeploy.yaml"
+    text = spec.read_text()
+    assert "# data:" in text
+    spec.write_text(text.replace("# data:", f"data: {{path: sales.csv, unreadable: {share}}}  #", 1))
+    targets = {"sagemaker": SageMaker()}
+    known = KnownNames(usecases=frozenset({"pricing"}), targets=targets, passes=frozenset())
+    if words:
+        with pytest.raises(BadInput, match=words):
+            load(spec, "local", known)
+        return
+    data = load(spec, "local", known).data
+    assert data is not None
+    assert data.unreadable == 0.001

@@ -173,9 +173,11 @@ def as_times(texts: pd.Series, gone: NDArray[np.bool_], one: Field) -> ReadColum
     bad = values.isna().to_numpy(np.bool_)
     if offsets is None:
         offsets = np.full(len(values), np.nan)
-    with_zone = ~np.isnan(offsets) & ~bad
-    if with_zone.any() and not (with_zone | bad).all():
-        row = int((~with_zone & ~bad).argmax())
+    far = far_dates(values).to_numpy(np.bool_)
+    known = ~bad & ~far
+    with_zone = ~np.isnan(offsets) & known
+    if with_zone.any() and not with_zone[known].all():
+        row = int((~with_zone & known).argmax())
         what = f"{one.name} is {texts.iloc[row]!s} without a zone, where {int(with_zone.sum()):,} others have one"
         return refuse(
             values, gone, row, what, "write all of them by the shop's own clock, with its offset or without"
@@ -187,8 +189,7 @@ def as_times(texts: pd.Series, gone: NDArray[np.bool_], one: Field) -> ReadColum
             row = int((with_zone & (offsets != offsets[with_zone.argmax()])).argmax())
             what = f"{one.name} is {texts.iloc[row]!s}: no zone ever had its times' offsets, {zone.words}"
             return refuse(values, gone, row, what, "write all of them by the shop's own clock")
-    far = far_dates(values).to_numpy(np.bool_)
-    why = f"a date that stands for nothing: {near_words(values[~bad & ~far])}" if far.any() else ""
+    why = f"a date that stands for nothing: {near_words(values[known])}" if far.any() else ""
     hint = "leave the row out, or give its time" if far.any() and not (bad & ~far).any() else ""
     return ReadColumn(values, bad | far, gone, zone, far if far.any() else None, why, hint=hint)
 

@@ -119,7 +119,8 @@ def held_somewhere(runs: Iterable[Stretch], names: Iterable[str]) -> bool:
     """Whether some zone had each of these offsets when it is said to have held."""
     at = [(moment, timedelta(minutes=run.minutes)) for run in runs for moment in (run.first, run.last)]
     moments = [(datetime.fromtimestamp(moment, UTC), offset) for moment, offset in at]
-    return any(has_held(ZoneInfo(name), moments) for name in sorted(names))
+    known = available_timezones().intersection(names)
+    return any(has_held(ZoneInfo(name), moments) for name in sorted(known))
 
 
 def has_held(zone: ZoneInfo, moments: Sequence[tuple[datetime, timedelta]]) -> bool:

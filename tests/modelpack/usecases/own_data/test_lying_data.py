@@ -398,6 +398,24 @@ def test_clocks_of_two_tables_must_be_one(tmp_path: Path) -> None:
         assert "Europe/Berlin: whose clock is it?" in str(caught.value)
 
 
+def test_a_far_date_and_a_fixed_offset_are_no_fault_of_ours(tmp_path: Path) -> None:
+    """The last year that a date has, with an offset; a column whose zone is an offset beside one of another."""
+    times = ["2025-03-01T17:00+01:00"] * 200 + ["9999-12-31T23:59+01:00", "2025-07-01T17:00+02:00"]
+    (tmp_path / "mine.csv").write_text("planned\n" + "\n".join(times) + "\n")
+    with pytest.raises(
+        BadInput, match=r"mine.csv:202: planned is '9999-12-31T23:59\+01:00', a date that stands"
+    ):
+        read(tmp_path / "mine.csv", SHIPMENTS)
+    found = read(tmp_path / "mine.csv", SHIPMENTS, limit=0.01)
+    assert set(found["shipments"].planned.dt.hour) == {17}
+    both = OwnData((*SHIPMENTS.tables, Table("weather", "weather", (Field("time", "time", "when"),))))
+    fixed = pd.Series(pd.to_datetime(["2025-03-01T17:00+01:00"]))
+    pd.DataFrame({"planned": fixed}).to_parquet(tmp_path / "shipments.parquet")
+    (tmp_path / "weather.csv").write_text("time\n2025-03-01T17:00+03:00\n")
+    with pytest.raises(BadInput, match="whose clock is it"):
+        read(tmp_path, both)
+
+
 @pytest.mark.parametrize("date", ["9999-12-31", "1900-01-01", "1970-01-01", "2099-12-31", "2000-01-01"])
 def test_one_date_far_from_all_others_is_named(tmp_path: Path, date: str) -> None:
     lines = lines_of(sales())
