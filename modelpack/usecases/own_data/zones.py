@@ -24,6 +24,9 @@ OFFSET = re.compile(r"^(.*[T ]\d[\d:.,]*?)\s*(Z|[+-]\d{2}(?::?\d{2})?)$", re.IGN
 MOST_RUNS = 400
 """Of one offset after another in time: two a year for two hundred years."""
 
+FARTHEST = 16 * 60
+"""Minutes east or west of UTC: no zone was ever farther (Manila and Alaska, before 1900)."""
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -106,7 +109,11 @@ def join_zones(zones: Sequence[Zone]) -> Zone | None:
         return None
     names = {one.name for one in zones if one.name}
     runs = tuple(run for one in zones for run in one.runs)
-    if len(names) > 1 or len(runs) > MOST_RUNS * len(zones):
+    if (
+        len(names) > 1
+        or len(runs) > MOST_RUNS * len(zones)
+        or any(abs(run.minutes) > FARTHEST for run in runs)
+    ):
         return None
     one_offset = len({run.minutes for run in runs}) == 1
     if len(zones) == 1 and names:
