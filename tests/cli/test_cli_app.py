@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from cli import app, options, show
+from cli import app, options, show, wiring
 from cli.commands import init
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError, Locked, Problem, Unhealthy
 
@@ -126,6 +127,15 @@ def test_comments_of_a_project_stand_below_each_other(usecase: str, tmp_path: Pa
 )
 def test_a_folder_gives_a_service_name(tmp_path: Path, folder: str, name: str) -> None:
     assert init.service_name(tmp_path / folder, "recommendation") == name
+
+
+@pytest.mark.parametrize("environment", ["local", "prod"])
+def test_the_spec_of_the_docs_is_one(environment: str, tmp_path: Path, repository: Path) -> None:
+    page = (repository / "docs" / "spec.md").read_text()
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "ecomdeploy.yaml").write_text(example)
+    spec = wiring.load_spec(tmp_path, environment)
+    assert (spec.service, spec.environment.name) == ("shop-recs", environment)
 
 
 def test_every_error_has_its_exit_code_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
