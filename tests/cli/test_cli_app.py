@@ -132,7 +132,7 @@ def test_a_folder_gives_a_service_name(tmp_path: Path, folder: str, name: str) -
 @pytest.mark.parametrize("environment", ["local", "prod"])
 def test_the_spec_of_the_docs_is_one(environment: str, tmp_path: Path, repository: Path) -> None:
     page = (repository / "docs" / "spec.md").read_text()
-    (example,) = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    example, *_ = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (tmp_path / "ecomdeploy.yaml").write_text(example)
     spec = wiring.load_spec(tmp_path, environment)
     assert (spec.service, spec.environment.name) == ("shop-recs", environment)
