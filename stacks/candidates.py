@@ -81,9 +81,9 @@ def find_target(run: Run, number: int | None) -> Release:
 
 
 def describe_end(release: Release) -> str:
-    """How it ended, in words: "failed: golden request 1 ..."."""
+    """How it ended, in words: "failed: golden request 1 ...", of several causes the first."""
     end = release.end
     if end is None:
         return "was begun"
     words = {State.ROLLED_BACK: "was rolled back", State.FAILED: "failed"}.get(end.state, f"was {end.state}")
-    return f"{words}: {end.cause}" if end.cause else words
+    return f"{words}: {end.cause.partition('; ')[0]}" if end.cause else words

@@ -54,7 +54,7 @@ class Rollout:
         if still := self.without_alarms().arrive(old):
             what += f". Release {old.number} does not either: {'; '.join(still)}"
             raise Unhealthy(what, hint="ecomdeploy status")
-        raise Unhealthy(f"{what}. Release {old.number} serves")
+        raise Unhealthy(f"{what}. Release {old.number} serves", hint="ecomdeploy releases")
 
     def arrive(self, release: Release) -> tuple[str, ...]:
         """Bring the endpoint onto a release, from wherever a killed run left it. Returns what is wrong then."""

@@ -137,7 +137,9 @@ def status(deps: Collaborators, spec: Spec) -> Outcome:
     """What serves, verified through the route. Reads only, takes no lease."""
     run, live = Run.of(deps, spec), deps.ledger.live()
     if live is None:
-        return run.outcome("status", deps.ledger.newest(), problems=("nothing is deployed here",))
+        begun = deps.ledger.find_unfinished()
+        going_on = begun and f"release {begun.number} is not finished: `ecomdeploy up` goes on with it"
+        return run.outcome("status", deps.ledger.newest(), problems=(going_on or "nothing is deployed here",))
     service = run.outputs(run.wanted.service)
     if service is None:
         return run.outcome("status", live, problems=(f"release {live.number} has no endpoint",))

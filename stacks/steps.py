@@ -150,7 +150,8 @@ def reconcile(run: Run, live: Release) -> Outcome:
         remove_if_failed(run)
         service = run.provision(run.wanted.service, settings, refresh=True)
         if wrong := run.rollout(service).arrive(live):
-            raise Unhealthy(f"release {live.number} does not serve as it should: {'; '.join(wrong)}")
+            what = f"release {live.number} does not serve as it should: {'; '.join(wrong)}"
+            raise Unhealthy(what, hint="ecomdeploy logs")
     prune(run, live)
     done = "updated" if run.changes or run.pushed_bytes else "nothing to do"
     return run.outcome(done, live, endpoint=service["endpoint"], verified=True)

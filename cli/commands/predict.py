@@ -45,6 +45,11 @@ def predict(
         report(live.number, spec.name, talk.as_it_comes(wiring.traffic(spec), spec.name, body))
         return
     answer = wiring.traffic(spec).invoke(spec.name, json.dumps(body).encode(), JSON)
+    if request is not None and 400 <= answer.status < 500:
+        said = answer.body.decode(errors="replace")[:300]
+        raise BadInput(
+            f"the model takes no such request: {said}", hint="one that it takes: ecomdeploy predict --json"
+        )
     if answer.status != 200:
         raise EcomdeployError(
             f"the endpoint answered {answer.status}: {answer.body.decode(errors='replace')[:300]}"

@@ -76,8 +76,9 @@ def test_a_broken_release_is_refused_and_the_old_one_serves(world: Any, spec_of:
 def test_a_release_that_never_gets_ready_leaves_the_old_one(world: Any, spec_of: Any) -> None:
     ship.up(world.process("one"), spec_of())
     world.unready.add("sha256:slow")
-    with pytest.raises(Unhealthy, match=r"model server ended.*Release 1 serves"):
+    with pytest.raises(Unhealthy, match=r"model server ended.*Release 1 serves") as refused:
         ship.up(world.process("slow"), spec_of())
+    assert refused.value.hint == "ecomdeploy releases"
     assert states(world) == {1: "live", 2: "failed"}
 
 
@@ -91,6 +92,16 @@ def test_a_first_release_that_fails_leaves_no_endpoint(world: Any, spec_of: Any,
     assert states(world) == {1: "failed"}
     assert ship.up(world.process("good"), spec_of()).release.number == 2
     assert len(world.revisions) == 1
+
+
+def test_status_tells_a_first_release_that_was_killed_from_none(world: Any, spec_of: Any) -> None:
+    assert ship.status(world.process("one"), spec_of()).problems == ("nothing is deployed here",)
+    deps = world.process("one")
+    deps.driver.refuse["service/shop-local"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        ship.up(deps, spec_of())
+    (problem,) = ship.status(world.process("one"), spec_of()).problems
+    assert problem == "release 1 is not finished: `ecomdeploy up` goes on with it"
 
 
 def test_rollback_restores_the_same_image_without_pulumi(world: Any, spec_of: Any) -> None:
