@@ -24,7 +24,10 @@ def imports() -> grimp.ImportGraph:
 
 def folders() -> Iterator[pathlib.Path]:
     for room in ROOMS:
-        yield from (ROOT / room, *(path for path in (ROOT / room).rglob("*") if path.is_dir()))
+        yield from (
+            ROOT / room,
+            *(path for path in (ROOT / room).rglob("*") if path.is_dir() and path.name != "__pycache__"),
+        )
 
 
 def entries(folder: pathlib.Path) -> list[pathlib.Path]:
