@@ -19,7 +19,7 @@ from modelpack.inputs.rests_on import rests_on
 from modelpack.inputs.spec import ModelSpec, PackSpec
 from modelpack.passes.base import passes
 
-NOT_FOR_MODELS = {"dev", "kubernetes", "sagemaker"}
+NOT_FOR_MODELS = {"dev", "kubernetes", "originals", "sagemaker"}
 TRAINS = frozenset(EXTRAS["train"])
 
 
@@ -104,5 +104,7 @@ def test_make_takes_torch_alone_from_an_index_of_cpu_builds(repository: Path) ->
 
     first, *others = commands(f"TORCH_INDEX={index}")
     assert first.endswith(f"--no-deps --index-url {index} {torch}")
-    assert others == commands()
+    locked, *same = commands()
+    assert locked.endswith("--no-deps --require-hashes -r locks/torch.txt")
+    assert others == same
     assert not any("--index-url" in line for line in others)
