@@ -41,7 +41,7 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
     """Build the image into the layout, or find it there.
 
     Raises EcomdeployError when a part is missing or not readable, or when a program of the image needs a shared
-    library that the image does not have; BadInput for an unknown compression.
+    library that the image does not have.
     """
     layout.sweep()
     lower = _lower(parts, layout, progress)
@@ -58,7 +58,6 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
         "files",
         "content digest and files",
         (content_digest,),
-        parts.compression,
         lambda: [tree.of_bytes(FILE_MANIFEST, file_manifest.document(listed))],
     )
     layers.append(make(last, layout))

@@ -29,13 +29,13 @@ class LayerPlan:
     role: str
     title: str
     inputs: tuple[str, ...]
-    compression: str
     entries: Callable[[], Iterable[Entry]]
     expected: Mapping[str, str] = field(default_factory=dict)
+    compressor: type[compress.Compressor] = compress.Gzip
 
     def key(self) -> str:
         """The layer's name before it exists: inputs, compressor with its version, and the code that makes it."""
-        named = [recipe(), self.role, compress.identity(self.compression), *self.inputs]
+        named = [recipe(), self.role, compress.identity(self.compressor), *self.inputs]
         return digest_of(json.dumps(named).encode()).removeprefix("sha256:")
 
 
@@ -76,7 +76,7 @@ def _build(plan: LayerPlan, layout: Layout) -> Layer:
     binaries: list[Entry] = []
     links: dict[str, str] = {}
     whole, packed, size = hashlib.sha256(), hashlib.sha256(), 0
-    compressor = compress.compressor(plan.compression)
+    compressor = plan.compressor()
     with layout.writer() as pending:
 
         def out(data: bytes) -> None:
@@ -113,7 +113,7 @@ def _build(plan: LayerPlan, layout: Layout) -> Layer:
         links=links,
         needs=_needs(binaries),
     )
-    media_type = LAYER + compress.suffix(plan.compression)
+    media_type = LAYER + plan.compressor.suffix
     return Layer(
         plan.role,
         plan.title,

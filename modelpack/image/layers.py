@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def of(parts: ImageParts, compiler: Compiler | None) -> list[LayerPlan]:
     # bytecode is the base's Python's work, so its packages are an input of whatever holds some
     python = tuple(sorted(f"{deb.name} {deb.version} {deb.sha256}" for deb in debs)) if compiler else ()
     lowest = [] if isinstance(parts.base, BaseImage) else [_base(parts, parts.base, bytecode)]
-    app = _of_mapping("app", f"{len(parts.app)} files", APP, parts.app, parts.compression, python, bytecode)
+    app = _of_mapping("app", f"{len(parts.app)} files", APP, parts.app, python, bytecode)
     return [*lowest, *_wheels(parts, python, bytecode), app, *_model(parts)]
 
 
@@ -57,7 +58,6 @@ def _base(parts: ImageParts, debs: Sequence[Deb], bytecode: Bytecode) -> LayerPl
         "base",
         f"{len(debs)} Debian packages",
         (*inputs, f"bytecode {parts.bytecode}"),
-        parts.compression,
         lambda: bytecode(base.entries(debs, parts.downloads)),
     )
 
@@ -67,7 +67,7 @@ def _wheels(parts: ImageParts, python: Sequence[str], bytecode: Bytecode) -> Ite
         without = tuple(f"without {pattern}" for pattern in parts.left_out)
         inputs = (*python, *without, *(f"{wheel.filename} {wheel.sha256}" for wheel in group))
         entries = partial(_wheel_entries, group, parts, bytecode)
-        yield LayerPlan("wheels", _wheel_title(group), inputs, parts.compression, entries)
+        yield LayerPlan("wheels", _wheel_title(group), inputs, entries)
 
 
 def _wheel_entries(group: Sequence[Wheel], parts: ImageParts, bytecode: Bytecode) -> Iterable[Entry]:
@@ -86,13 +86,11 @@ def _model(parts: ImageParts) -> Iterator[LayerPlan]:
     )
     alone = sorted(large[:MOST_MODEL_LAYERS])
     for path in alone:
-        compression = (
-            parts.compression if compress.pays(_samples(parts.model[path]), parts.compression) else "none"
-        )
-        yield _of_mapping("model", path, MODEL, {path: parts.model[path]}, compression)
+        plan = _of_mapping("model", path, MODEL, {path: parts.model[path]})
+        yield plan if compress.pays(_samples(parts.model[path])) else replace(plan, compressor=compress.Plain)
     rest = {path: source for path, source in parts.model.items() if path not in alone}
     if rest:
-        yield _of_mapping("model", f"{len(rest)} files", MODEL, rest, parts.compression)
+        yield _of_mapping("model", f"{len(rest)} files", MODEL, rest)
 
 
 def _of_mapping(
@@ -100,14 +98,13 @@ def _of_mapping(
     title: str,
     prefix: str,
     files: Mapping[str, Path | bytes],
-    compression: str,
     python: Sequence[str] = (),
     bytecode: Bytecode = tuple,
 ) -> LayerPlan:
     entries: tuple[Entry, ...] = tree.of_mapping(prefix, files)
     digests = {entry.path: _digest(entry) for entry in entries}
     inputs = (*python, *(f"{entry.path} {entry.mode:o} {digests[entry.path]}" for entry in entries))
-    return LayerPlan(role, title, inputs, compression, lambda: bytecode(entries), digests)
+    return LayerPlan(role, title, inputs, lambda: bytecode(entries), digests)
 
 
 def _digest(entry: Entry) -> str:

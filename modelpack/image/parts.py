@@ -80,11 +80,10 @@ class ImageParts:
     """Everything that decides the image's bytes, and `downloads`, where debs and wheels lie (decides nothing).
 
     `app` maps paths below `/opt/ecomdeploy/app`, `model` paths below `/opt/ecomdeploy/model`, to a file or its
-    bytes. `labels` and `env` are added to those every image has. `compression` is "gzip", or "zstd" for fewer
-    bytes where every runtime is known to read it. `libraries_from_host`: sonames that the host's GPU driver brings;
-    `opened`: sonames that a program opens by name while it runs, which no ELF file declares. `left_out`: patterns
-    (fnmatch) of files of the wheels that serving never reads, below their folder. `bytecode`: whether Python files
-    are compiled beforehand, which halves the server's start.
+    bytes. `labels` and `env` are added to those every image has. `libraries_from_host`: sonames that the host's GPU
+    driver brings; `opened`: sonames that a program opens by name while it runs, which no ELF file declares.
+    `left_out`: patterns (fnmatch) of files of the wheels that serving never reads, below their folder.
+    `bytecode`: whether Python files are compiled beforehand, which halves the server's start.
     """
 
     base: tuple[Deb, ...] | BaseImage
@@ -94,7 +93,6 @@ class ImageParts:
     downloads: Path
     labels: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
-    compression: str = "gzip"
     libraries_from_host: frozenset[str] = frozenset()
     opened: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

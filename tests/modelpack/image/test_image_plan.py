@@ -15,7 +15,7 @@ from dataclasses import replace
 import pytest
 import tiny_parts
 
-from modelpack.errors import BadInput, EcomdeployError
+from modelpack.errors import EcomdeployError
 from modelpack.image.assemble import assemble
 from modelpack.image.oci.layout import Layout
 from modelpack.image.oci.unpack import unpack
@@ -217,17 +217,6 @@ def test_large_model_files_have_layers_of_their_own(tmp_path: pathlib.Path) -> N
     assert kinds[4].endswith(".tar+gzip")
     head = assemble(tiny_parts.parts(tmp_path, model={**model, "model.onnx": b"other"}), layout, Silent())
     assert [layer.role for layer in head.layers if not layer.reused] == ["model", "files"]
-
-
-def test_zstd_for_runtimes_that_read_it(tmp_path: pathlib.Path) -> None:
-    layout = Layout(tmp_path / "layout")
-    built = assemble(tiny_parts.parts(tmp_path, compression="zstd"), layout, Silent())
-    assert {entry["mediaType"].rpartition("+")[2] for entry in layout.manifest(built.digest)["layers"]} == {
-        "zstd"
-    }
-    assert server_manifest.check(unpack(layout, built.digest, tmp_path / "root")) == built.content_digest
-    with pytest.raises(BadInput, match="lzma"):
-        assemble(tiny_parts.parts(tmp_path, compression="lzma"), layout, Silent())
 
 
 def test_missing_parts_are_named(tmp_path: pathlib.Path) -> None:
