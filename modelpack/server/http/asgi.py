@@ -37,14 +37,16 @@ class Response:
 
 
 class Request:
-    """One request; the body is read on demand. What it holds is in `share` while it is in work."""
+    """One request; the body is read on demand. What it holds is in `share` while it is in work; by `deadline`, on the
+    loop's clock, it must be answered."""
 
-    __slots__ = ("_receive", "_scope", "limits", "method", "path", "share")
+    __slots__ = ("_receive", "_scope", "deadline", "limits", "method", "path", "share")
 
     def __init__(self, scope: Message, receive: Receive, limits: Limits) -> None:
         self._scope = scope
         self._receive = receive
         self.limits = limits
+        self.deadline = asyncio.get_running_loop().time() + limits.seconds
         self.share: Share | None = None
         self.method: str = scope["method"]
         self.path: str = scope["path"]
@@ -104,10 +106,9 @@ class Request:
     async def _read(self) -> bytes:
         pieces: list[bytes] = []
         size = 0
-        deadline = asyncio.get_running_loop().time() + self.limits.seconds
         more = True
         while more:
-            piece, more = await self._piece(deadline)
+            piece, more = await self._piece()
             pieces.append(piece)
             size += len(piece)
             if size > self.limits.body:
@@ -115,10 +116,10 @@ class Request:
             self.hold(len(piece))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def _piece(self, deadline: float) -> tuple[bytes, bool]:
+    async def _piece(self) -> tuple[bytes, bool]:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout_at(min(deadline, loop.time() + self.limits.stalled)):
+            async with asyncio.timeout_at(min(self.deadline, loop.time() + self.limits.stalled)):
                 message = await self._receive()
         except TimeoutError:
             raise Refusal(408, "the body came too slowly", [CLOSE]) from None

@@ -23,7 +23,7 @@ class Limits:
     elements: int = 8 * 1024 * 1024
     """Values of all inputs of a request once padded, and of all outputs of its answer."""
     seconds: int = 60
-    """From the first byte of a body to the answer. SageMaker gives up after 60 s too."""
+    """From a request's headers to its answer. SageMaker gives up after 60 s too."""
     stalled: int = 10
     """Seconds for a request's headers, and between two pieces of its body."""
     requests: int = 1000

@@ -5,6 +5,7 @@ Source: https://github.com/kserve/open-inference-protocol/blob/main/specificatio
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -220,10 +221,11 @@ def _values(tensor: Tensor, data: bytes, depth: int) -> list[Any]:
     try:
         try:
             return _read_values(tensor, data, levels, False)
-        except msgspec.ValidationError:
-            if tensor.datatype not in LIMITS:
-                raise
-            return whole(tensor, _read_values(tensor, data, levels, True))
+        except msgspec.ValidationError as problem:
+            if tensor.datatype in LIMITS:
+                with contextlib.suppress(msgspec.ValidationError):
+                    return whole(tensor, _read_values(tensor, data, levels, True))
+            raise problem
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise Refusal(400, f"input {tensor.name!r}: {problem}".replace("`$", "`data")) from None
 

@@ -29,10 +29,10 @@ async def await_answer(future: asyncio.Future[Arrays], request: Request) -> Arra
 async def _watch(future: asyncio.Future[Arrays], request: Request) -> None:
     end: Exception = Disconnected()
     try:
-        async with asyncio.timeout(request.limits.seconds):
+        async with asyncio.timeout_at(request.deadline):
             await request.await_disconnect()
     except TimeoutError:
         seconds = request.limits.seconds
-        end = Refusal(503, f"the model did not answer within {seconds} s", retry_after=seconds)
+        end = Refusal(503, f"not answered within {seconds} s", retry_after=seconds)
     if not future.done():
         future.set_exception(end)

@@ -209,7 +209,7 @@ def test_a_request_that_takes_too_long_is_told_and_dropped(engine: Timed) -> Non
         tasks.append(second.start(made))
         await asyncio.gather(*tasks)
         assert (first.status, second.status) == (503, 503)
-        assert json.loads(first.sent[1]["body"])["error"] == "the model did not answer within 1 s"
+        assert json.loads(first.sent[1]["body"])["error"] == "not answered within 1 s"
         engine.let(5)
         after = asking(3)
         await after.start(made)
