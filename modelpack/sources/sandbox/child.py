@@ -19,6 +19,8 @@ import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +93,24 @@ def source_of(plan: dict[str, Any]) -> Any:
     """The format's reader, what it must not find hidden."""
     module, _, name = plan["source"].partition(":")
     source = getattr(importlib.import_module(module), name)()
-    for library in source.hidden:
-        sys.modules[library] = None  # type: ignore[assignment]
+    sys.meta_path[:] = finders_without(source.hidden, sys.meta_path)
     return source
+
+
+def finders_without(names: Sequence[str], finders: Sequence[Any]) -> list[Any]:
+    """What finds modules, but for these packages: they are not installed, as far as anybody can tell.
+
+    A None in `sys.modules` would say the same to `import`, but libraries also look there for what is loaded (scipy).
+    """
+
+    class PathFinderWithout(PathFinder):
+        @classmethod
+        def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+            if fullname.partition(".")[0] in names:
+                return None
+            return super().find_spec(fullname, path, target)
+
+    return [PathFinderWithout if one is PathFinder else one for one in finders]
 
 
 def tell(error: Exception) -> dict[str, str]:

@@ -296,6 +296,29 @@ def test_an_answer_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
         take_answer(tmp_path, tmp_path)
 
 
+def test_a_library_that_must_not_be_found_is_not_installed() -> None:
+    """And leaves no trace where libraries look for what is loaded."""
+    program = """
+import importlib.metadata, importlib.util, sys
+from modelpack.sources.sandbox.child import finders_without
+sys.meta_path[:] = finders_without(("pandas", "triton"), sys.meta_path)
+assert importlib.util.find_spec("pandas") is None and "pandas" not in sys.modules
+assert importlib.util.find_spec("numpy") and importlib.metadata.version("numpy")
+try:
+    import pandas.core
+except ModuleNotFoundError as error:
+    print(error.name)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(modelpack.__file__).parents[1],
+    )
+    assert done.stdout.strip() == "pandas"
+
+
 def test_words_from_a_file_cannot_move_a_terminal() -> None:
     assert printable("a\x1b]0;owned\x07\x1b[2J\u202eb\n") == "a?]0;owned??[2J?b?"
 
