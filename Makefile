@@ -79,7 +79,7 @@ test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and tr
 	@$(VENV_KERAS)/bin/python -m pytest --slow tests/modelpack/sources/test_keras.py tests/modelpack/sources/test_hostile.py \
 		tests/modelpack/sources/test_huggingface.py tests/modelpack/language/test_transformers.py \
 		tests/scenarios/test_own_keras.py tests/scenarios/test_own_models.py \
-		-k 'keras or savedmodel or huggingface or transformers or own_models'
+		-k 'keras or hdf5 or savedmodel or huggingface or transformers or own_models'
 
 test-gpu: $(VENV)/.installed ## a GPU pack without a GPU: fetches 1.6 GB; see docs/gpu.md
 	@ECOMDEPLOY_TEST_GPU=1 $(BIN)/python -m pytest --slow tests/scenarios/test_gpu.py

@@ -66,6 +66,18 @@ def test_the_pickles_are_really_hostile(tmp_path: Path, kind: str) -> None:
         assert canary.exists()
 
 
+def test_what_tensorflow_or_transformers_read_is_tried_where_they_are(
+    repository: Path, tmp_path: Path
+) -> None:
+    """`make test-keras` picks its cases by words of their names."""
+    (line,) = [line for line in (repository / "Makefile").read_text().splitlines() if "-k '" in line]
+    words = line.split("'")[1].split(" or ")
+    for number, (name, made) in enumerate(CASES.items()):
+        path = made(tmp_path / str(number), tmp_path / "canary")
+        if path.suffix == ".keras" or path.is_dir():
+            assert any(word in name.lower() for word in words), name
+
+
 def test_there_are_enough_of_them() -> None:
     """Of every format, and for each container files that two readers see differently."""
     assert len(CASES) >= 60
