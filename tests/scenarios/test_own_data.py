@@ -19,7 +19,7 @@ from modelpack.usecases.fraud import FILE, PACKAGE, Fraud
 from modelpack.usecases.optional.own_tables import prepare_tables
 from modelpack.usecases.packages import fetch
 
-pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("scenarios")]
+pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 
 def as_a_shop_has_them(home: Home) -> pd.DataFrame:

@@ -14,7 +14,6 @@ from typed import Terminal
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.network,
-    pytest.mark.xdist_group("scenarios"),
     pytest.mark.skipif(
         any(importlib.util.find_spec(name) is None for name in ("keras", "tensorflow")),
         reason="needs the extra `tensorflow`: make test-keras runs it",

@@ -22,7 +22,6 @@ LONGEST = 40
 
 @pytest.mark.slow
 @pytest.mark.network
-@pytest.mark.xdist_group("scenarios")
 def test_a_foreign_model_with_a_metric_of_ones_own_goes_live(terminal: Terminal, repository: Path) -> None:
     """The example of the README: Google's Magika tells what a seller uploads."""
     cache = Path(terminal.environment["ECOMDEPLOY_CACHE"])

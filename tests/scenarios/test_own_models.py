@@ -17,7 +17,6 @@ LIBRARIES = ("xgboost", "catboost", "sklearn", "skl2onnx", "torch", "transformer
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.network,
-    pytest.mark.xdist_group("scenarios"),
     pytest.mark.skipif(
         any(importlib.util.find_spec(name) is None for name in LIBRARIES),
         reason="needs the extra `originals`: make test-keras runs it",

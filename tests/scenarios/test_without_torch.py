@@ -14,7 +14,7 @@ import pytest
 from own_shop import write_model, write_shop
 from typed import Terminal
 
-pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("scenarios")]
+pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 ABSENT = (
     "torch",
