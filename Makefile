@@ -57,7 +57,7 @@ test-fast: $(VENV)/.installed ## without the tests marked slow
 $(VENV_SAGEMAKER)/.installed: pyproject.toml
 	@echo "Setting up $(VENV_SAGEMAKER): the SageMaker SDK's client is 49 packages, about 0.3 GB"
 	@test -x $(VENV_SAGEMAKER)/bin/python || $(PYTHON) -m venv $(VENV_SAGEMAKER)
-	@$(call packages,$(VENV_SAGEMAKER)) 'sagemaker-core>=2.9,<3' 'pytest>=8.3' 'pytest-timeout>=2.3'
+	@$(call packages,$(VENV_SAGEMAKER)) 'sagemaker-core>=2.9,<3' 'hypothesis>=6.120' 'pytest>=8.3' 'pytest-timeout>=2.3'
 	@touch $@
 
 test-sagemaker: $(VENV)/.installed $(VENV_SAGEMAKER)/.installed ## the real SageMaker SDK as a client of the local cloud
