@@ -156,7 +156,7 @@ def names_of(node: ast.AST) -> list[str]:
 
 def version_of(library: str) -> str | None:
     """The installed version of what is imported by that name, whatever its distribution is called. Looking through all
-    distributions takes half a second, so those that ours need are told."""
+    distributions takes as long as the rest of a digest, so those that ours need are told."""
     if (plain := installed_version(NAMED.get(library, library))) is not None:
         return plain
     distributions = sorted(packages_distributions().get(library, ()))

@@ -179,7 +179,7 @@ def test_libraries_are_named_by_version() -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_no_library_of_ours_is_looked_for_among_all_distributions(name: str) -> None:
-    """Every `up` and `plan` asks for their versions, and looking through all takes longer than the rest of it."""
+    """Every `up` and `plan` asks for their versions, and looking through all takes as long as the rest of it."""
     named = {library for library, version in inputs_of(name).measuring_code.versions.items() if version}
     assert {library for library in named if installed_version(NAMED.get(library, library)) is None} == set()
 
