@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelpack.digests import sha256_of
-from modelpack.errors import EcomdeployError
+from modelpack.errors import BadInput, EcomdeployError
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.answers import depend_on_others
 from modelpack.gate.fidelity import TRAINED_HERE, Fidelity, check_fidelity, check_repeats
+from modelpack.gate.rows_at_once import HINT, only_one
 from modelpack.gate.trial import Trials
 from modelpack.home import Home, hold_lock, write_atomically
+from modelpack.language.task import decoding_of
 from modelpack.progress import Progress
 from modelpack.sources.base import open_model
+from modelpack.usecases.base import UseCase
 from modelpack.usecases.optional.own_tables import OwnRows, prepare_tables
 from modelpack.usecases.own_model.given import GivenModel
 
@@ -51,6 +54,7 @@ def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Ref
         reference = Variant(TORCH, path)
     trials = Trials(inputs.usecase, data, reference, folder, progress, hardware=inputs.request.built_for)
     if inputs.model_path is not None:
+        count_rows(inputs.usecase, trials, inputs.model_path)
         check_repeats(inputs.usecase, trials.run(reference), data, reference, inputs.model_path)
     if isinstance(inputs.usecase, GivenModel):
         inputs.usecase.learn_tolerance(trials.run(reference), data)
@@ -58,6 +62,18 @@ def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Ref
             progress.note(note)
     company = separate_rows(trials)
     return Reference(trials, identity(reference), own_rows, company, held_against(inputs, trials, folder))
+
+
+def count_rows(usecase: UseCase[Any], trials: Trials, path: Path) -> None:
+    """Have a given model asked one row at a time, where it takes no more. Raises BadInput where it must take more."""
+    if usecase.max_batch == 1 or decoding_of(usecase):
+        return
+    why = only_one(usecase, trials.run(trials.reference), trials.data, path)
+    if why and not isinstance(usecase, GivenModel):
+        raise BadInput(f"the model takes one row at a time: {why}", where=str(path), hint=HINT)
+    if why and isinstance(usecase, GivenModel):
+        usecase.take_one_at_a_time()
+        trials.progress.note(f"the model takes one row at a time and is served so: {why}")
 
 
 def held_against(inputs: Inputs, trials: Trials, folder: Path) -> tuple[Fidelity, ...]:

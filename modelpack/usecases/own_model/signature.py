@@ -64,9 +64,10 @@ def with_missing(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 
 def takes_one_row(graph: onnx.ModelProto) -> bool:
-    """Whether some input takes one row at a time only."""
+    """Whether some input or output has one row only."""
     weights = {tensor.name for tensor in graph.graph.initializer}
-    return any(sizes(value)[:1] == [1] for value in graph.graph.input if value.name not in weights)
+    given = [value for value in graph.graph.input if value.name not in weights]
+    return any(sizes(value)[:1] == [1] for value in (*given, *graph.graph.output))
 
 
 def unfit(word: str, value: onnx.ValueInfoProto) -> tuple[str, str]:

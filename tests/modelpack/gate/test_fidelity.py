@@ -26,7 +26,7 @@ from modelpack.gate.reference import prepare
 from modelpack.home import Home
 from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import ModelSpec, PackSpec
-from modelpack.progress import Silent
+from modelpack.progress import Progress, Silent
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.sources.base import open_model
 from modelpack.sources.xgboost import XGBoost
@@ -268,7 +268,8 @@ def test_what_counts_as_another_answer(ours: list[Any], theirs: list[Any], wrong
     assert differences(np.array(ours), np.array(theirs), 1e-4)[1].tolist() == wrong
 
 
-DRAWN: dict[str, tuple[list[tuple[str, list[str], list[str], dict[str, Any]]], str]] = {
+Nodes = list[tuple[str, list[str], list[str], dict[str, Any]]]
+DRAWN: dict[str, tuple[Nodes, str]] = {
     "noise": (
         [
             ("RandomNormalLike", ["features"], ["e"], {"scale": 0.3}),
@@ -287,7 +288,7 @@ DRAWN: dict[str, tuple[list[tuple[str, list[str], list[str], dict[str, Any]]], s
 }
 
 
-def drawn_graph(path: Path, nodes: list[tuple[str, list[str], list[str], dict[str, Any]]]) -> Path:
+def drawn_graph(path: Path, nodes: Nodes) -> Path:
     import onnx
     from onnx import TensorProto, helper
 
@@ -306,10 +307,12 @@ def drawn_graph(path: Path, nodes: list[tuple[str, list[str], list[str], dict[st
     return path
 
 
-def prepared(folder: Path) -> Any:
+def prepared(folder: Path, progress: Progress | None = None) -> Any:
     request = PackRequest("./shop.py:Own", ModelSpec(path="model.onnx"), PackSpec(), "ml.c7i.xlarge", folder)
     (folder / "work").mkdir()
-    return prepare(resolve(request), Home(folder / "home", folder / "cache"), folder / "work", Silent())
+    return prepare(
+        resolve(request), Home(folder / "home", folder / "cache"), folder / "work", progress or Silent()
+    )
 
 
 @pytest.mark.parametrize("kind", DRAWN)
@@ -351,7 +354,57 @@ def test_a_model_with_a_memory_is_refused(tmp_path: Path) -> None:
     assert "draws" not in str(caught.value)
 
 
-NOT_FINITE: dict[str, list[tuple[str, list[str], list[str], dict[str, Any]]]] = {
+FIXED_INSIDE: dict[str, tuple[Nodes, str]] = {
+    "a reshape to one row": (
+        [
+            ("Constant", [], ["shape"], {"value_ints": [1, FEATURES]}),
+            ("Reshape", ["features", "shape"], ["scores"], {}),
+        ],
+        "with 2 it fails",
+    ),
+    "one answer for all": (
+        [("ReduceMean", ["features"], ["scores"], {"axes": [0], "keepdims": 1})],
+        "with 2 its answer 'scores' is [1, 4]",
+    ),
+    "a state of one row": (
+        [
+            ("Constant", [], ["state"], {"value_floats": [0.0] * FEATURES}),
+            ("Constant", [], ["shape"], {"value_ints": [1, FEATURES]}),
+            ("Reshape", ["state", "shape"], ["one"], {}),
+            ("Concat", ["features", "one"], ["both"], {"axis": 0}),
+            ("Constant", [], ["begin"], {"value_ints": [0]}),
+            ("Constant", [], ["end"], {"value_ints": [1]}),
+            ("Slice", ["both", "begin", "end", "begin"], ["scores"], {}),
+        ],
+        "with 2 its answer 'scores' is [1, 4]",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FIXED_INSIDE)
+def test_a_graph_that_has_one_row_inside_is_served_one_at_a_time(tmp_path: Path, kind: str) -> None:
+    """Its input's first axis is called free, and is not."""
+    nodes, words = FIXED_INSIDE[kind]
+    drawn_graph(tmp_path / "model.onnx", nodes)
+    write_shop(tmp_path, text=OWN)
+    heard = Silent()
+    reference = prepared(tmp_path, heard)
+    assert reference.trials.usecase.max_batch == 1
+    assert any("one row at a time" in note and words in note for note in heard.lines)
+    trials = reference.trials
+    assert len(answers(trials.usecase, trials.run(trials.reference), trials.data)) > 1
+
+
+def test_a_graph_that_fails_on_one_row_is_refused_with_the_request(tmp_path: Path) -> None:
+    nodes: Nodes = [("Split", ["features"], ["scores", "rest"], {"axis": 0})]
+    drawn_graph(tmp_path / "model.onnx", nodes)
+    write_shop(tmp_path, text=OWN)
+    with pytest.raises(BadInput, match="does not answer a request alone: with 1 it fails") as caught:
+        prepared(tmp_path)
+    assert '{"features": [' in str(caught.value)
+
+
+NOT_FINITE: dict[str, Nodes] = {
     "a logarithm of zero": [("Relu", ["features"], ["r"], {}), ("Log", ["r"], ["scores"], {})],
     "a root below zero": [("Sqrt", ["features"], ["scores"], {})],
     "a division by zero": [("Relu", ["features"], ["r"], {}), ("Reciprocal", ["r"], ["scores"], {})],

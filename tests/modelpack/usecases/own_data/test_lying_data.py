@@ -438,16 +438,6 @@ def test_dates_of_one_shop_are_near_each_other(days: int, count: int, seed: int)
         assert found.tolist() == [False] * count + [True]
 
 
-class Heard(Silent):
-    """Keeps what is told."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
 def test_a_share_of_unreadable_rows_is_told_and_limited(tmp_path: Path) -> None:
     """None is left out unless the spec says so; then the record and the user are told, and beyond it they are an
     error."""
@@ -458,14 +448,14 @@ def test_a_share_of_unreadable_rows_is_told_and_limited(tmp_path: Path) -> None:
     assert "mine.csv:8: revenue is 'oops' (4 rows are wrong)" in told(tmp_path, lines)
     beyond = told(tmp_path, lines, 0.0001)
     assert f"5 of {len(lines) - 1:,} rows cannot be read; data.unreadable allows 0.010%" in beyond
-    heard = Heard()
+    heard = Silent()
     _, rows = prepare_tables(
         usecases().get("pricing"), tmp_path / "mine.csv", Home(tmp_path, tmp_path), heard, 0.001
     )
     assert rows.as_data() == {"rows": {"sales": len(lines) - 6}, "unreadable": {"sales": 5}}
-    assert any("5 more cannot be read and are left out" in note for note in heard.notes)
-    assert any("mine.csv:8: revenue is 'oops'" in note for note in heard.notes)
-    assert any("mine.csv:5001: time is '9999-12-31'" in note for note in heard.notes)
+    assert any("5 more cannot be read and are left out" in note for note in heard.lines)
+    assert any("mine.csv:8: revenue is 'oops'" in note for note in heard.lines)
+    assert any("mine.csv:5001: time is '9999-12-31'" in note for note in heard.lines)
     long = told(tmp_path, [*lines, "2025-01-01,101,3,12,5"], 0.1)
     assert "is longer than the heading" in long
 
