@@ -93,7 +93,7 @@ def test_its_serializers_and_deserializers_agree(shop: Terminal, release: dict[s
     from sagemaker.core import deserializers, serializers
 
     predicted = shop.type("predict", "--json").json
-    instances = json.loads(predicted["request"])["instances"]
+    instances = predicted["request"]["instances"]
     longest = max(len(one["history"]) for one in instances)
     rows = [[one["household"], *one["history"], *[0] * (longest - len(one["history"]))] for one in instances]
     endpoint = resources.Endpoint.get(endpoint_name=release["endpoint"])
