@@ -165,7 +165,9 @@ def test_int8_keeps_rows_apart_whatever_the_layers(
 ) -> None:
     random = np.random.default_rng(seed)
     rows = {"x": random.normal(size=(6, sizes[0])).astype(np.float32)}
-    seen = {"x": random.normal(size=(64, sizes[0])).astype(np.float32)} if calibrated else None
+    # among them the rows that are asked: what no calibration saw is cut at its range, as it should be
+    wide = np.concatenate([rows["x"], random.normal(size=(58, sizes[0])).astype(np.float32)])
+    seen = {"x": wide} if calibrated else None
     with TemporaryDirectory() as folder:
         before, _ = layers(sizes, seed, gemm, Path(folder) / "before", opset)
         after = Int8().apply(before, with_calibration(context(Path(folder) / "after"), seen))
