@@ -171,7 +171,7 @@ def peers(reference: Reference, inputs: Inputs) -> dict[str, Callable[[], Peer]]
     trials, usecase = reference.trials, inputs.usecase
 
     def exported() -> Variant:
-        return trials.made(passes().get("onnx"), trials.reference)
+        return trials.make(passes().get("onnx"), trials.reference)
 
     known: dict[str, Callable[[], Peer]] = {
         "onnxruntime": lambda: Peer(trials.run(exported()), exported().size_mb),
