@@ -73,7 +73,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         log.say("refused", reason=f"unknown arguments {list(arguments)}; the only one known is 'serve'")
         return 2
     port = environment.get("SAGEMAKER_BIND_TO_PORT", "8080")
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    if not port.isdecimal() or not 0 < int(port) < 65536:
         log.say("refused", reason=f"SAGEMAKER_BIND_TO_PORT={port!r} is not a port")
         return 2
     host = environment.get("ECOMDEPLOY_HOST", "0.0.0.0")  # noqa: S104 - a container is reached from outside

@@ -49,8 +49,8 @@ def refuse_dimensions(tensor: onnx.TensorProto) -> str | None:
     if numbers > LARGEST * 2:
         return f"the tensor {tensor.name!r} claims {numbers:,} numbers: more than any model may hold"
     if tensor.data_location == TensorProto.EXTERNAL:
-        entry = {item.key: item.value for item in tensor.external_data}
-        there = int(entry["length"]) if entry.get("length", "").isdigit() else LARGEST
+        length = {item.key: item.value for item in tensor.external_data}.get("length", "")
+        there = int(length) if length.isascii() and length.isdigit() else LARGEST
     elif tensor.raw_data:
         there = len(tensor.raw_data)
     else:
@@ -64,8 +64,6 @@ def refuse_dimensions(tensor: onnx.TensorProto) -> str | None:
 
 def blown_up(graph: onnx.ModelProto, shapes: dict[str, onnx.TensorProto]) -> Iterator[str]:
     """Operators that would make a tensor larger than any model from a few bytes."""
-    from onnx import numpy_helper
-
     constants = dict(shapes)
     for node in every(graph.graph.node):
         if node.op_type == "Constant" and node.output:
@@ -76,9 +74,21 @@ def blown_up(graph: onnx.ModelProto, shapes: dict[str, onnx.TensorProto]) -> Ite
             continue
         shape = constants[node.input[place]]
         if not shape.external_data and math.prod(shape.dims) <= SMALL:
-            size = math.prod(int(abs(one)) for one in numpy_helper.to_array(shape).reshape(-1).tolist())
-            if size > LARGEST:
+            sizes = whole_numbers(shape)
+            if sizes is None:
+                yield f"{node.op_type} {node.name!r} takes its sizes from what holds no whole numbers"
+            elif (size := math.prod(map(abs, sizes))) > LARGEST:
                 yield f"{node.op_type} {node.name!r} would make {size:,} numbers"
+
+
+def whole_numbers(tensor: onnx.TensorProto) -> list[int] | None:
+    """What a small tensor holds; None for a type, a length or numbers that no sizes have."""
+    from onnx import numpy_helper
+
+    try:
+        return [int(one) for one in numpy_helper.to_array(tensor).reshape(-1).tolist()]
+    except (TypeError, ValueError, OverflowError, KeyError):
+        return None
 
 
 def endless(graph: onnx.ModelProto) -> Iterator[str]:

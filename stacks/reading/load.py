@@ -158,7 +158,7 @@ def siblings(keys: tuple[str | int, ...]) -> tuple[str, ...]:
 
 def line_of(problem: Problem) -> int:
     number = problem.where.rpartition(":")[2]
-    return int(number) if number.isdigit() else 0
+    return int(number) if number.isdecimal() else 0
 
 
 def place(where: str, document: Value, *keys: str) -> str:

@@ -39,7 +39,7 @@ def _split(version: str) -> tuple[int, str, str]:
     if not colon:
         epoch, rest = "0", version
     upstream, _, revision = rest.rpartition("-") if "-" in rest else (rest, "", "0")
-    return int(epoch) if epoch.isdigit() else 0, upstream, revision
+    return int(epoch) if epoch.isdecimal() else 0, upstream, revision
 
 
 def _part(left: str, right: str) -> int:

@@ -18,7 +18,7 @@ def list_page(call: ApiCall, field: str, rows: Iterable[dict[str, Any]]) -> dict
     by = {"Name": name, "Status": "EndpointStatus"}.get(asked.get("SortBy", ""), "CreationTime")
     found.sort(key=lambda row: row[by], reverse=asked.get("SortOrder", "Descending").startswith("Desc"))
     token, size = asked.get("NextToken", "0"), int(asked.get("MaxResults", 10))
-    if not token.isdigit():
+    if not token.isdecimal():
         raise ApiError("ValidationException", "Invalid pagination token.")
     page: dict[str, Any] = {field: found[int(token) : int(token) + size]}
     if int(token) + size < len(found):

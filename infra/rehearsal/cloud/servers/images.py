@@ -114,7 +114,7 @@ def _tree(digest: str, path: Path, configuration: Mapping[str, Any]) -> Unpacked
         raise ServerFailed(f"image {digest} says no command to run")
     pairs = (line.partition("=") for line in configuration.get("Env") or ())
     uid, _, gid = str(configuration.get("User") or "0:0").partition(":")
-    if not uid.isdigit() or not (gid or uid).isdigit():
+    if not uid.isdecimal() or not (gid or uid).isdecimal():
         raise ServerFailed(f"image {digest}: User must be numbers here, not {configuration.get('User')!r}")
     return UnpackedImage(
         digest=digest,
