@@ -124,7 +124,7 @@ def test_a_wrong_release_is_refused_with_its_reason(wrong: dict[str, Any], word:
 def test_a_release_without_its_count_is_refused() -> None:
     incomplete = release("a", initial=True)
     del incomplete["count"]
-    with pytest.raises(pulumi.RunError, match="count missing"):
+    with pytest.raises(pulumi.RunError, match="missing required field `count`"):
         service(incomplete)
 
 

@@ -402,7 +402,11 @@ def killed(place: Place, repository: Path, word: str, moment: str) -> None:
         stdout=subprocess.PIPE,
         text=True,
         cwd=repository,
-        env={**os.environ, "PYTHONPATH": str(repository), "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join((str(repository), str(repository / "tests" / "support"))),
+            "PYTHONUNBUFFERED": "1",
+        },
     )
     assert writer.stdout is not None
     for line in writer.stdout:

@@ -15,6 +15,7 @@ from registry_login import login
 from waiting import wait_for
 
 from infra.rehearsal.cloud.client import LocalCloud
+from infra.rehearsal.cloud.daemon import snapshot
 from modelpack.home import Home
 
 SPEAKING = f"{Path(__file__).resolve().parents[2] / 'support' / 'speaking.py'}:SpeakingHost"
@@ -117,8 +118,13 @@ class Aws:
         """Come back when everything that was changed so far is in the snapshot: a mark that is made now is in it."""
         mark = f"kept-{secrets.token_hex(8)}"
         self("s3").create_bucket(Bucket=mark)
-        file = self.cloud.folder.snapshot
-        wait_for(lambda: file.exists() and mark.encode() in file.read_bytes())
+        file, key = self.cloud.folder.snapshot, self.cloud.folder.secret("snapshot")
+
+        def has_it() -> bool:
+            head, _, body = file.read_bytes().partition(b"\n")
+            return mark.encode() in snapshot._reveal(head, body, key)
+
+        wait_for(lambda: file.exists() and has_it())
 
     def invoke(self, endpoint: str, body: bytes = b"{}", **more: str) -> dict[str, Any]:
         answer = self("sagemaker-runtime").invoke_endpoint(
