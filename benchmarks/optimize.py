@@ -37,7 +37,7 @@ from modelpack.gate.answers import agreement
 from modelpack.gate.greedy import TIE
 from modelpack.gate.measure import measure
 from modelpack.gate.reference import Reference, prepare
-from modelpack.gate.timing import USUAL, Comparison, compare
+from modelpack.gate.timing import FIXED, Comparison, compare
 from modelpack.home import Home
 from modelpack.inputs.resolve import Inputs, PackRequest, resolve
 from modelpack.inputs.spec import ModelSpec, PackSpec
@@ -134,9 +134,9 @@ def standing(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def beside(peer: Peer, ours: Peer, reference: Reference, usecase: UseCase[Any]) -> dict[str, Any]:
     """A peer's figures, and ours against it."""
     examples = usecase.examples(reference.trials.data, EXAMPLES)
-    looks, as_served = (min(USUAL, turns_of(usecase)),), partial(pad_as_served, usecase)
+    question, as_served = FIXED.within(turns_of(usecase)), partial(pad_as_served, usecase)
     found: Comparison = compare(
-        peer.run, ours.run, examples, usecase.max_batch, looks=looks, as_served=as_served
+        peer.run, ours.run, examples, usecase.max_batch, question=question, as_served=as_served
     )
     return {
         **quality(peer, reference, usecase),

@@ -17,7 +17,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -59,6 +59,19 @@ class Ratio:
 
 Settled = Callable[[Ratio, Ratio], bool]
 """Whether the ratios of one request and of a full batch answer the question."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What turns are taken for: they end when it is `settled`, asked after each of the `looks`, or at the last one."""
+
+    settled: Settled
+    looks: tuple[int, ...]
+
+    def within(self, most: int) -> Question:
+        """The same in at most so many turns."""
+        last = min(most, self.looks[-1])
+        return replace(self, looks=(*(look for look in self.looks if look < last), last))
 
 
 @dataclass(frozen=True)
@@ -105,12 +118,11 @@ def compare(
     batch: int,
     advance: Callable[[float], None] = lambda _: None,
     clock: Callable[[], int] = time.process_time_ns,
-    looks: Sequence[int] = (USUAL,),
-    settled: Settled = lambda latency, throughput: False,
+    question: Question | None = None,
     as_served: Callable[[Arrays], Arrays] = lambda cut: cut,
 ) -> Comparison:
-    """Turns of both models in changing order over the same real requests, until one of the `looks` finds the question
-    `settled`; at most as many as the last look says, and beyond `USUAL` none after `EDGE_S`.
+    """Turns of both models in changing order over the same real requests, until the `question` is settled; beyond
+    `USUAL` turns none after `EDGE_S`. Without a question, `USUAL` turns.
 
     `advance` is told each turn, and at the end those that were not needed. `clock` gives nanoseconds of what a run
     costs: processor time, or wall time where a GPU does the work. `as_served` makes of a cut of the examples what the
@@ -125,7 +137,7 @@ def compare(
     batches = batches * repeats((before, after), batches, clock)
     takers = [partial(take_turn, run, singles, batches, batch, clock) for run in (before, after)]
     with no_garbage_collection():
-        return take_turns(takers[0], takers[1], advance, looks, settled)
+        return take_turns(takers[0], takers[1], advance, question or FIXED)
 
 
 def repeats(runs: Sequence[Run], calls: Sequence[Arrays], clock: Callable[[], int]) -> int:
@@ -143,10 +155,10 @@ def take_turns(
     before: Callable[[], Turn],
     after: Callable[[], Turn],
     advance: Callable[[float], None],
-    looks: Sequence[int],
-    settled: Settled,
+    question: Question,
 ) -> Comparison:
     """Turns of both until a look finds the question settled, or the last one is taken."""
+    looks = question.looks
     began = time.monotonic()
     taken: tuple[list[Turn], list[Turn]] = ([], [])
     pair = [(taken[0], before), (taken[1], after)]
@@ -158,7 +170,7 @@ def take_turns(
                 turns.append(take())
             advance(1)
         latency, throughput = ratios(*taken, ERROR / len(looks))
-        if settled(latency, throughput):
+        if question.settled(latency, throughput):
             break
     advance(looks[-1] - len(taken[0]))
     return Comparison(speed(taken[0]), speed(taken[1]), latency, throughput, len(taken[0]))
@@ -172,14 +184,15 @@ def ratios(before: list[Turn], after: list[Turn], error: float) -> tuple[Ratio, 
     )
 
 
-def looks_within(most: int) -> tuple[int, ...]:
-    """The looks of a comparison that takes at most so many turns."""
-    return (*(look for look in LOOKS if look < most), most)
-
-
 def precise(latency: Ratio, throughput: Ratio) -> bool:
     """Whether both ratios are known well enough to be figures."""
     return all(one.high <= PRECISE * one.low for one in (latency, throughput))
+
+
+FIGURE = Question(precise, LOOKS).within(USUAL)
+"""A figure that decides nothing."""
+FIXED = Question(lambda latency, throughput: False, (USUAL,))
+"""Neither stops early nor goes on: for comparisons outside of the gate."""
 
 
 def take_turn(

@@ -17,7 +17,7 @@ from modelpack.gate.answers import agreement, answers, check_declared, check_sha
 from modelpack.gate.inner_metrics import as_figures, broken_guards, evaluate, falls
 from modelpack.gate.memory import peak_mb
 from modelpack.gate.rules import COLUMNS, Trial, Verdict, check_limits, is_settled, judge, smaller, table_row
-from modelpack.gate.timing import USUAL, Comparison, Settled, Speed, compare, looks_within, precise
+from modelpack.gate.timing import FIGURE, LOOKS, Comparison, Question, Speed, compare
 from modelpack.inputs.spec import GateSpec
 from modelpack.language.task import decoding_of
 from modelpack.passes.base import Pass, PassContext, nothing
@@ -95,8 +95,8 @@ class Trials:
         if one.required:
             return self.weigh(changed, variant, one.title)
         after, before = self.make_servable(changed, required), self.make_servable(variant, required)
-        decides = partial(is_settled, is_smaller=smaller(before.size_mb, after.size_mb))
-        trial = self.weigh(after, before, one.title, turns_of(self.usecase), decides)
+        pays_or_not = partial(is_settled, is_smaller=smaller(before.size_mb, after.size_mb))
+        trial = self.weigh(after, before, one.title, Question(pays_or_not, LOOKS))
         return replace(trial, variant=changed)
 
     def make_servable(self, variant: Variant, required: Sequence[Pass]) -> Variant:
@@ -145,18 +145,10 @@ class Trials:
             usecase, examples, folder, calibration, learn, self.progress, traffic, self.hardware
         )
 
-    def weigh(
-        self,
-        changed: Variant,
-        before: Variant,
-        title: str,
-        most: int = USUAL,
-        enough: Settled = precise,
-    ) -> Trial:
-        """Measure a changed variant against the one before it: at most so many turns, fewer where they are `enough`.
-        Raises EcomdeployError when its answers differ."""
+    def weigh(self, changed: Variant, before: Variant, title: str, question: Question = FIGURE) -> Trial:
+        """Measure a changed variant against the one before it. Raises EcomdeployError when its answers differ."""
         self.agree(changed)
-        comparison = self.compare(before, changed, title, most, enough)
+        comparison = self.compare(before, changed, title, question)
         trained, after = self.evaluation(self.reference), self.evaluation(changed)
         sign = 1.0 if trained.higher_is_better else -1.0
         return Trial(
@@ -168,21 +160,14 @@ class Trials:
             complaint=self.complaint(after),
         )
 
-    def compare(
-        self,
-        before: Variant,
-        after: Variant,
-        title: str,
-        most: int = USUAL,
-        enough: Settled = precise,
-    ) -> Comparison:
+    def compare(self, before: Variant, after: Variant, title: str, question: Question = FIGURE) -> Comparison:
         """Both variants in turns on real requests."""
         examples = self.usecase.examples(self.data, EXAMPLES)
-        looks = looks_within(min(most, turns_of(self.usecase)))
+        question = question.within(turns_of(self.usecase))
         as_served = partial(pad_as_served, self.usecase)
-        with self.progress.track(f"measuring {title}", looks[-1], "turns") as advance:
+        with self.progress.track(f"measuring {title}", question.looks[-1], "turns") as advance:
             runs, batch = (self.run(before), self.run(after)), self.usecase.max_batch
-            found = compare(*runs, examples, batch, advance, self.clock(), looks, enough, as_served)
+            found = compare(*runs, examples, batch, advance, self.clock(), question, as_served)
         self._compared[before.path, after.path] = found
         return found
 

@@ -9,6 +9,7 @@ words.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from modelpack.server.engines.base import Arrays, Engine, InvalidInput
 from modelpack.server.from_source import load_source
 from modelpack.server.signature import ModelSignature, Tensor, Unfit
 
-Runs = Callable[[Arrays], Mapping[str, NDArray[Any]]]
+Run = Callable[[Arrays], Mapping[str, NDArray[Any]]]
 Step = Callable[[Arrays], Any]
 MODULE = "ecomdeploy_transform"
 
@@ -28,35 +29,36 @@ class Slip(Exception):
     """What a step gave is not what it must give; the text says what."""
 
 
-class TransformedModel:
-    """A model as callers see it. `inputs` are what the model takes, `outputs` what callers get."""
+@dataclass(frozen=True)
+class Steps:
+    """What stands around a model: `inputs` are what it takes, `outputs` what callers get."""
 
-    def __init__(
-        self,
-        run: Runs,
-        prepare: Step | None,
-        finish: Step | None,
-        inputs: Sequence[Tensor],
-        outputs: Sequence[Tensor],
-    ) -> None:
-        self._run = run
-        self._prepare = prepare
-        self._finish = finish
-        self._inputs = inputs
-        self._outputs = outputs
+    prepare: Step
+    finish: Step
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
+
+    def run(self, model: Run, feeds: Arrays) -> Arrays:
+        """The model's answer as callers see it. Raises InvalidInput for what the user's code refuses, Slip for what it
+        gives wrong, and what it raises."""
+        answers = dict(model(self.prepared(feeds)))
+        return check("finish", refusing(self.finish, answers), self.outputs, rows_of(feeds))
+
+    def prepared(self, feeds: Arrays) -> Arrays:
+        """What the model is given for what callers send. Raises as `run`."""
+        return check("prepare", refusing(self.prepare, dict(feeds)), self.inputs, rows_of(feeds))
+
+
+@dataclass(frozen=True)
+class TransformedModel:
+    """An engine as callers see it."""
+
+    engine: Engine
+    steps: Steps
 
     def run(self, feeds: Arrays) -> Arrays:
-        """Raises InvalidInput for what the user's code refuses, Slip for what it gives wrong, and what it raises."""
-        answers = dict(self._run(self.prepare(feeds)))
-        if self._finish is None:
-            return answers
-        return check("finish", refusing(self._finish, answers), self._outputs, rows_of(feeds))
-
-    def prepare(self, feeds: Arrays) -> Arrays:
-        """What the model is given for what callers send. Raises as `run`."""
-        if self._prepare is None:
-            return feeds
-        return check("prepare", refusing(self._prepare, dict(feeds)), self._inputs, rows_of(feeds))
+        """Raises as `Steps.run`."""
+        return self.steps.run(self.engine.run, feeds)
 
 
 def refusing(step: Step, arrays: Arrays) -> Any:
@@ -97,13 +99,17 @@ def rows_of(feeds: Arrays) -> int:
     return len(next(iter(feeds.values())))
 
 
-def steps_in(file: Path) -> tuple[Step | None, Step | None]:
-    """`prepare` and `finish` of a file. Raises Slip where it has neither, and whatever its code raises."""
+def steps_in(file: Path, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Steps:
+    """`prepare` and `finish` of a file; one that it lacks changes nothing. Raises Slip where it has neither, and
+    whatever its code raises."""
     module = load_source(file, MODULE)
-    prepare, finish = getattr(module, "prepare", None), getattr(module, "finish", None)
-    if not callable(prepare or finish):
+    if not hasattr(module, "prepare") and not hasattr(module, "finish"):
         raise Slip("it has neither prepare(inputs) nor finish(answers)")
-    return prepare, finish
+    return Steps(getattr(module, "prepare", unchanged), getattr(module, "finish", unchanged), inputs, outputs)
+
+
+def unchanged(arrays: Arrays) -> Arrays:
+    return arrays
 
 
 def wrap(signature: ModelSignature, folder: Path, engine: Engine) -> Engine:
@@ -113,7 +119,6 @@ def wrap(signature: ModelSignature, folder: Path, engine: Engine) -> Engine:
     if around is None:
         return engine
     try:
-        prepare, finish = steps_in(folder / around.file)
+        return TransformedModel(engine, steps_in(folder / around.file, around.inputs, signature.outputs))
     except Exception as problem:
         raise Unfit(f"{around.file}: {type(problem).__name__}: {problem}") from None
-    return TransformedModel(engine.run, prepare, finish, around.inputs, signature.outputs)

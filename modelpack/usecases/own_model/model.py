@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -185,13 +186,13 @@ class OwnModel(UseCase[Held]):
         return self.transform.interface(model) if self.transform else model
 
     def outer(self, run: Run, data: Any) -> Run:
-        code = self._code(run)
-        return code.run if code else run
+        return self._code.around(run) if self._code else run
 
-    def _code(self, run: Run) -> UserCode | None:
-        """The user's code around a running model; None where there is none."""
+    @cached_property
+    def _code(self) -> UserCode | None:
+        """The user's code around the model, loaded when the model has said what it takes; None where there is none."""
         source = self.transform_source
-        return UserCode.around(run, source, self.signature(), self.interface()) if source else None
+        return UserCode.load(source, self.signature(), self.interface()) if source else None
 
     @property
     def transform_source(self) -> Path | None:
@@ -213,8 +214,7 @@ class OwnModel(UseCase[Held]):
 
     def _prepare(self, asked: Arrays) -> Arrays:
         """What the model is given for it."""
-        code = self._code(given_back)
-        return code.prepare(asked) if code else asked
+        return self._code.prepare(asked) if self._code else asked
 
     def open_signature(self) -> Signature | None:
         return self.signature() if self.inputs or self._found else None
@@ -335,11 +335,6 @@ class OwnModel(UseCase[Held]):
 
     def load(self, path: Path) -> Any:
         raise BadInput("bare weights have no program to run them", where=str(path), hint="save it as .onnx")
-
-
-def given_back(feeds: Arrays) -> Arrays:
-    """A model that is not asked: where only what it is given matters."""
-    return feeds
 
 
 def rows_as_bytes(inputs: Arrays) -> NDArray[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from modelpack.errors import BadInput, Problem
 from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.server.engines.base import InvalidInput
 from modelpack.server.signature import Tensor
-from modelpack.server.transform import Slip, TransformedModel, steps_in
+from modelpack.server.transform import Slip, Steps, steps_in
 from modelpack.usecases.own_model.asking import first_line, place_of
 
 SERVED_AS = "transform.py"
@@ -48,37 +50,44 @@ def check_transform(transform: Transform | None, kind: type) -> list[Problem]:
 
 @dataclass(frozen=True)
 class UserCode:
-    """The code around a running model, with the user's line for whatever goes wrong in it."""
+    """The code around a model, with the user's line for whatever goes wrong in it."""
 
     file: Path
-    model: TransformedModel
+    steps: Steps
 
     @classmethod
-    def around(cls, run: Run, file: Path, model: Signature, interface: Signature) -> UserCode:
+    def load(cls, file: Path, model: Signature, interface: Signature) -> UserCode:
         """Raises BadInput for code that does not load."""
         try:
-            prepare, finish = steps_in(file)
+            return cls(file, steps_in(file, model.inputs, interface.outputs))
         except Slip as slip:
             raise BadInput(str(slip), where=str(file), hint="def prepare(inputs): return inputs") from None
         except Exception as error:
             raise blame(error, file) from error
-        return cls(file, TransformedModel(run, prepare, finish, model.inputs, interface.outputs))
 
-    def run(self, feeds: Arrays) -> Arrays:
-        """As callers see it. Raises BadInput for what the user's code raises or gives wrong."""
+    def around(self, model: Run) -> Run:
+        """A running model as callers see it. It raises BadInput for what the user's code raises or gives wrong."""
+
+        def run(feeds: Arrays) -> Arrays:
+            with self.blamed():
+                return self.steps.run(model, dict(feeds))
+
+        return run
+
+    def prepare(self, feeds: Arrays) -> Arrays:
+        """What the model is given. Raises BadInput as a running model does."""
+        with self.blamed():
+            return self.steps.prepared(dict(feeds))
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """What came through the user's file is told with its line; what did not is the model's."""
         try:
-            return self.model.run(dict(feeds))
+            yield
         except (Slip, InvalidInput) as error:
             raise blame(error, self.file) from error
         except Exception as error:
             raise (blame(error, self.file) if place_of(error, self.file) else error) from error
-
-    def prepare(self, feeds: Arrays) -> Arrays:
-        """What the model is given. Raises as `run`."""
-        try:
-            return self.model.prepare(dict(feeds))
-        except Exception as error:
-            raise blame(error, self.file) from error
 
 
 def blame(error: Exception, file: Path) -> BadInput:
