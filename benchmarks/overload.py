@@ -44,7 +44,7 @@ def measure() -> dict[str, Any]:
     with served() as (_, port), pinged(port) as pings:
         statuses, slowest = asyncio.run(flood(port))
         milliseconds = pings()
-    lost = [end_under_load(fresh=number % 2 == 0) for number in range(TRIES)]
+    ended = sum((end_under_load(fresh=number % 2 == 0) for number in range(TRIES)), Counter[str]())
     goodput = statuses["200"] / TAKEN
     return {
         "capacity_rps": CAPACITY,
@@ -63,8 +63,9 @@ def measure() -> dict[str, Any]:
         "sigterm": {
             "tries": TRIES,
             "callers": CALLERS,
-            "answered": sum(answered for answered, _ in lost),
-            "lost": sum(missing for _, missing in lost),
+            "answered": ended["answered"],
+            "lost": ended["lost"],
+            "other_statuses": {name: count for name, count in ended.items() if " " in name},
         },
     }
 
@@ -162,8 +163,9 @@ def ping(port: int, told: Connection) -> None:
     told.send(found)
 
 
-def end_under_load(fresh: bool) -> tuple[int, int]:
-    """SIGTERM while callers ask: how many were answered, and how many were let in and never answered."""
+def end_under_load(fresh: bool) -> Counter[str]:
+    """SIGTERM while callers ask: how many were answered with 200, or another status, and how many were let in and
+    never answered."""
     counted: Counter[str] = Counter()
 
     def call() -> None:
@@ -182,7 +184,7 @@ def end_under_load(fresh: bool) -> tuple[int, int]:
             except (OSError, http.client.HTTPException):
                 counted["lost"] += 1
                 return
-            counted["answered"] += 1
+            counted["answered" if answer.status == 200 else f"status {answer.status}"] += 1
             if answer.getheader("connection") == "close":
                 connection = None
 
@@ -195,4 +197,4 @@ def end_under_load(fresh: bool) -> tuple[int, int]:
         for thread in threads:
             thread.join()
         process.wait(30)
-    return counted["answered"], counted["lost"]
+    return counted

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from modelpack.usecases.optional.text import pad_as_served
 
 from modelpack.build import context
 from modelpack.formats.variant import Variant
@@ -33,6 +32,7 @@ from modelpack.home import Home
 from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import ModelSpec, PackSpec
 from modelpack.progress import Silent
+from modelpack.usecases.optional.serving import pad_as_served
 
 USECASES = ("fraud", "pricing", "recommendation")
 ROUNDS = 3

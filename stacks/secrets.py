@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from infra.secrets import LONGEST, own_parameters, parameter_name, reference
+from infra.secrets import LONGEST, own_parameters, reference
 from infra.spec import SecretName
 from modelpack.errors import BadInput, Problem
 from modelpack.server.secrets import PREFIX
@@ -36,9 +36,11 @@ def read_secrets(spec: Spec, variables: Mapping[str, str]) -> Confidential:
         value = variables.get(variable, "") if variable else ""
         if variable and (problem := find_fault(variable, value)):
             problems.append(Problem(problem, path=f"serve.environment.{name}", hint=f"export {variable}=…"))
-        environment[f"{PREFIX}{name}"] = reference(given.secret, spec.name, name, value)
+            value = ""  # what is no value has no fingerprint
+        where = reference(given.secret, spec.name, name, value)
+        environment[f"{PREFIX}{name}"] = where
         if variable:
-            values[parameter_name(spec.name, name, value)] = value
+            values[where.removeprefix("ssm:")] = value
     return Confidential(environment=environment, values=values, problems=tuple(problems))
 
 

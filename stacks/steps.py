@@ -41,8 +41,10 @@ def ensure_images(run: Run, in_hand: str) -> None:
         if whole and (each.pack.digest == in_hand or fetch_back(run, each)):
             continue
         if each not in in_use or not serves:
-            lost = "its image is in no store" if whole else "a secret that it was served with is gone"
-            ledger.record(each.number, State.REMOVED, f"{lost} any more" if whole else lost)
+            lost = (
+                "its image is in no store any more" if whole else "a secret that it was served with is gone"
+            )
+            ledger.record(each.number, State.REMOVED, lost)
 
 
 def knows_secrets(run: Run, release: Release) -> bool:

@@ -13,7 +13,6 @@ import typer
 
 from cli import catalogs, options, show
 from modelpack.errors import BadInput
-from modelpack.sources.base import models_in
 
 COMMENT = re.compile(r"^(.*\S) {2,}# (.*)$", re.MULTILINE)
 COMMENTS_AT = 33
@@ -78,6 +77,8 @@ def trained_words(usecase: str, epochs: int) -> dict[str, str]:
 
 def own_words(folder: Path) -> dict[str, str]:
     """Model and data of a user's own use case: the one model of the folder, when there is just one."""
+    from modelpack.sources.base import models_in
+
     found = models_in(folder)
     name = found[0].name if len(found) == 1 else "model.onnx"
     return {

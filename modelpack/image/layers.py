@@ -12,7 +12,7 @@ from pathlib import Path
 from modelpack.errors import EcomdeployError
 from modelpack.image import compress, tree
 from modelpack.image.debian import root as base
-from modelpack.image.layer import LayerPlan
+from modelpack.image.layer import LayerPlan, recipe
 from modelpack.image.parts import BaseImage, Deb, ImageParts, Wheel
 from modelpack.image.tree import Entry
 from modelpack.image.wheels import files as wheel_files
@@ -47,7 +47,8 @@ def compiler_of(parts: ImageParts) -> Compiler | None:
     if isinstance(parts.base, BaseImage) or not parts.bytecode:
         return None
     needed = tuple(deb for deb in parts.base if COMPILES.fullmatch(deb.name))
-    name = hashlib.sha256("\n".join(sorted(deb.sha256 for deb in needed)).encode()).hexdigest()
+    made_of = [recipe(), *sorted(deb.sha256 for deb in needed)]
+    name = hashlib.sha256("\n".join(made_of).encode()).hexdigest()
     kept = parts.downloads.parent / "interpreters" / name
     return Compiler(partial(base.entries, needed, parts.downloads), kept)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -134,11 +135,13 @@ class Application:
         return Response(200, await aside(size, media.encode, kind, outputs), kind, list(self._identity))
 
     async def _outputs(
-        self, request: Request, served: ReadyModel, feeds: Arrays, rows: int
+        self, request: Request, served: ReadyModel, feeds: Arrays, rows: int, wanted: Sequence[str] = ()
     ) -> tuple[Arrays, int]:
-        """The outputs, and how many values they have. Raises `Refusal`, `InvalidInput` or `Disconnected`."""
+        """The wanted outputs (all, when none are named), and how many values they have. Raises `Refusal`,
+        `InvalidInput` or `Disconnected`."""
         request.hold(count_bytes(feeds))
         outputs = await await_answer(served.batcher.submit(feeds, rows), request)
+        outputs = {name: outputs[name] for name in wanted or outputs}
         size = sum(output.size for output in outputs.values())
         check_values(size, self.limits, "the answer would have")
         return outputs, size
@@ -166,7 +169,8 @@ class Application:
         _, body = await request.body((JSON, binary_tensors.OCTETS))
         header = request.header(binary_tensors.HEADER_LENGTH)
         asked, feeds, rows = await aside(len(body), served.bodies.decode, body, header)
-        outputs, size = await self._outputs(request, served, feeds, rows)
+        wanted = [one.name for one in asked.outputs or ()]
+        outputs, size = await self._outputs(request, served, feeds, rows, wanted)
         text, ends = await aside(size, served.bodies.encode, asked, outputs)
         if not ends:
             return Response(200, text, headers=self._identity)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import pathlib
+import pkgutil
 import re
+import subprocess
 import sys
 
 import pytest
@@ -71,15 +74,34 @@ def test_tests_use_fakes_not_patches() -> None:
     assert not [str(path) for path in (ROOT / "tests").rglob("*.py") if pattern.search(path.read_text())]
 
 
-def test_importing_a_room_has_no_heavy_effects() -> None:
-    """The command line starts fast: no import of a top-level module may load what only some commands need."""
-    import subprocess
-
-    code = (
-        "import sys, cli.app, stacks.ship, stacks.spec, modelpack.build\n"
-        "named = {'torch', 'onnx', 'onnxruntime', 'pandas', 'moto', 'pulumi', 'boto3', 'sagemaker'}\n"
-        "heavy = named & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
+def imported_by(modules: str) -> set[str]:
+    """What a fresh interpreter has loaded after an import."""
+    code = f"import sys, json, {modules}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout))
+
+
+def test_a_command_begins_without_what_reads_models() -> None:
+    """`--help` and `status` load neither numpy nor the readers of model files."""
+    heavy = {
+        "numpy",
+        "msgspec",
+        "modelpack.sources.base",
+        "modelpack.usecases.base",
+        "modelpack.server.transform",
+    }
+    assert not heavy & imported_by("cli.app")
+
+
+def test_every_benchmark_can_be_loaded() -> None:
+    found = [one.name for one in pkgutil.iter_modules([str(ROOT / "benchmarks")])]
+    programs = [name for name in found if not name.startswith("_") and not name.endswith("_program")]
+    assert set(programs) > {"commands", "optimize", "verdicts"}
+    imported_by(", ".join(f"benchmarks.{name}" for name in programs))
+
+
+def test_importing_a_room_has_no_heavy_effects() -> None:
+    """The command line starts fast: no import of a top-level module may load what only some commands need."""
+    heavy = {"torch", "onnx", "onnxruntime", "pandas", "moto", "pulumi", "boto3", "sagemaker"}
+    assert not heavy & imported_by("cli.app, stacks.ship, stacks.spec, modelpack.build")

@@ -65,11 +65,12 @@ def test_from_the_save_call_to_an_endpoint(terminal: Terminal, kind: str) -> Non
     assert held["requests"] >= 200
     assert held["largest_difference"][output] < 1e-3
     assert record["rows"]["max_batch"] == (1 if kind == "torch" else 64)
-    answers_as_held(terminal, record)
+    answers_in_numbers(terminal, record)
 
 
-def answers_as_held(terminal: Terminal, record: dict[str, Any]) -> None:
-    """A held-out request, asked of the endpoint."""
+def answers_in_numbers(terminal: Terminal, record: dict[str, Any]) -> None:
+    """A held-out request, asked of the endpoint. That the numbers are right is said by `verified` (served as
+    converted) and by `fidelity` (converted as the library answers)."""
     asked = terminal.type("predict", "--json").json
     (prediction,) = asked["predictions"]
     for values in prediction.values():

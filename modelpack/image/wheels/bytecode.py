@@ -8,7 +8,6 @@ holds.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import posixpath
 import struct
@@ -126,8 +125,11 @@ def keep(entries: Iterable[Entry], root: Path) -> None:
         made = Path(work) / root.name
         made.mkdir()
         materialise(entries, made)
-        with contextlib.suppress(OSError):  # another was first
+        try:
             made.rename(root)
+        except OSError:
+            if not root.is_dir():  # else another was first
+                raise
 
 
 def materialise(entries: Iterable[Entry], root: Path) -> None:

@@ -89,7 +89,8 @@ class Request:
         body = await self._read()
         if encoding:
             size = len(body)
-            body = await aside(size, decompress, encoding, body, self.limits.body)
+            # a few kilobytes may become as many as a body may have
+            body = await aside(self.limits.body, decompress, encoding, body, self.limits.body)
             self.hold(max(0, len(body) - size))
         return kind, body
 

@@ -174,7 +174,7 @@ class Batcher:
 
     def _gather(self, first: Job) -> tuple[list[Job], Job | Work | None]:
         """What has arrived and fits beside `first`; the first that does not fit."""
-        batch, rows = [first], first.left
+        batch, rows, key = [first], first.left, first.key
         while rows < self._max_batch:
             try:
                 job = self._queue.get_nowait()
@@ -183,7 +183,7 @@ class Batcher:
             if job is None:
                 self._queue.put(None)
                 break
-            if isinstance(job, Work) or rows + job.left > self._max_batch or job.key != first.key:
+            if isinstance(job, Work) or rows + job.left > self._max_batch or job.key != key:
                 return batch, job
             if job.dropped:
                 self._count(job.left, 0)

@@ -15,6 +15,9 @@ from modelpack.server.http.refusal import Refusal
 WINDOWS: Mapping[bytes, int] = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 """zlib's wbits: 31 is gzip's frame, 15 zlib's (RFC 1950), which "deflate" names in HTTP."""
 ACCEPTED = "gzip, deflate"
+PIECE, MOST_MEMBERS = 16 * 1024, 10_000
+"""Bytes decompressed at once; members of gzip, which may follow one another (RFC 1952, 2.2; bgzip: 64 KiB)."""
+MANY = f"the body has more than {MOST_MEMBERS} members of gzip"
 
 
 def check_encoding(encoding: bytes) -> bytes:
@@ -36,21 +39,25 @@ def decompress(encoding: bytes, body: bytes, most: int) -> bytes:
     if not encoding:
         return body
     pieces: list[bytes] = []
-    size, rest = 0, body
-    try:
-        while True:
-            # members of gzip may follow one another (RFC 1952, 2.2)
-            reader = zlib.decompressobj(WINDOWS[encoding])
-            pieces.append(reader.decompress(rest, most + 1 - size))
+    size, place, members = 0, 0, 0
+    while place < len(body) or not members:
+        members += 1
+        if members > (MOST_MEMBERS if encoding != b"deflate" else 1):
+            what = "something follows the deflate body" if encoding == b"deflate" else MANY
+            raise Refusal(400, what)
+        reader = zlib.decompressobj(WINDOWS[encoding])
+        while not reader.eof:
+            piece = body[place : place + PIECE]
+            if not piece:
+                raise Refusal(400, f"the {encoding.decode()} body ends too early")
+            try:
+                pieces.append(reader.decompress(piece, most + 1 - size))
+            except zlib.error as problem:
+                raise Refusal(400, f"the body is not {encoding.decode()}: {problem}") from None
+            place += len(piece)
             size += len(pieces[-1])
             if size > most:
                 raise Refusal(413, f"the body has more than {most} bytes once decompressed")
-            if not reader.eof:
-                raise Refusal(400, f"the {encoding.decode()} body ends too early")
-            rest = reader.unused_data
-            if not rest:
-                return b"".join(pieces)
-            if encoding == b"deflate":
-                raise Refusal(400, "something follows the deflate body")
-    except zlib.error as problem:
-        raise Refusal(400, f"the body is not {encoding.decode()}: {problem}") from None
+        # what is left over is copied at every member: so pieces are short
+        place -= len(reader.unused_data)
+    return b"".join(pieces)

@@ -5,7 +5,9 @@ The signature becomes a msgspec type, so that a wrong value is named by its path
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from types import GenericAlias
 from typing import Annotated, Any
 
@@ -16,6 +18,9 @@ from modelpack.server.http.limits import Limits
 from modelpack.server.http.refusal import Refusal
 from modelpack.server.http.tensors import LIMITS, check_rows, column, element, whole
 from modelpack.server.signature import Tensor
+
+LINE = re.compile(rb"[^\s][^\n]*")
+"""A line of JSON Lines with something in it."""
 
 
 class Instances:
@@ -43,6 +48,10 @@ class Instances:
 
     def decode_lines(self, body: bytes) -> tuple[Arrays, int]:
         """An instance a line. Raises `Refusal` (400)."""
+        # a line takes more memory once it is read: so they are counted before
+        check_rows(
+            sum(1 for _ in islice(LINE.finditer(body), self.limits.rows + 1)), self.inputs, self.limits
+        )
         instances, loose = _first(self._lines, body)
         if not instances:
             raise Refusal(400, "there are no lines")

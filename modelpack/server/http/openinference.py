@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ from modelpack.server.signature import ModelSignature, Tensor
 VERSION = "1"
 MOST_AXES = 16
 LONGEST_ID = 1024
+NESTED = re.compile(rb"\s*\[\s*\[")
 
 
 class RequestInput(msgspec.Struct):
@@ -68,6 +70,12 @@ class OpenInference:
         self._signature, self._limits = signature, limits or Limits()
         self._inputs = {tensor.name: tensor for tensor in signature.inputs}
         self._outputs = {tensor.name: tensor for tensor in signature.outputs}
+        self._values = {
+            (tensor.name, levels, loose): msgspec.json.Decoder(nest(element(tensor, loose), levels))
+            for tensor in signature.inputs
+            for levels in {1, len(tensor.shape)}
+            for loose in (False, True)
+        }
 
     def decode(self, body: bytes, header: bytes = b"") -> tuple[InferRequest, Arrays, int]:
         """The request, its arrays by input name, and their rows. `header`: Inference-Header-Content-Length. Raises
@@ -125,7 +133,7 @@ class OpenInference:
             return binary_tensors.read(tensor, count, blob).reshape(item.shape)
         if item.data is msgspec.UNSET:
             raise Refusal(400, f"input {item.name!r} has neither data nor binary_data_size")
-        values = _values(tensor, bytes(item.data), len(item.shape))
+        values = self._read(tensor, item.data)
         array = from_lists(tensor, values) if values and isinstance(values[0], list) else flat(tensor, values)
         if array.size != count or array.shape not in (tuple(item.shape), (count,)):
             have = f"{array.size} values" if array.ndim == 1 else f"shape {list(array.shape)}"
@@ -134,22 +142,34 @@ class OpenInference:
             )
         return array.reshape(item.shape)
 
+    def _read(self, tensor: Tensor, data: msgspec.Raw) -> list[Any]:
+        """The values as the caller nested them: all in one list, or a list for each axis. Raises `Refusal` (400)."""
+        levels = len(tensor.shape) if NESTED.match(data) else 1
+        try:
+            try:
+                found: list[Any] = self._values[tensor.name, levels, False].decode(data)
+                return found
+            except msgspec.ValidationError as problem:
+                if tensor.datatype in LIMITS:
+                    with contextlib.suppress(msgspec.ValidationError):
+                        return whole(tensor, self._values[tensor.name, levels, True].decode(data))
+                raise problem
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+            raise Refusal(400, f"input {tensor.name!r}: {problem}".replace("`$", "`data")) from None
+
     def encode(self, request: InferRequest, outputs: Arrays) -> tuple[bytes, int]:
-        """The answer with the outputs asked for (all, when none are named), data flattened row-major, and where its
-        JSON ends, 0 where nothing is binary. Raises `Refusal` (400) when it would be too large."""
+        """The answer with these outputs, data flattened row-major, and where its JSON ends, 0 where nothing is
+        binary."""
         binary = {name: request.parameters.get("binary_data_output") is True for name in outputs}
         for asked in request.outputs or ():
             binary[asked.name] = asked.parameters.get("binary_data", binary[asked.name]) is True
-        wanted = [asked.name for asked in request.outputs] if request.outputs else list(outputs)
-        check_values(sum(outputs[name].size for name in wanted), self._limits, "the answer would have")
         blobs: list[bytes] = []
         document: dict[str, Any] = {
             "model_name": self._signature.model,
             "model_version": VERSION,
             "outputs": [],
         }
-        for name in wanted:
-            array = outputs[name]
+        for name, array in outputs.items():
             described: dict[str, Any] = {
                 "name": name,
                 "datatype": self._outputs[name].datatype,
@@ -164,7 +184,7 @@ class OpenInference:
         if request.id is not None:
             document["id"] = request.id
         text = _encoder.encode(document)
-        return b"".join((text, *blobs)), len(text) if any(binary[name] for name in wanted) else 0
+        return b"".join((text, *blobs)), len(text) if any(binary.values()) else 0
 
 
 def _blobs(inputs: Sequence[RequestInput], raw: bytes) -> Mapping[str, bytes]:
@@ -213,26 +233,6 @@ def _check_shape(tensor: Tensor, item: RequestInput) -> None:
         )
     ):
         raise Refusal(400, f"{where}: shape {item.shape} does not fit {list(wanted)}")
-
-
-def _values(tensor: Tensor, data: bytes, depth: int) -> list[Any]:
-    """The values as the caller nested them: all in one list, or a list for each axis. Raises `Refusal` (400)."""
-    levels = depth if data[1:].lstrip()[:1] == b"[" else 1
-    try:
-        try:
-            return _read_values(tensor, data, levels, False)
-        except msgspec.ValidationError as problem:
-            if tensor.datatype in LIMITS:
-                with contextlib.suppress(msgspec.ValidationError):
-                    return whole(tensor, _read_values(tensor, data, levels, True))
-            raise problem
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise Refusal(400, f"input {tensor.name!r}: {problem}".replace("`$", "`data")) from None
-
-
-def _read_values(tensor: Tensor, data: bytes, levels: int, whole_floats: bool) -> list[Any]:
-    found: list[Any] = msgspec.json.decode(data, type=nest(element(tensor, whole_floats), levels))
-    return found
 
 
 def metadata(signature: ModelSignature, content_digest: str, hardware: str) -> bytes:

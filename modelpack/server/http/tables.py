@@ -13,6 +13,7 @@ import math
 import re
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from modelpack.server.engines.base import Arrays
 from modelpack.server.http.instances import Instances
 from modelpack.server.http.limits import Limits
 from modelpack.server.http.refusal import Refusal
-from modelpack.server.http.tensors import cast, check_rows, fill_left_out, pad
+from modelpack.server.http.tensors import EXACT, cast, check_rows, fill_left_out, pad
 from modelpack.server.signature import Tensor
 
 EMPTY = frozenset({"", "nan", "NaN", "NAN", "null"})
@@ -37,13 +38,21 @@ NPY_HEADER = re.compile(
     rb"*'shape': *\(((?:\d{1,18}(?:, *|(?=\))))*)\),? *\} *\n?"
 )
 """The one form that numpy writes: nothing is evaluated."""
+Span = tuple[Tensor, int, int]
+"""An input, its first column, and how many it has."""
 LAST_CHARACTER, SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)
 
 
 def decode_csv(instances: Instances, body: bytes) -> tuple[Arrays, int]:
     """The arrays by input name, and their rows. Raises `Refusal` (400, 415)."""
     places = layout(instances.inputs)
-    rows = [_name_cells(places, cells) for cells in _cells(body) if cells]
+    # one line more than may be: what refuses it then says so
+    lines = islice(filter(None, _cells(body)), instances.limits.rows + 1)
+    spans: dict[int, list[Span]] = {}
+    rows = [
+        _name_cells(spans.get(len(cells)) or spans.setdefault(len(cells), _spans(places, len(cells))), cells)
+        for cells in lines
+    ]
     if not rows:
         raise Refusal(400, "there are no lines")
     return instances.from_cells(rows)
@@ -143,10 +152,18 @@ def encode_npy(outputs: Arrays) -> bytes:
         raise Refusal(406, "this model answers text, which npy does not hold; accept application/json")
     arrays = list(outputs.values())
     if len(arrays) > 1:
-        arrays = [np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)]
+        joined = np.concatenate([array.reshape(len(array), -1) for array in arrays], axis=1)
+        if any(array.dtype.kind in "iu" and joined.dtype.kind == "f" and _inexact(array) for array in arrays):
+            raise Refusal(406, "one table would change whole numbers this large; accept application/json")
+        arrays = [joined]
     stream = io.BytesIO()
     npy.write_array(stream, np.ascontiguousarray(arrays[0]), version=(1, 0), allow_pickle=False)
     return stream.getvalue()
+
+
+def _inexact(array: NDArray[Any]) -> bool:
+    """Whether some whole number has no float64 of its own."""
+    return bool(array.size) and (int(array.max()) > EXACT or int(array.min()) < -EXACT)
 
 
 def _cells(body: bytes) -> Iterator[list[str]]:
@@ -156,10 +173,10 @@ def _cells(body: bytes) -> Iterator[list[str]]:
         raise Refusal(400, f"the body is not CSV: {problem}") from None
 
 
-def _name_cells(places: Sequence[tuple[Tensor, int | None]], cells: Sequence[str]) -> dict[str, Any]:
+def _name_cells(spans: Sequence[Span], cells: Sequence[str]) -> dict[str, Any]:
     """One row by input name; an empty cell is a missing value, or one left out. Raises `Refusal` (400)."""
     row: dict[str, Any] = {}
-    for tensor, begin, size in _spans(places, len(cells)):
+    for tensor, begin, size in spans:
         values = [_cell(tensor, cell) for cell in cells[begin : begin + size]]
         if tensor.default is not None:
             values = [value for value in values if value != ""]
@@ -184,7 +201,7 @@ def _nest(values: list[Any], below: Sequence[int]) -> list[Any]:
     return values
 
 
-def _spans(places: Sequence[tuple[Tensor, int | None]], columns: int) -> Iterator[tuple[Tensor, int, int]]:
+def _spans(places: Sequence[tuple[Tensor, int | None]], columns: int) -> list[Span]:
     """Where each input begins, and how many columns it has. Raises `Refusal` (400) when there are too many or few."""
     fixed = sum(size or 0 for _, size in places)
     rest = columns - fixed
@@ -195,10 +212,9 @@ def _spans(places: Sequence[tuple[Tensor, int | None]], columns: int) -> Iterato
             f"{tensor.name} ({'the rest' if size is None else size})" for tensor, size in places
         )
         raise Refusal(400, f"a row has {columns} columns; the inputs are {names}")
-    begin = 0
-    for tensor, size in places:
-        yield tensor, begin, rest if size is None else size
-        begin += rest if size is None else size
+    sizes = [rest if size is None else size for _, size in places]
+    begins = accumulate(sizes, initial=0)
+    return [(tensor, begin, size) for (tensor, _), begin, size in zip(places, begins, sizes, strict=False)]
 
 
 def _no_table(inputs: Sequence[Tensor]) -> Refusal:

@@ -219,7 +219,7 @@ def test_a_snapshot_of_somebody_else_is_not_opened(tmp_path: Path, kind: str) ->
         "unsigned": snapshot.release().encode() + b"\n" + body,
         "another key": signed_snapshot(body, "another"),
         "another release": signed_snapshot(body, KEY).replace(b"format 4", b"format 3"),
-        "changed": good[:-1] + b"x",
+        "changed": good[:-1] + bytes([good[-1] ^ 1]),
         "cut": good[:40],
     }
     write_atomically(path, written[kind], private=True)

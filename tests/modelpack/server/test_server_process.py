@@ -197,11 +197,12 @@ def load(port: int, fresh: bool, answered: list[int], lost: list[str]) -> thread
             try:
                 connection.request("POST", "/invocations", LOAD, {"Content-Type": "application/json"})
                 answer = connection.getresponse()
-                predictions = json.loads(answer.read())["predictions"]
+                body = json.loads(answer.read())
             except (OSError, http.client.HTTPException) as problem:
                 lost.append(repr(problem))
                 return
-            answered.append(answer.status if len(predictions) == 40 else -1)
+            whole = len(body.get("predictions", ())) == 40 or answer.status != 200
+            answered.append(answer.status if whole else -1)
             if answer.getheader("connection") == "close":
                 connection.close()
                 connection = None
@@ -224,6 +225,7 @@ def end_under_load(root: pathlib.Path, fresh: bool) -> None:
     process.process.terminate()
     for thread in threads:
         thread.join(SECONDS)
+    assert not any(thread.is_alive() for thread in threads)
     assert process.process.wait(SECONDS) == 0
     assert lost == []
     assert set(answered) == {200}

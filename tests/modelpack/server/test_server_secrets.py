@@ -24,15 +24,17 @@ ROLE = {"AccessKeyId": "AKID", "SecretAccessKey": "never told", "Token": "also n
 class Aws:
     """The fake AWS: parameters and secrets by name, and the container's credentials."""
 
-    def __init__(self, failing: int = 0) -> None:
+    def __init__(self, failing: int = 0, how: tuple[int, bytes] = (503, b"")) -> None:
         self.asked: list[urllib.request.Request] = []
         self.failing = failing
+        self.how = how
 
     def __call__(self, request: urllib.request.Request, seconds: float) -> Any:
         self.asked.append(request)
         if self.failing:
             self.failing -= 1
-            raise urllib.error.HTTPError(request.full_url, 503, "busy", request.headers, io.BytesIO(b""))  # type: ignore[arg-type]
+            status, body = self.how
+            raise urllib.error.HTTPError(request.full_url, status, "", request.headers, io.BytesIO(body))  # type: ignore[arg-type]
         if request.full_url.startswith(CONTAINER_HOST):
             return io.BytesIO(json.dumps(ROLE).encode())
         body = json.loads(request.data)  # type: ignore[arg-type]
@@ -65,10 +67,22 @@ def test_nothing_is_asked_where_nothing_is_secret() -> None:
     assert not aws.asked
 
 
-def test_a_busy_service_is_asked_again() -> None:
-    assert reveal({**WHERE, "ECOMDEPLOY_SECRET_A": "ssm:/a"}, Aws(failing=2)) == {"A": PLANTED}
-    with pytest.raises(NoSecret, match="HTTP 503"):
-        reveal({**WHERE, "ECOMDEPLOY_SECRET_A": "ssm:/a"}, Aws(failing=3))
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ((503, b""), "HTTP 503"),
+        ((429, b""), "HTTP 429"),
+        ((400, b'{"__type": "ThrottlingException", "message": "Rate exceeded"}'), "Rate exceeded"),
+        ((400, b'{"__type": "com.amazon#RequestLimitExceeded"}'), "RequestLimitExceeded"),
+    ],
+)
+def test_a_busy_service_is_asked_again(how: tuple[int, bytes], words: str) -> None:
+    asked = {**WHERE, "ECOMDEPLOY_SECRET_A": "ssm:/a"}
+    pauses: list[float] = []
+    assert reveal(asked, Aws(2, how), pauses.append) == {"A": PLANTED}
+    assert 0.5 <= pauses[0] <= 1 <= pauses[1] <= 2
+    with pytest.raises(NoSecret, match=words):
+        reveal(asked, Aws(3, how), pauses.append)
 
 
 @pytest.mark.parametrize(

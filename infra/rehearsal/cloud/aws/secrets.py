@@ -10,21 +10,21 @@ from typing import Any
 
 from infra.rehearsal.cloud.addresses import ACCOUNT
 from infra.rehearsal.cloud.servers.host import ServerFailed
-from modelpack.server.secrets import PREFIX
+from modelpack.server.secrets import NoSecret, parse, references
 
 
 def look_up(environment: Mapping[str, str], region: str) -> dict[str, str]:
     """The secrets by the variables they belong in. Raises ServerFailed. The caller holds the account's lock."""
-    wanted = {
-        name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX)
-    }
-    return {name: value_of(name, reference, region) for name, reference in wanted.items()}
+    return {name: value_of(name, where, region) for name, where in references(environment).items()}
 
 
 def value_of(name: str, reference: str, region: str) -> str:
     """One secret's value."""
-    service, _, where = reference.partition(":")
-    found = {"ssm": parameter, "secretsmanager": secret}.get(service, nothing)(where, region)
+    try:
+        service, where = parse(name, reference)
+    except NoSecret as problem:
+        raise ServerFailed(f"the secret of {name} is not there: {problem}") from None
+    found = (parameter if service == "ssm" else secret)(where, region)
     if not isinstance(found, str):
         raise ServerFailed(f"the secret of {name} is not there: {reference}")
     return found
@@ -49,7 +49,3 @@ def secret(where: str, region: str) -> Any:
         return secretsmanager_backends[ACCOUNT][region].get_secret_value(where, "", "").get("SecretString")
     except JsonRESTError:
         return None
-
-
-def nothing(where: str, region: str) -> None:
-    """No service that is known."""

@@ -144,13 +144,13 @@ def tag_map(
 
 def tagger(
     add: str, drop: str, where: str, *, of: str = "arn", pair: tuple[str, str] | None = ("Key", "Value"),
-    tags: str = "Tags", keys: str = "TagKeys",
+    tags: str = "Tags", keys: str = "TagKeys", **fixed: str,
 ) -> Tagger:  # fmt: skip
     """A service's tag calls: their names, and those of their members. `of`: "arn" (an output) or "id";
-    `pair`: the member names of a tag, None where the API takes a map."""
+    `pair`: the member names of a tag, None where the API takes a map; `fixed`: members that are the same in each."""
 
     def tag(call: ResourceCall, new: dict[str, str], gone: list[str]) -> None:
-        it = {where: call.id if of == "id" else call.outputs[of]}
+        it = {**fixed, where: call.id if of == "id" else call.outputs[of]}
         if new:
             listed = [{pair[0]: key, pair[1]: new[key]} for key in sorted(new)] if pair else new
             getattr(call.api, add)(**it, **{tags: listed})

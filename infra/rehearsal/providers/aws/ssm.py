@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from infra.rehearsal.providers.aws.property_types import text
-from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
+from infra.rehearsal.providers.aws.resource import (
+    Reading,
+    ResourceCall,
+    ResourceType,
+    Update,
+    tag_map,
+    tagger,
+)
 
 KIND = "Parameter"
 
@@ -26,14 +33,6 @@ def _read(call: ResourceCall) -> Reading:
     return Reading(answer, {"arn": found["ARN"], "version": found["Version"]}, tag_map(tags))
 
 
-def _tag(call: ResourceCall, new: dict[str, str], gone: list[str]) -> None:
-    it = {"ResourceType": KIND, "ResourceId": call.id}
-    if new:
-        call.api.add_tags_to_resource(**it, Tags=[{"Key": key, "Value": new[key]} for key in sorted(new)])
-    if gone:
-        call.api.remove_tags_from_resource(**it, TagKeys=gone)
-
-
 PARAMETER = ResourceType(
     type="aws:ssm/parameter:Parameter",
     service="ssm",
@@ -53,14 +52,13 @@ PARAMETER = ResourceType(
     identity=("name",),
     name="name",
     name_form=("", 1011),
-    find=lambda call: [call.inputs["name"]],
     create=_create,
     read=_read,
     changes=(
         Update(("value", "type", "description", "allowedPattern", "dataType", "tier", "keyId"), _change),
     ),
     delete=lambda call: call.api.delete_parameter(Name=call.id),
-    tag=_tag,
+    tag=tagger("add_tags_to_resource", "remove_tags_from_resource", "ResourceId", of="id", ResourceType=KIND),
     gone=("ParameterNotFound",),
 )
 

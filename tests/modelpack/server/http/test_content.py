@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import struct
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -19,7 +20,9 @@ from hypothesis.extra import numpy as arrays
 from served import Remembering, application, echo_signature, post
 
 from modelpack.server.app import Application
+from modelpack.server.http.encodings import MOST_MEMBERS, decompress
 from modelpack.server.http.limits import Limits
+from modelpack.server.http.refusal import Refusal
 from modelpack.server.signature import Tensor
 
 FEATURES = (
@@ -90,6 +93,40 @@ def test_a_bomb_or_a_damaged_body_is_refused(encoding: str, body: bytes, status:
     features = application(Remembering(), echo_signature(FEATURES), Limits(body=1_000_000))
     answer = post(features, "/invocations", body, content_encoding=encoding)
     assert (answer.status_code, reason in answer.json()["error"]) == (status, True), answer.text
+
+
+def test_members_of_gzip_follow_one_another_up_to_a_bound() -> None:
+    """As gzip reads them; a body of the smallest ones would keep a thread busy for minutes."""
+    one, many = gzip.compress(b"ab"), gzip.compress(b"")
+    body = one * 300 + many * 3 + one
+    assert decompress(b"gzip", body, 1000) == gzip.decompress(body) == b"ab" * 301
+    assert decompress(b"gzip", many * MOST_MEMBERS, 10) == b""
+    with pytest.raises(Refusal, match="members of gzip"):
+        decompress(b"gzip", many * (MOST_MEMBERS + 1), 10)
+
+
+@given(st.lists(st.binary(max_size=40_000), min_size=1, max_size=4), st.integers(0, 9))
+def test_what_was_compressed_comes_back(parts: list[bytes], level: int) -> None:
+    body = b"".join(gzip.compress(part, level) for part in parts)
+    assert decompress(b"gzip", body, 200_000) == b"".join(parts)
+    assert decompress(b"deflate", zlib.compress(parts[0], level), 200_000) == parts[0]
+
+
+@pytest.mark.parametrize("kind", ["text/csv", "application/jsonlines"])
+def test_more_lines_than_may_be_are_not_read(kind: str) -> None:
+    """What a line becomes takes many times its own memory: so the rest stays text."""
+    made = application(Remembering(), echo_signature(FEATURES), Limits(rows=10))
+    line = b"1.5,2,7\n" if kind == "text/csv" else b'{"price":1,"count":2}\n'
+    body = line * 100_000
+    assert post(made, "/invocations", line, content_type=kind).status_code == 200
+    tracemalloc.start()
+    try:
+        answer = post(made, "/invocations", body, content_type=kind)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert answer.status_code == 400, answer.text
+    assert peak < 8 * len(body)
 
 
 @pytest.mark.parametrize(
