@@ -73,3 +73,8 @@ class CloudRefused(EcomdeployError):
     """The cloud said no: credentials, account guard, quota or capacity."""
 
     exit_code = 5
+
+
+def first_line(error: BaseException) -> str:
+    """An error's first line, or its absence in words."""
+    return (str(error).strip() or "no reason given").splitlines()[0]

@@ -74,8 +74,3 @@ def nodes(graph: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
         for attribute in node.attribute:
             for inner in [attribute.g, *attribute.graphs]:
                 waiting.extend(inner.node)
-
-
-def first_line(error: Exception) -> str:
-    """An error's first line."""
-    return str(error).strip().split("\n")[0]

@@ -24,7 +24,7 @@ from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.language.task import decoding_of
 from modelpack.server.rows import in_cuts
-from modelpack.sources.base import Converted, Source
+from modelpack.sources.base import Converted, LibraryFormat, Source
 from modelpack.sources.base import check as source_of
 from modelpack.sources.sandbox import process
 from modelpack.usecases.base import UseCase
@@ -162,9 +162,13 @@ def examples(usecase: UseCase[Any], data: Any, most: int) -> tuple[Arrays, tuple
     return inputs, tuple(range(1, len(next(iter(inputs.values()))) + 1))
 
 
-def ask_library(source: Converted, usecase: UseCase[Any], asked: Asked, path: Path, folder: Path) -> Fidelity:
+def ask_library(source: Source, usecase: UseCase[Any], asked: Asked, path: Path, folder: Path) -> Fidelity:
     """The library's answers against ours. Raises BadInput for the first that differs."""
     signature = usecase.signature()
+    if not isinstance(source, LibraryFormat):
+        return Fidelity(
+            "", because=f"the file is run as it came, and what made it is not known here ({EXPECTED})"
+        )
     if why := explain_unasked(source, signature):
         return Fidelity("", because=why)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".asking-") as work:
@@ -185,10 +189,8 @@ def not_a_graph(source: Source, usecase: UseCase[Any]) -> str:
     return "one step of a language model" if decoding_of(usecase) else ""
 
 
-def explain_unasked(source: Converted, signature: Signature) -> str:
-    """Why no library is asked, in words; empty when it is."""
-    if not source.library:
-        return f"the file is run as it came, and what made it is not known here ({EXPECTED})"
+def explain_unasked(source: LibraryFormat, signature: Signature) -> str:
+    """Why the library is not asked, in words; empty when it is."""
     if importlib.util.find_spec(source.library) is None:
         return f"{source.library}, which wrote it, is not installed here ({EXPECTED})"
     if any(one.datatype == TEXTS for one in (*signature.inputs, *signature.outputs)):

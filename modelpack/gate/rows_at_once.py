@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from modelpack.errors import BadInput
-from modelpack.formats.onnx_files import first_line
+from modelpack.errors import BadInput, first_line
 from modelpack.formats.signature import Arrays, Run
 from modelpack.usecases.base import UseCase
 from modelpack.usecases.own_model.requests import instance

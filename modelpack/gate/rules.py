@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from modelpack.errors import EcomdeployError
+from modelpack.errors import EcomdeployError, first_line
 from modelpack.formats.variant import Measured, Variant
 from modelpack.gate.timing import Comparison, Ratio
 from modelpack.inputs.spec import GateSpec
@@ -116,7 +116,7 @@ def why_not(error: Exception) -> str:
 
 def in_words(error: Exception) -> str:
     """An error's first line, with its type where it is not one of ours."""
-    first = (str(error).strip() or "no reason given").splitlines()[0]
+    first = first_line(error)
     return first if isinstance(error, EcomdeployError) else f"{type(error).__name__}: {first}"
 
 

@@ -9,7 +9,7 @@ import os
 from importlib.metadata import version
 from typing import Any, ClassVar
 
-from modelpack.errors import BadInput
+from modelpack.errors import BadInput, EcomdeployError, first_line
 from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import ONNX, Variant
 from modelpack.language.task import decoding_of
@@ -53,7 +53,10 @@ class OnnxRuntime(Runtime):
         session, names = self.session(variant, providers), self.outputs(task)
 
         def run(inputs: Arrays) -> Arrays:
-            return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+            try:
+                return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+            except Exception as error:  # its own have no class in common that it names
+                raise EcomdeployError(f"ONNX Runtime cannot run the model: {first_line(error)}") from error
 
         return run
 
@@ -71,7 +74,7 @@ class OnnxRuntime(Runtime):
             return onnxruntime.InferenceSession(str(variant.path), options, providers=providers)
         except Exception as error:
             raise BadInput(
-                f"ONNX Runtime cannot load it: {str(error).strip().splitlines()[0]}", where=str(variant.path)
+                f"ONNX Runtime cannot load it: {first_line(error)}", where=str(variant.path)
             ) from error
 
     def open_inner(self, variant: Variant, task: Loadable, value: str) -> Run | None:

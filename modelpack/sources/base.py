@@ -110,8 +110,6 @@ class Converted(Source):
     """What runs in that process."""
     named: ClassVar[bool] = False
     """Whether names of inputs and outputs are the user's own and must be right; else they are matched."""
-    library: ClassVar[str] = ""
-    """What writes such models, by the name it is imported by, and can be asked; empty: nothing but what serves."""
 
     @abc.abstractmethod
     def convert(self, path: Path, wanted: Signature | None, notes: list[str]) -> onnx.ModelProto:
@@ -121,15 +119,22 @@ class Converted(Source):
         Raises BadInput when it is not a fit model; whatever a library raises is told as its refusal.
         """
 
+    def open(self, path: Path, usecase: UseCase[Any], folder: Path, note: Note) -> Variant:
+        return take(self, path, self.parts(path), usecase, folder, note)
+
+
+class LibraryFormat(Converted):
+    """A format whose models the library that wrote them can be asked, too."""
+
+    library: ClassVar[str]
+    """The name it is imported by."""
+
+    @abc.abstractmethod
     def original(self, path: Path, signature: Signature) -> Run:
-        """The model in the `library` that wrote it: asked of a fresh limited process, as `convert` is.
+        """The model in its library: asked of a fresh limited process, as `convert` is.
 
         What it answers is by the names of the `signature`'s outputs; one that the library does not give is left out.
         """
-        raise NotImplementedError
-
-    def open(self, path: Path, usecase: UseCase[Any], folder: Path, note: Note) -> Variant:
-        return take(self, path, self.parts(path), usecase, folder, note)
 
 
 def open_model(path: Path, usecase: UseCase[Any], folder: Path, note: Note = silent) -> Variant:

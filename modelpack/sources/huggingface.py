@@ -13,12 +13,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelpack.errors import BadInput
-from modelpack.formats.onnx_files import first_line
+from modelpack.errors import BadInput, first_line
 from modelpack.formats.safetensors import read_header
 from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.formats.variant import ONNX, TORCH, Variant
-from modelpack.sources.base import Converted, files_below
+from modelpack.sources.base import LibraryFormat, files_below
 from modelpack.sources.limits import LARGEST
 from modelpack.sources.safetensors import CONFIG, Safetensors, read_config
 from modelpack.sources.taking import Note
@@ -37,7 +36,7 @@ MOST_NUMBER = 10_000_000
 MEMORY = 4_000_000_000
 
 
-class HuggingFace(Converted):
+class HuggingFace(LibraryFormat):
     """A transformers model by the first of its `architectures`, inputs and outputs by name."""
 
     name: ClassVar[str] = "huggingface"

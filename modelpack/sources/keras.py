@@ -19,7 +19,7 @@ import numpy as np
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.sources import archive
-from modelpack.sources.base import TORCH, Converted
+from modelpack.sources.base import TORCH, LibraryFormat
 from modelpack.sources.fitting import wanted_names
 from modelpack.sources.strict_json import objects, parse
 
@@ -111,7 +111,7 @@ HARMLESS = (
 METRICS = ("keras.metrics", "keras.dtype_policies")
 
 
-class Keras(Converted):
+class Keras(LibraryFormat):
     """A Keras model; needs the extra `tensorflow`."""
 
     name: ClassVar[str] = "keras"

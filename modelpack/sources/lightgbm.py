@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Arrays, Run, Signature
-from modelpack.sources.base import Converted
+from modelpack.sources.base import LibraryFormat
 from modelpack.sources.trees.asking import answers, table
 from modelpack.sources.trees.forest import LARGEST_TEXT, MOST_TREES, Forest, Tree
 from modelpack.sources.trees.graph import CODES, graph
@@ -47,7 +47,7 @@ WORD_BITS = 32
 PLAIN = "train it with linear_tree=false: a leaf that is a number"
 
 
-class LightGBM(Converted):
+class LightGBM(LibraryFormat):
     """Boosted trees of numbers and categories, averaged or added, for one output or several."""
 
     name: ClassVar[str] = "lightgbm"

@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from modelpack.errors import BadInput
-from modelpack.formats.onnx_files import first_line
+from modelpack.errors import BadInput, first_line
 from modelpack.formats.signature import Signature
 from modelpack.sources.base import Converted
 from modelpack.sources.graphs import read

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Arrays, Run, Signature
-from modelpack.sources.base import TORCH, Converted, files_below
+from modelpack.sources.base import TORCH, LibraryFormat, files_below
 from modelpack.sources.fitting import wanted_names
 from modelpack.sources.keras import MEMORY, OPSET
 
@@ -45,7 +45,7 @@ WRITING = frozenset({"SaveV2", "MergeV2Checkpoints", "Save", "SaveSlices"})
 INIT_SIGNATURE, INIT_COLLECTIONS = "__saved_model_init_op", ("saved_model_main_op", "legacy_init_op")
 
 
-class SavedModel(Converted):
+class SavedModel(LibraryFormat):
     """A SavedModel with the signature `serving_default`; needs the extra `tensorflow`."""
 
     name: ClassVar[str] = "savedmodel"

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from modelpack.errors import BadInput
-from modelpack.formats.onnx_files import first_line
+from modelpack.errors import BadInput, first_line
 from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.sources import archive, pickles
-from modelpack.sources.base import Converted
+from modelpack.sources.base import LibraryFormat
 from modelpack.sources.limits import LARGEST
 from modelpack.sources.strict_json import pairs, parse
 
@@ -57,7 +56,7 @@ FILES = re.compile(
 )
 
 
-class TorchExport(Converted):
+class TorchExport(LibraryFormat):
     """An exported program with the use case's signature."""
 
     name: ClassVar[str] = "torch-export"

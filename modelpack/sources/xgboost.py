@@ -12,7 +12,7 @@ import numpy as np
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.sources import strict_json
-from modelpack.sources.base import Converted
+from modelpack.sources.base import LibraryFormat
 from modelpack.sources.trees.asking import answers, table
 from modelpack.sources.trees.forest import LARGEST_TEXT, MOST_TREES, Forest, Tree, drop_deleted
 from modelpack.sources.trees.graph import CODES, graph
@@ -43,7 +43,7 @@ THROUGH = {
 """What an objective makes of the sum; its `base_score` is given after that."""
 
 
-class XGBoost(Converted):
+class XGBoost(LibraryFormat):
     """Boosted trees of numbers and categories, for one output or several; where training stopped early, the best."""
 
     name: ClassVar[str] = "xgboost"

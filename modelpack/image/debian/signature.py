@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelpack.errors import EcomdeployError
+from modelpack.errors import EcomdeployError, first_line
 
 KEYS = Path(__file__).parent / "keys" / "debian-archive.asc"
 
@@ -21,19 +21,14 @@ def signed_text(data: bytes, keyring: Path | None, where: str) -> str:
     try:
         certificates = pysequoia.Cert.split_bytes(path.read_bytes())
     except (OSError, RuntimeError, ValueError) as problem:
-        raise EcomdeployError(f"cannot read the keys in {path}: {_first_line(problem)}") from None
+        raise EcomdeployError(f"cannot read the keys in {path}: {first_line(problem)}") from None
     try:
         verified = pysequoia.verify(data, store=lambda identifiers: certificates)
     except (RuntimeError, ValueError, OSError) as problem:
         hint = "do not go on with this mirror; choose another (mirror) or, if it is your own, name its keys (keyring)"
         raise EcomdeployError(
-            f"the package index is not signed by {path.name}: {_first_line(problem)}", where=where, hint=hint
+            f"the package index is not signed by {path.name}: {first_line(problem)}", where=where, hint=hint
         ) from None
     if not verified.valid_sigs:
         raise EcomdeployError(f"the package index is not signed by {path.name}", where=where)
     return bytes(verified.bytes or b"").decode("utf-8")
-
-
-def _first_line(problem: BaseException) -> str:
-    # sequoia appends a stack trace
-    return (str(problem).splitlines() or [type(problem).__name__])[0]

@@ -46,8 +46,6 @@ class Reader(Protocol):
     @property
     def extra(self) -> str: ...
     @property
-    def library(self) -> str: ...
-    @property
     def memory(self) -> int: ...
     @property
     def seconds(self) -> int: ...
@@ -55,6 +53,13 @@ class Reader(Protocol):
     def program(self) -> str: ...
     @property
     def named(self) -> bool: ...
+
+
+class Original(Reader, Protocol):
+    """And one that can be asked: see `sources.base.LibraryFormat`."""
+
+    @property
+    def library(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def read(reader: Reader, path: Path, parts: Sequence[Path], wanted: Signature | 
 
 
 def ask(
-    reader: Reader,
+    reader: Original,
     path: Path,
     parts: Sequence[Path],
     signature: Signature,

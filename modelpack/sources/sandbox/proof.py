@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelpack.errors import BadInput
-from modelpack.formats.onnx_files import first_line, write
+from modelpack.errors import BadInput, first_line
+from modelpack.formats.onnx_files import write
 from modelpack.sources.graphs import foreign_operators
 from modelpack.sources.limits import PROOF_SECONDS
 from modelpack.sources.onnx_bombs import check_bombs

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelpack.errors import BadInput, EcomdeployError, Problem
+from modelpack.errors import BadInput, EcomdeployError, Problem, first_line
 
 
 def ask(method: Callable[..., Any], *given: Any) -> Any:
@@ -21,11 +21,6 @@ def ask(method: Callable[..., Any], *given: Any) -> Any:
         file = Path(inspect.getfile(method))
         what = f"{method.__name__}() raised {type(error).__name__}: {first_line(error)}"
         raise BadInput(what, where=place_of(error, file) or place(method)) from error
-
-
-def first_line(error: BaseException) -> str:
-    """An error's first line, or its absence in words."""
-    return (str(error).strip() or "no reason given").splitlines()[0]
 
 
 def place_of(error: BaseException, file: Path) -> str:

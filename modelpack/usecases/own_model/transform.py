@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelpack.errors import BadInput, Problem
+from modelpack.errors import BadInput, Problem, first_line
 from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.server.engines.base import InvalidInput
 from modelpack.server.signature import Tensor
 from modelpack.server.transform import Slip, Steps, steps_in
-from modelpack.usecases.own_model.asking import first_line, place_of
+from modelpack.usecases.own_model.asking import place_of
 
 SERVED_AS = "transform.py"
 """Its name beside the model, whatever the user calls it."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from own_shop import SHOP, write_model, write_scaled_model, write_shop
 
-from modelpack.errors import BadInput
+from modelpack.errors import BadInput, EcomdeployError
 from modelpack.formats.signature import Run, Signature
 from modelpack.formats.variant import Variant
 from modelpack.gate.answers import answers
@@ -348,3 +348,30 @@ def test_texts_go_in_and_labels_come_out(tmp_path: Path) -> None:
     examples = usecase.examples(held, 3)
     assert np.asarray(examples["kind"]).shape == (3, 1)
     assert peak_mb(Variant("onnx", tmp_path / "variant" / "model.onnx"), usecase, examples) > 10
+
+
+def test_a_request_that_the_model_fails_on_is_told_as_the_model_s(tmp_path: Path) -> None:
+    """One that lies beyond the first batch: an index outside of a table of three."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    table = numpy_helper.from_array(np.eye(3, dtype=np.float32), "table")
+    node = helper.make_node("Gather", ["table", "features"], ["scores"])
+    given = helper.make_tensor_value_info("features", TensorProto.INT64, ["rows"])
+    answer = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", 3])
+    graph = helper.make_graph([node], "shelves", [given], [answer], [table])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    rows = "rows = np.append(np.zeros(599, np.int64), 7)"
+    write_shop(
+        tmp_path,
+        ('rows = np.random.default_rng(0).normal(size=(60, 12)).astype("float32")', rows),
+        (RETURN, 'return {"features": rows}, rows'),
+    )
+    usecase = usecases().get(NAME, tmp_path)
+    assert isinstance(usecase, OwnModel)
+    held = usecase.prepare(Home(tmp_path / "home", tmp_path / "cache"), Silent())
+    variant = open_model(tmp_path / "model.onnx", usecase, tmp_path / "variant")
+    run = OnnxRuntime().open(variant, usecase)
+    with pytest.raises(EcomdeployError, match=r"ONNX Runtime cannot run the model: .*indices"):
+        usecase.evaluate(run, held)
