@@ -54,25 +54,24 @@ test-fast: $(VENV)/.installed ## without the tests marked slow
 	@$(BIN)/python -m pytest $(SPREAD)
 
 # The SDK's pins are not ours, so it lives apart; only one file of tests needs it.
-$(VENV_SAGEMAKER)/.installed: pyproject.toml
+SAGEMAKER := 'sagemaker-core>=2.9,<3' 'hypothesis>=6.120' 'pytest>=8.3' 'pytest-timeout>=2.3'
+$(VENV_SAGEMAKER)/.installed: locks/sagemaker.txt
 	@echo "Setting up $(VENV_SAGEMAKER): the SageMaker SDK's client is 49 packages, about 0.3 GB"
 	@test -x $(VENV_SAGEMAKER)/bin/python || $(PYTHON) -m venv $(VENV_SAGEMAKER)
-	@$(call packages,$(VENV_SAGEMAKER)) 'sagemaker-core>=2.9,<3' 'hypothesis>=6.120' 'pytest>=8.3' 'pytest-timeout>=2.3'
+	@$(call packages,$(VENV_SAGEMAKER)) --no-deps --require-hashes -r locks/sagemaker.txt
 	@touch $@
 
 test-sagemaker: $(VENV)/.installed $(VENV_SAGEMAKER)/.installed ## the real SageMaker SDK as a client of the local cloud
 	@ECOMDEPLOY_TEST_PYTHON=$(abspath $(BIN)/python) $(VENV_SAGEMAKER)/bin/python -m pytest --slow tests/conformance/test_sagemaker_sdk.py
 
-# TensorFlow is 0.7 GB that nothing else needs: it lies on top of the main environment, not in it. By pip, which sees
-# what lies below. Of hostile files those are tried again that are read otherwise where TensorFlow or transformers is.
-$(VENV_KERAS)/.installed: $(VENV)/.installed
+# TensorFlow is 0.7 GB that nothing else needs: it lies on top of the main environment, not in it; locks/keras.txt holds
+# what that lacks. Of hostile files those are tried again that are read otherwise where TensorFlow or transformers is.
+$(VENV_KERAS)/.installed: $(VENV)/.installed locks/keras.txt
 	@echo "Setting up $(VENV_KERAS): TensorFlow and transformers are about 0.7 GB of packages"
 	@test -x $(VENV_KERAS)/bin/python || $(PYTHON) -m venv $(VENV_KERAS)
 	@$(BIN)/python -c "import site; print(f'import site; site.addsitedir({site.getsitepackages()[0]!r})')" \
 		> "$$($(VENV_KERAS)/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
-	@$(VENV_KERAS)/bin/python -m pip install -q --no-compile $$($(BIN)/python -c "import tomllib; \
-		extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
-		print(*extras['tensorflow'], *extras['huggingface'], *extras['originals'])")
+	@$(call packages,$(VENV_KERAS)) --no-deps --require-hashes -r locks/keras.txt
 	@touch $@
 
 test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and transformers, brought in by ONNX
@@ -105,14 +104,24 @@ format: $(VENV)/.installed ## let ruff format
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 # Versions stay as they are where pyproject.toml allows it; `rm locks/*.txt` before it takes the newest.
+# Versions that are there already are kept where pyproject.toml and these words allow it.
+locked = $(or $(UV),uv) pip compile --generate-hashes --universal --python-version 3.11 --no-header --no-annotate -q \
+	-o build/locks/$(1).txt
 lock: ## write locks/*.txt from pyproject.toml, by uv: versions with their hashes
-	@mkdir -p build && cat locks/*.txt > build/lock.txt 2>/dev/null || true
-	@$(or $(UV),uv) pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 \
-		--no-header --no-annotate -q -o build/lock.txt
-	@$(PYTHON) locks/split.py build/lock.txt
+	@rm -rf build/locks && mkdir -p build/locks
+	@cat locks/dev.txt locks/torch.txt > build/locks/main.txt 2>/dev/null || true
+	@for one in keras sagemaker uv; do cp locks/$$one.txt build/locks 2>/dev/null || true; done
+	@$(call locked,main) pyproject.toml --extra dev
+	@$(call locked,keras) pyproject.toml --extra tensorflow --extra huggingface --extra originals \
+		--constraints build/locks/main.txt
+	@printf '%s\n' $(SAGEMAKER) | $(call locked,sagemaker) -
+	@echo uv | $(call locked,uv) -
+	@$(PYTHON) locks/split.py build/locks
 
+# Strict: a package about which PyPI tells nothing is no package without holes. A list at a time, for they differ in versions.
 audit: ## known holes in the locked versions, by pip-audit: asks PyPI's advisories
-	@$(or $(UV),uv) tool run pip-audit --disable-pip --require-hashes -r locks/dev.txt -r locks/torch.txt
+	@failed=; for list in locks/*.txt; do echo $$list; $(or $(UV),uv) tool run pip-audit@2.10.1 --strict \
+		--progress-spinner off --disable-pip --require-hashes -r $$list || failed=yes; done; test -z "$$failed"
 
 facts: $(VENV)/.installed ## regenerate infra/rehearsal/providers/aws/facts.json from cfn-lint's schemas
 	@$(BIN)/python -m infra.rehearsal.providers.aws.facts_make

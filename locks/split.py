@@ -1,8 +1,9 @@
-"""What `make lock` does with uv's list: torch and what it brings of CUDA in one file, all else in another.
+"""What `make lock` does with uv's lists: each entry to the file of the environment that lacks it.
 
-    python locks/split.py LIST       writes locks/torch.txt and locks/dev.txt
+    python locks/split.py FOLDER       reads main, keras, sagemaker and uv there; writes locks/*.txt
 
-They are apart because `TORCH_INDEX` may name another index for torch, whose builds have other hashes.
+torch and what it brings of CUDA are apart because `TORCH_INDEX` may name another index, whose builds have other hashes.
+The environment of Keras lies on top of the main one.
 """
 
 from __future__ import annotations
@@ -12,16 +13,27 @@ import sys
 from pathlib import Path
 
 TORCH = re.compile(r"(torch|triton|cuda-[a-z]+|nvidia-[a-z0-9-]+)==")
-HEAD = "# By `make lock`: versions and sha256 of what `make install` installs; see docs/security.md.\n"
+ENTRY = re.compile(r"^([^\s#=]+)==.*\n(?:[ \t].*\n)*", re.MULTILINE)
+SEEDED = "setuptools"
+"""A fresh environment of Python 3.11 has an old one, which would hide the main environment's."""
+HEAD = "# By `make lock`: versions and sha256 of what `{}` installs; see docs/security.md.\n"
+FOR = {"keras": "make test-keras", "sagemaker": "make test-sagemaker", "uv": ".ci/run"}
 
 
-def main(listed: Path) -> None:
-    """Split the list into its entries, each a line with its hashes below it."""
-    entries = re.findall(r"^[^\s#].*\n(?:[ \t].*\n)*", listed.read_text(), re.MULTILINE)
-    here = Path(__file__).parent
-    for name, wanted in (("torch.txt", True), ("dev.txt", False)):
-        chosen = [entry for entry in entries if bool(TORCH.match(entry)) is wanted]
-        (here / name).write_text(HEAD + "".join(chosen))
+def main(folder: Path) -> None:
+    """Write each environment's entries, a line with its hashes below it."""
+    listed = {path.stem: list(ENTRY.finditer(path.read_text())) for path in folder.glob("*.txt")}
+    below = {entry[1] for entry in listed["main"]} - {SEEDED}
+    chosen = {
+        "torch": [entry for entry in listed["main"] if TORCH.match(entry[0])],
+        "dev": [entry for entry in listed["main"] if not TORCH.match(entry[0])],
+        "keras": [entry for entry in listed["keras"] if entry[1] not in below],
+        "sagemaker": listed["sagemaker"],
+        "uv": listed["uv"],
+    }
+    for name, entries in chosen.items():
+        text = HEAD.format(FOR.get(name, "make install")) + "".join(entry[0] for entry in entries)
+        (Path(__file__).parent / f"{name}.txt").write_text(text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `make install` installs is locked by version and sha256, and is what pyproject.toml asks for."""
+"""What make and CI install is locked by version and sha256, and is what pyproject.toml and the Makefile ask for."""
 
 from __future__ import annotations
 
@@ -14,14 +14,34 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-WANTED = [Requirement(one) for one in (*PROJECT["dependencies"], *EXTRAS["dev"], *EXTRAS["train"])]
+MAIN = ("dev.txt", "torch.txt")
+MAKEFILE = (ROOT / "Makefile").read_text()
+(SAGEMAKER,) = re.findall(r"^SAGEMAKER := (.*)", MAKEFILE, re.MULTILINE)
+KERAS = [one for extra in ("tensorflow", "huggingface", "originals") for one in EXTRAS[extra]]
 HINT = "make lock"
 
 
-def entries() -> dict[str, list[tuple[Version, str]]]:
+def asked(words: list[str], *files: str) -> list[object]:
+    """Cases: a requirement, and the locks in which it must be found."""
+    return [
+        pytest.param(Requirement(one), files, id=f"{files[0]}: {one}")
+        for one in words
+        if not one.startswith("ecomdeploy")
+    ]
+
+
+WANTED = [
+    *asked([*PROJECT["dependencies"], *EXTRAS["dev"], *EXTRAS["train"]], *MAIN),
+    *asked(KERAS, "keras.txt", *MAIN),
+    *asked(re.findall(r"'([^']+)'", SAGEMAKER), "sagemaker.txt"),
+    *asked(["uv"], "uv.txt"),
+]
+
+
+def entries(*files: str) -> dict[str, list[tuple[Version, str]]]:
     """Of each package its locked versions, with the text of the entry."""
     found: dict[str, list[tuple[Version, str]]] = {}
-    for name in ("dev.txt", "torch.txt"):
+    for name in files:
         text = (ROOT / "locks" / name).read_text()
         for entry in re.findall(r"^[^\s#].*\n(?:[ \t].*\n)*", text, re.MULTILINE):
             package, _, rest = entry.partition("==")
@@ -30,18 +50,36 @@ def entries() -> dict[str, list[tuple[Version, str]]]:
     return found
 
 
-@pytest.mark.parametrize("wanted", [one for one in WANTED if one.name != "ecomdeploy"], ids=str)
-def test_what_is_asked_for_is_locked(wanted: Requirement) -> None:
-    locked = [version for version, _ in entries().get(canonicalize_name(wanted.name), ())]
+@pytest.mark.parametrize(("wanted", "files"), WANTED)
+def test_what_is_asked_for_is_locked(wanted: Requirement, files: tuple[str, ...]) -> None:
+    locked = [version for version, _ in entries(*files).get(canonicalize_name(wanted.name), ())]
     assert locked, HINT
     assert any(wanted.specifier.contains(version, prereleases=True) for version in locked), HINT
 
 
-def test_every_entry_has_its_hashes_and_nothing_else() -> None:
+@pytest.mark.parametrize("file", sorted((ROOT / "locks").glob("*.txt")), ids=lambda file: file.name)
+def test_every_entry_has_its_hashes_and_nothing_else(file: Path) -> None:
     """No address, no option, no file: a name, a version, a marker, hashes."""
     form = re.compile(r"[a-z0-9-]+==[\w.+!]+( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n")
-    wrong = [entry[:100] for all_of in entries().values() for _, entry in all_of if not form.fullmatch(entry)]
-    assert wrong == []
+    every = [entry for all_of in entries(file.name).values() for _, entry in all_of]
+    assert every
+    assert [entry[:100] for entry in every if not form.fullmatch(entry)] == []
+
+
+def test_keras_lies_on_the_main_environment_and_hides_nothing_of_it() -> None:
+    """But for setuptools, of which a fresh environment has an old one."""
+    main, keras = entries(*MAIN), entries("keras.txt")
+    assert {name for name in keras if name in main} == {"setuptools"}
+    assert keras["setuptools"] == main["setuptools"]
+
+
+def test_nothing_is_installed_without_hashes() -> None:
+    """But for torch from an index that the user names, and this package itself."""
+    lines = [line.strip() for line in MAKEFILE.splitlines() if "$(call packages," in line]
+    lines += [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if "pip install " in line]
+    assert len(lines) == 7
+    without = [line for line in lines if "--no-deps --require-hashes -r locks/" not in line]
+    assert [line.split()[-1] for line in without] == ["$(TORCH)", "."]
 
 
 def test_torch_is_apart() -> None:

@@ -12,8 +12,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 
 
-def test_there_is_one() -> None:
-    assert [path.name for path in WORKFLOWS] == ["ci.yml"]
+def test_there_are_two() -> None:
+    assert [path.name for path in WORKFLOWS] == ["audit.yml", "ci.yml"]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
@@ -31,6 +31,17 @@ def test_actions_are_pinned_and_rights_are_few(workflow: pathlib.Path) -> None:
     )
 
 
-def test_it_calls_what_everybody_can_run() -> None:
-    steps = YAML(typ="safe").load(WORKFLOWS[0].read_text())["jobs"]["ci"]["steps"]
-    assert ".ci/run" in [step.get("run") for step in steps]
+@pytest.mark.parametrize(
+    ("workflow", "job", "command"),
+    [("ci.yml", "ci", ".ci/run"), ("audit.yml", "audit", "make audit UV=build/uv/bin/uv")],
+)
+def test_it_calls_what_everybody_can_run(workflow: str, job: str, command: str) -> None:
+    text = (ROOT / ".github" / "workflows" / workflow).read_text()
+    assert command in [step.get("run") for step in YAML(typ="safe").load(text)["jobs"][job]["steps"]]
+
+
+def test_holes_are_asked_for_when_what_is_installed_changes_and_every_week() -> None:
+    # YAML 1.1 would read `on` as true; 1.2 reads the word
+    asked = YAML(typ="safe").load((ROOT / ".github" / "workflows" / "audit.yml").read_text())["on"]
+    assert asked["schedule"]
+    assert all("locks/*.txt" in asked[when]["paths"] for when in ("push", "pull_request"))
