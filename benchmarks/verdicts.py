@@ -26,7 +26,7 @@ from modelpack.formats.variant import Variant
 from modelpack.gate.measure import measurable
 from modelpack.gate.reference import prepare
 from modelpack.gate.rules import Verdict
-from modelpack.gate.timing import FIGURE, Comparison, Question, compare
+from modelpack.gate.timing import FIGURE, Comparison, TimingQuestion, compare
 from modelpack.gate.trial import EXAMPLES, Trials, through_the_gate
 from modelpack.home import Home
 from modelpack.inputs.resolve import PackRequest, resolve
@@ -43,7 +43,9 @@ BUSY = "while True: sum(range(100000))"
 class FixedTurns(Trials):
     """As many turns for what is clear as for what is not."""
 
-    def compare(self, before: Variant, after: Variant, title: str, question: Question = FIGURE) -> Comparison:
+    def compare(
+        self, before: Variant, after: Variant, title: str, question: TimingQuestion = FIGURE
+    ) -> Comparison:
         examples = self.usecase.examples(self.data, EXAMPLES)
         as_served = partial(pad_as_served, self.usecase)
         runs = self.run(before), self.run(after)

@@ -62,13 +62,13 @@ Settled = Callable[[Ratio, Ratio], bool]
 
 
 @dataclass(frozen=True)
-class Question:
+class TimingQuestion:
     """What turns are taken for: they end when it is `settled`, asked after each of the `looks`, or at the last one."""
 
     settled: Settled
     looks: tuple[int, ...]
 
-    def within(self, most: int) -> Question:
+    def within(self, most: int) -> TimingQuestion:
         """The same in at most so many turns."""
         last = min(most, self.looks[-1])
         return replace(self, looks=(*(look for look in self.looks if look < last), last))
@@ -118,7 +118,7 @@ def compare(
     batch: int,
     advance: Callable[[float], None] = lambda _: None,
     clock: Callable[[], int] = time.process_time_ns,
-    question: Question | None = None,
+    question: TimingQuestion | None = None,
     as_served: Callable[[Arrays], Arrays] = lambda cut: cut,
 ) -> Comparison:
     """Turns of both models in changing order over the same real requests, until the `question` is settled; beyond
@@ -155,7 +155,7 @@ def take_turns(
     before: Callable[[], Turn],
     after: Callable[[], Turn],
     advance: Callable[[float], None],
-    question: Question,
+    question: TimingQuestion,
 ) -> Comparison:
     """Turns of both until a look finds the question settled, or the last one is taken."""
     looks = question.looks
@@ -189,9 +189,9 @@ def precise(latency: Ratio, throughput: Ratio) -> bool:
     return all(one.high <= PRECISE * one.low for one in (latency, throughput))
 
 
-FIGURE = Question(precise, LOOKS).within(USUAL)
+FIGURE = TimingQuestion(precise, LOOKS).within(USUAL)
 """A figure that decides nothing."""
-FIXED = Question(lambda latency, throughput: False, (USUAL,))
+FIXED = TimingQuestion(lambda latency, throughput: False, (USUAL,))
 """Neither stops early nor goes on: for comparisons outside of the gate."""
 
 

@@ -17,7 +17,7 @@ from modelpack.gate.answers import agreement, answers, check_declared, check_sha
 from modelpack.gate.inner_metrics import as_figures, broken_guards, evaluate, falls
 from modelpack.gate.memory import peak_mb
 from modelpack.gate.rules import COLUMNS, Trial, Verdict, check_limits, is_settled, judge, smaller, table_row
-from modelpack.gate.timing import FIGURE, LOOKS, Comparison, Question, Speed, compare
+from modelpack.gate.timing import FIGURE, LOOKS, Comparison, Speed, TimingQuestion, compare
 from modelpack.inputs.spec import GateSpec
 from modelpack.language.task import decoding_of
 from modelpack.passes.base import Pass, PassContext, nothing
@@ -96,7 +96,7 @@ class Trials:
             return self.weigh(changed, variant, one.title)
         after, before = self.make_servable(changed, required), self.make_servable(variant, required)
         pays_or_not = partial(is_settled, is_smaller=smaller(before.size_mb, after.size_mb))
-        trial = self.weigh(after, before, one.title, Question(pays_or_not, LOOKS))
+        trial = self.weigh(after, before, one.title, TimingQuestion(pays_or_not, LOOKS))
         return replace(trial, variant=changed)
 
     def make_servable(self, variant: Variant, required: Sequence[Pass]) -> Variant:
@@ -145,7 +145,9 @@ class Trials:
             usecase, examples, folder, calibration, learn, self.progress, traffic, self.hardware
         )
 
-    def weigh(self, changed: Variant, before: Variant, title: str, question: Question = FIGURE) -> Trial:
+    def weigh(
+        self, changed: Variant, before: Variant, title: str, question: TimingQuestion = FIGURE
+    ) -> Trial:
         """Measure a changed variant against the one before it. Raises EcomdeployError when its answers differ."""
         self.agree(changed)
         comparison = self.compare(before, changed, title, question)
@@ -160,7 +162,9 @@ class Trials:
             complaint=self.complaint(after),
         )
 
-    def compare(self, before: Variant, after: Variant, title: str, question: Question = FIGURE) -> Comparison:
+    def compare(
+        self, before: Variant, after: Variant, title: str, question: TimingQuestion = FIGURE
+    ) -> Comparison:
         """Both variants in turns on real requests."""
         examples = self.usecase.examples(self.data, EXAMPLES)
         question = question.within(turns_of(self.usecase))

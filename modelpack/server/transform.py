@@ -41,10 +41,10 @@ class Steps:
     def run(self, model: Run, feeds: Arrays) -> Arrays:
         """The model's answer as callers see it. Raises InvalidInput for what the user's code refuses, Slip for what it
         gives wrong, and what it raises."""
-        answers = dict(model(self.prepared(feeds)))
+        answers = dict(model(self.make_inputs(feeds)))
         return check("finish", refusing(self.finish, answers), self.outputs, rows_of(feeds))
 
-    def prepared(self, feeds: Arrays) -> Arrays:
+    def make_inputs(self, feeds: Arrays) -> Arrays:
         """What the model is given for what callers send. Raises as `run`."""
         return check("prepare", refusing(self.prepare, dict(feeds)), self.inputs, rows_of(feeds))
 
@@ -105,10 +105,10 @@ def steps_in(file: Path, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) ->
     module = load_source(file, MODULE)
     if not hasattr(module, "prepare") and not hasattr(module, "finish"):
         raise Slip("it has neither prepare(inputs) nor finish(answers)")
-    return Steps(getattr(module, "prepare", unchanged), getattr(module, "finish", unchanged), inputs, outputs)
+    return Steps(getattr(module, "prepare", keep), getattr(module, "finish", keep), inputs, outputs)
 
 
-def unchanged(arrays: Arrays) -> Arrays:
+def keep(arrays: Arrays) -> Arrays:
     return arrays
 
 

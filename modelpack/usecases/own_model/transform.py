@@ -69,18 +69,18 @@ class UserCode:
         """A running model as callers see it. It raises BadInput for what the user's code raises or gives wrong."""
 
         def run(feeds: Arrays) -> Arrays:
-            with self.blamed():
+            with self.blame():
                 return self.steps.run(model, dict(feeds))
 
         return run
 
     def prepare(self, feeds: Arrays) -> Arrays:
         """What the model is given. Raises BadInput as a running model does."""
-        with self.blamed():
-            return self.steps.prepared(dict(feeds))
+        with self.blame():
+            return self.steps.make_inputs(dict(feeds))
 
     @contextmanager
-    def blamed(self) -> Iterator[None]:
+    def blame(self) -> Iterator[None]:
         """What came through the user's file is told with its line; what did not is the model's."""
         try:
             yield

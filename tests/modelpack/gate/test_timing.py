@@ -60,7 +60,7 @@ def compared(ratio: float, seed: int, told: list[float]) -> timing.Comparison:
         single, row = cost * random.lognormal(0, 0.4, 2)
         return timing.Turn((float(single),), float(single), float(row))
 
-    question = timing.Question(partial(is_settled, is_smaller=False), timing.LOOKS)
+    question = timing.TimingQuestion(partial(is_settled, is_smaller=False), timing.LOOKS)
     return timing.take_turns(lambda: turn(ratio), lambda: turn(1), told.append, question)
 
 
@@ -68,7 +68,7 @@ def compared(ratio: float, seed: int, told: list[float]) -> timing.Comparison:
     ("most", "looks"), [(9, (9,)), (20, (9, 13, 19, 20)), (80, timing.LOOKS), (100, timing.LOOKS)]
 )
 def test_a_question_may_be_asked_in_fewer_turns(most: int, looks: tuple[int, ...]) -> None:
-    question = timing.Question(lambda latency, throughput: False, timing.LOOKS)
+    question = timing.TimingQuestion(lambda latency, throughput: False, timing.LOOKS)
     assert question.within(most).looks == looks
 
 
