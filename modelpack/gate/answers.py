@@ -16,6 +16,7 @@ from modelpack.server import rows
 from modelpack.server.http.instances import Instances
 from modelpack.usecases.base import Evaluation, UseCase
 from modelpack.usecases.optional.serving import as_called, interface_of
+from modelpack.usecases.optional.transform import extra_fields_of
 
 SIGNIFICANT = 7
 KINDS = {"INT64": "int64", "INT32": "int32", "FP32": "float32", "FP64": "float64"}
@@ -26,7 +27,7 @@ def answers(
 ) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
     """The golden requests, or those given, with the answers of a running model, as `/invocations` bodies."""
     interface, outer = interface_of(usecase), as_called(usecase, run, data)
-    instances, pairs = Instances(interface.inputs), []
+    instances, pairs = Instances(interface.inputs, extra=extra_fields_of(usecase)), []
     for request in usecase.golden(data) if requests is None else requests:
         feeds, count = instances.decode(msgspec.json.encode(request))
         outputs = rows.in_cuts(outer, feeds, usecase.max_batch)
@@ -49,7 +50,8 @@ def depend_on_others(usecase: UseCase[Any], run: Run, data: Any) -> str:
     if usecase.max_batch < 2:
         return ""
     probes = [one for request in usecase.golden(data) for one in request["instances"]][: rows.PROBES]
-    feeds, _ = Instances(interface_of(usecase).inputs).decode(msgspec.json.encode({"instances": probes}))
+    instances = Instances(interface_of(usecase).inputs, extra=extra_fields_of(usecase))
+    feeds, _ = instances.decode(msgspec.json.encode({"instances": probes}))
     outer = as_called(usecase, run, data)
     return rows.dependence(outer, feeds, usecase.max_batch, usecase.tolerance)
 

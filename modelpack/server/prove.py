@@ -21,7 +21,7 @@ def prove(folder: Path, look: Callable[[], cuda.Device | str] = cuda.look) -> st
     signature = read_signature(folder / "serving.json")
     choice = choose(signature, True, look)
     engine = wrap(signature, folder, load(signature, folder, choice))
-    check_golden(signature, Instances(signature.inputs), engine)
+    check_golden(signature, Instances(signature.inputs, extra=signature.extra_fields), engine)
     return f"{len(signature.golden)} {choice.hardware}"
 
 

@@ -58,8 +58,9 @@ def prepare(
             checked.result()
             raise
         content_digest = checked.result()
-    check_golden(signature, Instances(signature.inputs), engine)
-    check_rows(signature, Instances(signature.inputs), engine)
+    instances = Instances(signature.inputs, extra=signature.extra_fields)
+    check_golden(signature, instances, engine)
+    check_rows(signature, instances, engine)
     limits = limits or Limits()
     return serve_engine(engine, signature, content_digest, metrics, limits, choice.hardware)
 
@@ -78,7 +79,7 @@ def serve_engine(
     return ReadyModel(
         signature,
         content_digest,
-        Instances(signature.inputs, limits),
+        Instances(signature.inputs, limits, signature.extra_fields),
         OpenInference(signature, limits),
         batcher,
         hardware,

@@ -111,7 +111,7 @@ def strangers(rows: Feeds) -> dict[str, Feeds]:
     found: dict[str, Feeds] = {}
     for kind, make in made.items():
         row = {
-            name: long_text(values) if values.dtype.kind in "OSU" else make(values)[:1]
+            name: of_objects(values) if values.dtype.kind in "OSU" else make(values)[:1]
             for name, values in rows.items()
         }
         if not any(same(row, other) for other in found.values()):
@@ -122,6 +122,12 @@ def strangers(rows: Feeds) -> dict[str, Feeds]:
 def same(one: Feeds, other: Feeds) -> bool:
     """Whether two rows hold the same values."""
     return all(np.array_equal(values, other[name]) for name, values in one.items())
+
+
+def of_objects(values: NDArray[Any]) -> NDArray[Any]:
+    """One row of texts; of fields that are no input, real ones of the last row, since only the user's code knows what
+    may stand there."""
+    return values[-1:].copy() if isinstance(values.flat[0], dict) else long_text(values)
 
 
 def long_text(values: NDArray[Any]) -> NDArray[Any]:

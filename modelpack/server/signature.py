@@ -83,13 +83,15 @@ class HandlerModule(msgspec.Struct, frozen=True):
     files: dict[str, str] = {}
 
 
-class TransformFile(msgspec.Struct, frozen=True):
+class TransformFile(msgspec.Struct, frozen=True, omit_defaults=True):
     """The user's own code between callers and the model (`modelpack.server.transform`): its file beside the model, and
-    what the model file itself takes and gives."""
+    what the model file itself takes and gives. `extra_fields`: under what name it sees the fields of an instance that
+    are no input; empty: they are refused."""
 
     file: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    extra_fields: str = ""
 
 
 class Needs(msgspec.Struct, frozen=True):
@@ -132,6 +134,11 @@ class ModelSignature(msgspec.Struct, frozen=True):
     decoding: Decoding | None = None
     handler: HandlerModule | None = None
     transform: TransformFile | None = None
+
+    @property
+    def extra_fields(self) -> str:
+        """Under what name the user's code sees fields that are no input; empty: they are refused."""
+        return self.transform.extra_fields if self.transform else ""
 
     @property
     def model_inputs(self) -> frozenset[str]:

@@ -3,7 +3,7 @@
 A Python file beside the model with `prepare(inputs)`, `finish(answers)`, or both: each takes and gives a dict of arrays
 by name, rows first (KServe calls such code a transformer). Both see the rows of several callers at once and must treat
 each by itself; the server asks rows alone and in company before it serves. `ValueError` refuses a request, in its
-words.
+words. Fields of an instance that are no input reach both where the signature names them (`http/extra_fields.py`).
 """
 
 from __future__ import annotations
@@ -31,17 +31,21 @@ class Slip(Exception):
 
 @dataclass(frozen=True)
 class Steps:
-    """What stands around a model: `inputs` are what it takes, `outputs` what callers get."""
+    """What stands around a model: `inputs` are what it takes, `outputs` what callers get. `extra_fields`: the array of
+    what callers sent beside the inputs; empty: none."""
 
     prepare: Step
     finish: Step
     inputs: Sequence[Tensor]
     outputs: Sequence[Tensor]
+    extra_fields: str = ""
 
     def run(self, model: Run, feeds: Arrays) -> Arrays:
         """The model's answer as callers see it. Raises InvalidInput for what the user's code refuses, Slip for what it
         gives wrong, and what it raises."""
         answers = dict(model(self.make_inputs(feeds)))
+        if self.extra_fields:
+            answers[self.extra_fields] = feeds[self.extra_fields]
         return check("finish", refusing(self.finish, answers), self.outputs, rows_of(feeds))
 
     def make_inputs(self, feeds: Arrays) -> Arrays:
@@ -99,13 +103,16 @@ def rows_of(feeds: Arrays) -> int:
     return len(next(iter(feeds.values())))
 
 
-def steps_in(file: Path, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Steps:
+def steps_in(
+    file: Path, inputs: Sequence[Tensor], outputs: Sequence[Tensor], extra_fields: str = ""
+) -> Steps:
     """`prepare` and `finish` of a file; one that it lacks changes nothing. Raises Slip where it has neither, and
     whatever its code raises."""
     module = load_source(file, MODULE)
     if not hasattr(module, "prepare") and not hasattr(module, "finish"):
         raise Slip("it has neither prepare(inputs) nor finish(answers)")
-    return Steps(getattr(module, "prepare", keep), getattr(module, "finish", keep), inputs, outputs)
+    prepare, finish = getattr(module, "prepare", keep), getattr(module, "finish", keep)
+    return Steps(prepare, finish, inputs, outputs, extra_fields)
 
 
 def keep(arrays: Arrays) -> Arrays:
@@ -119,6 +126,7 @@ def wrap(signature: ModelSignature, folder: Path, engine: Engine) -> Engine:
     if around is None:
         return engine
     try:
-        return TransformedModel(engine, steps_in(folder / around.file, around.inputs, signature.outputs))
+        file, extra = folder / around.file, around.extra_fields
+        return TransformedModel(engine, steps_in(file, around.inputs, signature.outputs, extra))
     except Exception as problem:
         raise Unfit(f"{around.file}: {type(problem).__name__}: {problem}") from None

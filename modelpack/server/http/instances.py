@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import msgspec
 
 from modelpack.server.engines.base import Arrays
+from modelpack.server.http import extra_fields
 from modelpack.server.http.limits import Limits
 from modelpack.server.http.refusal import Refusal
 from modelpack.server.http.tensors import LIMITS, check_rows, column, element, whole
@@ -24,11 +25,13 @@ LINE = re.compile(rb"[^\s][^\n]*")
 
 
 class Instances:
-    """Decoder of `/invocations` bodies for the inputs that callers send."""
+    """Decoder of `/invocations` bodies for the inputs that callers send. `extra`: the name of the array for fields that
+    are none (`http/extra_fields.py`); empty: they are refused."""
 
-    def __init__(self, inputs: Sequence[Tensor], limits: Limits | None = None) -> None:
+    def __init__(self, inputs: Sequence[Tensor], limits: Limits | None = None, extra: str = "") -> None:
         self.inputs = tuple(inputs)
         self.limits = limits or Limits()
+        self.extra = extra
         self._named = tuple((f"input{number}", tensor) for number, tensor in enumerate(inputs))
         strict = self._instance(False)
         # 5.0 for an integer is rare: only what fails is read again, by the type that takes it
@@ -36,6 +39,8 @@ class Instances:
         self._bodies = tuple(msgspec.json.Decoder(_body(self._rows(one))).decode for one in (strict, loose))
         self._lines = tuple(_lines(one) for one in (strict, loose))
         self._table = self._rows(loose)
+        self._fields = msgspec.json.Decoder(_body(GenericAlias(list, (dict[str, msgspec.Raw],)))).decode
+        self._field_lines = _lines(dict[str, msgspec.Raw])
 
     def decode(self, body: bytes) -> tuple[Arrays, int]:
         """The arrays by input name, and how many rows they have.
@@ -44,7 +49,8 @@ class Instances:
             Refusal: 400, what and where ("Expected `int`, got `str` - at `$.instances[0].household`").
         """
         found, loose = _first(self._bodies, body)
-        return self._columns(found.instances, loose)
+        more = self._fields(body).instances if self.extra else ()
+        return self._columns(found.instances, loose, more)
 
     def decode_lines(self, body: bytes) -> tuple[Arrays, int]:
         """An instance a line. Raises `Refusal` (400)."""
@@ -55,7 +61,7 @@ class Instances:
         instances, loose = _first(self._lines, body)
         if not instances:
             raise Refusal(400, "there are no lines")
-        return self._columns(instances, loose)
+        return self._columns(instances, loose, self._field_lines(body) if self.extra else ())
 
     def from_cells(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Arrays, int]:
         """Rows whose values are still text. Raises `Refusal` (400)."""
@@ -65,8 +71,14 @@ class Instances:
             raise Refusal(400, str(problem)) from None
         return self._columns(instances, True)
 
-    def _columns(self, instances: Sequence[Any], loose: bool) -> tuple[Arrays, int]:
-        """`loose`: integers may stand there as floats."""
+    def no_extra(self, rows: int) -> Arrays:
+        """The array of fields that are no input, for rows that have none."""
+        return {self.extra: extra_fields.as_rows([{} for _ in range(rows)])} if self.extra else {}
+
+    def _columns(
+        self, instances: Sequence[Any], loose: bool, more: Sequence[extra_fields.Fields] = ()
+    ) -> tuple[Arrays, int]:
+        """`loose`: integers may stand there as floats. `more`: all fields of each, as sent."""
         check_rows(len(instances), self.inputs, self.limits)
         feeds = {}
         for attribute, tensor in self._named:
@@ -75,14 +87,17 @@ class Instances:
                 tensor, whole(tensor, values) if loose and tensor.datatype in LIMITS else values
             )
         check_rows(len(instances), self.inputs, self.limits, {name: one.size for name, one in feeds.items()})
-        return feeds, len(instances)
+        if more:
+            known = {tensor.name for tensor in self.inputs}
+            return {**feeds, self.extra: extra_fields.read(more, known, self.limits)}, len(instances)
+        return {**feeds, **self.no_extra(len(instances))}, len(instances)
 
     def _instance(self, whole_floats: bool) -> Any:
         return msgspec.defstruct(
             "Instance",
             [_field(attribute, tensor, whole_floats) for attribute, tensor in self._named],
             rename={attribute: tensor.name for attribute, tensor in self._named},
-            forbid_unknown_fields=True,
+            forbid_unknown_fields=not self.extra,
             kw_only=True,
             frozen=True,
             gc=False,

@@ -22,6 +22,8 @@ class Limits:
     """Of one request."""
     elements: int = 8 * 1024 * 1024
     """Values of all inputs of a request once padded, and of all outputs of its answer."""
+    extra_fields: int = 1024 * 1024
+    """Bytes of JSON in fields of a request that are no input, where the user's code takes them."""
     seconds: int = 60
     """From a request's headers to its answer. SageMaker gives up after 60 s too."""
     stalled: int = 10

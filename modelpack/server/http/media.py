@@ -34,7 +34,8 @@ def decode(instances: Instances, kind: bytes, body: bytes) -> tuple[Arrays, int]
     if kind == CSV:
         return tables.decode_csv(instances, body)
     if kind == NPY:
-        return tables.decode_npy(instances.inputs, instances.limits, body)
+        feeds, rows = tables.decode_npy(instances.inputs, instances.limits, body)
+        return {**feeds, **instances.no_extra(rows)}, rows
     return instances.decode(body)
 
 

@@ -15,7 +15,7 @@ import msgspec
 from numpy.typing import NDArray
 
 from modelpack.server.engines.base import Arrays
-from modelpack.server.http import binary_tensors
+from modelpack.server.http import binary_tensors, extra_fields
 from modelpack.server.http.limits import Limits
 from modelpack.server.http.refusal import Refusal
 from modelpack.server.http.tensors import (
@@ -31,7 +31,7 @@ from modelpack.server.http.tensors import (
     whole,
     width,
 )
-from modelpack.server.signature import ModelSignature, Tensor
+from modelpack.server.signature import DTYPES, ModelSignature, Tensor
 
 VERSION = "1"
 MOST_AXES = 16
@@ -70,6 +70,7 @@ class OpenInference:
         self._signature, self._limits = signature, limits or Limits()
         self._inputs = {tensor.name: tensor for tensor in signature.inputs}
         self._outputs = {tensor.name: tensor for tensor in signature.outputs}
+        self._extra = signature.extra_fields
         self._values = {
             (tensor.name, levels, loose): msgspec.json.Decoder(nest(element(tensor, loose), levels))
             for tensor in signature.inputs
@@ -90,26 +91,42 @@ class OpenInference:
         rows = self._check(request)
         blobs = _blobs(request.inputs, raw)
         given = {item.name: self._array(item, blobs.get(item.name)) for item in request.inputs}
+        more = {name: array for name, array in given.items() if name not in self._inputs}
         feeds = {
             name: pad(tensor, given[name]) if name in given else fill_left_out(tensor, rows)
             for name, tensor in self._inputs.items()
         }
+        if self._extra:
+            feeds[self._extra] = self._fields(more, rows)
         return request, feeds, rows
+
+    def _fields(self, more: Arrays, rows: int) -> NDArray[Any]:
+        """Each row's part of tensors that are no input. Raises `Refusal` (400)."""
+        lists = {name: array.tolist() for name, array in more.items()}
+        found = [{name: values[row] for name, values in lists.items()} for row in range(rows)]
+        extra_fields.check_size(len(_encoder.encode(found)) if more else 0, self._limits)
+        return extra_fields.as_rows(found)
 
     def _check(self, request: InferRequest) -> int:
         """The number of rows, once names and shapes are right and none is too large. Raises `Refusal` (400)."""
         shapes: dict[str, list[int]] = {}
+        if self._extra:
+            extra_fields.check_count(sum(item.name not in self._inputs for item in request.inputs))
         for item in request.inputs:
-            if item.name not in self._inputs:
+            if item.name not in self._inputs and not self._extra:
                 raise Refusal(
                     400, f"unknown input {item.name[:200]!r}; the model takes {', '.join(self._inputs)}"
                 )
             if item.name in shapes:
                 raise Refusal(400, f"input {item.name!r} is given twice")
-            _check_shape(self._inputs[item.name], item)
+            _check_shape(self._tensor(item), item)
             shapes[item.name] = item.shape
         rows = _rows(shapes)
         sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+        # a value is a byte of JSON at least
+        extra_fields.check_size(
+            sum(size for name, size in sizes.items() if name not in self._inputs), self._limits
+        )
         check_rows(rows, self._signature.inputs, self._limits, sizes)
         self._check_outputs(request, rows)
         return rows
@@ -126,9 +143,19 @@ class OpenInference:
         widths = (width(self._outputs[name].shape) for name in wanted or self._outputs)
         check_values(rows * sum(widths), self._limits, "the answer would have")
 
+    def _tensor(self, item: RequestInput) -> Tensor:
+        """What the signature says of it; of what is no input, what the caller says. Raises `Refusal` (400)."""
+        if item.name not in self._inputs and item.datatype not in DTYPES:
+            known = ", ".join(DTYPES)
+            raise Refusal(
+                400, f"input {item.name[:200]!r}: datatype {item.datatype[:200]!r} is none of {known}"
+            )
+        own = Tensor(item.name, item.datatype, (-1, *item.shape[1:]))
+        return self._inputs.get(item.name, own)
+
     def _array(self, item: RequestInput, blob: bytes | None) -> NDArray[Any]:
         """One tensor as sent. Raises `Refusal`."""
-        tensor, count = self._inputs[item.name], math.prod(item.shape)
+        tensor, count = self._tensor(item), math.prod(item.shape)
         if blob is not None:
             return binary_tensors.read(tensor, count, blob).reshape(item.shape)
         if item.data is msgspec.UNSET:
@@ -147,15 +174,19 @@ class OpenInference:
         levels = len(tensor.shape) if NESTED.match(data) else 1
         try:
             try:
-                found: list[Any] = self._values[tensor.name, levels, False].decode(data)
+                found: list[Any] = self._reader(tensor, levels, False).decode(data)
                 return found
             except msgspec.ValidationError as problem:
                 if tensor.datatype in LIMITS:
                     with contextlib.suppress(msgspec.ValidationError):
-                        return whole(tensor, self._values[tensor.name, levels, True].decode(data))
+                        return whole(tensor, self._reader(tensor, levels, True).decode(data))
                 raise problem
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise Refusal(400, f"input {tensor.name!r}: {problem}".replace("`$", "`data")) from None
+
+    def _reader(self, tensor: Tensor, levels: int, loose: bool) -> msgspec.json.Decoder[Any]:
+        known = self._values.get((tensor.name, levels, loose))
+        return known or msgspec.json.Decoder(nest(element(tensor, loose), levels))
 
     def encode(self, request: InferRequest, outputs: Arrays) -> tuple[bytes, int]:
         """The answer with these outputs, data flattened row-major, and where its JSON ends, 0 where nothing is

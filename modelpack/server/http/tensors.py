@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.server.engines.base import Arrays
+from modelpack.server.http import extra_fields
 from modelpack.server.http.limits import Limits
 from modelpack.server.http.refusal import Refusal
 from modelpack.server.signature import Tensor
@@ -167,8 +168,10 @@ def width(shape: Iterable[int]) -> int:
 
 
 def count_bytes(feeds: Arrays) -> int:
-    """Bytes of the arrays."""
-    return sum(array.nbytes for array in feeds.values())
+    """Bytes of the arrays, and of the fields that are no input."""
+    dicts = [one for one in feeds.values() if one.dtype.kind == "O" and isinstance(one.flat[0], dict)]
+    more = sum(extra_fields.count_bytes(fields) for array in dicts for fields in array)
+    return sum(array.nbytes for array in feeds.values()) + more
 
 
 def _array(tensor: Tensor, values: Sequence[Any]) -> NDArray[Any]:

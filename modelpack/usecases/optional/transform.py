@@ -28,6 +28,12 @@ def transform_source_of(usecase: object) -> Path | None:
     return usecase.transform_source if isinstance(usecase, Transformed) else None
 
 
+def extra_fields_of(usecase: object) -> str:
+    """Under what name the user's code sees fields that are no input; empty: they are refused."""
+    found = transform_file_of(usecase)
+    return found.extra_fields if found else ""
+
+
 def transform_file_of(usecase: object) -> TransformFile | None:
     """What the server is told of the user's code around the model; None where there is none."""
     return usecase.transform_file() if isinstance(usecase, Transformed) else None

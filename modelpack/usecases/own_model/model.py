@@ -192,7 +192,13 @@ class OwnModel(UseCase[Held]):
     def _code(self) -> UserCode | None:
         """The user's code around the model, loaded when the model has said what it takes; None where there is none."""
         source = self.transform_source
-        return UserCode.load(source, self.signature(), self.interface()) if source else None
+        if source is None:
+            return None
+        return UserCode.load(source, self.signature(), self.interface(), self._extra_fields)
+
+    @property
+    def _extra_fields(self) -> str:
+        return self.transform.extra_fields if self.transform else ""
 
     @property
     def transform_source(self) -> Path | None:
@@ -202,7 +208,7 @@ class OwnModel(UseCase[Held]):
         if self.transform is None:
             return None
         model = self.signature()
-        return TransformFile(SERVED_AS, model.inputs, model.outputs)
+        return TransformFile(SERVED_AS, model.inputs, model.outputs, self._extra_fields)
 
     def companions(self, data: Held) -> Mapping[str, bytes]:
         source = self.transform_source
@@ -210,7 +216,7 @@ class OwnModel(UseCase[Held]):
 
     def _requests_of(self, data: Held) -> dict[str, NDArray[Any]]:
         """What callers send."""
-        return data.ready(self.interface())
+        return data.ready(self.interface(), self._extra_fields)
 
     def _prepare(self, asked: Arrays) -> Arrays:
         """What the model is given for it."""
@@ -320,7 +326,7 @@ class OwnModel(UseCase[Held]):
             return None
         ready = self._requests_of(data)
         arrays = {str(name): np.asarray(values) for name, values in given.items()}
-        found = conform(arrays, self.interface(), place(self.training_inputs))
+        found = conform(arrays, self.interface(), place(self.training_inputs), self._extra_fields)
         fresh = ~np.isin(rows_as_bytes(found), rows_as_bytes(ready))
         if not fresh.any():
             what = "training_inputs() answered nothing but held-out requests"
@@ -339,5 +345,5 @@ class OwnModel(UseCase[Held]):
 
 def rows_as_bytes(inputs: Arrays) -> NDArray[Any]:
     """Each row of all inputs as one text, to find equal ones."""
-    texts = [[str(one.tolist()) for one in inputs[name]] for name in sorted(inputs)]
+    texts = [[str(one) for one in inputs[name].tolist()] for name in sorted(inputs)]
     return np.array(["\n".join(parts) for parts in zip(*texts, strict=True)])

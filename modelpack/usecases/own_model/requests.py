@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.errors import BadInput, Problem
 from modelpack.formats.signature import Signature
+from modelpack.server.http import extra_fields
+from modelpack.server.http.limits import Limits
+from modelpack.server.http.refusal import Refusal
 from modelpack.server.signature import DTYPES, Tensor
 
 FEWEST = 20
@@ -45,9 +49,9 @@ class Held:
     def __len__(self) -> int:
         return len(self.groups)
 
-    def ready(self, signature: Signature) -> dict[str, NDArray[Any]]:
-        """The inputs as the model takes them. Raises BadInput, all problems at once."""
-        return conform(self.inputs, signature, self.where)
+    def ready(self, signature: Signature, extra: str = "") -> dict[str, NDArray[Any]]:
+        """The inputs as the model takes them. Raises as `conform`."""
+        return conform(self.inputs, signature, self.where, extra)
 
 
 def hold_requests(answered: Any, where: str) -> Held:
@@ -86,12 +90,15 @@ def array(name: str, values: Any, where: str) -> NDArray[Any]:
         raise BadInput(what, where=where, hint="pad them to one length") from error
 
 
-def conform(inputs: Mapping[str, NDArray[Any]], signature: Signature, where: str) -> dict[str, NDArray[Any]]:
-    """Arrays in the model's own types. Raises BadInput for other names, shapes and kinds of value."""
+def conform(
+    inputs: Mapping[str, NDArray[Any]], signature: Signature, where: str, extra: str = ""
+) -> dict[str, NDArray[Any]]:
+    """Arrays in the model's own types; those of other names are, where a name for them is given, one array of dicts.
+    Raises BadInput for other names, shapes and kinds of value, all problems at once."""
     wanted = {tensor.name: tensor for tensor in signature.inputs}
     problems = []
     for name in inputs:
-        if name not in wanted:
+        if name not in wanted and not extra:
             near = difflib.get_close_matches(name, wanted, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it takes: {', '.join(wanted)}"
             problems.append(Problem(f"the model has no input {name!r}", where, hint=hint))
@@ -106,7 +113,22 @@ def conform(inputs: Mapping[str, NDArray[Any]], signature: Signature, where: str
             problems.append(Problem(f"input {name!r}: {what}; the model takes {words(tensor)}", where))
     if problems:
         raise BadInput(problems, hint="make requests() answer what the model takes")
-    return {name: np.ascontiguousarray(given[name], DTYPES[one.datatype]) for name, one in wanted.items()}
+    found = {name: np.ascontiguousarray(given[name], DTYPES[one.datatype]) for name, one in wanted.items()}
+    return {**found, extra: as_sent(inputs, wanted, rows, where)} if extra else found
+
+
+def as_sent(inputs: Mapping[str, NDArray[Any]], known: Container[str], rows: int, where: str) -> NDArray[Any]:
+    """What is no input, row by row, as the server reads it from a caller's JSON. Raises BadInput for what it refuses
+    and what JSON cannot carry."""
+    more = {name: values for name, values in inputs.items() if name not in known}
+    try:
+        told = [{name: json_value(values[row]) for name, values in more.items()} for row in range(rows)]
+        text = msgspec.json.encode(told)
+        read = msgspec.json.decode(text, type=list[dict[str, msgspec.Raw]])
+        return np.concatenate([extra_fields.read([one], (), Limits()) for one in read])
+    except (Refusal, TypeError, ValueError) as refused:
+        what = f"requests(): {', '.join(more)}: {refused}"
+        raise BadInput(what, where=where, hint="extra fields are what a caller's JSON carries") from None
 
 
 def misfit(array: NDArray[Any], tensor: Tensor) -> str:
@@ -166,8 +188,13 @@ def length_of(values: Any) -> int:
 
 
 def instance(inputs: Mapping[str, NDArray[Any]], row: int) -> dict[str, Any]:
-    """One request as JSON values; a float32 by its shortest decimal that reads back the same, NaN as null."""
-    return {name: json_value(array[row]) for name, array in inputs.items()}
+    """One request as JSON values; a float32 by its shortest decimal that reads back the same, NaN as null. Fields that
+    are no input stand beside the inputs."""
+    found: dict[str, Any] = {}
+    for name, array in inputs.items():
+        value = array[row]
+        found |= value if isinstance(value, dict) else {name: json_value(value)}
+    return found
 
 
 def json_value(value: Any) -> Any:

@@ -23,12 +23,14 @@ SERVED_AS = "transform.py"
 class Transform:
     """`file`, beside shop.py, holds `prepare(inputs)`, `finish(answers)`, or both (`modelpack.server.transform`).
 
-    `inputs` are what callers send, `outputs` what they get; left out: the model's own.
+    `inputs` are what callers send, `outputs` what they get; left out: the model's own. `extra_fields`: under this name
+    both see what an instance holds beside the inputs, an array with a dict a row; left out: that is refused.
     """
 
     file: str
     inputs: tuple[Tensor, ...] = ()
     outputs: tuple[Tensor, ...] = ()
+    extra_fields: str = ""
 
     def beside(self, kind: type) -> Path:
         """Where the file lies: beside the class that names it."""
@@ -56,10 +58,14 @@ class UserCode:
     steps: Steps
 
     @classmethod
-    def load(cls, file: Path, model: Signature, interface: Signature) -> UserCode:
-        """Raises BadInput for code that does not load."""
+    def load(cls, file: Path, model: Signature, interface: Signature, extra_fields: str) -> UserCode:
+        """Raises BadInput for code that does not load, and for extra fields under the name of an input or output."""
+        taken = [one.name for part in (model, interface) for one in (*part.inputs, *part.outputs)]
+        if extra_fields in taken:
+            what = f"transform: extra_fields={extra_fields!r} is the name of an input or output"
+            raise BadInput(what, hint="give another name")
         try:
-            return cls(file, steps_in(file, model.inputs, interface.outputs))
+            return cls(file, steps_in(file, model.inputs, interface.outputs, extra_fields))
         except Slip as slip:
             raise BadInput(str(slip), where=str(file), hint="def prepare(inputs): return inputs") from None
         except Exception as error:
