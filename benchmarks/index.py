@@ -22,7 +22,7 @@ from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
 from modelpack.server.text import Tokenizer
 from modelpack.usecases.search import Search
-from modelpack.usecases.search.usecase import LONGEST
+from modelpack.usecases.search.encoding import LONGEST
 
 TOP, QUERIES, WIDTH = 10, 200, 384
 SIZES = (20_000, 100_000)
@@ -133,7 +133,7 @@ def approximate(items: np.ndarray, asked: np.ndarray, wanted: np.ndarray) -> dic
     built = time.perf_counter() - began
     found: dict[str, Any] = {"build_seconds": round(built, 1), "mb": round(index.serialized_length / 1e6, 1)}
     for width in SEARCHED:
-        index.expansion_search = width
+        index.expansion_search = width  # type: ignore[misc]  # its setter is not told to type checkers
         places, milliseconds = timed(lambda query: index.search(query, TOP, threads=1).keys, asked)
         recall = np.mean([np.isin(want, have).mean() for want, have in zip(wanted, places, strict=True)])
         found[f"searching_{width}"] = {"ms_median": milliseconds, "recall@10": round(float(recall), 4)}
