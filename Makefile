@@ -18,7 +18,7 @@ SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Containers often forbid Python to keep it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-fast test-sagemaker test-keras test-gpu fuzz check lint types arrows imports format install lock audit clean bench facts
+.PHONY: help demo test test-fast test-sagemaker test-keras test-gpu test-reality fuzz check lint types arrows imports format install lock audit clean bench facts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -47,8 +47,8 @@ install: $(VENV)/.installed ## make .venv and install everything
 demo: $(VENV)/.installed ## the main job: train, pack, ship, break, roll back on the local cloud
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/.installed ## the whole test suite, in parallel, and its 30 slowest tests
-	@$(BIN)/python -m pytest $(SPREAD) --slow --durations=30
+test: $(VENV)/.installed ## the test suite, in parallel, and its 30 slowest tests; not what the targets below run
+	@$(BIN)/python -m pytest $(SPREAD) --slow -m 'not reality' --durations=30
 
 test-fast: $(VENV)/.installed ## without the tests marked slow
 	@$(BIN)/python -m pytest $(SPREAD)
@@ -82,6 +82,11 @@ test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and tr
 
 test-gpu: $(VENV)/.installed ## a GPU pack without a GPU: fetches 1.6 GB; see docs/gpu.md
 	@ECOMDEPLOY_TEST_GPU=1 $(BIN)/python -m pytest --slow tests/scenarios/test_gpu.py
+
+# Built by whoever comes first, into the user's cache: 5 to 10 minutes of CPU, once for each set of pins.
+test-reality: $(VENV)/.installed ## our driver and engine against the real Pulumi CLI, built from Go modules; ALL=1: every point
+	@$(BIN)/python tests/reality/pulumi/build.py
+	@ALL=$(ALL) $(BIN)/python -m pytest --slow -m reality --durations=10 tests/reality
 
 fuzz: $(VENV)/.installed ## hostile requests and files: FUZZ_SECONDS (60) of the server, as many of the readers
 	@ECOMDEPLOY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q -rP tests/fuzz
