@@ -13,7 +13,8 @@ WORKERS ?= 3
 # Of requests, and as many of files.
 FUZZ_SECONDS ?= 60
 # A file at a time, in the order of tests/conftest.py: what a file's fixtures made is made once.
-SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# A worker that dies is told with its test and not replaced: xdist 3.8 gives a new one no files, and waits for it or fails.
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 # Packages are installed without bytecode, so that only what is imported is ever compiled: once, not by every process.
 # Containers often forbid Python to keep it.
 export PYTHONDONTWRITEBYTECODE :=

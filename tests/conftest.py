@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pathlib
+import resource
 import signal
 import sys
 
@@ -12,6 +13,7 @@ import platformdirs
 import pytest
 from hypothesis import HealthCheck, settings
 from lent_layers import lend
+from told_tests import TestTeller
 
 from modelpack.home import Home
 
@@ -22,6 +24,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # As the Makefile says it: what a process compiles serves the hundreds that come after it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Of a test's process, and of each that it starts: what takes more is at fault and fails by its name, where the kernel
+# would end the largest process of the machine, whoever that is.
+resource.setrlimit(resource.RLIMIT_DATA, (8 * 10**9, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 gc.set_threshold(50_000)  # as cli/app.py does
 # No test rests on the speed of the machine.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,6 +37,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Who runs tests tells which, in build/tests; with workers that is not the process that was started."""
+    if config.getoption("numprocesses", None) is None:
+        name = f"{pathlib.Path(sys.prefix).name.lstrip('.')}-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+        config.pluginmanager.register(TestTeller.into(config.rootpath / "build" / "tests" / f"{name}.log"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
