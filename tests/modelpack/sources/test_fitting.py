@@ -76,7 +76,7 @@ class Scored(Given):
         return Signature(super().signature().inputs, (Tensor("p", "FP32", (-1, 2)),))
 
 
-@pytest.mark.parametrize("labels", [[0, 1], ["stay", "leave"]])
+@pytest.mark.parametrize("labels", [[0, 1], [7, 3], ["stay", "leave"]])
 def test_a_last_zipmap_is_cut_and_other_outputs_are_left_out(
     tmp_path: Path, labels: list[int] | list[str]
 ) -> None:

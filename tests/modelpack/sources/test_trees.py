@@ -79,6 +79,10 @@ BOOSTED: dict[str, tuple[str, dict[str, Any]]] = {
         "amount",
         {"objective": "regression", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
     ),
+    "random forest of yes and no": (
+        "yes",
+        {"objective": "binary", "boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
+    ),
     "random forest of three classes": (
         "class",
         {
@@ -306,9 +310,18 @@ def test_what_is_not_served_is_refused_by_name(tmp_path: Path, kind: str) -> Non
         XGBoost().convert(path, None, [])
 
 
-def test_linear_leaves_are_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("truth", "options"),
+    [
+        ("amount", {"objective": "regression"}),
+        ("yes", {"objective": "binary"}),
+        ("class", {"objective": "multiclass", "num_class": 3}),
+        ("amount", {"objective": "regression", "categorical": True, "max_cat_to_onehot": 1}),
+    ],
+)
+def test_linear_leaves_are_refused_by_name(tmp_path: Path, truth: str, options: dict[str, Any]) -> None:
     rows = np.nan_to_num(table(1))
-    boost(tmp_path / "model.txt", rows, truths(rows)["amount"], objective="regression", linear_tree=True)
+    boost(tmp_path / "model.txt", rows, truths(rows)[truth], linear_tree=True, **options)
     with pytest.raises(BadInput, match="linear model in each leaf") as caught:
         LightGBM().convert(tmp_path / "model.txt", None, [])
     assert "linear_tree=false" in caught.value.hint

@@ -17,7 +17,7 @@ from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Run
 from modelpack.formats.variant import ONNX, TORCH, Variant
-from modelpack.gate.answers import agreement, answers
+from modelpack.gate.answers import agreement, answers, depend_on_others
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.passes.base import PassContext, passes
@@ -292,6 +292,32 @@ def test_without_padding_answers_are_the_same(
         assert np.allclose(got["scores"], want["scores"], atol=close)
 
 
+@pytest.mark.parametrize(
+    "kept",
+    [
+        (),
+        ("smooth-int8",),
+        ("static-int8",),
+        ("embedding-rows-int8",),
+        ("smooth-int8", "drop-padding", "embedding-rows-int8"),
+    ],
+)
+def test_a_query_is_answered_the_same_beside_any_other(
+    small: Small, tmp_path: pathlib.Path, kept: tuple[str, ...]
+) -> None:
+    variant = passes().get("onnx").apply(small.reference, small.context(tmp_path / "onnx"))
+    for name in kept:
+        variant = passes().get(name).apply(variant, small.context(tmp_path / name))
+    assert small.usecase.max_batch > 1
+    assert depend_on_others(small.usecase, small.run(variant), small.data) == ""
+    alone, beside = (["red bag"], ["red bag", "a b c d e f g h i j k l m n o p", "blue"])
+    scores = []
+    for texts in (alone, beside):
+        ids, mask = Tokenizer(small.data.tokenizer, 64)(texts)
+        scores.append(small.run(variant)({"input_ids": ids, "attention_mask": mask})["scores"][0])
+    assert np.allclose(*scores, atol=1e-5)
+
+
 def test_dense_layers_see_real_tokens_only(small: Small, tmp_path: pathlib.Path) -> None:
     import onnx
     import onnxruntime
@@ -424,6 +450,7 @@ def test_the_real_encoder_in_int8_on_real_tokens_keeps_the_ranking(
     assert shared is not None
     assert shared >= usecase.agreement
     assert variant.size_mb < 0.3 * encoded.variant.size_mb
+    assert depend_on_others(usecase, runtime_for(variant.format).open(variant, usecase), data) == ""
 
 
 @pytest.mark.slow
