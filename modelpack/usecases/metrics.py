@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+AT_ONCE = 2048
+"""Requests whose pairs are formed at once."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,24 @@ class Interval:
 
 
 def hits(ranked: NDArray[np.int64], relevant: list[NDArray[np.int64]]) -> NDArray[np.bool_]:
-    """Which of the `ranked` (requests, k) identifiers are among the request's `relevant` ones."""
-    found = [np.isin(row, truth) for row, truth in zip(ranked, relevant, strict=True)]
-    return np.array(found, dtype=np.bool_).reshape(ranked.shape)
+    """Which of the `ranked` (requests, k) identifiers are among the request's `relevant` ones. Raises ValueError for
+    another number of requests."""
+    if len(ranked) != len(relevant):
+        raise ValueError(f"{len(ranked)} rankings for {len(relevant)} requests")
+    cuts = range(0, len(ranked), AT_ONCE)
+    parts = [find(ranked[begin : begin + AT_ONCE], relevant[begin : begin + AT_ONCE]) for begin in cuts]
+    return np.concatenate(parts) if parts else np.zeros(ranked.shape, dtype=np.bool_)
+
+
+def find(ranked: NDArray[np.int64], relevant: list[NDArray[np.int64]]) -> NDArray[np.bool_]:
+    """`hits` of so many requests that all their pairs go into memory."""
+    sizes = np.array([len(one) for one in relevant], dtype=np.int64)
+    found, some = np.zeros(ranked.shape, dtype=np.bool_), sizes > 0
+    if some.any():
+        # every pair at once: np.isin sorts, a request at a time
+        equal = np.repeat(ranked, sizes, axis=0) == np.concatenate(relevant)[:, None]
+        found[some] = np.logical_or.reduceat(equal, (np.cumsum(sizes) - sizes)[some], axis=0)
+    return found
 
 
 def recall_at_k(hit: NDArray[np.bool_], relevant: NDArray[np.int64]) -> Floats:

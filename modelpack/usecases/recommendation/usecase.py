@@ -197,7 +197,10 @@ def area(data: Purchases, baskets: Ids, rankings: Iterable[NDArray[Any]]) -> Eva
     Baskets without a product of the catalogue are left out."""
     values, groups = [], []
     for basket, row in zip(baskets, rankings, strict=True):
-        held = np.isin(data.catalogue, data.line_product[data.start[basket] : data.end[basket]])
+        bought = data.line_product[data.start[basket] : data.end[basket]]
+        place = np.minimum(np.searchsorted(data.catalogue, bought), len(data.catalogue) - 1)
+        held = np.zeros(len(data.catalogue), dtype=np.bool_)
+        held[place[data.catalogue[place] == bought]] = True
         if held.any():
             values.append(auc(row[held], row[~held]))
             groups.append(data.household[basket])
@@ -225,7 +228,7 @@ def most_bought(data: Purchases, basket: int, popular: Ids) -> Ids:
     everywhere = np.where(data.catalogue[place] == products, data.bought[place], 0)
     own = products[np.lexsort((-everywhere, -counts))][:TOP]
     others = popular[: 2 * TOP]
-    return np.concatenate([own, others[~np.isin(others, own)]])[:TOP]
+    return np.concatenate([own, others[~(others[:, None] == own).any(axis=1)]])[:TOP]
 
 
 def last_baskets(data: Purchases, count: int) -> Ids:

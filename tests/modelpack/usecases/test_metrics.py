@@ -54,3 +54,28 @@ def test_customers_are_resampled_whole() -> None:
     values = np.repeat(np.random.default_rng(2).normal(0.0, 1.0, 10), 50)
     alone, together = metrics.bootstrap(values), metrics.bootstrap(values, groups)
     assert together.high - together.low > 3 * (alone.high - alone.low)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 30), st.integers(1, 5))
+def test_hits_are_what_isin_finds(seed: int, requests: int, k: int) -> None:
+    draw = np.random.default_rng(seed)
+    ranked = draw.integers(0, 9, (requests, k))
+    relevant = [draw.integers(0, 9, draw.integers(0, 7)) for _ in range(requests)]
+    hit = metrics.hits(ranked, relevant)
+    assert hit.shape == (requests, k)
+    for row, truth, found in zip(ranked, relevant, hit, strict=True):
+        assert found.tolist() == np.isin(row, truth).tolist()
+
+
+def test_hits_of_more_requests_than_go_at_once() -> None:
+    count = metrics.AT_ONCE * 2 + 3
+    ranked = np.arange(count)[:, None]
+    hit = metrics.hits(
+        ranked, [np.array([row]) if row % 2 else np.array([-1, row + 1]) for row in range(count)]
+    )
+    assert hit[:, 0].tolist() == [row % 2 == 1 for row in range(count)]
+
+
+def test_hits_of_other_requests_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 rankings for 1 requests"):
+        metrics.hits(np.zeros((2, 3), np.int64), [np.array([1])])
