@@ -315,7 +315,7 @@ def test_a_query_is_answered_the_same_beside_any_other(
     for texts in (alone, beside):
         ids, mask = Tokenizer(small.data.tokenizer, 64)(texts)
         scores.append(small.run(variant)({"input_ids": ids, "attention_mask": mask})["scores"][0])
-    assert np.allclose(*scores, atol=1e-5)
+    assert np.allclose(scores[0], scores[1], atol=1e-5)
 
 
 def test_dense_layers_see_real_tokens_only(small: Small, tmp_path: pathlib.Path) -> None:
