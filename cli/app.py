@@ -83,7 +83,7 @@ def application() -> typer.Typer:
 
 
 def interrupt(signum: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt(signum)
 
 
 def run(arguments: Sequence[str]) -> int:

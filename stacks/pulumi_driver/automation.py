@@ -7,10 +7,7 @@ never comes on sys.path. Pulumi is imported when first used: an unchanged `up` n
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-import os
-import re
 import runpy
 import secrets as random
 from collections.abc import Callable, Mapping
@@ -21,8 +18,12 @@ from typing import Any, Literal
 
 from modelpack.errors import CloudRefused, EcomdeployError
 from modelpack.progress import Progress, Silent
+from stacks.pulumi_driver.api import pulumi_automation
 from stacks.pulumi_driver.changes import Watch
 from stacks.pulumi_driver.driver import Change, Deployed, Settings, Stack
+from stacks.pulumi_driver.locked import lift
+from stacks.pulumi_driver.patience import in_order
+from stacks.pulumi_driver.refusals import in_words, words_of
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 ROOT = PROGRAMS.parents[1]
@@ -30,16 +31,6 @@ ROOT = PROGRAMS.parents[1]
 
 CONFIDENTIAL = "confidential"
 """The global name under which a program finds them; nothing under `pulumi up`."""
-
-AFTERMATH = "Resource monitor has terminated"
-"""What a program's language host says because a resource failed: not news."""
-
-REFUSALS = re.compile(
-    r"AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientToken|ExpiredToken|SignatureDoesNotMatch"
-    r"|[Nn]o valid credential|NoCredential|ResourceLimitExceeded|LimitExceeded|QuotaExceeded|CapacityError"
-    r"|Insufficient\w{0,40}Capacity|[Aa]ccount (ID|id) .{0,200}not allowed|allowed_account_ids|Throttling"
-)
-"""Error codes of AWS's common errors, of SageMaker, EKS and EC2 quotas, and the provider's account guard."""
 
 
 @dataclass
@@ -83,12 +74,16 @@ class AutomationDriver:
         if self.kind == "pulumi":
             self.call(opened, Watch(Silent()), opened.refresh, clear_pending_creates=True)
         self.call(opened, watch, opened.destroy, **({"refresh": True} if self.kind == "embedded" else {}))
-        opened.workspace.remove_stack(stack.name)
+        with in_words(stack.name):
+            opened.workspace.remove_stack(stack.name)
         return watch.changes()
 
     def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
         opened = self.select(stack)
-        return None if opened is None else {name: output.value for name, output in opened.outputs().items()}
+        if opened is None:
+            return None
+        with in_words(stack.name):
+            return {name: output.value for name, output in opened.outputs().items()}
 
     def source(self, stack: Stack) -> str:
         """The program, everything of ours that it may use, and the versions of Pulumi's packages."""
@@ -102,20 +97,21 @@ class AutomationDriver:
         return digest.hexdigest()
 
     def select(self, stack: Stack) -> Any:
-        """The stack, or None when there is none."""
+        """The stack, or None when there is none. Raises what `in_words` raises."""
         if not (self.backend.startswith("s3://") or (self.folder / ".pulumi").exists()):
             return None
         automation = pulumi_automation()
-        with suppress(automation.StackNotFoundError):
+        with in_words(stack.name), suppress(automation.StackNotFoundError):
             return automation.select_stack(stack.name, **self.options(stack))
         return None
 
     def open(self, stack: Stack, settings: Settings) -> Any:
-        """The stack with its settings, made if need be."""
+        """The stack with its settings, made if need be. Raises what `in_words` raises."""
         automation = pulumi_automation()
 
-        opened = automation.create_or_select_stack(stack.name, **self.options(stack))
-        opened.set_config("settings", automation.ConfigValue(value=json.dumps(settings, sort_keys=True)))
+        with in_words(stack.name):
+            opened = automation.create_or_select_stack(stack.name, **self.options(stack))
+            opened.set_config("settings", automation.ConfigValue(value=json.dumps(settings, sort_keys=True)))
         return opened
 
     def options(self, stack: Stack) -> dict[str, Any]:
@@ -152,41 +148,31 @@ class AutomationDriver:
             raise
 
     def call(self, opened: Any, watch: Watch, operation: Callable[..., Any], **options: Any) -> Any:
-        """One Pulumi operation. A lock that a killed run left is cancelled: we hold the lease.
+        """One Pulumi operation. A lock that a killed run left on this machine is lifted: we hold the lease.
 
         Raises:
+            Locked: somebody else may be at work on the stack.
             CloudRefused, EcomdeployError: in the provider's words.
         """
         automation = pulumi_automation()
 
+        def attempt() -> Any:
+            if self.kind == "embedded":  # it ends in order by itself
+                return operation(on_event=watch.see, **options)
+            return in_order(lambda: operation(on_event=watch.see, **options), watch.progress)
+
         self.raised.clear()
-        try:
+        with in_words(opened.name, watch.errors):
             try:
-                return operation(on_event=watch.see, **options)
-            except automation.ConcurrentUpdateError:
-                opened.cancel()
-                return operation(on_event=watch.see, **options)
-        except automation.CommandError as error:
-            if self.raised:
-                raise self.raised[0] from None
-            raise explain(opened.name, watch.errors, str(error)) from error
-
-
-def pulumi_automation() -> Any:
-    """The module, imported when first needed. gRPC would tell of every ended program on stderr."""
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    return importlib.import_module("pulumi.automation")
-
-
-def explain(stack: str, errors: list[str], otherwise: str) -> EcomdeployError:
-    """The error that fits the provider's words; all of Pulumi's output if it said nothing by event."""
-    said = [error for error in dict.fromkeys(errors) if AFTERMATH not in error]
-    words = "; ".join(said) or otherwise.strip()
-    if REFUSALS.search(words):
-        return CloudRefused(
-            words, where=stack, hint="ecomdeploy doctor, or ask for more quota or another instance"
-        )
-    return EcomdeployError(words, where=stack, hint="type the same command again: it goes on from here")
+                try:
+                    return attempt()
+                except automation.ConcurrentUpdateError as locked:
+                    lift(opened, words_of(locked), self.backend)
+                    return attempt()
+            except automation.CommandError:
+                if self.raised:
+                    raise self.raised[0] from None
+                raise
 
 
 def passphrase(file: Path) -> str:

@@ -7,6 +7,8 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.lock_owner import start_ticks
+
 
 @dataclass(frozen=True)
 class Process:
@@ -21,19 +23,9 @@ class Process:
 def this_process() -> Process:
     """The one that asks."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return Process(os.getpid(), start_time(os.getpid()) or 0, boot, socket.gethostname())
+    return Process(os.getpid(), start_ticks(os.getpid()) or 0, boot, socket.gethostname())
 
 
 def is_alive(process: Process) -> bool:
     """Whether that very process still runs on this machine."""
-    return start_time(process.pid) == process.started
-
-
-def start_time(pid: int) -> int | None:
-    """When it was started, or None when it is gone or a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in ("Z", "X") else int(fields[19])
+    return start_ticks(process.pid) == process.started

@@ -11,9 +11,9 @@ import pytest
 from infra.rehearsal.engine.provider import Fake, ProviderError
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError
 from modelpack.progress import Silent
-from stacks.pulumi_driver.automation import AutomationDriver, explain, passphrase, real_cli
-from stacks.pulumi_driver.changes import Watch
+from stacks.pulumi_driver.automation import AutomationDriver, passphrase, real_cli
 from stacks.pulumi_driver.driver import Stack
+from stacks.pulumi_driver.refusals import explain
 
 PROGRAM = """
 import json
@@ -204,23 +204,3 @@ def test_without_the_cli_aws_is_refused_with_what_to_do(
     with pytest.raises(CloudRefused, match="Pulumi CLI, and it cannot be used") as error:
         real_cli()
     assert "pulumi.com/docs/install" in error.value.hint
-
-
-def test_a_lock_that_a_killed_run_left_is_cancelled_once(driver: AutomationDriver) -> None:
-    """We hold the lease, so nobody is at work on the stack."""
-    from pulumi.automation import CommandResult, ConcurrentUpdateError
-
-    class Locked:
-        name, cancelled = "s", 0
-
-        def cancel(self) -> None:
-            self.cancelled += 1
-
-        def up(self, on_event: Any) -> str:
-            if not self.cancelled:
-                raise ConcurrentUpdateError(CommandResult("", "the stack is currently locked", 255))
-            return "done"
-
-    stack = Locked()
-    assert driver.call(stack, Watch(Silent()), stack.up) == "done"
-    assert stack.cancelled == 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Mapping
 from dataclasses import replace
 
 from infra.rehearsal.engine import paths, steps
@@ -25,10 +24,10 @@ from infra.rehearsal.engine.values import UNKNOWN_TEXT, has_unknown, strip
 class Deployment:
     """One run of a program against the state, or its preview. `register` is called from many threads.
 
-    `config` has plain values by full key ("aws:region"); of secrets too, so handle with care.
+    `config` has values by full key ("aws:region"), secret ones as `Secret`.
     """
 
-    def __init__(self, project: str, stack: str, config: Mapping[str, str], effects: Effects) -> None:
+    def __init__(self, project: str, stack: str, config: Values, effects: Effects) -> None:
         self.project = project
         self.stack = stack
         self.effects = effects

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -217,14 +218,62 @@ def test_second_writer_gets_a_concurrent_update_error(lab: Any, thing: Any) -> N
     lab.up(lambda: None)
 
 
-def test_the_lock_of_another_tool_is_respected(lab: Any) -> None:
+def lock_file(pid: int, host: str, since: str) -> str:
+    """As the CLI writes it (pkg/backend/diy/lock.go, lockContent)."""
+    return json.dumps({"pid": pid, "username": "kim", "hostname": host, "timestamp": since})
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"pid": 1}', "does not say who it is"),
+        ("", "does not say who it is"),
+        (lock_file(4711, "elsewhere", "2026-11-20T10:00:00.123456789Z"), r"kim@elsewhere \(pid 4711\)"),
+        (lock_file(1, socket.gethostname(), "2999-01-01T00:00:00Z"), r"\(pid 1\)"),
+    ],
+    ids=["no owner", "half written", "another machine", "at work here"],
+)
+def test_the_lock_of_another_tool_is_respected_and_told_with_what_to_type(
+    lab: Any, content: str, told: str
+) -> None:
     lab.up(lambda: None)
     theirs = lab.root / ".pulumi/locks/organization/shop/dev/7c1e.json"
-    theirs.write_text('{"pid": 1}')
-    with pytest.raises(automation.ConcurrentUpdateError, match="another tool"):
-        lab.up(lambda: None)
+    theirs.write_text(content)
+    for refused in (lambda: lab.up(lambda: None), lab.stack().cancel):
+        with pytest.raises(automation.ConcurrentUpdateError, match=f"another tool.*{told}") as error:
+            refused()
+        assert "pulumi cancel --yes --stack organization/shop/dev" in str(error.value)
+    assert [path.name for path in theirs.parent.iterdir()] == ["7c1e.json"], "our own file is gone again"
     theirs.unlink()
     lab.up(lambda: None)
+
+
+def test_a_lock_whose_owner_is_gone_is_lifted(lab: Any) -> None:
+    lab.up(lambda: None)
+    done = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    folder = lab.root / ".pulumi/locks/organization/shop/dev"
+    (folder / "7c1e.json").write_text(
+        lock_file(int(done.stdout), socket.gethostname(), "2026-01-01T00:00:00Z")
+    )
+    (folder / "7c1e.json.attrs").write_text("{}")
+    # A pid that another process has got since.
+    (folder / "8d2f.json").write_text(lock_file(os.getpid(), socket.gethostname(), "2001-01-01T00:00:00Z"))
+    lab.up(lambda: None)
+    assert list(folder.iterdir()) == []
+
+
+def test_nothing_of_ours_is_left_among_pulumis_locks(lab: Any) -> None:
+    """The CLI reads every file there as a lock; an earlier version of ours left an empty one."""
+    lab.up(lambda: None)
+    folder = lab.root / ".pulumi/locks/organization/shop/dev"
+    assert list(folder.iterdir()) == []
+    (folder / ".guard").touch()
+    seen: list[list[str]] = []
+    lab.up(lambda: seen.append([json.loads(path.read_text())["username"] for path in folder.iterdir()]))
+    assert [len(names) for names in seen] == [1], "while it works: one lock, as the CLI reads it"
+    assert list(folder.iterdir()) == []
 
 
 CRASHER = """

@@ -105,6 +105,30 @@ def test_never_in_the_clear_in_files_events_or_text(lab: Any, thing: Any) -> Non
     assert second.changed == []
 
 
+def test_a_default_providers_secret_configuration_is_encrypted(lab: Any, thing: Any) -> None:
+    """In the state, its backup and the history; the provider gets the value, and keeps it when it is read back."""
+
+    def program() -> None:
+        thing("first", {"size": 1})
+
+    stack = lab.stack(program)
+    stack.set_config("fake:secretKey", automation.ConfigValue(WORD, secret=True))
+    stack.set_config("fake:region", automation.ConfigValue("eu-west-1"))
+    run = lab.up(program)
+    assert lab.fake.configured == [{"region": "eu-west-1", "secretKey": WORD}]
+    ciphertexts = lab.checkpoint.read_bytes()
+    assert lab.up(program).changed == []
+    assert lab.checkpoint.read_bytes() == ciphertexts, "nothing is written when nothing changes"
+    lab.refresh()
+    stack.set_config("fake:secretKey", automation.ConfigValue(WORD + "-2", secret=True))
+    for one in (run, lab.preview(program), lab.up(program)):
+        assert WORD not in one.text + repr([event.__dict__ for event in one.events])
+    assert lab.fake.configured[-1]["secretKey"] == WORD + "-2"
+    lab.destroy()
+    for path, content in everything(lab).items():
+        assert WORD.encode() not in content, path
+
+
 def test_error_messages_are_cleaned(lab: Any, thing: Any) -> None:
     lab.fake.fail["create first"] = ProviderError("Bad", f"cannot use {WORD}")
     with pytest.raises(automation.CommandError) as caught:

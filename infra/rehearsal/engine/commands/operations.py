@@ -97,7 +97,8 @@ class Operation:
 
     def _program(self, effects: Effects) -> None:
         project, client = self._place.project, self._place.arguments.flags.get("--client")
-        deployment = Deployment(project.name, self._files.stack, self._plain, effects)
+        secret = {key: Secret(self._plain[key]) for key in self._config.secret_keys()}
+        deployment = Deployment(project.name, self._files.stack, {**self._plain, **secret}, effects)
         with monitor.serve(deployment, self._events) as address:
             request = language_pb2.RunRequest(
                 project=project.name,

@@ -4,6 +4,7 @@
     .pulumi/stacks/<project>/<stack>.json  (.json.bak)       checkpoint v3
     .pulumi/history/<project>/<stack>/<stack>-<ns>.history.json
     .pulumi/locks/organization/<project>/<stack>/<id>.json
+    .pulumi/embedded/<project>/<stack>.guard                 ours alone (lock.py)
 
 Source: pulumi/pulumi, pkg/backend/diy (store.go, lock.go, state.go).
 """
@@ -49,6 +50,10 @@ class StackFiles:
     @property
     def locks(self) -> Path:
         return self.root / ".pulumi" / "locks" / "organization" / self.project / self.stack
+
+    @property
+    def guard(self) -> Path:
+        return self.root / ".pulumi" / "embedded" / self.project / f"{self.stack}.guard"
 
     def exists(self) -> bool:
         """Whether the stack was ever initialised."""
