@@ -76,7 +76,8 @@ $(VENV_KERAS)/.installed: $(VENV)/.installed locks/keras.txt
 	@touch $@
 
 test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and transformers, brought in by ONNX
-	@$(VENV_KERAS)/bin/python -m pytest --slow tests/modelpack/sources/test_keras.py tests/modelpack/sources/test_hostile.py \
+	@ECOMDEPLOY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV_KERAS)/bin/python -m pytest --slow tests/modelpack/sources/test_keras.py \
+		tests/modelpack/sources/test_hostile.py tests/fuzz/test_fuzz_readers.py \
 		tests/modelpack/sources/test_huggingface.py tests/modelpack/language/test_transformers.py \
 		tests/scenarios/test_own_keras.py tests/scenarios/test_own_models.py \
 		-k 'keras or hdf5 or savedmodel or huggingface or transformers or own_models'

@@ -22,6 +22,7 @@ from modelpack.image.wheels.lock import path_of
 from modelpack.pack import PLATFORM
 from modelpack.runtimes.base import Runtime, runtimes
 from modelpack.runtimes.hardware import CPU
+from modelpack.sources.archive import DAMAGED
 
 CUDA_RUNTIME = "nvidia-cuda-runtime"
 
@@ -113,7 +114,7 @@ def device_code(runtime: Runtime, wheels: Sequence[Wheel], downloads: Path) -> K
             try:
                 with zipfile.ZipFile(path_of(wheel, downloads)) as archive, archive.open(library) as file:
                     found = kernels(file)
-            except (OSError, KeyError, ValueError, zipfile.BadZipFile) as problem:
+            except (*DAMAGED, KeyError) as problem:
                 raise EcomdeployError(f"{wheel.filename}: {library}: {problem}") from None
             if found is not None and (found.cubins or found.ptx):
                 return found

@@ -11,7 +11,7 @@ from modelpack.errors import BadInput
 from modelpack.image.binaries import elf
 from modelpack.image.binaries.elf import LayerFacts, LoaderNeeds, resolve
 from modelpack.image.layer import Layer
-from modelpack.image.oci.blob import tar_stream
+from modelpack.image.oci.blob import BlobSource, tar_stream
 from modelpack.image.oci.descriptor import DIGEST, LAYER, Descriptor, layers_and_diff_ids
 from modelpack.image.oci.layout import Layout
 from modelpack.image.oci.rooted import parts_of
@@ -41,7 +41,7 @@ def layers(base: BaseImage, layout: Layout, progress: Progress) -> list[Layer]:
     links: dict[str, str] = {}
     found = []
     for number, (layer, diff_id) in enumerate(layers_and_diff_ids(manifest, layout.read), 1):
-        facts = _facts(layout, layer, diff_id, closed, links)
+        facts = list_facts(layout, layer, diff_id, closed, links)
         pointer = Descriptor(_oci_type(layer.media_type), layer.digest, layer.size)
         title = f"layer {number} of {base.reference}"
         found.append(Layer("base", title, pointer, diff_id, facts, True))
@@ -61,8 +61,8 @@ def _oci_type(media_type: str) -> str:
     return f"{LAYER}+{media_type.rpartition('.')[2]}" if media_type.endswith((".gzip", ".zstd")) else LAYER
 
 
-def _facts(
-    layout: Layout, layer: Descriptor, diff_id: str, closed: set[str], links: dict[str, str]
+def list_facts(
+    layout: BlobSource, layer: Descriptor, diff_id: str, closed: set[str], links: dict[str, str]
 ) -> LayerFacts:
     """What a layer holds. `closed` gathers folders that the server's user cannot enter, `links` all links so far."""
     files: dict[str, str] = {}

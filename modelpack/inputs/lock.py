@@ -67,7 +67,7 @@ def read(project: Path, hardware: str = CPU) -> Lock:
     hint = f"restore {path.name} from version control, or delete it to measure and lock anew"
     try:
         data = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise BadInput(f"not readable: {error}", where=str(path), hint=hint) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise BadInput(f"not a lock of format {FORMAT}", where=str(path), hint=hint)

@@ -13,6 +13,7 @@ import stat
 import struct
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -36,7 +37,17 @@ LOCAL, END, END64, LOCATOR64, DESCRIPTOR = (
 LOCAL_BYTES, ENTRY_BYTES, END_BYTES, END64_BYTES, LOCATOR64_BYTES = 30, 46, 22, 56, 20
 DESCRIBED_LATER = 1 << 3
 CHUNK = 1 << 20
-DAMAGED = (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, struct.error)
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+)
+"""What zipfile raises for a damaged or foreign archive, at its opening and while a member is read."""
 
 
 @contextmanager

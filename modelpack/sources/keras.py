@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 import struct
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from modelpack.errors import BadInput
+from modelpack.errors import BadInput, first_line
 from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.sources import archive
 from modelpack.sources.base import TORCH, LibraryFormat
@@ -188,22 +189,26 @@ def check_weights(file: Path, path: Path) -> None:
     check_superblock(file, size, path)
     import h5py
 
-    with h5py.File(file, "r") as content:
-
-        def stray(name: str, link: Any) -> str | None:
-            # An answer ends the walk; h5py turns what is raised in here into an error of its own.
-            if not isinstance(link, h5py.HardLink):
-                return f"a link in its weights is refused: {name!r}"
-            one = content[name]
-            if not isinstance(one, h5py.Dataset):
-                return None
-            if one.external or one.is_virtual:
-                return f"weights kept in another file are refused: {name!r}"
-            if one.size * one.dtype.itemsize > archive.MOST_RATIO * size:
-                return f"{name!r} claims {one.size:,} numbers in a file of {size:,} bytes"
+    def stray(content: Any, name: str, link: Any) -> str | None:
+        # An answer ends the walk; h5py turns what is raised in here into an error of its own.
+        if not isinstance(link, h5py.HardLink):
+            return f"a link in its weights is refused: {name!r}"
+        one = content[name]
+        if not isinstance(one, h5py.Dataset):
             return None
+        if one.external or one.is_virtual:
+            return f"weights kept in another file are refused: {name!r}"
+        if one.size * one.dtype.itemsize > archive.MOST_RATIO * size:
+            return f"{name!r} claims {one.size:,} numbers in a file of {size:,} bytes"
+        return None
 
-        problem = content.visititems_links(stray)
+    try:
+        with h5py.File(file, "r") as content:
+            problem = content.visititems_links(partial(stray, content))
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise BadInput(f"its {WEIGHTS} is damaged: {first_line(error)}", where=str(path)) from error
     if problem:
         raise BadInput(problem, where=str(path))
 

@@ -97,8 +97,8 @@ def check(path: Path) -> None:
         raise BadInput(f"operators with effects are refused: {', '.join(sorted(found))}", where=str(path))
 
 
-def copy_checked(path: Path) -> Path:
-    """A folder with the program as it was checked, and the weights. Raises BadInput."""
+def read_checked(path: Path) -> Any:
+    """The program in TensorFlow's own messages, checked. Raises BadInput."""
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
     from tf2onnx import tfonnx
@@ -114,6 +114,12 @@ def copy_checked(path: Path) -> Path:
         for problem in (*foreign(meta, expressed), *effects(meta)):
             raise BadInput(problem, where=str(path))
     held.DiscardUnknownFields()
+    return held
+
+
+def copy_checked(path: Path) -> Path:
+    """A folder with the program as it was checked, and the weights. Raises BadInput."""
+    held = read_checked(path)
     fresh = Path("checked")
     fresh.mkdir()
     (fresh / GRAPH).write_bytes(held.SerializeToString(deterministic=True))

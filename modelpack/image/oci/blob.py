@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol, cast
@@ -74,7 +75,7 @@ def read(source: BlobSource, digest: str) -> bytes:
 
 @contextmanager
 def tar_stream(source: BlobSource, layer: Descriptor, diff_id: str) -> Iterator[BinaryIO]:
-    """The layer's tar as a stream.
+    """The layer's tar as a stream; what is raised of a damaged one while it is read becomes EcomdeployError.
 
     On leaving, raises EcomdeployError if blob or tar hash to something else than `layer.digest` and
     `diff_id`: keep nothing of what was read until then.
@@ -86,7 +87,7 @@ def tar_stream(source: BlobSource, layer: Descriptor, diff_id: str) -> Iterator[
             yield cast("BinaryIO", io.BufferedReader(inner, BLOCK))
             inner.drain()
             outer.drain()
-        except (OSError, EOFError, ValueError) as problem:
+        except (OSError, EOFError, ValueError, tarfile.TarError) as problem:
             raise EcomdeployError(f"layer {layer.digest} cannot be read: {problem}") from problem
     if outer.digest != layer.digest:
         raise EcomdeployError(f"layer {layer.digest} is corrupted: its bytes hash to {outer.digest}")

@@ -44,6 +44,17 @@ class Descriptor:
         return plain
 
 
+def decode(data: bytes) -> dict[str, Any]:
+    """The JSON object of a manifest, an index or a config. Raises EcomdeployError for anything else."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as problem:
+        raise EcomdeployError(f"no document of an image: {problem}") from problem
+    if not isinstance(found, dict):
+        raise EcomdeployError("no document of an image: it is no JSON object")
+    return found
+
+
 def parse(data: Mapping[str, Any]) -> Descriptor:
     """A descriptor from JSON data. Raises EcomdeployError when it is not one."""
     try:
@@ -54,7 +65,7 @@ def parse(data: Mapping[str, Any]) -> Descriptor:
             dict(data.get("annotations") or {}),
             str(data.get("artifactType", "")),
         )
-    except (KeyError, TypeError, ValueError) as problem:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
         raise EcomdeployError(f"not an OCI descriptor: {str(data)[:120]} ({problem!r})") from None
 
 
@@ -76,8 +87,11 @@ def encode(document: Mapping[str, Any]) -> bytes:
 
 
 def layers_of(manifest: Mapping[str, Any]) -> tuple[Descriptor, ...]:
-    """The layer descriptors of an image manifest."""
-    return tuple(parse(layer) for layer in manifest.get("layers", ()))
+    """The layer descriptors of an image manifest. Raises EcomdeployError when they are none."""
+    listed = manifest.get("layers", [])
+    if not isinstance(listed, list):
+        raise EcomdeployError("no manifest of an image: its layers are no list")
+    return tuple(map(parse, listed))
 
 
 def layers_and_diff_ids(
@@ -88,7 +102,7 @@ def layers_and_diff_ids(
     Raises EcomdeployError when manifest and config are not of one image.
     """
     try:
-        config = json.loads(read(check_digest(str(manifest["config"]["digest"]))))
+        config = decode(read(check_digest(str(manifest["config"]["digest"]))))
         diff_ids = [str(digest) for digest in config["rootfs"]["diff_ids"]]
         return tuple(zip(layers_of(manifest), diff_ids, strict=True))
     except (KeyError, TypeError, ValueError) as problem:
@@ -96,6 +110,6 @@ def layers_and_diff_ids(
 
 
 def blobs_of(manifest: Mapping[str, Any]) -> tuple[Descriptor, ...]:
-    """Config and layers, each digest once."""
-    every = (parse(manifest["config"]), *layers_of(manifest))
+    """Config and layers, each digest once. Raises EcomdeployError for what is no image's manifest."""
+    every = (parse(manifest.get("config", {})), *layers_of(manifest))
     return tuple({blob.digest: blob for blob in every}.values())

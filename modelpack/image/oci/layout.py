@@ -24,6 +24,7 @@ from modelpack.image.oci.descriptor import (
     Descriptor,
     blobs_of,
     check_digest,
+    decode,
     digest_of,
     encode,
     parse,
@@ -93,8 +94,7 @@ class Layout:
 
     def manifest(self, digest: str) -> dict[str, Any]:
         """A manifest as data, verified."""
-        data: dict[str, Any] = json.loads(self.read(digest))
-        return data
+        return decode(self.read(digest))
 
     def size(self, digest: str) -> int:
         """Bytes of the manifest and all it points to: what a first push sends."""

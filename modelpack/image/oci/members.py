@@ -47,19 +47,16 @@ layer's digest and diff id name."""
 
 def stream(source: BlobSource, layer: Descriptor, diff_id: str) -> Iterator[tuple[Member, Put]]:
     """From the blob, each entry's file to be made before the next is asked for."""
-    try:
-        with (
-            tar_stream(source, layer, diff_id) as stream,
-            tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as tar,
-        ):
-            for number, entry in enumerate(tar):
-                if number > MOST_ENTRIES or entry.issparse():
-                    what = "a sparse file" if entry.issparse() else f"more than {MOST_ENTRIES:,} entries"
-                    raise EcomdeployError(f"layer {layer.digest} is refused: it holds {what}")
-                member = Member(entry.name, kind_of(entry), entry.mode & 0o7777, entry.linkname)
-                yield member, lambda path, entry=entry: write(tar, entry, path)  # type: ignore[misc]
-    except tarfile.TarError as problem:
-        raise EcomdeployError(f"layer {layer.digest} is no readable tar: {problem}") from problem
+    with (
+        tar_stream(source, layer, diff_id) as stream,
+        tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as tar,
+    ):
+        for number, entry in enumerate(tar):
+            if number > MOST_ENTRIES or entry.issparse():
+                what = "a sparse file" if entry.issparse() else f"more than {MOST_ENTRIES:,} entries"
+                raise EcomdeployError(f"layer {layer.digest} is refused: it holds {what}")
+            member = Member(entry.name, kind_of(entry), entry.mode & 0o7777, entry.linkname)
+            yield member, lambda path, entry=entry: write(tar, entry, path)  # type: ignore[misc]
 
 
 def kind_of(entry: tarfile.TarInfo) -> str:

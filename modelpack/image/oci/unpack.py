@@ -7,17 +7,15 @@ folder even without chroot.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from modelpack.errors import EcomdeployError
 from modelpack.image.oci.blob import BlobSource, read
-from modelpack.image.oci.descriptor import Descriptor, layers_and_diff_ids
+from modelpack.image.oci.descriptor import Descriptor, decode, layers_and_diff_ids
 from modelpack.image.oci.members import FILE, FOLDER, HARD_LINK, SYMLINK, Member, Members, Put, stream
 from modelpack.image.oci.rooted import inside, parent_inside, relative_target
 
@@ -47,7 +45,7 @@ def unpack(
     """
     if destination.is_dir():
         return destination
-    manifest: dict[str, Any] = json.loads(read(source, manifest_digest))
+    manifest = decode(read(source, manifest_digest))
     pairs = layers_and_diff_ids(manifest, lambda digest: read(source, digest))
     if len(pairs) > MOST_LAYERS:
         raise EcomdeployError(f"an image of {len(pairs):,} layers is refused; at most {MOST_LAYERS}")

@@ -6,7 +6,6 @@ Checked against docker-registry 2.8 and the local cloud's; Amazon ECR's ways are
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -18,6 +17,7 @@ from modelpack.image.oci.descriptor import (
     MANIFEST_TYPES,
     Descriptor,
     check_digest,
+    decode,
     digest_of,
     encode,
     parse,
@@ -78,8 +78,7 @@ class RegistryClient:
 
     def manifest(self, reference: str) -> dict[str, Any]:
         """A manifest by tag or digest; checked when by digest. Raises EcomdeployError when there is none."""
-        data: dict[str, Any] = json.loads(self.manifest_bytes(reference))
-        return data
+        return decode(self.manifest_bytes(reference))
 
     def manifest_bytes(self, reference: str) -> bytes:
         """A manifest's own bytes."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import httpx
 
 from modelpack.errors import EcomdeployError
-from modelpack.image.oci.descriptor import Descriptor, blobs_of, check_digest, digest_of
+from modelpack.image.oci.descriptor import Descriptor, blobs_of, check_digest, decode, digest_of
 from modelpack.image.oci.layout import Layout
 from modelpack.image.registry.client import RegistryClient
 from modelpack.image.registry.http import Again
@@ -25,10 +24,10 @@ PLATFORM = ("linux", "amd64")
 def pull(registry: RegistryClient, layout: Layout, reference: str, progress: Progress) -> str:
     """Bring an image for linux/amd64 into the layout, verified; returns its manifest's digest."""
     data = registry.manifest_bytes(reference)
-    document: dict[str, Any] = json.loads(data)
+    document = decode(data)
     if "manifests" in document:
         data = registry.manifest_bytes(_for_platform(document, reference))
-        document = json.loads(data)
+        document = decode(data)
     lacking = [blob for blob in blobs_of(document) if not layout.has(blob.digest, blob.size)]
     total = sum(blob.size for blob in lacking)
     with (
@@ -42,10 +41,13 @@ def pull(registry: RegistryClient, layout: Layout, reference: str, progress: Pro
 
 
 def _for_platform(index: Mapping[str, Any], reference: str) -> str:
-    for entry in index["manifests"]:
-        platform = entry.get("platform", {})
-        if (platform.get("os"), platform.get("architecture")) == PLATFORM:
-            return check_digest(str(entry["digest"]))
+    try:
+        for entry in index["manifests"]:
+            platform = entry.get("platform") or {}
+            if (platform.get("os"), platform.get("architecture")) == PLATFORM:
+                return check_digest(str(entry["digest"]))
+    except (AttributeError, KeyError, TypeError) as problem:
+        raise EcomdeployError(f"{reference} is no index of images: {problem!r}") from problem
     raise EcomdeployError(f"{reference} has no image for {'/'.join(PLATFORM)}")
 
 

@@ -6,10 +6,13 @@ but for RECORD, INSTALLER and the launchers of entry points, which depend on the
 
 from __future__ import annotations
 
+import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
+from typing import IO, Any, TypeVar, cast
 
 from modelpack.errors import EcomdeployError
 from modelpack.image import tree
@@ -17,11 +20,13 @@ from modelpack.image.oci.rooted import parts_of
 from modelpack.image.parts import Wheel
 from modelpack.image.tree import Entry
 from modelpack.image.wheels.lock import path_of
+from modelpack.sources.archive import DAMAGED
 
 TARGET = "opt/ecomdeploy/deps"
 OWN_LAYER_BYTES = 4_000_000
 MOST_OWN_LAYERS = 40
 LIBRARIES = ("purelib", "platlib")
+T = TypeVar("T")
 
 
 def group(wheels: Sequence[Wheel], downloads: Path) -> tuple[tuple[Wheel, ...], ...]:
@@ -39,19 +44,19 @@ def group(wheels: Sequence[Wheel], downloads: Path) -> tuple[tuple[Wheel, ...], 
 def entries(wheels: Sequence[Wheel], downloads: Path, left_out: Sequence[str] = ()) -> Iterator[Entry]:
     """The files of the wheels below `opt/ecomdeploy/deps`, but for those that a pattern in `left_out` matches.
 
-    Raises EcomdeployError for a wheel that is not readable.
+    Raises EcomdeployError for a wheel that is not readable; a damaged file of it does when it is read.
     """
     for wheel in wheels:
         try:
             # stays open as long as its entries are held: reading its directory anew for each file would take minutes
             archive = zipfile.ZipFile(path_of(wheel, downloads))
-        except (OSError, zipfile.BadZipFile) as problem:
+        except DAMAGED as problem:
             raise EcomdeployError(
                 f"{wheel.filename} cannot be read: {problem}", hint="call fetch_wheels"
             ) from None
         for info, place in _places(archive):
             if not any(fnmatchcase(place, pattern) for pattern in left_out):
-                yield _entry(archive, info, place)
+                yield _entry(partial(Member, archive, info), info, place)
 
 
 def _places(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str]]:
@@ -67,11 +72,36 @@ def _places(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str]]:
             yield info, "/".join(["bin", *rest[1:]])
 
 
-def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> Entry:
+class Member(io.RawIOBase):
+    """A file of a wheel. Raises EcomdeployError, with the wheel's name, where it is damaged."""
+
+    def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+        self.wheel = Path(archive.filename or "").name
+        self.inner = self._read(lambda: archive.open(info))
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._read(lambda: self.inner.read(len(buffer)))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _read(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except DAMAGED as problem:
+            hint = "delete it from the downloads: it is fetched again"
+            raise EcomdeployError(f"{self.wheel} is damaged: {problem}", hint=hint) from problem
+
+
+def _entry(opener: Callable[[], Member], info: zipfile.ZipInfo, place: str) -> Entry:
     executable = bool((info.external_attr >> 16) & 0o111)
     if place.startswith("bin/"):
-        return tree.of_bytes(f"{TARGET}/{place}", _launcher(archive.read(info)), executable=True)
-    return tree.of_opener(f"{TARGET}/{place}", lambda: archive.open(info), info.file_size, executable)
+        return tree.of_bytes(f"{TARGET}/{place}", _launcher(opener().read()), executable=True)
+    return tree.of_opener(
+        f"{TARGET}/{place}", lambda: cast("IO[bytes]", opener()), info.file_size, executable
+    )
 
 
 def _launcher(data: bytes) -> bytes:
