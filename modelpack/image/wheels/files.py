@@ -56,7 +56,7 @@ def entries(wheels: Sequence[Wheel], downloads: Path, left_out: Sequence[str] = 
             ) from None
         for info, place in _places(archive):
             if not any(fnmatchcase(place, pattern) for pattern in left_out):
-                yield _entry(partial(Member, archive, info), info, place)
+                yield _entry(partial(WheelMember, archive, info), info, place)
 
 
 def _places(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str]]:
@@ -72,7 +72,7 @@ def _places(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str]]:
             yield info, "/".join(["bin", *rest[1:]])
 
 
-class Member(io.RawIOBase):
+class WheelMember(io.RawIOBase):
     """A file of a wheel. Raises EcomdeployError, with the wheel's name, where it is damaged."""
 
     def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
@@ -95,7 +95,7 @@ class Member(io.RawIOBase):
             raise EcomdeployError(f"{self.wheel} is damaged: {problem}", hint=hint) from problem
 
 
-def _entry(opener: Callable[[], Member], info: zipfile.ZipInfo, place: str) -> Entry:
+def _entry(opener: Callable[[], WheelMember], info: zipfile.ZipInfo, place: str) -> Entry:
     executable = bool((info.external_attr >> 16) & 0o111)
     if place.startswith("bin/"):
         return tree.of_bytes(f"{TARGET}/{place}", _launcher(opener().read()), executable=True)
