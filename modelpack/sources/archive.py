@@ -9,6 +9,7 @@ What a foreign library loads is `rewrite`'s file, made of the very bytes that we
 
 from __future__ import annotations
 
+import lzma
 import stat
 import struct
 import unicodedata
@@ -40,6 +41,7 @@ CHUNK = 1 << 20
 DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     EOFError,
     OSError,
     NotImplementedError,

@@ -63,7 +63,7 @@ def _places(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str]]:
     for info in archive.infolist():
         if info.is_dir() or info.filename.endswith(".dist-info/RECORD"):
             continue
-        first, *rest = parts_of(info.filename)
+        first, *rest = parts_of(info.filename) or ("",)
         if not first.endswith(".data") or not rest:
             yield info, info.filename
         elif rest[0] in LIBRARIES or rest[0] == "data":
