@@ -82,9 +82,9 @@ def main() -> int:
     if server == 0:
         _become_server(plan, watched, (alive, woken, wake))
     os.close(watched)
-    signal.signal(signal.SIGTERM, lambda *_: _kill(server, signal.SIGTERM))
-    signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)  # what comes is read from the descriptor
     return _keep(server, control, woken)
 
 
@@ -92,14 +92,19 @@ def main() -> int:
 
 
 def _keep(server: int, control: socket.socket, woken: int) -> int:
-    """Answer the daemon until the server or the daemon ends; returns the server's status."""
+    """Answer the daemon until the server or the daemon ends; returns the server's status.
+
+    SIGTERM is handed on here and not where it comes: between two looks nobody has taken the status of the server, so
+    that its number cannot be that of another process.
+    """
     waiting = selectors.DefaultSelector()
     waiting.register(control, selectors.EVENT_READ)
     waiting.register(woken, selectors.EVENT_READ)
     while (status := _reap(server)) is None:
         for ready, _ in waiting.select():
             if ready.fileobj == woken:
-                os.read(woken, 4096)
+                if signal.SIGTERM in os.read(woken, 4096):
+                    _kill(server, signal.SIGTERM)
             elif not _answer(control):
                 _kill(server, signal.SIGKILL)
                 waiting.unregister(control)
