@@ -24,7 +24,7 @@ def spread(repository: Path) -> list[str]:
     return shlex.split(line)
 
 
-def test_a_worker_that_is_killed_is_told_with_its_test_and_the_other_goes_on(
+def test_a_worker_that_is_killed_is_told_with_its_test_and_the_run_ends(
     tmp_path: Path, repository: Path
 ) -> None:
     for name in "abcd":
@@ -33,5 +33,5 @@ def test_a_worker_that_is_killed_is_told_with_its_test_and_the_other_goes_on(
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout
     assert re.search(r"worker 'gw\d' crashed while running 'test_b.py::test_it\[1\]'", done.stdout)
-    assert "1 failed, 7 passed" in done.stdout, "what the other worker has"
+    assert re.search(r"\b1 failed\b", done.stdout), done.stdout
     assert "INTERNALERROR" not in done.stdout
