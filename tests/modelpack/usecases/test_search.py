@@ -228,6 +228,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     return Small(usecase, data, Variant(TORCH, path))
 
 
+@pytest.fixture(scope="module")
+def exported(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Variant:
+    """What every later pass begins with."""
+    return passes().get("onnx").apply(small.reference, small.context(tmp_path_factory.mktemp("exported")))
+
+
 def test_saved_and_loaded(small: Small, tmp_path: pathlib.Path) -> None:
     again = tmp_path / "again.safetensors"
     small.usecase.save(small.usecase.load(small.reference.path), again)
@@ -247,9 +253,8 @@ def test_the_answer_is_codes(small: Small) -> None:
     assert row["scores"] == sorted(row["scores"], reverse=True)
 
 
-def test_export_answers_as_trained_for_any_length(small: Small, tmp_path: pathlib.Path) -> None:
-    made = passes().get("onnx").apply(small.reference, small.context(tmp_path))
-    run, eager = small.run(made), small.run(small.reference)
+def test_export_answers_as_trained_for_any_length(small: Small, exported: Variant) -> None:
+    run, eager = small.run(exported), small.run(small.reference)
     for texts in (["red"], ["red bag", "a b c d e f g h i j k l m n o p"]):
         ids, mask = Tokenizer(small.data.tokenizer, 64)(texts)
         inputs = {"input_ids": ids, "attention_mask": mask}
@@ -258,25 +263,26 @@ def test_export_answers_as_trained_for_any_length(small: Small, tmp_path: pathli
 
 
 @pytest.mark.parametrize(("name", "share"), [("smooth-int8", 0.6), ("embedding-rows-int8", 0.95)])
-def test_passes_shrink_and_stay_close(small: Small, tmp_path: pathlib.Path, name: str, share: float) -> None:
-    first = passes().get("onnx").apply(small.reference, small.context(tmp_path / "onnx"))
-    made = passes().get(name).apply(first, small.context(tmp_path / "made"))
-    again = passes().get(name).apply(first, small.context(tmp_path / "again"))
+def test_passes_shrink_and_stay_close(
+    small: Small, exported: Variant, tmp_path: pathlib.Path, name: str, share: float
+) -> None:
+    made = passes().get(name).apply(exported, small.context(tmp_path / "made"))
+    again = passes().get(name).apply(exported, small.context(tmp_path / "again"))
     assert made.format == ONNX
-    assert made.size_mb < share * first.size_mb
+    assert made.size_mb < share * exported.size_mb
     assert [sha256_of(path) for path in made.files.values()] == [
         sha256_of(path) for path in again.files.values()
     ]
     examples = small.usecase.examples(small.data, 20)
-    got, want = small.run(made)(examples), small.run(first)(examples)
+    got, want = small.run(made)(examples), small.run(exported)(examples)
     assert np.allclose(got["scores"], want["scores"], atol=0.03)
 
 
 @pytest.mark.parametrize("before", [(), ("smooth-int8",), ("static-int8",), ("embedding-rows-int8",)])
 def test_without_padding_answers_are_the_same(
-    small: Small, tmp_path: pathlib.Path, before: tuple[str, ...]
+    small: Small, exported: Variant, tmp_path: pathlib.Path, before: tuple[str, ...]
 ) -> None:
-    variant = passes().get("onnx").apply(small.reference, small.context(tmp_path / "onnx"))
+    variant = exported
     for name in before:
         variant = passes().get(name).apply(variant, small.context(tmp_path / name))
     made = passes().get("drop-padding").apply(variant, small.context(tmp_path / "made"))
@@ -303,9 +309,9 @@ def test_without_padding_answers_are_the_same(
     ],
 )
 def test_a_query_is_answered_the_same_beside_any_other(
-    small: Small, tmp_path: pathlib.Path, kept: tuple[str, ...]
+    small: Small, exported: Variant, tmp_path: pathlib.Path, kept: tuple[str, ...]
 ) -> None:
-    variant = passes().get("onnx").apply(small.reference, small.context(tmp_path / "onnx"))
+    variant = exported
     for name in kept:
         variant = passes().get(name).apply(variant, small.context(tmp_path / name))
     assert small.usecase.max_batch > 1
@@ -318,12 +324,11 @@ def test_a_query_is_answered_the_same_beside_any_other(
     assert np.allclose(scores[0], scores[1], atol=1e-5)
 
 
-def test_dense_layers_see_real_tokens_only(small: Small, tmp_path: pathlib.Path) -> None:
+def test_dense_layers_see_real_tokens_only(small: Small, exported: Variant, tmp_path: pathlib.Path) -> None:
     import onnx
     import onnxruntime
 
-    variant = passes().get("onnx").apply(small.reference, small.context(tmp_path / "onnx"))
-    made = passes().get("drop-padding").apply(variant, small.context(tmp_path / "made"))
+    made = passes().get("drop-padding").apply(exported, small.context(tmp_path / "made"))
     graph = onnx.load(str(made.path))
     dense = [
         node.output[0]
@@ -372,11 +377,12 @@ def test_smoothing_beats_plain_rounding() -> None:
     assert wrong(smooth) < wrong(plain) / 20
 
 
-def test_smoothing_needs_texts_to_calibrate_on(small: Small, tmp_path: pathlib.Path) -> None:
-    first = passes().get("onnx").apply(small.reference, small.context(tmp_path / "onnx"))
+def test_smoothing_needs_texts_to_calibrate_on(
+    small: Small, exported: Variant, tmp_path: pathlib.Path
+) -> None:
     without = dataclasses.replace(small.context(tmp_path), calibration=None)
     with pytest.raises(ValueError, match="nothing to calibrate on"):
-        passes().get("smooth-int8").apply(first, without)
+        passes().get("smooth-int8").apply(exported, without)
 
 
 def test_no_query_is_calibrated_on(small: Small) -> None:
