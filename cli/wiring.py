@@ -269,6 +269,7 @@ class Wiring:
 
     def driver(self) -> AutomationDriver:
         """The embedded engine locally (the Pulumi CLI with ECOMDEPLOY_DRIVER=pulumi); the CLI on AWS."""
+        from infra.lookup.aws import AwsLookup
         from stacks.pulumi_driver.automation import AutomationDriver, real_cli
         from stacks.secrets import read_secrets
 
@@ -284,6 +285,7 @@ class Wiring:
                 backend,
                 environment,
                 lambda: embedded_engine(environment),
+                AwsLookup(self.session),
                 confidential=confidential,
             )
         if wanted != "pulumi":
@@ -294,7 +296,15 @@ class Wiring:
         backend = folder.as_uri() if self.local else "s3://" + "/".join(self.state_bucket()).rstrip("/")
         secrets = self.spec.environment.secrets
         return AutomationDriver(
-            "Pulumi CLI", "pulumi", folder, backend, self.environment, real_cli, secrets, confidential
+            "Pulumi CLI",
+            "pulumi",
+            folder,
+            backend,
+            self.environment,
+            real_cli,
+            AwsLookup(self.session),
+            secrets,
+            confidential,
         )
 
 

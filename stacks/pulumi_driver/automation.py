@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from infra.lookup.base import ResourceLookup
 from modelpack.errors import CloudRefused, EcomdeployError
 from modelpack.progress import Progress, Silent
 from stacks.pulumi_driver.api import pulumi_automation
@@ -23,7 +24,9 @@ from stacks.pulumi_driver.changes import Watch
 from stacks.pulumi_driver.driver import Change, Deployed, Settings, Stack
 from stacks.pulumi_driver.locked import lift
 from stacks.pulumi_driver.patience import in_order
+from stacks.pulumi_driver.pending import recover
 from stacks.pulumi_driver.refusals import in_words, words_of
+from stacks.pulumi_driver.state_files import backend_url, mend_attributes
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 ROOT = PROGRAMS.parents[1]
@@ -37,9 +40,9 @@ CONFIDENTIAL = "confidential"
 class AutomationDriver:
     """`folder` is `.ecomdeploy/<environment>/pulumi`; `backend` a Pulumi backend URL; `environment` what the
     command sees. `secrets` is a Pulumi secrets provider ("awskms://..."), or None for the generated
-    passphrase. `confidential`: values of parameters by name, for the program alone: given to it in this process, they
-    are in no configuration and no command line. `command` makes the `PulumiCommand`: the embedded engine's, or the
-    real one's (`real_cli`).
+    passphrase. `lookup` finds what a killed run of the CLI has made. `confidential`: values of parameters by name, for
+    the program alone: given to it in this process, they are in no configuration and no command line. `command` makes
+    the `PulumiCommand`: the embedded engine's, or the real one's (`real_cli`).
     """
 
     name: str
@@ -48,17 +51,16 @@ class AutomationDriver:
     backend: str
     environment: Mapping[str, str]
     command: Callable[[], Any]
+    lookup: ResourceLookup
     secrets: str | None = None
     confidential: Mapping[str, str] = field(default_factory=dict, repr=False)
     programs: Path = PROGRAMS
     raised: list[EcomdeployError] = field(default_factory=list)
 
     def up(self, stack: Stack, settings: Settings, progress: Progress, *, refresh: bool) -> Deployed:
-        opened, watch = self.open(stack, settings), Watch(progress)
-        if refresh and self.kind == "pulumi":
-            # The CLI stops at creates that a kill left pending, unless told to forget them.
-            self.call(opened, Watch(Silent()), opened.refresh, clear_pending_creates=True)
-            refresh = False
+        opened, watch = self.open(stack, settings, progress), Watch(progress)
+        if refresh:
+            self.recover(opened, progress)
         result = self.call(opened, watch, opened.up, **({"refresh": True} if refresh else {}))
         return Deployed({name: output.value for name, output in result.outputs.items()}, watch.changes())
 
@@ -68,15 +70,34 @@ class AutomationDriver:
         return watch.changes()
 
     def destroy(self, stack: Stack, progress: Progress) -> tuple[Change, ...]:
-        opened, watch = self.select(stack), Watch(progress)
+        opened, watch = self.select(stack, progress), Watch(progress)
         if opened is None:
             return ()
-        if self.kind == "pulumi":
-            self.call(opened, Watch(Silent()), opened.refresh, clear_pending_creates=True)
-        self.call(opened, watch, opened.destroy, **({"refresh": True} if self.kind == "embedded" else {}))
+        self.recover(opened, progress)
+        self.call(opened, watch, opened.destroy, refresh=True)
+        self.refuse_remnants(stack)
         with in_words(stack.name):
             opened.workspace.remove_stack(stack.name)
         return watch.changes()
+
+    def recover(self, opened: Any, progress: Progress) -> None:
+        """What a kill left pending is looked up and recorded; the embedded engine does that by itself."""
+        if self.kind == "pulumi":
+            with in_words(opened.name):
+                self.lift_and(opened, lambda: recover(opened, self.lookup, progress))
+
+    def refuse_remnants(self, stack: Stack) -> None:
+        """Nothing may be left that carries the stack's tags and is in no state any more."""
+        if self.kind != "pulumi":
+            return
+        tag = f"{project_name(self.programs / stack.program)}/{stack.name}"
+        if left := self.lookup.remnants(tag):
+            listed = "\n".join(f"  {each.where} ({each.resource})" for each in left)
+            raise EcomdeployError(
+                f"the stack's resources are deleted, but this carries its tags and is in no state:\n{listed}",
+                where=stack.name,
+                hint="delete it (or take its tag ecomdeploy:stack off to keep it); then type the same command again",
+            )
 
     def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
         opened = self.select(stack)
@@ -96,32 +117,33 @@ class AutomationDriver:
                 digest.update(f"{file.name}\0".encode() + file.read_bytes())
         return digest.hexdigest()
 
-    def select(self, stack: Stack) -> Any:
+    def select(self, stack: Stack, progress: Progress | None = None) -> Any:
         """The stack, or None when there is none. Raises what `in_words` raises."""
         if not (self.backend.startswith("s3://") or (self.folder / ".pulumi").exists()):
             return None
         automation = pulumi_automation()
         with in_words(stack.name), suppress(automation.StackNotFoundError):
-            return automation.select_stack(stack.name, **self.options(stack))
+            return automation.select_stack(stack.name, **self.options(stack, progress))
         return None
 
-    def open(self, stack: Stack, settings: Settings) -> Any:
+    def open(self, stack: Stack, settings: Settings, progress: Progress | None = None) -> Any:
         """The stack with its settings, made if need be. Raises what `in_words` raises."""
         automation = pulumi_automation()
 
         with in_words(stack.name):
-            opened = automation.create_or_select_stack(stack.name, **self.options(stack))
+            opened = automation.create_or_select_stack(stack.name, **self.options(stack, progress))
             opened.set_config("settings", automation.ConfigValue(value=json.dumps(settings, sort_keys=True)))
         return opened
 
-    def options(self, stack: Stack) -> dict[str, Any]:
+    def options(self, stack: Stack, progress: Progress | None) -> dict[str, Any]:
         automation = pulumi_automation()
 
+        mend_attributes(self.folder, progress or Silent())
         work = self.folder / stack.program
         work.mkdir(parents=True, exist_ok=True)
         variables = {
             **self.environment,
-            "PULUMI_BACKEND_URL": self.backend,
+            "PULUMI_BACKEND_URL": backend_url(self.backend) if self.kind == "pulumi" else self.backend,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
         if self.secrets is None:
@@ -164,15 +186,19 @@ class AutomationDriver:
         self.raised.clear()
         with in_words(opened.name, watch.errors):
             try:
-                try:
-                    return attempt()
-                except automation.ConcurrentUpdateError as locked:
-                    lift(opened, words_of(locked), self.backend)
-                    return attempt()
+                return self.lift_and(opened, attempt)
             except automation.CommandError:
                 if self.raised:
                     raise self.raised[0] from None
                 raise
+
+    def lift_and(self, opened: Any, attempt: Callable[[], Any]) -> Any:
+        """The attempt, and once more where only a dead process's lock was in its way. Raises what `lift` raises."""
+        try:
+            return attempt()
+        except pulumi_automation().ConcurrentUpdateError as locked:
+            lift(opened, words_of(locked), self.backend)
+            return attempt()
 
 
 def passphrase(file: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from infra.lookup.base import FakeResourceLookup
 from infra.rehearsal.engine.provider import Fake, ProviderError
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError
 from modelpack.progress import Silent
@@ -78,6 +79,7 @@ def driver(tmp_path: Path, programs: Path, cloud: Fake) -> AutomationDriver:
         backend=f"file://{folder}",
         environment={},
         command=command,
+        lookup=FakeResourceLookup(),
         programs=programs,
     )
 

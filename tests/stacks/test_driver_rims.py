@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from pulumi.automation import CommandError, CommandResult, ConcurrentUpdateError
 
+from infra.lookup.base import FakeResourceLookup
 from modelpack.errors import CloudRefused, EcomdeployError, Locked
 from modelpack.progress import Silent
 from stacks.pulumi_driver.automation import AutomationDriver
@@ -67,13 +68,11 @@ class FakeOpenedStack:
         return "done"
 
 
-def no_cli() -> Any:
-    raise AssertionError("no command is run here")
-
-
 @pytest.fixture
 def driver(tmp_path: Path) -> AutomationDriver:
-    return AutomationDriver("Pulumi CLI", "pulumi", tmp_path, tmp_path.as_uri(), {}, no_cli)
+    return AutomationDriver(
+        "Pulumi CLI", "pulumi", tmp_path, tmp_path.as_uri(), {}, lambda: None, FakeResourceLookup()
+    )
 
 
 @pytest.fixture
@@ -181,6 +180,24 @@ def test_a_refusal_stays_a_refusal_even_if_the_command_failed_without_events() -
         in_words("s"),
     ):
         raise CommandError(CommandResult("noise", "error: AccessDenied: not you", 255))
+
+
+def test_half_written_attributes_are_removed_and_told(driver: AutomationDriver, tmp_path: Path) -> None:
+    """A CLI that is killed while it writes one cannot read its state any more; the others stay."""
+    folder = tmp_path / ".pulumi" / "stacks" / "ecomdeploy-base"
+    folder.mkdir(parents=True)
+    for name, content in (("shop.json", "{"), ("shop.json.attrs", ""), ("a.attrs", '{"u'), ("b.attrs", "{}")):
+        (folder / name).write_text(content)
+    told = Silent()
+    given = driver.options(Stack("base", "shop-prod"), told)["opts"]
+    assert sorted(path.name for path in folder.iterdir()) == ["b.attrs", "shop.json"]
+    assert ["shop.json.attrs" in line for line in told.lines] == [False, True]
+    assert given.env_vars["PULUMI_BACKEND_URL"] == f"{tmp_path.as_uri()}?metadata=skip"
+    driver.backend = "s3://bucket/prefix"
+    assert (
+        driver.options(Stack("base", "shop-prod"), told)["opts"].env_vars["PULUMI_BACKEND_URL"]
+        == driver.backend
+    )
 
 
 def interrupt_when(ready: threading.Event) -> None:

@@ -24,6 +24,7 @@ import pytest
 from waiting import wait_for
 
 from infra.aws_session import AwsSession
+from infra.lookup.base import FakeResourceLookup
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 from infra.rehearsal.providers.aws.provider import AwsProviders
@@ -154,6 +155,7 @@ class Place:
             folder.as_uri(),
             environment,
             lambda: EmbeddedPulumiCommand(AwsProviders(), environment=environment),
+            FakeResourceLookup(),
             confidential=read_secrets(secret_spec(), variables or {}).values,
         )
         return Collaborators(

@@ -1,0 +1,132 @@
+"""What a name finds: repository, bucket, cluster, node group, model, endpoint, parameter, alarm, scalable target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from infra.aws_session import AwsSession, bucket_tags
+from infra.lookup.base import PendingCreate
+from infra.lookup.row import Find, LookupRow, ask, await_settled, tag_map
+
+BY_NAME = "by its name, and then its tags"
+Read = Callable[[Any, PendingCreate], Mapping[str, Any] | None]
+
+
+def check_tags(service: str, read: Read, name: str) -> Find:
+    """`read` gives the tags of what has that name, None when nothing has."""
+
+    def find(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+        tags = read(session.client(service), wanted)
+        if tags is not None and wanted.owns(tags):
+            yield wanted.text(name)
+
+    return find
+
+
+def repository_tags(ecr: Any, wanted: PendingCreate) -> Mapping[str, str] | None:
+    found = ask(ecr.describe_repositories, repositoryNames=[wanted.text("name")])
+    if not found:
+        return None
+    return tag_map(ecr.list_tags_for_resource(resourceArn=found["repositories"][0]["repositoryArn"])["tags"])
+
+
+def find_bucket(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+    """Tags come after the bucket: one of ours without any is what a kill between the two left."""
+    tags = bucket_tags(session.client("s3"), wanted.text("bucket"))
+    if tags is not None and (not tags or wanted.owns(tags)):
+        yield wanted.text("bucket")
+
+
+def sagemaker_tags(describe: str, member: str) -> Read:
+    def read(sagemaker: Any, wanted: PendingCreate) -> Mapping[str, str] | None:
+        found = ask(getattr(sagemaker, f"describe_{describe}"), **{f"{member}Name": wanted.text("name")})
+        if not found or found.get("EndpointStatus") == "Deleting":
+            return None
+        if "EndpointStatus" in found:
+            await_settled(sagemaker, "endpoint_in_service", EndpointName=wanted.text("name"))
+        return tag_map(sagemaker.list_tags(ResourceArn=found[f"{member}Arn"])["Tags"])
+
+    return read
+
+
+def parameter_tags(ssm: Any, wanted: PendingCreate) -> Mapping[str, str] | None:
+    name = wanted.text("name")
+    if ask(ssm.get_parameter, Name=name) is None:
+        return None
+    return tag_map(ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=name)["TagList"])
+
+
+def alarm_tags(cloudwatch: Any, wanted: PendingCreate) -> Mapping[str, str] | None:
+    found = cloudwatch.describe_alarms(AlarmNames=[wanted.text("name")])["MetricAlarms"]
+    if not found:
+        return None
+    return tag_map(cloudwatch.list_tags_for_resource(ResourceARN=found[0]["AlarmArn"])["Tags"])
+
+
+def cluster_tags(eks: Any, wanted: PendingCreate) -> Mapping[str, str] | None:
+    found = ask(eks.describe_cluster, name=wanted.text("name"))
+    if not found or found["cluster"]["status"] == "DELETING":
+        return None
+    await_settled(eks, "cluster_active", name=wanted.text("name"))
+    return dict(found["cluster"].get("tags") or {})
+
+
+def find_node_group(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+    eks, cluster, name = session.client("eks"), wanted.text("clusterName"), wanted.text("nodeGroupName")
+    found = ask(eks.describe_nodegroup, clusterName=cluster, nodegroupName=name)
+    if not found or found["nodegroup"]["status"] == "DELETING":
+        return
+    if wanted.owns(found["nodegroup"].get("tags") or {}):
+        await_settled(eks, "nodegroup_active", clusterName=cluster, nodegroupName=name)
+        yield f"{cluster}:{name}"
+
+
+def find_scalable_target(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+    """An endpoint's variant has one, and the endpoint is the stack's own."""
+    found = session.client("application-autoscaling").describe_scalable_targets(
+        ServiceNamespace=wanted.text("serviceNamespace"),
+        ResourceIds=[wanted.text("resourceId")],
+        ScalableDimension=wanted.text("scalableDimension"),
+    )
+    if found["ScalableTargets"]:
+        yield wanted.text("resourceId")
+
+
+WITH_ITS_BUCKET = "not looked up: made again it is the same call, and it goes with its bucket"
+WITH_ITS_TARGET = "not looked up: made again it is the same call, and it goes with its scalable target"
+ROWS = (
+    LookupRow("aws:ecr/repository:Repository", BY_NAME, check_tags("ecr", repository_tags, "name")),
+    LookupRow("aws:s3/bucket:Bucket", "by its name; its tags, or none yet", find_bucket),
+    *(
+        LookupRow(f"aws:s3/{name[0].lower()}{name[1:]}:{name}", WITH_ITS_BUCKET)
+        for name in (
+            *("BucketVersioning", "BucketServerSideEncryptionConfiguration"),
+            *("BucketPublicAccessBlock", "BucketPolicy"),
+        )
+    ),
+    LookupRow(
+        "aws:sagemaker/model:Model",
+        BY_NAME,
+        check_tags("sagemaker", sagemaker_tags("model", "Model"), "name"),
+    ),
+    LookupRow(
+        "aws:sagemaker/endpointConfiguration:EndpointConfiguration",
+        BY_NAME,
+        check_tags("sagemaker", sagemaker_tags("endpoint_config", "EndpointConfig"), "name"),
+    ),
+    LookupRow(
+        "aws:sagemaker/endpoint:Endpoint",
+        f"{BY_NAME}; waited for",
+        check_tags("sagemaker", sagemaker_tags("endpoint", "Endpoint"), "name"),
+    ),
+    LookupRow("aws:ssm/parameter:Parameter", BY_NAME, check_tags("ssm", parameter_tags, "name")),
+    LookupRow(
+        "aws:cloudwatch/metricAlarm:MetricAlarm", BY_NAME, check_tags("cloudwatch", alarm_tags, "name")
+    ),
+    LookupRow("aws:eks/cluster:Cluster", f"{BY_NAME}; waited for", check_tags("eks", cluster_tags, "name")),
+    LookupRow("aws:eks/nodeGroup:NodeGroup", f"{BY_NAME}; waited for", find_node_group),
+    LookupRow("aws:appautoscaling/target:Target", "by what it scales, which has one", find_scalable_target),
+    LookupRow("aws:appautoscaling/policy:Policy", WITH_ITS_TARGET),
+    LookupRow("aws:appautoscaling/scheduledAction:ScheduledAction", WITH_ITS_TARGET),
+)
