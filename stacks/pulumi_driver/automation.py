@@ -72,6 +72,7 @@ class AutomationDriver:
     def destroy(self, stack: Stack, progress: Progress) -> tuple[Change, ...]:
         opened, watch = self.select(stack, progress), Watch(progress)
         if opened is None:
+            self.refuse_remnants(stack)
             return ()
         self.recover(opened, progress)
         self.call(opened, watch, opened.destroy, refresh=True)

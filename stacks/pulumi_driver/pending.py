@@ -50,7 +50,7 @@ def recover(opened: Any, lookup: ResourceLookup, progress: Progress) -> None:
     for name in recovery.found:
         progress.note(f"found {name}, which an interrupted run has made: it is taken into the state")
     for name in recovery.dropped:
-        progress.note(f"{name} was begun by an interrupted run and not made")
+        progress.note(f"{name} of an interrupted run is not there, or made again without harm")
 
 
 def run(opened: Any, *words: str) -> Any:

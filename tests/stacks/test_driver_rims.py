@@ -3,6 +3,7 @@ as the CLI did (3.274.1, recorded)."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from pulumi.automation import CommandError, CommandResult, ConcurrentUpdateError
 
-from infra.lookup.base import FakeResourceLookup
+from infra.lookup.base import FakeResourceLookup, Remnant
 from modelpack.errors import CloudRefused, EcomdeployError, Locked
 from modelpack.progress import Silent
 from stacks.pulumi_driver.automation import AutomationDriver
@@ -198,6 +199,46 @@ def test_half_written_attributes_are_removed_and_told(driver: AutomationDriver, 
         driver.options(Stack("base", "shop-prod"), told)["opts"].env_vars["PULUMI_BACKEND_URL"]
         == driver.backend
     )
+
+
+class RecordingCommand:
+    """The CLI of an empty stack: every command succeeds; `lines` are theirs."""
+
+    version = "3.274.1"
+    history = [{"kind": "update", "startTime": "2026-11-20T10:00:00.000Z", "message": "", "environment": {}}]
+
+    def __init__(self) -> None:
+        self.lines: list[list[str]] = []
+
+    def run(self, words: list[str], *rest: Any, **options: Any) -> CommandResult:
+        self.lines.append(words)
+        now = {"config": {}, "result": "succeeded", "endTime": "2026-11-20T10:00:01.000Z", "version": 1}
+        said = json.dumps([{**self.history[0], **now}]) if words[:2] == ["stack", "history"] else "{}"
+        return CommandResult(said, "", 0)
+
+
+def test_a_refresh_is_no_command_of_its_own_and_comes_after_the_look_at_what_is_pending(
+    driver: AutomationDriver, tmp_path: Path
+) -> None:
+    command, stack = RecordingCommand(), Stack("base", "shop-prod")
+    driver.command = lambda: command
+    (tmp_path / ".pulumi").mkdir()
+    driver.up(stack, {}, Silent(), refresh=True)
+    driver.destroy(stack, Silent())
+    done = [line for line in command.lines if line[0] in ("up", "refresh", "destroy") or "export" in line]
+    assert [line[0] for line in done] == ["stack", "up", "stack", "destroy"]
+    assert all("--refresh" in line for line in done if line[0] != "stack")
+    command.lines.clear()
+    driver.up(stack, {}, Silent(), refresh=False)
+    assert not any("export" in line or "--refresh" in line for line in command.lines)
+
+
+def test_what_is_left_of_a_stack_without_a_state_is_told(driver: AutomationDriver) -> None:
+    left = Remnant("arn:aws:kms:us-east-1:123456789012:key/1234", "key")
+    driver.lookup = FakeResourceLookup(left={"ecomdeploy-base/shop-prod": (left,)})
+    with pytest.raises(EcomdeployError, match="key/1234"):
+        driver.destroy(Stack("base", "shop-prod"), Silent())
+    assert driver.destroy(Stack("base", "another"), Silent()) == ()
 
 
 def interrupt_when(ready: threading.Event) -> None:
