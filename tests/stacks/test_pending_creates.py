@@ -43,7 +43,7 @@ def pending(kind: str, intent: Mapping[str, Any]) -> dict[str, Any]:
 
 KEY = custom("aws:kms/key:Key", "key", inputs={"__defaults": [], "description": "d", "tags": TAGS})
 ROLE = custom("aws:iam/role:Role", "serving", inputs={"name": "shop-prod-serving", "tags": TAGS})
-STATE = {
+STATE: dict[str, Any] = {
     "manifest": {"time": "2026-11-20T10:00:00Z", "magic": "", "version": "v3.274.1"},
     "secrets_providers": {"type": "passphrase", "state": {"salt": "v1:x"}},
     "resources": [
