@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from infra.aws_session import AwsSession
 from infra.lookup.base import PendingCreate
-from infra.lookup.row import LookupRow, ask, tag_map
+from infra.lookup.row import GONE, LookupRow, ask, tag_map
 
 
 def find_role(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
@@ -33,13 +33,16 @@ def find_attachment(session: AwsSession, wanted: PendingCreate) -> Iterable[str]
 
 
 def find_key(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
-    """KMS has no search by tag, and the tagging API lags behind; so every key is looked at."""
+    """KMS has no search by tag, and the tagging API lags behind; so every key is looked at.
+
+    One whose policy does not let us see its tags is not ours: a key that we make lets the account decide.
+    """
     kms = session.client("kms")
     if not wanted.mark:
         return
     for page in kms.get_paginator("list_keys").paginate():
         for key in page["Keys"]:
-            tags = ask(kms.list_resource_tags, KeyId=key["KeyId"])
+            tags = ask(kms.list_resource_tags, absent=GONE | {"AccessDeniedException"}, KeyId=key["KeyId"])
             if tags is None or not wanted.owns(tag_map(tags["Tags"], "TagKey", "TagValue")):
                 continue
             if "Deletion" not in kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyState"]:

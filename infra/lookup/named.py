@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from infra.aws_session import AwsSession, bucket_tags
@@ -40,7 +41,8 @@ def find_bucket(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
 
 def sagemaker_tags(describe: str, member: str) -> Read:
     def read(sagemaker: Any, wanted: PendingCreate) -> Mapping[str, str] | None:
-        found = ask(getattr(sagemaker, f"describe_{describe}"), **{f"{member}Name": wanted.text("name")})
+        named = {f"{member}Name": wanted.text("name")}
+        found = ask(partial(getattr(sagemaker, f"describe_{describe}"), **named))
         if not found or found.get("EndpointStatus") == "Deleting":
             return None
         if "EndpointStatus" in found:

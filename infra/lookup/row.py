@@ -34,14 +34,16 @@ class LookupRow:
     find: Find | None = None
 
 
-def ask(call: Callable[..., Any], **arguments: Any) -> Mapping[str, Any] | None:
-    """An answer, None when the service says that there is no such thing."""
+def ask(
+    call: Callable[..., Any], *, absent: frozenset[str] = GONE, **arguments: Any
+) -> Mapping[str, Any] | None:
+    """An answer, None when the service says that there is no such thing (an error code of `absent`)."""
     from botocore.exceptions import ClientError
 
     try:
         answer: Mapping[str, Any] = call(**arguments)
     except ClientError as error:
-        if error_code(error) in GONE or NOT_THERE in error_message(error):
+        if error_code(error) in absent or NOT_THERE in error_message(error):
             return None
         raise
     return answer
