@@ -50,23 +50,33 @@ class Effects:
         with self.slots:
             self.guard()
             if plan.delete_first:
-                self._announce(Step(Op.REPLACE, old, new, plan))
+                told = (
+                    plan if plan.changed else ResourcePlan(plan.op)
+                )  # a cascade has no differences of its own
+                self._announce(Step(Op.REPLACE, old, new, told))
             self.events.before(Step(op, old, new, plan))
             token = self.journal.begin("updating" if op is Op.UPDATE else "creating", new)
             errors: tuple[str, ...] = ()
             try:
                 made = self._apply(op, old, new)
             except PartialFailure as error:
-                made, errors = CreateResponse(error.id, error.outputs), (self._explain(op, new, error),)
+                made = CreateResponse(error.id, error.outputs)
+                errors = (self.events.redactor.clean(str(error)),)
+                refusal = self._explain(op, new, error)
             except Exception as error:
                 # Any other error leaves the outcome unknown: the intent stays, and the next run looks.
                 if isinstance(error, ProviderError | EngineError):
                     self.journal.settle(token)
+                self.events.tell_failure(Step(op, old, new, plan))
                 raise EngineError(self._explain(op, new, error)) from error
             resource = land(new, made, old, errors)
+            if errors and op is Op.UPDATE and old is not None:
+                # What is not known to be in force is what the next update is to do (deploy/step.go).
+                resource = replace(resource, inputs=old.inputs)
             self.journal.settle(token, resource, old)
             if errors:
-                raise EngineError(*errors)
+                self.events.tell_failure(Step(op, old, resource, plan))
+                raise EngineError(refusal)
             self.events.after(Step(op, old, resource, plan))
             if op is Op.CREATE_REPLACEMENT and not plan.delete_first:
                 self._announce(Step(Op.REPLACE, old, resource, plan))
@@ -115,6 +125,7 @@ class Effects:
                 except Exception as error:
                     if isinstance(error, ProviderError | EngineError):
                         self.journal.settle(token)
+                    self.events.tell_failure(Step(op, resource, None))
                     raise EngineError(self._explain(op, resource, error)) from error
                 forget()
                 self.journal.settle(token)

@@ -11,6 +11,7 @@ class Unsupported(EngineError):
     """A request beyond this engine's width: `what` is named, and so is the way out."""
 
     def __init__(self, what: str) -> None:
+        self.what = what
         super().__init__(f"{what} is not available in the embedded engine: use the Pulumi CLI")
 
 

@@ -86,23 +86,28 @@ class Events:
 
     def before(self, step: Step) -> None:
         """A step starts."""
-        if not step.resource.is_default_provider:
-            self._send("resourcePreEvent", self._describe(step))
+        self._send("resourcePreEvent", self._describe(step))
 
-    def after(self, step: Step, counted: Op | None = None) -> None:
-        """A step is done. `counted` is what a refresh turned out to be.
-
-        Default providers are the engine's own business (pkg/engine/deployment.go isDefaultProviderStep).
-        """
-        if step.resource.is_default_provider:
-            return
-        outcome = counted or step.op
-        if outcome in COUNTED:
+    def count(self, step: Step) -> None:
+        """A step is done. Default providers are the engine's own (pkg/engine/deployment.go isDefaultProviderStep)."""
+        if step.op in COUNTED and not step.resource.is_default_provider:
             with self._lock:
-                self.counts[outcome] += 1
-        quiet = outcome in (Op.SAME, Op.REFRESH)
-        line = "" if quiet else f"  {outcome} {step.resource.type} {step.resource.name}"
+                self.counts[step.op] += 1
+
+    def tell(self, step: Step) -> None:
+        """Its outputs are there: of a component when it has declared them (deploy/deployment_executor.go)."""
+        quiet = step.op in (Op.SAME, Op.REFRESH) or step.resource.is_default_provider
+        line = "" if quiet else f"  {step.op} {step.resource.type} {step.resource.name}"
         self._send("resOutputsEvent", self._describe(step), line)
+
+    def after(self, step: Step) -> None:
+        """A step is done, outputs and all."""
+        self.count(step)
+        self.tell(step)
+
+    def tell_failure(self, step: Step) -> None:
+        """A call was refused or broke off."""
+        self._send("resOpFailedEvent", {**self._describe(step), "status": 0, "steps": 0})
 
     def _describe(self, step: Step) -> dict[str, Any]:
         subject = step.resource

@@ -38,6 +38,9 @@ class Deployment:
         self._old = effects.journal.snapshot().by_urn
         self._current: dict[str, Resource] = {}
         self._claimed: set[str] = set()
+        self._cascaded: dict[str, tuple[str, ...]] = {}
+        self._silent: dict[str, Step] = {}
+        """Components that have not declared their outputs yet."""
         self._stack_outputs: Values | None = None
         self._generating = threading.RLock()
 
@@ -64,6 +67,9 @@ class Deployment:
                 self._stack_outputs = outputs
             else:
                 self._put_outputs(resource, outputs)
+            step = self._silent.pop(urn, None)
+        if step is not None:
+            self._events.tell(replace(step, new=replace(resource, outputs=outputs)))
 
     def _put_outputs(self, resource: Resource, outputs: Values) -> None:
         self._current[resource.urn] = replace(resource, outputs=outputs)
@@ -101,7 +107,14 @@ class Deployment:
             new = replace(goal.as_resource(goal.inputs), created=now(), modified=now())
             if old is not None:
                 modified = old.modified if plan.op is Op.SAME else new.modified
-                new = replace(new, id=old.id, outputs=old.outputs, created=old.created, modified=modified)
+                new = replace(
+                    new,
+                    id=old.id,
+                    outputs=old.outputs,
+                    created=old.created,
+                    modified=modified,
+                    rest=old.inherited,
+                )
             elif new.is_provider and not self.effects.preview:
                 new = replace(new, id=str(uuid.uuid4()))
             self._events.before(Step(plan.op, old, new, plan))
@@ -109,10 +122,23 @@ class Deployment:
                 new = replace(new, outputs=goal.inputs)
                 self._pool.declare(new)
                 if not has_unknown(goal.inputs):
-                    self._pool.get(goal.urn)
+                    self._configure(Step(plan.op, old, new, plan))
             resource = self._current[goal.urn] = self._journal.put(new, old)
-        self._events.after(Step(plan.op, old, resource, plan))
+        step = Step(plan.op, old, resource, plan)
+        self._events.count(step)
+        if new.is_provider or self.effects.preview:
+            self._events.tell(step)
+        if not new.is_provider:
+            self._silent[goal.urn] = step
         return resource
+
+    def _configure(self, step: Step) -> None:
+        try:
+            self._pool.get(step.resource.urn)
+        except EngineError:
+            if not step.resource.is_default_provider:
+                self._events.tell_failure(step)
+            raise
 
     def _provider(self, urn: str, package: str, version: str) -> Resource:
         """The one named, else a default one that the engine makes, configured from the stack's config."""
@@ -142,7 +168,7 @@ class Deployment:
                 wanted = paths.keep_old(wanted, old.inputs, goal.ignore_changes)
             new = goal.as_resource(wanted, f"{provider.urn}::{provider.id or UNKNOWN_TEXT}")
             checked = self._check(new, old, fresh=False)
-            plan = steps.decide(goal, old, self._diff(live, checked) if live else DiffResponse())
+            plan = steps.decide(goal, old, self._compare(old, checked))
             if plan.op is Op.REPLACE:
                 checked = self._check(new, None, fresh=True)
                 if plan.delete_first and live is not None:
@@ -154,7 +180,14 @@ class Deployment:
 
     def _act(self, plan: ResourcePlan, old: Resource | None, new: Resource) -> Resource:
         if old is not None and plan.op in (Op.SAME, Op.UPDATE):
-            new = replace(new, id=old.id, outputs=old.outputs, created=old.created, modified=old.modified)
+            new = replace(
+                new,
+                id=old.id,
+                outputs=old.outputs,
+                created=old.created,
+                modified=old.modified,
+                rest=old.inherited,
+            )
         if plan.op is not Op.SAME:
             return self.effects.put(old, new, plan)
         outputs = restore_secrets(new.outputs, new.inputs, new.additional_secret_outputs)
@@ -176,6 +209,14 @@ class Deployment:
             raise EngineError(f"{new.type} resource '{new.name}' has a problem: {listed}")
         return replace(new, inputs=restore_secrets(checked.inputs, new.inputs))
 
+    def _compare(self, old: Resource | None, new: Resource) -> DiffResponse:
+        """What differs; of what went in a cascade only the inputs for whose sake it went are told."""
+        if old is None:
+            return DiffResponse()
+        if old.urn in self._cascaded:
+            return DiffResponse(replaces=self._cascaded[old.urn])
+        return self._diff(old, new)
+
     def _diff(self, old: Resource, new: Resource) -> DiffResponse:
         diffed = self._pool.diff(replace(old, provider=new.provider), new.inputs)
         providers = [self._pool.resource(one.provider_urn) for one in (old, new)]
@@ -188,7 +229,10 @@ class Deployment:
         """Delete what depends on `old`, then `old` itself; returns its placeholder."""
 
         def is_replaced(dependent: Resource, keys: frozenset[str]) -> bool:
-            return bool(self._pool.diff(dependent, dependent.inputs | dict.fromkeys(keys, UNKNOWN)).replaces)
+            diffed = self._pool.diff(dependent, dependent.inputs | dict.fromkeys(keys, UNKNOWN))
+            if diffed.replaces:
+                self._cascaded[dependent.urn] = diffed.replaces
+            return bool(diffed.replaces)
 
         candidates = [
             one for one in self._journal.snapshot().resources if one.urn not in self._claimed or one is old

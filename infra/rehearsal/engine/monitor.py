@@ -1,6 +1,6 @@
 """The gRPC side towards the program: ResourceMonitor and Engine.
 
-Only what is implemented is advertised; what a program asks beyond it is refused by name.
+What a program asks beyond what is implemented is refused by name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,21 @@ from infra.rehearsal.engine.resource import urn_of
 from infra.rehearsal.engine.steps import Goal
 
 STACK_REFERENCE: Final = "pulumi:pulumi:StackReference"
-FEATURES: Final = (resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,)
+IMPLEMENTED: Final = (
+    resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_REFERENCES,
+)
+REFUSED_HERE: Final = (
+    resource_pb2.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_INVOKE_TRANSFORMS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACEMENT_TRIGGER,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_STATE_MIGRATIONS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_TRANSFORMS,
+)
+"""Without these the SDK itself would refuse them, and tell people to update a CLI that they do not use."""
 THREADS: Final = 96
 """More than the SDK's own 4 x parallel workers: waiting registrations never keep a log message out."""
 
@@ -66,7 +80,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             stack=self._deployment.stack,
             organization="organization",
             dryRun=self._deployment.effects.preview,
-            supportedFeatures=FEATURES,
+            supportedFeatures=(*IMPLEMENTED, *REFUSED_HERE),
         )
 
     def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -127,6 +141,22 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         with self._translate_errors(context, request.type, request.name):
             what = "a StackReference" if request.type == STACK_REFERENCE else f"get of {request.type}"
             raise Unsupported(f"{what} ('{request.name}')")
+
+    def RegisterStackTransform(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._translate_errors(context, "transform", ""):
+            raise Unsupported("a transform of the stack")
+
+    def RegisterStackInvokeTransform(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._translate_errors(context, "transform", ""):
+            raise Unsupported("a transform of invokes")
+
+    def RegisterResourceHook(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._translate_errors(context, "hook", request.name):
+            raise Unsupported(f"the option hooks ({request.name})")
+
+    def RegisterErrorHook(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._translate_errors(context, "hook", request.name):
+            raise Unsupported(f"the option hooks ({request.name})")
 
     def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:  # noqa: N802
         return empty_pb2.Empty()

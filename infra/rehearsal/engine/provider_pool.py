@@ -18,6 +18,7 @@ from infra.rehearsal.engine.provider import (
     Values,
 )
 from infra.rehearsal.engine.resource import Resource, package_of
+from infra.rehearsal.engine.unconfigured import UnconfiguredProvider
 from infra.rehearsal.engine.values import has_unknown, strip
 
 
@@ -58,12 +59,9 @@ class ProviderPool:
             return self._providers[urn]
 
     def _make(self, resource: Resource) -> Provider:
-        if has_unknown(resource.inputs):
-            raise EngineError(
-                f"the configuration of provider {resource.name} depends on values that are not known yet: "
-                "use the Pulumi CLI"
-            )
         package = package_of(resource.type)
+        if has_unknown(resource.inputs):
+            return UnconfiguredProvider(package)
         inputs = configuration(strip(resource.inputs))
         try:
             provider = self._factory(package, inputs, self._environment)

@@ -10,7 +10,7 @@ from infra.rehearsal.engine.errors import Stopped
 from infra.rehearsal.engine.provider import CreateResponse, PartialFailure, ReadResponse
 from infra.rehearsal.engine.redaction import restore_secrets
 from infra.rehearsal.engine.resource import PendingOperation, Resource, now
-from infra.rehearsal.engine.steps import Op, Step
+from infra.rehearsal.engine.steps import Op, ResourcePlan, Step
 
 INTERRUPTED = "an update was interrupted"
 
@@ -100,6 +100,7 @@ class Refresh:
                 found = self._pool.read(old)
                 new = refresh(old, found) if found else None
         except Exception as error:
+            self._events.tell_failure(Step(Op.REFRESH, old, old))
             self._effects.fail(f"reading {old.type} '{old.name}': {describe(error)}", old.urn)
             return
         outcome = Op.SAME
@@ -109,7 +110,14 @@ class Refresh:
         elif new is not old:
             self._journal.swap(new, old)
             outcome = Op.UPDATE
-        self._events.after(Step(Op.REFRESH, old, new or old), counted=outcome if counted else None)
+        plan = ResourcePlan(outcome, differing(old, new) if new is not None else ())
+        self._events.after(Step(outcome if counted else Op.REFRESH, old, new, plan))
+
+
+def differing(old: Resource, new: Resource) -> tuple[str, ...]:
+    """The inputs that are not what they were."""
+    keys = sorted({*old.inputs, *new.inputs})
+    return tuple(key for key in keys if old.inputs.get(key) != new.inputs.get(key))
 
 
 def refresh(old: Resource, found: ReadResponse) -> Resource:

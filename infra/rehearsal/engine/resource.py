@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from infra.rehearsal.engine import values
-from infra.rehearsal.engine.errors import EngineError
+from infra.rehearsal.engine.errors import Unsupported
 from infra.rehearsal.engine.provider import ResourceIdentity, Values
 from infra.rehearsal.engine.state.crypt import Vault
 
@@ -45,6 +45,8 @@ class Resource:
     ignore_changes: tuple[str, ...] = ()
     created: str = ""
     modified: str = ""
+    rest: Mapping[str, Any] = field(default_factory=dict)
+    """What else another engine wrote of it: kept as it is."""
 
     @property
     def name(self) -> str:
@@ -80,6 +82,11 @@ class Resource:
         }
         kept = tuple(urn for urn in self.dependencies if urn in urns)
         return replace(self, dependencies=kept, property_dependencies=links)
+
+    @property
+    def inherited(self) -> dict[str, Any]:
+        """What of `rest` stays when the program declares it again."""
+        return {key: value for key, value in self.rest.items() if key not in OPTIONS}
 
     @property
     def who(self) -> ResourceIdentity:
@@ -132,12 +139,37 @@ def now() -> str:
 _PLAIN: Final = ("id", "parent", "provider", "created", "modified")
 _FLAGS: Final = ("protect", "retain_on_delete", "delete", "pending_replacement")
 _LISTS: Final = ("dependencies", "init_errors", "additional_secret_outputs", "ignore_changes")
+_REFUSED: Final = {
+    "external": "a resource that was read, not made",
+    "taint": "a resource that waits to be replaced (`pulumi state taint`)",
+    "viewOf": "a view of another resource",
+}
+"""Flags under which a resource is handled otherwise: a state with one is refused whole."""
+OPTIONS: Final = frozenset(
+    {
+        "customTimeouts",
+        "deletedWith",
+        "hideDiff",
+        "importID",
+        "replaceOnChanges",
+        "replaceWith",
+        "replacementTrigger",
+        "resourceHooks",
+    }
+)
+"""Keys that are the program's to say. It is refused with them, so it has declared the resource without."""
 
 
 def _key(attribute: str) -> str:
     """ResourceV3 says in camel case what we say in words."""
     first, *rest = attribute.split("_")
     return first + "".join(word.capitalize() for word in rest)
+
+
+_KNOWN: Final = frozenset(
+    {"urn", "type", "custom", "inputs", "outputs", "propertyDependencies"}
+    | {_key(name) for name in (*_PLAIN, *_FLAGS, *_LISTS)}
+)
 
 
 def resource_to_json(resource: Resource, vault: Vault) -> dict[str, Any]:
@@ -154,23 +186,32 @@ def resource_to_json(resource: Resource, vault: Vault) -> dict[str, Any]:
         "propertyDependencies": dict(resource.property_dependencies),
     }
     there = {key: value for key, value in document.items() if value}
-    return {"urn": resource.urn, "custom": resource.custom, "type": resource.type, **there}
+    return {**resource.rest, "urn": resource.urn, "custom": resource.custom, "type": resource.type, **there}
 
 
 def resource_from_json(document: Mapping[str, Any], vault: Vault) -> Resource:
-    """The inverse of `resource_to_json`."""
-    if document.get("external"):
-        raise EngineError(f"{document['urn']} was read, not made, by another engine: use the Pulumi CLI")
+    """The inverse of `resource_to_json`; raises `Unsupported` for what this engine would handle wrongly."""
+    urn = document["urn"]
+    for key, what in _REFUSED.items():
+        if document.get(key):
+            raise Unsupported(f"{what} in the state ({urn})")
     known = {name: document[_key(name)] for name in (*_PLAIN, *_FLAGS) if _key(name) in document}
     known |= {name: tuple(document.get(_key(name)) or ()) for name in _LISTS}
     links = document.get("propertyDependencies") or {}
+    try:
+        inputs, outputs = (
+            values.decode(document.get(side) or {}, vault.decrypt) for side in ("inputs", "outputs")
+        )
+    except Unsupported as error:
+        raise Unsupported(f"{error.what} in the state ({urn})") from None
     return Resource(
-        urn=document["urn"],
+        urn=urn,
         type=document["type"],
         custom=bool(document.get("custom")),
-        inputs=values.decode(document.get("inputs") or {}, vault.decrypt),
-        outputs=values.decode(document.get("outputs") or {}, vault.decrypt),
+        inputs=inputs,
+        outputs=outputs,
         property_dependencies={key: tuple(urns or ()) for key, urns in links.items()},
+        rest={key: value for key, value in document.items() if key not in _KNOWN},
         **known,
     )
 

@@ -104,7 +104,7 @@ def decide(goal: Goal, old: Resource | None, diffed: DiffResponse) -> ResourcePl
     if old is None:
         return ResourcePlan(Op.CREATE)
     if old.pending_replacement:
-        return ResourcePlan(Op.REPLACE, delete_first=True)
+        return ResourcePlan(Op.REPLACE, diffed.changed, diffed.replaces, delete_first=True)
     if diffed.replaces:
         if goal.protect and old.protect:
             raise EngineError(f'unable to replace resource "{goal.urn}"\n{PROTECTED}')
@@ -130,7 +130,8 @@ def decide_plain(goal: Goal, old: Resource | None) -> ResourcePlan:
             f"provider {old.name}: {REGION} cannot change in place, since its resources would be "
             "looked for elsewhere; destroy the stack first, or use the Pulumi CLI"
         )
-    return ResourcePlan(Op.UPDATE if changed else Op.SAME, changed)
+    # A component has no provider that would say what differs.
+    return ResourcePlan(Op.UPDATE if changed else Op.SAME, changed if old.is_provider else ())
 
 
 def cascade(

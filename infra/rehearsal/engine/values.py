@@ -1,8 +1,8 @@
 """Property values: protobuf Struct, checkpoint JSON and event JSON <-> Python.
 
 The signatures are Pulumi's (sdk/go/common/resource/properties.go, asset.go). Inside the engine a value is
-JSON-like plus `Secret` and `UNKNOWN`. Assets and archives are refused, for no type of the table takes one; resource
-references and output values are not advertised to programs, so none of them comes.
+JSON-like plus `Secret`, `ResourceReference` and `UNKNOWN`. Assets and archives are refused, for no type of the table
+takes one; output values are not advertised to programs, so none of them comes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from google.protobuf import json_format, struct_pb2
@@ -19,16 +20,16 @@ from infra.rehearsal.engine.provider import UNKNOWN, Values
 
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a public marker
+REFERENCE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
 REFUSED: Final = {
     "c44067f5952c0a294b673a41bacd8c17": "an asset",
     "0def7320c3a5731c473e5ecbe6d01bc7": "an archive",
-    "5cf8f73096256a8f31e491e813e4eb8e": "a resource reference",
     "d0e6a833031e9bbcd3f4e8bde6ca49a4": "an output value",
 }
 UNKNOWN_TEXT: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 BLINDED: Final = "[secret]"
-LARGEST_WHOLE: Final = 2**53
-"""Above this a double no longer holds every whole number, so it stays a float."""
+LARGEST_WHOLE: Final = 1e21
+"""From here on Go writes numbers with an exponent (encoding/json), which JSON's readers take for floats."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,15 @@ class Secret:
     """A value that must not be seen: encrypted in the state, "[secret]" in events."""
 
     value: Any
+
+
+@dataclass(frozen=True)
+class ResourceReference:
+    """A resource as a value, `id` for one in a cloud. Providers get that, or else the URN."""
+
+    urn: str
+    id: Any = None
+    version: str = ""
 
 
 def from_wire(struct: struct_pb2.Struct) -> Values:
@@ -58,6 +68,8 @@ def _decode(value: Any, inner: Callable[[dict[str, Any]], Any]) -> Any:
         signature = fields.get(SIGNATURE)
         if signature == SECRET:
             return Secret(inner(fields))
+        if signature == REFERENCE:
+            return ResourceReference(fields["urn"], fields.get("id"), fields.get("packageVersion", ""))
         if signature is not None:
             raise Unsupported(REFUSED.get(signature, f"the property signature {signature}"))
         return fields
@@ -67,8 +79,9 @@ def _decode(value: Any, inner: Callable[[dict[str, Any]], Any]) -> Any:
 
 
 def fold(number: float) -> int | float:
-    """Pulumi's wire makes every number a double; whole ones become int again."""
-    return int(number) if number.is_integer() and abs(number) < LARGEST_WHOLE else number
+    """Pulumi's wire makes every number a double; whole ones become int again, with the digits that Go writes."""
+    whole = number.is_integer() and abs(number) < LARGEST_WHOLE
+    return int(Decimal(repr(number))) if whole else number
 
 
 def to_wire(values: Mapping[str, Any]) -> struct_pb2.Struct:
@@ -87,6 +100,9 @@ def encode(value: Any, secret: Callable[[Any], Any]) -> Any:
         return [encode(item, secret) for item in value]
     if isinstance(value, Secret):
         return secret(encode(value.value, secret=lambda inner: inner))
+    if isinstance(value, ResourceReference):
+        identity = {} if value.id is None else {"id": encode(value.id, secret)}
+        return sign(REFERENCE, urn=value.urn, packageVersion=value.version, **identity)
     return UNKNOWN_TEXT if value is UNKNOWN else value
 
 
@@ -104,6 +120,8 @@ def strip(value: Any) -> Any:
     """What a provider gets: plain values."""
     if isinstance(value, Secret):
         return strip(value.value)
+    if isinstance(value, ResourceReference):
+        return value.urn if value.id is None else value.id
     if isinstance(value, dict):
         return {name: strip(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -116,6 +134,8 @@ def nodes(value: Any) -> Iterator[Any]:
     yield value
     if isinstance(value, Secret):
         yield from nodes(value.value)
+    elif isinstance(value, ResourceReference):
+        yield value.id
     elif isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from nodes(item)

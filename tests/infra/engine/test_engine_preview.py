@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi
-import pytest
-from pulumi import automation
 
 from infra.rehearsal.engine.provider import UNKNOWN
 
@@ -146,11 +144,12 @@ def test_explicit_provider_in_a_first_preview(lab: Any, thing: Any, fake_provide
     assert lab.preview(program).counts == {"create": 3}
 
 
-def test_provider_with_unknown_configuration_is_refused(lab: Any, thing: Any, fake_provider: Any) -> None:
+def test_provider_with_unknown_configuration_is_previewed(lab: Any, thing: Any, fake_provider: Any) -> None:
     def program() -> None:
         first = thing("first")
         provider = fake_provider("here", {"endpoint": first.arn})
         thing("second", {}, pulumi.ResourceOptions(provider=provider))
 
-    with pytest.raises(automation.CommandError, match="not known yet: use the Pulumi CLI"):
-        lab.preview(program)
+    assert lab.preview(program).counts == {"create": 4}
+    assert lab.fake.mutations == []
+    assert lab.up(program).counts == {"create": 4}

@@ -79,7 +79,12 @@ class Operation:
         verb, given, journal = self._verb, self._place.arguments, effects.journal
         refresh = Refresh(effects)
         if journal.pending() and effects.preview:
-            words = "the last run was interrupted; the next one picks up where it stopped"
+            worker = lock.find_worker(self._files)
+            words = (
+                f"another run is at work ({worker}); this is what it has done so far"
+                if worker
+                else "the last run was interrupted; the next one picks up where it stopped"
+            )
             self._events.diagnostic("warning", words)
         elif journal.pending():
             if "--clear-pending-creates" in given.flags:

@@ -61,6 +61,12 @@ def _respect_others(files: StackFiles, mine: Path) -> None:
         )
 
 
+def find_worker(files: StackFiles) -> str:
+    """Who is at work on the stack now, "" for nobody that can be seen."""
+    owners = ((path, read_owner(_text(path))) for path in sorted(files.locks.glob("*.json")))
+    return "; ".join(_describe(path) for path, owner in owners if owner is not None and not owner.is_dead())
+
+
 def _lift_dead(path: Path) -> bool:
     owner = read_owner(_text(path))
     if owner is None or not owner.is_dead():

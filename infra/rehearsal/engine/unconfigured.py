@@ -1,0 +1,58 @@
+"""The provider of a preview whose configuration is not known yet: it knows nothing either.
+
+Source: pulumi/pulumi, sdk/go/common/resource/plugin/provider_plugin.go (`configKnown`).
+"""
+
+# ruff: noqa: A002 - `type` and `id` are the protocol's own words
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from infra.rehearsal.engine.provider import (
+    CheckResponse,
+    CreateResponse,
+    DiffResponse,
+    ReadResponse,
+    ResourceIdentity,
+    Values,
+)
+
+
+class UnconfiguredProvider:
+    """Takes inputs as they are; what differs would be updated in place."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def configure(self, inputs: Mapping[str, Any]) -> None:
+        """There is nothing to take."""
+
+    def supports(self, type: str) -> bool:
+        return True
+
+    def check(
+        self, type: str, who: ResourceIdentity, olds: Values | None, news: Values, *, fresh_name: bool
+    ) -> CheckResponse:
+        return CheckResponse(news)
+
+    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> DiffResponse:
+        return DiffResponse(tuple(key for key in news if news[key] != old_inputs.get(key)))
+
+    def create(self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool) -> CreateResponse:
+        return CreateResponse("", inputs)
+
+    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> ReadResponse | None:
+        return ReadResponse(id, inputs, outputs)
+
+    def update(
+        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *, preview: bool
+    ) -> Values:
+        return {**old_outputs, **news}
+
+    def delete(self, type: str, id: str, inputs: Values, outputs: Values) -> None:
+        """A preview deletes nothing."""
+
+    def invoke(self, token: str, args: Values) -> Values:
+        return {}

@@ -1,0 +1,89 @@
+"""Each scenario on each engine, against what the real CLI did.
+
+The embedded engine runs everywhere; the CLI where `make test-reality` has built it. `RECORD` writes the golden files
+anew from the CLI.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+import pytest
+
+from infra.rehearsal.engine.state.crypt import Keyring
+from tests.reality import golden_files
+from tests.reality.bench import PASSPHRASE, Bench
+from tests.reality.catalog import ALL
+from tests.reality.compare import compare
+from tests.reality.differences import DIFFERENCES, REASONS, REFUSALS, reason_of
+from tests.reality.engines import CliEngine, EmbeddedEngine, Engine
+from tests.reality.page import PAGE, page
+
+RECORD = "ECOMDEPLOY_TEST_RECORD"
+
+
+@pytest.fixture(scope="session")
+def embedded() -> tuple[EmbeddedEngine, str]:
+    engine = EmbeddedEngine()
+    return engine, engine.keyring.fresh_salt(PASSPHRASE)
+
+
+@pytest.fixture(scope="session")
+def cli(
+    tmp_path_factory: pytest.TempPathFactory, pulumi_binary: pathlib.Path
+) -> Iterator[tuple[CliEngine, str]]:
+    engine = CliEngine(pulumi_binary, tmp_path_factory.mktemp("pulumi-home"))
+    engine.start()
+    yield engine, Keyring().fresh_salt(PASSPHRASE)
+    engine.close()
+
+
+@pytest.fixture(
+    params=["embedded", pytest.param("cli", marks=[pytest.mark.slow, pytest.mark.reality])],
+    scope="session",
+)
+def engine(request: pytest.FixtureRequest) -> tuple[Engine, str]:
+    """With the salt that all of its stacks share."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_scenario(name: str, engine: tuple[Engine, str], tmp_path: pathlib.Path) -> None:
+    group, _, run = ALL[name]
+    bench = Bench(tmp_path, engine[0], salt=engine[1])
+    run(bench)
+    recorded = golden_files.place(group, name)
+    unrecorded = f"{name} has not been recorded on the CLI yet: {RECORD}=1 make test-reality"
+    if engine[0].name == "cli":
+        if os.environ.get(RECORD):
+            golden_files.write(group, name, bench.records)
+        if not recorded.exists():
+            pytest.skip(unrecorded)
+        mismatches = compare(golden_files.read(group, name), bench.records)
+        assert not mismatches, "\n".join(map(str, mismatches))
+        return
+    if name in REFUSALS:
+        refusal = REFUSALS[name]
+        assert any(refusal.words in line for line in bench.told[refusal.at - 1]), bench.told
+        return
+    if not recorded.exists():
+        pytest.skip(unrecorded)
+    mismatches = compare(golden_files.read(group, name), bench.records)
+    surprising = [one for one in mismatches if reason_of(name, one) is None]
+    assert not surprising, "\n".join(map(str, surprising))
+    for difference in DIFFERENCES.get(name, ()):
+        for place in difference.places:
+            there = any(fnmatchcase(one.place, place) for one in mismatches)
+            assert there or difference.reason == "luck", f"{place} is no longer different"
+
+
+def test_the_page_is_what_the_tables_say() -> None:
+    assert PAGE.read_text() == page(), "python -m tests.reality.page"
+
+
+def test_every_reason_is_told_and_used() -> None:
+    assert {one.reason for listed in DIFFERENCES.values() for one in listed} == {*REASONS}
+    assert {*DIFFERENCES, *REFUSALS} <= {*ALL}
