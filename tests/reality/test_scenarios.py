@@ -1,7 +1,7 @@
 """Each scenario on each engine, against what the real CLI did.
 
-The embedded engine runs everywhere; the CLI where `make test-reality` has built it. `RECORD` writes the golden files
-anew from the CLI.
+The embedded engine runs everywhere; the CLI where `make test-reality` has built it, a sample of them, or all with
+ALL=1. `RECORD` writes the golden files anew from the CLI.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,11 @@ from tests.reality.catalog import ALL
 from tests.reality.compare import compare
 from tests.reality.differences import DIFFERENCES, REASONS, REFUSALS, reason_of
 from tests.reality.engines import CliEngine, EmbeddedEngine, Engine
+from tests.reality.extent import sample
 from tests.reality.page import PAGE, page
 
 RECORD = "ECOMDEPLOY_TEST_RECORD"
+IN_A_SAMPLE = 8
 
 
 @pytest.fixture(scope="session")
@@ -41,16 +44,23 @@ def cli(
     engine.close()
 
 
-@pytest.fixture(
-    params=["embedded", pytest.param("cli", marks=[pytest.mark.slow, pytest.mark.reality])],
-    scope="session",
-)
+@pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> tuple[Engine, str]:
     """With the salt that all of its stacks share."""
     return request.getfixturevalue(request.param)
 
 
-@pytest.mark.parametrize("name", ALL)
+def pairs() -> Iterator[Any]:
+    """Every scenario on the embedded engine; on the CLI, where each takes some twenty seconds, a sample of them."""
+    for name in ALL:
+        yield pytest.param("embedded", name, id=f"embedded-{name}")
+    recorded = [name for name, (group, _, _) in ALL.items() if golden_files.place(group, name).exists()]
+    for name in ALL if os.environ.get(RECORD) else sample(recorded, IN_A_SAMPLE):
+        marks = [pytest.mark.slow, pytest.mark.reality]
+        yield pytest.param("cli", name, id=f"cli-{name}", marks=marks)
+
+
+@pytest.mark.parametrize(("engine", "name"), pairs(), indirect=["engine"])
 def test_scenario(name: str, engine: tuple[Engine, str], tmp_path: pathlib.Path) -> None:
     group, _, run = ALL[name]
     bench = Bench(tmp_path, engine[0], salt=engine[1])

@@ -85,12 +85,12 @@ class Deployment:
     def finish(self) -> None:
         """Delete what the program does not declare any more and what replacements have left behind.
 
-        Only now do the stack's outputs count: a program that broke off keeps those of the last good run.
+        Only then do the stack's outputs count: a run that broke off keeps those of the last good one.
         """
+        self.effects.delete_all(steps.list_doomed(self._journal.snapshot().resources, self._claimed))
         stack = next((one for one in self._current.values() if one.type == STACK_TYPE), None)
         if stack is not None and self._stack_outputs is not None:
             self._put_outputs(stack, self._stack_outputs)
-        self.effects.delete_all(steps.list_doomed(self._journal.snapshot().resources, self._claimed))
 
     def _claim(self, urn: str) -> Resource | None:
         if urn in self._claimed:

@@ -33,6 +33,7 @@ REFUSED_HERE: Final = (
     resource_pb2.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
     resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
     resource_pb2.RESOURCE_MONITOR_FEATURE_INVOKE_TRANSFORMS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_PARAMETERIZATION,
     resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACEMENT_TRIGGER,
     resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
     resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
@@ -157,6 +158,10 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     def RegisterErrorHook(self, request: Any, context: Any) -> Any:  # noqa: N802
         with self._translate_errors(context, "hook", request.name):
             raise Unsupported(f"the option hooks ({request.name})")
+
+    def RegisterPackage(self, request: Any, context: Any) -> Any:  # noqa: N802
+        with self._translate_errors(context, "package", request.name):
+            raise Unsupported(f"the parameterized package {request.name}")
 
     def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:  # noqa: N802
         return empty_pb2.Empty()

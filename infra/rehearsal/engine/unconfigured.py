@@ -38,7 +38,9 @@ class UnconfiguredProvider:
         return CheckResponse(news)
 
     def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> DiffResponse:
-        return DiffResponse(tuple(key for key in news if news[key] != old_inputs.get(key)))
+        """An update, as far as anybody can say: the CLI calls the difference unavailable and assumes one."""
+        changed = tuple(key for key in sorted({*old_inputs, *news}) if old_inputs.get(key) != news.get(key))
+        return DiffResponse(changed or ("provider",))
 
     def create(self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool) -> CreateResponse:
         return CreateResponse("", inputs)

@@ -113,6 +113,15 @@ def test_refusals_are_in_our_words(lab: Any, thing: Any, options: dict[str, Any]
     assert "update the Pulumi CLI" not in str(caught.value)
 
 
+def test_what_holds_for_the_whole_stack_is_refused_in_our_words(lab: Any, thing: Any) -> None:
+    def program() -> None:
+        pulumi.runtime.register_resource_transform(lambda args: None)
+        thing("a", {"name": "a"})
+
+    with pytest.raises(CommandError, match=r"a transform of the stack.*use the Pulumi CLI"):
+        lab.up(program)
+
+
 def test_a_refusal_is_an_event(lab: Any, thing: Any) -> None:
     """Of a create, an update, a deletion and a read."""
     from infra.rehearsal.engine.provider import ProviderError

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 
+from modelpack.formats.signature import Arrays, Run
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.answers import answers
 from modelpack.home import Home
@@ -125,8 +126,8 @@ def test_the_pack_answers_like_the_model_in_the_shop_s_own_words(
     usecase, some = Chat(), few(data, 4)
     variant = passes().get("onnx").apply(trained, PassContext(usecase, {}, tmp_path / "onnx"))
     reference, run = (
-        runtime_for(TORCH).open(trained, usecase),
-        runtime_for(variant.format).open(variant, usecase),
+        remember(runtime_for(TORCH).open(trained, usecase)),
+        remember(runtime_for(variant.format).open(variant, usecase)),
     )
     one, other = usecase.evaluate(reference, some), usecase.evaluate(run, some)
     np.testing.assert_array_equal(one.ranked, other.ranked)
@@ -135,6 +136,19 @@ def test_the_pack_answers_like_the_model_in_the_shop_s_own_words(
     assert best.must_beat
     assert other.more["tokens_per_cpu_s"] > one.more["tokens_per_cpu_s"]
     assert answers(usecase, reference, some) == answers(usecase, run, some)
+
+
+def remember(run: Run) -> Run:
+    """The golden requests are among what was evaluated, and the model in torch needs seconds for each."""
+    found: dict[bytes, Arrays] = {}
+
+    def ask(feeds: Mapping[str, Any]) -> Arrays:
+        key = b"".join(name.encode() + array.tobytes() for name, array in sorted(feeds.items()))
+        if key not in found:
+            found[key] = run(feeds)
+        return found[key]
+
+    return ask
 
 
 def decoded(data: ChatData, tokens: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pulumi
+from pulumi import ResourceOptions
 
 from tests.reality.bench import Bench
 from tests.reality.file_cloud import Fault
@@ -26,6 +27,10 @@ def sequence(size: int = 1) -> None:
     b = Thing("b", {"name": "b", "size": size, "link": a.arn})
     Thing("c", {"name": "c", "size": size, "link": b.arn})
     pulumi.export("n", size)
+
+
+def nothing() -> None:
+    """Declares no resource."""
 
 
 def refused_create(bench: Bench) -> None:
@@ -76,14 +81,10 @@ def refused_update(bench: Bench) -> None:
 
 
 def refused_delete(bench: Bench) -> None:
-    """In an up, then half-way through destroy; the next run goes on."""
-
-    def one() -> None:
-        Thing("d", {"name": "d"})
-
-    bench.up(fan)
+    """In an up, then half-way through destroy; the next run goes on. In a strict chain, so that the order is given."""
+    bench.up(sequence)
     bench.cloud.plant(**{"delete_b-id1": Fault("refuse")})
-    bench.up(one)
+    bench.up(nothing)
     bench.destroy()
     bench.cloud.plant()
     bench.destroy()
@@ -127,8 +128,8 @@ def duplicate(bench: Bench) -> None:
     """Two resources of one URN."""
 
     def program() -> None:
-        Thing("a", {"name": "a"})
-        Thing("a", {"name": "a2"})
+        first = Thing("a", {"name": "a"})
+        Thing("a", {"name": "a2"}, ResourceOptions(depends_on=[first]))
 
     bench.preview(program)
     bench.up(program)
@@ -149,7 +150,6 @@ def check_failure(bench: Bench) -> None:
 
     def program() -> None:
         Thing("a", {"name": "a", "unwanted": 1})
-        Thing("b", {"name": "b"})
 
     bench.preview(program)
     bench.up(program)
@@ -202,8 +202,6 @@ def partial_then_gone(bench: Bench) -> None:
 
 def component_fails(bench: Bench) -> None:
     """A child is refused before its component has told its outputs."""
-    from pulumi import ResourceOptions
-
     from tests.reality.scenarios.things import Group
 
     def program() -> None:
@@ -220,8 +218,6 @@ def component_fails(bench: Bench) -> None:
 
 def provider_refuses_configuration(bench: Bench) -> None:
     """An explicit provider may not be used as it is configured."""
-    from pulumi import ResourceOptions
-
     from tests.reality.scenarios.things import LabProvider
 
     def in_region(region: str) -> Callable[[], object]:

@@ -6,7 +6,7 @@ import pulumi
 
 from tests.reality.bench import Bench
 from tests.reality.file_cloud import Fault
-from tests.reality.scenarios.failures import sequence
+from tests.reality.scenarios.failures import nothing, sequence
 from tests.reality.scenarios.things import Thing, fan
 
 
@@ -16,10 +16,6 @@ def fan_grown() -> None:
     b = Thing("b", {"name": "b", "size": 2})
     Thing("c", {"name": "c", "link": b.arn})
     Thing("d", {"name": "d", "link": a.arn})
-
-
-def one() -> None:
-    Thing("d", {"name": "d"})
 
 
 def auto_named() -> None:
@@ -58,14 +54,19 @@ def kill_update(bench: Bench) -> None:
 
 
 def kill_delete(bench: Bench) -> None:
-    """A deletion that it has done, within up and within destroy."""
-    bench.up(fan)
-    bench.cloud.plant(**{"delete_c-id1": Fault("hang-after")})
-    bench.kill("up", one)
-    bench.preview(one)
-    bench.up(one)
-    bench.cloud.plant(**{"delete_d-id1": Fault("hang-after")})
-    bench.kill("destroy", one)
+    """A deletion that it has done, within an up; in a strict chain, so that the order is given."""
+    bench.up(sequence)
+    bench.cloud.plant(**{"delete_b-id1": Fault("hang-after")})
+    bench.kill("up", nothing)
+    bench.preview(nothing)
+    bench.up(nothing)
+
+
+def kill_destroy(bench: Bench) -> None:
+    """A deletion that it has done, within a destroy."""
+    bench.up(sequence)
+    bench.cloud.plant(**{"delete_b-id1": Fault("hang-after")})
+    bench.kill("destroy", nothing)
     bench.destroy()
 
 

@@ -126,6 +126,22 @@ def unknown_provider(bench: Bench) -> None:
     bench.preview(program)
 
 
+def provider_no_longer_known(bench: Bench) -> None:
+    """A provider that is there will be configured by what is not yet: what the preview says of its resources."""
+
+    def of(known: bool, size: int) -> Callable[[], object]:
+        def program() -> None:
+            tag = "1" if known else Thing("a", {"name": "a"}).arn
+            other = LabProvider("other", {"region": "here", "tag": tag})
+            Thing("b", {"name": "b", "size": size}, ResourceOptions(provider=other))
+            Thing("c", {"name": "c"}, ResourceOptions(provider=other))
+
+        return program
+
+    bench.up(of(known=True, size=1))
+    bench.preview(of(known=False, size=2))
+
+
 def transformation(bench: Bench) -> None:
     """An old-style transformation, which the SDK carries out."""
 

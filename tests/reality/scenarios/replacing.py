@@ -164,6 +164,6 @@ def replaced_twice(bench: Bench) -> None:
     bench.up(of("x"))
     bench.cloud.plant(**{"delete_a-id1": Fault("refuse")})
     bench.up(of("y"))
-    bench.up(of("z"))
     bench.cloud.plant()
+    bench.up(of("z"))
     bench.up(of("z"))
