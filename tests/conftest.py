@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import pathlib
-import resource
 import signal
 import sys
 
@@ -24,9 +23,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # As the Makefile says it: what a process compiles serves the hundreds that come after it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-# Of a test's process, and of each that it starts: what takes more is at fault and fails by its name, where the kernel
-# would end the largest process of the machine, whoever that is.
-resource.setrlimit(resource.RLIMIT_DATA, (8 * 10**9, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 gc.set_threshold(50_000)  # as cli/app.py does
 # No test rests on the speed of the machine.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
