@@ -61,6 +61,11 @@ def entries(wheels: Sequence[Wheel], downloads: Path, left_out: Sequence[str] = 
 
 def _places(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str]]:
     for info in archive.infolist():
+        if not info.filename:
+            raise EcomdeployError(
+                f"{Path(archive.filename or '').name} is damaged: it has a file without a name",
+                hint="delete it from the downloads: it is fetched again",
+            )
         if info.is_dir() or info.filename.endswith(".dist-info/RECORD"):
             continue
         first, *rest = parts_of(info.filename) or ("",)

@@ -103,6 +103,15 @@ def test_grouping_by_size(tmp_path: pathlib.Path) -> None:
         wheel_files.group((Wheel("x", "1", "x-1-py3-none-any.whl", "0" * 64),), tmp_path)
 
 
+def test_a_file_without_a_name_is_refused(tmp_path: pathlib.Path) -> None:
+    wheel = tiny_parts.wheel(tmp_path, {"a/x.bin": b"1"}, "nameless")
+    with zipfile.ZipFile(path_of(wheel, tmp_path), "a") as archive:
+        archive.writestr("x", b"")
+        archive.filelist[-1].filename = ""
+    with pytest.raises(EcomdeployError, match="is damaged: it has a file without a name"):
+        list(wheel_files.entries([wheel], tmp_path))
+
+
 def test_newer_platforms_only_where_nothing_older_is_to_be_had(index: pathlib.Path) -> None:
     package(index, "shop_old", "1.0", tag="cp311-cp311-manylinux_2_28_x86_64")
     package(index, "shop_old", "1.1", tag="cp311-cp311-manylinux_2_31_x86_64")
