@@ -9,6 +9,7 @@ at once, which is what keeps a server that is asked too much at its full speed. 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import threading
 import time
@@ -205,7 +206,8 @@ class Batcher:
         ]
         if settled:
             # the server has one event loop, so one wake-up settles the whole batch
-            batch[0].loop.call_soon_threadsafe(_settle, settled)
+            with contextlib.suppress(RuntimeError):  # it has ended, and its callers with it
+                batch[0].loop.call_soon_threadsafe(_settle, settled)
 
     def _settle_part(self, job: Job, result: Arrays | Exception) -> tuple[Job, Any] | None:
         """The job with its outcome; None where rows are left, which go behind those that wait."""

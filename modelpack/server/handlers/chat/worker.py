@@ -6,6 +6,7 @@ The thread asks before every token whether the caller is still there, so that no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +45,8 @@ class AnswerWorker:
         loop, events = asyncio.get_running_loop(), asyncio.Queue[str | ChatAnswer | Exception | None]()
 
         def tell(event: str | ChatAnswer | Exception | None) -> None:
-            loop.call_soon_threadsafe(events.put_nowait, event)
+            with contextlib.suppress(RuntimeError):  # the server has ended, and its callers with it
+                loop.call_soon_threadsafe(events.put_nowait, event)
 
         self._begin(lambda: self._answer(asked, most, gone, tell))
         try:
