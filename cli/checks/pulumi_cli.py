@@ -16,7 +16,7 @@ from cli.checks.base import CheckContext, Finding
 
 NAME = "pulumi"
 SECONDS = 60
-PATIENCE = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
+QUIET = {"PULUMI_SKIP_UPDATE_CHECK": "true"}
 
 
 def check(context: CheckContext) -> Finding:
@@ -66,5 +66,5 @@ def ask(found: str, *words: str) -> str:
         text=True,
         check=True,
         timeout=SECONDS,
-        env={**os.environ, **PATIENCE},
+        env={**os.environ, **QUIET},
     ).stdout

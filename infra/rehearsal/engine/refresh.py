@@ -11,6 +11,7 @@ from infra.rehearsal.engine.provider import CreateResponse, PartialFailure, Read
 from infra.rehearsal.engine.redaction import restore_secrets
 from infra.rehearsal.engine.resource import PendingOperation, Resource, now
 from infra.rehearsal.engine.steps import Op, ResourcePlan, Step
+from infra.rehearsal.engine.values import find_changes
 
 INTERRUPTED = "an update was interrupted"
 
@@ -110,14 +111,8 @@ class Refresh:
         elif new is not old:
             self._journal.swap(new, old)
             outcome = Op.UPDATE
-        plan = ResourcePlan(outcome, differing(old, new) if new is not None else ())
+        plan = ResourcePlan(outcome, find_changes(old.inputs, new.inputs) if new is not None else ())
         self._events.after(Step(outcome if counted else Op.REFRESH, old, new, plan))
-
-
-def differing(old: Resource, new: Resource) -> tuple[str, ...]:
-    """The inputs that are not what they were."""
-    keys = sorted({*old.inputs, *new.inputs})
-    return tuple(key for key in keys if old.inputs.get(key) != new.inputs.get(key))
 
 
 def refresh(old: Resource, found: ReadResponse) -> Resource:
@@ -129,4 +124,4 @@ def refresh(old: Resource, found: ReadResponse) -> Resource:
         outputs=restore_secrets(found.outputs, old.inputs, old.additional_secret_outputs),
         init_errors=(),
     )
-    return old if new == old else replace(new, modified=now())
+    return replace(new, modified=now()) if new.differs(old) else old

@@ -88,6 +88,12 @@ class Resource:
         """What of `rest` stays when the program declares it again."""
         return {key: value for key, value in self.rest.items() if key not in OPTIONS}
 
+    def differs(self, other: Resource) -> bool:
+        """Whether the state would hold something else."""
+        return self != other or any(
+            values.differ(*both) for both in ((self.inputs, other.inputs), (self.outputs, other.outputs))
+        )
+
     @property
     def who(self) -> ResourceIdentity:
         """What a provider is told about it."""

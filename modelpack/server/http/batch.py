@@ -206,8 +206,7 @@ class Batcher:
         ]
         if settled:
             # the server has one event loop, so one wake-up settles the whole batch
-            with contextlib.suppress(RuntimeError):  # it has ended, and its callers with it
-                batch[0].loop.call_soon_threadsafe(_settle, settled)
+            hand_over(batch[0].loop, _settle, settled)
 
     def _settle_part(self, job: Job, result: Arrays | Exception) -> tuple[Job, Any] | None:
         """The job with its outcome; None where rows are left, which go behind those that wait."""
@@ -268,3 +267,9 @@ def _settle(pairs: Sequence[tuple[Job, Any]]) -> None:
             job.future.set_exception(result)
         else:
             job.future.set_result(result)
+
+
+def hand_over(loop: asyncio.AbstractEventLoop, call: Callable[[Any], object], value: Any) -> None:
+    """From the model's thread to the event loop; to nobody once that has ended, and its callers with it."""
+    with contextlib.suppress(RuntimeError):  # all that it raises: "Event loop is closed"
+        loop.call_soon_threadsafe(call, value)

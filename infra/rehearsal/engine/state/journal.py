@@ -78,7 +78,7 @@ class Journal:
         Written with the next commit, or not at all if unchanged.
         """
         with self._lock:
-            if replacing is not None and not differ(resource, replacing):
+            if replacing is not None and not resource.differs(replacing):
                 resource = replacing
             else:
                 self._changes += 1
@@ -100,7 +100,7 @@ class Journal:
                 for index, one in enumerate(side):
                     if one is replacing:
                         side[index] = resource
-                        self._changes += differ(resource, replacing)
+                        self._changes += resource.differs(replacing)
 
     def drop(self, resource: Resource) -> None:
         """Forget a resource; written with the next commit."""
@@ -119,7 +119,7 @@ class Journal:
             for side in (self._settled, self._waiting):
                 for index, one in enumerate(side):
                     side[index] = one.among(there)
-                    self._changes += differ(side[index], one)
+                    self._changes += side[index].differs(one)
 
     def _commit(self, *, durable: bool = False) -> None:
         if self._write is None:
@@ -138,8 +138,3 @@ class Journal:
         """Write what is not on disk yet, durably. An operation that changed nothing writes nothing."""
         if self._changes:
             self._commit(durable=True)
-
-
-def differ(one: object, other: object) -> bool:
-    """To Python False is 0 and True is 1; in a state they are not."""
-    return one != other or repr(one) != repr(other)

@@ -6,7 +6,6 @@ The thread asks before every token whether the caller is still there, so that no
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ import msgspec
 
 from modelpack.server.handlers.chat.conversation import Conversation, ReplyPlan, Usage
 from modelpack.server.handlers.chat.request import ChatInstance
-from modelpack.server.http.batch import Batcher
+from modelpack.server.http.batch import Batcher, hand_over
 
 
 class ChatAnswer(msgspec.Struct, frozen=True):
@@ -45,8 +44,7 @@ class AnswerWorker:
         loop, events = asyncio.get_running_loop(), asyncio.Queue[str | ChatAnswer | Exception | None]()
 
         def tell(event: str | ChatAnswer | Exception | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the server has ended, and its callers with it
-                loop.call_soon_threadsafe(events.put_nowait, event)
+            hand_over(loop, events.put_nowait, event)
 
         self._begin(lambda: self._answer(asked, most, gone, tell))
         try:
