@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import http.client
 import io
-import json
 import socket
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
-from fuzzing import ENOUGH, LONGEST, SCALARS, VALUES, fuzz, mutated, seconds_each
+from fuzzed_server import TARGETS, Asked, Watch, as_json
+from fuzzing import ENOUGH, SCALARS, VALUES, fuzz, mutated, seconds_each
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from model_server import Process, launch
@@ -30,9 +28,6 @@ ROW: dict[str, Any] = {
     "x_uint8": [0, 255],
 }
 INFER = "/v2/models/echo/infer"
-TARGETS = 3
-Headers = dict[str, str]
-Asked = tuple[bytes, Headers]
 
 
 @pytest.fixture(scope="module")
@@ -44,45 +39,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     process.wait_ready()
     yield process
     process.end()
-
-
-class Watch:
-    """Asks one server, and sees what that takes."""
-
-    def __init__(self, server: Process) -> None:
-        self.port = int(server.url.rpartition(":")[2])
-        self.server = psutil.Process(server.process.pid)
-        self._connection: http.client.HTTPConnection | None = None
-
-    def post(self, path: str, body: bytes, headers: Headers) -> tuple[int, bytes]:
-        """Status and body of the answer; the connection is kept while the server keeps it."""
-        before = self.spent()
-        connection = self._connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
-        connection.request("POST", path, body, headers)
-        answer = connection.getresponse()
-        found = answer.read()
-        self._connection = None if answer.will_close else connection
-        assert answer.status < 500, (answer.status, found[:300])
-        if answer.status >= 400:
-            assert json.loads(found)["error"]
-        self.check(before)
-        return answer.status, found
-
-    def check(self, before: float) -> None:
-        assert self.server.is_running()
-        assert self.spent() - before < LONGEST
-
-    def spent(self) -> float:
-        times = self.server.cpu_times()
-        return float(times.user + times.system)
-
-    def memory(self) -> int:
-        return int(self.server.memory_info().rss)
-
-
-def as_json(value: Any) -> bytes:
-    """Also what is no JSON: NaN, lone surrogates."""
-    return json.dumps(value).encode()
 
 
 ROWS = st.lists(

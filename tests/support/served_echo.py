@@ -22,8 +22,22 @@ ONNX = {
 }
 
 
-def echo_tree(root: pathlib.Path, inputs: Mapping[str, str], width: int, **more: Any) -> str:
-    """Inputs by name with their datatype, each `width` wide; outputs are `same_<input>`. The content digest."""
+SAYS = """
+import json
+import numpy as np
+
+def finish(answers):
+    return {**answers, "said": np.array([json.dumps(one) for one in answers["more"]], dtype=object)}
+"""
+
+
+def echo_tree(
+    root: pathlib.Path, inputs: Mapping[str, str], width: int, extra_fields: bool = False, **more: Any
+) -> str:
+    """Inputs by name with their datatype, each `width` wide; outputs are `same_<input>`. The content digest.
+
+    `extra_fields`: fields that are no input are taken, and what each row's caller sent is the text `said`.
+    """
     from onnx import helper
 
     nodes = [helper.make_node("Identity", [name], [f"same_{name}"]) for name in inputs]
@@ -51,7 +65,7 @@ def echo_tree(root: pathlib.Path, inputs: Mapping[str, str], width: int, **more:
             for name, kind in inputs.items()
         ]
 
-    serving = {
+    serving: dict[str, Any] = {
         "format": 1,
         "model": "echo",
         "runtime": "onnxruntime",
@@ -60,5 +74,10 @@ def echo_tree(root: pathlib.Path, inputs: Mapping[str, str], width: int, **more:
         "outputs": described("same_"),
         **more,
     }
+    if extra_fields:
+        (folder / "transform.py").write_text(SAYS)
+        model_side = {"inputs": serving["inputs"], "outputs": serving["outputs"]}
+        serving["transform"] = {"file": "transform.py", "extra_fields": "more", **model_side}
+        serving["outputs"] = [*described("same_"), {"name": "said", "datatype": "BYTES", "shape": [-1]}]
     (folder / "serving.json").write_text(json.dumps(serving))
     return write_file_manifest(root)

@@ -267,7 +267,8 @@ def _check_shape(tensor: Tensor, item: RequestInput) -> None:
 
 
 def metadata(signature: ModelSignature, content_digest: str, hardware: str) -> bytes:
-    """Body of `GET /v2/models/<model>`."""
+    """Body of `GET /v2/models/<model>`. `extra_fields`: whether fields and tensors that are no input are passed to the
+    user's code; else they are refused."""
 
     def describe(tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
         return [{"name": item.name, "datatype": item.datatype, "shape": item.shape} for item in tensors]
@@ -279,6 +280,10 @@ def metadata(signature: ModelSignature, content_digest: str, hardware: str) -> b
             "platform": signature.runtime,
             "inputs": describe(signature.inputs),
             "outputs": describe(signature.outputs),
-            "parameters": {"content_digest": content_digest, "hardware": hardware},
+            "parameters": {
+                "content_digest": content_digest,
+                "hardware": hardware,
+                "extra_fields": bool(signature.extra_fields),
+            },
         }
     )

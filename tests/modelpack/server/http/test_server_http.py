@@ -214,7 +214,11 @@ def test_infer_on_a_version_and_on_an_unknown_model(client: httpx.Client) -> Non
 def test_metadata(server: Process, client: httpx.Client) -> None:
     got = client.get("/v2/models/recommendation").json()
     assert got["versions"] == ["1"]
-    assert got["parameters"] == {"content_digest": server.content_digest, "hardware": "cpu"}  # type: ignore[attr-defined]
+    assert got["parameters"] == {
+        "content_digest": server.content_digest,  # type: ignore[attr-defined]
+        "hardware": "cpu",
+        "extra_fields": False,
+    }
     assert got["inputs"][1] == {"name": "history", "datatype": "INT64", "shape": [-1, 4]}
 
 
