@@ -1,6 +1,6 @@
-"""Writes docs/architecture/reality.md from the scenarios, the golden files and the table of differences.
+"""Writes docs/architecture/reality.md from the scenarios, the golden files, the table of differences and the cut-offs.
 
-python -m tests.reality.page
+ECOMDEPLOY_TEST_RECORD=1 .venv/bin/python -m pytest tests/reality/test_scenarios.py -k page
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.reality import golden_files
 from tests.reality.catalog import ALL
+from tests.reality.cut_offs import CutOffs, read
 from tests.reality.differences import DIFFERENCES, REASONS, REFUSALS
 
 PAGE = Path(__file__).parents[2] / "docs" / "architecture" / "reality.md"
@@ -40,11 +41,28 @@ def verdict(group: str, name: str) -> str:
     return f"differs: {', '.join(dict.fromkeys(reasons))}" if reasons else "same"
 
 
+CUT_OFF = """
+## The driver on the CLI, cut off
+
+`make test-reality KILLS=all` cuts `up` and `destroy` off at every mutating call, with a provider that adopts nothing,
+as AWS's own. A point has converged when the next run made what an undisturbed one makes, all of it in the state, and
+`destroy` left nothing in the cloud's own lists. CI takes a sample. `SIGKILL` ends the driver and the CLI, `SIGINT` is
+Ctrl-C.
+
+| stack | by | mutating calls of `up`, `destroy` | points that converged | last on |
+|---|---|---|---|---|
+"""
+
+
+def tell(one: CutOffs) -> str:
+    whole = len(one.converged) == one.points
+    which = "all" if whole else ", ".join(map(str, one.converged))
+    counts = f"{len(one.converged)} of {one.points}: {which}"
+    return f"| {one.program} | {one.signal} | {one.ups}, {one.downs} | {counts} | {one.on} |\n"
+
+
 def page() -> str:
     """The whole page."""
     reasons = "".join(f"| {name} | {words} |\n" for name, words in REASONS.items())
-    return f"{HEAD}{''.join(rows())}\n## Why it differs\n| | |\n|---|---|\n{reasons}"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())
+    cut_offs = "".join(tell(one) for one in read().values())
+    return f"{HEAD}{''.join(rows())}\n## Why it differs\n| | |\n|---|---|\n{reasons}{CUT_OFF}{cut_offs}"

@@ -2,7 +2,8 @@
 
 The points are counted at the cloud: as many as a run makes mutating calls. At each the cloud has done what was asked
 and nobody was told. The next run must converge: the same things as without a kill, each of them in the state, and
-nothing left after `destroy`. `make test-reality` takes a sample of the points, with ALL=1 every one.
+nothing left after `destroy`. `make test-reality` takes a sample of the points, with ALL=1 every one; with KILLS=all (or
+12-37) it does nothing else, and what converged is kept for the page.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import pathlib
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import programs
 import pytest
 
 from stacks.pulumi_driver.driver import Stack
+from tests.reality.cut_offs import CutOffs, keep
 from tests.reality.driven import Operation
-from tests.reality.extent import EVERY, sample
+from tests.reality.extent import EVERY, KILLS, points
 from tests.reality.rig import Rig, kinds
 from tests.reality.shop import BASE, NAME, PLATFORM, service_settings
 
@@ -129,19 +132,23 @@ def subject(rig: Rig, request: pytest.FixtureRequest) -> Iterator[Subject]:
     [
         pytest.param(program, by, count, id=f"{program}-{by.name}")
         for program, by, count in SAMPLES
-        if EVERY or count
+        if EVERY or KILLS or count
     ],
     indirect=["subject"],
 )
 def test_the_next_run_converges(subject: Subject, by: signal.Signals, count: int) -> None:
-    points = sample(range(1, max(subject.ups, subject.downs) + 1), count)
+    chosen = points(max(subject.ups, subject.downs), count)
+    today = date.today().isoformat()
+    tally = CutOffs(subject.stack.program, by.name, subject.ups, subject.downs, today)
     failed = {}
-    for at in points:
+    for at in chosen:
         try:
             subject.cut_off(at, by)
+            if KILLS:
+                keep(tally, [at])
         except AssertionError as error:
             failed[at] = str(error)
             subject.rig.start_over()
             subject.lay_ground()
-    print(f"{subject.stack} {by.name}: {len(points)} points of {subject.ups} up, {subject.downs} down")
+    print(f"{subject.stack} {by.name}: {len(chosen)} points of {subject.ups} up, {subject.downs} down")
     assert failed == {}
