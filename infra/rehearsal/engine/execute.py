@@ -106,15 +106,8 @@ class Deployment:
             plan = steps.decide_plain(goal, old)
             new = replace(goal.as_resource(goal.inputs), created=now(), modified=now())
             if old is not None:
-                modified = old.modified if plan.op is Op.SAME else new.modified
-                new = replace(
-                    new,
-                    id=old.id,
-                    outputs=old.outputs,
-                    created=old.created,
-                    modified=modified,
-                    rest=old.inherited,
-                )
+                kept = new.inherit(old)
+                new = kept if plan.op is Op.SAME else replace(kept, modified=new.modified)
             elif new.is_provider and not self.effects.preview:
                 new = replace(new, id=str(uuid.uuid4()))
             self._events.before(Step(plan.op, old, new, plan))
@@ -180,14 +173,7 @@ class Deployment:
 
     def _act(self, plan: ResourcePlan, old: Resource | None, new: Resource) -> Resource:
         if old is not None and plan.op in (Op.SAME, Op.UPDATE):
-            new = replace(
-                new,
-                id=old.id,
-                outputs=old.outputs,
-                created=old.created,
-                modified=old.modified,
-                rest=old.inherited,
-            )
+            new = new.inherit(old)
         if plan.op is not Op.SAME:
             return self.effects.put(old, new, plan)
         outputs = restore_secrets(new.outputs, new.inputs, new.additional_secret_outputs)

@@ -83,10 +83,12 @@ class Resource:
         kept = tuple(urn for urn in self.dependencies if urn in urns)
         return replace(self, dependencies=kept, property_dependencies=links)
 
-    @property
-    def inherited(self) -> dict[str, Any]:
-        """What of `rest` stays when the program declares it again."""
-        return {key: value for key, value in self.rest.items() if key not in OPTIONS}
+    def inherit(self, old: Resource) -> Resource:
+        """The same thing in the cloud, declared again: its id, outputs and times, and what of `rest` stays."""
+        rest = {key: value for key, value in old.rest.items() if key not in OPTIONS}
+        return replace(
+            self, id=old.id, outputs=old.outputs, created=old.created, modified=old.modified, rest=rest
+        )
 
     def differs(self, other: Resource) -> bool:
         """Whether the state would hold something else."""
