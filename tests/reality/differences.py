@@ -68,9 +68,7 @@ DIFFERENCES: Final[Mapping[str, tuple[Difference, ...]]] = {
     "kill_destroy": (Difference("resume", ("3 destroy: steps", "3 destroy: counts", "3 destroy: calls")),),
     "secrets": (Difference("secrets", ("*: state a inputs", "*: state a outputs")),),
     "secrets_in_lists": (Difference("secrets", ("3 up: state a inputs", "3 up: state a outputs")),),
-    "protect": (
-        Difference("protect", ("3 up: steps", "4 up: *", "5 destroy: *", "6 up: *", "7 destroy: *")),
-    ),
+    "protect": (Difference("protect", ("3 up: steps", "5 destroy: *", "6 up: *", "7 destroy: *")),),
     "providers": (Difference("region", ("5 preview: *", "6 up: *", "7 up: *", "8 destroy: *")),),
 }
 

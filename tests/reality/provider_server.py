@@ -8,11 +8,12 @@ from concurrent import futures
 from typing import Any, NoReturn
 
 import grpc
-from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf import empty_pb2, json_format, struct_pb2
 from google.rpc import status_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from infra.rehearsal.engine.provider import (
+    UNKNOWN,
     PartialFailure,
     Provider,
     ProviderError,
@@ -21,7 +22,7 @@ from infra.rehearsal.engine.provider import (
     Values,
 )
 from infra.rehearsal.engine.provider_pool import configuration
-from infra.rehearsal.engine.values import from_wire, strip, to_wire
+from infra.rehearsal.engine.values import REFERENCE, SECRET, SIGNATURE, UNKNOWN_TEXT, fold, to_wire
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 PARALLEL = 64
@@ -35,8 +36,24 @@ def identify(urn: str) -> tuple[str, ResourceIdentity]:
 
 def plain(struct: struct_pb2.Struct) -> Values:
     """Properties without marks. The CLI takes secrets off; states of earlier engines may still have some."""
-    found: Values = strip(from_wire(struct))
+    found: Values = bare(json_format.MessageToDict(struct))
     return found
+
+
+def bare(value: Any) -> Any:
+    """Assets and archives, which our engine refuses, stay the maps that the CLI sends."""
+    if isinstance(value, list):
+        return [bare(item) for item in value]
+    if isinstance(value, float):
+        return fold(value)
+    if not isinstance(value, dict):
+        return UNKNOWN if value == UNKNOWN_TEXT else value
+    signature = value.get(SIGNATURE)
+    if signature == SECRET:
+        return bare(value["value"])
+    if signature == REFERENCE:
+        return bare(value.get("id", value["urn"]))
+    return {name: bare(item) for name, item in value.items()}
 
 
 class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):

@@ -45,18 +45,21 @@ def secrets(bench: Bench) -> None:
 def protect(bench: Bench) -> None:
     """Deleting, replacing, destroying what is protected; unprotecting it."""
 
-    def of(kind: str = "x", protected: bool = True, there: bool = True) -> Callable[[], object]:
+    def of(
+        kind: str = "x", protected: bool = True, there: bool = True, in_order: bool = False
+    ) -> Callable[[], object]:
         def program() -> None:
+            b = Thing("b", {"name": "b", "size": 1})
             if there:
-                Thing("a", {"name": "a", "kind": kind}, ResourceOptions(protect=protected))
-            Thing("b", {"name": "b", "size": 1})
+                options = ResourceOptions(protect=protected, depends_on=[b] if in_order else [])
+                Thing("a", {"name": "a", "kind": kind}, options)
 
         return program
 
     bench.up(of())
     bench.preview(of(there=False))
     bench.up(of(there=False))
-    bench.up(of(kind="y"))
+    bench.up(of(kind="y", in_order=True))  # or else b is reached before the refusal, or not
     bench.destroy()
     bench.up(of(kind="y", protected=False))
     bench.destroy()
