@@ -1,0 +1,115 @@
+"""The Resource Groups Tagging API over moto, which does not know all that is emulated here, nor all of EC2.
+
+AWS answers for every resource type that carries tags, but for IAM's users and roles and for Auto Scaling groups
+(Resource Groups Tagging API Reference, "Services that support the Resource Groups Tagging API"). It also tells for a
+while of what is gone; here a thing goes from the list at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from infra.rehearsal.cloud.addresses import ACCOUNT
+from infra.rehearsal.cloud.aws.overlay.base import ApiCall, ApiError, Overlay, arn, emulates
+
+if TYPE_CHECKING:
+    from infra.rehearsal.cloud.aws.eks_state import EksState
+    from infra.rehearsal.cloud.aws.hosting import Hosting
+
+SOURCE = "API_GetResources; supported-services"
+
+
+class Tagging(Overlay):
+    """Reads what the other services keep; keeps none."""
+
+    @emulates("GetResources", "documented", SOURCE)
+    def get_resources(self, call: ApiCall) -> Mapping[str, Any]:
+        """By tags, types or ARNs, in pages; SageMaker, ECR, EKS and all of EC2 are told as well."""
+        from moto.core.resource_tagging import make_tag_matcher, match_resource_type
+
+        asked = call.parameters
+        fits, types = make_tag_matcher(asked.get("TagFilters")), asked.get("ResourceTypeFilters")
+        wanted = asked.get("ResourceARNList")
+        found = [
+            {"ResourceARN": name, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+            for name, tags in sorted(self._tagged(call.region).items())
+            if fits(tags) and match_resource_type(type_of(name), types) and (not wanted or name in wanted)
+        ]
+        token, size = asked.get("PaginationToken") or "0", int(asked.get("ResourcesPerPage", 50))
+        if not 1 <= size <= 100:
+            raise ApiError("InvalidParameterException", "ResourcesPerPage must be between 1 and 100")
+        if not token.isdecimal():
+            raise ApiError("PaginationTokenExpiredException", "Token does not exist")
+        end = int(token) + size
+        more = str(end) if end < len(found) else ""
+        return {"ResourceTagMappingList": found[int(token) : end], "PaginationToken": more}
+
+    @emulates("GetTagKeys", "documented", "API_GetTagKeys")
+    def get_tag_keys(self, call: ApiCall) -> Mapping[str, Any]:
+        """Of the same resources, in one page."""
+        keys = {key for tags in self._tagged(call.region).values() for key in tags}
+        return {"TagKeys": sorted(keys), "PaginationToken": ""}
+
+    @emulates("GetTagValues", "documented", "API_GetTagValues")
+    def get_tag_values(self, call: ApiCall) -> Mapping[str, Any]:
+        """Of the same resources, in one page."""
+        key = call.parameters["Key"]
+        values = {tags[key] for tags in self._tagged(call.region).values() if key in tags}
+        return {"TagValues": sorted(values), "PaginationToken": ""}
+
+    def _tagged(self, region: str) -> dict[str, dict[str, str]]:
+        """Tags by ARN, of what has any."""
+        from moto.core.resource_tagging import iter_taggable_backends
+
+        known = {
+            one.arn: one.tags
+            for backend in iter_taggable_backends(ACCOUNT, region)
+            for one in backend.iter_tagged_resources()
+        }
+        ours = (*self._sagemaker(region), *self._eks(region), *ecr(region), *ec2(region))
+        return {name: tags for name, tags in (known | dict(ours)).items() if tags}
+
+    def _sagemaker(self, region: str) -> Iterator[tuple[str, dict[str, str]]]:
+        hosting: Hosting | None = self.account.state.get("sagemaker")
+        for name, tags in hosting.tags.items() if hosting else ():
+            if name.split(":")[3] == region:
+                yield name, tags
+
+    def _eks(self, region: str) -> Iterator[tuple[str, dict[str, str]]]:
+        state: EksState | None = self.account.state.get("eks")
+        for store, field in ((state.clusters, "arn"), (state.groups, "nodegroupArn")) if state else ():
+            for key, record in store.items():
+                if key[0] == region and not record.gone:
+                    yield record.fields[field], record.tags
+
+
+def ecr(region: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Repositories."""
+    from moto.ecr.models import ecr_backends
+
+    backend = ecr_backends[ACCOUNT][region]
+    for repository in backend.repositories.values():
+        yield repository.arn, backend.tagger.get_tag_dict_for_resource(repository.arn)
+
+
+def ec2(region: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """What carries tags and moto does not list."""
+    from moto.ec2.models import ec2_backends
+
+    backend = ec2_backends[ACCOUNT][region]
+    kinds = {
+        "elastic-ip": [address.allocation_id for address in backend.addresses if address.allocation_id],
+        "launch-template": [*backend.launch_templates],
+        "vpc-endpoint": [*backend.vpc_end_points],
+    }
+    for kind, names in kinds.items():
+        for name in names:
+            yield arn("ec2", region, f"{kind}/{name}"), dict(backend.tags.get(name, {}))
+
+
+def type_of(name: str) -> str:
+    """An ARN's resource type as the API's filter has it, "ec2:instance"; "s3" has none."""
+    _, _, service, _, _, rest = name.split(":", 5)
+    kind = rest.replace(":", "/").partition("/")[0]
+    return service if service == "s3" else f"{service}:{kind}"
