@@ -33,7 +33,7 @@ class Tagging(Overlay):
         wanted = asked.get("ResourceARNList")
         found = [
             {"ResourceARN": name, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
-            for name, tags in sorted(self._tagged(call.region).items())
+            for name, tags in sorted(self._list_tags(call.region).items())
             if fits(tags) and match_resource_type(type_of(name), types) and (not wanted or name in wanted)
         ]
         token, size = asked.get("PaginationToken") or "0", int(asked.get("ResourcesPerPage", 50))
@@ -48,17 +48,17 @@ class Tagging(Overlay):
     @emulates("GetTagKeys", "documented", "API_GetTagKeys")
     def get_tag_keys(self, call: ApiCall) -> Mapping[str, Any]:
         """Of the same resources, in one page."""
-        keys = {key for tags in self._tagged(call.region).values() for key in tags}
+        keys = {key for tags in self._list_tags(call.region).values() for key in tags}
         return {"TagKeys": sorted(keys), "PaginationToken": ""}
 
     @emulates("GetTagValues", "documented", "API_GetTagValues")
     def get_tag_values(self, call: ApiCall) -> Mapping[str, Any]:
         """Of the same resources, in one page."""
         key = call.parameters["Key"]
-        values = {tags[key] for tags in self._tagged(call.region).values() if key in tags}
+        values = {tags[key] for tags in self._list_tags(call.region).values() if key in tags}
         return {"TagValues": sorted(values), "PaginationToken": ""}
 
-    def _tagged(self, region: str) -> dict[str, dict[str, str]]:
+    def _list_tags(self, region: str) -> dict[str, dict[str, str]]:
         """Tags by ARN, of what has any."""
         from moto.core.resource_tagging import iter_taggable_backends
 
