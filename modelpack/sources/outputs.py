@@ -1,7 +1,8 @@
 """A stranger's outputs as tensors: a last ZipMap is cut, and outputs that nobody asks for are left out.
 
 ZipMap (onnx.ai/onnx/operators/onnx_aionnxml_ZipMap.html) makes a list of maps from class to score, which no request can
-carry. CatBoost's classifiers always end in one, scikit-learn's by default.
+carry. CatBoost's classifiers always end in one, scikit-learn's by default. Texts are put in lower case by a locale that
+every image has.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 13
+ENGLISH = (b"", b"en_US", b"en_GB", b"en")
+PLAIN, STRING = b"C.UTF-8", 3
+"""The locale, and AttributeProto.STRING."""
 CLASSES = ("classlabels_int64s", "classlabels_strings")
 
 
@@ -41,6 +45,20 @@ def cut_maps(graph: onnx.ModelProto) -> list[str]:
     if told and all(one.domain not in ("", "ai.onnx") for one in graph.opset_import):
         graph.opset_import.add(domain="", version=OPSET)
     return told
+
+
+def take_plain_locale(graph: onnx.ModelProto) -> None:
+    """What lowers or raises letters does so by C.UTF-8, Unicode's own rules, where it asks for English or nothing.
+
+    skl2onnx writes en_US, which no slim image has, and English has no rules of its own; Turkish has.
+    """
+    for node in graph.graph.node:
+        if node.op_type == "StringNormalizer":
+            asked = [one for one in node.attribute if one.name == "locale"]
+            if all(one.s.partition(b".")[0] in ENGLISH for one in asked):
+                for one in asked:
+                    node.attribute.remove(one)
+                node.attribute.add(name="locale", s=PLAIN, type=STRING)
 
 
 def choose_outputs(graph: onnx.ModelProto, chosen: Collection[str], path: Path) -> None:

@@ -42,6 +42,13 @@ THROUGH = {
 }
 """What an objective makes of the sum; its `base_score` is given after that."""
 
+OTHERS = {
+    "oblivious_trees": "CatBoost: model.save_model('model.onnx', format='onnx'), which takes no categories",
+    "tree_info": "LightGBM: booster.save_model('model.txt')",
+    "nodeid": "XGBoost: booster.save_model('model.json'); dump_model() leaves out what answers need",
+}
+"""What to save in place of another library's JSON, or of a dump, by a key of it."""
+
 
 class XGBoost(LibraryFormat):
     """Boosted trees of numbers and categories, for one output or several; where training stopped early, the best."""
@@ -103,6 +110,7 @@ def through_softmax(margins: Any) -> Any:
 
 def parse(data: dict[str, Any], path: Path, notes: list[str]) -> Forest:
     """The forest. Raises BadInput for what is not served, or its numbers lie."""
+    check_maker(data, path)
     learner = data["learner"]
     shape, objective, booster = (
         learner["learner_model_param"],
@@ -125,7 +133,10 @@ def parse(data: dict[str, Any], path: Path, notes: list[str]) -> Forest:
     count = int(shape["num_feature"])
     names = [str(name) for name in learner.get("feature_names") or ()]
     if len(trees) != said or not 0 < said <= MOST_TREES or (names and len(names) != count):
-        raise BadInput(f"it says {said:,} trees of {count:,} features and holds others", where=str(path))
+        what = (
+            f"it says {said:,} trees of {count:,} features and holds others" if said else "it holds no trees"
+        )
+        raise BadInput(what, where=str(path))
     if not names and count > LARGEST_TEXT // 1000:
         raise BadInput(f"{count:,} features are refused", where=str(path))
     weights = booster["weight_drop"] if booster["name"] == "dart" else [1.0] * said
@@ -141,6 +152,16 @@ def parse(data: dict[str, Any], path: Path, notes: list[str]) -> Forest:
         THROUGH[objective],
         floor=True,
     )
+
+
+def check_maker(data: Any, path: Path) -> None:
+    """Raises BadInput, with what to save, for JSON that is known to be another library's, or a dump."""
+    first = data[0] if isinstance(data, list) and data else data
+    known = next((key for key in OTHERS if key in first), "") if isinstance(first, dict) else ""
+    if known:
+        raise BadInput(
+            "it is JSON of another kind than XGBoost's models", where=str(path), hint=OTHERS[known]
+        )
 
 
 def best(learner: dict[str, Any], model: dict[str, Any], outputs: int, said: int, notes: list[str]) -> int:

@@ -62,7 +62,7 @@ def read(plan: dict[str, Any], folder: Path, notes: list[str]) -> None:
     import msgspec
 
     from modelpack.formats.signature import Signature
-    from modelpack.sources.outputs import cut_maps
+    from modelpack.sources.outputs import cut_maps, take_plain_locale
     from modelpack.sources.sandbox.proof import keep
 
     source = source_of(plan)
@@ -70,6 +70,7 @@ def read(plan: dict[str, Any], folder: Path, notes: list[str]) -> None:
     path = Path(plan["path"])
     graph = source.convert(path, wanted, notes)
     notes += cut_maps(graph)
+    take_plain_locale(graph)
     keep(graph, path, folder / MADE, plan["proof"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +34,13 @@ DATATYPES = {
 """TensorProto.DataType -> the protocol's name (onnx.ai/onnx/api/classes.html#tensorproto)."""
 TREES = frozenset({"TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"})
 """Operators that send a missing value (NaN) down a branch of its own (onnx.ai/onnx/operators, ai.onnx.ml)."""
+IMPUTER = "Imputer"
+"""Puts a number in place of its `replaced_value_float`, which is NaN where a pipeline was trained on missing values."""
 
 
 def own_signature(graph: onnx.ModelProto, path: Path) -> Signature:
-    """The graph's inputs and outputs; the first axis is the rows, any other open axis is -1. Trees take missing values.
+    """The graph's inputs and outputs; the first axis is the rows, any other open axis is -1. Where trees or an imputer
+    look at them, missing values are taken.
 
     Raises BadInput, all problems at once: no tensor, a data type that no request can carry, no first axis for rows.
     """
@@ -51,9 +55,15 @@ def own_signature(graph: onnx.ModelProto, path: Path) -> Signature:
     ]
     if problems:
         raise BadInput(problems, hint="export the model anew")
-    trees = any(node.op_type in TREES for node in graph.graph.node)
+    missing = any(takes_missing(node) for node in graph.graph.node)
     inputs = tuple(map(as_tensor, given))
-    return Signature(with_missing(inputs) if trees else inputs, tuple(map(as_tensor, graph.graph.output)))
+    return Signature(with_missing(inputs) if missing else inputs, tuple(map(as_tensor, graph.graph.output)))
+
+
+def takes_missing(node: onnx.NodeProto) -> bool:
+    """Whether an operator has an answer of its own for NaN."""
+    replaced = (one.f for one in node.attribute if one.name == "replaced_value_float")
+    return node.op_type in TREES or (node.op_type == IMPUTER and any(map(math.isnan, replaced)))
 
 
 def with_missing(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -75,7 +85,7 @@ def unfit(word: str, value: onnx.ValueInfoProto) -> tuple[str, str]:
     name = f"its {word} {value.name!r}"
     if value.type.WhichOneof("value") != "tensor_type":
         kind = value.type.WhichOneof("value") or "of no type"
-        return f"{name} is no tensor ({kind})", "scikit-learn's converter: options={'zipmap': False}"
+        return f"{name} is no tensor ({kind})", "outputs = ('...',) in your use case keeps the others"
     tensor = value.type.tensor_type
     if tensor.elem_type not in DATATYPES:
         return f"{name} has a data type that requests cannot carry ({tensor.elem_type})", "take float32"

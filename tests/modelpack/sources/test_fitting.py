@@ -19,6 +19,7 @@ from modelpack.formats.signature import Signature
 from modelpack.server.signature import Tensor
 from modelpack.sources.base import SAVE_INSTEAD, looks_like, open_model
 from modelpack.sources.fitting import fit_names
+from modelpack.sources.outputs import take_plain_locale
 
 NAMES = ("a", "b", "p", "given/a", "given/given/a")
 
@@ -86,6 +87,33 @@ def test_a_last_zipmap_is_cut_and_other_outputs_are_left_out(
     rows = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     assert np.allclose(answered(variant, rows), rows @ [[1, 0], [-1, 1], [0.5, 0], [0, 1]], atol=1e-6)
     assert ", ".join(map(str, labels)) in " ".join(notes)
+
+
+WORDS = ["ÄÖÜ", "Straße", "ÉÇ Ñ", "Я", "ABC", ""]
+
+
+@pytest.mark.parametrize("locale", [None, "", "en_US", "en_US.UTF-8"])
+def test_letters_are_lowered_without_a_locale_of_the_machine(locale: str | None) -> None:
+    """As by Python's own lower(), which scikit-learn calls."""
+    more = {} if locale is None else {"locale": locale}
+    text = [helper.make_tensor_value_info(name, TensorProto.STRING, ["rows"]) for name in ("x", "y")]
+    lower = node("StringNormalizer", ["x"], ["y"], case_change_action="LOWER", is_case_sensitive=1, **more)
+    graph = helper.make_model(
+        helper.make_graph([lower], "g", text[:1], text[1:]),
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=10,
+    )
+    take_plain_locale(graph)
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"x": np.array(WORDS, dtype=object)})[0]
+    assert found.tolist() == [one.lower() for one in WORDS]
+
+
+def test_a_language_with_rules_of_its_own_is_left_as_it_is() -> None:
+    graph = made_graph([node("StringNormalizer", ["x"], ["y"], locale="tr_TR")], [])
+    before = graph.SerializeToString()
+    take_plain_locale(graph)
+    assert graph.SerializeToString() == before
 
 
 @pytest.mark.parametrize("suffix", SAVE_INSTEAD)

@@ -310,6 +310,47 @@ def test_what_is_not_served_is_refused_by_name(tmp_path: Path, kind: str) -> Non
         XGBoost().convert(path, None, [])
 
 
+def lightgbm_dump(path: Path, rows: Floats) -> None:
+    booster = boost(path, rows, truths(rows)["amount"], objective="regression", turns=2)
+    path.write_text(json.dumps(booster.dump_model()))
+
+
+def xgboost_dump(path: Path, rows: Floats) -> None:
+    xgboost.train({"nthread": 1}, matrix(rows, truths(rows)["amount"]), 2).dump_model(
+        path, dump_format="json"
+    )
+
+
+def catboost_json(path: Path, rows: Floats) -> None:
+    """The keys of `save_model(format="json")`: catboost.ai/docs/en/concepts/python-reference_catboost_save_model"""
+    path.write_text(
+        json.dumps({"features_info": {}, "model_info": {}, "oblivious_trees": [], "scale_and_bias": []})
+    )
+
+
+OTHER_JSON: dict[str, tuple[Callable[[Path, Floats], None], str]] = {
+    "LightGBM's": (lightgbm_dump, "booster.save_model('model.txt')"),
+    "a dump of XGBoost's": (xgboost_dump, "booster.save_model('model.json')"),
+    "CatBoost's": (catboost_json, "format='onnx'"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_JSON)
+def test_another_json_is_told_with_what_to_save(tmp_path: Path, kind: str) -> None:
+    write, words = OTHER_JSON[kind]
+    write(tmp_path / "model.json", table(1))
+    with pytest.raises(BadInput, match="JSON of another kind") as caught:
+        XGBoost().convert(tmp_path / "model.json", None, [])
+    assert words in caught.value.hint
+
+
+def test_a_booster_without_trees_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    xgboost.train({"nthread": 1}, matrix(table(1), truths(table(1))["amount"]), 0).save_model(path)
+    with pytest.raises(BadInput, match="it holds no trees"):
+        XGBoost().convert(path, None, [])
+
+
 @pytest.mark.parametrize(
     ("truth", "options"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import hostile
 import msgspec
@@ -23,14 +24,14 @@ from modelpack.usecases.own_model.signature import own_signature
 OUTPUT = Tensor("y", "FP32", (-1,))
 
 
-def graph_of(operator: str, domain: str) -> Signature:
+def graph_of(operator: str, domain: str, **attributes: Any) -> Signature:
     """What is found in a graph of one operator with an input of numbers and one of whole numbers."""
     values = [
         helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 2]),
         helper.make_tensor_value_info("n", TensorProto.INT64, ["rows"]),
     ]
     answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", 1])
-    node = helper.make_node(operator, ["x"], ["y"], domain=domain)
+    node = helper.make_node(operator, ["x"], ["y"], domain=domain, **attributes)
     return own_signature(helper.make_model(helper.make_graph([node], "g", values, [answer])), Path("g.onnx"))
 
 
@@ -38,6 +39,14 @@ def graph_of(operator: str, domain: str) -> Signature:
 def test_trees_take_missing_values_in_numbers(operator: str) -> None:
     found = graph_of(operator, "ai.onnx.ml")
     assert {one.name: one.missing for one in found.inputs} == {"x": True, "n": False}
+
+
+@pytest.mark.parametrize(("replaced", "missing"), [(float("nan"), True), (-999.0, False)])
+def test_an_imputer_takes_what_it_replaces(replaced: float, missing: bool) -> None:
+    """skl2onnx's SimpleImputer: NaN, or a number of the user's that stands for it."""
+    more = {"imputed_value_floats": [0.5], "replaced_value_float": replaced}
+    found = graph_of("Imputer", "ai.onnx.ml", **more)
+    assert {one.name: one.missing for one in found.inputs} == {"x": missing, "n": False}
 
 
 def test_other_graphs_take_none_unless_told() -> None:
