@@ -17,6 +17,13 @@ EnvironmentOption = Annotated[
 ]
 Folder = Annotated[Path, typer.Option("--project", "-C", help="The folder of ecomdeploy.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")]
+Source = Annotated[
+    str | None,
+    typer.Option("--from", metavar="ENV", help="Take what is live there, by digest; nothing is built."),
+]
+SourceRole = Annotated[
+    str | None, typer.Option("--from-role", metavar="ARN", help="Assume this role to read there.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 
 

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -96,6 +96,17 @@ def collaborators(folder: Path, spec: Spec, progress: Progress) -> Collaborators
     return Wiring(folder.absolute(), spec, progress).collaborators()
 
 
+def promote(folder: Path, deps: Collaborators, source: str, role: str = "") -> Collaborators:
+    """The same, but the pack is what is live in the environment `source` (`role`: to be assumed to read there)."""
+    from stacks.terms.promotion import Promotion
+
+    there = Wiring(folder.absolute(), load_spec(folder, source), deps.progress, role)
+    return replace(
+        deps,
+        builder=Promotion(place=there.spec.environment, ledger=there.ledger, images=there.images),
+    )
+
+
 def ledger(folder: Path, spec: Spec) -> Ledger:
     """The history, without starting anything."""
     return Wiring(folder.absolute(), spec, Silent()).ledger
@@ -151,11 +162,12 @@ def from_registry(registry: Any, digest: str) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True)
 class Wiring:
-    """One project in one environment, and the collaborators that follow from it."""
+    """One project in one environment, and the collaborators that follow from it. `role`: assumed there (an ARN)."""
 
     folder: Path
     spec: Spec
     progress: Progress
+    role: str = ""
 
     @property
     def local(self) -> bool:
@@ -169,7 +181,10 @@ class Wiring:
     def environment(self) -> dict[str, str]:
         """The variables every AWS client here is made from."""
         if not self.local:
-            return {**os.environ, "AWS_REGION": self.spec.environment.region}
+            from infra.aws_session import assume
+
+            given = {**os.environ, "AWS_REGION": self.spec.environment.region}
+            return assume(given, self.role) if self.role else given
         cloud = local_cloud()
         cloud.ensure(self.progress)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

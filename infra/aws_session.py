@@ -192,6 +192,24 @@ def account(session: AwsSession) -> str:
         return str(session.client("sts").get_caller_identity()["Account"])
 
 
+def assume(environment: Mapping[str, str], role: str) -> dict[str, str]:
+    """The same variables with the credentials of a role (its ARN), good for an hour.
+
+    Raises:
+        CloudRefused: whoever asks may not have it.
+    """
+    with refusals(f"assuming {role}"):
+        answer = AwsSession(environment).client("sts").assume_role(RoleArn=role, RoleSessionName="ecomdeploy")
+    given = answer["Credentials"]
+    kept = {name: value for name, value in environment.items() if name != "AWS_PROFILE"}
+    return {
+        **kept,
+        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": given["SessionToken"],
+    }
+
+
 def registry_credentials(session: AwsSession) -> tuple[str, str]:
     """User and password for ECR's registry, good for 12 hours."""
     with refusals("asking ECR for a token"):

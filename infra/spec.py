@@ -41,20 +41,25 @@ class ServeSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
-    """A sale day: between `start` and `end` at least `min` replicas run (`from` and `to` in the file); a moment without
-    an offset is UTC."""
+class Period:
+    """From `start` to before `end` (`from` and `to` in the file); a moment without an offset is UTC."""
 
     name: str
     start: datetime
     end: datetime
-    min: Annotated[int, Ge(1), Le(MOST_REPLICAS)]
 
     def __post_init__(self) -> None:
         for name in ("start", "end"):
             moment = getattr(self, name)
             if moment.tzinfo is None:
                 object.__setattr__(self, name, moment.replace(tzinfo=UTC))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window(Period):
+    """A sale day: at least `min` replicas run."""
+
+    min: Annotated[int, Ge(1), Le(MOST_REPLICAS)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,16 @@ def refuse_marked(run: Run, pack: Packed, again: bool) -> None:
     Raises:
         BadInput: it is marked, it does not serve now, and `again` was not asked for.
     """
-    live, marked = run.deps.ledger.live(), run.deps.ledger.find_mark(pack.digest)
-    serves = live and live.pack.digest == pack.digest and live.serving == run.wanted.serving
-    if marked and not serves and not again:
+    marked = run.deps.ledger.find_mark(pack.digest)
+    if marked and not again and not serves_already(run, pack):
         what = f"this very pack was release {marked.number}, and it {describe_end(marked)}"
         raise BadInput(what, hint="change the spec, or ship it nevertheless: ecomdeploy up --again")
+
+
+def serves_already(run: Run, pack: Packed) -> bool:
+    """Whether this very pack is live, served as it is wanted: then traffic has nowhere to go."""
+    live = run.deps.ledger.live()
+    return live is not None and live.pack.digest == pack.digest and live.serving == run.wanted.serving
 
 
 def make_candidate(wanted: Wanted, pack: Packed, repository: str, who: str) -> Release:

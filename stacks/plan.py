@@ -13,15 +13,17 @@ from stacks.records.ledger import RETAINED
 from stacks.records.release import Packed, Release
 from stacks.run import Run
 from stacks.secrets import refuse_unset
-from stacks.settings import base_settings, service_settings, unpacked_image
+from stacks.settings import base_settings, digest_declared, service_settings, unpacked_image
 from stacks.spec import Spec
+from stacks.terms.freeze import describe_freeze, find_freeze
 
 UNKNOWN_REPOSITORY = "registry.invalid/not-there-yet"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`push_bytes`: None until packed; `release`: the number that `up` would give, None: no new one."""
+    """`pack`: its digest, None until packed; `push_bytes`: None while it is not in the local store; `release`: the
+    number that `up` would give, None: no new one; `declared`: a digest of the programs and what they would be told."""
 
     spec: Spec
     driver: str
@@ -30,7 +32,14 @@ class Plan:
     release: int | None
     live: int | None
     image: str | None
+    pack: str | None
+    declared: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `up` would change anything."""
+        return bool(self.changes) or self.release is not None
 
     def document(self) -> dict[str, Any]:
         """What `--json` prints (docs/json.md)."""
@@ -41,6 +50,7 @@ class Plan:
             "live": self.live,
             "release": self.release,
             "image": self.image,
+            "pack": self.pack,
             "push_bytes": self.push_bytes,
             "changes": [change.document() for change in self.changes],
             "notes": list(self.notes),
@@ -64,25 +74,35 @@ def plan(deps: Collaborators, spec: Spec) -> Plan:
     run.base = run.outputs(wanted.base) or {}
     release, live = look_ahead(run, pack), deps.ledger.live()
     keeps = live is not None and live.key == release.key
-    number = deps.ledger.next_number()
+    number, told = deps.ledger.next_number(), (base_settings(wanted), settings_ahead(run, release))
     return Plan(
         spec=spec,
         driver=deps.driver.name,
         changes=(
-            *deps.driver.preview(wanted.base, base_settings(wanted)),
-            *deps.driver.preview(wanted.service, settings_ahead(run, release)),
+            *deps.driver.preview(wanted.base, told[0]),
+            *deps.driver.preview(wanted.service, told[1]),
         ),
-        push_bytes=deps.images.count_missing(run.base.get("repository_url", ""), pack.digest)
-        if pack
-        else None,
+        push_bytes=foresee_push(run, pack),
         release=None if keeps else number,
         live=live.number if live else None,
         image=release.image if pack and run.base else None,
+        pack=pack.digest if pack else None,
+        declared=digest_declared(*map(deps.driver.source, (wanted.base, wanted.service)), told),
         notes=(
             *notes(run, pack, live if keeps else None, number),
             *(remarks(wanted, pack, wanted.serving.instance) if pack else ()),
         ),
     )
+
+
+def foresee_push(run: Run, pack: Packed | None) -> int | None:
+    """Bytes that `up` would send; None when that cannot be told: not packed yet, or not here to be looked at."""
+    if pack is None:
+        return None
+    images, repository = run.deps.images, run.base.get("repository_url", "")
+    if images.is_stored(pack.digest):
+        return images.count_missing(repository, pack.digest)
+    return 0 if repository and images.holds(repository, pack.digest) else None
 
 
 def look_ahead(run: Run, pack: Packed | None) -> Release:
@@ -118,6 +138,8 @@ def notes(run: Run, pack: Packed | None, stays: Release | None, number: int) -> 
         said.append(
             f"`up` will refuse: this very pack was release {marked.number}, and it {describe_end(marked)} (--again)"
         )
+    if frozen := find_freeze(run.wanted.spec, run.deps.ledger.clock()):
+        said.append(f"`up` will refuse: {describe_freeze(frozen)} (--override REASON)")
     if live:
         said.append(f"release {number} takes over from release {live.number}, which stays ready")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -71,3 +72,8 @@ def unpacked_image(repository: str, wanted: Wanted) -> str:
     inputs = {"model": msgspec.to_builtins(spec.model), "pack": msgspec.to_builtins(spec.pack)}
     digest = hashlib.sha256(f"not packed yet: {sorted(inputs.items())}".encode()).hexdigest()
     return f"{repository}@sha256:{digest}"
+
+
+def digest_declared(*parts: Any) -> str:
+    """Of the programs' sources and settings: the same digest declares the same."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

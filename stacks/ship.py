@@ -2,6 +2,7 @@
 
     up        lease               one writer (stacks/records/lease.py)
               build               the pack: known from the same inputs, or built
+              terms               not marked, not frozen, and what was planned (stacks/terms)
               base                repository and bucket; skipped when nothing could change (pulumi_driver/converged.py)
               push                only what the registry misses
               begin               the release gets its number: from here on a kill leaves a trace
@@ -34,9 +35,14 @@ traffic is back on the old one before that is written. The first release of all 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from stacks.candidates import find_target, make_candidate, refuse_marked, restore
 from stacks.collaborators import Collaborators
 from stacks.hardware import refuse_hopeless, refuse_unfit
+from stacks.plan import plan
 from stacks.run import Outcome, Run
 from stacks.secrets import refuse_unset
 from stacks.spec import Spec
@@ -53,10 +59,19 @@ from stacks.steps import (
     roll_out,
     verify_live,
 )
+from stacks.terms.bound_plan import refuse_changed
+from stacks.terms.freeze import refuse_frozen
 
 
 def up(
-    deps: Collaborators, spec: Spec, *, again: bool = False, refresh: bool = False, regate: bool = False
+    deps: Collaborators,
+    spec: Spec,
+    *,
+    again: bool = False,
+    refresh: bool = False,
+    regate: bool = False,
+    override: str = "",
+    planned: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Make the spec's release live, or find that it is.
 
@@ -64,6 +79,8 @@ def up(
         again: ship a pack although its last release failed or was rolled back.
         refresh: read everything back from the cloud first, and run every program.
         regate: measure the passes anew instead of taking pack.lock's verdict.
+        override: why a rollout may begin although it is frozen (stacks/terms/freeze.py).
+        planned: do what this plan says and nothing else (stacks/terms/bound_plan.py).
 
     Raises:
         Locked, BadInput, Unhealthy (the old release serves), CloudRefused, EcomdeployError.
@@ -75,6 +92,9 @@ def up(
         pack = deps.builder.build(run.wanted, deps.progress, regate=regate)
         refuse_unfit(run.wanted, pack)
         refuse_marked(run, pack, again)
+        why = refuse_frozen(run, pack, override)
+        if planned is not None:
+            refuse_changed(planned, plan(deps, spec))
         bring_base_up(run)
         run.push(run.base["repository_url"], pack.digest)
         ensure_images(run, pack.digest)
@@ -82,7 +102,7 @@ def up(
         live = deps.ledger.live()
         if live and live.key == release.key:
             return reconcile(run, live)
-        begun = begin_or_go_on(run, release)
+        begun = begin_or_go_on(run, replace(release, why=why))
         service = provision_release(run, begun)
         return roll_out(run, begun, service)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from infra.spec import AlarmSpec, PlatformSpec, ScaleSpec, ServeSpec
+from infra.spec import AlarmSpec, Period, PlatformSpec, ScaleSpec, ServeSpec
 from infra.targets.base import Target
 from modelpack.inputs.spec import DataSpec, ModelSpec, PackSpec
 
@@ -30,11 +30,16 @@ OVERLAYS = ("model", "data", "pack", "serve", "scale", "rollout", "platform")
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutSpec:
-    """How traffic moves to a new release, what makes it unhealthy, and how many minutes it may take."""
+    """How traffic moves to a new release, what makes it unhealthy, and how many minutes it may take.
+
+    No rollout begins in `freeze`, nor, unless `sale_days` allows it, in the windows of the scale's schedule.
+    """
 
     strategy: Literal["all-at-once"] = "all-at-once"
     alarms: AlarmSpec = field(default_factory=AlarmSpec)
     deadline_minutes: Annotated[float, Gt(0), Le(480)] = 30
+    freeze: tuple[Period, ...] = ()
+    sale_days: Literal["refuse", "allow"] = "refuse"
 
 
 @dataclass(frozen=True, kw_only=True)

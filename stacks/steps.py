@@ -70,6 +70,8 @@ def begin_or_go_on(run: Run, release: Release) -> Release:
         run.deps.progress.note(
             f"going on with release {unfinished.number}, which an earlier run did not finish"
         )
+        if release.why:
+            ledger.record(unfinished.number, unfinished.state, release.why)
         return unfinished
     ledger.interrupt("another release was asked for")
     return ledger.begin(release)

@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from cli import options, progress, show, wiring
 from cli.words import changes_in_words, list_changes
+
+if TYPE_CHECKING:
+    from stacks.plan import Plan
+
+CHANGES = 10
+"""What `plan --exit-code` ends with when `up` would act."""
 
 
 def plan(
     environment: options.Environment = "local",
     folder: options.Folder = Path(),
     as_json: options.AsJson = False,
+    source: options.Source = None,
+    source_role: options.SourceRole = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it down for `up --plan FILE`.")
+    ] = None,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 10 when `up` would act.")] = False,
 ) -> None:
     """Say what would change, before it does."""
     from stacks.plan import plan as look
+    from stacks.terms.bound_plan import write_plan
 
     spec = wiring.load_spec(folder, environment)
+    deps = wiring.collaborators(folder, spec, progress.choose(quiet=as_json))
+    deps = wiring.promote(folder, deps, source, source_role or "") if source else deps
     with wiring.point_at_lines(folder, environment):
-        found = look(wiring.collaborators(folder, spec, progress.choose(quiet=as_json)), spec)
+        found = look(deps, spec)
+    if out is not None:
+        write_plan(out, found)
     if as_json:
         show.document(found.document())
-        return
+    else:
+        tell(found)
+        show.next_step(f"ecomdeploy up --plan {out}" if out else "ecomdeploy up")
+    if exit_code and found.has_work:
+        raise typer.Exit(CHANGES)
+
+
+def tell(found: Plan) -> None:
+    """A plan in words."""
+    spec = found.spec
     if found.changes:
         show.table(("change", "type", "name", "what differs"), list_changes(found.changes))
     show.say(
@@ -29,4 +58,3 @@ def plan(
     )
     for line in found.notes:
         show.say(f"  {line}")
-    show.next_step("ecomdeploy up")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli import options, show, wiring
+
+if TYPE_CHECKING:
+    from stacks.records.release import Release
 
 
 def releases(
@@ -27,6 +32,7 @@ def releases(
                     "cause": one.cause,
                     "who": one.who,
                     "why": one.why,
+                    "proven": asdict(one.pack.proven) if one.pack.proven else None,
                     "timeline": [
                         {"state": str(at.state), "at": at.at, "cause": at.cause} for at in one.timeline
                     ],
@@ -44,7 +50,7 @@ def releases(
             str(one.number),
             str(one.state),
             one.image.rpartition("@")[2][:19],
-            f"restores {one.restores}" if one.restores else "",
+            origin(one),
             one.created,
             one.cause[:100],
         ]
@@ -52,3 +58,11 @@ def releases(
     ]
     show.table(("release", "state", "image", "", "created", "cause"), rows)
     show.next_step("ecomdeploy rollback [N]", "puts an earlier one back")
+
+
+def origin(release: Release) -> str:
+    """Where what it serves comes from, when it was not packed for it."""
+    if release.restores:
+        return f"restores {release.restores}"
+    proven = release.pack.proven
+    return f"from {proven.environment} {proven.release}" if proven else ""

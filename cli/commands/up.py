@@ -19,17 +19,29 @@ def up(
     again: Annotated[bool, typer.Option(help="Ship a pack although it failed or was rolled back.")] = False,
     refresh: Annotated[bool, typer.Option(help="Read everything back from the cloud first.")] = False,
     regate: Annotated[bool, typer.Option(help="Measure the optimization passes anew.")] = False,
+    source: options.Source = None,
+    source_role: options.SourceRole = None,
+    plan: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Do what `plan --out FILE` said, and nothing else.")
+    ] = None,
+    override: Annotated[
+        str, typer.Option(metavar="REASON", help="Ship although rollouts are frozen; the history keeps why.")
+    ] = "",
 ) -> None:
     """Train, pack, push, provision, shift traffic, verify. Nothing changed: nothing is called."""
     from stacks import ship
+    from stacks.terms.bound_plan import read_plan
 
     spec = wiring.load_spec(folder, environment)
     if spec.environment.cloud == "aws":
         options.confirm(f"Ship {spec.service} to AWS account {spec.environment.account}?", yes, careful=True)
-    told = progress.choose()
-    deps = wiring.collaborators(folder, spec, told)
+    planned = read_plan(plan) if plan else None
+    deps = wiring.collaborators(folder, spec, progress.choose())
+    deps = wiring.promote(folder, deps, source, source_role or "") if source else deps
     with wiring.point_at_lines(folder, environment):
-        done = ship.up(deps, spec, again=again, refresh=refresh, regate=regate)
+        done = ship.up(
+            deps, spec, again=again, refresh=refresh, regate=regate, override=override, planned=planned
+        )
     if as_json:
         show.document({**done.document(), "record": wiring.record_of(done)})
         return

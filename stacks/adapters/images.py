@@ -42,7 +42,9 @@ class RegistryImages:
     def push(self, repository: str, digest: str, progress: Progress) -> int:
         from modelpack.image.registry.push import push
 
-        if self.holds(repository, digest) and not self.count_missing(repository, digest):
+        # a registry takes a manifest only when it has all its blobs, so what it holds need not be here
+        held = self.holds(repository, digest)
+        if held and not (self.is_stored(digest) and self.count_missing(repository, digest)):
             return 0
         progress.step(f"Pushing to {repository}")
         sent = push(self.registry(repository), self.layout(), digest, tag_of(digest), progress)
@@ -50,6 +52,15 @@ class RegistryImages:
             f"pushed {sent.bytes_sent / 1e6:,.1f} MB; {sent.blobs_present} layers were there already"
         )
         return sent.bytes_sent
+
+    def fetch(self, image: str, progress: Progress) -> None:
+        """Bring `repository@sha256:...` into the local store, with its referrers; what is here is not fetched."""
+        from modelpack.image.registry.pull import pull_with_referrers
+
+        repository, _, digest = image.partition("@")
+        if not self.is_stored(digest):
+            progress.step(f"Pulling from {repository}")
+            pull_with_referrers(self.registry(repository), self.layout(), digest, progress)
 
     def holds(self, repository: str, digest: str) -> bool:
         registry = self.registry(repository)

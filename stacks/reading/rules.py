@@ -55,6 +55,7 @@ def cross_check(document: Value, environment: str, known: KnownNames, where: str
         *paths(document),
         *secrets(document),
         *scale(document),
+        *freeze(document),
         *pools(document, known),
         *account(document),
     ]
@@ -208,10 +209,18 @@ def scale(document: Value) -> Wrong:
     most, least = document.at("scale", "max"), document.at("scale", "min")
     if least and not most and (number(least) or 0) > 1:
         yield least, f"{least.data} is above scale.max: 1, its default", "give scale.max as well"
-    windows = document.at("scale", "schedule")
-    for window in windows.data if windows and isinstance(windows.data, list) else ():
+    for window in items(document.at("scale", "schedule")):
         yield from below(most, window.at("min"))
         yield from times(window)
+
+
+def freeze(document: Value) -> Wrong:
+    for period in items(document.at("rollout", "freeze")):
+        yield from times(period)
+
+
+def items(value: Value | None) -> list[Value]:
+    return value.data if value and isinstance(value.data, list) else []
 
 
 def times(window: Value) -> Wrong:

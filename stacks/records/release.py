@@ -56,11 +56,25 @@ class ServingConfiguration:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Proof:
+    """Where a promoted pack was live and verified: which release, of whom, since when (ISO 8601, UTC)."""
+
+    environment: str
+    account: str
+    region: str
+    release: int
+    image: str
+    live_since: str
+    who: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Packed:
     """What of a Pack a release keeps for good: enough to verify it years later, on another machine.
 
     `golden` are `{"request": ..., "answer": ...}`; `tolerance` is by output name (docs/architecture/rooms/server.md);
-    `needs` is what it needs of the machine (`modelpack.assembly.needs`), empty for a CPU pack of an older ledger.
+    `needs` is what it needs of the machine (`modelpack.assembly.needs`), empty for a CPU pack of an older ledger;
+    `proven`: where it served before it was promoted.
     """
 
     digest: str
@@ -70,6 +84,7 @@ class Packed:
     golden: tuple[dict[str, Any], ...] = ()
     tolerance: dict[str, Any] = field(default_factory=dict)
     needs: dict[str, Any] = field(default_factory=dict)
+    proven: Proof | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from infra.rehearsal.cloud.daemon import loopback
 from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.registry.repositories import FakeRepositories
 from modelpack.home import Home
+from modelpack.image.assemble import attach
 from modelpack.image.oci.layout import Layout
 from modelpack.progress import Silent
 from stacks.adapters.images import RegistryImages
@@ -84,3 +85,43 @@ def test_an_image_that_lost_a_layer_is_not_stored(home: Home) -> None:
     Layout(home.images).path(layer).unlink()
     assert not images.is_stored(digest)
     assert not images.is_stored("sha256:" + "0" * 64)
+
+
+@pytest.fixture
+def other_repository(tmp_path: Path) -> Iterator[str]:
+    names = FakeRepositories(names={"shop-prod"})
+    server = loopback.listen(RegistryServer(tmp_path / "other", names))
+    threading.Thread(target=server.run, daemon=True).start()
+    yield f"127.0.0.1:{server.effective_port}/shop-prod"
+    server.close()
+
+
+def test_an_image_goes_from_registry_to_registry_with_what_is_attached(
+    repository: str, other_repository: str, home: Home, tmp_path: Path
+) -> None:
+    """On a machine that never built it, and sent on without what is there already."""
+    here = RegistryImages(home, "http", lambda host: None)
+    digest = image(home, b"layer" * 1000)
+    attach(Layout(home.images), digest, "application/vnd.shop.record", b"proven")
+    here.push(repository, digest, Silent())
+    fresh = Home(tmp_path / "fresh", tmp_path / "cache")
+    there, told = RegistryImages(fresh, "http", lambda host: None), Silent()
+    there.fetch(f"{repository}@{digest}", told)
+    assert there.is_stored(digest)
+    there.push(other_repository, digest, Silent())
+    registry = there.registry(other_repository)
+    assert registry.manifest_bytes(digest) == Layout(home.images).read(digest)
+    (record,) = registry.referrers(digest)
+    assert registry.blob(registry.manifest(record.digest)["layers"][0]["digest"]) == b"proven"
+    again = Silent()
+    there.fetch(f"{repository}@{digest}", again)
+    assert (told.lines != [], again.lines) == (True, [])
+
+
+def test_what_the_registry_holds_need_not_be_here_to_be_pushed(
+    repository: str, home: Home, tmp_path: Path
+) -> None:
+    digest = image(home, b"layer")
+    RegistryImages(home, "http", lambda host: None).push(repository, digest, Silent())
+    elsewhere = RegistryImages(Home(tmp_path / "fresh", tmp_path / "cache"), "http", lambda host: None)
+    assert elsewhere.push(repository, digest, Silent()) == 0

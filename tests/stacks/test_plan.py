@@ -16,6 +16,7 @@ from stacks.run import Run
 
 def known(deps: Any) -> Any:
     deps.builder.is_known = True
+    deps.images.local.add(deps.builder.pack.digest)
     return deps
 
 

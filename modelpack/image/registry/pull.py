@@ -40,6 +40,14 @@ def pull(registry: RegistryClient, layout: Layout, reference: str, progress: Pro
     return digest_of(data)
 
 
+def pull_with_referrers(registry: RegistryClient, layout: Layout, digest: str, progress: Progress) -> None:
+    """Bring one of our own images into the layout, listed there, with all that refers to it: it can be pushed on."""
+    for one in (*(each.digest for each in registry.referrers(digest)), digest):
+        pull(registry, layout, one, progress)
+        if layout.put_manifest(layout.manifest(one)).digest != one:
+            raise EcomdeployError(f"{one} was not written by ecomdeploy", where=registry.connection.url)
+
+
 def _for_platform(index: Mapping[str, Any], reference: str) -> str:
     try:
         for entry in index["manifests"]:
