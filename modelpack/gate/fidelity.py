@@ -210,7 +210,7 @@ def compare(
         if ours.size != theirs.size:
             what = f"{whose}: {tensor.name!r} has the shape {list(theirs.shape)}; served: {list(ours.shape)}"
             raise BadInput(what, where=where)
-        allowed = IN_HALF if tensor.datatype == "FP16" else near
+        allowed = IN_HALF if tensor.datatype == "FP16" or theirs.dtype == np.float16 else near
         found, wrong = differences(ours, theirs.reshape(ours.shape), allowed)
         largest[tensor.name] = float(f"{found:.3g}")
         if wrong.any() and (row := int(wrong.argmax())) < first[0]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 INDEX = "model.safetensors.index.json"
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 TEXT = re.compile(r"[\w.-]+\.(json|txt|model|md|jinja)|LICENSE|NOTICE|\.gitattributes")
+OF_TRAINING = "training_args.bin"
+"""A pickle that `Trainer.save_model` leaves beside the weights: never opened, and not part of the model."""
 REMOTE = ("auto_map", "custom_pipelines", "trust_remote_code", "quantization_config")
 OPSET = 20
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -108,7 +110,7 @@ def check(path: Path, config: dict[str, Any]) -> list[Path]:
         if WEIGHTS.fullmatch(name):
             check_offsets(file)
             weights.append(file)
-        elif not TEXT.fullmatch(name):
+        elif name != OF_TRAINING and not TEXT.fullmatch(name):
             hint = "keep config.json, tokenizer and *.safetensors only"
             raise BadInput(f"only text and safetensors are taken, not {name!r}", where=str(path), hint=hint)
         elif name.endswith(".json"):
@@ -141,11 +143,14 @@ def check_offsets(file: Path) -> None:
 
 
 def check_shards(index: dict[str, Any], path: Path) -> None:
-    """The index names only weights of this folder. Raises BadInput."""
+    """The index names only weights of this folder, and all are there. Raises BadInput."""
     shards = index.get("weight_map")
     named = shards.values() if isinstance(shards, dict) else [None]
     if foreign := [one for one in named if not isinstance(one, str) or not WEIGHTS.fullmatch(one)]:
         raise BadInput(f"weights outside the folder are refused: {str(foreign[0])[:80]!r}", where=str(path))
+    if absent := sorted({one for one in named if not (path / one).is_file()}):
+        hint = f"{INDEX} names them: copy every model-*.safetensors"
+        raise BadInput(f"weights are not in the folder: {', '.join(absent[:5])}", where=str(path), hint=hint)
 
 
 def load(fresh: Path, config: dict[str, Any], path: Path, notes: list[str]) -> Any:

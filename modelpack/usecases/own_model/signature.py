@@ -94,7 +94,7 @@ def unfit(word: str, value: onnx.ValueInfoProto) -> tuple[str, str]:
     if not tensor.shape.dim:
         return f"{name} has no axis for the rows", "one answer per row is needed"
     first = sizes(value)[0]
-    if first > 1 or (first == 1 and word == "input" and len(tensor.shape.dim) == 1):
+    if first > 1:
         return f"{name} is fixed to {first} rows", "export with a free first axis (dynamic_axes)"
     return "", ""
 

@@ -217,9 +217,17 @@ def test_answers_that_the_user_kept_are_compared(tmp_path: Path) -> None:
     assert found == Fidelity("the answers that expected() gives", ROWS, {"scores": 0.0})
 
 
+def test_answers_kept_in_half_precision_are_as_near_as_those_can_be(tmp_path: Path) -> None:
+    """What a GPU answers in float16 is another last digit of a thousand, which in float32 would be another model."""
+    usecase, held, run, path = graph(tmp_path, '(rows[:, :3] * 1.005).astype("float16")')
+    (found,) = check_fidelity(usecase, run, held, path, tmp_path)
+    assert 0 < found.largest["scores"] < 0.05
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        ("rows[:, :3] * np.float32(1.005)", "by the answers that expected() gives, and ["),
         ("rows[:, :3] + (np.arange(60) == 33)[:, None]", "request 34: scores is ["),
         ("rows[:, 1:4]", "request 1: scores is ["),
         ("rows[:, :2]", "'scores' has the shape [60, 2]; served: [60, 3]"),

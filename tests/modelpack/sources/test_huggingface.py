@@ -35,14 +35,14 @@ class Angry(Tiny):
         return Signature(inputs, (Tensor("logits", "FP32", (-1, 2)),))
 
 
-def saved(folder: Path) -> Path:
+def saved(folder: Path, **more: Any) -> Path:
     """A small classifier by its own save call."""
     import torch
 
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     config = transformers.BertConfig(vocab_size=30, **sizes)
-    transformers.BertForSequenceClassification(config).eval().save_pretrained(folder)
+    transformers.BertForSequenceClassification(config).eval().save_pretrained(folder, **more)
     return folder
 
 
@@ -125,3 +125,56 @@ def test_transformers_is_asked(tmp_path: Path) -> None:
     answers["logits"] = answers["logits"][:, ::-1]
     with pytest.raises(BadInput, match=r"request 1: logits is .* by transformers"):
         ask_library(source, Angry(), asked, folder, tmp_path)
+
+
+def test_a_shard_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "model", max_shard_size="5KB")
+    gone = sorted(folder.glob("model-*.safetensors"))[1]
+    gone.unlink()
+    with pytest.raises(BadInput, match=f"weights are not in the folder: {gone.name}"):
+        open_model(folder, Angry(), tmp_path / "taken")
+
+
+def test_what_a_trainer_leaves_beside_the_weights_is_not_opened(tmp_path: Path) -> None:
+    """`Trainer.save_model` writes its arguments as a pickle; weights as one are refused all the same."""
+    folder = saved(tmp_path / "model")
+    (folder / "training_args.bin").write_bytes(b"no pickle at all")
+    open_model(folder, Angry(), tmp_path / "taken")
+    (folder / "pytorch_model.bin").write_bytes(b"weights")
+    with pytest.raises(BadInput, match=r"only text and safetensors are taken, not 'pytorch_model\.bin'"):
+        open_model(folder, Angry(), tmp_path / "again")
+
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+SHARED: dict[str, Callable[[], Any]] = {
+    "a head tied to the table": lambda: transformers.BertForMaskedLM(
+        transformers.BertConfig(vocab_size=30, tie_word_embeddings=True, **SMALL)
+    ),
+    "layers that share their weights": lambda: transformers.AlbertForSequenceClassification(
+        transformers.AlbertConfig(vocab_size=30, embedding_size=8, **SMALL)
+    ),
+    "a language model's head": lambda: transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(vocab_size=30, n_embd=16, n_layer=1, n_head=2, n_positions=16)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_weights_that_stand_once_and_are_used_twice(tmp_path: Path, kind: str) -> None:
+    """The file holds them once; nothing is missing, and the answers are transformers' own."""
+    import torch
+
+    torch.manual_seed(1)
+    model = SHARED[kind]().eval()
+    model.save_pretrained(tmp_path / "model", max_shard_size="5KB")
+    ids = np.random.default_rng(0).integers(1, 30, (9, LENGTH))
+    inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    with torch.inference_mode():
+        wanted = model(**{name: torch.from_numpy(values) for name, values in inputs.items()}).logits.numpy()
+
+    class Asking(Angry):
+        def signature(self) -> Signature:
+            return Signature(super().signature().inputs, (Tensor("logits", "FP32", (-1, *wanted.shape[1:])),))
+
+    variant = open_model(tmp_path / "model", Asking(), tmp_path / "taken")
+    np.testing.assert_allclose(OnnxRuntime().open(variant, Asking())(inputs)["logits"], wanted, atol=1e-5)

@@ -86,6 +86,27 @@ def test_a_model_that_takes_one_row_at_a_time_is_served_so(tmp_path: Path) -> No
     assert evaluation.values.mean() == 1
 
 
+def test_one_number_of_a_batch_of_one_is_one_a_row(tmp_path: Path) -> None:
+    """torch.onnx.export of a model that also takes a category, with its sample of one: shapes [1, 12] and [1]."""
+    import onnx
+
+    write_shop(
+        tmp_path, ('{"features": rows}', '{"features": rows, "scale": np.arange(1, 61, dtype="float32")}')
+    )
+    path = write_scaled_model(tmp_path / "model.onnx")
+    graph = onnx.load(str(path))
+    for value in (*graph.graph.input, *graph.graph.output):
+        sizes = value.type.tensor_type.shape.dim
+        (sizes[0] if sizes else sizes.add()).dim_value = 1
+    onnx.save(graph, str(path))
+    usecase, held, run, evaluation = measured(tmp_path)
+    assert [one.shape for one in usecase.signature().inputs] == [(-1, 12), (-1,)]
+    assert usecase.max_batch == 1
+    assert evaluation.values.mean() == 1
+    third = {name: values[2:3] for name, values in held.ready(usecase.signature()).items()}
+    assert run(third)["scores"].tolist() == pytest.approx(third["features"][:, :3] * 3)
+
+
 NAMED = 'metric_name = "accuracy"'
 
 
