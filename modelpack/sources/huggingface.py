@@ -145,10 +145,11 @@ def check_offsets(file: Path) -> None:
 def check_shards(index: dict[str, Any], path: Path) -> None:
     """The index names only weights of this folder, and all are there. Raises BadInput."""
     shards = index.get("weight_map")
-    named = shards.values() if isinstance(shards, dict) else [None]
-    if foreign := [one for one in named if not isinstance(one, str) or not WEIGHTS.fullmatch(one)]:
+    named = list(shards.values()) if isinstance(shards, dict) else [None]
+    names = sorted({one for one in named if isinstance(one, str) and WEIGHTS.fullmatch(one)})
+    if foreign := [one for one in named if one not in names]:
         raise BadInput(f"weights outside the folder are refused: {str(foreign[0])[:80]!r}", where=str(path))
-    if absent := sorted({one for one in named if not (path / one).is_file()}):
+    if absent := [one for one in names if not (path / one).is_file()]:
         hint = f"{INDEX} names them: copy every model-*.safetensors"
         raise BadInput(f"weights are not in the folder: {', '.join(absent[:5])}", where=str(path), hint=hint)
 
