@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from stacks.collaborators import Collaborators
     from stacks.pulumi_driver.automation import AutomationDriver
     from stacks.records.ledger import Ledger
-    from stacks.records.release import Release
     from stacks.records.store import RecordStore
     from stacks.run import Outcome
     from stacks.spec import Spec
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 
 SPEC = "ecomdeploy.yaml"
 STATE = ".ecomdeploy"
-SAMPLES = "application/vnd.ecomdeploy.samples.v1+json"
 
 
 def home() -> Home:
@@ -139,27 +136,6 @@ def record_of(done: Outcome) -> dict[str, Any] | None:
     return dict(pack.record) if pack else None
 
 
-def samples(spec: Spec, live: Release) -> Mapping[str, Any]:
-    """The pack's real sample requests: from the local store, else from the registry it was pushed to."""
-    from modelpack.image.assemble import attachments
-    from modelpack.image.oci.layout import Layout
-
-    layout = Layout(home().images)
-    if layout.has(live.pack.digest):
-        found = attachments(layout, live.pack.digest, SAMPLES)
-    else:
-        repository = live.image.rpartition("@")[0]
-        found = from_registry(Wiring(Path(), spec, Silent()).images.registry(repository), live.pack.digest)
-    document: dict[str, Any] = json.loads(found[-1]) if found else {}
-    return document
-
-
-def from_registry(registry: Any, digest: str) -> tuple[bytes, ...]:
-    """The samples attached to an image in its registry."""
-    referrers = registry.referrers(digest, SAMPLES)
-    return tuple(registry.blob(registry.manifest(one.digest)["layers"][0]["digest"]) for one in referrers)
-
-
 @dataclass(frozen=True)
 class Wiring:
     """One project in one environment, and the collaborators that follow from it. `role`: assumed there (an ARN)."""
@@ -177,24 +153,36 @@ class Wiring:
     def state(self) -> Path:
         return self.folder / STATE / self.spec.environment.name
 
-    @cached_property
-    def environment(self) -> dict[str, str]:
-        """The variables every AWS client here is made from."""
+    def variables(self) -> dict[str, str]:
+        """Credentials, addresses and region. Starts the local cloud where that is meant."""
+        region = self.spec.environment.region
         if not self.local:
             from infra.aws_session import assume
 
-            given = {**os.environ, "AWS_REGION": self.spec.environment.region}
+            given = {**os.environ, "AWS_REGION": region}
             return assume(given, self.role) if self.role else given
         cloud = local_cloud()
         cloud.ensure(self.progress)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return {**kept, **cloud.environment()}
+        return {**kept, **cloud.environment(), "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
 
     @cached_property
     def session(self) -> AwsSession:
-        from infra.aws_session import AwsSession
+        """All clients here come from it, or from its variables, and its first call says whose account this is.
 
-        return AwsSession(self.environment)
+        Raises:
+            CloudRefused: it is another's.
+        """
+        from infra.aws_session import AwsSession, refuse_other_account
+
+        session = AwsSession(self.variables())
+        refuse_other_account(session, self.spec.environment.account)
+        return session
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables every AWS client here is made from."""
+        return self.session.environment
 
     @cached_property
     def store(self) -> RecordStore:
@@ -255,8 +243,6 @@ class Wiring:
         from stacks.records.lease import Lease
         from stacks.records.process import this_process
 
-        if not self.local:
-            self.prepare()
         who = f"{user()}@{socket.gethostname()}"
         return Collaborators(
             builder=builder(self.folder),
@@ -274,13 +260,22 @@ class Wiring:
             who=who,
             parameters=SsmParameters(lambda: self.session.client("ssm")),
             variables=os.environ,
+            prepare=self.prepare,
         )
 
     def prepare(self) -> None:
         """The state bucket, by calls that may be repeated, before any Pulumi state exists."""
         from infra.aws_session import ensure_bucket
 
-        ensure_bucket(self.session, self.state_bucket()[0], {"ecomdeploy:managed-by": "ecomdeploy"})
+        if not self.local:
+            ensure_bucket(self.session, self.state_bucket()[0], {"ecomdeploy:managed-by": "ecomdeploy"})
+
+    def has_state(self) -> bool:
+        """Whether the bucket has Pulumi's state; asked without making any."""
+        from infra.aws_session import holds_object
+
+        bucket, prefix = self.state_bucket()
+        return holds_object(self.session, bucket, f"{prefix}.pulumi/meta.yaml")
 
     def driver(self) -> AutomationDriver:
         """The embedded engine locally (the Pulumi CLI with ECOMDEPLOY_DRIVER=pulumi); the CLI on AWS."""
@@ -320,6 +315,7 @@ class Wiring:
             AwsLookup(self.session),
             secrets,
             confidential,
+            has_state=None if self.local else self.has_state,
         )
 
 

@@ -210,6 +210,22 @@ def assume(environment: Mapping[str, str], role: str) -> dict[str, str]:
     }
 
 
+def refuse_other_account(session: AwsSession, expected: str) -> None:
+    """Stop before anything is asked for or written where it does not belong.
+
+    A region that is not enabled for the account refuses this call, as it would refuse every other.
+
+    Raises:
+        CloudRefused: the credentials are another account's, or nobody's.
+    """
+    found = account(session)
+    if found != expected:
+        what = f"the credentials are for account {found}, and the spec is for account {expected} ({session.region})"
+        raise CloudRefused(
+            what, hint="use the other credentials (AWS_PROFILE), or change environments.*.account"
+        )
+
+
 def registry_credentials(session: AwsSession) -> tuple[str, str]:
     """User and password for ECR's registry, good for 12 hours."""
     with refusals("asking ECR for a token"):
@@ -244,6 +260,20 @@ def ensure_bucket(session: AwsSession, bucket: str, tags: Mapping[str, str]) -> 
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         pairs = [{"Key": key, "Value": value} for key, value in sorted({**(found or {}), **tags}.items())]
         s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": pairs})
+    return True
+
+
+def holds_object(session: AwsSession, bucket: str, key: str) -> bool:
+    """Whether the bucket is there and has an object under that key."""
+    from botocore.exceptions import ClientError
+
+    with refusals(f"bucket {bucket}"):
+        try:
+            session.client("s3").head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error_code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
+                return False
+            raise
     return True
 
 

@@ -80,7 +80,7 @@ class Collaborators:
     """Whom one project in one environment works with.
 
     `hosts`: what its target runs releases on; `who`: the user and machine that the history names; `variables`: whoever
-    ships', for the secrets that a spec reads from them.
+    ships', for the secrets that a spec reads from them; `prepare`: what must be there before anything is written.
     """
 
     builder: Builder
@@ -98,6 +98,7 @@ class Collaborators:
     who: str
     parameters: Parameters
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prepare: Callable[[], None] = lambda: None
 
 
 @dataclass

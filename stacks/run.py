@@ -85,6 +85,7 @@ class Run:
     def hold_lease(self, purpose: str) -> Iterator[None]:
         """As the one writer: the lease is held, the ledger fenced, the driver the one of this environment."""
         deps = self.deps
+        deps.prepare()
         with deps.lease.hold(purpose) as grant:
             deps.ledger.token = grant.token
             if grant.note:

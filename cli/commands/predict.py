@@ -11,6 +11,7 @@ import typer
 
 from cli import options, show, wiring
 from cli.commands import talk
+from cli.samples import find_samples
 from modelpack.errors import BadInput, EcomdeployError
 
 JSON = "application/json"
@@ -32,7 +33,7 @@ def predict(
     live = wiring.ledger(folder, spec).live()
     if live is None:
         raise BadInput(f"nothing of {spec.name} is live", hint="ecomdeploy up")
-    samples = wiring.samples(spec, live)
+    samples = find_samples(spec, live)
     chosen = choose_body(samples, request, text, sample)
     body = chosen["request"]
     if (

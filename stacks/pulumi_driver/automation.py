@@ -10,9 +10,10 @@ import hashlib
 import json
 import runpy
 import secrets as random
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +43,8 @@ class AutomationDriver:
     command sees. `secrets` is a Pulumi secrets provider ("awskms://..."), or None for the generated
     passphrase. `lookup` finds what a killed run of the CLI has made. `confidential`: values of parameters by name, for
     the program alone: given to it in this process, they are in no configuration and no command line. `command` makes
-    the `PulumiCommand`: the embedded engine's, or the real one's (`real_cli`).
+    the `PulumiCommand`: the embedded engine's, or the real one's (`real_cli`). `has_state`: whether the backend holds
+    any (None: it is `folder`): the CLI writes to an empty one whatever it is asked.
     """
 
     name: str
@@ -56,6 +58,7 @@ class AutomationDriver:
     confidential: Mapping[str, str] = field(default_factory=dict, repr=False)
     programs: Path = PROGRAMS
     raised: list[EcomdeployError] = field(default_factory=list)
+    has_state: Callable[[], bool] | None = None
 
     def up(self, stack: Stack, settings: Settings, progress: Progress, *, refresh: bool) -> Deployed:
         opened, watch = self.open(stack, settings, progress), Watch(progress)
@@ -65,9 +68,24 @@ class AutomationDriver:
         return Deployed({name: output.value for name, output in result.outputs.items()}, watch.changes())
 
     def preview(self, stack: Stack, settings: Settings) -> tuple[Change, ...]:
-        opened, watch = self.open(stack, settings), Watch(Silent())
+        opened = self.select(stack)
+        if opened is None:
+            return self.preview_new(stack, settings)
+        return self.preview_opened(opened, settings)
+
+    def preview_opened(self, opened: Any, settings: Settings) -> tuple[Change, ...]:
+        watch = Watch(Silent())
+        self.configure(opened, settings)
         self.call(opened, watch, opened.preview, refresh=True)
         return watch.changes()
+
+    def preview_new(self, stack: Stack, settings: Settings) -> tuple[Change, ...]:
+        """A stack that is not there yet, in a state that is thrown away: making it would be a change."""
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "pulumi"
+            folder.mkdir()
+            elsewhere = replace(self, folder=folder, backend=folder.as_uri(), secrets=None)
+            return elsewhere.preview_opened(elsewhere.open(stack, settings), settings)
 
     def destroy(self, stack: Stack, progress: Progress) -> tuple[Change, ...]:
         opened, watch = self.select(stack, progress), Watch(progress)
@@ -120,7 +138,8 @@ class AutomationDriver:
 
     def select(self, stack: Stack, progress: Progress | None = None) -> Any:
         """The stack, or None when there is none. Raises what `in_words` raises."""
-        if not (self.backend.startswith("s3://") or (self.folder / ".pulumi").exists()):
+        there = self.has_state() if self.has_state else (self.folder / ".pulumi").exists()
+        if not there:
             return None
         automation = pulumi_automation()
         with in_words(stack.name), suppress(automation.StackNotFoundError):
@@ -133,8 +152,14 @@ class AutomationDriver:
 
         with in_words(stack.name):
             opened = automation.create_or_select_stack(stack.name, **self.options(stack, progress))
-            opened.set_config("settings", automation.ConfigValue(value=json.dumps(settings, sort_keys=True)))
+        self.configure(opened, settings)
         return opened
+
+    def configure(self, opened: Any, settings: Settings) -> None:
+        """The settings, where the program will look: in a file of this folder."""
+        value = pulumi_automation().ConfigValue(value=json.dumps(settings, sort_keys=True))
+        with in_words(opened.name):
+            opened.set_config("settings", value)
 
     def options(self, stack: Stack, progress: Progress | None) -> dict[str, Any]:
         automation = pulumi_automation()

@@ -14,7 +14,8 @@ from typing import Any
 from modelpack.errors import CloudRefused
 
 LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
-ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+ABSENT = frozenset({"NoSuchKey", "404", "NotFound", "NoSuchBucket"})
+"""Where there is no bucket there is no record either: whoever only reads makes none."""
 
 
 class S3Store:
@@ -49,9 +50,8 @@ class S3Store:
             if found is None or found[0] != was:
                 return False
             condition = {"IfMatch": found[1]}
-        return (
-            self.call(LOST | ABSENT, "put_object", Key=self.prefix + name, Body=data, **condition) is not None
-        )
+        lost = LOST | ABSENT - {"NoSuchBucket"}
+        return self.call(lost, "put_object", Key=self.prefix + name, Body=data, **condition) is not None
 
     def remove(self, name: str, *, was: bytes) -> bool:
         found = self.fetch(name)
