@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,18 @@ def application(engine: Engine, signature: ModelSignature, limits: Limits | None
     made = Application(metrics, limits)
     made.serve(serve_engine(engine, signature, "sha256:00", metrics, limits))
     return made
+
+
+@contextlib.contextmanager
+def application_for_a_while(engine: Engine, signature: ModelSignature) -> Iterator[Application]:
+    """The same, whose thread ends with the block: for tests that make many."""
+    made = Application(Metrics())
+    model = serve_engine(engine, signature, "sha256:00", made.metrics, made.limits)
+    made.serve(model)
+    try:
+        yield made
+    finally:
+        model.batcher.close()
 
 
 @contextlib.asynccontextmanager

@@ -1,10 +1,15 @@
-"""Random small models: what is served is what their own library answers, and a row alone is a row in any company."""
+"""Random small models: what is served is what their own library answers, and a row alone is a row in any company.
+
+Asked of the graph itself, and of the model server in both protocols, as JSON (null for what is missing) and as bytes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import chdir
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,8 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from served_models import Served, by_server
 
-from modelpack.formats.signature import Run, Signature
+from modelpack.formats.signature import Signature
 from modelpack.gate.fidelity import BY_LIBRARY, differences
 from modelpack.runtimes.single_thread import session
 from modelpack.server.rows import dependence
@@ -24,9 +30,11 @@ from modelpack.sources.base import Converted
 from modelpack.sources.lightgbm import THROUGH as lightgbm_objectives
 from modelpack.sources.lightgbm import LightGBM
 from modelpack.sources.onnx import Onnx
+from modelpack.sources.outputs import cut_maps
 from modelpack.sources.torch_export import TorchExport
 from modelpack.sources.xgboost import THROUGH as xgboost_objectives
 from modelpack.sources.xgboost import XGBoost
+from modelpack.usecases.own_model.signature import own_signature
 
 Floats = NDArray[Any]
 WIDTH = 5
@@ -108,20 +116,23 @@ def rows_of(seed: int, count: int = 40) -> Floats:
     return np.random.default_rng(seed).normal(size=(count, WIDTH)).astype(np.float32)
 
 
-def served(source: Converted, path: Path, wanted: Signature | None = None) -> Run:
-    """The graph as it would be served."""
-    opened = session(source.convert(path, wanted, []).SerializeToString())
+def served(source: Converted, path: Path, wanted: Signature | None = None) -> Served:
+    return served_graph(source.convert(path, wanted, []), path)
+
+
+def served_graph(graph: Any, path: Path) -> Served:
+    opened = session(graph.SerializeToString())
     names = [one.name for one in opened.get_outputs()]
 
     def run(inputs: Mapping[str, Floats]) -> dict[str, Floats]:
         return dict(zip(names, opened.run(names, dict(inputs)), strict=True))
 
-    return run
+    return Served(run, own_signature(graph, path))
 
 
-def check(run: Run, inputs: dict[str, Floats], wanted: Mapping[str, Floats]) -> None:
-    """As the library says, for every row; and alone as in any company."""
-    answers = run(inputs)
+def check(model: Served, inputs: dict[str, Floats], wanted: Mapping[str, Floats]) -> None:
+    """As the library says, for every row and by every way; and alone as in any company."""
+    answers = model.run(inputs)
     reach = 1.0
     for name, values in wanted.items():
         ours = np.asarray(answers[name])
@@ -129,7 +140,11 @@ def check(run: Run, inputs: dict[str, Floats], wanted: Mapping[str, Floats]) -> 
         assert not wrong.any(), (name, far)
         reach = max(reach, float(np.ptp(ours)) if ours.dtype.kind == "f" else 1.0)
     close = {name: {"kind": "close", "rtol": 1e-4, "atol": 1e-4 * reach} for name in answers}
-    assert dependence(run, inputs, 16, close) == ""
+    assert dependence(model.run, inputs, 16, close) == ""
+    for way, found in by_server(model, inputs):
+        for name, values in wanted.items():
+            _, wrong = differences(found[name], np.asarray(values).reshape(found[name].shape), BY_LIBRARY)
+            assert not wrong.any(), (way, name)
 
 
 @settings(max_examples=80, deadline=None)
@@ -239,6 +254,70 @@ def test_trees_answer_as_lightgbm(seed: int, leaves: int, turns: int, boosting: 
         check(served(LightGBM(), path), {"features": asked}, theirs)
 
 
+def needs(library: str) -> pytest.MarkDecorator:
+    absent = find_spec(library) is None
+    return pytest.mark.skipif(absent, reason="needs the extra `originals`: make test-keras runs it")
+
+
+def exported(graph: Any, path: Path) -> Served:
+    """Another library's own ONNX as it is taken: a last ZipMap cut."""
+    path.write_bytes(graph.SerializeToString())
+    taken = Onnx().convert(path, None, [])
+    cut_maps(taken)
+    return served_graph(taken, path)
+
+
+@needs("catboost")
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 5000), st.integers(1, 6), st.integers(1, 20), st.sampled_from([2, 3]))
+def test_trees_answer_as_catboost(seed: int, depth: int, turns: int, classes: int) -> None:
+    import onnx
+
+    rows, truth = trained_on(seed)
+    truth = (truth if classes == 2 else truth + (np.nan_to_num(rows[:, 2]) > 0)).astype(int)
+    asked, _ = trained_on(seed + 1)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        model = import_module("catboost").CatBoostClassifier(
+            iterations=turns, depth=depth, thread_count=1, verbose=0, random_seed=seed, train_dir=folder
+        )
+        model.fit(rows, truth)
+        model.save_model(str(path), format="onnx")
+        wanted = {"probabilities": model.predict_proba(asked), "label": model.predict(asked).astype(np.int64)}
+        check(exported(onnx.load(str(path)), path), {"features": asked}, wanted)
+
+
+FORESTS = (
+    "HistGradientBoostingClassifier",
+    "RandomForestClassifier",
+    "GradientBoostingClassifier",
+    "DecisionTreeClassifier",
+)
+
+
+@needs("skl2onnx")
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 5000), st.integers(1, 6), st.sampled_from(FORESTS), st.booleans())
+def test_trees_answer_as_scikit_learn(seed: int, depth: int, kind: str, imputed: bool) -> None:
+    """Where a kind takes no missing values, behind an imputer."""
+    ensemble, tree, impute, pipeline = (
+        import_module(f"sklearn.{name}") for name in ("ensemble", "tree", "impute", "pipeline")
+    )
+
+    rows, truth = trained_on(seed)
+    asked, _ = trained_on(seed + 1)
+    model = getattr(ensemble, kind, None) or getattr(tree, kind)
+    model = model(max_depth=depth, random_state=seed, **{"n_estimators": 8} if kind[0] in "RG" else {})
+    if imputed or not kind.startswith("Hist"):
+        model = pipeline.make_pipeline(impute.SimpleImputer(), model)
+    model.fit(rows, truth.astype(int))
+    with TemporaryDirectory() as folder:
+        made = exported(import_module("skl2onnx").to_onnx(model, rows[:1]), Path(folder) / "model.onnx")
+        names = [one.name for one in made.signature.outputs]
+        answers = {names[0]: model.predict(asked), names[1]: model.predict_proba(asked)}
+        check(made, {"X": asked}, answers)
+
+
 def told_by(objective: str, rows: Floats) -> tuple[Floats, dict[str, Any]]:
     """Truths that an objective takes, and what else it wants to be told."""
     amount = np.abs(rows[:, 0]) + 0.1
@@ -247,15 +326,6 @@ def told_by(objective: str, rows: Floats) -> tuple[Floats, dict[str, Any]]:
     if any(word in objective for word in ("logi", "binary", "cross", "rank")):
         return (rows[:, 0] > 0) * 1.0, {}
     return (np.floor(amount * 2) if "poisson" in objective else amount), {}
-
-
-def as_signature(run: Run, inputs: dict[str, Floats], kind: str) -> Signature:
-    """Of a graph with its own names."""
-    outputs = [
-        Tensor(name, "INT64" if values.dtype == np.int64 else "FP32", (-1, *values.shape[1:]))
-        for name, values in run(inputs).items()
-    ]
-    return Signature((Tensor("features", kind, (-1, WIDTH)),), tuple(outputs))
 
 
 @pytest.mark.parametrize("objective", xgboost_objectives)
@@ -273,8 +343,8 @@ def test_every_objective_of_xgboost_that_is_served(tmp_path: Path, objective: st
     if objective == "reg:quantileerror":
         more = {"quantile_alpha": 0.5}
     xgboost.train({"objective": objective, "nthread": 1, "verbosity": 0, **more}, data, 5).save_model(path)
-    run, inputs = served(XGBoost(), path), {"features": rows}
-    check(run, inputs, XGBoost().original(path, as_signature(run, inputs, "FP32"))(inputs))
+    model, inputs = served(XGBoost(), path), {"features": rows}
+    check(model, inputs, XGBoost().original(path, model.signature)(inputs))
 
 
 @pytest.mark.parametrize("objective", sorted(lightgbm_objectives.keys() - {"custom"}))
@@ -286,5 +356,5 @@ def test_every_objective_of_lightgbm_that_is_served(tmp_path: Path, objective: s
     groups = [30] * 10 if "rank" in objective else None
     told = {"objective": objective, "verbosity": -1, "num_threads": 1, **more}
     lightgbm.train(told, lightgbm.Dataset(rows, truth, group=groups), 5).save_model(path)
-    run, inputs = served(LightGBM(), path), {"features": rows}
-    check(run, inputs, LightGBM().original(path, as_signature(run, inputs, "FP32"))(inputs))
+    model, inputs = served(LightGBM(), path), {"features": rows}
+    check(model, inputs, LightGBM().original(path, model.signature)(inputs))
