@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from cli import catalogs, options, show
 from modelpack.errors import BadInput
 
 COMMENT = re.compile(r"^(.*\S) {2,}# (.*)$", re.MULTILINE)
+MODEL = "model.onnx"
 COMMENTS_AT = 33
 """The column of comments behind a key, whatever words were filled in."""
 
@@ -41,7 +43,8 @@ def init(
     files = [spec, folder / ".gitignore"]
     if own:
         files += skeleton(usecase, folder)
-    words = own_words(folder) if own else trained_words(usecase, epochs)
+    model, note = own_model(folder, usecase) if own else ("", "")
+    words = own_words(model) if own else trained_words(usecase, epochs)
     words |= {"USECASE": usecase, "SERVICE": service_name(folder, "shop" if own else usecase)}
     words |= {"RATE": "120" if own else f"{catalogs.default_rate(usecase):g}"}
     spec.write_text(template("ecomdeploy.yaml.tmpl", words), encoding="utf-8")
@@ -52,7 +55,9 @@ def init(
         return
     if own:
         show.say(f"Wrote {' and '.join(str(file) for file in (spec, *files[2:]))}.")
-        show.next_step("ecomdeploy up", f"when {usecase} says what to ask and {words['FILE']} is there")
+        if note:
+            show.say(note)
+        show.next_step("ecomdeploy up", f"when {usecase} says what to ask and {model} is there")
         return
     show.say(f"Wrote {spec}: a {usecase} service that ships as it stands.")
     show.next_step(go_there(folder), "on this machine; no account, nothing leaves it")
@@ -75,17 +80,30 @@ def trained_words(usecase: str, epochs: int) -> dict[str, str]:
     }
 
 
-def own_words(folder: Path) -> dict[str, str]:
-    """Model and data of a user's own use case: the one model of the folder, when there is just one."""
-    from modelpack.sources.base import models_in
-
-    found = models_in(folder)
-    name = found[0].name if len(found) == 1 else "model.onnx"
+def own_words(model: str) -> dict[str, str]:
+    """Model and data of a user's own use case."""
     return {
-        "FILE": name,
-        "MODEL": f"path: {name}              # formats: docs/models.md",
+        "MODEL": f"path: {model}              # formats: docs/models.md",
         "DATA": "# data: {path: held-out.npz}     # handed to requests(self, data), and part of the pack's name",
     }
+
+
+def own_model(folder: Path, usecase: str) -> tuple[str, str]:
+    """The one model of the project's folder or of the one that the use case's file lies in, relative to the project's,
+    and what to say where it is not just one."""
+    from modelpack.sources.base import SAVE_INSTEAD, models_in
+
+    beside = (folder / file_and_class(usecase)[0]).parent
+    folders = list(dict.fromkeys([folder.resolve(), beside.resolve()]))
+    found = [os.path.relpath(path, folder.resolve()) for one in folders for path in models_in(one)]
+    if len(found) == 1:
+        return found[0], ""
+    if found:
+        return MODEL, f"{len(found)} models lie there ({', '.join(found[:5])}): name yours in model.path."
+    for path in (path for one in folders for path in sorted(one.glob("*"))):
+        if instead := SAVE_INSTEAD.get(path.suffix.removeprefix(".").lower()):
+            return MODEL, f"If {path.name} is your model, save it otherwise: {instead}"
+    return MODEL, ""
 
 
 def file_and_class(usecase: str) -> tuple[str, str]:

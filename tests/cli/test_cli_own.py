@@ -94,6 +94,32 @@ def test_init_finds_the_one_model_that_lies_there(tmp_path: Path, name: str, con
     assert f"path: {Path(name).parts[0]} " in (folder / "ecomdeploy.yaml").read_text()
 
 
+def test_init_finds_the_model_beside_the_use_case_s_file(tmp_path: Path) -> None:
+    (tmp_path / "shop ü" / "code").mkdir(parents=True)
+    (tmp_path / "shop ü" / "code" / "best.onnx").write_bytes(b"")
+    assert app.run(["init", "./code/shop.py:ShopRecs", "shop ü"]) == 0
+    assert "path: code/best.onnx " in (tmp_path / "shop ü" / "ecomdeploy.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a.onnx", "b.pt2"], "2 models lie there (a.onnx, b.pt2): name yours in model.path."),
+        (["best.pkl"], "If best.pkl is your model, save it otherwise: a pickle runs code"),
+        (["best.UBJ"], "save it otherwise: XGBoost: booster.save_model('model.json')"),
+    ],
+)
+def test_init_says_why_it_names_no_model_of_yours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: list[str], words: str
+) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in names:
+        (tmp_path / "mine" / name).write_bytes(b"PK")
+    assert app.run(["init", "./shop.py:ShopRecs", "mine"]) == 0
+    assert words in capsys.readouterr().out
+    assert "path: model.onnx " in (tmp_path / "mine" / "ecomdeploy.yaml").read_text()
+
+
 def test_init_of_no_class_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("./shop.py", "./shop.txt:Shop", "shop.py:Shop"):
         assert app.run(["init", name, "mine"]) == 2

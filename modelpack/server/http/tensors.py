@@ -67,7 +67,11 @@ def whole(tensor: Tensor, values: Sequence[Any]) -> list[Any]:
             return [make(row, entry) for entry in value]
         if isinstance(value, float):
             if not value.is_integer() or abs(value) > EXACT:
-                what = f"{value!r} is no whole number"
+                far = (
+                    value.is_integer()
+                    and f"beyond {EXACT:,}, where a float is not exact: write it without a point"
+                )
+                what = f"{value!r} is {far or 'no whole number'}"
                 raise Refusal(400, f"input {tensor.name!r} is {tensor.datatype}, and in row {row} {what}")
             return int(value)
         return value

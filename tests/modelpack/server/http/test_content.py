@@ -374,6 +374,20 @@ def test_another_float_is_not(number: str) -> None:
     assert engine.asked == []
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("5.5", "5.5 is no whole number"),
+        ("1e16", "1e+16 is beyond 9,007,199,254,740,992"),
+        ("1e999", "out of range"),
+    ],
+)
+def test_why_a_float_is_no_integer_is_told(number: str, words: str) -> None:
+    made, _ = table_of(Tensor("n", "INT64", (-1,)))
+    answer = post(made, "/invocations", f'{{"instances": [{{"n": {number}}}]}}'.encode())
+    assert (answer.status_code, words in answer.json()["error"]) == (400, True), answer.text
+
+
 @pytest.mark.parametrize("end", [", falsd]}]}", "\xff", ", 2}]}", ""])
 def test_a_whole_float_before_what_is_no_json(end: str) -> None:
     """What is wrong is met by the reader that takes whole floats, not by the first."""

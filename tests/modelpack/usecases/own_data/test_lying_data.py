@@ -208,6 +208,68 @@ def test_text_ids_that_went_through_a_float_are_refused(tmp_path: Path) -> None:
         read(tmp_path / "mine.parquet", TEXT_ID)
 
 
+def each(change: Callable[[list[str]], list[str]]) -> Callable[[list[str]], list[str]]:
+    """The same change of every row's values."""
+    return lambda lines: [lines[0], *(",".join(change(line.split(","))) for line in lines[1:])]
+
+
+def one(place: int, value: str) -> Callable[[list[str]], list[str]]:
+    """One value of the 30th row."""
+
+    def changed(lines: list[str]) -> list[str]:
+        row = lines[30].split(",")
+        return [*lines[:30], ",".join([*row[:place], value, *row[place + 1 :]]), *lines[31:]]
+
+    return changed
+
+
+OF_SHEETS: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
+    "semicolons": (
+        lambda lines: [line.replace(",", ";") for line in lines],
+        ":1: its columns are parted by ';'",
+    ),
+    "semicolons as Excel tells them": (
+        lambda lines: ["sep=;", *(line.replace(",", ";") for line in lines)],
+        ":1: its columns are parted by ';'",
+    ),
+    "a heading once more": (lambda lines: [*lines[:50], lines[0], *lines[50:]], ":51: time is 'time'"),
+    "thousands in quotes": (one(3, '"1,234.50"'), ":31: revenue is '1,234.50'"),
+    "thousands of the Swiss": (one(3, "1'234.50"), ':31: revenue is "1\'234.50"'),
+    "a currency": (one(3, "€12.50"), ":31: revenue is '€12.50'"),
+    "an id in powers of ten": (one(1, "1e5"), ":31: product is '1e5': a rounded number is no id"),
+    "an id of other digits": (one(1, "１０１"), ":31: product is '１０１'"),
+    "a sheet's error": (one(1, "#N/A"), ":31: product is '#N/A'"),
+    "days first": (
+        each(lambda row: [".".join(reversed(row[0].split("-"))), *row[1:]]),
+        ":2: time is '02.09.2024' (27,720 rows are wrong)",
+    ),
+    "days of a sheet as numbers": (each(lambda row: ["45537", *row[1:]]), ":2: time is '45537'"),
+    "a day that is none": (one(0, "2025-02-30"), ":31: time is '2025-02-30'"),
+    "an hour that is none": (one(0, "2024-09-05T24:00"), ":31: time is '2024-09-05T24:00'"),
+    "a quote left open": (one(3, '"12.5'), ":31: it cannot be read as csv"),
+}
+
+
+@pytest.mark.parametrize("kind", OF_SHEETS)
+def test_what_a_spreadsheet_writes_is_told_by_its_line(tmp_path: Path, kind: str) -> None:
+    change, words = OF_SHEETS[kind]
+    assert words in told(tmp_path, change(lines_of(sales())))
+
+
+def test_what_a_spreadsheet_writes_and_means_the_same_is_taken(tmp_path: Path) -> None:
+    """A mark in front, carriage returns, quotes, blanks, a comma at every end, 101.0 for 101."""
+    heading, *rows = lines_of(sales(8))
+    plain = asked(tmp_path, [heading, *rows])["sales"]
+    named = ",".join(f'" {word} "' for word in heading.split(","))
+    odd = [f'{day}," {product}.0 ",{units},"{amount}",\r' for day, product, units, amount in map(split, rows)]
+    found = asked(tmp_path, [f"\ufeff{named},\r", *odd])["sales"]
+    pd.testing.assert_frame_equal(found, plain)
+
+
+def split(row: str) -> list[str]:
+    return row.split(",")
+
+
 def test_lines_are_the_file_s(tmp_path: Path) -> None:
     """Blank lines, a line of spaces and quoted line breaks count, as in an editor."""
     lines = lines_of(sales().assign(name="Cup"))
