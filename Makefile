@@ -90,7 +90,7 @@ test-gpu: $(VENV)/.installed ## a GPU pack without a GPU: fetches 1.6 GB; see do
 test-reality: $(VENV)/.installed ## our driver and engine against the real Pulumi CLI, built from Go modules; ALL=1: every point
 	@$(BIN)/python tests/reality/pulumi/build.py
 	@ECOMDEPLOY_TEST_ALL=$(ALL) ECOMDEPLOY_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest --slow -m reality --durations=10 \
-		$(if $(KILLS),tests/reality/test_kills.py,tests/reality)
+		$(if $(KILLS),tests/reality/test_kills.py tests/reality/test_commands.py,tests/reality)
 
 fuzz: $(VENV)/.installed ## hostile requests and files: FUZZ_SECONDS (60) of the server, as many of the readers
 	@ECOMDEPLOY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q -rP tests/fuzz

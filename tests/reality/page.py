@@ -44,12 +44,13 @@ def verdict(group: str, name: str) -> str:
 CUT_OFF = """
 ## The driver on the CLI, cut off
 
-`make test-reality KILLS=all` cuts `up` and `destroy` off at every mutating call, with a provider that adopts nothing,
-as AWS's own. A point has converged when the next run made what an undisturbed one makes, all of it in the state, and
-`destroy` left nothing in the cloud's own lists. CI takes a sample. `SIGKILL` ends the driver and the CLI, `SIGINT` is
-Ctrl-C.
+`make test-reality KILLS=all` cuts `up` and `destroy` of each stack off at every mutating call, and whole commands
+(`up` and `down --all`; lease, push and route included) at every line that they say, with a provider that adopts
+nothing, as AWS's own. A point has converged when the next run made what an undisturbed one makes, all of it in the
+state, and `destroy` left nothing in the cloud's own lists. CI takes a sample. `SIGKILL` ends the driver and the CLI,
+`SIGINT` is Ctrl-C.
 
-| stack | by | mutating calls of `up`, `destroy` | points that converged | last on |
+| of | by | points of `up`, `destroy` | converged | last on |
 |---|---|---|---|---|
 """
 

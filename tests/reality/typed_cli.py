@@ -1,0 +1,100 @@
+"""The command line as typed, with the driver on the real CLI behind it and a provider that adopts nothing."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from own_shop import write_model, write_shop
+from typed import Terminal
+from typing_extensions import override
+
+from tests.reality.inventory import Holding, inventory
+from tests.reality.plugins import PluginHub
+from tests.reality.rig import AWS_VERSION
+from tests.reality.strict_aws import StrictAwsProviders
+
+SPEC = """version: 1
+service: shelves
+usecase: ./shop.py:ShopRecs
+model: {path: model.onnx}
+"""
+HOW_FAR = re.compile(r"MB of \d")
+
+
+@dataclass(frozen=True)
+class CliTerminal(Terminal):
+    """`variables` are those of the shell beside its home: PATH, PULUMI_HOME, ECOMDEPLOY_DRIVER."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    @override
+    def environment(self) -> dict[str, str]:
+        return {**super().environment, **self.variables}
+
+    def cut_off(self, *arguments: str, at: int, by: signal.Signals) -> tuple[int, list[str]]:
+        """Type it; at its `at`-th line (0: never) its process group gets the signal. How it ended, and its lines: not
+        those that tell how far a push is, for their number is the machine's."""
+        process = subprocess.Popen(
+            [self.python, "-m", "cli.app", *arguments],
+            cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        said: list[str] = []
+        assert process.stderr is not None
+        for line in process.stderr:
+            if HOW_FAR.search(line):
+                continue
+            said.append(line)
+            if len(said) == at:
+                os.killpg(process.pid, by)
+        return process.wait(), said
+
+
+@dataclass
+class TypedShop:
+    """A model of one's own in a project and a home of its own, packed; `binary` is the CLI."""
+
+    root: pathlib.Path
+    binary: pathlib.Path
+    empty: frozenset[Holding] = frozenset()
+
+    def __post_init__(self) -> None:
+        folder = self.root / "shelves"
+        folder.mkdir(parents=True)
+        write_shop(folder)
+        write_model(folder / "model.onnx")
+        (folder / "ecomdeploy.yaml").write_text(SPEC)
+        self.hub = PluginHub(self.root / "pulumi")
+        self.hub.install("aws", AWS_VERSION, StrictAwsProviders())
+        variables = {
+            "PATH": f"{self.binary.parent}:{os.environ['PATH']}",
+            "PULUMI_HOME": str(self.hub.home),
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "ECOMDEPLOY_DRIVER": "pulumi",
+        }
+        self.terminal = CliTerminal(folder, self.root / "home", variables=variables)
+        self.terminal.type("pack", "--json")
+        self.terminal.type("cloud", "start", "--json")
+        self.empty = self.holdings()
+
+    def close(self) -> None:
+        self.terminal.end()
+        self.hub.close()
+
+    def holdings(self) -> frozenset[Holding]:
+        """What there is beside what was there at first, by the cloud's own lists."""
+        return inventory(self.terminal.client) - self.empty
+
+    def cut_off(self, *arguments: str, at: int, by: signal.Signals) -> tuple[int, list[str]]:
+        """As the terminal does; plugins of a CLI that was killed end too."""
+        ended = self.terminal.cut_off(*arguments, at=at, by=by)
+        if ended[0] == -signal.SIGKILL:
+            self.hub.end_plugins()
+        return ended
