@@ -1,6 +1,8 @@
-"""The base stack's operations by the embedded engine and by the real Pulumi CLI, in turn on one local cloud.
+"""The embedded engine and the real Pulumi CLI, in turn on one local cloud: the base stack's operations, whole commands.
 
 Each operation is a process of its own (benchmarks/drivers_program.py), so its CPU seconds hold the start of Python.
+Whole commands are typed in a project with a small model of one's own that is packed before: lease, push, both stacks,
+route and verification; the CPU of the cloud and its model servers is not in them.
 The CLI is the one of tests/reality/pulumi. Its AWS provider is ours, served from this process: AWS's own is a program
 of several hundred megabytes that no test of ours starts. Its CPU is counted, its start is not. Of walls nothing is
 told: CPU seconds bear a busy machine better, and a ratio is of the two runs of one round.
@@ -14,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,14 @@ from tests.reality.pulumi.build import build, has_go, pinned_version, place
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 3
 OPERATIONS = {"first_up": "up", "plan": "preview", "up_unchanged": "up", "up_refresh": "refresh"}
+COMMANDS = {
+    "first_up": ("up", "--yes"),
+    "plan": ("plan",),
+    "up_unchanged": ("up", "--yes"),
+    "up_refresh": ("up", "--refresh", "--yes"),
+}
 DRIVERS = ("embedded", "pulumi")
+SPEC = "version: 1\nservice: shelves\nusecase: ./shop.py:ShopRecs\nmodel: {path: model.onnx}\n"
 
 
 def lacks() -> str:
@@ -49,20 +59,24 @@ def measure() -> dict[str, Any]:
             "PULUMI_HOME": str(hub.home),
             "ECOMDEPLOY_HOME": str(folder / "home"),
         }
+        typed = write_project(folder / "typed", environment)
         try:
             rounds = [
                 {driver: live(folder / f"{number}-{driver}", driver, environment) for driver in DRIVERS}
                 for number in range(ROUNDS)
+            ]
+            whole = [
+                {driver: live_whole(typed, driver, environment) for driver in DRIVERS} for _ in range(ROUNDS)
             ]
         finally:
             cloud.stop()
             hub.close()
     return {
         "pulumi_cli": pinned_version(),
-        "stack": "base",
         "rounds": ROUNDS,
         "machine_is_shared": True,
-        **{operation: compare(rounds, operation) for operation in OPERATIONS},
+        "base_stack": {operation: compare(rounds, operation) for operation in OPERATIONS},
+        "whole_commands": {command: compare(whole, command) for command in COMMANDS},
     }
 
 
@@ -75,11 +89,38 @@ def live(project: Path, driver: str, environment: dict[str, str]) -> dict[str, f
     return spent
 
 
+def write_project(project: Path, environment: dict[str, str]) -> Path:
+    """Packed, so that no command trains, measures or builds."""
+    shop = import_module("tests.support.own_shop")
+    project.mkdir()
+    shop.write_shop(project)
+    shop.write_model(project / "model.onnx")
+    (project / "ecomdeploy.yaml").write_text(SPEC)
+    type_command(project, ("pack",), environment)
+    return project
+
+
+def live_whole(project: Path, driver: str, environment: dict[str, str]) -> dict[str, float]:
+    """CPU seconds of each command, from nothing to nothing."""
+    given = environment | {"ECOMDEPLOY_DRIVER": driver}
+    spent = {name: type_command(project, words, given) for name, words in COMMANDS.items()}
+    type_command(project, ("down", "--all", "--yes"), given)
+    return spent
+
+
+def type_command(project: Path, words: tuple[str, ...], environment: dict[str, str]) -> float:
+    return spend(["cli.app", *words, "--json"], project, environment)
+
+
 def cpu_seconds(project: Path, verb: str, environment: dict[str, str]) -> float:
-    """Of the operation, its children, and the provider here."""
+    return spend(["benchmarks.drivers_program", str(project), verb], project, environment)
+
+
+def spend(words: list[str], project: Path, environment: dict[str, str]) -> float:
+    """CPU seconds of a command, its children, and the provider here."""
     before = spent_here()
     subprocess.run(
-        [sys.executable, "-m", "benchmarks.drivers_program", str(project), verb], env=environment, check=True
+        [sys.executable, "-m", *words], cwd=project, env=environment, check=True, stdout=subprocess.DEVNULL
     )
     return spent_here() - before
 

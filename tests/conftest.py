@@ -106,6 +106,16 @@ def home(tmp_path_factory: pytest.TempPathFactory, shared_layers: pathlib.Path) 
 
 
 @pytest.fixture(scope="session")
+def pulumi_binary() -> pathlib.Path:
+    """The real CLI, built when first needed. It is never skipped where Go is."""
+    from tests.reality.pulumi.build import build, has_go, place
+
+    if not has_go() and not place().exists():
+        pytest.skip("the real Pulumi CLI is built from Go modules, and there is no go")
+    return build()
+
+
+@pytest.fixture(scope="session")
 def repository() -> pathlib.Path:
     """The repository's root."""
     return pathlib.Path(__file__).resolve().parents[1]

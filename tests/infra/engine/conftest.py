@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from pulumi import automation
 from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 from infra.rehearsal.engine.provider import Fake
 from infra.rehearsal.engine.state.crypt import Keyring
+from tests.infra.engine.embedded_alone import EMBEDDED_ALONE
+from tests.reality.plugins import PluginHub
 
 PASSPHRASE = "correct horse"
 Program = Callable[[], None]
@@ -82,8 +84,12 @@ class Lab:
     passphrase: str = PASSPHRASE
     project: str = "shop"
 
+    command: Any = None
+    """What runs an operation: the embedded engine, unless it is the real CLI."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
     def __post_init__(self) -> None:
-        self.command = EmbeddedPulumiCommand(self.fake, keyring=self.keyring)
+        self.command = self.command or EmbeddedPulumiCommand(self.fake, keyring=self.keyring)
 
     @property
     def work(self) -> Path:
@@ -91,7 +97,11 @@ class Lab:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"PULUMI_BACKEND_URL": f"file://{self.root}", "PULUMI_CONFIG_PASSPHRASE": self.passphrase}
+        return {
+            "PULUMI_BACKEND_URL": f"file://{self.root}",
+            "PULUMI_CONFIG_PASSPHRASE": self.passphrase,
+            **self.variables,
+        }
 
     def stack(self, program: Program = lambda: None, name: str = "dev") -> automation.Stack:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -115,7 +125,7 @@ class Lab:
     def check_integrity(self) -> None:
         """Pulumi's own rule for states: whatever a resource needs comes before it."""
         seen: set[str] = set()
-        for one in self.deployment["resources"] if self.deployment else ():
+        for one in self.deployment["resources"]:
             needs = {
                 *one.get("dependencies", ()),
                 one.get("parent"),
@@ -144,7 +154,9 @@ class Lab:
 
     @property
     def deployment(self) -> dict[str, Any]:
-        return json.loads(self.checkpoint.read_text())["checkpoint"]["latest"]
+        """The CLI leaves out what is empty."""
+        latest = json.loads(self.checkpoint.read_text())["checkpoint"].get("latest") or {}
+        return {"resources": [], "pending_operations": [], **latest}
 
     @property
     def resources(self) -> dict[str, dict[str, Any]]:
@@ -163,12 +175,51 @@ def keys() -> tuple[Keyring, str]:
     return keyring, keyring.fresh_salt(PASSPHRASE)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test of the laboratory runs on the embedded engine and on the real CLI, but for those in the table."""
+    if "lab" not in metafunc.fixturenames:
+        return
+    engines = [pytest.param("embedded")]
+    if metafunc.function.__name__ not in EMBEDDED_ALONE:
+        engines.append(pytest.param("cli", marks=[pytest.mark.slow, pytest.mark.reality]))
+    metafunc.parametrize("lab", engines, indirect=True)
+
+
 @pytest.fixture
-def lab(tmp_path: Path, keys: tuple[Keyring, str]) -> Lab:
-    lab = Lab(tmp_path, keyring=keys[0])
+def embedded_lab(tmp_path: Path, keys: tuple[Keyring, str]) -> Lab:
+    return set_up(Lab(tmp_path, keyring=keys[0]), keys[1])
+
+
+@pytest.fixture
+def cli_lab(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    keys: tuple[Keyring, str],
+    pulumi_binary: Path,
+) -> Iterator[Lab]:
+    """The provider is this process's own, so a test sees its calls as it does the engine's."""
+    hub, fake = PluginHub(tmp_path_factory.mktemp("pulumi-home")), Fake()
+    hub.install("fake", "1.0.0", fake)
+    variables = {
+        "PULUMI_HOME": str(hub.home),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    }
+    command = automation.PulumiCommand(root=str(pulumi_binary.parents[1]))
+    yield set_up(Lab(tmp_path, fake, command=command, variables=variables), keys[1])
+    hub.close()
+
+
+def set_up(lab: Lab, salt: str) -> Lab:
     lab.work.mkdir()
-    (lab.work / "Pulumi.dev.yaml").write_text(f"encryptionsalt: {keys[1]}\n")
+    (lab.work / "Pulumi.dev.yaml").write_text(f"encryptionsalt: {salt}\n")
     return lab
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest) -> Lab:
+    made: Lab = request.getfixturevalue(f"{request.param}_lab")
+    return made
 
 
 @pytest.fixture
