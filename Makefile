@@ -86,11 +86,13 @@ test-gpu: $(VENV)/.installed ## a GPU pack without a GPU: fetches 1.6 GB; see do
 	@ECOMDEPLOY_TEST_GPU=1 $(BIN)/python -m pytest --slow tests/scenarios/test_gpu.py
 
 # Built by whoever comes first, into the user's cache: 5 to 10 minutes of CPU, once for each set of pins.
-# KILLS=all (or 12-37) only cuts the driver off, at every mutating call, and keeps the tally: docs/testing.md.
+# KILLS=all (or 12-37) only cuts off, at every point, and keeps the tally: docs/testing.md.
+REALITY := tests/reality tests/infra/engine tests/stacks/test_automation_driver.py
+CUT_OFF := tests/reality/test_kills.py tests/reality/test_commands.py
 test-reality: $(VENV)/.installed ## our driver and engine against the real Pulumi CLI, built from Go modules; ALL=1: every point
 	@$(BIN)/python tests/reality/pulumi/build.py
 	@ECOMDEPLOY_TEST_ALL=$(ALL) ECOMDEPLOY_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest --slow -m reality --durations=10 \
-		$(if $(KILLS),tests/reality/test_kills.py tests/reality/test_commands.py,tests/reality)
+		$(if $(KILLS),$(CUT_OFF),$(REALITY))
 
 fuzz: $(VENV)/.installed ## hostile requests and files: FUZZ_SECONDS (60) of the server, as many of the readers
 	@ECOMDEPLOY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q -rP tests/fuzz

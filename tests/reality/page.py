@@ -1,4 +1,4 @@
-"""Writes docs/architecture/reality.md from the scenarios, the golden files, the table of differences and the cut-offs.
+"""Writes docs/architecture/reality.md from the scenarios, the golden files, the tables and the cut-offs.
 
 ECOMDEPLOY_TEST_RECORD=1 .venv/bin/python -m pytest tests/reality/test_scenarios.py -k page
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.infra.engine.embedded_alone import EMBEDDED_ALONE
 from tests.reality import golden_files
 from tests.reality.catalog import ALL
 from tests.reality.cut_offs import CutOffs, read
@@ -41,6 +42,15 @@ def verdict(group: str, name: str) -> str:
     return f"differs: {', '.join(dict.fromkeys(reasons))}" if reasons else "same"
 
 
+BOTH = """
+## Tests of the engine that the CLI does not take
+
+All others of `tests/infra/engine` that drive a stack through the Automation API run on both, and so do the driver's own
+(`tests/stacks/test_automation_driver.py`): on the CLI a sample, with `make test-reality ALL=1` all.
+
+| test | why not |
+|---|---|
+"""
 CUT_OFF = """
 ## The driver on the CLI, cut off
 
@@ -66,4 +76,5 @@ def page() -> str:
     """The whole page."""
     reasons = "".join(f"| {name} | {words} |\n" for name, words in REASONS.items())
     cut_offs = "".join(tell(one) for one in read().values())
-    return f"{HEAD}{''.join(rows())}\n## Why it differs\n| | |\n|---|---|\n{reasons}{CUT_OFF}{cut_offs}"
+    alone = "".join(f"| {name} | {why} |\n" for name, why in EMBEDDED_ALONE.items())
+    return f"{HEAD}{''.join(rows())}\n## Why it differs\n| | |\n|---|---|\n{reasons}{BOTH}{alone}{CUT_OFF}{cut_offs}"

@@ -1,20 +1,25 @@
-"""The driver over pulumi.automation, with the embedded engine and its in-memory provider behind it."""
+"""The driver over pulumi.automation: the embedded engine behind it, and the real CLI; a provider in memory."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pulumi import automation
 
 from infra.lookup.base import FakeResourceLookup
+from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 from infra.rehearsal.engine.provider import Fake, ProviderError
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError
 from modelpack.progress import Silent
 from stacks.pulumi_driver.automation import AutomationDriver, passphrase, real_cli
 from stacks.pulumi_driver.driver import Stack
 from stacks.pulumi_driver.refusals import explain
+from tests.reality.plugins import PluginHub
 
 PROGRAM = """
 import json
@@ -63,25 +68,45 @@ def cloud() -> Fake:
     return Fake()
 
 
-@pytest.fixture
-def driver(tmp_path: Path, programs: Path, cloud: Fake) -> AutomationDriver:
-    def command() -> Any:
-        from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
-
-        return EmbeddedPulumiCommand(cloud, environment={})
-
+@pytest.fixture(params=["embedded", pytest.param("cli", marks=[pytest.mark.slow, pytest.mark.reality])])
+def driver(request: pytest.FixtureRequest, tmp_path: Path, programs: Path, cloud: Fake) -> AutomationDriver:
+    """Over the embedded engine and over the real CLI."""
     folder = tmp_path / ".ecomdeploy" / "local" / "pulumi"
     folder.mkdir(parents=True)
-    return AutomationDriver(
+    made = AutomationDriver(
         name="embedded engine",
         kind="embedded",
         folder=folder,
         backend=f"file://{folder}",
         environment={},
-        command=command,
+        command=lambda: EmbeddedPulumiCommand(cloud, environment={}),
         lookup=FakeResourceLookup(),
         programs=programs,
     )
+    if request.param == "embedded":
+        return made
+    hub: PluginHub = request.getfixturevalue("hub")
+    root = str(request.getfixturevalue("pulumi_binary").parents[1])
+    variables = {
+        "PULUMI_HOME": str(hub.home),
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    }
+    return replace(
+        made,
+        name="Pulumi CLI",
+        kind="pulumi",
+        environment=variables,
+        command=lambda: automation.PulumiCommand(root=root),
+    )
+
+
+@pytest.fixture
+def hub(tmp_path: Path, cloud: Fake) -> Iterator[PluginHub]:
+    """The fake cloud's provider as a plugin of the CLI."""
+    made = PluginHub(tmp_path / "home")
+    made.install("fake", "1.0.0", cloud)
+    yield made
+    made.close()
 
 
 def ops(changes: Any) -> dict[str, str]:

@@ -16,9 +16,11 @@ from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 from infra.rehearsal.engine.provider import Fake
 from infra.rehearsal.engine.state.crypt import Keyring
 from tests.infra.engine.embedded_alone import EMBEDDED_ALONE
+from tests.reality.extent import sample
 from tests.reality.plugins import PluginHub
 
 PASSPHRASE = "correct horse"
+IN_A_SAMPLE = 6
 Program = Callable[[], None]
 
 
@@ -183,6 +185,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.function.__name__ not in EMBEDDED_ALONE:
         engines.append(pytest.param("cli", marks=[pytest.mark.slow, pytest.mark.reality]))
     metafunc.parametrize("lab", engines, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the CLI's a sample, or with ALL=1 all: each takes some seconds."""
+    ours = [
+        item for item in items if item.path.parent == Path(__file__).parent and "reality" in item.keywords
+    ]
+    left_out = {*ours} - {*sample(ours, IN_A_SAMPLE)}
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture
