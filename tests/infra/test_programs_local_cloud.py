@@ -5,7 +5,12 @@ Model servers are the ones that tests speak with; everything else is what `ecomd
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import programs
@@ -71,6 +76,19 @@ def test_the_base_is_what_its_outputs_say(place: programs.Place, base: dict[str,
     s3.put_object(Bucket=base["bucket"], Key="ledger/1.json", Body=b"{}")
     keys = place.client("kms").describe_key(KeyId=base["key_arn"])
     assert keys["KeyMetadata"]["Enabled"]
+
+
+def test_the_command_of_docs_pulumi_prints_the_digest_of_the_newest_image(
+    place: programs.Place, base: dict[str, Any]
+) -> None:
+    page = (programs.ROOT / "docs" / "pulumi.md").read_text()
+    (command,) = re.findall(r"^\$ (digest=\$\(.*?\)\"\))$", page, re.DOTALL | re.MULTILINE)
+    place.push(NAME, "older")
+    image = place.push(NAME, "newer")
+    there = {**os.environ, **place.variables, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    typed = ["bash", "-c", f"{command}; echo $digest"]
+    done = subprocess.run(typed, env=there, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == image.rpartition("@")[2]
 
 
 def move(traffic: Traffic, revision: str) -> Any:
