@@ -36,7 +36,7 @@ COMMANDS = {
     "up_refresh": ("up", "--refresh", "--yes"),
 }
 DRIVERS = ("embedded", "pulumi")
-SPEC = "version: 1\nservice: shelves\nusecase: ./shop.py:ShopRecs\nmodel: {path: model.onnx}\n"
+SPEC = "version: 1\nservice: boutique\nusecase: ./shop.py:ShopRecs\nmodel: {path: model.onnx}\n"
 
 
 def lacks() -> str:

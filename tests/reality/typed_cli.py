@@ -20,7 +20,7 @@ from tests.reality.rig import AWS_VERSION
 from tests.reality.strict_aws import StrictAwsProviders
 
 SPEC = """version: 1
-service: shelves
+service: boutique
 usecase: ./shop.py:ShopRecs
 model: {path: model.onnx}
 """
@@ -66,7 +66,7 @@ class TypedShop:
     empty: frozenset[Holding] = frozenset()
 
     def __post_init__(self) -> None:
-        folder = self.root / "shelves"
+        folder = self.root / "boutique"
         folder.mkdir(parents=True)
         write_shop(folder)
         write_model(folder / "model.onnx")
