@@ -24,7 +24,7 @@ from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.providers.aws.provider import AwsProviders
 from modelpack.home import Home
 from tests.reality.plugins import PluginHub
-from tests.reality.pulumi.build import build, has_go, pinned_version, place
+from tests.reality.pulumi.build import PULUMI
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 3
@@ -41,11 +41,11 @@ SPEC = "version: 1\nservice: boutique\nusecase: ./shop.py:ShopRecs\nmodel: {path
 
 def lacks() -> str:
     """Why it cannot be measured here."""
-    return "" if has_go() or place().exists() else "there is no Go to build the Pulumi CLI with"
+    return "" if PULUMI.can_be_had() else "there is no Go to build the Pulumi CLI with"
 
 
 def measure() -> dict[str, Any]:
-    binary = build()
+    binary = PULUMI.build()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cloud = LocalCloud(Home(folder / "home", folder / "home" / "cache"))
@@ -72,7 +72,7 @@ def measure() -> dict[str, Any]:
             cloud.stop()
             hub.close()
     return {
-        "pulumi_cli": pinned_version(),
+        "pulumi_cli": PULUMI.version(),
         "rounds": ROUNDS,
         "machine_is_shared": True,
         "base_stack": {operation: compare(rounds, operation) for operation in OPERATIONS},

@@ -15,6 +15,7 @@ from typer.exceptions import Abort, Exit, TyperException
 
 from cli import show
 from cli.commands import (
+    ci,
     cloud,
     doctor,
     down,
@@ -79,6 +80,7 @@ def application() -> typer.Typer:
         app.command(name)(command)
     app.add_typer(platform.application(), name="platform")
     app.add_typer(cloud.application(), name="cloud")
+    app.add_typer(ci.application(), name="ci")
     return app
 
 

@@ -108,11 +108,11 @@ def home(tmp_path_factory: pytest.TempPathFactory, shared_layers: pathlib.Path) 
 @pytest.fixture(scope="session")
 def pulumi_binary() -> pathlib.Path:
     """The real CLI, built when first needed. It is never skipped where Go is."""
-    from tests.reality.pulumi.build import build, has_go, place
+    from tests.reality.pulumi.build import PULUMI
 
-    if not has_go() and not place().exists():
+    if not PULUMI.can_be_had():
         pytest.skip("the real Pulumi CLI is built from Go modules, and there is no go")
-    return build()
+    return PULUMI.build()
 
 
 @pytest.fixture(scope="session")

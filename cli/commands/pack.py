@@ -18,6 +18,7 @@ def pack(
     as_json: options.AsJson = False,
     regate: Annotated[bool, typer.Option(help="Measure the optimization passes anew.")] = False,
     explain: Annotated[bool, typer.Option(help="Print every pass and combination with its figures.")] = False,
+    check: Annotated[bool, typer.Option(help="Fail unless the lock is what these inputs give.")] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Draw them in one HTML file.")
     ] = None,
@@ -30,11 +31,16 @@ def pack(
     wanted = wiring.derive_wanted(spec)
     with wiring.point_at_lines(folder, environment):
         refuse_hopeless(wanted)
+    lock = path_of(folder, wanted.hardware)
+    committed = lock.read_bytes() if lock.is_file() else b""
     packed = wiring.builder(folder).pack(wanted, progress.choose(), regate=regate)
     if report is not None:
         from cli.record.report import report as drawn
 
         write_text(report, drawn(packed.record))
+    if check and lock.read_bytes() != committed:
+        what = "is not what these inputs give" if committed else "was not there"
+        raise BadInput(f"{what}; it is written now", where=str(lock), hint=f"commit {lock.name}")
     if as_json:
         show.document(
             {"image": packed.digest, "record": packed.record, "content_digest": packed.content_digest}
@@ -55,8 +61,7 @@ def pack(
         show.say(f"  {words}")
     if report is not None:
         show.say(f"  drawn in {report}")
-    lock = path_of(folder, wanted.hardware).name
-    show.next_step("ecomdeploy up", f"ships it; commit {lock} to get the same bytes everywhere")
+    show.next_step("ecomdeploy up", f"ships it; commit {lock.name} to get the same bytes everywhere")
 
 
 def against(metric: Mapping[str, Any]) -> str:

@@ -1,0 +1,178 @@
+"""Pipelines for a repository of services: one template a provider (cli/templates/ci), one pipeline a service.
+
+A template says by `#: file PATH` where each of its files goes; `once` behind it: the file is the user's from then on.
+Words between two @ are filled in from the specs. What is written depends on nothing else, so that `differences` can
+tell what somebody has changed since, or what this version writes otherwise.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+
+from cli import wiring
+from modelpack.errors import BadInput
+from stacks.spec import Spec
+
+FILE = re.compile(r"^#: file (?P<path>\S+)(?P<once> once)?\n", re.MULTILINE)
+WRITTEN = re.compile(
+    r"`ecomdeploy ci init (?P<provider>\S+) --staging (?P<staging>\S+) --production (?P<production>\S+)`"
+)
+NOT_SEARCHED = frozenset({".git", ".ecomdeploy", ".venv", "node_modules"})
+SUFFIX = ".tmpl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepositoryService:
+    """One `ecomdeploy.yaml` of a repository. `folder`: below the root, "." or "services/shop"."""
+
+    folder: str
+    staging: Spec
+    production: Spec
+
+    def words(self) -> dict[str, str]:
+        """What a template may ask for."""
+        found = {
+            "SERVICE": self.staging.service,
+            "FOLDER": self.folder,
+            "BELOW": "" if self.folder == "." else f"{self.folder}/",
+            "EXTRA": "" if self.staging.model.path else "[train]",
+            "VERSION": version("ecomdeploy"),
+            "FROM_ROLE": "",
+        }
+        for name, spec in (("STAGING", self.staging), ("PRODUCTION", self.production)):
+            place = spec.environment
+            found[name] = place.name
+            found[f"{name}_ACCOUNT"], found[f"{name}_REGION"] = place.account, place.region
+            for task in ("plan", "deploy"):
+                found[f"{name}_{task.upper()}_ROLE"] = role_of(spec, task)
+        if self.staging.environment.account != self.production.environment.account:
+            found["FROM_ROLE"] = f" --from-role {role_of(self.staging, 'plan')}"
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineFile:
+    """A file of a pipeline. `once`: written where there is none, and never compared."""
+
+    path: Path
+    text: str
+    once: bool = False
+
+
+def role_of(spec: Spec, task: str) -> str:
+    """The role that a pipeline assumes, by name: docs/ci.md says what it may."""
+    return f"arn:aws:iam::{spec.environment.account}:role/ecomdeploy-{spec.name}-{task}"
+
+
+def list_providers() -> list[str]:
+    """The names of the templates."""
+    folder = resources.files("cli") / "templates" / "ci"
+    return sorted(one.name.removesuffix(SUFFIX) for one in folder.iterdir() if one.name.endswith(SUFFIX))
+
+
+def find_root(folder: Path) -> Path:
+    """The repository that a folder lies in, or the folder where there is none."""
+    here = folder.resolve()
+    return next((one for one in (here, *here.parents) if (one / ".git").exists()), here)
+
+
+def find_services(root: Path, staging: str, production: str) -> list[RepositoryService]:
+    """Every service below the root, by folder.
+
+    Raises:
+        BadInput: there is none, a spec is wrong, two have one name, or an environment is not in it.
+    """
+    found = [
+        RepositoryService(
+            folder=folder.relative_to(root).as_posix(),
+            staging=wiring.load_spec(folder, staging),
+            production=wiring.load_spec(folder, production),
+        )
+        for folder in sorted(find_specs(root))
+    ]
+    names = [each.staging.service for each in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise BadInput(f"two services are called {', '.join(twice)}", hint="give each its own `service`")
+    if not found:
+        raise BadInput(f"no {wiring.SPEC} below {root}", hint="ecomdeploy init recommendation shop")
+    return found
+
+
+def find_specs(folder: Path) -> Iterator[Path]:
+    """Folders with a spec, this one and those below."""
+    if (folder / wiring.SPEC).is_file():
+        yield folder
+    for inner in folder.iterdir():
+        if inner.is_dir() and not inner.is_symlink() and inner.name not in NOT_SEARCHED:
+            yield from find_specs(inner)
+
+
+def render(provider: str, services: Iterable[RepositoryService], root: Path) -> list[PipelineFile]:
+    """What `init` writes: the files of all services, each path once.
+
+    Raises:
+        BadInput: there is no such provider.
+    """
+    template = resources.files("cli") / "templates" / "ci" / f"{provider}{SUFFIX}"
+    if provider not in list_providers():
+        raise BadInput(f"unknown provider {provider!r}", hint=f"one of: {', '.join(list_providers())}")
+    text, files = template.read_text(encoding="utf-8"), dict[Path, PipelineFile]()
+    for service in services:
+        for one in split(fill_in(text, service.words()), root):
+            files.setdefault(one.path, one)
+    return list(files.values())
+
+
+def split(text: str, root: Path) -> Iterator[PipelineFile]:
+    """A template's files."""
+    heads = list(FILE.finditer(text))
+    for head, following in zip(heads, [*heads[1:], None], strict=True):
+        body = text[head.end() : following.start() if following else len(text)]
+        yield PipelineFile(path=root / head["path"], text=body.rstrip("\n") + "\n", once=bool(head["once"]))
+
+
+def fill_in(text: str, words: dict[str, str]) -> str:
+    return re.sub(r"@([A-Z_]+)@", lambda found: words[found[1]], text)
+
+
+def write(files: Iterable[PipelineFile], force: bool) -> list[Path]:
+    """Write them; what is there already and the same stays. Returns the paths written.
+
+    Raises:
+        BadInput: one is there with another content, and there is no `force`. None is written then.
+    """
+    due = [one for one in files if not (one.path.exists() and (one.once or one.path.read_text() == one.text))]
+    if (others := [str(one.path) for one in due if one.path.exists()]) and not force:
+        hint = "ecomdeploy ci check tells what differs; --force writes them anew"
+        raise BadInput(f"{', '.join(others)}: there already, with another content", hint=hint)
+    for one in due:
+        one.path.parent.mkdir(parents=True, exist_ok=True)
+        one.path.write_text(one.text, encoding="utf-8")
+    return [one.path for one in due]
+
+
+def find_written(root: Path) -> list[tuple[str, str, str]]:
+    """Which pipelines `init` has written here: provider, staging and production, from the files' own words."""
+    beside = [one for folder in find_specs(root) for one in folder.iterdir() if one.is_file()]
+    searched = [*root.glob(".github/workflows/*.yml"), *root.glob(".gitlab/*.yml"), *beside]
+    found = (WRITTEN.search(one.read_text(encoding="utf-8", errors="replace")) for one in searched)
+    return sorted({(one["provider"], one["staging"], one["production"]) for one in found if one})
+
+
+def differences(files: Iterable[PipelineFile], root: Path) -> Iterator[str]:
+    """What is in the repository against what `init` would write today, as unified diffs."""
+    for one in files:
+        there = one.path.read_text(encoding="utf-8") if one.path.exists() else ""
+        if not (one.once and there):
+            name = one.path.relative_to(root).as_posix()
+            lines = difflib.unified_diff(
+                there.splitlines(), one.text.splitlines(), f"{name} (here)", f"{name} (init)", lineterm=""
+            )
+            if text := "\n".join(lines):
+                yield text

@@ -1,0 +1,92 @@
+"""`ecomdeploy ci ...`: pipelines that ship what was rehearsed, and the comment that they write."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import options, show
+from modelpack.errors import BadInput, EcomdeployError
+
+Staging = Annotated[str, typer.Option(metavar="ENV", help="Ships first, on every merge.")]
+Production = Annotated[str, typer.Option(metavar="ENV", help="Takes what was proven there, when approved.")]
+
+
+def application() -> typer.Typer:
+    """The sub-commands."""
+    app = typer.Typer(no_args_is_help=True, help="Pipelines: write them, compare them, comment a plan.")
+    app.command("init")(init)
+    app.command("check")(check)
+    app.command("comment")(comment)
+    return app
+
+
+def init(
+    provider: Annotated[str, typer.Argument(help="github, gitlab, codepipeline, jenkins or pulumi.")],
+    staging: Staging = "staging",
+    production: Production = "prod",
+    folder: options.Folder = Path(),
+    force: Annotated[bool, typer.Option(help="Write over files that differ.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write a pipeline for every service of this repository."""
+    from cli.ci.pipelines import find_root, find_services, render, write
+
+    root = find_root(folder)
+    written = write(render(provider, find_services(root, staging, production), root), force)
+    names = [one.relative_to(root).as_posix() for one in written]
+    if as_json:
+        show.document({"root": str(root), "files": names})
+        return
+    show.say(f"Wrote {', '.join(names)}." if names else "Everything is there already, and the same.")
+    show.next_step("git add, commit, push", "docs/ci.md: roles and settings that it needs")
+
+
+def check(folder: options.Folder = Path(), as_json: options.AsJson = False) -> None:
+    """Tell what differs from what `init` would write today."""
+    from cli.ci.pipelines import differences, find_root, find_services, find_written, render
+
+    root = find_root(folder)
+    pipelines = find_written(root)
+    if not pipelines:
+        raise BadInput(f"{root} has no pipeline that ecomdeploy wrote", hint="ecomdeploy ci init github")
+    found = [
+        text
+        for provider, staging, production in pipelines
+        for text in differences(render(provider, find_services(root, staging, production), root), root)
+    ]
+    if as_json:
+        show.document({"differences": found})
+    else:
+        show.say("\n".join(found) if found else f"{len(pipelines)} as `ecomdeploy ci init` writes it today.")
+    if found and not as_json:
+        raise EcomdeployError(
+            "the pipeline is not what `ci init` writes today",
+            hint="ecomdeploy ci init --force, or keep the difference and leave this check out",
+        )
+    if found:
+        raise typer.Exit(1)
+
+
+def comment(
+    files: Annotated[list[Path], typer.Argument(metavar="PLAN...", help="Files of `plan --out`.")],
+    publish: Annotated[
+        bool, typer.Option("--post", help="On this pull or merge request, in place of the last.")
+    ] = False,
+) -> None:
+    """Say plans in Markdown, or write them under a pull or merge request."""
+    from cli.ci.comments import describe, find_discussion, post
+    from stacks.terms.bound_plan import read_plan
+
+    text = describe([read_plan(one) for one in files])
+    if not publish:
+        show.say(text)
+        return
+    import httpx
+
+    place = find_discussion(os.environ)
+    with httpx.Client(timeout=60) as client:
+        show.say(f"Comment {post(client, place, text)} tells the plan.")
