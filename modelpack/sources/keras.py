@@ -102,6 +102,48 @@ LAYERS = {
     "Normalization",
     "EinsumDense",
 }
+OPERATIONS = {
+    "keras.src.ops.numpy": (
+        *(
+            "Add",
+            "Subtract",
+            "Multiply",
+            "Divide",
+            "TrueDivide",
+            "Negative",
+            "Absolute",
+            "Maximum",
+            "Minimum",
+            "Matmul",
+        ),
+        *(
+            "Equal",
+            "NotEqual",
+            "Greater",
+            "GreaterEqual",
+            "Less",
+            "LessEqual",
+            "LogicalAnd",
+            "LogicalOr",
+            "LogicalNot",
+        ),
+        *("Exp", "Log", "Log1p", "Sqrt", "Square", "Clip", "Mean", "Sum", "Max", "Min"),
+        *("Concatenate", "Stack", "ExpandDims", "Squeeze", "Transpose", "Reshape"),
+    ),
+    "keras.src.ops.nn": (
+        "Relu",
+        "Sigmoid",
+        "Tanh",
+        "Softmax",
+        "LogSoftmax",
+        "Softplus",
+        "Gelu",
+        "Silu",
+        "Elu",
+    ),
+    "keras.src.ops.core": ("Cast",),
+}
+"""What `a + b`, `keras.ops.softmax(a)` and the mask of an Embedding leave in a model; none repeats what it is given."""
 HARMLESS = (
     "keras.initializers",
     "keras.regularizers",
@@ -132,6 +174,7 @@ class Keras(LibraryFormat):
         # A Sequential fresh from its file has never been called, and export wants its call's signature.
         zeros = [keras.ops.zeros([size or 1 for size in one.shape], dtype=one.dtype) for one in model.inputs]
         model(zeros if len(zeros) > 1 else zeros[0])
+        keep_constants(model)
         model.export("exported.onnx", format="onnx", opset_version=OPSET, verbose=False)
         return onnx.load_model("exported.onnx")
 
@@ -148,6 +191,17 @@ class Keras(LibraryFormat):
             return {outputs[one.name]: np.asarray(values) for one, values in every if one.name in outputs}
 
         return run
+
+
+def keep_constants(model: Any) -> None:
+    """Tensors that a layer keeps beside its weights (Normalization's mean) become constants: the exporter would take
+    them for inputs of the model."""
+    import tensorflow
+
+    for layer in model._flatten_layers():
+        for name, value in list(vars(layer).items()):
+            if isinstance(value, tensorflow.Tensor):
+                setattr(layer, name, value.numpy())
 
 
 def load(path: Path) -> Any:
@@ -235,6 +289,7 @@ def foreign(one: dict[str, Any]) -> str | None:
         (module in ("keras", "keras.models") and kind in (*MODELS, "DTypePolicy"))
         or (module in ("keras.src.models.functional", "keras.src.engine.functional") and kind == "Functional")
         or (module == "keras.layers" and kind in LAYERS)
+        or (isinstance(module, str) and kind in OPERATIONS.get(module, ()))
         or (module in (*HARMLESS, *METRICS) and isinstance(kind, str) and kind.isidentifier())
         or (module is None and kind == "__keras_tensor__")
     )

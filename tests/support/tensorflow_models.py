@@ -81,6 +81,24 @@ def next_product(folder: Path, canary: Path | None) -> None:
     saved(model, folder, history)
 
 
+def between_layers(folder: Path, canary: Path | None) -> None:
+    """x (rows, 4) -> p: numbers made normal, operators between layers, and an LSTM that skips masked steps."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    layers, ops = keras.layers, keras.ops
+    rows = np.random.default_rng(0).normal(3, 2, (300, 4)).astype(np.float32)
+    normal = layers.Normalization()
+    normal.adapt(rows)
+    x = keras.Input((4,), name="x")
+    hidden = layers.Dense(5, activation="relu")(normal(x))
+    gated = hidden * ops.softmax(layers.Dense(5)(normal(x)), axis=1) + 0.5
+    steps = ops.cast(ops.clip(ops.absolute(x), 0, 9), "int32")
+    read = layers.LSTM(3)(layers.Embedding(10, 4, mask_zero=True)(steps))
+    last = layers.Dense(1)(layers.Concatenate()([gated, read]))
+    saved(keras.Model(x, ops.squeeze(last, axis=1)), folder, rows)
+
+
 def saved(model: Any, folder: Path, rows: Any) -> None:
     """In both forms, with what it answers."""
     model.save(folder / "model.keras")

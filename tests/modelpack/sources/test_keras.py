@@ -25,6 +25,7 @@ from modelpack.gate.fidelity import Asked, ask_library
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.server.signature import Tensor
 from modelpack.sources.base import Converted, check, open_model
+from modelpack.sources.keras import foreign
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("keras", "tensorflow")),
@@ -46,6 +47,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make("recommender", tmp_path_factory.mktemp("trained"))
 
 
+@pytest.fixture(scope="module")
+def between(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make("between_layers", tmp_path_factory.mktemp("between"))
+
+
 @pytest.mark.parametrize("kind", ["model.keras", "saved"])
 def test_a_trained_recommender_answers_as_in_keras(trained: Path, tmp_path: Path, kind: str) -> None:
     variant = open_model(trained / kind, Next(), tmp_path / "variants" / "given")
@@ -54,6 +60,30 @@ def test_a_trained_recommender_answers_as_in_keras(trained: Path, tmp_path: Path
     answer = OnnxRuntime().open(variant, Next())({"history": rows.astype(np.int64)})["scores"]
     assert np.allclose(answer, wanted, atol=1e-5)
     assert (answer.argmax(1) == (rows[:, -1] + 1) % PRODUCTS).mean() > 0.9
+
+
+@pytest.mark.parametrize("kind", ["model.keras", "saved"])
+def test_what_stands_between_layers_answers_as_in_keras(between: Path, tmp_path: Path, kind: str) -> None:
+    """The mean and variance that Normalization learned, `a + b`, the mask of an Embedding."""
+    variant = open_model(between / kind, Given(), tmp_path / "variants" / "given")
+    with np.load(between / "answers.npz") as held:
+        assert np.allclose(answered(variant, held["rows"]), held["answers"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("module", "kind"),
+    [
+        ("keras.src.ops.numpy", "Repeat"),
+        ("keras.src.ops.numpy", "Vectorize"),
+        ("keras.src.ops.core", "Map"),
+        ("keras.src.utils.python_utils", "Add"),
+        ("os", "Add"),
+    ],
+)
+def test_another_operation_is_refused_by_name(module: str, kind: str) -> None:
+    words = foreign({"module": module, "class_name": kind, "registered_name": kind, "config": {}})
+    assert words is not None
+    assert f"{module}.{kind}" in words
 
 
 @pytest.mark.parametrize(("kind", "by"), [("model.keras", "keras 3"), ("saved", "tensorflow 2")])
