@@ -57,6 +57,40 @@ def order(feeds: Arrays) -> Arrays:
     return {"scores": feeds["x"] @ WEIGHTS + np.arange(len(feeds["x"]), dtype=np.float32)[:, None]}
 
 
+def running_sum(feeds: Arrays) -> Arrays:
+    return {"scores": np.cumsum(feeds["x"] @ WEIGHTS, axis=0)}
+
+
+def the_next_row(feeds: Arrays) -> Arrays:
+    """Each row's answer is of the row behind it; the last one has none."""
+    return {"scores": np.vstack([feeds["x"][1:], np.zeros_like(feeds["x"][:1])]) @ WEIGHTS}
+
+
+def attention(feeds: Arrays) -> Arrays:
+    """Every row looks at all others, as where the first axis was taken for the sequence."""
+    alike = np.exp(np.clip(feeds["x"] @ feeds["x"].T, -30, 30))
+    return {"scores": alike / alike.sum(axis=1, keepdims=True) @ feeds["x"] @ WEIGHTS}
+
+
+def the_best_alone(feeds: Arrays) -> Arrays:
+    scores = feeds["x"] @ WEIGHTS
+    return {"scores": np.where(scores == scores.max(axis=0), scores, 0)}
+
+
+def places(feeds: Arrays) -> Arrays:
+    """The rank of each row in its call."""
+    return {"scores": np.argsort(np.argsort(feeds["x"] @ WEIGHTS, axis=0), axis=0).astype(np.float32)}
+
+
+def how_many(feeds: Arrays) -> Arrays:
+    return {"scores": feeds["x"] @ WEIGHTS + np.float32(len(feeds["x"]) > 2)}
+
+
+def one_in_a_hundred(feeds: Arrays) -> Arrays:
+    """So little of the call's mean that only an outlier brings it above any tolerance."""
+    return {"scores": (feeds["x"] - 1e-5 * feeds["x"].mean(axis=0)) @ WEIGHTS}
+
+
 def never_finite(feeds: Arrays) -> Arrays:
     """Its own row's answer, which is no number: nobody else's doing."""
     return {"scores": np.where(feeds["x"] @ WEIGHTS > 0, -np.inf, np.nan)}
@@ -74,7 +108,30 @@ def test_rows_that_are_their_own(model: Callable[[Arrays], Arrays], most: int) -
     assert dependence(model, {"x": ROWS}, most, CLOSE) == ""
 
 
-@pytest.mark.parametrize("model", [listwise, batch_mean, shared_range, order, only_beside_zeros])
+MIXED = [
+    *(listwise, batch_mean, shared_range, order, only_beside_zeros),
+    *(running_sum, the_next_row, attention, the_best_alone, places, one_in_a_hundred),
+]
+
+
+@pytest.mark.parametrize("most", [3, 8, 64])
+def test_a_model_that_counts_its_rows_is_found(most: int) -> None:
+    assert "among 3 requests" in dependence(how_many, {"x": ROWS}, most, CLOSE)
+    assert dependence(how_many, {"x": ROWS}, 2, CLOSE) == "", "no call has three"
+
+
+def test_rows_that_share_an_id_are_found() -> None:
+    """A model that sums what rows of one id hold: two requests of one customer, or of nobody (the padding)."""
+
+    def by_id(feeds: Arrays) -> Arrays:
+        same = (feeds["id"][:, None] == feeds["id"][None]).astype(np.float32)
+        return {"scores": same @ feeds["x"] @ WEIGHTS}
+
+    told = dependence(by_id, {"x": ROWS, "id": np.arange(1, 7)}, 8, CLOSE)
+    assert "scores" in told
+
+
+@pytest.mark.parametrize("model", MIXED)
 @pytest.mark.parametrize("most", [2, 3, 8, 64])
 def test_rows_that_are_not(model: Callable[[Arrays], Arrays], most: int) -> None:
     told = dependence(model, {"x": ROWS}, most, CLOSE)
