@@ -6,15 +6,16 @@ of them, with ALL=1 or KILLS=all each one.
 
 from __future__ import annotations
 
-import pathlib
 import signal
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 
 import pytest
 from lent_layers import keep, lend
 from own_shop import write_shop
 from typed import asking
+from waiting import wait_for
 
 from tests.reality.cut_offs import CutOffs
 from tests.reality.cut_offs import keep as keep_tally
@@ -31,7 +32,7 @@ MOMENTS = {signal.SIGKILL: 2, signal.SIGINT: 1}
 
 @pytest.fixture(scope="module")
 def shop(
-    tmp_path_factory: pytest.TempPathFactory, pulumi_binary: pathlib.Path, shared_layers: pathlib.Path
+    tmp_path_factory: pytest.TempPathFactory, pulumi_binary: Path, shared_layers: Path
 ) -> Iterator[TypedShop]:
     root = tmp_path_factory.mktemp("commands")
     lend(shared_layers, root / "home" / "images")
@@ -101,6 +102,21 @@ def test_cut_off_at_any_moment_it_converges(
         assert sorted(shop.holdings()) == [], at
         if KILLS:
             keep_tally(tally, [at])
+
+
+def test_the_cli_outlives_its_killed_driver_and_the_next_up_converges(
+    shop: TypedShop, undisturbed: tuple[int, int, dict[str, int]]
+) -> None:
+    """As when memory runs out: only the driver is killed. The CLI notices and ends by itself."""
+    code, said = shop.terminal.cut_off(*UP, at=3, by=signal.SIGKILL, alone=True)
+    assert code == -signal.SIGKILL, said
+    wait_for(lambda: not any(Path("/proc", str(pid)).exists() for pid in shop.lock_owners()))
+    shop.hub.end_plugins()
+    done = shop.terminal.type(*UP).json
+    assert (done["state"], done["verified"]) == ("live", True)
+    assert kinds(shop.holdings()) == undisturbed[2]
+    shop.terminal.type(*DOWN)
+    assert sorted(shop.holdings()) == []
 
 
 def check_end(by: signal.Signals, code: int, said: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import re
@@ -38,9 +39,11 @@ class CliTerminal(Terminal):
     def environment(self) -> dict[str, str]:
         return {**super().environment, **self.variables}
 
-    def cut_off(self, *arguments: str, at: int, by: signal.Signals) -> tuple[int, list[str]]:
-        """Type it; at its `at`-th line (0: never) its process group gets the signal. How it ended, and its lines: not
-        those that tell how far a push is, for their number is the machine's."""
+    def cut_off(
+        self, *arguments: str, at: int, by: signal.Signals, alone: bool = False
+    ) -> tuple[int, list[str]]:
+        """Type it; at its `at`-th line (0: never) its process group, or the process `alone`, gets the signal. How it
+        ended, and its lines: not those that tell how far a push is, for their number is the machine's."""
         process = subprocess.Popen(
             [self.python, "-m", "cli.app", *arguments],
             cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -53,7 +56,7 @@ class CliTerminal(Terminal):
                 continue
             said.append(line)
             if len(said) == at:
-                os.killpg(process.pid, by)
+                (os.kill if alone else os.killpg)(process.pid, by)
         return process.wait(), said
 
 
@@ -91,6 +94,13 @@ class TypedShop:
     def holdings(self) -> frozenset[Holding]:
         """What there is beside what was there at first, by the cloud's own lists."""
         return inventory(self.terminal.client) - self.empty
+
+    def lock_owners(self) -> list[int]:
+        """Who holds a lock of the CLI's."""
+        locks = (self.terminal.folder / ".ecomdeploy" / "local" / "pulumi" / ".pulumi" / "locks").rglob(
+            "*.json"
+        )
+        return [json.loads(lock.read_text())["pid"] for lock in locks]
 
     def cut_off(self, *arguments: str, at: int, by: signal.Signals) -> tuple[int, list[str]]:
         """As the terminal does; plugins of a CLI that was killed end too."""
