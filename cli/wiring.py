@@ -157,10 +157,10 @@ class Wiring:
         """Credentials, addresses and region. Starts the local cloud where that is meant."""
         region = self.spec.environment.region
         if not self.local:
-            from infra.aws_session import assume
+            from infra.aws_session import AwsSession, assume
 
             given = {**os.environ, "AWS_REGION": region}
-            return assume(given, self.role) if self.role else given
+            return assume(AwsSession(given), self.role) if self.role else given
         cloud = local_cloud()
         cloud.ensure(self.progress)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

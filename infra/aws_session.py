@@ -192,16 +192,16 @@ def account(session: AwsSession) -> str:
         return str(session.client("sts").get_caller_identity()["Account"])
 
 
-def assume(environment: Mapping[str, str], role: str) -> dict[str, str]:
-    """The same variables with the credentials of a role (its ARN), good for an hour.
+def assume(session: AwsSession, role: str) -> dict[str, str]:
+    """The session's variables with the credentials of a role (its ARN), good for an hour.
 
     Raises:
         CloudRefused: whoever asks may not have it.
     """
     with refusals(f"assuming {role}"):
-        answer = AwsSession(environment).client("sts").assume_role(RoleArn=role, RoleSessionName="ecomdeploy")
+        answer = session.client("sts").assume_role(RoleArn=role, RoleSessionName="ecomdeploy")
     given = answer["Credentials"]
-    kept = {name: value for name, value in environment.items() if name != "AWS_PROFILE"}
+    kept = {name: value for name, value in session.environment.items() if name != "AWS_PROFILE"}
     return {
         **kept,
         "AWS_ACCESS_KEY_ID": given["AccessKeyId"],

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
 
-from infra.aws_session import AwsSession, account, ensure_bucket, meaning, refusals, registry_credentials
+from infra.aws_session import (
+    AwsSession,
+    account,
+    assume,
+    ensure_bucket,
+    meaning,
+    refusals,
+    registry_credentials,
+)
 from modelpack.errors import CloudRefused, EcomdeployError
 
 KEYS = {
@@ -89,6 +98,23 @@ def test_the_registrys_token_is_a_user_and_a_password() -> None:
     with Stubber(session.client("ecr")) as stub:
         stub.add_response("get_authorization_token", {"authorizationData": [{"authorizationToken": token}]})
         assert registry_credentials(session) == ("AWS", "secret:with:colons")
+
+
+def test_a_roles_credentials_take_the_place_of_whose_they_were_assumed_with() -> None:
+    session = AwsSession({**KEYS, "AWS_REGION": "eu-west-1", "AWS_PROFILE": ""})
+    role = "arn:aws:iam::111111111111:role/ecomdeploy-shop-staging-plan"
+    given = {"AccessKeyId": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": "theirs", "SessionToken": "token"}
+    answer = {"Credentials": {**given, "Expiration": datetime(2026, 11, 29, tzinfo=UTC)}}
+    with Stubber(session.client("sts")) as stub:
+        stub.add_response("assume_role", answer, {"RoleArn": role, "RoleSessionName": "ecomdeploy"})
+        found = assume(session, role)
+        stub.add_client_error("assume_role", "AccessDenied", "not you")
+        with pytest.raises(CloudRefused, match=f"assuming {role}: not you"):
+            assume(session, role)
+    credentials = AwsSession(found).client("s3")._request_signer._credentials
+    assert (credentials.access_key, credentials.token) == ("AKIAIOSFODNN7EXAMPLE", "token")
+    assert "AWS_PROFILE" not in found
+    assert found["AWS_REGION"] == "eu-west-1"
 
 
 TAGS = {"ecomdeploy:managed-by": "ecomdeploy"}

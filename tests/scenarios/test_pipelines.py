@@ -29,6 +29,7 @@ def test_from_a_pull_request_to_a_night_with_drift(
 ) -> None:
     shop.edit(r"^  # prod:(.|\n)*", "  staging: {cloud: local}\n  prod: {cloud: local}\n")
     shop.type("ci", "init", type(provider).__name__.lower())
+    a_lock_that_is_not_committed_is_told(shop)
     origin = publish(shop)
     runner = Runner(origin=origin, root=tmp_path / "ci", state=tmp_path / "state", variables=shop.environment)
     for folder in (runner.root, runner.state):
@@ -52,6 +53,19 @@ def test_from_a_pull_request_to_a_night_with_drift(
         a_good_one_is_planned_in_one_comment(run, comments)
         promoted = the_merge_is_staged_and_promoted(runner, run)
         nights(shop, run, promoted)
+
+
+def a_lock_that_is_not_committed_is_told(shop: Terminal) -> None:
+    """And written, so that it can be."""
+    lock = shop.folder / "pack.lock"
+    committed = lock.read_bytes()
+    lock.unlink()
+    told = shop.type("pack", "--check", expect=2).err
+    assert "pack.lock: was not there; it is written now" in told
+    assert lock.read_bytes() == committed
+    lock.write_text(committed.decode().replace("{", "{ ", 1))
+    assert "is not what these inputs give" in shop.type("pack", "--check", expect=2).err
+    shop.type("pack", "--check")
 
 
 def forget(shop: Terminal) -> None:

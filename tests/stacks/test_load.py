@@ -150,6 +150,10 @@ def test_a_plug_in_by_path_is_left_to_its_catalog(tmp_path: Path) -> None:
 CASES: list[tuple[str, str, str]] = [
     ("max: 20", "max: 0", "14: scale.max: must be at least 1, got 0"),
     ("  min: 1\n  max: 20", "  min: 2\n  max: 0", "14: scale.max: 0 is below scale.min: 2"),
+    ("strategy: all-at-once", "freeze: [{name: a, from: 2026-12-18T00:00, to: 2027-01-04T00:00+08:00}]", "18: rollout.freeze[0].from: needs its offset from UTC"),
+    ("strategy: all-at-once", "freeze: [{name: a, from: 2026-12-18T00:00Z, to: 2026-12-04T00:00Z}]", "18: rollout.freeze[0].to: 2026-12-04T00:00Z is not after"),
+    ("strategy: all-at-once", "freeze: 2026-12-18", "18: rollout.freeze: expected a list, like [a, b]"),
+    ("strategy: all-at-once", "sale_days: maybe", "18: rollout.sale_days: expected 'refuse' or 'allow', got 'maybe'"),
     ("  max: 20", "  max: 5", "14: scale.max: 5 is below scale.schedule[0].min: 12"),
     ("min: 1\n", "min: -1\n", "13: scale.min: must be at least 0, got -1"),
     ("max: 20", 'max: "20"', "14: scale.max: expected a whole number, got '20'"),
