@@ -25,7 +25,9 @@ def application() -> typer.Typer:
 
 
 def init(
-    provider: Annotated[str, typer.Argument(help="github, gitlab, codepipeline, jenkins or pulumi.")],
+    provider: Annotated[
+        str, typer.Argument(help="github, gitlab, codepipeline, jenkins, pulumi; roles: its roles.")
+    ],
     staging: Staging = "staging",
     production: Production = "prod",
     folder: options.Folder = Path(),

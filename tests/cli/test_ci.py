@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+from allowed_actions import allowed_actions
 from comment_server import CommentServer, serve_comments
 from ruamel.yaml import YAML
 
@@ -94,15 +95,31 @@ def test_gitlab_accepts_the_pipelines(repository: Path, repository_of_shop: Path
     assert list(checker.iter_errors(broken))
 
 
-def test_cloudformation_accepts_the_pipeline(repository_of_shop: Path) -> None:
+@pytest.mark.parametrize("provider", ["codepipeline", "roles"])
+def test_cloudformation_accepts_the_template(repository_of_shop: Path, provider: str) -> None:
     from cfnlint.api import lint_file
 
-    templates = [one for one in written(repository_of_shop, "codepipeline") if one.suffix == ".yml"]
+    templates = [one for one in written(repository_of_shop, provider) if one.suffix == ".yml"]
     assert templates
     for one in templates:
         assert [str(found) for found in lint_file(one)] == []
-    templates[0].write_text(templates[0].read_text().replace("PipelineType: V2", "PipelineType: V9"))
+    templates[0].write_text(templates[0].read_text().replace("Type: AWS::IAM::Role", "Type: AWS::IAM::Roll"))
     assert lint_file(templates[0])
+
+
+READING = re.compile(
+    r"[a-z0-9-]+:(Get|List|Describe|BatchGet|BatchCheck)\w*\*?|kms:Decrypt|sagemaker:InvokeEndpoint"
+)
+
+
+def test_the_role_that_plans_can_only_read_and_no_role_may_everything(repository_of_shop: Path) -> None:
+    template = next(one for one in written(repository_of_shop, "roles") if one.suffix == ".yml")
+    assert [one for one in allowed_actions(template, "plan") if not READING.fullmatch(one)] == []
+    shipping = allowed_actions(template, "deploy") - allowed_actions(template, "plan")
+    assert not any(re.fullmatch(r"(\w|-)*:?\*", one) for one in shipping)
+    assert {one for one in shipping if one.startswith("iam:")} == {
+        "iam:CreateRole", "iam:DeleteRolePolicy", "iam:PassRole", "iam:PutRolePolicy", "iam:TagRole"
+    }  # fmt: skip
 
 
 def test_github_jobs_have_few_rights_and_pinned_actions(repository_of_shop: Path) -> None:
@@ -176,7 +193,8 @@ def test_what_was_written_is_compared(
 ) -> None:
     paths = written(repository_of_shop, provider)
     assert run(["ci", "check", "-C", str(repository_of_shop)]) == 0
-    own = next(one for one in paths if one.name == "requirements.txt")
+    own = paths[0].parent / "requirements.txt"
+    own = next((one for one in paths if one.name == "requirements.txt"), own)
     own.write_text("ecomdeploy @ git+https://git.example.com/ml/ecomdeploy\n")
     assert run(["ci", "check", "-C", str(repository_of_shop)]) == 0
     changed = next(one for one in paths if "ci init" in one.read_text())

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from allowed_actions import allowed_actions, find_refused
 from comment_server import CommentServer, serve_comments
 from pipelines import GitHub, GitLab, Provider, Ran, Runner
 from typed import Terminal
@@ -28,7 +29,8 @@ def test_from_a_pull_request_to_a_night_with_drift(
     shop: Terminal, provider: Provider, tmp_path: Path
 ) -> None:
     shop.edit(r"^  # prod:(.|\n)*", "  staging: {cloud: local}\n  prod: {cloud: local}\n")
-    shop.type("ci", "init", type(provider).__name__.lower())
+    for name in (type(provider).__name__.lower(), "roles"):
+        shop.type("ci", "init", name)
     a_lock_that_is_not_committed_is_told(shop)
     origin = publish(shop)
     runner = Runner(origin=origin, root=tmp_path / "ci", state=tmp_path / "state", variables=shop.environment)
@@ -51,7 +53,11 @@ def test_from_a_pull_request_to_a_night_with_drift(
         if isinstance(provider, GitHub):  # GitLab's job types the very same commands
             a_bad_model_stops_before_anybody_has_a_role(run, comments)
         a_good_one_is_planned_in_one_comment(run, comments)
+        before = operations(shop)
         promoted = the_merge_is_staged_and_promoted(runner, run)
+        asked = {name for name, count in operations(shop).items() if count > before.get(name, 0)}
+        roles = shop.folder / "ecomdeploy-roles.yml"
+        assert find_refused(asked, allowed_actions(roles, "deploy")) == []
         nights(shop, run, promoted)
 
 
@@ -73,6 +79,14 @@ def forget(shop: Terminal) -> None:
     for name in ("images", "packs", "locked"):
         if (shop.home / name).exists():
             (shop.home / name).rename(tempfile.mkdtemp(dir=shop.home.parent) + "/away")
+
+
+def operations(shop: Terminal) -> dict[str, int]:
+    """What the local cloud was asked, and how often."""
+    from infra.rehearsal.cloud.client import LocalCloud
+    from modelpack.home import Home
+
+    return LocalCloud(Home(shop.home, shop.home / "cache")).operations()
 
 
 def publish(shop: Terminal) -> Path:
