@@ -95,12 +95,14 @@ class TorchExport(LibraryFormat):
         fresh = copy_checked(path)
         import torch
 
-        model = torch.export.load(str(fresh)).module()
+        program = torch.export.load(str(fresh))
+        model, called = program.module(), program.call_spec.in_spec
 
         def run(inputs: Arrays) -> Arrays:
             given = [torch.from_numpy(np.ascontiguousarray(inputs[one.name])) for one in signature.inputs]
+            placed, named = torch.utils._pytree.tree_unflatten(given, called)
             with torch.inference_mode():
-                answered = torch.utils._pytree.tree_leaves(model(*given))
+                answered = torch.utils._pytree.tree_leaves(model(*placed, **named))
             pairs = zip(signature.outputs, answered, strict=True)
             return {one.name: np.asarray(tensor.detach().numpy()) for one, tensor in pairs}
 

@@ -95,7 +95,10 @@ def unfit(word: str, value: onnx.ValueInfoProto) -> tuple[str, str]:
         return f"{name} has no axis for the rows", "one answer per row is needed"
     first = sizes(value)[0]
     if first > 1:
-        return f"{name} is fixed to {first} rows", "export with a free first axis (dynamic_axes)"
+        return (
+            f"{name} is fixed to {first} rows",
+            "export with a free first axis (torch: dynamic_shapes; others: dynamic_axes)",
+        )
     return "", ""
 
 

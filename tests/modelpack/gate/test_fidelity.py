@@ -105,13 +105,36 @@ def program(folder: Path) -> Path:
     return folder / "model.pt2"
 
 
+def program_by_names(folder: Path) -> Path:
+    """Called with keywords, of a dict: nothing stands at a place."""
+    import torch
+
+    torch.manual_seed(0)
+
+    class Named(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(FEATURES, 3)
+
+        def forward(self, *, row: dict[str, Any]) -> dict[str, Any]:
+            return {"scores": self.layer(row["features"]).softmax(1)}
+
+    shapes = {"row": {"features": {0: torch.export.Dim("rows")}}}
+    given = {"row": {"features": torch.zeros(2, FEATURES)}}
+    torch.export.save(
+        torch.export.export(Named().eval(), (), given, dynamic_shapes=shapes), folder / "model.pt2"
+    )
+    return folder / "model.pt2"
+
+
 WRITTEN: dict[str, tuple[Callable[[Path], Path], str]] = {
     "xgboost, stopped early": (early_stopped, "xgboost 3"),
     "xgboost, classes alone": (several_classes, "xgboost 3"),
     "lightgbm": (leaves, "lightgbm 4"),
     "torch": (program, "torch 2"),
+    "torch, by names": (program_by_names, "torch 2"),
 }
-KINDS = [pytest.param(kind, marks=[pytest.mark.slow] if kind == "torch" else []) for kind in WRITTEN]
+KINDS = [pytest.param(kind, marks=[pytest.mark.slow] if kind.startswith("torch") else []) for kind in WRITTEN]
 
 
 def read(path: Path, folder: Path, *changes: tuple[str, str]) -> tuple[OwnModel, Any, Run]:
