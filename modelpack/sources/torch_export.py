@@ -36,6 +36,9 @@ FIXED = {"archive_format": b"pt2", "byteorder": b"little", ".data/version": b"3\
 LONGEST_EXPRESSION = 2000
 OPERATOR = re.compile(
     r"torch\.ops\.(aten|prims)\.[A-Za-z]\w*\.[A-Za-z]\w*"
+    # what `x.double()` and `run_decompositions()` leave; others with a line in front may be Python's own attributes
+    r"|torch\.ops\.aten\._(assert_tensor_metadata|assert_scalar|to_copy|softmax|log_softmax|safe_softmax)\.default"
+    r"|torch\.ops\.aten\._(unsafe_view|native_batch_norm_legit_no_training)\.default|torch\.ops\.aten\._unsafe_index\.Tensor"
     r"|torch\.ops\.higher_order\.(cond|while_loop|scan|wrap_with_set_grad_enabled|wrap_with_autocast)"
     r"|torch\.(sym_int|sym_float|sym_not|sym_max|sym_min|sym_ite|sym_sqrt)|torch\._check"
     r"|_operator\.(add|sub|mul|truediv|floordiv|mod|pow|neg|pos|eq|ne|lt|le|gt|ge|and_|or_|getitem)"

@@ -127,12 +127,33 @@ def program_by_names(folder: Path) -> Path:
     return folder / "model.pt2"
 
 
+def decomposed_program(folder: Path) -> Path:
+    """In float64 within, and in the core operators that `run_decompositions` leaves."""
+    import torch
+
+    torch.manual_seed(0)
+
+    class Wide(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(FEATURES, 3).double()
+
+        def forward(self, features: Any) -> Any:
+            return self.layer(features.double()).softmax(1).float()
+
+    shapes = ({0: torch.export.Dim("rows")},)
+    exported = torch.export.export(Wide().eval(), (torch.zeros(2, FEATURES),), dynamic_shapes=shapes)
+    torch.export.save(exported.run_decompositions(), folder / "model.pt2")
+    return folder / "model.pt2"
+
+
 WRITTEN: dict[str, tuple[Callable[[Path], Path], str]] = {
     "xgboost, stopped early": (early_stopped, "xgboost 3"),
     "xgboost, classes alone": (several_classes, "xgboost 3"),
     "lightgbm": (leaves, "lightgbm 4"),
     "torch": (program, "torch 2"),
     "torch, by names": (program_by_names, "torch 2"),
+    "torch, decomposed": (decomposed_program, "torch 2"),
 }
 KINDS = [pytest.param(kind, marks=[pytest.mark.slow] if kind.startswith("torch") else []) for kind in WRITTEN]
 
