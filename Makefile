@@ -77,10 +77,10 @@ $(VENV_KERAS)/.installed: $(VENV)/.installed locks/keras.txt
 
 test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and transformers, brought in by ONNX
 	@ECOMDEPLOY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV_KERAS)/bin/python -m pytest --slow tests/modelpack/sources/test_keras.py \
-		tests/modelpack/sources/test_hostile.py tests/fuzz/test_fuzz_readers.py \
+		tests/modelpack/sources/test_hostile.py tests/modelpack/sources/test_benign.py tests/fuzz/test_fuzz_readers.py \
 		tests/modelpack/sources/test_huggingface.py tests/modelpack/language/test_transformers.py \
 		tests/scenarios/test_own_keras.py tests/scenarios/test_own_models.py tests/modelpack/gate/test_served_as_asked.py \
-		-k 'keras or hdf5 or savedmodel or huggingface or transformers or own_models or catboost or scikit_learn'
+		-k 'keras or hdf5 or savedmodel or huggingface or transformers or own_models or catboost or scikit_learn or sklearn'
 
 test-gpu: $(VENV)/.installed ## a GPU pack without a GPU: fetches 1.6 GB; see docs/gpu.md
 	@ECOMDEPLOY_TEST_GPU=1 $(BIN)/python -m pytest --slow tests/scenarios/test_gpu.py

@@ -21,7 +21,7 @@ STARTS = re.compile(
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 ALLOWED = ("/dev/null", "/dev/zero")
 PACKAGES = tuple({sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", *(p for p in sys.path if p)})
-CANARY = re.compile(r"canary|touch |__import__\(")
+CANARY = re.compile(r"/canary|touch |__import__\(")
 
 
 class Watch:
