@@ -75,7 +75,7 @@ def image_of(
     blobs = [PACKERS[packing](tar) for tar in tars]
     diff_ids = [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]
     config = json.dumps(
-        {"rootfs": {"type": "layers", "diff_ids": diff_ids}, "config": {"Cmd": ["serve"]}}
+        {"rootfs": {"type": "layers", "diff_ids": diff_ids}, "config": {"Cmd": ["/serve"]}}
     ).encode()
     document = {
         "schemaVersion": 2,

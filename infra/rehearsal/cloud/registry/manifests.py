@@ -9,15 +9,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from modelpack.image.oci.descriptor import DIGEST
+from modelpack.image.oci.descriptor import DIGEST, LARGEST
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
 DOCKER_IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 KNOWN = frozenset({INDEX, IMAGE, DOCKER_IMAGE, DOCKER_INDEX})
-LARGEST = 2**50
-"""Bytes that a descriptor may claim."""
 LIMIT = 4 * 1024 * 1024
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from infra.rehearsal.cloud.registry.blobs import Blobs
+from infra.rehearsal.cloud.servers.command import read_command
 from infra.rehearsal.cloud.servers.host import ServerFailed
 from modelpack.errors import EcomdeployError
-from modelpack.image.oci.descriptor import DIGEST, digest_of
+from modelpack.image.oci.blob import read
+from modelpack.image.oci.descriptor import DIGEST, decode, layers_of, parse
 from modelpack.image.oci.members import Kept
 from modelpack.image.oci.unpack import remove, unpack
 
@@ -55,14 +56,24 @@ class UnpackedImages:
         manifest = self._document(digest)
         if "layers" not in manifest or "config" not in manifest:
             raise ServerFailed(f"{digest} is not an image manifest")
-        configuration = self._document(manifest["config"]["digest"])
+        try:
+            command = read_command(self._document(parse(manifest["config"]).digest))
+        except EcomdeployError as problem:
+            raise ServerFailed(f"image {digest} is refused: {problem}") from None
         path = self._folder / digest.removeprefix("sha256:")
         with self._lock_of(digest):
             try:
                 unpack(self._blobs, digest, path, members=self._kept)
             except (EcomdeployError, OSError) as problem:
                 raise ServerFailed(f"image {digest} cannot be unpacked: {problem}") from None
-        return _tree(digest, path, configuration.get("config", {}))
+        return UnpackedImage(
+            digest=digest,
+            path=path,
+            argv=command.argv,
+            environment=command.environment,
+            directory=command.directory,
+            user=command.user,
+        )
 
     def sweep(self) -> None:
         """Remove what a kill left half unpacked, and trees whose image the registry no longer holds."""
@@ -72,8 +83,14 @@ class UnpackedImages:
             lost = path.name.startswith(".") or not self._blobs.has(f"sha256:{path.name}")
             if lost and path.name != LAYERS:
                 remove(path)
-        trees = [f"sha256:{path.name}" for path in self._folder.iterdir() if path.name != LAYERS]
-        self._kept.sweep(frozenset(layer for digest in trees for layer in self._layers(digest)))
+        wanted: set[str] = set()
+        for path in self._folder.iterdir():
+            if path.name != LAYERS:
+                try:
+                    wanted.update(self._layers(f"sha256:{path.name}"))
+                except EcomdeployError:
+                    remove(path)  # its manifest was damaged meanwhile
+        self._kept.sweep(frozenset(wanted))
 
     def discard(self, digest: str) -> None:
         """Remove a tree, so that it is unpacked again when it is asked for, with all its layers, for their files are
@@ -86,7 +103,7 @@ class UnpackedImages:
                 self._kept.forget(layer)
 
     def _layers(self, digest: str) -> tuple[str, ...]:
-        return tuple(str(layer["digest"]) for layer in self._document(digest).get("layers", ()))
+        return tuple(layer.digest for layer in layers_of(self._document(digest)))
 
     def _lock_of(self, digest: str) -> threading.Lock:
         with self._lock:
@@ -94,33 +111,8 @@ class UnpackedImages:
 
     def _document(self, digest: str) -> dict[str, Any]:
         try:
-            data = self._blobs.read(digest)
+            return decode(read(self._blobs, digest))
         except OSError:
             raise ServerFailed(f"{digest} is not in the registry") from None
-        if digest_of(data) != digest:
-            raise ServerFailed(f"{digest} is damaged in the registry")
-        try:
-            document = json.loads(data)
-        except ValueError:
-            document = None
-        if not isinstance(document, dict):
-            raise ServerFailed(f"{digest} is not an image manifest")
-        return document
-
-
-def _tree(digest: str, path: Path, configuration: Mapping[str, Any]) -> UnpackedImage:
-    argv = (*(configuration.get("Entrypoint") or ()), *(configuration.get("Cmd") or ()))
-    if not argv:
-        raise ServerFailed(f"image {digest} says no command to run")
-    pairs = (line.partition("=") for line in configuration.get("Env") or ())
-    uid, _, gid = str(configuration.get("User") or "0:0").partition(":")
-    if not uid.isdecimal() or not (gid or uid).isdecimal():
-        raise ServerFailed(f"image {digest}: User must be numbers here, not {configuration.get('User')!r}")
-    return UnpackedImage(
-        digest=digest,
-        path=path,
-        argv=argv,
-        environment={name: value for name, _, value in pairs},
-        directory=configuration.get("WorkingDir") or "/",
-        user=(int(uid), int(gid or uid)),
-    )
+        except EcomdeployError as problem:
+            raise ServerFailed(f"{digest} is damaged in the registry, or no document: {problem}") from None
