@@ -7,7 +7,6 @@ NVIDIA's table (`cuda.json`), and the architectures are read from the device cod
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +17,7 @@ from typing import Any
 from modelpack.errors import EcomdeployError
 from modelpack.image.binaries.fatbin import Kernels, kernels
 from modelpack.image.parts import Wheel
-from modelpack.image.wheels.lock import path_of
+from modelpack.image.wheels.files import open_wheel
 from modelpack.pack import PLATFORM
 from modelpack.runtimes.base import Runtime, runtimes
 from modelpack.runtimes.hardware import CPU
@@ -112,7 +111,7 @@ def device_code(runtime: Runtime, wheels: Sequence[Wheel], downloads: Path) -> K
     for wheel in wheels:
         if wheel.name == package:
             try:
-                with zipfile.ZipFile(path_of(wheel, downloads)) as archive, archive.open(library) as file:
+                with open_wheel(wheel, downloads) as archive, archive.open(library) as file:
                     found = kernels(file)
             except (*DAMAGED, KeyError) as problem:
                 raise EcomdeployError(f"{wheel.filename}: {library}: {problem}") from None

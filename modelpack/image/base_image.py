@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Iterator
 from hashlib import file_digest, sha256
 from typing import IO
 
@@ -15,6 +16,7 @@ from modelpack.image.oci.blob import BlobSource, tar_stream
 from modelpack.image.oci.descriptor import DIGEST, LAYER, Descriptor, layers_and_diff_ids
 from modelpack.image.oci.layout import Layout
 from modelpack.image.oci.rooted import parts_of
+from modelpack.image.oci.tar_entry import TarEntry
 from modelpack.image.oci.unpack import OPAQUE, WHITEOUT
 from modelpack.image.parts import BaseImage
 from modelpack.progress import Progress
@@ -69,8 +71,11 @@ def list_facts(
     needs: dict[str, LoaderNeeds] = {}
     own_links: dict[str, str] = {}
     hidden: list[str] = []
-    private: list[str] = []
-    with tar_stream(layout, layer, diff_id) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+    private: dict[str, None] = {}
+    with (
+        tar_stream(layout, layer, diff_id) as stream,
+        tarfile.open(fileobj=stream, mode="r|", tarinfo=TarEntry) as tar,
+    ):
         for member in tar:
             path = _real("/".join(parts_of(member.name)), links)
             folder, _, last = path.rpartition("/")
@@ -86,18 +91,21 @@ def list_facts(
                 target = _real("/".join(parts_of(member.linkname)), links)
                 files[path] = files.get(target, "")
                 if not files[path] or target in private:
-                    private.append(path)
+                    private[path] = None
             elif member.isreg():
                 content = tar.extractfile(member)
                 assert content is not None, "regular members have content"
                 files[path], asked = _measure(content)
                 if asked is not None:
                     needs[path] = asked
-                if not member.mode & OTHERS_READ or any(
-                    path.startswith(f"{name}/") for name in closed if name
-                ):
-                    private.append(path)
+                if not member.mode & OTHERS_READ or any(above in closed for above in _parents(path)):
+                    private[path] = None
     return LayerFacts(files, own_links, needs, tuple(hidden), tuple(private))
+
+
+def _parents(path: str) -> Iterator[str]:
+    """The folders that lead to it."""
+    return (path[:at] for at, letter in enumerate(path) if letter == "/")
 
 
 def _real(path: str, links: dict[str, str]) -> str:

@@ -19,6 +19,8 @@ T = TypeVar("T")
 TRIES = 4
 BLOCK = 1 << 18
 TIMEOUT_SECONDS = 60.0
+MOST_SMALL = 64_000_000
+"""Bytes of an answer that is read into memory."""
 
 
 class Gone(EcomdeployError):
@@ -37,32 +39,55 @@ def client() -> httpx.Client:
 
 
 def get(http: httpx.Client, url: str) -> bytes:
-    """A small file. Raises Gone for 404 and 410, EcomdeployError when the server cannot be reached."""
-    return _try_again(lambda: _check(http.get(url), url).content, url)
+    """A small file. Raises Gone for 404 and 410, EcomdeployError when it is not small or the server cannot be
+    reached."""
+
+    def once() -> bytes:
+        with http.stream("GET", url) as answer:
+            return read_small(_check(answer, url))
+
+    return _try_again(once, url)
 
 
-def save(http: httpx.Client, url: str, target: Path, sha256: str, advance: Callable[[float], None]) -> None:
-    """Download to `target`, which appears only if the bytes hash to `sha256` (hex).
+def read_small(answer: httpx.Response) -> bytes:
+    """The body of an answer that is being streamed. Raises EcomdeployError for one of more than MOST_SMALL bytes."""
+    found = bytearray()
+    for piece in answer.iter_bytes():
+        found += piece
+        if len(found) > MOST_SMALL:
+            raise EcomdeployError(f"{answer.request.url} answers with more than {MOST_SMALL:,} bytes")
+    return bytes(found)
+
+
+def save(
+    http: httpx.Client, url: str, target: Path, sha256: str, size: int, advance: Callable[[float], None]
+) -> None:
+    """Download `size` bytes to `target`, which appears only if they hash to `sha256` (hex).
 
     Raises Gone, WrongBytes, or EcomdeployError when the server cannot be reached.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}-{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        _try_again(lambda: _save(http, url, partial, sha256, advance), url)
+        _try_again(lambda: _save(http, url, partial, sha256, size, advance), url)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _save(http: httpx.Client, url: str, path: Path, sha256: str, advance: Callable[[float], None]) -> None:
-    total = hashlib.sha256()
+def _save(
+    http: httpx.Client, url: str, path: Path, sha256: str, size: int, advance: Callable[[float], None]
+) -> None:
+    total, done = hashlib.sha256(), 0
     with http.stream("GET", url) as answer, path.open("wb") as file:
         _check(answer, url)
         for piece in answer.iter_bytes(BLOCK):
             total.update(piece)
             file.write(piece)
             advance(len(piece))
+            done += len(piece)
+            if done > size:
+                raise WrongBytes(f"{url} has more than {size:,} bytes")
     if total.hexdigest() != sha256:
         raise WrongBytes(f"{url} has sha256 {total.hexdigest()}, not {sha256}")
 

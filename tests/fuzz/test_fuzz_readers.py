@@ -30,7 +30,8 @@ from modelpack.errors import EcomdeployError
 from modelpack.formats.safetensors import read_metadata
 from modelpack.image import base_image
 from modelpack.image.binaries import elf, fatbin
-from modelpack.image.debian import deb
+from modelpack.image.debian import root
+from modelpack.image.debian.lock import path_of as deb_path
 from modelpack.image.debian.signature import signed_text
 from modelpack.image.oci import members
 from modelpack.image.oci.descriptor import Descriptor, digest_of
@@ -168,6 +169,20 @@ def read_wheel(data: bytes, folder: Path) -> None:
         path.unlink()
 
 
+def read_deb(data: bytes, folder: Path) -> None:
+    """As the base of an image takes it."""
+    package = Deb("aa", "1", hashlib.sha256(data).hexdigest(), len(data), "aa.deb", "bookworm")
+    path = deb_path(package, folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    try:
+        for entry in root.entries([package], folder):
+            with entry.open() as file:
+                file.read()
+    finally:
+        path.unlink()
+
+
 def read_objects(data: bytes, folder: Path) -> None:
     elf.needs(io.BytesIO(data))
     try:
@@ -278,11 +293,7 @@ FORMATS: dict[str, Format] = {
     "layer": Format(read_layer, files.tars, damaged(files.tar, files.summed)),
     "base image": Format(read_base, files.tar, damaged(files.tar, files.summed)),
     "image": Format(read_image, files.images),
-    "deb": Format(
-        from_file(lambda path: [one.name for one in deb.read(path).data]),
-        files.debs,
-        damaged(files.tar, files.deb_with),
-    ),
+    "deb": Format(read_deb, files.debs, damaged(files.tar, files.deb_with)),
     "signed index": Format(read_signed, files.signed_indexes),
     "wheel": Format(read_wheel, files.wheels),
     "shared object": Format(read_objects, files.objects),

@@ -83,8 +83,14 @@ class FakeMirror:
     def mirror(self) -> Mirror:
         return Mirror(self.url, "")
 
-    def publish(self, key: pysequoia.Tsk | None = None, until: str = "", codename: str = SUITE) -> None:
-        """Pool and index of `packages`; `-updates` stays empty."""
+    def publish(
+        self,
+        key: pysequoia.Tsk | None = None,
+        until: str = "",
+        codename: str = SUITE,
+        packed: bytes | None = None,
+    ) -> None:
+        """Pool and index of `packages`, or the index `packed` as it is; `-updates` stays empty."""
         stanzas = []
         for name, (version, depends, files) in self.packages.items():
             control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n"
@@ -95,8 +101,9 @@ class FakeMirror:
             self.write(path, data)
             digest = hashlib.sha256(data).hexdigest()
             stanzas.append(f"{control}Filename: {path}\nSize: {len(data)}\nSHA256: {digest}\n")
-        self._index(SUITE, "\n".join(stanzas), key, until, codename)
-        self._index(f"{SUITE}-updates", "", key, until, f"{codename}-updates")
+        listed = lzma.compress("\n".join(stanzas).encode())
+        self._index(SUITE, listed if packed is None else packed, key, until, codename)
+        self._index(f"{SUITE}-updates", lzma.compress(b""), key, until, f"{codename}-updates")
 
     def write(self, path: str, data: bytes) -> None:
         target = self.root / "www" / path
@@ -108,8 +115,7 @@ class FakeMirror:
         for path in (self.root / "www/pool/main").glob(f"{name}_*"):
             path.unlink()
 
-    def _index(self, suite: str, text: str, key: pysequoia.Tsk | None, until: str, codename: str) -> None:
-        packed = lzma.compress(text.encode())
+    def _index(self, suite: str, packed: bytes, key: pysequoia.Tsk | None, until: str, codename: str) -> None:
         name = "main/binary-amd64/Packages.xz"
         self.write(f"dists/{suite}/{name}", packed)
         release = f"Codename: {codename}\n" + (f"Valid-Until: {until}\n" if until else "")

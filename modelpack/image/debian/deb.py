@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import tarfile
-import zlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import normpath
 
 from modelpack.errors import EcomdeployError
+from modelpack.image.debian.unpacked import MOST, unpacked
+from modelpack.image.oci.tar_entry import TarEntry
 
 AR_MAGIC = b"!<arch>\n"
 HEADER_SIZE = 60
+MOST_MEMBERS = 100_000
+DAMAGED = (tarfile.TarError, EOFError, KeyError, OSError, RecursionError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,30 @@ def read(path: Path) -> DebFile:
         if file is None:
             raise EcomdeployError(f"{path.name} has no control file")
         data = _tar(members, "data.tar", path)
-        # damage shows as the members are read
-        data.getmembers()
+        _check(data)
         return DebFile(file.read().decode("utf-8"), data)
-    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, KeyError) as problem:
+    except DAMAGED as problem:
         raise EcomdeployError(f"{path.name} is damaged: {problem}") from problem
+
+
+def _check(data: tarfile.TarFile) -> None:
+    """Read all headers, where damage shows. Raises ValueError for more files, or bytes with every hard link a copy,
+    than are bounded, and for a hard link to what is no file before it."""
+    sizes: dict[str, int | None] = {}
+    total = 0
+    for number, member in enumerate(data):
+        if number >= MOST_MEMBERS:
+            raise ValueError(f"it holds more than {MOST_MEMBERS:,} files")
+        size = member.size if member.isreg() else None
+        if member.islnk():
+            size = sizes.get(normpath(member.linkname))
+            if size is None:
+                raise ValueError(f"{member.name!r} is a hard link to {member.linkname!r}, no file before it")
+        # the last of a name counts, as for `extractfile`
+        sizes[normpath(member.name)] = size
+        total += size or 0
+        if total > MOST:
+            raise ValueError(f"its files have more than {MOST:,} bytes")
 
 
 def _members(data: bytes) -> dict[str, bytes]:
@@ -68,26 +87,8 @@ def _tar(members: dict[str, bytes], stem: str, path: Path) -> tarfile.TarFile:
     name = next((name for name in members if name == stem or name.startswith(f"{stem}.")), "")
     if not name:
         raise EcomdeployError(f"{path.name} has no {stem}")
-    decompress = DECOMPRESS.get(name.removeprefix(stem))
-    if decompress is None:
-        raise EcomdeployError(f"{path.name}: {name} is compressed in a way that is not known")
-    return tarfile.open(fileobj=io.BytesIO(decompress(members[name])), mode="r:")
-
-
-def _zstd(data: bytes) -> bytes:
-    import zstandard
-
     try:
-        return bytes(zstandard.ZstdDecompressor().stream_reader(data).read())
-    except zstandard.ZstdError as problem:
-        raise ValueError(str(problem)) from problem
-
-
-DECOMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
-    "": bytes,
-    ".gz": gzip.decompress,
-    ".bz2": bz2.decompress,
-    ".xz": lzma.decompress,
-    ".zst": _zstd,
-}
-"""By a member's suffix: deb(5)."""
+        plain = unpacked(members[name], name.removeprefix(stem))
+    except KeyError:
+        raise EcomdeployError(f"{path.name}: {name} is compressed in a way that is not known") from None
+    return tarfile.open(fileobj=io.BytesIO(plain), mode="r:", tarinfo=TarEntry)

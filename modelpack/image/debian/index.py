@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import lzma
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.image import download
 from modelpack.image.debian.mirror import Mirror, fields_of
 from modelpack.image.debian.signature import signed_text
+from modelpack.image.debian.unpacked import unpacked
 from modelpack.image.debian.version import by_version
 
 if TYPE_CHECKING:
@@ -102,7 +102,11 @@ def fetch(http: httpx.Client, suite: str, mirror: Mirror, keyring: Path | None, 
         name = f"updates/{name}"
     if name not in listed:
         raise EcomdeployError(f"{url} lists no main/binary-{ARCHITECTURE}/Packages.xz")
-    return lzma.decompress(_fetch(http, root, name, listed[name], release, downloads)).decode("utf-8")
+    packed = _fetch(http, root, name, *listed[name], release, downloads)
+    try:
+        return unpacked(packed, ".xz").decode("utf-8")
+    except ValueError as problem:
+        raise EcomdeployError(f"the package list cannot be read: {problem}", where=f"{root}/{name}") from None
 
 
 def _check_release(release: dict[str, str], suite: str, url: str) -> None:
@@ -115,16 +119,22 @@ def _check_release(release: dict[str, str], suite: str, url: str) -> None:
         raise EcomdeployError(f"the signed index was valid until {until}", where=url, hint=hint)
 
 
-def _read_checksums(checksums: str) -> Iterator[tuple[str, str]]:
-    """(file name, sha256) of every line of the release's SHA256 field."""
+def _read_checksums(checksums: str) -> Iterator[tuple[str, tuple[str, int]]]:
+    """File name, and its sha256 and size, of every line of the release's SHA256 field."""
     for line in checksums.splitlines():
         parts = line.split()
-        if len(parts) == 3:
-            yield parts[2], parts[0]
+        if len(parts) == 3 and parts[1].isdecimal():
+            yield parts[2], (parts[0], int(parts[1]))
 
 
 def _fetch(
-    http: httpx.Client, root: str, name: str, sha256: str, release: dict[str, str], downloads: Path
+    http: httpx.Client,
+    root: str,
+    name: str,
+    sha256: str,
+    size: int,
+    release: dict[str, str],
+    downloads: Path,
 ) -> bytes:
     """The index file with that sha256, from the downloads folder or the mirror."""
     target = downloads / "debian-index" / f"{sha256}.xz"
@@ -134,7 +144,7 @@ def _fetch(
         # by-hash keeps old and new index while a mirror is being updated
         url = by_hash if release.get("Acquire-By-Hash") == "yes" else plain
         try:
-            download.save(http, url, target, sha256, lambda amount: None)
+            download.save(http, url, target, sha256, size, lambda amount: None)
         except download.WrongBytes as problem:
             hint = "the mirror is broken or somebody changed it: choose another mirror"
             raise EcomdeployError(

@@ -119,7 +119,7 @@ def _fetch(debs: Sequence[Deb], downloads: Path, mirror: Mirror, progress: Progr
         def one(deb: Deb) -> Deb | None:
             try:
                 url = f"{mirror.of(deb.suite)}/{deb.path}"
-                download.save(http, url, path_of(deb, downloads), deb.sha256, advance)
+                download.save(http, url, path_of(deb, downloads), deb.sha256, deb.size, advance)
             except download.Gone:
                 return deb
             return None

@@ -87,7 +87,7 @@ def tar_stream(source: BlobSource, layer: Descriptor, diff_id: str) -> Iterator[
             yield cast("BinaryIO", io.BufferedReader(inner, BLOCK))
             inner.drain()
             outer.drain()
-        except (OSError, EOFError, ValueError, tarfile.TarError) as problem:
+        except (OSError, EOFError, ValueError, RecursionError, tarfile.TarError) as problem:
             raise EcomdeployError(f"layer {layer.digest} cannot be read: {problem}") from problem
     if outer.digest != layer.digest:
         raise EcomdeployError(f"layer {layer.digest} is corrupted: its bytes hash to {outer.digest}")
@@ -104,20 +104,20 @@ def _decompress(raw: Hashing, layer: Descriptor) -> BinaryIO:
         # isal's types are not quite right: its error is a class, its opener untyped
         opener: Any = igzip.IGzipFile
         error: Any = isal_zlib.error
-        return cast("BinaryIO", _Unpacked(opener(fileobj=io.BufferedReader(raw, BLOCK), mode="rb"), error))
+        return cast("BinaryIO", Unpacked(opener(fileobj=io.BufferedReader(raw, BLOCK), mode="rb"), error))
     if kind.endswith(("+zstd", ".zstd")):
         import zstandard
 
         reader: Any = zstandard.ZstdDecompressor().stream_reader(
             cast("BinaryIO", raw), read_across_frames=True
         )
-        return cast("BinaryIO", _Unpacked(reader, zstandard.ZstdError))
+        return cast("BinaryIO", Unpacked(reader, zstandard.ZstdError))
     if kind.endswith(".tar"):
         return cast("BinaryIO", raw)
     raise EcomdeployError(f"layer {layer.digest} has a media type that is not known: {kind}")
 
 
-class _Unpacked:
+class Unpacked:
     """A decompressor's reader whose own kind of error is told as an OSError."""
 
     def __init__(self, inner: BinaryIO, error: type[Exception]) -> None:

@@ -21,6 +21,8 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 MANIFEST_TYPES = (MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX)
 EMPTY_BYTES = b"{}"
 
+LARGEST = 2**50
+"""Bytes that a descriptor may claim."""
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -58,14 +60,17 @@ def decode(data: bytes) -> dict[str, Any]:
 def parse(data: Mapping[str, Any]) -> Descriptor:
     """A descriptor from JSON data. Raises EcomdeployError when it is not one."""
     try:
+        size = data["size"]
+        if type(size) is not int or not 0 <= size < LARGEST:
+            raise ValueError("size is no number of bytes")
         return Descriptor(
             str(data["mediaType"]),
             check_digest(str(data["digest"])),
-            int(data["size"]),
+            size,
             dict(data.get("annotations") or {}),
             str(data.get("artifactType", "")),
         )
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
         raise EcomdeployError(f"not an OCI descriptor: {str(data)[:120]} ({problem!r})") from None
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from modelpack.errors import EcomdeployError
 from modelpack.image.oci.blob import BlobSource, tar_stream
 from modelpack.image.oci.descriptor import Descriptor
+from modelpack.image.oci.tar_entry import TarEntry
 
 FOLDER, SYMLINK, HARD_LINK, FILE, OTHER = "folder", "symlink", "hard link", "file", "other"
 """Kinds; devices and pipes are others."""
@@ -49,12 +50,13 @@ def stream(source: BlobSource, layer: Descriptor, diff_id: str) -> Iterator[tupl
     """From the blob, each entry's file to be made before the next is asked for."""
     with (
         tar_stream(source, layer, diff_id) as stream,
-        tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20) as tar,
+        tarfile.open(fileobj=stream, mode="r|", bufsize=1 << 20, tarinfo=TarEntry) as tar,
     ):
         for number, entry in enumerate(tar):
-            if number > MOST_ENTRIES or entry.issparse():
-                what = "a sparse file" if entry.issparse() else f"more than {MOST_ENTRIES:,} entries"
-                raise EcomdeployError(f"layer {layer.digest} is refused: it holds {what}")
+            if number > MOST_ENTRIES:
+                raise EcomdeployError(
+                    f"layer {layer.digest} is refused: it holds more than {MOST_ENTRIES:,} entries"
+                )
             member = Member(entry.name, kind_of(entry), entry.mode & 0o7777, entry.linkname)
             yield member, lambda path, entry=entry: write(tar, entry, path)  # type: ignore[misc]
 

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from modelpack.errors import CloudRefused
+from modelpack.errors import CloudRefused, EcomdeployError
+from modelpack.image.download import read_small
+from modelpack.image.oci.descriptor import decode
 
 PARAMETER = re.compile(r'\b(\w++)="([^"]*)"')
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -62,11 +64,11 @@ class RegistryAuth(httpx.Auth):
             key: value for key, value in challenge.items() if key in ("service", "scope")
         }
         try:
-            answer = httpx.get(realm, params=query, auth=self.credentials, timeout=30.0)
-            answer.raise_for_status()
-            data = answer.json()
+            with httpx.stream("GET", realm, params=query, auth=self.credentials, timeout=30.0) as answer:
+                answer.raise_for_status()
+                data = decode(read_small(answer))
             return str(data.get("token") or data["access_token"])
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as problem:
+        except (httpx.HTTPError, httpx.InvalidURL, EcomdeployError, KeyError) as problem:
             hint = "check the registry's user and password"
             raise CloudRefused(f"no token from {realm}: {problem}", hint=hint) from problem
 

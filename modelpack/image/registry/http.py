@@ -13,12 +13,15 @@ from typing import Any, TypeVar
 import httpx
 
 from modelpack.errors import CloudRefused, EcomdeployError
+from modelpack.image.download import read_small
 from modelpack.image.registry.auth import RegistryAuth
 
 T = TypeVar("T")
 TRIES = 6
 FIRST_WAIT_SECONDS = 0.4
 LONGEST_WAIT_SECONDS = 20.0
+CODING = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+"""Headers that say how a body was sent, and nothing of what it is."""
 REFUSED = {401: "it does not know us", 403: "we may not do this"}
 
 
@@ -53,9 +56,15 @@ class Connection:
         return self.retry(lambda: self.once(method, path, ok, **more))
 
     def once(self, method: str, path: str, ok: tuple[int, ...], **more: Any) -> httpx.Response:
-        """One request, once. Raises Again, CloudRefused or EcomdeployError."""
+        """One request, once, its answer read if it is small. Raises Again, CloudRefused or EcomdeployError."""
         try:
-            answer = self.http.request(method, path, **more)
+            with self.http.stream(method, path, **more) as streamed:
+                answer = httpx.Response(
+                    streamed.status_code,
+                    headers=[pair for pair in streamed.headers.multi_items() if pair[0] not in CODING],
+                    content=read_small(streamed),
+                    request=streamed.request,
+                )
         except httpx.TransportError as problem:
             raise Again(f"{type(problem).__name__} {problem}".strip()) from problem
         return self.judge(answer, ok)

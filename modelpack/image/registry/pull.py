@@ -75,6 +75,8 @@ def _fetch(
                     total.update(piece)
                     pending.file.write(piece)
                     done += len(piece)
+                    if done > blob.size:
+                        raise Again(f"{blob.digest[:19]} arrived with more than its {blob.size:,} bytes")
                     advance(max(0.0, done - told))
                     told = max(told, done)
                 if f"sha256:{total.hexdigest()}" != blob.digest:

@@ -16,6 +16,7 @@ from typing import IO, Any, TypeVar, cast
 
 from modelpack.errors import EcomdeployError
 from modelpack.image import tree
+from modelpack.image.oci.blob import LEAST_UNPACKED, MOST_RATIO
 from modelpack.image.oci.rooted import parts_of
 from modelpack.image.parts import Wheel
 from modelpack.image.tree import Entry
@@ -49,7 +50,7 @@ def entries(wheels: Sequence[Wheel], downloads: Path, left_out: Sequence[str] = 
     for wheel in wheels:
         try:
             # stays open as long as its entries are held: reading its directory anew for each file would take minutes
-            archive = zipfile.ZipFile(path_of(wheel, downloads))
+            archive = open_wheel(wheel, downloads)
         except DAMAGED as problem:
             raise EcomdeployError(
                 f"{wheel.filename} cannot be read: {problem}", hint="call fetch_wheels"
@@ -57,6 +58,17 @@ def entries(wheels: Sequence[Wheel], downloads: Path, left_out: Sequence[str] = 
         for info, place in _places(archive):
             if not any(fnmatchcase(place, pattern) for pattern in left_out):
                 yield _entry(partial(WheelMember, archive, info), info, place)
+
+
+def open_wheel(wheel: Wheel, downloads: Path) -> zipfile.ZipFile:
+    """Raises one of DAMAGED, or EcomdeployError where its files claim to be more than it can hold."""
+    path = path_of(wheel, downloads)
+    archive = zipfile.ZipFile(path)
+    most = LEAST_UNPACKED + MOST_RATIO * path.stat().st_size
+    if sum(info.file_size for info in archive.infolist()) > most:
+        archive.close()
+        raise damage(archive, f"its files have more than {most:,} bytes")
+    return archive
 
 
 def _places(archive: zipfile.ZipFile) -> Iterator[tuple[zipfile.ZipInfo, str]]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
+import lzma
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pysequoia
 import pytest
+import zstandard
 from debian_mirror import FakeMirror, serving
 from hypothesis import given
 from hypothesis import strategies as st
+from layers import folder, hard_link, link, member, tar_of
+from stranger_files import ar, control_tar
 from waiting import SECONDS
 
 from modelpack.errors import BadInput, EcomdeployError
@@ -19,7 +25,9 @@ from modelpack.image.debian import deb
 from modelpack.image.debian.lock import fetch_debs, lock_debs, path_of
 from modelpack.image.debian.mirror import DEBIAN, SECURITY, Mirror, of_host
 from modelpack.image.debian.signature import KEYS, signed_text
+from modelpack.image.debian.unpacked import MOST, unpacked
 from modelpack.image.debian.version import by_version, compare, satisfies
+from modelpack.image.download import MOST_SMALL
 from modelpack.image.parts import Deb
 from modelpack.progress import Silent
 
@@ -196,6 +204,79 @@ def test_what_is_no_package_is_said(tmp_path: pathlib.Path, data: bytes) -> None
     path.write_bytes(data)
     with pytest.raises(EcomdeployError):
         deb.read(path)
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.compress,
+}
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_what_is_packed_is_unpacked_up_to_its_bound(suffix: str) -> None:
+    data = PACKERS[suffix](bytes(100_000))
+    assert unpacked(data, suffix, 100_000) == bytes(100_000)
+    with pytest.raises(ValueError, match="more than 99,999 bytes"):
+        unpacked(data, suffix, 99_999)
+
+
+def endless(suffix: str) -> bytes:
+    """600 MB of zeros, in one file of a few hundred KB."""
+    return PACKERS[suffix](bytes(20_000_000)) * 30
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
+def test_a_package_that_unpacks_without_end_is_refused(tmp_path: pathlib.Path, suffix: str) -> None:
+    (tmp_path / "x.deb").write_bytes(ar(PACKERS[suffix](control_tar()), endless(suffix), suffix))
+    with pytest.raises(EcomdeployError, match=f"x.deb is damaged: it unpacks to more than {MOST:,} bytes"):
+        deb.read(tmp_path / "x.deb")
+
+
+def test_a_package_of_hard_links_without_end_is_refused(tmp_path: pathlib.Path) -> None:
+    """Each is a copy in the image: 6 MB become 600."""
+    path = tmp_path / "x.deb"
+    many = tar_of([member("a", bytes(6_000_000)), *(hard_link(f"l{n}", "a") for n in range(100))])
+    path.write_bytes(ar(control_tar(), many))
+    with pytest.raises(EcomdeployError, match=f"its files have more than {MOST:,} bytes"):
+        deb.read(path)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [hard_link("h", "nothing")],
+        [hard_link("h", "h")],
+        [folder("a"), hard_link("h", "a")],
+        [link("s", "h"), hard_link("h", "s")],
+        [member("a", b"1"), link("./a", "h"), hard_link("h", "a")],
+    ],
+)
+def test_a_hard_link_to_no_file_is_refused(tmp_path: pathlib.Path, members: list[Any]) -> None:
+    (tmp_path / "x.deb").write_bytes(ar(control_tar(), tar_of(members)))
+    with pytest.raises(EcomdeployError, match=r"x\.deb is damaged: 'h' is a hard link to"):
+        deb.read(tmp_path / "x.deb")
+
+
+def test_a_package_list_that_unpacks_without_end_is_refused(
+    mirror: FakeMirror, tmp_path: pathlib.Path
+) -> None:
+    mirror.publish(packed=endless(".xz"))
+    with pytest.raises(EcomdeployError, match=f"cannot be read: it unpacks to more than {MOST:,} bytes"):
+        lock(mirror, tmp_path)
+
+
+def test_a_mirror_that_sends_without_end_is_stopped(mirror: FakeMirror, tmp_path: pathlib.Path) -> None:
+    """More than was asked for is not waited for, nor kept."""
+    debs = lock(mirror, tmp_path)
+    mirror.write(debs[0].path, bytes(debs[0].size + 1))
+    with pytest.raises(EcomdeployError, match=f"has more than {debs[0].size:,} bytes"):
+        fetch(mirror, tmp_path, debs, Silent())
+    mirror.write("dists/bookworm/InRelease", bytes(MOST_SMALL + 1))
+    with pytest.raises(EcomdeployError, match=f"answers with more than {MOST_SMALL:,} bytes"):
+        lock(mirror, tmp_path)
 
 
 def test_versions_sort_as_dpkg_sorts_them() -> None:

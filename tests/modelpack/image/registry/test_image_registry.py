@@ -15,6 +15,7 @@ from tiny_registry import TinyRegistry, serving
 
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError
 from modelpack.image.assemble import assemble, attach
+from modelpack.image.download import MOST_SMALL
 from modelpack.image.oci.layout import Layout
 from modelpack.image.oci.unpack import unpack
 from modelpack.image.parts import BaseImage
@@ -294,6 +295,20 @@ def test_a_manifest_with_other_bytes_is_refused(tmp_path: pathlib.Path) -> None:
         push(registry, layout, digest, "one", Silent())
         fake.manifests[digest] = (b'{"evil": true}', fake.manifests[digest][1])
         with pytest.raises(EcomdeployError, match="other bytes"):
+            registry.manifest(digest)
+
+
+def test_a_registry_that_sends_without_end_is_stopped(tmp_path: pathlib.Path) -> None:
+    """A manifest is not gathered in memory, a blob not kept beyond the size that its manifest says."""
+    layout, digest = built(tmp_path)
+    with serving() as fake, client(fake) as registry:
+        push(registry, layout, digest, "one", Silent())
+        layer = layout.manifest(digest)["layers"][0]["digest"]
+        fake.blobs[layer] += b"x"
+        with pytest.raises(EcomdeployError, match=r"arrived with more than its [\d,]+ bytes"):
+            pull(registry, Layout(tmp_path / "other"), "one", Silent())
+        fake.manifests[digest] = (bytes(MOST_SMALL + 1), fake.manifests[digest][1])
+        with pytest.raises(EcomdeployError, match=f"answers with more than {MOST_SMALL:,} bytes"):
             registry.manifest(digest)
 
 

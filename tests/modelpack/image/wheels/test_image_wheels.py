@@ -112,6 +112,23 @@ def test_a_file_without_a_name_is_refused(tmp_path: pathlib.Path) -> None:
         list(wheel_files.entries([wheel], tmp_path))
 
 
+def test_a_wheel_that_claims_more_than_it_can_hold_is_refused(tmp_path: pathlib.Path) -> None:
+    wheel = Wheel("bomb", "1", "bomb-1-py3-none-any.whl", "0" * 64)
+    path = path_of(wheel, tmp_path)
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("bomb.py", "x")
+    data = bytearray(path.read_bytes())
+    # the size before compression, in the central directory's entry (PKWARE's APPNOTE, 4.3.12)
+    at = data.index(b"PK\x01\x02") + 24
+    data[at : at + 4] = b"\xf0\xff\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(
+        EcomdeployError, match=r"bomb-1-py3-none-any\.whl is damaged: its files have more than"
+    ):
+        list(wheel_files.entries([wheel], tmp_path))
+
+
 def test_newer_platforms_only_where_nothing_older_is_to_be_had(index: pathlib.Path) -> None:
     package(index, "shop_old", "1.0", tag="cp311-cp311-manylinux_2_28_x86_64")
     package(index, "shop_old", "1.1", tag="cp311-cp311-manylinux_2_31_x86_64")
