@@ -9,7 +9,7 @@ from pathlib import Path
 from posixpath import normpath
 
 from modelpack.errors import EcomdeployError
-from modelpack.image.debian.unpacked import MOST, unpacked
+from modelpack.image.debian.decompress import MOST, decompress
 from modelpack.image.oci.tar_entry import TarEntry
 
 AR_MAGIC = b"!<arch>\n"
@@ -88,7 +88,7 @@ def _tar(members: dict[str, bytes], stem: str, path: Path) -> tarfile.TarFile:
     if not name:
         raise EcomdeployError(f"{path.name} has no {stem}")
     try:
-        plain = unpacked(members[name], name.removeprefix(stem))
+        plain = decompress(members[name], name.removeprefix(stem))
     except KeyError:
         raise EcomdeployError(f"{path.name}: {name} is compressed in a way that is not known") from None
     return tarfile.open(fileobj=io.BytesIO(plain), mode="r:", tarinfo=TarEntry)

@@ -19,7 +19,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.image import download
 from modelpack.image.debian.mirror import Mirror, fields_of
 from modelpack.image.debian.signature import signed_text
-from modelpack.image.debian.unpacked import unpacked
+from modelpack.image.debian.decompress import decompress
 from modelpack.image.debian.version import by_version
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def fetch(http: httpx.Client, suite: str, mirror: Mirror, keyring: Path | None, 
         raise EcomdeployError(f"{url} lists no main/binary-{ARCHITECTURE}/Packages.xz")
     packed = _fetch(http, root, name, *listed[name], release, downloads)
     try:
-        return unpacked(packed, ".xz").decode("utf-8")
+        return decompress(packed, ".xz").decode("utf-8")
     except ValueError as problem:
         raise EcomdeployError(f"the package list cannot be read: {problem}", where=f"{root}/{name}") from None
 

@@ -31,7 +31,7 @@ class TarEntry(tarfile.TarInfo):
     """
 
     def _proc_member(self, archive: Any) -> Any:
-        self.checked()
+        self.check_form()
         if self.type not in EXTENDED:
             return super()._proc_member(archive)  # type: ignore[misc]
         if self.size > MOST_EXTENDED:
@@ -45,9 +45,9 @@ class TarEntry(tarfile.TarInfo):
         if len(archive.pax_headers) > MOST_GLOBAL:
             raise tarfile.ReadError(f"more than {MOST_GLOBAL} attributes for all its members")
         # the header may have given it another size
-        return found.checked()
+        return found.check_form()
 
-    def checked(self) -> TarEntry:
+    def check_form(self) -> TarEntry:
         """Itself. Raises ReadError for a size that is none, and for a sparse file: a few bytes that claim terabytes."""
         if self.size < 0:
             raise tarfile.ReadError(f"the size of {self.name!r} is negative")

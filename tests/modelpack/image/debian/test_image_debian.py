@@ -25,7 +25,7 @@ from modelpack.image.debian import deb
 from modelpack.image.debian.lock import fetch_debs, lock_debs, path_of
 from modelpack.image.debian.mirror import DEBIAN, SECURITY, Mirror, of_host
 from modelpack.image.debian.signature import KEYS, signed_text
-from modelpack.image.debian.unpacked import MOST, unpacked
+from modelpack.image.debian.decompress import MOST, decompress
 from modelpack.image.debian.version import by_version, compare, satisfies
 from modelpack.image.download import MOST_SMALL
 from modelpack.image.parts import Deb
@@ -218,9 +218,9 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("suffix", PACKERS)
 def test_what_is_packed_is_unpacked_up_to_its_bound(suffix: str) -> None:
     data = PACKERS[suffix](bytes(100_000))
-    assert unpacked(data, suffix, 100_000) == bytes(100_000)
+    assert decompress(data, suffix, 100_000) == bytes(100_000)
     with pytest.raises(ValueError, match="more than 99,999 bytes"):
-        unpacked(data, suffix, 99_999)
+        decompress(data, suffix, 99_999)
 
 
 def endless(suffix: str) -> bytes:

@@ -17,7 +17,7 @@ MOST = 512_000_000
 DAMAGED = (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error)
 
 
-def unpacked(data: bytes, suffix: str, most: int = MOST) -> bytes:
+def decompress(data: bytes, suffix: str, most: int = MOST) -> bytes:
     """The bytes, by the name's suffix (deb(5)). Raises ValueError where they are damaged or more than `most`, KeyError
     for a suffix that is not known."""
     opener = OPENERS[suffix]
