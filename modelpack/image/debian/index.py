@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from modelpack.errors import EcomdeployError
 from modelpack.image import download
+from modelpack.image.debian.decompress import decompress
 from modelpack.image.debian.mirror import Mirror, fields_of
 from modelpack.image.debian.signature import signed_text
-from modelpack.image.debian.decompress import decompress
 from modelpack.image.debian.version import by_version
 
 if TYPE_CHECKING:

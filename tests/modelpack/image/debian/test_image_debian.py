@@ -22,10 +22,10 @@ from waiting import SECONDS
 
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.image.debian import deb
+from modelpack.image.debian.decompress import MOST, decompress
 from modelpack.image.debian.lock import fetch_debs, lock_debs, path_of
 from modelpack.image.debian.mirror import DEBIAN, SECURITY, Mirror, of_host
 from modelpack.image.debian.signature import KEYS, signed_text
-from modelpack.image.debian.decompress import MOST, decompress
 from modelpack.image.debian.version import by_version, compare, satisfies
 from modelpack.image.download import MOST_SMALL
 from modelpack.image.parts import Deb
