@@ -20,6 +20,7 @@ from infra.rehearsal.cloud.aws.faults import Faults
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.invocations import Invocations
     from infra.rehearsal.cloud.aws.overlay.base import Overlay
+    from infra.rehearsal.cloud.aws.refusals.table import RefusalTable
     from infra.rehearsal.cloud.registry.registry import RegistryServer
     from infra.rehearsal.cloud.servers.host import Host
 
@@ -75,6 +76,7 @@ class Account:
         self.ending = threading.Event()
         """Set when the daemon ends: background work stops waiting."""
         self._overlays: dict[str, Overlay | None] = {}
+        self._refusals: RefusalTable | None = None
         self.dispatcher: Callable[[Environ, Any], Any]
         self.registry = registry(self)
 
@@ -102,9 +104,11 @@ class Account:
                 raise ApiError("ServiceUnavailable", "the local cloud is stopping", 503)
             overlay = self.overlay(call.service)
             handler = overlay.handler(call.operation) if overlay else None
+            if handler is not None:
+                check(call.model.operation_model(call.operation).input_shape, call.parameters)
+            self.refusals().check(self, call)
             if handler is None:
                 return self.forward(call)
-            check(call.model.operation_model(call.operation).input_shape, call.parameters)
             result = handler(call)
             return result if isinstance(result, HttpResponse) else call.answer(result)
 
@@ -140,6 +144,14 @@ class Account:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
         self.dispatcher = DomainDispatcherApplication(create_backend_app)
+
+    def refusals(self) -> RefusalTable:
+        """The table of what AWS refuses, read on first use."""
+        from infra.rehearsal.cloud.aws.refusals.table import RefusalTable
+
+        if self._refusals is None:
+            self._refusals = RefusalTable()
+        return self._refusals
 
     # ---- overlays ----
 
