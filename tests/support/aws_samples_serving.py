@@ -208,7 +208,12 @@ SERVING = {
         "aws:sagemaker/endpointConfiguration:EndpointConfiguration",
         lambda world: {
             "productionVariants": [
-                {"modelName": world.id("model"), "instanceType": "ml.m5.xlarge", "initialInstanceCount": 1}
+                {
+                    "variantName": "AllTraffic",
+                    "modelName": world.id("model"),
+                    "instanceType": "ml.m5.xlarge",
+                    "initialInstanceCount": 1,
+                }
             ]
         },
     ),
@@ -220,7 +225,12 @@ SERVING = {
     ),
     "target": Sample(
         "aws:appautoscaling/target:Target",
-        lambda world: {**WHERE, "minCapacity": 1, "maxCapacity": 4},
+        lambda world: {
+            **WHERE,
+            "resourceId": f"endpoint/{world.id('endpoint')}/variant/AllTraffic",
+            "minCapacity": 1,
+            "maxCapacity": 4,
+        },
         update=lambda world: {"maxCapacity": 8},
         replace={"resourceId": "endpoint/other/variant/AllTraffic"},
         edit=lambda world, client, it: client("application-autoscaling").register_scalable_target(

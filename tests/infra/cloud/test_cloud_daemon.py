@@ -130,6 +130,8 @@ def fill(aws: Any) -> tuple[Any, ...]:
         Threshold=1,
         ComparisonOperator="GreaterThanThreshold",
     )
+    image = aws.release("one")
+    aws.endpoint("shop", "one")
     aws("application-autoscaling").register_scalable_target(
         ServiceNamespace="sagemaker",
         ResourceId="endpoint/shop/variant/AllTraffic",
@@ -137,8 +139,6 @@ def fill(aws: Any) -> tuple[Any, ...]:
         MinCapacity=1,
         MaxCapacity=2,
     )
-    image = aws.release("one")
-    aws.endpoint("shop", "one")
     return vpc, key, rsa, image
 
 
