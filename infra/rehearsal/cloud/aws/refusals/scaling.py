@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 from infra.rehearsal.cloud.addresses import ACCOUNT
 from infra.rehearsal.cloud.aws.calls import ApiCall
 from infra.rehearsal.cloud.aws.refusals.row import Example, Found, Refusal, Request
-from infra.rehearsal.cloud.aws.refusals.sagemaker import (
-    GUIDE,
+from infra.rehearsal.cloud.aws.refusals.sagemaker import GUIDE
+from infra.rehearsal.cloud.aws.refusals.sagemaker_finders import hosting, instance_types
+from infra.rehearsal.cloud.aws.refusals.sagemaker_requests import (
     SERVING,
     UPDATE,
     configuration,
     endpoint,
-    hosting,
-    instance_types,
     model,
     target,
 )

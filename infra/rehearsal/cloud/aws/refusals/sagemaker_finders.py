@@ -1,0 +1,115 @@
+"""Whether SageMaker hosting refuses a call, by what stands in the account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from infra.rehearsal.cloud.addresses import ACCOUNT
+from infra.rehearsal.cloud.aws.calls import ApiCall
+from infra.rehearsal.cloud.aws.hosting import Hosting
+from infra.rehearsal.cloud.aws.refusals.row import Found
+
+if TYPE_CHECKING:
+    from infra.rehearsal.cloud.aws.overlay.base import Surroundings
+
+LOCAL_STORAGE = (
+    "g4dn",
+    "g5",
+    "g6",
+    "g6e",
+    "p3dn",
+    "p4d",
+    "p4de",
+    "p5",
+    "p5e",
+    "p5en",
+    "trn1",
+    "trn1n",
+    "trn2",
+)
+"""Families with instance storage whose names do not end in d, n after the digit aside."""
+
+
+def hosting(account: Surroundings) -> Hosting:
+    """What the emulated hosting keeps."""
+    found: Hosting = account.state.get("sagemaker") or Hosting()
+    return found
+
+
+def scaled_variants(region: str, name: str) -> Iterator[str]:
+    """The variants of the endpoint that are registered with automatic scaling."""
+    from moto.applicationautoscaling.models import applicationautoscaling_backends
+
+    targets = applicationautoscaling_backends[ACCOUNT][region].targets
+    for resource in targets.get("sagemaker:variant:DesiredInstanceCount", ()):
+        kind, of, _, variant = resource.split("/")
+        if (kind, of) == ("endpoint", name):
+            yield variant
+
+
+def instance_types(account: Surroundings, region: str, name: str) -> Mapping[str, str]:
+    """Instance type by variant, of a configuration; empty where there is none."""
+    found = hosting(account).configurations.get((region, name), {})
+    return {one["VariantName"]: one["InstanceType"] for one in found.get("ProductionVariants", ())}
+
+
+def scaled_instance_changes(account: Surroundings, call: ApiCall) -> Found:
+    name, wanted = call.parameters["EndpointName"], call.parameters["EndpointConfigName"]
+    there = hosting(account).endpoints.get((call.region, name))
+    old = instance_types(account, call.region, there.configuration) if there else {}
+    new = instance_types(account, call.region, wanted)
+    for variant in scaled_variants(call.region, name):
+        if old.get(variant) and new.get(variant, old[variant]) != old[variant]:
+            return {"variant": variant}
+    return None
+
+
+def scaled_variant_goes(account: Surroundings, call: ApiCall) -> Found:
+    name, wanted = call.parameters["EndpointName"], call.parameters["EndpointConfigName"]
+    new = instance_types(account, call.region, wanted)
+    gone = [variant for variant in scaled_variants(call.region, name) if new and variant not in new]
+    return {"variant": gone[0]} if gone else None
+
+
+def has_local_storage(instance: str) -> bool:
+    """Whether an instance type has NVMe storage of its own (ml.g5.xlarge, ml.m5d.large)."""
+    family = instance.split(".")[1]
+    return family in LOCAL_STORAGE or family.rstrip("n").endswith("d")
+
+
+def encrypted_local_storage(account: Surroundings, call: ApiCall) -> Found:
+    variants = call.parameters["ProductionVariants"] if call.parameters.get("KmsKeyId") else ()
+    local = [
+        one["InstanceType"] for one in variants if has_local_storage(one.get("InstanceType", "ml.none."))
+    ]
+    return {"instance": local[0]} if local else None
+
+
+def sized_local_storage(account: Surroundings, call: ApiCall) -> Found:
+    local = [
+        one["InstanceType"]
+        for one in call.parameters["ProductionVariants"]
+        if one.get("VolumeSizeInGB") and has_local_storage(one.get("InstanceType", "ml.none."))
+    ]
+    return {"instance": local[0]} if local else None
+
+
+def missing_subnet(account: Surroundings, call: ApiCall) -> Found:
+    from moto.ec2.models import ec2_backends
+
+    asked = (call.parameters.get("VpcConfig") or {}).get("Subnets", ())
+    zones = ec2_backends[ACCOUNT][call.region].subnets.values() if asked else ()
+    known = {name for zone in zones for name in zone}
+    missing = [name for name in asked if name not in known]
+    return {"subnet": missing[0]} if missing else None
+
+
+def missing_group(account: Surroundings, call: ApiCall) -> Found:
+    from moto.ec2.models import ec2_backends
+
+    asked = (call.parameters.get("VpcConfig") or {}).get("SecurityGroupIds", ())
+    networks = ec2_backends[ACCOUNT][call.region].groups.values() if asked else ()
+    known = {name for groups in networks for name in groups}
+    missing = [name for name in asked if name not in known]
+    return {"group": missing[0]} if missing else None
