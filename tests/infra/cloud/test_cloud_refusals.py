@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from waiting import wait_for
 
 from infra.rehearsal.cloud.aws.calls import MODELS
-from infra.rehearsal.cloud.aws.refusals.row import Refusal, Request
+from infra.rehearsal.cloud.aws.refusals.row import ExampleCall, RefusalRow
 from infra.rehearsal.cloud.aws.refusals.table import RefusalTable
 
 ROWS = RefusalTable().rows
@@ -41,7 +41,7 @@ class Player:
         self.aws = aws
         self.kept: dict[str, str] = {}
 
-    def send(self, request: Request) -> None:
+    def send(self, request: ExampleCall) -> None:
         client = self.aws(MODELS.get(request.service, request.service))
         answer = getattr(client, xform_name(request.operation))(**self.fill(request.parameters))
         for name, path in request.keep.items():
@@ -67,7 +67,7 @@ class Player:
             answer = answer[int(part)] if part.isdigit() else answer[part]
         return str(answer)
 
-    def _settle(self, request: Request) -> None:
+    def _settle(self, request: ExampleCall) -> None:
         """Come back when what was begun has ended."""
         if request.service == "sagemaker" and request.operation in ("CreateEndpoint", "UpdateEndpoint"):
             self.aws.settled(self.fill(request.parameters)["EndpointName"])
@@ -82,12 +82,12 @@ class Player:
 
 @pytest.mark.usefixtures("empty")
 @pytest.mark.parametrize("row", ROWS, ids=TITLES)
-def test_a_row_is_refused_and_its_like_passes(row: Refusal, aws: Any) -> None:
+def test_a_row_is_refused_and_its_like_passes(row: RefusalRow, aws: Any) -> None:
     player, example = Player(aws), row.example
     for request in example.before:
         player.send(request)
     with pytest.raises(ClientError) as caught:
-        player.send(Request(row.service, row.operation, example.refused))
+        player.send(ExampleCall(row.service, row.operation, example.refused))
     error = caught.value.response["Error"]
     assert error["Code"] == row.code
     words = "".join(
@@ -97,7 +97,7 @@ def test_a_row_is_refused_and_its_like_passes(row: Refusal, aws: Any) -> None:
     assert re.fullmatch(words, error["Message"], re.DOTALL), error["Message"]
     for request in example.between:
         player.send(request)
-    player.send(Request(row.service, row.operation, example.passes or example.refused))
+    player.send(ExampleCall(row.service, row.operation, example.passes or example.refused))
 
 
 def page() -> str:

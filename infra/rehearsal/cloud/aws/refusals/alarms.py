@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.aws.calls import ApiCall
-from infra.rehearsal.cloud.aws.refusals.row import Example, Found, Refusal
+from infra.rehearsal.cloud.aws.refusals.row import Found, RefusalExample, RefusalRow
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
@@ -76,8 +76,8 @@ def _action(account: Surroundings, call: ApiCall) -> Found:
     return {"action": wrong[0]} if wrong else None
 
 
-def _row(when: str, code: str, words: str, label: Any, find: Any, **refused: Any) -> Refusal:
-    return Refusal(
+def _row(when: str, code: str, words: str, label: Any, find: Any, **refused: Any) -> RefusalRow:
+    return RefusalRow(
         service="monitoring",
         operation="PutMetricAlarm",
         when=when,
@@ -85,7 +85,7 @@ def _row(when: str, code: str, words: str, label: Any, find: Any, **refused: Any
         words=words,
         source=SOURCE,
         label=label,
-        example=Example(refused={**ALARM, **refused}, passes=ALARM),
+        example=RefusalExample(refused={**ALARM, **refused}, passes=ALARM),
         find=find,
     )
 

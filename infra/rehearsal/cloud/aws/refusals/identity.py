@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.addresses import ACCOUNT
 from infra.rehearsal.cloud.aws.calls import ApiCall
-from infra.rehearsal.cloud.aws.refusals.row import Example, Found, Refusal, Request
+from infra.rehearsal.cloud.aws.refusals.row import ExampleCall, Found, RefusalExample, RefusalRow
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
@@ -64,8 +64,8 @@ def _other_trust(account: Surroundings, call: ApiCall) -> Found:
     return None
 
 
-def _role(name: str, **more: Any) -> Request:
-    return Request("iam", "CreateRole", {"RoleName": name, "AssumeRolePolicyDocument": TRUST, **more})
+def _role(name: str, **more: Any) -> ExampleCall:
+    return ExampleCall("iam", "CreateRole", {"RoleName": name, "AssumeRolePolicyDocument": TRUST, **more})
 
 
 def _inline(text: str) -> dict[str, str]:
@@ -79,10 +79,10 @@ def _row(
     words: str,
     source: str,
     label: Any,
-    example: Example,
+    example: RefusalExample,
     find: Any = None,
-) -> Refusal:
-    return Refusal(
+) -> RefusalRow:
+    return RefusalRow(
         service="iam",
         operation=operation,
         when=when,
@@ -111,7 +111,7 @@ ROWS = (
         "Role with name {role} already exists.",
         "https://github.com/hashicorp/terraform-provider-aws/issues/1622",
         "recorded",
-        Example(
+        RefusalExample(
             before=(_role("serving"),), refused=_role("serving").parameters, passes=_role("other").parameters
         ),
     ),
@@ -122,7 +122,7 @@ ROWS = (
         "AssumeRole policy may only specify STS AssumeRole actions.",
         "https://github.com/aws/aws-cdk/issues/22625",
         "recorded",
-        Example(
+        RefusalExample(
             refused=_role("serving", AssumeRolePolicyDocument=TRUST.replace("sts:", "s3:")).parameters,
             passes=_role("serving").parameters,
         ),
@@ -135,10 +135,10 @@ ROWS = (
         "Cannot delete entity, must delete policies first.",
         "https://github.com/hashicorp/terraform-provider-aws/issues/2761",
         "recorded",
-        Example(
-            before=(_role("serving"), Request("iam", "PutRolePolicy", _inline(READ))),
+        RefusalExample(
+            before=(_role("serving"), ExampleCall("iam", "PutRolePolicy", _inline(READ))),
             refused={"RoleName": "serving"},
-            between=(Request("iam", "DeleteRolePolicy", {"RoleName": "serving", "PolicyName": "serve"}),),
+            between=(ExampleCall("iam", "DeleteRolePolicy", {"RoleName": "serving", "PolicyName": "serve"}),),
         ),
     ),
     _row(
@@ -148,10 +148,10 @@ ROWS = (
         "Cannot delete entity, must detach all policies first.",
         "https://github.com/hashicorp/terraform-provider-aws/issues/2761",
         "recorded",
-        Example(
-            before=(_role("serving"), Request("iam", "AttachRolePolicy", ATTACHED)),
+        RefusalExample(
+            before=(_role("serving"), ExampleCall("iam", "AttachRolePolicy", ATTACHED)),
             refused={"RoleName": "serving"},
-            between=(Request("iam", "DetachRolePolicy", ATTACHED),),
+            between=(ExampleCall("iam", "DetachRolePolicy", ATTACHED),),
         ),
     ),
     _row(
@@ -161,7 +161,7 @@ ROWS = (
         "Policy {policy} does not exist or is not attachable.",
         f"{API}AttachRolePolicy.html",
         "documented",
-        Example(before=(_role("serving"),), refused=UNKNOWN, passes=ATTACHED),
+        RefusalExample(before=(_role("serving"),), refused=UNKNOWN, passes=ATTACHED),
     ),
     _row(
         "PutRolePolicy",
@@ -170,7 +170,7 @@ ROWS = (
         "{words}",
         f"{API}PutRolePolicy.html",
         "documented",
-        Example(before=(_role("serving"),), refused=_inline("{}"), passes=_inline(READ)),
+        RefusalExample(before=(_role("serving"),), refused=_inline("{}"), passes=_inline(READ)),
     ),
     _row(
         "PutRolePolicy",
@@ -179,7 +179,7 @@ ROWS = (
         "Maximum policy size of 10240 bytes exceeded for role {role}",
         QUOTAS,
         "documented",
-        Example(before=(_role("serving"),), refused=_inline(LARGE_INLINE), passes=_inline(READ)),
+        RefusalExample(before=(_role("serving"),), refused=_inline(LARGE_INLINE), passes=_inline(READ)),
         _too_large_inline,
     ),
     _row(
@@ -189,7 +189,7 @@ ROWS = (
         "Cannot exceed quota for PolicySize: 6144",
         QUOTAS,
         "documented",
-        Example(
+        RefusalExample(
             refused={"PolicyName": "deploy", "PolicyDocument": LARGE},
             passes={"PolicyName": "deploy", "PolicyDocument": READ},
         ),
@@ -202,8 +202,8 @@ ROWS = (
         "{words}",
         f"{API}CreateOpenIDConnectProvider.html",
         "documented",
-        Example(
-            before=(Request("iam", "CreateOpenIDConnectProvider", PROVIDER),),
+        RefusalExample(
+            before=(ExampleCall("iam", "CreateOpenIDConnectProvider", PROVIDER),),
             refused=PROVIDER,
             passes={**PROVIDER, "Url": "https://other.example.com"},
         ),

@@ -16,7 +16,7 @@ Found = Mapping[str, object] | None
 
 
 @dataclass(frozen=True)
-class Request:
+class ExampleCall:
     """A call of an example: service by its signing name, operation and parameters by their names in the API.
 
     `$name` in a parameter is what an earlier request kept: `keep` has the dotted path in the answer by name ("Subnet.
@@ -30,7 +30,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Example:
+class RefusalExample:
     """A call that must be refused after `before`, and one like it that must pass.
 
     `passes` None: the very same call, after `between`.
@@ -38,12 +38,12 @@ class Example:
 
     refused: Mapping[str, Any]
     passes: Mapping[str, Any] | None = None
-    before: tuple[Request, ...] = ()
-    between: tuple[Request, ...] = ()
+    before: tuple[ExampleCall, ...] = ()
+    between: tuple[ExampleCall, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refusal:
+class RefusalRow:
     """`service`: by its signing name; `when`: in words; `words`: the message, a form for what `find` returns.
 
     `find` None: the overlay, moto or the service's own model refuses it; the row only tells so, and the test proves it.
@@ -57,7 +57,7 @@ class Refusal:
     words: str
     source: str
     label: Literal["documented", "recorded"]
-    example: Example
+    example: RefusalExample
     find: Callable[[Surroundings, ApiCall], Found] | None = None
 
     def check(self, account: Surroundings, call: ApiCall) -> None:

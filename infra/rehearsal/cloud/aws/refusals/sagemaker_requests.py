@@ -1,41 +1,41 @@
-"""Calls of SageMaker hosting that examples of refusals begin with."""
+"""What the rows of SageMaker hosting are made of, and the calls that their examples begin with."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from infra.rehearsal.cloud.aws.refusals.row import Request
+from infra.rehearsal.cloud.aws.refusals.row import ExampleCall, RefusalExample, RefusalRow
 
 ROLE = "arn:aws:iam::123456789012:role/serving"
 
 
-def model(name: str, **more: Any) -> Request:
+def model(name: str, **more: Any) -> ExampleCall:
     """A Model of that name, of the image that the example was given."""
     container = {"Image": "$image"}
     body = {"ModelName": name, "ExecutionRoleArn": ROLE, "PrimaryContainer": container, **more}
-    return Request("sagemaker", "CreateModel", body)
+    return ExampleCall("sagemaker", "CreateModel", body)
 
 
 def configuration(
     name: str, of: str, instance: str = "ml.m5.xlarge", variant: str = "AllTraffic", **more: Any
-) -> Request:
+) -> ExampleCall:
     """A configuration with one variant of that model."""
     one = {"VariantName": variant, "ModelName": of, "InstanceType": instance, "InitialInstanceCount": 1}
     body = {"EndpointConfigName": name, "ProductionVariants": [one], **more}
-    return Request("sagemaker", "CreateEndpointConfig", body)
+    return ExampleCall("sagemaker", "CreateEndpointConfig", body)
 
 
-def sized(instance: str) -> dict[str, Any]:
+def size_volume(instance: str) -> dict[str, Any]:
     """A configuration `one` of the model `one` that asks for a volume's size."""
     (one,) = configuration("one", "one", instance).parameters["ProductionVariants"]
     return {"EndpointConfigName": "one", "ProductionVariants": [{**one, "VolumeSizeInGB": 50}]}
 
 
-def endpoint(name: str, of: str) -> Request:
-    return Request("sagemaker", "CreateEndpoint", {"EndpointName": name, "EndpointConfigName": of})
+def endpoint(name: str, of: str) -> ExampleCall:
+    return ExampleCall("sagemaker", "CreateEndpoint", {"EndpointName": name, "EndpointConfigName": of})
 
 
-def target(name: str, variant: str = "AllTraffic") -> Request:
+def target(name: str, variant: str = "AllTraffic") -> ExampleCall:
     """The variant registered with automatic scaling."""
     body = {
         "ServiceNamespace": "sagemaker",
@@ -44,17 +44,17 @@ def target(name: str, variant: str = "AllTraffic") -> Request:
         "MinCapacity": 1,
         "MaxCapacity": 2,
     }
-    return Request("application-autoscaling", "RegisterScalableTarget", body)
+    return ExampleCall("application-autoscaling", "RegisterScalableTarget", body)
 
 
 SERVING = (model("one"), configuration("one", "one"), endpoint("shop", "one"))
 """An endpoint `shop` on a configuration `one`."""
 NETWORK = (
-    Request("ec2", "CreateVpc", {"CidrBlock": "10.9.0.0/16"}, {"vpc": "Vpc.VpcId"}),
-    Request(
+    ExampleCall("ec2", "CreateVpc", {"CidrBlock": "10.9.0.0/16"}, {"vpc": "Vpc.VpcId"}),
+    ExampleCall(
         "ec2", "CreateSubnet", {"VpcId": "$vpc", "CidrBlock": "10.9.0.0/24"}, {"subnet": "Subnet.SubnetId"}
     ),
-    Request(
+    ExampleCall(
         "ec2",
         "CreateSecurityGroup",
         {"VpcId": "$vpc", "GroupName": "models", "Description": "models"},
@@ -63,10 +63,27 @@ NETWORK = (
 )
 PLACED = {"Subnets": ["$subnet"], "SecurityGroupIds": ["$group"]}
 UPDATE = {"EndpointName": "shop", "EndpointConfigName": "two"}
-UNTAKEN = Request("sagemaker", "DeleteEndpointConfig", {"EndpointConfigName": "one"})
+UNTAKEN = ExampleCall("sagemaker", "DeleteEndpointConfig", {"EndpointConfigName": "one"})
 SECOND = (model("two"), configuration("two", "two"))
-DOWN = Request(
+DOWN = ExampleCall(
     "application-autoscaling",
     "DeregisterScalableTarget",
     {key: value for key, value in target("shop").parameters.items() if not key.endswith("Capacity")},
 )
+
+
+def hosting_row(
+    operation: str, when: str, words: str, source: str, label: Any, example: RefusalExample, find: Any = None
+) -> RefusalRow:
+    """A row of SageMaker, whose code is always ValidationException."""
+    return RefusalRow(
+        service="sagemaker",
+        operation=operation,
+        when=when,
+        code="ValidationException",
+        words=words,
+        source=source,
+        label=label,
+        example=example,
+        find=find,
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.addresses import ACCOUNT
 from infra.rehearsal.cloud.aws.calls import ApiCall
-from infra.rehearsal.cloud.aws.refusals.row import Example, Found, Refusal, Request
+from infra.rehearsal.cloud.aws.refusals.row import ExampleCall, Found, RefusalExample, RefusalRow
 from infra.rehearsal.cloud.aws.refusals.sagemaker import GUIDE
 from infra.rehearsal.cloud.aws.refusals.sagemaker_finders import hosting, instance_types
 from infra.rehearsal.cloud.aws.refusals.sagemaker_requests import (
@@ -150,9 +150,16 @@ def _no_range(account: Surroundings, call: ApiCall) -> Found:
 
 
 def _row(
-    operation: str, when: str, code: str, words: str, source: str, label: Any, example: Example, find: Any
-) -> Refusal:
-    return Refusal(
+    operation: str,
+    when: str,
+    code: str,
+    words: str,
+    source: str,
+    label: Any,
+    example: RefusalExample,
+    find: Any,
+) -> RefusalRow:
+    return RefusalRow(
         service=SERVICE,
         operation=operation,
         when=when,
@@ -167,7 +174,7 @@ def _row(
 
 REGISTER = target("shop").parameters
 ON_T2 = (model("one"), configuration("one", "one", "ml.t2.medium"), endpoint("shop", "one"))
-ON_M5 = (configuration("two", "one"), Request("sagemaker", "UpdateEndpoint", UPDATE))
+ON_M5 = (configuration("two", "one"), ExampleCall("sagemaker", "UpdateEndpoint", UPDATE))
 SCALED = (*SERVING, target("shop"))
 
 ROWS = (
@@ -178,7 +185,7 @@ ROWS = (
         "The resource {resource} does not exist.",
         f"{GUIDE}endpoint-auto-scaling-add-policy.html",
         "documented",
-        Example(refused=REGISTER, between=SERVING),
+        RefusalExample(refused=REGISTER, between=SERVING),
         _no_endpoint,
     ),
     _row(
@@ -188,7 +195,7 @@ ROWS = (
         "Automatic scaling is not supported for burstable instance type {instance}.",
         f"{GUIDE}endpoint-auto-scaling-add-console.html",
         "documented",
-        Example(before=ON_T2, refused=REGISTER, between=ON_M5),
+        RefusalExample(before=ON_T2, refused=REGISTER, between=ON_M5),
         _burstable,
     ),
     _row(
@@ -198,7 +205,7 @@ ROWS = (
         "Minimum capacity must be at least 1 for an endpoint variant.",
         f"{GUIDE}endpoint-auto-scaling-add-policy.html",
         "documented",
-        Example(before=SERVING, refused={**REGISTER, "MinCapacity": 0}, passes=REGISTER),
+        RefusalExample(before=SERVING, refused={**REGISTER, "MinCapacity": 0}, passes=REGISTER),
         _below_one,
     ),
     _row(
@@ -208,7 +215,7 @@ ROWS = (
         "Maximum capacity cannot be less than minimum capacity",
         f"{API}RegisterScalableTarget.html",
         "documented",
-        Example(before=SERVING, refused={**REGISTER, "MinCapacity": 3}, passes=REGISTER),
+        RefusalExample(before=SERVING, refused={**REGISTER, "MinCapacity": 3}, passes=REGISTER),
         _upside_down,
     ),
     _row(
@@ -218,7 +225,7 @@ ROWS = (
         "Both MinCapacity and MaxCapacity must be given for a new scalable target",
         f"{API}RegisterScalableTarget.html",
         "documented",
-        Example(before=SERVING, refused=WHERE, passes=REGISTER),
+        RefusalExample(before=SERVING, refused=WHERE, passes=REGISTER),
         _no_range,
     ),
     _row(
@@ -228,7 +235,7 @@ ROWS = (
         NO_TARGET,
         f"{API}DeregisterScalableTarget.html",
         "documented",
-        Example(before=SERVING, refused=WHERE, between=(target("shop"),)),
+        RefusalExample(before=SERVING, refused=WHERE, between=(target("shop"),)),
         _no_target,
     ),
     _row(
@@ -238,7 +245,7 @@ ROWS = (
         NO_TARGET,
         "https://github.com/hashicorp/terraform-provider-aws/issues/240",
         "recorded",
-        Example(before=SERVING, refused=POLICY, between=(target("shop"),)),
+        RefusalExample(before=SERVING, refused=POLICY, between=(target("shop"),)),
         _no_target,
     ),
     _row(
@@ -248,8 +255,8 @@ ROWS = (
         "Only one TargetTrackingScaling policy for a given metric specification is allowed.",
         f"{API}PutScalingPolicy.html",
         "documented",
-        Example(
-            before=(*SCALED, Request(SERVICE, "PutScalingPolicy", POLICY)),
+        RefusalExample(
+            before=(*SCALED, ExampleCall(SERVICE, "PutScalingPolicy", POLICY)),
             refused={**POLICY, "PolicyName": "load-too"},
             passes=POLICY,
         ),
@@ -262,10 +269,10 @@ ROWS = (
         NO_POLICY,
         f"{API}DeleteScalingPolicy.html",
         "documented",
-        Example(
+        RefusalExample(
             before=SCALED,
             refused={**WHERE, "PolicyName": "load"},
-            between=(Request(SERVICE, "PutScalingPolicy", POLICY),),
+            between=(ExampleCall(SERVICE, "PutScalingPolicy", POLICY),),
         ),
         _no_policy,
     ),
@@ -276,7 +283,7 @@ ROWS = (
         NO_TARGET,
         f"{API}PutScheduledAction.html",
         "documented",
-        Example(before=SERVING, refused=ACTION, between=(target("shop"),)),
+        RefusalExample(before=SERVING, refused=ACTION, between=(target("shop"),)),
         _no_target,
     ),
     _row(
@@ -287,10 +294,10 @@ ROWS = (
         "{dimension}, scheduled action name: {action}",
         f"{API}DeleteScheduledAction.html",
         "documented",
-        Example(
+        RefusalExample(
             before=SCALED,
             refused={**WHERE, "ScheduledActionName": "sale"},
-            between=(Request(SERVICE, "PutScheduledAction", ACTION),),
+            between=(ExampleCall(SERVICE, "PutScheduledAction", ACTION),),
         ),
         _no_action,
     ),

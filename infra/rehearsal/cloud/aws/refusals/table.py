@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from infra.rehearsal.cloud.aws.refusals.row import Refusal
+from infra.rehearsal.cloud.aws.refusals.row import RefusalRow
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.calls import ApiCall
@@ -21,8 +21,8 @@ PACKAGE = "infra.rehearsal.cloud.aws.refusals"
 class RefusalTable:
     """`rows`: in the order of files and lines; read when made."""
 
-    rows: tuple[Refusal, ...] = ()
-    _checked: dict[tuple[str, str], list[Refusal]] = field(default_factory=lambda: defaultdict(list))
+    rows: tuple[RefusalRow, ...] = ()
+    _checked: dict[tuple[str, str], list[RefusalRow]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         names = sorted(module.name for module in pkgutil.iter_modules(import_module(PACKAGE).__path__))
