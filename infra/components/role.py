@@ -114,6 +114,7 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
     (the model is in the image).
     """
     logs = f"arn:{partition}:logs:{region}:{account}:log-group:/aws/sagemaker/Endpoints/*"
+    alarms = f"arn:{partition}:cloudwatch:{region}:{account}:alarm:*"
     return policy(
         {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
         {
@@ -131,6 +132,8 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
             ],
             "Resource": logs,
         },
+        # Alarms that turn a deployment back are read as this role (dg/deployment-guardrails-configuration.html).
+        {"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": alarms},
         {
             "Effect": "Allow",
             "Action": "cloudwatch:PutMetricData",
