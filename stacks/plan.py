@@ -15,6 +15,7 @@ from stacks.run import Run
 from stacks.secrets import refuse_unset
 from stacks.settings import base_settings, digest_declared, service_settings, unpacked_image
 from stacks.spec import Spec
+from stacks.steps import PAUSED, pauses_scaling
 from stacks.terms.freeze import describe_freeze, find_freeze
 
 UNKNOWN_REPOSITORY = "registry.invalid/not-there-yet"
@@ -142,6 +143,8 @@ def notes(run: Run, pack: Packed | None, stays: Release | None, number: int) -> 
         said.append(f"`up` will refuse: {describe_freeze(frozen)} (--override REASON)")
     if live:
         said.append(f"release {number} takes over from release {live.number}, which stays ready")
+        if pauses_scaling(run, run.wanted.serving.instance):
+            said.append(PAUSED)
     else:
         said.append(f"release {number} is the first: the endpoint is created on it")
     return said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -29,12 +30,19 @@ def platform_settings(wanted: Wanted) -> dict[str, Any]:
 
 
 def service_settings(
-    wanted: Wanted, base: Mapping[str, Any], releases: Iterable[Release], initial: str, now: datetime
+    wanted: Wanted,
+    base: Mapping[str, Any],
+    releases: Iterable[Release],
+    initial: str,
+    now: datetime,
+    *,
+    scaling: bool = True,
 ) -> dict[str, Any]:
     """`base`: the base stack's outputs, handed on as they are; `initial`: the key that the endpoint is created on
     (afterwards the rollout moves it).
 
     `now`: an aware datetime; sale days that run now are named, so that a run is due when one begins or ends.
+    `scaling`: False leaves automatic scaling out, for as long as traffic moves to another instance type.
     """
     scale = wanted.spec.scale
     by_key = {release.key: release for release in sorted(releases, key=lambda each: -each.number)}
@@ -43,7 +51,7 @@ def service_settings(
         "service": wanted.spec.service,
         "base": dict(base),
         "target": wanted.serving.target,
-        "scale": msgspec.to_builtins(scale),
+        "scale": msgspec.to_builtins(scale if scaling else replace(scale, target_rps=None, schedule=())),
         "sale_days": [window.name for window in scale.schedule if window.start <= now < window.end],
         "alarms": msgspec.to_builtins(wanted.spec.rollout.alarms),
         "releases": [

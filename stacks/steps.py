@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from infra.components.autoscaling import is_wanted
 from infra.targets.base import Phase
 from modelpack.errors import BadInput, EcomdeployError, Unhealthy
 from stacks.records.release import Release, State
@@ -13,6 +14,8 @@ from stacks.run import Outcome, Outputs, Run
 from stacks.secrets import find_unknown
 from stacks.settings import base_settings, service_settings
 from stacks.verify import verify
+
+PAUSED = "the instance type changes: automatic scaling is taken off until the traffic has moved"
 
 
 def bring_base_up(run: Run) -> None:
@@ -88,8 +91,13 @@ def provision_release(run: Run, release: Release) -> Outputs:
     gone = remove_if_failed(run)
     declared = (release, *live_releases(run), *ledger.list_retained(), *ledger.leftovers())
     initial = live if live and not gone else release
-    settings = service_settings(run.wanted, run.base, declared, initial.key, ledger.clock())
+    paused = pauses_scaling(run, release.serving.instance)
+    settings = service_settings(
+        run.wanted, run.base, declared, initial.key, ledger.clock(), scaling=not paused
+    )
     run.deps.progress.step(f"Provisioning release {release.number}")
+    if paused:
+        run.deps.progress.note(PAUSED)
     try:
         service = run.provision(run.wanted.service, settings, refresh=run.refresh or gone)
     except EcomdeployError as error:
@@ -100,6 +108,16 @@ def provision_release(run: Run, release: Release) -> Outputs:
         raise
     ledger.record(release.number, State.PROVISIONED)
     return service
+
+
+def pauses_scaling(run: Run, instance: str) -> bool:
+    """Whether automatic scaling must be taken off before traffic can move to a release on `instance`: the endpoint may
+    be on another instance type, and SageMaker then refuses to update an endpoint that scales
+    (https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-scaling-update.html). `prune` declares it again.
+    """
+    before = (*live_releases(run), *run.deps.ledger.leftovers())
+    changes = any(each.serving.instance != instance for each in before)
+    return changes and is_wanted(run.wanted.spec.scale)
 
 
 def remove_if_failed(run: Run) -> bool:
@@ -203,7 +221,9 @@ def require_base(run: Run) -> None:
 
 
 def find_standing(run: Run, target: Release) -> Outputs | None:
-    """The service stack's outputs, if all that the target needs exists in them and in the cloud."""
+    """The service stack's outputs, if all that the target needs exists in them and in the cloud, as it is now."""
+    if pauses_scaling(run, target.serving.instance):
+        return None
     service = run.deps.converged.outputs(run.wanted.service)
     revision = service["revisions"].get(target.key) if service else None
     if service is None or not revision or run.deps.traffic.obstacles(revision):

@@ -108,10 +108,12 @@ class ServiceRole(Component):
 
 
 def serving_policy(*, repository_arn: str, region: str, account: str, partition: str = "aws") -> str:
-    """What SageMaker needs to run one image: pull it, write its endpoint's log, publish its metrics; no more.
+    """What SageMaker needs to run one image: pull it, write its endpoint's log, publish its metrics, and look at the
+    alarms that a deployment is turned back by; no more.
 
-    Source: https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html, section CreateModel, less S3
-    (the model is in the image).
+    Sources: https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html, section CreateModel, less S3
+    (the model is in the image), and
+    https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html.
     """
     logs = f"arn:{partition}:logs:{region}:{account}:log-group:/aws/sagemaker/Endpoints/*"
     alarms = f"arn:{partition}:cloudwatch:{region}:{account}:alarm:*"
@@ -141,6 +143,11 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
             "Condition": {
                 "StringEquals": {"cloudwatch:namespace": ["/aws/sagemaker/Endpoints", "ecomdeploy"]}
             },
+        },
+        {
+            "Effect": "Allow",
+            "Action": "cloudwatch:DescribeAlarms",
+            "Resource": f"arn:{partition}:cloudwatch:{region}:{account}:alarm:*",
         },
     )
 

@@ -145,6 +145,11 @@ def hardware(document: Value, known: KnownNames) -> Wrong:
                 f"like {hosts.with_gpu}",
             )
         return
+    if scales(document) and (reason := hosts.unscalable.get(name.rpartition(".")[0])):
+        where = at or document.at("scale")
+        if where:
+            hint = "another instance, or neither scale.target_rps nor scale.schedule"
+            yield where, f"{name} cannot scale automatically: {reason}", hint
     wanted = document.at("pack", "hardware")
     allowed = text(document.at("serve", "environment", ALLOW_CPU)) == "1"
     if wanted and text(wanted) == CUDA and not hosts.has_gpu(name) and not allowed:
@@ -212,6 +217,12 @@ def scale(document: Value) -> Wrong:
     for window in items(document.at("scale", "schedule")):
         yield from below(most, window.at("min"))
         yield from times(window)
+
+
+def scales(document: Value) -> bool:
+    """Whether automatic scaling is asked for."""
+    load = document.at("scale", "target_rps")
+    return bool((load and load.data is not None) or items(document.at("scale", "schedule")))
 
 
 def freeze(document: Value) -> Wrong:

@@ -76,6 +76,8 @@ def test_the_serving_role_may_pull_one_repository_and_log() -> None:
     assert everywhere == ["ecr:GetAuthorizationToken"]
     (pull,) = [one for one in statements if "ecr:BatchGetImage" in one["Action"]]
     assert pull["Resource"] == "arn:aws:mock:us-east-1:123456789012:registry"
+    (alarms,) = [one for one in statements if one["Action"] == "cloudwatch:DescribeAlarms"]
+    assert alarms["Resource"] == "arn:aws:cloudwatch:us-east-1:123456789012:alarm:*"
     actions = [action for one in statements for action in [one["Action"]] if action == "*"]
     assert not actions
 

@@ -172,6 +172,7 @@ CASES: list[tuple[str, str, str]] = [
     ("recommendation", "recomendation", "3: usecase: unknown use case 'recomendation' (did you mean recommendation?)"),
     ("target: sagemaker", "target: sagemakr", "10: serve.target: unknown target 'sagemakr' (did you mean sagemaker?)"),
     ("ml.c7i.xlarge", "ml.c7i.xlargee", "11: serve.instance: unknown instance type 'ml.c7i.xlargee'"),
+    ("ml.c7i.xlarge", "ml.t2.xlarge", "11: serve.instance: ml.t2.xlarge cannot scale automatically: it is burstable"),
     ("onnx, int8]", "onnx, int9]", "7: pack.passes[2]: unknown pass 'int9' (did you mean int8?)"),
     ("[embedding-int8, onnx, int8]", "onnx", "7: pack.passes: expected a list, like [a, b], got 'onnx'"),
     ("{epochs: 3}", "{epochs: 3}\n  path: m.onnx", "6: model.path: is given together with model.train"),

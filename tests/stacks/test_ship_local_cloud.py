@@ -51,6 +51,7 @@ from stacks.records.release import Packed
 from stacks.records.store import FolderStore
 from stacks.secrets import read_secrets
 from stacks.spec import Environment, Spec
+from stacks.steps import PAUSED
 from stacks.wanted import Wanted
 
 SPEAKING = f"{Path(__file__).resolve().parents[1] / 'support' / 'speaking.py'}:SpeakingHost"
@@ -188,6 +189,13 @@ class Place:
             "models": len(sagemaker.list_models()["Models"]),
         }
 
+    def scaling(self) -> list[tuple[str, int, int]]:
+        """What scales automatically, and in which range."""
+        found = self.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="sagemaker")
+        return [
+            (one["ResourceId"], one["MinCapacity"], one["MaxCapacity"]) for one in found["ScalableTargets"]
+        ]
+
     def mutations(self) -> int:
         return int(self.cloud.counts()["mutating"])
 
@@ -259,6 +267,29 @@ def test_three_releases_and_back(place: Place) -> None:
     assert place.client("s3").list_buckets()["Buckets"] == []
     assert place.client("ecr").describe_repositories()["repositories"] == []
     assert ship.down(place.collaborators("one"), spec(), everything=True).changes == ()
+
+
+def test_another_instance_type_of_a_service_that_scales(place: Place) -> None:
+    """AWS refuses to update an endpoint that scales onto another type, and so does the local cloud."""
+    scales = [("endpoint/shop-local/variant/AllTraffic", 1, 4)]
+    ship.up(place.collaborators("one"), spec())
+    assert place.scaling() == scales
+    bigger = spec("ml.c7i.2xlarge")
+    assert PAUSED in plan(place.collaborators("two"), bigger).notes
+    second = ship.up(place.collaborators("two"), bigger)
+    assert (second.release.number, second.verified) == (2, True)
+    assert place.scaling() == scales
+    assert plan(place.collaborators("two"), bigger).changes == ()
+    back = ship.rollback(place.collaborators("two"), spec())
+    assert (back.release.restores, back.verified) == (1, True)
+    assert place.scaling() == scales
+    place.cloud.plant({"kind": "wrong-answers"})
+    with pytest.raises(Unhealthy, match=r"Release 3 serves"):
+        ship.up(place.collaborators("three"), bigger)
+    assert place.scaling() == scales
+    before = place.mutations()
+    assert ship.up(place.collaborators("one"), spec()).done == "nothing to do"
+    assert place.mutations() == before
 
 
 @pytest.mark.parametrize("fault", ["never-ready", "crash"])

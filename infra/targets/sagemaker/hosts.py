@@ -18,6 +18,7 @@ def hosts() -> Hosts:
         instances=table("endpoint"),
         with_gpu="ml.g6.xlarge",
         unsupported=unsupported_families(),
+        unscalable={"ml.t2": "it is burstable, and SageMaker scales no burstable instance"},
         images={name: HostImage(name=name, **facts) for name, facts in document["amis"].items()},
         default_drivers=document["default_driver"],
     )
