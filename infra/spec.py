@@ -72,6 +72,11 @@ class ScaleSpec:
     target_rps: Annotated[float, Gt(0)] | None = None
     schedule: tuple[Window, ...] = ()
 
+    @property
+    def is_automatic(self) -> bool:
+        """Whether anything is to scale: a load to aim at, or sale days."""
+        return self.target_rps is not None or bool(self.schedule)
+
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmSpec:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from infra.components.autoscaling import is_wanted
 from infra.targets.base import Phase
 from modelpack.errors import BadInput, EcomdeployError, Unhealthy
 from stacks.records.release import Release, State
@@ -117,7 +116,7 @@ def pauses_scaling(run: Run, instance: str) -> bool:
     """
     before = (*live_releases(run), *run.deps.ledger.leftovers())
     changes = any(each.serving.instance != instance for each in before)
-    return changes and is_wanted(run.wanted.spec.scale)
+    return changes and run.wanted.spec.scale.is_automatic
 
 
 def remove_if_failed(run: Run) -> bool:

@@ -42,11 +42,6 @@ class Moment:
     max: int
 
 
-def is_wanted(scale: ScaleSpec) -> bool:
-    """Whether anything is to scale: a load to aim at, or sale days."""
-    return scale.target_rps is not None or bool(scale.schedule)
-
-
 def minimum(scale: ScaleSpec, now: datetime) -> int:
     """The least number of replicas at `now`: during a sale the sale's.
 

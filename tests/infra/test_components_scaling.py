@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.components.autoscaling import Autoscaling, is_wanted, minimum, moments
+from infra.components.autoscaling import Autoscaling, minimum, moments
 from infra.spec import ScaleSpec, Window
 from infra.tags import Tags
 from modelpack.errors import BadInput
@@ -67,9 +67,9 @@ def test_the_schedule_plays_out_as_the_windows_say(windows: list[tuple[int, int,
 
 
 def test_scaling_is_wanted_with_a_load_or_a_sale() -> None:
-    assert not is_wanted(ScaleSpec(min=1, max=9))
-    assert is_wanted(ScaleSpec(target_rps=1.0))
-    assert is_wanted(ScaleSpec(schedule=(SALE,)))
+    assert not ScaleSpec(min=1, max=9).is_automatic
+    assert ScaleSpec(target_rps=1.0).is_automatic
+    assert ScaleSpec(schedule=(SALE,)).is_automatic
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pulumi
 
 from infra.component import Component, require
 from infra.components.alarms import Alarms, alarm_names
-from infra.components.autoscaling import Autoscaling, is_wanted
+from infra.components.autoscaling import Autoscaling
 from infra.components.role import reading_policy
 from infra.components.secrets import Secrets
 from infra.secrets import own_parameters
@@ -211,7 +211,7 @@ def declare_endpoint(service: Service, first: Revision, opts: pulumi.ResourceOpt
         alarms=service.alarms,
         opts=opts,
     )
-    if is_wanted(service.scale):
+    if service.scale.is_automatic:
         Autoscaling(
             "scaling",
             project_tags=service.project_tags,
