@@ -204,6 +204,11 @@ def test_refusals_of_a_shift_are_told_apart(place: Place, code: str, error: type
     assert "service limit" in str(caught.value)
 
 
+def test_a_network_that_fails_is_told_as_such_by_a_shift(place: Place) -> None:
+    with pytest.raises(EcomdeployError, match="asking SageMaker about shop"):
+        place.traffic.shift("shop", "new", ShiftPolicy())
+
+
 def test_waiting_ends_when_traffic_is_where_it_was_asked_to_be(place: Place) -> None:
     for status, configuration in (("Updating", "old"), ("Updating", "old"), ("InService", "new")):
         place.describes(status, configuration)

@@ -31,7 +31,10 @@ class SageMakerTraffic:
         try:
             return shift.shift(self._control, endpoint, revision, policy)
         except EcomdeployError as refused:
-            if refused.__cause__ is None or error_code(refused.__cause__) != "ValidationException":
+            if (
+                not hasattr(refused.__cause__, "response")
+                or error_code(refused.__cause__) != "ValidationException"
+            ):
                 raise
             self._taken = scaling.take_off(self._control, self._scaling, endpoint, revision)
             if not self._taken:
