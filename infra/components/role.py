@@ -116,7 +116,6 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
     https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html.
     """
     logs = f"arn:{partition}:logs:{region}:{account}:log-group:/aws/sagemaker/Endpoints/*"
-    alarms = f"arn:{partition}:cloudwatch:{region}:{account}:alarm:*"
     return policy(
         {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
         {
@@ -134,8 +133,6 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
             ],
             "Resource": logs,
         },
-        # Alarms that turn a deployment back are read as this role (dg/deployment-guardrails-configuration.html).
-        {"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": alarms},
         {
             "Effect": "Allow",
             "Action": "cloudwatch:PutMetricData",
