@@ -236,6 +236,7 @@ class Wiring:
         return local_cloud().generation if self.local else lambda: "aws"
 
     def collaborators(self) -> Collaborators:
+        from infra.ground.survey import AwsSurvey
         from stacks.adapters.bucket import CloudSweeper, S3Publisher
         from stacks.adapters.parameters import SsmParameters
         from stacks.collaborators import Collaborators
@@ -259,6 +260,7 @@ class Wiring:
             progress=self.progress,
             who=who,
             parameters=SsmParameters(lambda: self.session.client("ssm")),
+            survey=AwsSurvey(self.session),
             variables=os.environ,
             prepare=self.prepare,
         )

@@ -100,11 +100,51 @@ class GpuPoolSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SystemNodesSpec:
+    """The nodes that carry what the cluster itself needs (DNS, metrics, storage); no taint keeps anything away."""
+
+    instances: Annotated[tuple[str, ...], MinLen(1)] = ("m6i.large", "m5.large")
+    min: Annotated[int, Ge(1), Le(MOST_REPLICAS)] = 2
+    max: Annotated[int, Ge(1), Le(MOST_REPLICAS)] = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessSpec:
+    """Who may use the cluster: an IAM user or role by its ARN; `policy`: one of EKS's own access policies."""
+
+    principal: Annotated[str, MinLen(1)]
+    policy: Literal["admin", "edit", "view"] = "view"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExistingVpc:
+    """A network that is there already; nothing in it is changed. `subnets`: private ones, in two zones or more."""
+
+    id: Annotated[str, MinLen(1)]
+    subnets: Annotated[tuple[str, ...], MinLen(2)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlatformSpec:
     """What the `platform` stack provisions. Without pools no cluster is made."""
 
     gpu_pools: tuple[GpuPoolSpec, ...] = ()
     cidr: str = "10.42.0.0/16"
     zones: tuple[str, ...] = ()
-    """Two or three availability zones; empty: the region's a and b, which not every account has."""
-    kubernetes_version: str = "1.34"
+    """Two or three availability zones, by name or by id ("use1-az6"); empty: those that stand, else the account's first
+    two where EKS makes a control plane."""
+    kubernetes_version: str | None = None
+    """None: the one that runs; for a new cluster the newest that was tried."""
+    vpc: ExistingVpc | None = None
+    nat: Literal["one", "per-zone"] = "one"
+    """One NAT gateway for all zones is cheaper; with one a zone, a zone's failure leaves the others their way out."""
+    endpoints: bool = True
+    """AWS's services by private addresses in the cluster's network (about 10 USD a month for each of seven in each
+    zone); S3 always."""
+    flow_logs: Literal["rejected", "all", "none"] = "rejected"
+    log_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731] = 30
+    """How long the cluster's and the network's logs are kept."""
+    public_cidrs: tuple[str, ...] = ()
+    """From where the cluster's public endpoint is reached; empty: it has a private one alone."""
+    access: tuple[AccessSpec, ...] = ()
+    system_nodes: SystemNodesSpec = SystemNodesSpec()

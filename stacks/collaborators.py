@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from infra.ground.survey import Survey
 from infra.hosts import Hosts
 from infra.targets.base import Traffic
 from modelpack.progress import Progress
@@ -97,6 +98,7 @@ class Collaborators:
     progress: Progress
     who: str
     parameters: Parameters
+    survey: Survey
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     prepare: Callable[[], None] = lambda: None
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stacks.collaborators import Collaborators
+from stacks.ground import survey_ground
 from stacks.pulumi_driver.driver import Change
 from stacks.run import Outputs, Run
-from stacks.settings import platform_settings
 from stacks.spec import Spec
 
 
@@ -26,6 +26,8 @@ class PlatformOutcome:
     driver: str
     changes: tuple[Change, ...] = ()
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What whoever plans must know."""
 
     def document(self) -> dict[str, Any]:
         """What `--json` prints (docs/json.md)."""
@@ -35,14 +37,16 @@ class PlatformOutcome:
             "changes": [change.document() for change in self.changes],
             "outputs": dict(self.outputs),
             "driver": self.driver,
+            "notes": list(self.notes),
         }
 
 
 def plan(deps: Collaborators, spec: Spec) -> PlatformOutcome:
     """What `up` would change, against what is really there: edits by other hands show as updates."""
     run = Run.of(deps, spec)
-    run.changes = deps.driver.preview(run.wanted.platform, platform_settings(run.wanted))
-    return report(run, "planned", run.outputs(run.wanted.platform) or {})
+    ground = survey_ground(deps.survey, run.wanted)
+    run.changes = deps.driver.preview(run.wanted.platform, ground.settings)
+    return report(run, "planned", run.outputs(run.wanted.platform) or {}, ground.notes)
 
 
 def up(deps: Collaborators, spec: Spec) -> PlatformOutcome:
@@ -54,8 +58,9 @@ def up(deps: Collaborators, spec: Spec) -> PlatformOutcome:
     run = Run.of(deps, spec)
     with run.hold_lease("platform up"):
         deps.progress.step(f"Provisioning the platform of {spec.environment.name}")
-        outputs = run.provision(run.wanted.platform, platform_settings(run.wanted), refresh=True)
-    return report(run, "up", outputs)
+        ground = survey_ground(deps.survey, run.wanted)
+        outputs = run.provision(run.wanted.platform, ground.settings, refresh=True)
+    return report(run, "up", outputs, ground.notes)
 
 
 def down(deps: Collaborators, spec: Spec) -> PlatformOutcome:
@@ -67,11 +72,12 @@ def down(deps: Collaborators, spec: Spec) -> PlatformOutcome:
     return report(run, "removed", {})
 
 
-def report(run: Run, state: str, outputs: Outputs) -> PlatformOutcome:
+def report(run: Run, state: str, outputs: Outputs, notes: tuple[str, ...] = ()) -> PlatformOutcome:
     return PlatformOutcome(
         environment=run.wanted.spec.environment.name,
         state=state,
         driver=run.deps.driver.name,
         changes=run.changes,
         outputs=outputs,
+        notes=notes,
     )

@@ -24,8 +24,13 @@ def base_settings(wanted: Wanted) -> dict[str, Any]:
     return {**common(wanted), "service": wanted.spec.service, "bucket": wanted.bucket}
 
 
+def platform_name(wanted: Wanted) -> str:
+    """What its cluster is called, and what all its names begin with."""
+    return f"ecomdeploy-{wanted.spec.environment.name}"
+
+
 def platform_settings(wanted: Wanted) -> dict[str, Any]:
-    name = f"ecomdeploy-{wanted.spec.environment.name}"
+    name = platform_name(wanted)
     return {**common(wanted), "name": name, "platform": msgspec.to_builtins(wanted.spec.platform)}
 
 

@@ -84,4 +84,6 @@ def sum_up(done: PlatformOutcome, otherwise: str, as_json: bool) -> bool:
     else:
         words = changes_in_words(done.changes) if done.changes else otherwise
         show.say(f"Platform {done.environment}: {words}.")
+        for note in done.notes:
+            show.say(f"  Note: {note}")
     return not as_json

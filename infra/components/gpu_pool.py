@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ import pulumi
 
 from infra import instances
 from infra.component import Component, require
-from infra.components.role import ServiceRole
+from infra.components.cluster import Cluster
+from infra.components.nodes import CAPACITY, NodesWanted, launch_template, node_group
 from infra.spec import GpuPoolSpec
 from infra.tags import Tags
 
@@ -19,11 +19,32 @@ if TYPE_CHECKING:
     from pulumi_aws import ec2, eks
 
 IMAGE_TYPE = "AL2023_x86_64_NVIDIA"
-"""Amazon Linux 2023 with driver and container toolkit; the device plugin comes with the cluster's add-ons
-(https://docs.aws.amazon.com/eks/latest/userguide/ml-eks-optimized-ami.html)."""
+"""Amazon Linux 2023 with driver and container toolkit; NVIDIA's device plugin is neither in it nor an add-on: it is
+installed in the cluster (https://docs.aws.amazon.com/eks/latest/userguide/ml-eks-k8s-device-plugin.html)."""
 TAINT = "nvidia.com/gpu"
-CAPACITY = {"spot": "SPOT", "on-demand": "ON_DEMAND"}
-DEVICE = "/dev/xvda"
+
+
+def want_nodes(pool: GpuPoolSpec, *, count: int | None = None, zones: tuple[str, ...] = ()) -> NodesWanted:
+    """The pool as a node group."""
+    return NodesWanted(
+        name=pool.name,
+        image=IMAGE_TYPE,
+        instances=pool.instances,
+        capacity=CAPACITY[pool.capacity],
+        least=pool.min,
+        most=pool.max,
+        disk_gb=pool.disk_gb,
+        labels={"ecomdeploy/pool": pool.name, "ecomdeploy/capacity": pool.capacity},
+        desired=pool.desired,
+        count=count,
+        taint=TAINT,
+        zones=zones,
+    )
+
+
+def node_group_name(pool: GpuPoolSpec, zones: tuple[str, ...] = ()) -> str:
+    """What the pool's node group is called."""
+    return want_nodes(pool, zones=zones).group_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +55,12 @@ class GpuPoolResources:
     node_group: eks.NodeGroup
 
 
-def node_group_name(pool: GpuPoolSpec) -> str:
-    """The pool's name and a digest of what cannot change in place, so that a successor can stand beside it.
-
-    Source of what cannot: https://docs.aws.amazon.com/eks/latest/APIReference/API_UpdateNodegroupConfig.html
-    """
-    fixed = "\0".join((*pool.instances, CAPACITY[pool.capacity], IMAGE_TYPE))
-    return f"{pool.name}-{hashlib.sha256(fixed.encode()).hexdigest()[:8]}"
-
-
 class GpuPool(Component):
-    """`pool.desired` is declared, not ignored: somebody's edit of the size shows in the next plan.
+    """`pool.desired` None: the size is an autoscaler's, or a hand's, between `min` and `max`; a number is declared, and
+    somebody's edit of it shows in the next plan.
 
-    (When an autoscaler owns the size, this is the place to say so.) All instance types must have the same GPU
-    architecture family (x86-64 NVIDIA); mixed types give spot capacity more places to come from.
+    All instance types must have the same GPU architecture family (x86-64 NVIDIA); mixed types give spot capacity more
+    places to come from. `count` and `zones`: see `NodesWanted`.
     """
 
     def __init__(
@@ -56,86 +69,21 @@ class GpuPool(Component):
         *,
         project_tags: Tags,
         pool: GpuPoolSpec,
-        cluster_name: pulumi.Input[str],
-        node_role: ServiceRole,
+        cluster: Cluster,
         subnet_ids: pulumi.Input[Sequence[str]],
+        count: int | None = None,
+        zones: tuple[str, ...] = (),
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         check(pool)
         super().__init__(name, project_tags=project_tags, opts=opts)
-        self.pool = pool
-        template = self._launch_template()
-        group = self._node_group(template, cluster_name, node_role, subnet_ids)
+        wanted = want_nodes(pool, count=count, zones=zones)
+        template = launch_template(self, wanted)
+        group = node_group(self, wanted, template, cluster, subnet_ids, after)
         self.resources = GpuPoolResources(launch_template=template, node_group=group)
         self.node_group_name: pulumi.Output[str] = group.node_group_name
         self.register_outputs({"node_group": group.node_group_name})
-
-    def _launch_template(self) -> ec2.LaunchTemplate:
-        from pulumi_aws import ec2
-
-        suffix = "template"
-        return ec2.LaunchTemplate(
-            self.child(suffix),
-            name=f"{self.project_tags.environment}-{self.child(suffix)}",
-            update_default_version=True,
-            # One hop: containers cannot reach the node's credentials.
-            metadata_options=ec2.LaunchTemplateMetadataOptionsArgs(
-                http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
-            ),
-            block_device_mappings=[
-                ec2.LaunchTemplateBlockDeviceMappingArgs(
-                    device_name=DEVICE,
-                    ebs=ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
-                        volume_type="gp3",
-                        volume_size=self.pool.disk_gb,
-                        # Text, not a boolean: Terraform's type, which the bridge keeps.
-                        encrypted="true",
-                        delete_on_termination="true",
-                    ),
-                )
-            ],
-            tag_specifications=[
-                ec2.LaunchTemplateTagSpecificationArgs(
-                    resource_type=kind, tags=self.tags(suffix, Name=self.child("node"))
-                )
-                for kind in ("instance", "volume")
-            ],
-            tags=self.tags(suffix),
-            opts=self.options(),
-        )
-
-    def _node_group(
-        self,
-        template: ec2.LaunchTemplate,
-        cluster_name: pulumi.Input[str],
-        node_role: ServiceRole,
-        subnet_ids: pulumi.Input[Sequence[str]],
-    ) -> eks.NodeGroup:
-        from pulumi_aws import eks
-
-        pool = self.pool
-        return eks.NodeGroup(
-            self.name,
-            cluster_name=cluster_name,
-            node_group_name=node_group_name(pool),
-            node_role_arn=node_role.arn,
-            subnet_ids=subnet_ids,
-            ami_type=IMAGE_TYPE,
-            instance_types=list(pool.instances),
-            capacity_type=CAPACITY[pool.capacity],
-            scaling_config=eks.NodeGroupScalingConfigArgs(
-                min_size=pool.min,
-                max_size=pool.max,
-                desired_size=pool.min if pool.desired is None else pool.desired,
-            ),
-            launch_template=eks.NodeGroupLaunchTemplateArgs(
-                id=template.id, version=pulumi.Output.from_input(template.latest_version).apply(str)
-            ),
-            labels={"ecomdeploy/pool": pool.name, "ecomdeploy/capacity": pool.capacity},
-            taints=[eks.NodeGroupTaintArgs(key=TAINT, value="present", effect="NO_SCHEDULE")],
-            tags=self.tags(),
-            opts=self.options(depends_on=list(node_role.ready)),
-        )
 
 
 def check(pool: GpuPoolSpec) -> None:

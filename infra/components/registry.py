@@ -28,6 +28,7 @@ class RegistryResources:
 class Registry(Component):
     """Images are scanned at push; encrypted with `key_arn`, or with AES-256 without one.
 
+    ECR cannot change a repository's key: one that stands keeps the key that it was made with, and its images with it.
     `empty_on_delete`: whether deleting the repository takes its images along.
     """
 
@@ -73,6 +74,7 @@ class Registry(Component):
                 ],
                 force_delete=empty_on_delete,
                 tags=self.tags(),
-                opts=self.options(),
+                # Another key would need another repository, and the images would go with this one.
+                opts=self.options(ignore_changes=["encryptionConfigurations"]),
             )
         )

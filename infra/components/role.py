@@ -35,21 +35,20 @@ def policy(*statements: Mapping[str, Any]) -> str:
     return json.dumps({"Version": POLICY_VERSION, "Statement": list(statements)}, sort_keys=True)
 
 
-def trust(service: str, account: str | None = None) -> str:
+def trust(service: str, account: str | None = None, actions: str | list[str] = "sts:AssumeRole") -> str:
     """Who may take the role. With `account`, only on behalf of that account.
 
     Source: https://docs.aws.amazon.com/sagemaker/latest/dg/security-confused-deputy-prevention.html
     """
     condition = {"Condition": {"StringEquals": {"aws:SourceAccount": account}}} if account else {}
-    return policy(
-        {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole", **condition}
-    )
+    return policy({"Effect": "Allow", "Principal": {"Service": service}, "Action": actions, **condition})
 
 
 class ServiceRole(Component):
     """A role that one AWS service takes.
 
-    `managed` are names of AWS's own policies ("AmazonEKSClusterPolicy"); `inline` documents by policy name.
+    `managed` are names of AWS's own policies ("AmazonEKSClusterPolicy"); `inline` documents by policy name;
+    `tags_sessions`: the service tags what it does as the role (EKS's pods). What others attach to it goes with it.
     """
 
     def __init__(
@@ -60,6 +59,7 @@ class ServiceRole(Component):
         role_name: str,
         service: str,
         account: str | None = None,
+        tags_sessions: bool = False,
         managed: Sequence[str] = (),
         inline: Mapping[str, pulumi.Input[str]] | None = None,
         partition: str = "aws",
@@ -77,7 +77,9 @@ class ServiceRole(Component):
         super().__init__(name, project_tags=project_tags, opts=opts)
         self.resources = self._create(
             role_name,
-            trust(service, account),
+            trust(
+                service, account, ["sts:AssumeRole", "sts:TagSession"] if tags_sessions else "sts:AssumeRole"
+            ),
             [f"arn:{partition}:iam::aws:policy/{one}" for one in managed],
             inline or {},
         )
@@ -92,7 +94,13 @@ class ServiceRole(Component):
         from pulumi_aws import iam
 
         role = iam.Role(
-            self.name, name=role_name, assume_role_policy=trusted, tags=self.tags(), opts=self.options()
+            self.name,
+            name=role_name,
+            assume_role_policy=trusted,
+            # IAM deletes no role that has a policy, and somebody's hand may have attached one.
+            force_detach_policies=True,
+            tags=self.tags(),
+            opts=self.options(),
         )
         attachments = tuple(
             iam.RolePolicyAttachment(
@@ -116,6 +124,7 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
     https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html.
     """
     logs = f"arn:{partition}:logs:{region}:{account}:log-group:/aws/sagemaker/Endpoints/*"
+    alarms = f"arn:{partition}:cloudwatch:{region}:{account}:alarm:*"
     return policy(
         {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
         {
@@ -133,6 +142,8 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
             ],
             "Resource": logs,
         },
+        # Alarms that turn a deployment back are read as this role (dg/deployment-guardrails-configuration.html).
+        {"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": alarms},
         {
             "Effect": "Allow",
             "Action": "cloudwatch:PutMetricData",

@@ -13,6 +13,7 @@ EC2 = {
     "route-table": "routeTable:RouteTable",
     "security-group": "securityGroup:SecurityGroup",
     "vpc-endpoint": "vpcEndpoint:VpcEndpoint",
+    "vpc-flow-log": "flowLog:FlowLog",
     "launch-template": "launchTemplate:LaunchTemplate",
 }
 NAMED = {
@@ -30,9 +31,11 @@ OF_ANOTHER = frozenset(
     {
         *(("ec2", "instance"), ("ec2", "volume"), ("ec2", "network-interface")),
         ("application-autoscaling", "scalable-target"),
+        *(("eks", "access-entry"), ("eks", "podidentityassociation")),
     }
 )
-"""What carries the tags and goes with its owner: a node group's machines; what scales an endpoint that is gone."""
+"""What carries the tags and goes with its owner: a node group's machines; what scales an endpoint that is gone; who may
+use a cluster, and what its pods may."""
 
 
 def read_arn(arn: str) -> tuple[str, dict[str, Any]] | None:
@@ -46,6 +49,11 @@ def read_arn(arn: str) -> tuple[str, dict[str, Any]] | None:
     if (service, kind) == ("eks", "nodegroup"):
         cluster, group, *_ = name.split("/")
         return "aws:eks/nodeGroup:NodeGroup", {"clusterName": cluster, "nodeGroupName": group}
+    if (service, kind) == ("eks", "addon"):
+        cluster, addon, *_ = name.split("/")
+        return "aws:eks/addon:Addon", {"clusterName": cluster, "addonName": addon}
+    if (service, kind) == ("logs", "log-group"):
+        return "aws:cloudwatch/logGroup:LogGroup", {"name": name.removesuffix(":*")}
     if (service, kind) not in NAMED:
         return None
     type, key = NAMED[service, kind]  # noqa: A001

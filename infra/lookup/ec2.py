@@ -35,6 +35,15 @@ def find_nat(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
         yield found
 
 
+def find_flow_log(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+    """Their filter has another name than those of all others (API_DescribeFlowLogs)."""
+    if wanted.mark:
+        filters = [{"Name": f"tag:{name}", "Values": [value]} for name, value in wanted.mark.items()]
+        for log in session.client("ec2").describe_flow_logs(Filter=filters)["FlowLogs"]:
+            if wanted.owns(tag_map(log.get("Tags"))):
+                yield log["FlowLogId"]
+
+
 def table_of(session: AwsSession, wanted: PendingCreate) -> Any:
     table = wanted.text("routeTableId")
     answer = ask(session.client("ec2").describe_route_tables, RouteTableIds=[table])
@@ -78,6 +87,7 @@ ROWS = (
     LookupRow(
         "aws:ec2/vpcEndpoint:VpcEndpoint", BY_TAGS, by_tags("vpc_endpoints", "VpcEndpoints", "VpcEndpointId")
     ),
+    LookupRow("aws:ec2/flowLog:FlowLog", BY_TAGS, find_flow_log),
     LookupRow(
         "aws:ec2/launchTemplate:LaunchTemplate",
         BY_TAGS,

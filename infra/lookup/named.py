@@ -84,6 +84,31 @@ def find_node_group(session: AwsSession, wanted: PendingCreate) -> Iterable[str]
         yield f"{cluster}:{name}"
 
 
+def find_addon(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+    eks, cluster, name = session.client("eks"), wanted.text("clusterName"), wanted.text("addonName")
+    found = ask(eks.describe_addon, clusterName=cluster, addonName=name)
+    if not found or found["addon"]["status"] == "DELETING":
+        return
+    if wanted.owns(found["addon"].get("tags") or {}):
+        await_settled(eks, "addon_active", clusterName=cluster, addonName=name)
+        yield f"{cluster}:{name}"
+
+
+def find_access_entry(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+    cluster, principal = wanted.text("clusterName"), wanted.text("principalArn")
+    found = ask(session.client("eks").describe_access_entry, clusterName=cluster, principalArn=principal)
+    if found and wanted.owns(found["accessEntry"].get("tags") or {}):
+        yield f"{cluster}:{principal}"
+
+
+def log_group_tags(logs: Any, wanted: PendingCreate) -> Mapping[str, str] | None:
+    name = wanted.text("name")
+    for group in logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]:
+        if group["logGroupName"] == name:
+            return dict(logs.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"])
+    return None
+
+
 def find_scalable_target(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
     """An endpoint's variant has one, and the endpoint is the stack's own."""
     found = session.client("application-autoscaling").describe_scalable_targets(
@@ -96,6 +121,7 @@ def find_scalable_target(session: AwsSession, wanted: PendingCreate) -> Iterable
 
 
 WITH_ITS_BUCKET = "not looked up: made again it is the same call, and it goes with its bucket"
+WITH_ITS_ENTRY = "not looked up: made again it is the same call, and it goes with its access entry"
 WITH_ITS_TARGET = "not looked up: made again it is the same call, and it goes with its scalable target"
 ROWS = (
     LookupRow("aws:ecr/repository:Repository", BY_NAME, check_tags("ecr", repository_tags, "name")),
@@ -128,6 +154,10 @@ ROWS = (
     ),
     LookupRow("aws:eks/cluster:Cluster", f"{BY_NAME}; waited for", check_tags("eks", cluster_tags, "name")),
     LookupRow("aws:eks/nodeGroup:NodeGroup", f"{BY_NAME}; waited for", find_node_group),
+    LookupRow("aws:eks/addon:Addon", f"{BY_NAME}; waited for", find_addon),
+    LookupRow("aws:eks/accessEntry:AccessEntry", "by whom it is for, and then its tags", find_access_entry),
+    LookupRow("aws:eks/accessPolicyAssociation:AccessPolicyAssociation", WITH_ITS_ENTRY),
+    LookupRow("aws:cloudwatch/logGroup:LogGroup", BY_NAME, check_tags("logs", log_group_tags, "name")),
     LookupRow("aws:appautoscaling/target:Target", "by what it scales, which has one", find_scalable_target),
     LookupRow("aws:appautoscaling/policy:Policy", WITH_ITS_TARGET),
     LookupRow("aws:appautoscaling/scheduledAction:ScheduledAction", WITH_ITS_TARGET),

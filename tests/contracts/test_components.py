@@ -69,7 +69,13 @@ def everything() -> list[declared.Declaration]:
         ),
         declared.program(
             "platform",
-            {"name": "shop-local", "platform": {"gpu_pools": [{"name": "g6", "instances": ["g6.xlarge"]}]}},
+            {
+                "name": "shop-local",
+                "platform": {
+                    "gpu_pools": [{"name": "g6", "instances": ["g6.xlarge"]}],
+                    "access": [{"principal": "arn:aws:iam::123456789012:role/ops", "policy": "admin"}],
+                },
+            },
         ),
     ]
 
@@ -165,7 +171,7 @@ def test_importing_components_and_targets_loads_neither_pulumi_aws_nor_botocore(
     [
         ("base", {"kms", "ecr", "s3", "iam"}),
         ("service", {"sagemaker", "cloudwatch", "appautoscaling", "ssm", "iam"}),
-        ("platform", {"ec2", "eks", "iam", "kms"}),
+        ("platform", {"ec2", "eks", "iam", "kms", "cloudwatch"}),
     ],
 )
 def test_a_program_uses_only_its_own_parts_of_pulumi_aws(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from infra.components.gpu_pool import check as check_pool
 from infra.components.gpu_pool import node_group_name
 from infra.components.network import check as check_network
-from infra.components.network import split
+from infra.ground.addresses import EIGHTHS, QUARTERS, blocks, find_slots
 from infra.spec import GpuPoolSpec
 from modelpack.errors import BadInput
 
@@ -28,23 +28,54 @@ def platform() -> declared.Declaration:
     )
 
 
-def test_about_thirty_five_steps_and_the_promised_outputs(platform: declared.Declaration) -> None:
-    assert 30 <= len(platform.resources) <= 45
+def test_everything_and_the_promised_outputs(platform: declared.Declaration) -> None:
     assert set(platform.outputs) == {
-        *("vpc_id", "private_subnets", "public_subnets", "cluster", "cluster_endpoint", "node_groups")
+        *(
+            "vpc_id",
+            "private_subnets",
+            "public_subnets",
+            "cluster",
+            "cluster_endpoint",
+            "node_groups",
+            "kubernetes_version",
+        )
     }
     assert platform.outputs["cluster"] == "eco-local"
     assert set(platform.outputs["node_groups"]) == {"g6"}
 
 
-@given(length=st.integers(16, 22), zones=st.integers(2, 3), net=st.integers(0, 255))
-def test_subnets_lie_in_the_network_and_do_not_overlap(length: int, zones: int, net: int) -> None:
+@given(length=st.integers(16, 22), net=st.integers(0, 255), form=st.sampled_from([QUARTERS, EIGHTHS]))
+def test_subnets_lie_in_the_network_and_do_not_overlap(length: int, net: int, form: int) -> None:
     cidr = str(IPv4Network((f"10.{net}.0.0", length)))
-    blocks = split(cidr, zones)
-    all_blocks = [IPv4Network(block) for block in (*blocks.public, *blocks.private)]
-    assert len(all_blocks) == 2 * zones
-    assert all(block.subnet_of(IPv4Network(cidr)) and block.prefixlen <= 28 for block in all_blocks)
-    assert not any(a.overlaps(b) for a in all_blocks for b in all_blocks if a is not b)
+    found = [blocks(cidr, form, slot) for slot in range((1 << form) - 1)]
+    every = [IPv4Network(block) for one in found for block in (one.public, one.private)]
+    assert all(block.subnet_of(IPv4Network(cidr)) and block.prefixlen <= 28 for block in every)
+    assert not any(a.overlaps(b) for a in every for b in every if a is not b)
+
+
+@given(
+    first=st.sets(st.sampled_from("abcdef"), min_size=2),
+    second=st.sets(st.sampled_from("abcdef"), min_size=2),
+)
+def test_a_zones_addresses_follow_its_letter_whatever_others_there_are(
+    first: set[str], second: set[str]
+) -> None:
+    _, one = find_slots([f"us-east-1{letter}" for letter in first], "10.0.0.0/16", {})
+    _, two = find_slots([f"us-east-1{letter}" for letter in second], "10.0.0.0/16", {})
+    assert all(one[zone] == two[zone] for zone in one.keys() & two.keys())
+    assert len(set(one.values())) == len(one)
+
+
+def test_a_network_of_an_earlier_release_keeps_its_addresses() -> None:
+    """It gave them by a zone's place in the list."""
+    standing = {"us-east-1c": "10.42.64.0/18", "us-east-1d": "10.42.128.0/18"}
+    form, found = find_slots(["us-east-1d", "us-east-1c"], "10.42.0.0/16", standing)
+    assert (form, found) == (QUARTERS, {"us-east-1c": 0, "us-east-1d": 1})
+    assert {zone: blocks("10.42.0.0/16", form, slot).private for zone, slot in found.items()} == standing
+    _, more = find_slots(["us-east-1a", "us-east-1c", "us-east-1d"], "10.42.0.0/16", standing)
+    assert more == {**found, "us-east-1a": 2}
+    with pytest.raises(BadInput, match="no addresses left"):
+        find_slots([f"us-east-1{letter}" for letter in "abcd"], "10.42.0.0/16", standing)
 
 
 def test_nodes_go_out_through_nat_and_load_balancers_through_the_internet(
@@ -58,7 +89,7 @@ def test_nodes_go_out_through_nat_and_load_balancers_through_the_internet(
     assert subnets["public-a"]["mapPublicIpOnLaunch"] is True
     assert subnets["private-a"]["mapPublicIpOnLaunch"] is False
     assert subnets["private-b"]["tags"]["kubernetes.io/role/internal-elb"] == "1"
-    endpoint = platform.one("VpcEndpoint").inputs
+    (endpoint,) = [one.inputs for one in platform.of("VpcEndpoint") if one.name.endswith("-s3")]
     assert endpoint["serviceName"] == "com.amazonaws.us-east-1.s3"
     assert endpoint["vpcEndpointType"] == "Gateway"
 
@@ -92,7 +123,7 @@ def test_the_cluster_is_closed_where_it_can_be(platform: declared.Declaration) -
 
 
 def test_gpu_nodes_guard_their_credentials_disks_and_gpus(platform: declared.Declaration) -> None:
-    template = platform.one("LaunchTemplate").inputs
+    (template,) = [one.inputs for one in platform.of("LaunchTemplate") if "-g6-" in one.name]
     assert template["metadataOptions"] == {
         "httpEndpoint": "enabled",
         "httpTokens": "required",
@@ -105,7 +136,7 @@ def test_gpu_nodes_guard_their_credentials_disks_and_gpus(platform: declared.Dec
         "encrypted": "true",
         "deleteOnTermination": "true",
     }
-    group = platform.one("NodeGroup").inputs
+    (group,) = [one.inputs for one in platform.of("NodeGroup") if one.name == "eco-local-g6"]
     assert group["amiType"] == "AL2023_x86_64_NVIDIA"
     assert group["taints"] == [{"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}]
     assert group["instanceTypes"] == ["g6.xlarge", "g5.xlarge"]
@@ -113,15 +144,34 @@ def test_gpu_nodes_guard_their_credentials_disks_and_gpus(platform: declared.Dec
     assert group["launchTemplate"]["version"] == "1"
 
 
-def test_an_edit_of_the_size_is_seen(platform: declared.Declaration) -> None:
-    """Nothing of the size is ignored: whoever changes it by hand finds it in the next plan."""
-    group = platform.one("NodeGroup")
+def test_the_size_is_whoevers_that_scales_unless_it_is_given(platform: declared.Declaration) -> None:
+    (group,) = [one for one in platform.of("NodeGroup") if one.name == "eco-local-g6"]
     assert group.inputs["scalingConfig"] == {"minSize": 1, "maxSize": 4, "desiredSize": 1}
-    assert group.ignored == ()
+    assert group.ignored == ("scalingConfig.desiredSize",)
+    given = declared.program("platform", {"name": "e", "platform": {"gpu_pools": [{**POOL, "desired": 2}]}})
+    (group,) = [one for one in given.of("NodeGroup") if one.name == "e-g6"]
+    assert (group.inputs["scalingConfig"]["desiredSize"], group.ignored) == (2, ())
+
+
+def test_the_cluster_can_run_a_pod(platform: declared.Declaration) -> None:
+    (system,) = [one for one in platform.of("NodeGroup") if one.name == "eco-local-system"]
+    assert not system.inputs.get("taints")
+    assert system.inputs["version"] == platform.one("Cluster").inputs["version"] == "1.35"
+    addons = {one.inputs["addonName"]: one for one in platform.of("Addon")}
+    assert len(addons) == 7
+    assert any("eco-local-system" in urn for urn in addons["coredns"].depends_on)
+    assert any("vpc-cni" in urn for urn in system.depends_on)
+    assert platform.one("Cluster").inputs["upgradePolicy"] == {"supportType": "STANDARD"}
+    assert platform.one("Cluster").inputs["vpcConfig"]["endpointPublicAccess"] is False
 
 
 def test_nodes_wait_for_their_role_and_their_way_out(platform: declared.Declaration) -> None:
-    names = {urn.rpartition("::")[2] for urn in platform.one("NodeGroup").depends_on}
+    names = {
+        urn.rpartition("::")[2]
+        for one in platform.of("NodeGroup")
+        if one.name == "eco-local-g6"
+        for urn in one.depends_on
+    }
     assert "eco-local-network-private-out" in names
     assert "eco-local-cluster-node-role-AmazonEKSWorkerNodePolicy" in names
 

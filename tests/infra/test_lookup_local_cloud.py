@@ -77,10 +77,12 @@ def test_everything_is_found_by_the_id_that_the_provider_gave(
             found[one["urn"]] = lookup.find(as_pending(one))
     assert found == {one["urn"]: one["id"] for one in everything if one["urn"] in found}
     seen = {one["type"] for one in everything}
-    # A bucket's policy is for AWS alone; parameters are below.
+    # A bucket's policy is for AWS alone; parameters are below; nobody else is let into this cluster.
     assert {row.type for row in lookup.rows} - seen == {
         "aws:ssm/parameter:Parameter",
         "aws:s3/bucketPolicy:BucketPolicy",
+        "aws:eks/accessEntry:AccessEntry",
+        "aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
     }
 
 

@@ -217,18 +217,20 @@ def test_the_platform_stands_shows_drift_and_goes(place: programs.Place) -> None
     eks.update_nodegroup_config(
         clusterName="eco-local",
         nodegroupName=group,
-        scalingConfig={"desiredSize": 3, "minSize": 0, "maxSize": 4},
+        scalingConfig={"desiredSize": 3, "minSize": 0, "maxSize": 9},
     )
     stack.refresh()
     assert programs.changes(stack) == {"eco-local-g6": "update"}
     stack.up()
     found = eks.describe_nodegroup(clusterName="eco-local", nodegroupName=group)["nodegroup"]
-    assert found["scalingConfig"]["desiredSize"] == 0
+    assert found["scalingConfig"] == {"minSize": 0, "maxSize": 4, "desiredSize": 3}, (
+        "the size is the scaler's"
+    )
 
     stack = place.stack("platform", "local", platform(instances=["g6.2xlarge"], disk_gb=200))
     assert programs.changes(stack) == {"eco-local-g6": "replace", "eco-local-g6-template": "update"}
     stack.up()
-    assert eks.list_nodegroups(clusterName="eco-local")["nodegroups"] != [group]
+    assert group not in eks.list_nodegroups(clusterName="eco-local")["nodegroups"]
 
     stack.destroy()
     ec2 = place.client("ec2")

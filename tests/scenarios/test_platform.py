@@ -30,7 +30,8 @@ def test_the_platform_from_nothing_to_nothing(project: Terminal) -> None:
     eks = project.client("eks")
     (cluster,) = eks.list_clusters()["clusters"]
     assert eks.describe_cluster(name=cluster)["cluster"]["status"] == "ACTIVE"
-    (group,) = eks.list_nodegroups(clusterName=cluster)["nodegroups"]
+    groups = eks.list_nodegroups(clusterName=cluster)["nodegroups"]
+    (group,) = [one for one in groups if one.startswith("g6-")]
     found = eks.describe_nodegroup(clusterName=cluster, nodegroupName=group)["nodegroup"]
     assert found["instanceTypes"] == ["g6.xlarge", "g5.xlarge"]
     assert found["capacityType"] == "SPOT"
@@ -48,6 +49,7 @@ def test_the_platform_from_nothing_to_nothing(project: Terminal) -> None:
     assert ec2.describe_addresses()["Addresses"] == []
     assert ec2.describe_launch_templates()["LaunchTemplates"] == []
     assert project.client("iam").list_roles()["Roles"] == []
+    assert project.client("logs").describe_log_groups()["logGroups"] == []
     assert project.type("platform", "down", "--yes", "--json").json["changes"] == []
 
 
@@ -75,3 +77,55 @@ def another_instance_type(project: Terminal) -> None:
     seen = types(project.type("platform", "plan", "--json").json["changes"])
     assert seen["aws:eks/nodeGroup:NodeGroup"] == "replace"
     assert set(seen) <= {"aws:eks/nodeGroup:NodeGroup", "aws:ec2/launchTemplate:LaunchTemplate"}
+
+
+ADDRESSES = 'platform: {zones: [us-east-1a, us-east-1b], kubernetes_version: "1.33",'
+
+
+def test_zones_come_and_go_and_the_control_plane_stays(project: Terminal) -> None:
+    """Exchanged, in another order, one more: by letter, and without a conflict."""
+    project.edit("platform: {", ADDRESSES)
+    project.type("platform", "up", "--yes", "--json")
+    ec2 = project.client("ec2")
+
+    def blocks() -> dict[str, str]:
+        ours = [{"Name": "tag:ecomdeploy:managed-by", "Values": ["ecomdeploy"]}]
+        found = ec2.describe_subnets(Filters=ours)["Subnets"]
+        return {one["CidrBlock"]: one["AvailabilityZone"] for one in found}
+
+    first = blocks()
+    project.edit("us-east-1a, us-east-1b", "us-east-1b, us-east-1a")
+    assert project.type("platform", "plan", "--json").json["changes"] == []
+
+    project.edit("us-east-1b, us-east-1a", "us-east-1a, us-east-1c")
+    seen = project.type("platform", "plan", "--json").json
+    assert any("us-east-1b keeps its subnets" in note for note in seen["notes"])
+    project.type("platform", "up", "--yes", "--json")
+    assert first.items() <= blocks().items()
+    assert project.type("platform", "up", "--yes", "--json").json["changes"] == []
+
+    project.edit("us-east-1a, us-east-1c", "us-east-1a, us-east-1b, us-east-1c")
+    project.type("platform", "up", "--yes", "--json")
+    assert first.items() <= blocks().items()
+
+    project.edit("us-east-1a, us-east-1b, us-east-1c", "us-east-1a, us-east-1e")
+    assert "EKS makes no control plane in us-east-1e" in project.type("platform", "plan", expect=2).err
+
+    project.edit("us-east-1a, us-east-1e", "us-east-1a, us-east-1b")
+    the_version_goes_up_and_never_back(project)
+
+
+def the_version_goes_up_and_never_back(project: Terminal) -> None:
+    project.edit('"1.33"', '"1.35"')
+    assert "one minor version at a time" in project.type("platform", "plan", expect=2).err
+    project.edit('"1.35"', '"1.34"')
+    project.type("platform", "up", "--yes", "--json")
+    eks = project.client("eks")
+    (cluster,) = eks.list_clusters()["clusters"]
+    groups = eks.list_nodegroups(clusterName=cluster)["nodegroups"]
+    found = [eks.describe_nodegroup(clusterName=cluster, nodegroupName=one)["nodegroup"] for one in groups]
+    assert {one["version"] for one in found} == {"1.34"}
+    addon = eks.describe_addon(clusterName=cluster, addonName="kube-proxy")["addon"]
+    assert addon["addonVersion"].startswith("v1.34.")
+    project.edit('"1.34"', '"1.33"')
+    assert "is not taken back to 1.33" in project.type("platform", "plan", expect=2).err

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from infra.ground.survey import FakeSurvey
 from infra.spec import ScaleSpec, ServeSpec
 from infra.targets.base import JSON, Answer, Observation, Phase, ShiftPolicy
 from infra.targets.sagemaker.target import SageMaker
@@ -133,6 +134,7 @@ class World:
             progress=Silent(),
             who="someone",
             parameters=FakeParameters(self.lost),
+            survey=FakeSurvey(),
             variables=self.variables,
         )
 

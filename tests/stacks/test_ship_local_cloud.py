@@ -24,6 +24,7 @@ import pytest
 from waiting import wait_for
 
 from infra.aws_session import AwsSession
+from infra.ground.survey import AwsSurvey
 from infra.lookup.base import FakeResourceLookup
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
@@ -174,6 +175,7 @@ class Place:
             progress=progress or Silent(),
             who="test",
             parameters=SsmParameters(lambda: session.client("ssm")),
+            survey=AwsSurvey(session),
             variables=variables or {},
         )
 

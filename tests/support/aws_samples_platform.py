@@ -98,6 +98,43 @@ NETWORK = {
         ),
         seen="ingress",
     ),
+    "interface-endpoint": Sample(
+        "aws:ec2/vpcEndpoint:VpcEndpoint",
+        lambda world: {
+            "vpcId": world.id("vpc"),
+            "serviceName": "com.amazonaws.us-east-1.sts",
+            "vpcEndpointType": "Interface",
+            "subnetIds": [world.id("subnet"), world.id("subnet-2")],
+            "securityGroupIds": [world.id("group")],
+            "privateDnsEnabled": True,
+        },
+        update=lambda world: {"subnetIds": [world.id("subnet-2")]},
+        replace={"vpcEndpointType": "Gateway"},
+        edit=lambda world, client, it: client("ec2").modify_vpc_endpoint(
+            VpcEndpointId=it, RemoveSubnetIds=[world.id("subnet")]
+        ),
+        seen="subnetIds",
+    ),
+    "log-group": Sample(
+        "aws:cloudwatch/logGroup:LogGroup",
+        lambda world: {"name": "/ecomdeploy/flows", "retentionInDays": 30},
+        update=lambda world: {"retentionInDays": 90},
+        replace={"name": "/ecomdeploy/other"},
+        edit=lambda world, client, it: client("logs").put_retention_policy(
+            logGroupName=it, retentionInDays=7
+        ),
+        seen="retentionInDays",
+    ),
+    "flow-log": Sample(
+        "aws:ec2/flowLog:FlowLog",
+        lambda world: {
+            "vpcId": world.id("vpc"),
+            "trafficType": "REJECT",
+            "iamRoleArn": world.output("role", "arn"),
+            "logDestination": world.output("log-group", "arn"),
+        },
+        replace={"trafficType": "ALL"},
+    ),
     "gateway-endpoint": Sample(
         "aws:ec2/vpcEndpoint:VpcEndpoint",
         lambda world: {
@@ -160,7 +197,7 @@ CLUSTER = {
                 "subnetIds": [world.id("subnet-2"), world.id("subnet")],
                 "securityGroupIds": [world.id("group")],
                 "endpointPrivateAccess": True,
-                "publicAccessCidrs": ["0.0.0.0/0"],
+                "publicAccessCidrs": ["203.0.113.0/24"],
             },
             "encryptionConfig": {
                 "provider": {"keyArn": world.output("key", "arn")},
@@ -169,7 +206,11 @@ CLUSTER = {
             "accessConfig": {"authenticationMode": "API", "bootstrapClusterCreatorAdminPermissions": True},
             "enabledClusterLogTypes": ["audit", "api"],
         },
-        update=lambda world: {"version": "1.35", "enabledClusterLogTypes": ["api"]},
+        update=lambda world: {
+            "version": "1.35",
+            "enabledClusterLogTypes": ["api"],
+            "upgradePolicy": {"supportType": "STANDARD"},
+        },
         replace={"roleArn": "arn:aws:iam::123456789012:role/other"},
         edit=lambda world, client, it: client("eks").update_cluster_config(
             name=it, logging={"clusterLogging": [{"types": ["audit"], "enabled": False}]}
@@ -203,6 +244,41 @@ CLUSTER = {
             scalingConfig={"minSize": 0, "maxSize": 4, "desiredSize": 3},
         ),
         seen="scalingConfig",
+    ),
+    "addon": Sample(
+        "aws:eks/addon:Addon",
+        lambda world: {
+            "clusterName": world.id("cluster"),
+            "addonName": "vpc-cni",
+            "addonVersion": "v1.20.3-eksbuild.1",
+            "resolveConflictsOnCreate": "OVERWRITE",
+            "resolveConflictsOnUpdate": "OVERWRITE",
+            "podIdentityAssociations": [
+                {"roleArn": world.output("role", "arn"), "serviceAccount": "aws-node"}
+            ],
+        },
+        update=lambda world: {"addonVersion": "v1.20.4-eksbuild.2"},
+        replace={"addonName": "kube-proxy"},
+        edit=lambda world, client, it: client("eks").update_addon(
+            clusterName="shop", addonName="vpc-cni", podIdentityAssociations=[]
+        ),
+        seen="podIdentityAssociations",
+    ),
+    "entry": Sample(
+        "aws:eks/accessEntry:AccessEntry",
+        lambda world: {"clusterName": world.id("cluster"), "principalArn": world.output("role", "arn")},
+        update=lambda world: {"kubernetesGroups": ["shop"]},
+        replace={"principalArn": "arn:aws:iam::123456789012:role/other"},
+    ),
+    "entry-policy": Sample(
+        "aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
+        lambda world: {
+            "clusterName": world.id("cluster"),
+            "principalArn": world.output("entry", "principalArn"),
+            "policyArn": "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy",
+            "accessScope": {"type": "cluster"},
+        },
+        replace={"policyArn": "arn:aws:eks::aws:cluster-access-policy/AmazonEKSEditPolicy"},
     ),
 }
 

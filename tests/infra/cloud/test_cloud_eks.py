@@ -171,8 +171,8 @@ def test_what_does_not_exist_is_refused(aws: Any) -> None:
         ({"clusterName": "none"}, "No cluster found for name: none."),
     ):
         assert words in refused(network.pool, aws=aws, **more)
-    assert "NotImplemented: the local cloud does not have eks ListAddons" in refused(
-        eks.list_addons, clusterName="shop"
+    assert "NotImplemented: the local cloud does not have eks ListInsights" in refused(
+        eks.list_insights, clusterName="shop"
     )
 
 

@@ -147,12 +147,17 @@ def _match(call: ApiCall) -> None:
     from moto.core.routing import NotFound, get_service_router
 
     try:
-        operation, uri = get_service_router(MODELS.get(call.service, call.service)).match(
-            Request(call.environ)
-        )
+        operation, uri = get_service_router(MODELS.get(call.service, call.service)).match(Request(raw(call)))
     except (NotFound, NotImplementedError, UnknownServiceError, KeyError, ValueError):
         return
     call.operation, call.uri = operation.name, dict(uri)
+
+
+def raw(call: ApiCall) -> Environ:
+    """EKS has ARNs with a / in its paths: only as they were sent do they end where they end."""
+    if call.service != "eks":
+        return call.environ
+    return {**call.environ, "RAW_URI": call.environ.get("REQUEST_URI", "")}
 
 
 def body(environ: Environ) -> bytes:

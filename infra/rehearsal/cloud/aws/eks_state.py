@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Any
 
 from infra.rehearsal.cloud.addresses import ACCOUNT
@@ -21,6 +22,15 @@ class EksState:
     clusters: dict[Key, Record] = field(default_factory=dict)
     groups: dict[Key, Record] = field(default_factory=dict)
     updates: dict[str, tuple[Key, Record]] = field(default_factory=dict)
+    addons: dict[Key, Record] = field(default_factory=dict)
+    access: dict[Key, Record] = field(default_factory=dict)
+    """By region, cluster and principal; a record's fields have the associated policies beside the entry."""
+    identities: dict[Key, Record] = field(default_factory=dict)
+    """Pod identity associations by region, cluster and id."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A snapshot of an earlier version has no add-ons."""
+        self.__dict__.update({**vars(EksState()), **state})
 
     def subnets_in_use(self) -> Iterator[str]:
         """Where clusters and node groups have network interfaces."""
@@ -95,3 +105,65 @@ def check_scaling(scaling: Mapping[str, int]) -> dict[str, int]:
         text = f"desired capacity {wanted} can't be greater than max size {most}"
         raise ApiError("InvalidParameterException", text)
     return sizes
+
+
+NO_CONTROL_PLANE = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
+"""https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html"""
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+
+
+def check_zones(region: str, cluster: str, found: Iterable[Any]) -> None:
+    """Raises ApiError for subnets where EKS makes no control plane, or in one zone only."""
+    ids = {zone.name: zone.zone_id for zone in ec2(region).describe_availability_zones()}
+    zones = {subnet.availability_zone for subnet in found}
+    if wrong := sorted(zone for zone in zones if ids.get(zone) in NO_CONTROL_PLANE):
+        usable = ", ".join(zone for zone, id in ids.items() if id not in NO_CONTROL_PLANE)  # noqa: A001
+        text = (
+            f"Cannot create cluster '{cluster}' because EKS does not support creating control plane instances in "
+            f"{wrong[0]}, the targeted availability zone. Retry cluster creation using control plane subnets that span "
+            f"at least two of these availability zones: {usable}. Note, post cluster creation, you can run worker "
+            "nodes in separate subnets/availability zones from control plane subnets/availability zones passed during "
+            "cluster creation"
+        )
+        raise ApiError("UnsupportedAvailabilityZoneException", text)
+    if len(zones) < 2:
+        raise ApiError("InvalidParameterException", "Subnets specified must be in at least two different AZs")
+
+
+def check_same_zones(region: str, old: Iterable[str], new: Iterable[str]) -> None:
+    """Raises ApiError unless the new subnets are in the very zones that the cluster was made in."""
+    first, then = (sorted({one.availability_zone for one in subnets(region, ids)}) for ids in (old, new))
+    if first != then:
+        text = (
+            f"Provided subnets belong to the AZs '{','.join(then)}'. But they should belong to the exact set of AZs "
+            f"'{','.join(first)}' in which subnets were provided during cluster creation."
+        )
+        raise ApiError("InvalidParameterException", text)
+
+
+def check_endpoint(network: Mapping[str, Any]) -> None:
+    """Raises ApiError where nobody could reach the cluster, or the public side is opened to private addresses."""
+    if not network["endpointPublicAccess"] and not network["endpointPrivateAccess"]:
+        raise ApiError("InvalidParameterException", "Private and public endpoint access cannot be false")
+    ranges = [IPv4Network(one) for one in PRIVATE]
+    for cidr in network.get("publicAccessCidrs", ()):
+        if any(IPv4Network(cidr).subnet_of(one) for one in ranges):
+            text = f"The following CIDRs are not allowed in publicAccessCidrs: [{cidr}]"
+            raise ApiError("InvalidParameterException", text)
+
+
+def check_nodes_follow(names: Iterable[tuple[str, str]], version: str) -> None:
+    """Raises ApiError for node groups (name and version) that are behind the cluster."""
+    if behind := [name for name, of in names if of != version]:
+        text = (
+            f"Nodegroups {', '.join(behind)} must be updated to match cluster version {version} before updating "
+            "cluster version"
+        )
+        raise ApiError("InvalidParameterException", text)
+
+
+def check_node_version(version: str, cluster: str) -> None:
+    """Raises ApiError for nodes newer than their cluster, or more than one minor version older."""
+    if int(cluster[2:]) - int(version[2:]) not in (0, 1):
+        text = f"Requested Nodegroup version {version} is not valid for cluster version {cluster}"
+        raise ApiError("InvalidParameterException", text)

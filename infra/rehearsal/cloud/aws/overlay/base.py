@@ -76,7 +76,10 @@ class Overlay:
 
     def __init_subclass__(cls) -> None:
         marked = [
-            (entry, name) for name, method in vars(cls).items() for entry in getattr(method, "emulated", ())
+            (entry, name)
+            for kind in cls.__mro__
+            for name, method in vars(kind).items()
+            for entry in getattr(method, "emulated", ())
         ]
         cls.table = tuple(entry for entry, _ in marked)
         cls._methods = {entry.operation: name for entry, name in marked}

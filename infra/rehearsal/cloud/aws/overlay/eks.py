@@ -1,6 +1,6 @@
 """EKS clusters and managed node groups: their states, updates and refusals. There are no nodes and no Kubernetes API.
 
-Add-ons, access entries, pod identities and Fargate are not here: they are refused by name.
+Add-ons and access entries are in eks_parts.py; Fargate is not here: it is refused by name.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from infra.rehearsal.cloud.aws import eks_shapes, eks_state
+from infra.rehearsal.cloud.aws.eks_catalogue import LATEST
+from infra.rehearsal.cloud.aws.eks_parts import EksParts
 from infra.rehearsal.cloud.aws.eks_state import EksState, Key
 from infra.rehearsal.cloud.aws.lifecycle import GONE, Record
-from infra.rehearsal.cloud.aws.overlay.base import ApiCall, ApiError, Overlay, emulates, now
+from infra.rehearsal.cloud.aws.overlay.base import ApiCall, ApiError, emulates, now
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
 
 CREATING_SECONDS, UPDATING_SECONDS, DELETING_SECONDS = 1.0, 0.5, 0.5
 """AWS: 10 minutes for a cluster, 2 to 5 for a node group."""
-LATEST = "1.34"
 VERSION = re.compile(r"1\.(2[89]|3[0-9])")
 
 
-class Eks(Overlay):
+class Eks(EksParts):
     """State in `account.state["eks"]`."""
 
     def __init__(self, account: Surroundings) -> None:
@@ -38,7 +39,7 @@ class Eks(Overlay):
         """CREATING, then ACTIVE; makes the cluster's security group in the subnets' VPC."""
         asked = call.parameters
         name, key = asked["name"], (call.region, asked["name"])
-        if self._get(self.state.clusters, key):
+        if self.get(self.state.clusters, key):
             raise ApiError("ResourceInUseException", f"Cluster already exists with name: {name}")
         version = asked.get("version", LATEST)
         if not VERSION.fullmatch(version):
@@ -54,63 +55,75 @@ class Eks(Overlay):
     @emulates("DescribeCluster", "documented", "API_DescribeCluster")
     def describe_cluster(self, call: ApiCall) -> Mapping[str, Any]:
         """With vpcId and clusterSecurityGroupId; endpoint and certificate once ACTIVE (they lead nowhere)."""
-        return {"cluster": eks_shapes.cluster(self._cluster_of(call, "name"))}
+        return {"cluster": eks_shapes.cluster(self.cluster_of(call, "name"))}
 
     @emulates("ListClusters", "documented", "API_ListClusters")
     def list_clusters(self, call: ApiCall) -> Mapping[str, Any]:
         """All of the region in one page."""
         held = (key for key in tuple(self.state.clusters) if key[0] == call.region)
-        return {"clusters": [key[1] for key in held if self._get(self.state.clusters, key)]}
+        return {"clusters": [key[1] for key in held if self.get(self.state.clusters, key)]}
 
     @emulates("DeleteCluster", "documented", "API_DeleteCluster")
     def delete_cluster(self, call: ApiCall) -> Mapping[str, Any]:
         """DELETING, then gone with its security group; refused while it has node groups."""
-        record = self._cluster_of(call, "name")
+        record = self.cluster_of(call, "name")
         if self._groups(call, "name"):
             raise ApiError("ResourceInUseException", "Cluster has nodegroups attached")
         if record.status != "DELETING":
             record.become("DELETING", GONE, DELETING_SECONDS)
             group = record.fields["resourcesVpcConfig"]["clusterSecurityGroupId"]
             eks_state.ec2(call.region).delete_security_group(group_id=group)
+            for store in (self.state.addons, self.state.access, self.state.identities):
+                for key in self._keys(store, call, "name"):
+                    del store[key]
         return {"cluster": eks_shapes.cluster(record)}
 
     @emulates("UpdateClusterConfig", "documented", "API_UpdateClusterConfig")
     def update_cluster_config(self, call: ApiCall) -> Mapping[str, Any]:
         """Endpoint access, subnets, logging, access and upgrade policy; one kind of change at a time in AWS."""
-        record = self._active(self._cluster_of(call, "name"), "Cluster")
+        record = self.active(self.cluster_of(call, "name"), "Cluster")
         asked = call.parameters
         network = asked.get("resourcesVpcConfig", {})
+        there = record.fields["resourcesVpcConfig"]
         if network.get("subnetIds"):
-            eks_state.subnets(call.region, network["subnetIds"])
-        record.fields["resourcesVpcConfig"] |= network
+            eks_state.check_same_zones(call.region, there["subnetIds"], network["subnetIds"])
+        eks_state.check_endpoint({**there, **network})
+        there |= network
         if logging := asked.get("logging"):
             record.fields["logging"] = eks_shapes.logging(record.fields["logging"], logging)
         for part in ("accessConfig", "upgradePolicy"):
             record.fields[part] = {**record.fields[part], **asked.get(part, {})}
         kind = "LoggingUpdate" if "logging" in asked else "EndpointAccessUpdate"
-        return self._start_update((call.region, asked["name"]), record, kind, asked)
+        if "upgradePolicy" in asked:
+            kind = "UpgradePolicyUpdate"
+        return self.start_update((call.region, asked["name"]), record, kind, asked)
 
     @emulates("UpdateClusterVersion", "documented", "API_UpdateClusterVersion")
     def update_cluster_version(self, call: ApiCall) -> Mapping[str, Any]:
-        """One minor version up at a time."""
-        record = self._active(self._cluster_of(call, "name"), "Cluster")
+        """One minor version up at a time, once all node groups are at the cluster's. Rolling back is not here."""
+        record = self.active(self.cluster_of(call, "name"), "Cluster")
         old, new = record.fields["version"], call.parameters["version"]
         if not VERSION.fullmatch(new) or int(new[2:]) - int(old[2:]) not in (0, 1):
             text = f"Unsupported Kubernetes minor version update from {old} to {new}"
             raise ApiError("InvalidParameterException", text)
+        scope = (call.region, call.parameters["name"])
+        groups = [
+            (key[2], one.fields["version"]) for key, one in self.state.groups.items() if key[:2] == scope
+        ]
+        eks_state.check_nodes_follow(groups, old)
         record.fields["version"] = new
         key = (call.region, call.parameters["name"])
-        return self._start_update(key, record, "VersionUpdate", {"Version": new})
+        return self.start_update(key, record, "VersionUpdate", {"Version": new})
 
     @emulates("AssociateEncryptionConfig", "documented", "API_AssociateEncryptionConfig")
     def associate_encryption_config(self, call: ApiCall) -> Mapping[str, Any]:
         """Once; it cannot be taken away."""
-        record = self._active(self._cluster_of(call, "clusterName"), "Cluster")
+        record = self.active(self.cluster_of(call, "clusterName"), "Cluster")
         if record.fields.get("encryptionConfig"):
             raise ApiError("ResourceInUseException", "Cluster already has an encryption config")
         record.fields["encryptionConfig"] = call.parameters["encryptionConfig"]
         key = (call.region, call.parameters["clusterName"])
-        return self._start_update(key, record, "AssociateEncryptionConfig", {})
+        return self.start_update(key, record, "AssociateEncryptionConfig", {})
 
     # ---- node groups ----
 
@@ -118,14 +131,17 @@ class Eks(Overlay):
     def create_nodegroup(self, call: ApiCall) -> Mapping[str, Any]:
         """CREATING, then ACTIVE. Unknown instance types, subnets, roles and launch templates are refused."""
         asked = call.parameters
-        cluster = self._active(self._cluster_of(call, "clusterName"), "Cluster")
+        cluster = self.active(self.cluster_of(call, "clusterName"), "Cluster")
         name, key = asked["nodegroupName"], (call.region, asked["clusterName"], asked["nodegroupName"])
-        if self._get(self.state.groups, key):
+        if self.get(self.state.groups, key):
             text = f"NodeGroup already exists with name {name} and cluster name {key[1]}"
             raise ApiError("ResourceInUseException", text)
         eks_state.subnets(call.region, asked["subnets"])
         eks_state.check_role(asked["nodeRole"])
         eks_state.check_instances(asked.get("instanceTypes", ()))
+        eks_state.check_node_version(
+            asked.get("version", cluster.fields["version"]), cluster.fields["version"]
+        )
         record = Record(fields=eks_shapes.group_fields(call, cluster), tags=dict(asked.get("tags", {})))
         record.become("CREATING", "ACTIVE", CREATING_SECONDS)
         self.state.groups[key] = record
@@ -139,13 +155,13 @@ class Eks(Overlay):
     @emulates("ListNodegroups", "documented", "API_ListNodegroups")
     def list_nodegroups(self, call: ApiCall) -> Mapping[str, Any]:
         """All of the cluster in one page."""
-        self._cluster_of(call, "clusterName")
+        self.cluster_of(call, "clusterName")
         return {"nodegroups": self._groups(call, "clusterName")}
 
     @emulates("UpdateNodegroupConfig", "documented", "API_UpdateNodegroupConfig")
     def update_nodegroup_config(self, call: ApiCall) -> Mapping[str, Any]:
         """Sizes, labels, taints and the pace of updates."""
-        record = self._active(self._group_of(call), "Nodegroup")
+        record = self.active(self._group_of(call), "Nodegroup")
         asked, fields = call.parameters, record.fields
         if scaling := asked.get("scalingConfig"):
             fields["scalingConfig"] = eks_state.check_scaling({**fields["scalingConfig"], **scaling})
@@ -162,12 +178,12 @@ class Eks(Overlay):
         if pace := asked.get("updateConfig"):
             fields["updateConfig"] = pace
         fields["modifiedAt"] = now()
-        return self._start_update(self._group_key(call), record, "ConfigUpdate", scaling or {})
+        return self.start_update(self._group_key(call), record, "ConfigUpdate", scaling or {})
 
     @emulates("UpdateNodegroupVersion", "documented", "API_UpdateNodegroupVersion")
     def update_nodegroup_version(self, call: ApiCall) -> Mapping[str, Any]:
         """Another Kubernetes version, or another version of the same launch template."""
-        record = self._active(self._group_of(call), "Nodegroup")
+        record = self.active(self._group_of(call), "Nodegroup")
         asked, fields = call.parameters, record.fields
         if template := asked.get("launchTemplate"):
             found = eks_state.check_template(call.region, template)
@@ -177,9 +193,11 @@ class Eks(Overlay):
                 )
             fields["launchTemplate"] = found
         if version := asked.get("version"):
+            eks_state.check_node_version(version, self.cluster_of(call, "clusterName").fields["version"])
             fields["version"] = version
+            fields["releaseVersion"] = f"{version}.0-20261101"
         fields["modifiedAt"] = now()
-        return self._start_update(
+        return self.start_update(
             self._group_key(call), record, "VersionUpdate", {"Version": fields["version"]}
         )
 
@@ -198,14 +216,15 @@ class Eks(Overlay):
         """InProgress while the resource is UPDATING, then Successful."""
         asked = call.parameters
         key, record = self.state.updates.get(asked["updateId"], ((), None))
-        wanted = (call.region, asked["name"], *filter(None, [asked.get("nodegroupName")]))
+        part = asked.get("nodegroupName") or asked.get("addonName")
+        wanted = (call.region, asked["name"], *filter(None, [part]))
         if record is None or key != wanted:
             raise ApiError("ResourceNotFoundException", f"No update found for id: {asked['updateId']}")
         return {"update": {**record.fields, "status": record.status}}
 
     @emulates("TagResource", "documented", "API_TagResource")
     def tag_resource(self, call: ApiCall) -> Mapping[str, Any]:
-        """Clusters and node groups."""
+        """Clusters, node groups, add-ons and access entries."""
         self._find_by_arn(call).tags.update(call.parameters["tags"])
         return {}
 
@@ -223,16 +242,9 @@ class Eks(Overlay):
 
     # ---- parts ----
 
-    def _get(self, store: dict[Key, Record], key: Key) -> Record | None:
-        record = store.get(key)
-        if record is not None and record.gone:
-            del store[key]
-            return None
-        return record
-
-    def _cluster_of(self, call: ApiCall, parameter: str) -> Record:
+    def cluster_of(self, call: ApiCall, parameter: str) -> Record:
         name = call.parameters[parameter]
-        record = self._get(self.state.clusters, (call.region, name))
+        record = self.get(self.state.clusters, (call.region, name))
         if record is None:
             raise ApiError("ResourceNotFoundException", f"No cluster found for name: {name}.")
         return record
@@ -241,9 +253,9 @@ class Eks(Overlay):
         return (call.region, call.parameters["clusterName"], call.parameters["nodegroupName"])
 
     def _group_of(self, call: ApiCall) -> Record:
-        self._cluster_of(call, "clusterName")
+        self.cluster_of(call, "clusterName")
         key = self._group_key(call)
-        record = self._get(self.state.groups, key)
+        record = self.get(self.state.groups, key)
         if record is None:
             raise ApiError("ResourceNotFoundException", f"No node group found for name: {key[2]}.")
         return record
@@ -251,15 +263,15 @@ class Eks(Overlay):
     def _groups(self, call: ApiCall, parameter: str) -> list[str]:
         scope = (call.region, call.parameters[parameter])
         held = [key for key in tuple(self.state.groups) if key[:2] == scope]
-        return [key[2] for key in held if self._get(self.state.groups, key)]
+        return [key[2] for key in held if self.get(self.state.groups, key)]
 
-    def _active(self, record: Record, kind: str) -> Record:
+    def active(self, record: Record, kind: str) -> Record:
         if record.status != "ACTIVE":
             text = f"{kind} cannot be updated as it is currently not in Active State ({record.status})"
             raise ApiError("ResourceInUseException", text)
         return record
 
-    def _start_update(
+    def start_update(
         self, key: Key, record: Record, kind: str, changed: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         record.become("UPDATING", "ACTIVE", UPDATING_SECONDS)
@@ -278,7 +290,12 @@ class Eks(Overlay):
 
     def _find_by_arn(self, call: ApiCall) -> Record:
         wanted = call.parameters["resourceArn"]
-        for store, field in ((self.state.clusters, "arn"), (self.state.groups, "nodegroupArn")):
+        for store, field in (
+            (self.state.clusters, "arn"),
+            (self.state.groups, "nodegroupArn"),
+            (self.state.addons, "addonArn"),
+            (self.state.access, "accessEntryArn"),
+        ):
             for record in store.values():
                 if record.fields[field] == wanted and not record.gone:
                     return record
@@ -287,9 +304,8 @@ class Eks(Overlay):
     def _network(self, call: ApiCall, name: str) -> dict[str, Any]:
         asked = call.parameters["resourcesVpcConfig"]
         found = eks_state.subnets(call.region, asked.get("subnetIds", ()))
-        if len({subnet.availability_zone for subnet in found}) < 2:
-            text = "Subnets specified must be in at least two different AZs"
-            raise ApiError("InvalidParameterException", text)
+        eks_state.check_zones(call.region, name, found)
+        eks_state.check_endpoint({"endpointPublicAccess": True, "endpointPrivateAccess": False, **asked})
         vpc = found[0].vpc_id
         group = eks_state.ec2(call.region).create_security_group(
             f"eks-cluster-sg-{name}-{uuid4().int % 10**9}",

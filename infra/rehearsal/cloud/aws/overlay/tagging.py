@@ -78,7 +78,14 @@ class Tagging(Overlay):
 
     def _eks(self, region: str) -> Iterator[tuple[str, dict[str, str]]]:
         state: EksState | None = self.account.state.get("eks")
-        for store, field in ((state.clusters, "arn"), (state.groups, "nodegroupArn")) if state else ():
+        if not state:
+            return
+        for store, field in (
+            (state.clusters, "arn"),
+            (state.groups, "nodegroupArn"),
+            (state.addons, "addonArn"),
+            (state.access, "accessEntryArn"),
+        ):
             for key, record in store.items():
                 if key[0] == region and not record.gone:
                     yield record.fields[field], record.tags

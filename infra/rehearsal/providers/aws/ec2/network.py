@@ -238,15 +238,21 @@ def _read_endpoint(call: ResourceCall) -> Reading | None:
         "state": endpoint["State"],
         "ownerId": endpoint.get("OwnerId", ""),
     }
-    return Reading(endpoint, outputs, tag_map(endpoint.get("Tags")))
+    groups = [group["GroupId"] for group in endpoint.get("Groups", ())]
+    return Reading({**endpoint, "SecurityGroupIds": groups}, outputs, tag_map(endpoint.get("Tags")))
 
 
-def _change_tables(call: ResourceCall) -> None:
-    old, new = set(call.outputs.get("routeTableIds") or ()), set(call.inputs.get("routeTableIds") or ())
-    parts = {"AddRouteTableIds": sorted(new - old), "RemoveRouteTableIds": sorted(old - new)}
-    call.api.modify_vpc_endpoint(
-        VpcEndpointId=call.id, **{key: value for key, value in parts.items() if value}
-    )
+PARTS = {"routeTableIds": "RouteTableIds", "subnetIds": "SubnetIds", "securityGroupIds": "SecurityGroupIds"}
+
+
+def _change_parts(call: ResourceCall) -> None:
+    """What is to be added and what removed, of tables, subnets and groups."""
+    body: dict[str, Any] = {}
+    for name, member in PARTS.items():
+        old, new = set(call.outputs.get(name) or ()), set(call.inputs.get(name) or ())
+        parts = {f"Add{member}": sorted(new - old), f"Remove{member}": sorted(old - new)}
+        body |= {key: value for key, value in parts.items() if value and name in call.inputs}
+    call.api.modify_vpc_endpoint(VpcEndpointId=call.id, **body)
 
 
 ENDPOINT = ResourceType(
@@ -257,7 +263,8 @@ ENDPOINT = ResourceType(
         "vpcId": text(required=True),
         "serviceName": text(),
         "vpcEndpointType": text(default="Gateway"),
-        "routeTableIds": unordered_list(computed=True),
+        **{name: unordered_list(computed=True) for name in PARTS},
+        "privateDnsEnabled": flag(computed=True),
         "policy": policy(computed=True, api="PolicyDocument"),
     },
     outputs=("arn", "state", "ownerId"),
@@ -265,7 +272,13 @@ ENDPOINT = ResourceType(
     create=create_tagged("create_vpc_endpoint", "vpc-endpoint", "VpcEndpoint", whole=True),
     read=_read_endpoint,
     changes=(
-        Update(("routeTableIds",), _change_tables),
+        Update(tuple(PARTS), _change_parts),
+        Update(
+            ("privateDnsEnabled",),
+            lambda call: call.api.modify_vpc_endpoint(
+                VpcEndpointId=call.id, **call.body("privateDnsEnabled")
+            ),
+        ),
         Update(
             ("policy",),
             lambda call: call.api.modify_vpc_endpoint(VpcEndpointId=call.id, **call.body("policy")),

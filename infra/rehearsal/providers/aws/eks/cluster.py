@@ -61,7 +61,7 @@ def _read_cluster(call: ResourceCall) -> Reading:
         "arn": cluster["arn"],
         "endpoint": cluster.get("endpoint", ""),
         "certificateAuthority": {"data": (cluster.get("certificateAuthority") or {}).get("data", "")},
-        "createdAt": _moment(cluster.get("createdAt")),
+        "createdAt": moment(cluster.get("createdAt")),
         "identities": [{"oidcs": [{"issuer": issuer}]}],
         "platformVersion": cluster.get("platformVersion", ""),
         "status": cluster["status"],
@@ -69,11 +69,11 @@ def _read_cluster(call: ResourceCall) -> Reading:
     return Reading(answer, outputs, cluster.get("tags") or {})
 
 
-def _moment(value: Any) -> str:
+def moment(value: Any) -> str:
     return str(value.strftime("%Y-%m-%dT%H:%M:%SZ")) if value else ""
 
 
-def _is_active(status: str, issues: list[dict[str, Any]], call: ResourceCall) -> bool:
+def is_active(status: str, issues: list[dict[str, Any]], call: ResourceCall) -> bool:
     if status.endswith("FAILED"):
         why = "; ".join(f"{issue.get('code')}: {issue.get('message')}" for issue in issues)
         raise ProviderError(status, why or f"{call.id} is {status}")
@@ -82,7 +82,7 @@ def _is_active(status: str, issues: list[dict[str, Any]], call: ResourceCall) ->
 
 def _cluster_ready(call: ResourceCall) -> bool:
     cluster = _cluster(call)
-    return _is_active(cluster["status"], (cluster.get("health") or {}).get("issues", []), call)
+    return is_active(cluster["status"], (cluster.get("health") or {}).get("issues", []), call)
 
 
 def _update_access(call: ResourceCall) -> None:
@@ -103,6 +103,11 @@ def _update_vpc(call: ResourceCall) -> None:
             part = {name: new[name] for name in names if new.get(name) is not None}
             call.api.update_cluster_config(name=call.id, resourcesVpcConfig=part)
             call.settle()
+
+
+def _update_policy(call: ResourceCall) -> None:
+    call.api.update_cluster_config(name=call.id, **call.body("upgradePolicy"))
+    call.settle()
 
 
 def _update_logging(call: ResourceCall) -> None:
@@ -152,6 +157,7 @@ CLUSTER = ResourceType(
             computed=True,
             echo=True,
         ),
+        "upgradePolicy": thing({"supportType": text(computed=True)}, computed=True),
         "enabledClusterLogTypes": unordered_list(),
     },
     outputs=(
@@ -167,6 +173,7 @@ CLUSTER = ResourceType(
     broken=lambda call: "CREATE_FAILED" if _cluster(call)["status"] == "FAILED" else "",
     changes=(
         Update(("version",), _update_version),
+        Update(("upgradePolicy",), _update_policy),
         Update(("accessConfig",), _update_access),
         Update(("enabledClusterLogTypes",), _update_logging),
         Update(("vpcConfig",), _update_vpc),
@@ -207,7 +214,7 @@ def _read_group(call: ResourceCall) -> Reading:
 
 def _group_ready(call: ResourceCall) -> bool:
     group = _group(call)
-    return _is_active(group["status"], (group.get("health") or {}).get("issues", []), call)
+    return is_active(group["status"], (group.get("health") or {}).get("issues", []), call)
 
 
 def _update_nodes(call: ResourceCall) -> None:
