@@ -164,7 +164,8 @@ def reconcile(run: Run, live: Release) -> Outcome:
     ledger, leftovers = run.deps.ledger, run.deps.ledger.leftovers()
     ledger.interrupt("the live release was asked for")
     declared = (live, *ledger.list_retained(), *leftovers)
-    settings = service_settings(run.wanted, run.base, declared, live.key, ledger.clock())
+    paused = pauses_scaling(run, live.serving.instance)
+    settings = service_settings(run.wanted, run.base, declared, live.key, ledger.clock(), scaling=not paused)
     service = run.provision(run.wanted.service, settings, refresh=run.refresh)
     if wrong := verify_live(run, service, live):
         run.deps.progress.note(f"release {live.number} is not as it should be: {'; '.join(wrong)}")

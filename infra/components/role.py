@@ -142,7 +142,6 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
             ],
             "Resource": logs,
         },
-        # Alarms that turn a deployment back are read as this role (dg/deployment-guardrails-configuration.html).
         {"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": alarms},
         {
             "Effect": "Allow",
@@ -151,11 +150,6 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
             "Condition": {
                 "StringEquals": {"cloudwatch:namespace": ["/aws/sagemaker/Endpoints", "ecomdeploy"]}
             },
-        },
-        {
-            "Effect": "Allow",
-            "Action": "cloudwatch:DescribeAlarms",
-            "Resource": f"arn:{partition}:cloudwatch:{region}:{account}:alarm:*",
         },
     )
 

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.aws_session import AwsSession, error_code
+from infra.aws_session import AwsSession
 from infra.targets.base import JSON, Answer, Clock, Observation, ShiftPolicy
-from infra.targets.sagemaker import invoke, logs, observe, scaling, shift
-from modelpack.errors import EcomdeployError
+from infra.targets.sagemaker import invoke, logs, observe, shift
 from modelpack.progress import Progress
 
 
@@ -19,7 +18,6 @@ class SageMakerTraffic:
 
     session: AwsSession
     clock: Clock = field(default_factory=Clock)
-    _taken: tuple[scaling.TakenOff, ...] = ()
 
     def observe(self, endpoint: str) -> Observation:
         return observe.observe(self._control, endpoint)
@@ -28,28 +26,10 @@ class SageMakerTraffic:
         return observe.obstacles(self._control, self.session.client("ecr"), revision)
 
     def shift(self, endpoint: str, revision: str, policy: ShiftPolicy) -> bool:
-        try:
-            return shift.shift(self._control, endpoint, revision, policy)
-        except EcomdeployError as refused:
-            if (
-                not hasattr(refused.__cause__, "response")
-                or error_code(refused.__cause__) != "ValidationException"
-            ):
-                raise
-            self._taken = scaling.take_off(self._control, self._scaling, endpoint, revision)
-            if not self._taken:
-                raise
-        try:
-            return shift.shift(self._control, endpoint, revision, policy)
-        except EcomdeployError:
-            self._put_back()
-            raise
+        return shift.shift(self._control, endpoint, revision, policy)
 
     def wait(self, endpoint: str, revision: str, progress: Progress, deadline: float) -> Observation:
-        try:
-            return observe.wait(self._control, endpoint, revision, progress, deadline, self.clock)
-        finally:
-            self._put_back()
+        return observe.wait(self._control, endpoint, revision, progress, deadline, self.clock)
 
     def invoke(
         self, endpoint: str, body: bytes, content_type: str = JSON, release: str | None = None
@@ -62,15 +42,6 @@ class SageMakerTraffic:
 
     def logs(self, endpoint: str, lines: int) -> list[str]:
         return logs.tail(self.session.client("logs"), endpoint, lines)
-
-    def _put_back(self) -> None:
-        if self._taken:
-            scaling.put_back(self._scaling, self._taken)
-            self._taken = ()
-
-    @property
-    def _scaling(self) -> Any:
-        return self.session.client("application-autoscaling")
 
     @property
     def _control(self) -> Any:
