@@ -10,12 +10,12 @@ from stacks.wanted import Wanted
 
 
 def refuse_marked(run: Run, pack: Packed, again: bool) -> None:
-    """A pack that failed or was rolled back is not shipped again by accident.
+    """A pack that failed or was rolled back, as it is to be served, is not shipped again by accident.
 
     Raises:
         BadInput: it is marked, it does not serve now, and `again` was not asked for.
     """
-    marked = run.deps.ledger.find_mark(pack.digest)
+    marked = run.deps.ledger.find_mark(pack.digest, run.wanted.serving)
     if marked and not again and not serves_already(run, pack):
         what = f"this very pack was release {marked.number}, and it {describe_end(marked)}"
         raise BadInput(what, hint="change the spec, or ship it nevertheless: ecomdeploy up --again")

@@ -135,7 +135,7 @@ def notes(run: Run, pack: Packed | None, stays: Release | None, number: int) -> 
         first = "builds" if run.wanted.spec.model.path else "trains and builds"
         said.append(f"the image is not known until packed: `up` (or `ecomdeploy pack`) {first} first")
         said.append("names and digests that follow from the image are placeholders")
-    if marked := run.deps.ledger.find_mark(pack.digest) if pack else None:
+    if marked := run.deps.ledger.find_mark(pack.digest, run.wanted.serving) if pack else None:
         said.append(
             f"`up` will refuse: this very pack was release {marked.number}, and it {describe_end(marked)} (--again)"
         )

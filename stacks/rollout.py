@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from infra.targets.base import Observation, Phase, ShiftPolicy, Traffic
-from modelpack.errors import Unhealthy
+from modelpack.errors import CloudRefused, Unhealthy
 from modelpack.progress import Progress
 from stacks.records.release import Release
 from stacks.verify import verify
@@ -42,9 +42,15 @@ class Rollout:
 
         Raises:
             Unhealthy: `new` did not verify. The message says why, and whether `old` serves.
+            CloudRefused: the cloud had no servers for `new`. `old` serves.
         """
         self.progress.step(f"Shifting traffic to release {new.number}")
-        wrong = self.arrive(new)
+        try:
+            wrong = self.arrive(new)
+        except CloudRefused as refused:
+            if old is None or self.without_alarms().arrive(old):
+                raise
+            raise CloudRefused(f"{refused}. Release {old.number} serves", hint=refused.hint) from refused
         if not wrong:
             return
         what = f"release {new.number} did not verify: {'; '.join(wrong)}"
@@ -79,6 +85,8 @@ class Rollout:
         seen = self.traffic.observe(self.endpoint)
         if not seen.moving:
             return seen
-        with contextlib.suppress(Unhealthy):  # it ended elsewhere than wanted: that is what shift is for
+        with contextlib.suppress(
+            Unhealthy, CloudRefused
+        ):  # it ended elsewhere than wanted: that is what shift is for
             self.traffic.wait(self.endpoint, revision, self.progress, self.deadline)
         return self.traffic.observe(self.endpoint)

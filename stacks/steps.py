@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.targets.base import Phase
-from modelpack.errors import BadInput, EcomdeployError, Unhealthy
+from modelpack.errors import BadInput, CloudRefused, EcomdeployError, Unhealthy
 from stacks.records.release import Release, State
 from stacks.run import Outcome, Outputs, Run
 from stacks.secrets import find_unknown
@@ -83,7 +83,7 @@ def provision_release(run: Run, release: Release) -> Outputs:
     """Everything that stands, and this release, with no traffic on it (unless it is the first of all).
 
     Raises:
-        Unhealthy: it is the first, and its endpoint failed.
+        Unhealthy: it is the first, and its endpoint failed; CloudRefused: for want of capacity or quota.
         EcomdeployError: the cloud or Pulumi stopped it; the release is interrupted, what served still serves.
     """
     ledger, live = run.deps.ledger, run.deps.ledger.live()
@@ -102,7 +102,7 @@ def provision_release(run: Run, release: Release) -> Outputs:
     except EcomdeployError as error:
         seen = run.deps.traffic.observe(run.wanted.endpoint) if live is None else None
         if seen and seen.phase is Phase.FAILED:
-            raise fail_first(run, release, seen.failure or str(error)) from error
+            raise fail_first(run, release, seen.failure or str(error), seen.shortage) from error
         ledger.record(release.number, State.INTERRUPTED, str(error))
         raise
     ledger.record(release.number, State.PROVISIONED)
@@ -143,13 +143,12 @@ def roll_out(run: Run, release: Release, service: Outputs, *, tidy: bool = True)
         if old is None:
             raise fail_first(run, release, str(error)) from error
         ledger.fail(release.number, str(error))
-        try:
-            prune(run, old)
-        except EcomdeployError as later:  # the next `up` tidies; what the user must hear now is why it failed
-            run.deps.progress.note(f"not tidied up yet: {later}")
+        tidy_up(run, old)
         raise
     except EcomdeployError as error:
         ledger.record(release.number, State.INTERRUPTED, str(error))
+        if old is not None and isinstance(error, CloudRefused):
+            tidy_up(run, old)
         raise
     live = ledger.finish(release.number)
     if tidy:
@@ -191,6 +190,14 @@ def prune(run: Run, live: Release) -> None:
     publish(run)
 
 
+def tidy_up(run: Run, live: Release) -> None:
+    """`prune` after a failure: the next `up` tidies as well, and what the user must hear now is why it failed."""
+    try:
+        prune(run, live)
+    except EcomdeployError as later:
+        run.deps.progress.note(f"not tidied up yet: {later}")
+
+
 def publish(run: Run) -> None:
     """The ledger's records as objects in the base bucket, those that differ."""
     records = {
@@ -200,11 +207,14 @@ def publish(run: Run) -> None:
     run.deps.publisher.publish(run.base["bucket"], records)
 
 
-def fail_first(run: Run, release: Release, cause: str) -> Unhealthy:
-    """Nothing to go back to: the endpoint goes, the ledger keeps the cause."""
+def fail_first(run: Run, release: Release, cause: str, shortage: bool = False) -> EcomdeployError:
+    """Nothing to go back to: the endpoint goes, the ledger keeps the cause. A `shortage` is no mark of the pack."""
     run.take_down(run.wanted.service)
-    run.deps.ledger.fail(release.number, cause)
     what = f"{cause}. It was the first release, so the endpoint was removed"
+    if shortage:
+        run.deps.ledger.record(release.number, State.REMOVED, cause)
+        return CloudRefused(what, hint="another instance type, or later: ecomdeploy up")
+    run.deps.ledger.fail(release.number, cause)
     return Unhealthy(what, hint="ecomdeploy releases")
 
 

@@ -95,7 +95,7 @@ class Observation:
 
     `status`: in its own word, for messages only; `revision`: where traffic is; `images`: what runs, as
     `...@sha256:...`; `failure`: its reason, if any; `destination`: to which revision it is changing, where the place
-    says so; `replicas`: running now.
+    says so; `replicas`: running now; `shortage`: the failure is the place's own, which had no capacity or quota.
     """
 
     phase: Phase
@@ -105,6 +105,7 @@ class Observation:
     failure: str = ""
     replicas: int = 0
     destination: str = ""
+    shortage: bool = False
 
     @property
     def answers(self) -> bool:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from modelpack.errors import BadInput, EcomdeployError, Locked
-from stacks.records.release import MARKED, OPEN, Release, State, release_of
+from stacks.records.release import MARKED, OPEN, Release, ServingConfiguration, State, release_of
 from stacks.records.store import RecordStore
 
 RETAINED = 5
@@ -90,10 +90,10 @@ class Ledger:
                 return each
         raise BadInput("there is no earlier release to go back to", hint="ecomdeploy releases")
 
-    def find_mark(self, digest: str) -> Release | None:
-        """The last release with this pack, if it marks it: it failed or was rolled back."""
+    def find_mark(self, digest: str, serving: ServingConfiguration) -> Release | None:
+        """The last release with this pack, served so, if it marks them: it failed or was rolled back."""
         for each in reversed(self.releases()):
-            if each.pack.digest == digest:
+            if (each.pack.digest, each.serving) == (digest, serving):
                 return each if each.end and each.end.state in MARKED else None
         return None
 

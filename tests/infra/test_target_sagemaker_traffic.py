@@ -241,6 +241,21 @@ def test_an_endpoint_that_does_not_serve_is_a_failure(place: Place, status: str)
         place.wait()
 
 
+@pytest.mark.parametrize("status", ["InService", "Failed", "UpdateRollbackFailed"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error.",
+        "ResourceLimitExceeded: the account-level service limit is 0 Instances",
+    ],
+)
+def test_no_servers_to_be_had_is_the_clouds_refusal(place: Place, status: str, reason: str) -> None:
+    place.describes("Updating", "old")
+    place.describes(status, "old", FailureReason=reason)
+    with pytest.raises(CloudRefused, match=reason):
+        place.wait()
+
+
 def test_waiting_has_an_end(place: Place) -> None:
     for _ in range(5):
         place.describes("Updating", "old")

@@ -27,6 +27,9 @@ def clock() -> datetime:
     return datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
+SERVING = ServingConfiguration(target="sagemaker", instance="ml.c7i.xlarge")
+
+
 def release(word: str, **more: Any) -> Release:
     pack = Packed(
         digest=f"sha256:{word}",
@@ -37,9 +40,8 @@ def release(word: str, **more: Any) -> Release:
         tolerance={"a": {"kind": "equal"}},
     )
     image = f"registry/shop@sha256:{word}"
-    contract = ServingConfiguration(target="sagemaker", instance="ml.c7i.xlarge")
     return Release(
-        number=0, service="shop", environment="local", pack=pack, image=image, serving=contract, **more
+        number=0, service="shop", environment="local", pack=pack, image=image, serving=SERVING, **more
     )
 
 
@@ -79,13 +81,16 @@ def test_a_second_reader_sees_the_same(tmp_path: Path) -> None:
 def test_marks_follow_the_last_release_of_a_pack() -> None:
     ledger = fresh()
     shipped(ledger, "a"), shipped(ledger, "b")
-    assert ledger.find_mark("sha256:a") is None
+    assert ledger.find_mark("sha256:a", SERVING) is None
     shipped(ledger, "a", restores=1)
-    assert ledger.find_mark("sha256:b").number == 2
+    assert ledger.find_mark("sha256:b", SERVING).number == 2
+    assert ledger.find_mark("sha256:b", replace(SERVING, instance="ml.c6i.xlarge")) is None, (
+        "served otherwise"
+    )
     ledger.remove_all("taken down")
-    assert ledger.find_mark("sha256:b").number == 2, "taking down does not make a bad pack good"
+    assert ledger.find_mark("sha256:b", SERVING).number == 2, "taking down does not make a bad pack good"
     shipped(ledger, "b")
-    assert ledger.find_mark("sha256:b") is None
+    assert ledger.find_mark("sha256:b", SERVING) is None
 
 
 def test_same_key_same_replicas() -> None:

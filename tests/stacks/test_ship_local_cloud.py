@@ -33,7 +33,7 @@ from infra.spec import ScaleSpec, SecretName, SecretPlace, ServeSpec
 from infra.targets.base import JSON, Answer
 from infra.targets.sagemaker.target import SageMaker
 from infra.targets.sagemaker.traffic import SageMakerTraffic
-from modelpack.errors import BadInput, Unhealthy
+from modelpack.errors import BadInput, CloudRefused, Unhealthy
 from modelpack.home import Home
 from modelpack.image.oci.layout import Layout
 from modelpack.progress import Progress, Silent
@@ -292,6 +292,22 @@ def test_another_instance_type_of_a_service_that_scales(place: Place) -> None:
     before = place.mutations()
     assert ship.up(place.collaborators("one"), spec()).done == "nothing to do"
     assert place.mutations() == before
+
+
+def test_no_capacity_is_the_clouds_fault_and_marks_no_pack(place: Place) -> None:
+    place.cloud.plant({"kind": "capacity"})
+    with pytest.raises(CloudRefused, match=r"InsufficientInstanceCapacity.*first release"):
+        ship.up(place.collaborators("one"), spec())
+    assert place.names()["endpoints"] == 0
+    assert ship.up(place.collaborators("one"), spec()).verified
+    place.cloud.plant({"kind": "capacity"})
+    with pytest.raises(CloudRefused, match=r"InsufficientInstanceCapacity.*Release 2 serves"):
+        ship.up(place.collaborators("two"), spec("ml.c7i.2xlarge"))
+    assert ship.status(place.collaborators("two"), spec()).verified
+    assert place.scaling(), "it was taken off for the other instance type"
+    assert place.names() == {"endpoints": 1, "configurations": 1, "models": 1}
+    done = ship.up(place.collaborators("two"), spec("ml.c7i.2xlarge"))
+    assert (done.release.number, done.verified) == (4, True)
 
 
 @pytest.mark.parametrize("fault", ["never-ready", "crash"])

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from infra.aws_session import error_code, error_message, meaning, refusals
+from infra.aws_session import CAPACITY, QUOTA, error_code, error_message, meaning, refusals
 from infra.targets.base import Clock, Observation, Phase
-from modelpack.errors import EcomdeployError, Unhealthy
+from modelpack.errors import CloudRefused, EcomdeployError, Unhealthy
 from modelpack.progress import Progress
 
 PHASES = {
@@ -37,6 +37,7 @@ def observation(answer: Mapping[str, Any]) -> Observation:
     variants = answer.get("ProductionVariants") or ()
     images = [image for variant in variants for image in variant.get("DeployedImages") or ()]
     status = str(answer["EndpointStatus"])
+    failure = str(answer.get("FailureReason") or "")
     return Observation(
         phase=PHASES.get(status, Phase.DEGRADED),
         status=status,
@@ -44,7 +45,8 @@ def observation(answer: Mapping[str, Any]) -> Observation:
         images=tuple(
             dict.fromkeys(str(image["ResolvedImage"]) for image in images if image.get("ResolvedImage"))
         ),
-        failure=str(answer.get("FailureReason") or ""),
+        failure=failure,
+        shortage=any(code in failure for code in CAPACITY | QUOTA),
         replicas=sum(int(variant.get("CurrentInstanceCount") or 0) for variant in variants),
         destination=str((answer.get("PendingDeploymentSummary") or {}).get("EndpointConfigName") or ""),
     )
@@ -140,6 +142,7 @@ def wait(
 
     Raises:
         Unhealthy: it failed, is gone, ended on another configuration, or `deadline` seconds have passed.
+        CloudRefused: it failed or ended elsewhere because there was no capacity, or no quota.
     """
     end = clock.now() + deadline
     changed, elsewhere, told = False, 0, Phase.ABSENT
@@ -153,16 +156,14 @@ def wait(
         if seen.moving:
             changed = True
         elif seen.phase is not Phase.SERVING:
-            raise Unhealthy(f"endpoint {endpoint} is {seen.status}{because(seen)}")
+            raise of(seen, f"endpoint {endpoint} is {seen.status}{because(seen)}")
         elif seen.revision == configuration:
             return seen
         else:
             elsewhere += 1
             if changed or seen.failure or elsewhere >= LOOKS_ELSEWHERE:
-                raise Unhealthy(
-                    f"{endpoint} ended on {seen.revision}, not on {configuration}{because(seen)}",
-                    hint="SageMaker rolled the update back: what served before still serves",
-                )
+                what = f"{endpoint} ended on {seen.revision}, not on {configuration}{because(seen)}"
+                raise of(seen, what, "SageMaker rolled the update back: what served before still serves")
         if clock.now() + pause > end:
             raise Unhealthy(
                 f"endpoint {endpoint} is still {seen.status} after {deadline:g} s{because(seen)}",
@@ -170,6 +171,13 @@ def wait(
             )
         clock.sleep(pause)
     raise AssertionError("pauses never end")
+
+
+def of(seen: Observation, what: str, hint: str = "") -> EcomdeployError:
+    """An endpoint's failure: the release's, or the cloud's own."""
+    if seen.shortage:
+        return CloudRefused(what, hint="another instance type, or later: ecomdeploy up")
+    return Unhealthy(what, hint=hint)
 
 
 def because(seen: Observation) -> str:
