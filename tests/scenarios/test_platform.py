@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from typed import Terminal
 
@@ -129,3 +132,89 @@ def the_version_goes_up_and_never_back(project: Terminal) -> None:
     assert addon["addonVersion"].startswith("v1.34.")
     project.edit('"1.34"', '"1.33"')
     assert "is not taken back to 1.33" in project.type("platform", "plan", expect=2).err
+
+
+FULL = (
+    "platform: {public_cidrs: [203.0.113.0/24], access: [{principal: 'arn:aws:iam::123456789012:role/ops', "
+    "policy: view}],"
+)
+
+
+def test_twelve_things_changed_by_hand_are_named_and_mended_at_once(project: Terminal) -> None:
+    """The whole platform; `plan` names each, one `up` mends all, the next makes no mutating call."""
+    project.edit("platform: {", FULL)
+    project.type("platform", "up", "--yes", "--json")
+    ec2, eks, iam, logs = (project.client(one) for one in ("ec2", "eks", "iam", "logs"))
+    (cluster,) = eks.list_clusters()["clusters"]
+    spoil_network(ec2, logs)
+    spoil_cluster(eks, iam, cluster)
+
+    seen = project.type("platform", "plan", "--json").json["changes"]
+    names = {change["urn"].rpartition("::")[2].removeprefix("ecomdeploy-local-") for change in seen}
+    (entry,) = [name for name in names if name.startswith("access-ops-")]
+    assert names == {
+        *(
+            entry,
+            "addons-vpc-cni",
+            "cluster",
+            "cluster-logs",
+            "cluster-node-role",
+            "endpoints",
+            "endpoints-sts",
+        ),
+        *("g6", "network", "network-private-b", "network-public-a", "network-public-out"),
+    }
+    project.type("platform", "up", "--yes", "--json")
+    assert project.type("platform", "plan", "--json").json["changes"] == []
+    before = project.counts()["mutating"]
+    assert project.type("platform", "up", "--yes", "--json").json["changes"] == []
+    assert project.counts()["mutating"] == before
+
+
+def named(things: list[dict[str, Any]], end: str) -> dict[str, Any]:
+    """The one whose Pulumi name ends so."""
+    (found,) = [
+        one
+        for one in things
+        if any(tag["Key"] == "ecomdeploy:resource" and tag["Value"].endswith(end) for tag in one["Tags"])
+    ]
+    return found
+
+
+def spoil_network(ec2: Any, logs: Any) -> None:
+    ours = [{"Name": "tag:ecomdeploy:managed-by", "Values": ["ecomdeploy"]}]
+    vpc = named(ec2.describe_vpcs(Filters=ours)["Vpcs"], "-network")["VpcId"]
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": False})
+    subnets = ec2.describe_subnets(Filters=ours)["Subnets"]
+    public = named(subnets, "-public-a")["SubnetId"]
+    ec2.modify_subnet_attribute(SubnetId=public, MapPublicIpOnLaunch={"Value": False})
+    private = named(subnets, "-private-b")["SubnetId"]
+    ec2.create_tags(Resources=[private], Tags=[{"Key": "owner", "Value": "me"}])
+    table = named(ec2.describe_route_tables(Filters=ours)["RouteTables"], "-network-public")["RouteTableId"]
+    ec2.delete_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0")
+    group = named(ec2.describe_security_groups(Filters=ours)["SecurityGroups"], "-endpoints")["GroupId"]
+    ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[ssh])
+    endpoint = named(ec2.describe_vpc_endpoints(Filters=ours)["VpcEndpoints"], "-endpoints-sts")
+    ec2.modify_vpc_endpoint(
+        VpcEndpointId=endpoint["VpcEndpointId"], RemoveSubnetIds=endpoint["SubnetIds"][:1]
+    )
+    logs.put_retention_policy(logGroupName="/aws/eks/ecomdeploy-local/cluster", retentionInDays=1)
+
+
+def spoil_cluster(eks: Any, iam: Any, cluster: str) -> None:
+    eks.update_cluster_config(name=cluster, resourcesVpcConfig={"publicAccessCidrs": ["198.51.100.0/24"]})
+    eks.get_waiter("cluster_active").wait(name=cluster, WaiterConfig={"Delay": 1})
+    eks.update_addon(clusterName=cluster, addonName="vpc-cni", addonVersion="v1.20.3-eksbuild.1")
+    ops = "arn:aws:iam::123456789012:role/ops"
+    view = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
+    eks.disassociate_access_policy(clusterName=cluster, principalArn=ops, policyArn=view)
+    groups = eks.list_nodegroups(clusterName=cluster)["nodegroups"]
+    (pool,) = [one for one in groups if one.startswith("g6-")]
+    eks.update_nodegroup_config(
+        clusterName=cluster, nodegroupName=pool, labels={"removeLabels": ["ecomdeploy/pool"]}
+    )
+    (role,) = [one["RoleName"] for one in iam.list_roles()["Roles"] if one["RoleName"].endswith("-node")]
+    trust = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+    trust["Statement"][0]["Principal"] = {"Service": ["ec2.amazonaws.com", "lambda.amazonaws.com"]}
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(trust))

@@ -108,7 +108,9 @@ class Eks(EksParts):
             raise ApiError("InvalidParameterException", text)
         scope = (call.region, call.parameters["name"])
         groups = [
-            (key[2], one.fields["version"]) for key, one in self.state.groups.items() if key[:2] == scope
+            (key[2], one.fields["version"])
+            for key, one in self.state.groups.items()
+            if key[:2] == scope and not one.gone
         ]
         eks_state.check_nodes_follow(groups, old)
         record.fields["version"] = new
