@@ -33,7 +33,7 @@ from infra.spec import ScaleSpec, SecretName, SecretPlace, ServeSpec
 from infra.targets.base import JSON, Answer
 from infra.targets.sagemaker.target import SageMaker
 from infra.targets.sagemaker.traffic import SageMakerTraffic
-from modelpack.errors import BadInput, CloudRefused, Unhealthy
+from modelpack.errors import BadInput, CloudRefused, EcomdeployError, Unhealthy
 from modelpack.home import Home
 from modelpack.image.oci.layout import Layout
 from modelpack.progress import Progress, Silent
@@ -292,6 +292,19 @@ def test_another_instance_type_of_a_service_that_scales(place: Place) -> None:
     before = place.mutations()
     assert ship.up(place.collaborators("one"), spec()).done == "nothing to do"
     assert place.mutations() == before
+
+
+def test_what_serves_goes_first(place: Place) -> None:
+    """An endpoint that could not be deleted keeps the configuration and Model it is on, whichever these are."""
+    ship.up(place.collaborators("one"), spec())
+    ship.up(place.collaborators("two"), spec())
+    stands = place.names()
+    place.cloud.plant({"kind": "api-error", "operation": "DeleteEndpoint", "code": "AccessDenied"})
+    with pytest.raises(EcomdeployError):
+        ship.down(place.collaborators("two"), spec())
+    assert place.names() == stands
+    assert ship.status(place.collaborators("two"), spec()).verified
+    assert ship.down(place.collaborators("two"), spec()).remaining == ("base/shop-local",)
 
 
 def test_no_capacity_is_the_clouds_fault_and_marks_no_pack(place: Place) -> None:

@@ -157,7 +157,9 @@ def provision(
         )
         for release in releases
     }
-    after = pulumi.ResourceOptions(depends_on=[secrets]) if secrets else None
+    # The rollout may have put the endpoint on any of them, so it goes before they do.
+    under = [part for one in made.values() for part in (one.resources.model, one.resources.configuration)]
+    after = pulumi.ResourceOptions(depends_on=[*under, *([secrets] if secrets else [])])
     declare_endpoint(service, made[first.key], pulumi.ResourceOptions.merge(opts, after))
     return Provisioned(
         endpoint=service.endpoint,
