@@ -143,10 +143,12 @@ def roll_out(run: Run, release: Release, service: Outputs, *, tidy: bool = True)
         if old is None:
             raise fail_first(run, release, str(error)) from error
         ledger.fail(release.number, str(error))
+        run.deps.converged.forget(run.wanted.service)  # something may be gone that is thought to stand
         tidy_up(run, old)
         raise
     except EcomdeployError as error:
         ledger.record(release.number, State.INTERRUPTED, str(error))
+        run.deps.converged.forget(run.wanted.service)
         if old is not None and isinstance(error, CloudRefused):
             tidy_up(run, old)
         raise

@@ -294,6 +294,20 @@ def test_another_instance_type_of_a_service_that_scales(place: Place) -> None:
     assert place.mutations() == before
 
 
+def test_a_failed_shift_makes_the_next_run_look_again(place: Place) -> None:
+    ship.up(place.collaborators("one"), spec())
+    first = place.client("sagemaker").describe_endpoint(EndpointName="shop-local")["EndpointConfigName"]
+    ship.up(place.collaborators("two"), spec())
+    live = place.client("sagemaker").describe_endpoint(EndpointName="shop-local")["EndpointConfigName"]
+    for gone in (first, live):
+        place.client("sagemaker").delete_endpoint_config(EndpointConfigName=gone)
+    with suppress(EcomdeployError):
+        ship.up(place.collaborators("three"), spec())
+    assert ship.up(place.collaborators("three"), spec(), again=True).verified
+    assert place.names() == {"endpoints": 1, "configurations": 3, "models": 3}
+    assert ship.rollback(place.collaborators("three"), spec()).verified
+
+
 def test_what_serves_goes_first(place: Place) -> None:
     """An endpoint that could not be deleted keeps the configuration and Model it is on, whichever these are."""
     ship.up(place.collaborators("one"), spec())
