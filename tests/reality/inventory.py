@@ -108,6 +108,7 @@ EC2 = (
     ("describe_security_groups", "SecurityGroups", "GroupId"),
     ("describe_launch_templates", "LaunchTemplates", "LaunchTemplateId"),
     ("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
+    ("describe_flow_logs", "FlowLogs", "FlowLogId"),
 )
 
 
@@ -127,6 +128,23 @@ def eks(client: Any) -> Iterator[Holding]:
         for group in pages(client, "list_nodegroups", "nodegroups", clusterName=name):
             found = client.describe_nodegroup(clusterName=name, nodegroupName=group)["nodegroup"]
             yield Holding("node group", f"{name}:{group}", tag_of(found.get("tags")))
+        for addon in pages(client, "list_addons", "addons", clusterName=name):
+            found = client.describe_addon(clusterName=name, addonName=addon)["addon"]
+            yield Holding("add-on", f"{name}:{addon}", tag_of(found.get("tags")))
+        for who in pages(client, "list_access_entries", "accessEntries", clusterName=name):
+            found = client.describe_access_entry(clusterName=name, principalArn=who)["accessEntry"]
+            yield Holding("access entry", f"{name}:{who}", tag_of(found.get("tags")))
+            asked = {"clusterName": name, "principalArn": who}
+            for one in pages(client, "list_associated_access_policies", "associatedAccessPolicies", **asked):
+                yield Holding("access policy", f"{name}:{who}:{one['policyArn']}")
+
+
+def logs(client: Any) -> Iterator[Holding]:
+    for one in pages(client, "describe_log_groups", "logGroups"):
+        arn = one["arn"].removesuffix(":*")
+        tags = client.list_tags_for_resource(resourceArn=arn)["tags"]
+        if STACK in tags:  # others are made by what writes into them
+            yield Holding("log group", one["logGroupName"], tag_of(tags))
 
 
 def ssm(client: Any) -> Iterator[Holding]:
@@ -144,6 +162,7 @@ SERVICES: Mapping[str, Callable[[Any], Iterator[Holding]]] = {
     "cloudwatch": alarms,
     "ec2": ec2,
     "eks": eks,
+    "logs": logs,
     "ssm": ssm,
 }
 
@@ -151,8 +170,10 @@ TYPES = {
     "aws:appautoscaling/policy:Policy": "scaling policy",
     "aws:appautoscaling/scheduledAction:ScheduledAction": "scheduled action",
     "aws:appautoscaling/target:Target": "scalable target",
+    "aws:cloudwatch/logGroup:LogGroup": "log group",
     "aws:cloudwatch/metricAlarm:MetricAlarm": "alarm",
     "aws:ec2/eip:Eip": "Addresses",
+    "aws:ec2/flowLog:FlowLog": "FlowLogs",
     "aws:ec2/internetGateway:InternetGateway": "InternetGateways",
     "aws:ec2/launchTemplate:LaunchTemplate": "LaunchTemplates",
     "aws:ec2/natGateway:NatGateway": "NatGateways",
@@ -163,6 +184,9 @@ TYPES = {
     "aws:ec2/vpc:Vpc": "Vpcs",
     "aws:ec2/vpcEndpoint:VpcEndpoint": "VpcEndpoints",
     "aws:ecr/repository:Repository": "repository",
+    "aws:eks/accessEntry:AccessEntry": "access entry",
+    "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": "access policy",
+    "aws:eks/addon:Addon": "add-on",
     "aws:eks/cluster:Cluster": "cluster",
     "aws:eks/nodeGroup:NodeGroup": "node group",
     "aws:iam/role:Role": "role",
