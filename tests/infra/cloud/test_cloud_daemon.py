@@ -298,8 +298,8 @@ def test_what_is_not_emulated_is_named_and_not_retried(
 ) -> None:
     own.ensure()
     aws = client_of(own)
-    with pytest.raises(Exception, match="the local cloud does not have eks ListAddons"):
-        aws("eks").list_addons(clusterName="x")
+    with pytest.raises(Exception, match="the local cloud does not have eks ListInsights"):
+        aws("eks").list_insights(clusterName="x")
     with pytest.raises(Exception, match="does not have sagemaker CreateInferenceComponent"):
         aws("sagemaker").create_inference_component(
             InferenceComponentName="x", EndpointName="x", VariantName="x", Specification={"ModelName": "x"}
