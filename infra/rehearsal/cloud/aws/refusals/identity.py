@@ -109,8 +109,8 @@ ROWS = (
         "a role of that name is there",
         "EntityAlreadyExists",
         "Role with name {role} already exists.",
-        "https://github.com/hashicorp/terraform-provider-aws/issues/1622",
-        "recorded",
+        f"{API}CreateRole.html",
+        "documented",
         RefusalExample(
             before=(_role("serving"),), refused=_role("serving").parameters, passes=_role("other").parameters
         ),
@@ -120,8 +120,8 @@ ROWS = (
         "its trust policy allows something else than to take the role",
         "MalformedPolicyDocument",
         "AssumeRole policy may only specify STS AssumeRole actions.",
-        "https://github.com/aws/aws-cdk/issues/22625",
-        "recorded",
+        f"{API}CreateRole.html",
+        "documented",
         RefusalExample(
             refused=_role("serving", AssumeRolePolicyDocument=TRUST.replace("sts:", "s3:")).parameters,
             passes=_role("serving").parameters,
@@ -133,8 +133,8 @@ ROWS = (
         "it has inline policies",
         "DeleteConflict",
         "Cannot delete entity, must delete policies first.",
-        "https://github.com/hashicorp/terraform-provider-aws/issues/2761",
-        "recorded",
+        f"{API}DeleteRole.html",
+        "documented",
         RefusalExample(
             before=(_role("serving"), ExampleCall("iam", "PutRolePolicy", _inline(READ))),
             refused={"RoleName": "serving"},
@@ -146,8 +146,8 @@ ROWS = (
         "policies are attached to it",
         "DeleteConflict",
         "Cannot delete entity, must detach all policies first.",
-        "https://github.com/hashicorp/terraform-provider-aws/issues/2761",
-        "recorded",
+        f"{API}DeleteRole.html",
+        "documented",
         RefusalExample(
             before=(_role("serving"), ExampleCall("iam", "AttachRolePolicy", ATTACHED)),
             refused={"RoleName": "serving"},

@@ -243,7 +243,7 @@ ROWS = (
         "nothing is registered that it could scale",
         "ObjectNotFoundException",
         NO_TARGET,
-        "https://github.com/hashicorp/terraform-provider-aws/issues/240",
+        "https://github.com/ansible/ansible/issues/40237",
         "recorded",
         RefusalExample(before=SERVING, refused=POLICY, between=(target("shop"),)),
         _no_target,
