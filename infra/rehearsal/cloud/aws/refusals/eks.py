@@ -93,7 +93,6 @@ ROWS = (
         CLUSTER,
         before=GROUND,
         source=NETWORK,
-        label="recorded",
     ),
     _row(
         "CreateCluster",
@@ -140,7 +139,6 @@ ROWS = (
         {"name": "shop", **_subnets("a", "c")},
         {"name": "shop", **_subnets("b", "a")},
         source=NETWORK,
-        label="recorded",
     ),
     _row(
         "UpdateClusterVersion",
