@@ -23,13 +23,15 @@ class HostImage:
 @dataclass(frozen=True, kw_only=True)
 class Hosts:
     """`unsupported`: families that no image is made for, with the reason; `unscalable`: families that cannot scale
-    automatically, with the reason; `default_drivers`: by family, where no host image is named; `with_gpu`: an instance
+    automatically, with the reason; `scaling_pins_instance`: an endpoint that scales automatically can change to no
+    other instance type; `default_drivers`: by family, where no host image is named; `with_gpu`: an instance
     to name when somebody needs a GPU."""
 
     instances: Mapping[str, Instance]
     with_gpu: str
     unsupported: Mapping[str, str] = field(default_factory=dict)
     unscalable: Mapping[str, str] = field(default_factory=dict)
+    scaling_pins_instance: bool = False
     images: Mapping[str, HostImage] = field(default_factory=dict)
     default_drivers: Mapping[str, str] = field(default_factory=dict)
 

@@ -111,9 +111,10 @@ def provision_release(run: Run, release: Release) -> Outputs:
 
 def pauses_scaling(run: Run, instance: str) -> bool:
     """Whether automatic scaling must be taken off before traffic can move to a release on `instance`: the endpoint may
-    be on another instance type, and SageMaker then refuses to update an endpoint that scales
-    (https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-scaling-update.html). `prune` declares it again.
+    be on another one, and the target changes none that scales. `prune` declares it again.
     """
+    if not run.deps.hosts.scaling_pins_instance:
+        return False
     before = (*live_releases(run), *run.deps.ledger.leftovers())
     changes = any(each.serving.instance != instance for each in before)
     return changes and run.wanted.spec.scale.is_automatic
@@ -144,13 +145,13 @@ def roll_out(run: Run, release: Release, service: Outputs, *, tidy: bool = True)
             raise fail_first(run, release, str(error)) from error
         ledger.fail(release.number, str(error))
         run.deps.converged.forget(run.wanted.service)  # something may be gone that is thought to stand
-        tidy_up(run, old)
+        tidy_up(run, service, old)
         raise
     except EcomdeployError as error:
         ledger.record(release.number, State.INTERRUPTED, str(error))
         run.deps.converged.forget(run.wanted.service)
         if old is not None and isinstance(error, CloudRefused):
-            tidy_up(run, old)
+            tidy_up(run, service, old)
         raise
     live = ledger.finish(release.number)
     if tidy:
@@ -192,10 +193,15 @@ def prune(run: Run, live: Release) -> None:
     publish(run)
 
 
-def tidy_up(run: Run, live: Release) -> None:
-    """`prune` after a failure: the next `up` tidies as well, and what the user must hear now is why it failed."""
+def tidy_up(run: Run, service: Outputs, live: Release) -> None:
+    """`prune` after a failure, if traffic is on `live`: where it is elsewhere, or on its way, nothing may go.
+
+    The next `up` tidies as well, and what the user must hear now is why it failed.
+    """
     try:
-        prune(run, live)
+        seen = run.deps.traffic.observe(service["endpoint"])
+        if seen.phase is Phase.SERVING and seen.revision == service["revisions"].get(live.key):
+            prune(run, live)
     except EcomdeployError as later:
         run.deps.progress.note(f"not tidied up yet: {later}")
 

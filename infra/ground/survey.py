@@ -43,8 +43,7 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """What the account offers. `versions`: Kubernetes versions with their support ("STANDARD_SUPPORT"); `addons`: the
-    default version of each add-on for the Kubernetes version that was asked for."""
+    """What the account offers. `versions`: Kubernetes versions with their support ("STANDARD_SUPPORT")."""
 
     zones: tuple[AvailabilityZone, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -74,24 +74,20 @@ def cluster_tags(eks: Any, wanted: PendingCreate) -> Mapping[str, str] | None:
     return dict(found["cluster"].get("tags") or {})
 
 
-def find_node_group(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
-    eks, cluster, name = session.client("eks"), wanted.text("clusterName"), wanted.text("nodeGroupName")
-    found = ask(eks.describe_nodegroup, clusterName=cluster, nodegroupName=name)
-    if not found or found["nodegroup"]["status"] == "DELETING":
-        return
-    if wanted.owns(found["nodegroup"].get("tags") or {}):
-        await_settled(eks, "nodegroup_active", clusterName=cluster, nodegroupName=name)
-        yield f"{cluster}:{name}"
+def find_in_cluster(kind: str, named: str) -> Find:
+    """A part of a cluster that takes a while to be made: EKS's word for it, and the property with its name."""
 
+    def find(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+        eks, cluster, name = session.client("eks"), wanted.text("clusterName"), wanted.text(named)
+        asked = {"clusterName": cluster, f"{kind}Name": name}
+        found = ask(partial(getattr(eks, f"describe_{kind}"), **asked))
+        if not found or found[kind]["status"] == "DELETING":
+            return
+        if wanted.owns(found[kind].get("tags") or {}):
+            await_settled(eks, f"{kind}_active", **asked)
+            yield f"{cluster}:{name}"
 
-def find_addon(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
-    eks, cluster, name = session.client("eks"), wanted.text("clusterName"), wanted.text("addonName")
-    found = ask(eks.describe_addon, clusterName=cluster, addonName=name)
-    if not found or found["addon"]["status"] == "DELETING":
-        return
-    if wanted.owns(found["addon"].get("tags") or {}):
-        await_settled(eks, "addon_active", clusterName=cluster, addonName=name)
-        yield f"{cluster}:{name}"
+    return find
 
 
 def find_access_entry(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
@@ -153,8 +149,10 @@ ROWS = (
         "aws:cloudwatch/metricAlarm:MetricAlarm", BY_NAME, check_tags("cloudwatch", alarm_tags, "name")
     ),
     LookupRow("aws:eks/cluster:Cluster", f"{BY_NAME}; waited for", check_tags("eks", cluster_tags, "name")),
-    LookupRow("aws:eks/nodeGroup:NodeGroup", f"{BY_NAME}; waited for", find_node_group),
-    LookupRow("aws:eks/addon:Addon", f"{BY_NAME}; waited for", find_addon),
+    LookupRow(
+        "aws:eks/nodeGroup:NodeGroup", f"{BY_NAME}; waited for", find_in_cluster("nodegroup", "nodeGroupName")
+    ),
+    LookupRow("aws:eks/addon:Addon", f"{BY_NAME}; waited for", find_in_cluster("addon", "addonName")),
     LookupRow("aws:eks/accessEntry:AccessEntry", "by whom it is for, and then its tags", find_access_entry),
     LookupRow("aws:eks/accessPolicyAssociation:AccessPolicyAssociation", WITH_ITS_ENTRY),
     LookupRow("aws:cloudwatch/logGroup:LogGroup", BY_NAME, check_tags("logs", log_group_tags, "name")),

@@ -259,10 +259,11 @@ class WorldDriver(FakeDriver):
 
 
 class WorldTraffic:
-    """The route: answers come from whatever revision the endpoint is on."""
+    """The route: answers come from whatever revision the endpoint is on. `refuse`: what waiting for it ends with."""
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.refuse: Exception | None = None
 
     def observe(self, endpoint: str) -> Observation:
         found = self.world.endpoint
@@ -293,6 +294,8 @@ class WorldTraffic:
 
     def wait(self, endpoint: str, revision: str, progress: object, deadline: float) -> Observation:
         self.world.call("wait")
+        if self.refuse:
+            raise self.refuse
         pending, now = self.world.pending, self.world.endpoint or {}
         if pending is not None:
             failed = self.world.revisions[pending].rpartition("@")[2] in self.world.unready

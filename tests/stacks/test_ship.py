@@ -229,6 +229,18 @@ def test_the_cloud_refusing_is_no_mark_against_the_pack(world: Any, spec_of: Any
     assert states(world) == {1: "superseded", 2: "interrupted", 3: "live"}
 
 
+def test_nothing_is_taken_away_while_traffic_is_on_its_way(world: Any, spec_of: Any) -> None:
+    """Refused in the middle of a move, nobody knows yet where it ends."""
+    ship.up(world.process("one"), spec_of())
+    deps = world.process("two")
+    deps.traffic.refuse = CloudRefused("ExpiredToken: the security token is expired")
+    with pytest.raises(CloudRefused):
+        ship.up(deps, spec_of())
+    assert world.pending in world.revisions
+    assert states(world) == {1: "live", 2: "interrupted"}
+    assert ship.up(world.process("two"), spec_of()).verified
+
+
 def test_down_leaves_base_and_can_be_repeated(world: Any, spec_of: Any) -> None:
     ship.up(world.process("one"), spec_of())
     outcome = ship.down(world.process("one"), spec_of())

@@ -19,6 +19,8 @@ def hosts() -> Hosts:
         with_gpu="ml.g6.xlarge",
         unsupported=unsupported_families(),
         unscalable={"ml.t2": "it is burstable, and SageMaker scales no burstable instance"},
+        # https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-scaling-update.html
+        scaling_pins_instance=True,
         images={name: HostImage(name=name, **facts) for name, facts in document["amis"].items()},
         default_drivers=document["default_driver"],
     )

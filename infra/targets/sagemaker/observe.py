@@ -156,14 +156,16 @@ def wait(
         if seen.moving:
             changed = True
         elif seen.phase is not Phase.SERVING:
-            raise of(seen, f"endpoint {endpoint} is {seen.status}{because(seen)}")
+            raise failure_of(seen, f"endpoint {endpoint} is {seen.status}{because(seen)}")
         elif seen.revision == configuration:
             return seen
         else:
             elsewhere += 1
             if changed or seen.failure or elsewhere >= LOOKS_ELSEWHERE:
                 what = f"{endpoint} ended on {seen.revision}, not on {configuration}{because(seen)}"
-                raise of(seen, what, "SageMaker rolled the update back: what served before still serves")
+                raise failure_of(
+                    seen, what, "SageMaker rolled the update back: what served before still serves"
+                )
         if clock.now() + pause > end:
             raise Unhealthy(
                 f"endpoint {endpoint} is still {seen.status} after {deadline:g} s{because(seen)}",
@@ -173,7 +175,7 @@ def wait(
     raise AssertionError("pauses never end")
 
 
-def of(seen: Observation, what: str, hint: str = "") -> EcomdeployError:
+def failure_of(seen: Observation, what: str, hint: str = "") -> EcomdeployError:
     """An endpoint's failure: the release's, or the cloud's own."""
     if seen.shortage:
         return CloudRefused(what, hint="another instance type, or later: ecomdeploy up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -14,24 +15,24 @@ from infra.rehearsal.cloud.aws.overlay.base import ApiCall, ApiError, Overlay, a
 SECONDS = 0.5
 
 
-class EksParts(Overlay):
+class EksParts(Overlay, ABC):
     """A part of the EKS overlay (overlay/eks.py), which gives it state and clusters."""
 
     state: EksState
 
+    @abstractmethod
     def cluster_of(self, call: ApiCall, parameter: str) -> Record:
         """The cluster that the call names. Raises ApiError when there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def active(self, record: Record, kind: str) -> Record:
         """The record, if it can be changed now. Raises ApiError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start_update(
         self, key: Key, record: Record, kind: str, changed: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         """UPDATING for a while."""
-        raise NotImplementedError
 
     def get(self, store: dict[Key, Record], key: Key) -> Record | None:
         """The record, if it is not gone by now."""

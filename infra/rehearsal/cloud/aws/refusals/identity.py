@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.addresses import ACCOUNT
 from infra.rehearsal.cloud.aws.calls import ApiCall
-from infra.rehearsal.cloud.aws.refusals.row import ExampleCall, Found, RefusalExample, RefusalRow
+from infra.rehearsal.cloud.aws.refusals.row import ExampleCall, Found, RefusalExample, refusal_row
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
@@ -72,27 +73,7 @@ def _inline(text: str) -> dict[str, str]:
     return {"RoleName": "serving", "PolicyName": "serve", "PolicyDocument": text}
 
 
-def _row(
-    operation: str,
-    when: str,
-    code: str,
-    words: str,
-    source: str,
-    label: Any,
-    example: RefusalExample,
-    find: Any = None,
-) -> RefusalRow:
-    return RefusalRow(
-        service="iam",
-        operation=operation,
-        when=when,
-        code=code,
-        words=words,
-        source=source,
-        label=label,
-        example=example,
-        find=find,
-    )
+_row = partial(refusal_row, "iam")
 
 
 ATTACHED = {"RoleName": "serving", "PolicyArn": "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"}

@@ -65,3 +65,28 @@ class RefusalRow:
         found = self.find(account, call) if self.find else None
         if found is not None:
             raise ApiError(self.code, self.words.format(**found))
+
+
+def refusal_row(
+    service: str,
+    operation: str,
+    when: str,
+    code: str,
+    words: str,
+    source: str,
+    label: Literal["documented", "recorded"],
+    example: RefusalExample,
+    find: Callable[[Surroundings, ApiCall], Found] | None = None,
+) -> RefusalRow:
+    """A row in the order in which tables of a service are read."""
+    return RefusalRow(
+        service=service,
+        operation=operation,
+        when=when,
+        code=code,
+        words=words,
+        source=source,
+        label=label,
+        example=example,
+        find=find,
+    )

@@ -1,4 +1,4 @@
-"""What SageMaker hosting refuses."""
+"""What SageMaker hosting refuses of Models and endpoint configurations."""
 
 from __future__ import annotations
 
@@ -7,38 +7,23 @@ from infra.rehearsal.cloud.aws.refusals.sagemaker_finders import (
     encrypted_local_storage,
     missing_group,
     missing_subnet,
-    scaled_instance_changes,
-    scaled_variant_goes,
     sized_local_storage,
 )
 from infra.rehearsal.cloud.aws.refusals.sagemaker_requests import (
-    DOWN,
+    ALREADY,
+    API,
+    EXAMPLES_2236,
+    GITHUB,
+    GUIDE,
     NETWORK,
+    NOT_THERE,
     PLACED,
-    SECOND,
-    SERVING,
-    UNTAKEN,
-    UPDATE,
+    SDK_101,
     configuration,
-    endpoint,
     hosting_row,
     model,
     size_volume,
-    target,
 )
-
-API = "https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_"
-GUIDE = "https://docs.aws.amazon.com/sagemaker/latest/dg/"
-GITHUB = "https://github.com/"
-
-
-ALREADY = 'Cannot create already existing {kind} "{arn}".'
-NOT_THERE = 'Could not find {kind} "{arn}".'
-BUSY = 'Cannot update in-progress endpoint "{arn}".'
-SDK_101 = f"{GITHUB}aws/sagemaker-python-sdk/issues/101"
-TF_40048 = f"{GITHUB}hashicorp/terraform-provider-aws/issues/40048"
-EXAMPLES_2236 = f"{GITHUB}aws/amazon-sagemaker-examples/issues/2236"
-SCALED = f"{GUIDE}endpoint-scaling-update.html"
 
 ROWS = (
     hosting_row(
@@ -170,181 +155,5 @@ ROWS = (
             passes=size_volume("ml.m5.xlarge"),
         ),
         sized_local_storage,
-    ),
-    hosting_row(
-        "CreateEndpoint",
-        "an endpoint of that name is there",
-        ALREADY,
-        SDK_101,
-        "recorded",
-        RefusalExample(
-            before=SERVING,
-            refused=endpoint("shop", "one").parameters,
-            passes=endpoint("shop-2", "one").parameters,
-        ),
-    ),
-    hosting_row(
-        "CreateEndpoint",
-        "its configuration is not there",
-        NOT_THERE,
-        f"{API}CreateEndpoint.html",
-        "documented",
-        RefusalExample(
-            before=(model("one"),),
-            refused=endpoint("shop", "one").parameters,
-            between=(configuration("one", "one"),),
-        ),
-    ),
-    hosting_row(
-        "CreateEndpoint",
-        "the name has an underscore",
-        "1 validation error detected: Value '{value}' at '{path}' failed to satisfy constraint: {must}",
-        EXAMPLES_2236,
-        "recorded",
-        RefusalExample(
-            before=(model("one"), configuration("one", "one")),
-            refused=endpoint("a_shop", "one").parameters,
-            passes=endpoint("a-shop", "one").parameters,
-        ),
-    ),
-    hosting_row(
-        "DescribeEndpoint",
-        "no endpoint has that name",
-        NOT_THERE,
-        SDK_101,
-        "recorded",
-        RefusalExample(refused={"EndpointName": "shop"}, between=SERVING),
-    ),
-    hosting_row(
-        "UpdateEndpoint",
-        "the configuration asked for is not there",
-        NOT_THERE,
-        f"{API}UpdateEndpoint.html",
-        "documented",
-        RefusalExample(before=SERVING, refused=UPDATE, between=SECOND),
-    ),
-    hosting_row(
-        "UpdateEndpoint",
-        "the configuration that it is on was deleted",
-        NOT_THERE,
-        TF_40048,
-        "recorded",
-        RefusalExample(
-            before=(*SERVING, *SECOND, UNTAKEN),
-            refused=UPDATE,
-            between=(configuration("one", "one"),),
-        ),
-    ),
-    hosting_row(
-        "UpdateEndpoint",
-        "it changes the instance type of a variant that is registered with automatic scaling",
-        "Cannot change the instance type of variant {variant} while it is registered with automatic scaling; "
-        "deregister it first.",
-        SCALED,
-        "documented",
-        RefusalExample(
-            before=(*SERVING, target("shop"), model("two"), configuration("two", "two", "ml.c5.xlarge")),
-            refused=UPDATE,
-            between=(DOWN,),
-        ),
-        scaled_instance_changes,
-    ),
-    hosting_row(
-        "UpdateEndpoint",
-        "it takes away a variant that is registered with automatic scaling",
-        "Cannot remove variant {variant} while it is registered with automatic scaling; deregister it first.",
-        SCALED,
-        "documented",
-        RefusalExample(
-            before=(*SERVING, target("shop"), model("two"), configuration("two", "two", variant="Other")),
-            refused=UPDATE,
-            between=(DOWN,),
-        ),
-        scaled_variant_goes,
-    ),
-    hosting_row(
-        "UpdateEndpoint",
-        "more than ten alarms are to turn it back",
-        "1 validation error detected: Value '{value}' at '{path}' failed to satisfy constraint: {must}",
-        f"{API}AutoRollbackConfig.html",
-        "documented",
-        RefusalExample(
-            before=(*SERVING, *SECOND),
-            refused={
-                **UPDATE,
-                "DeploymentConfig": {
-                    "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": f"a-{n}"} for n in range(11)]}
-                },
-            },
-            passes={
-                **UPDATE,
-                "DeploymentConfig": {
-                    "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": f"a-{n}"} for n in range(10)]}
-                },
-            },
-        ),
-    ),
-    hosting_row(
-        "UpdateEndpoint",
-        "a wait between shifts is longer than an hour",
-        "1 validation error detected: Value '{value}' at '{path}' failed to satisfy constraint: {must}",
-        f"{API}TrafficRoutingConfig.html",
-        "documented",
-        RefusalExample(
-            before=(*SERVING, *SECOND),
-            refused={
-                **UPDATE,
-                "DeploymentConfig": {
-                    "BlueGreenUpdatePolicy": {
-                        "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 3601}
-                    }
-                },
-            },
-            passes={
-                **UPDATE,
-                "DeploymentConfig": {
-                    "BlueGreenUpdatePolicy": {
-                        "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
-                    }
-                },
-            },
-        ),
-    ),
-    hosting_row(
-        "UpdateEndpointWeightsAndCapacities",
-        "the endpoint has no such variant",
-        "Variant {variant} not found for endpoint {endpoint}.",
-        f"{API}UpdateEndpointWeightsAndCapacities.html",
-        "documented",
-        RefusalExample(
-            before=SERVING,
-            refused={
-                "EndpointName": "shop",
-                "DesiredWeightsAndCapacities": [{"VariantName": "Other", "DesiredWeight": 1}],
-            },
-            passes={
-                "EndpointName": "shop",
-                "DesiredWeightsAndCapacities": [{"VariantName": "AllTraffic", "DesiredWeight": 1}],
-            },
-        ),
-    ),
-    hosting_row(
-        "DeleteEndpoint",
-        "no endpoint has that name",
-        NOT_THERE,
-        SDK_101,
-        "recorded",
-        RefusalExample(refused={"EndpointName": "shop"}, between=SERVING),
-    ),
-    hosting_row(
-        "DeleteEndpointConfig",
-        "no configuration has that name",
-        NOT_THERE,
-        TF_40048,
-        "recorded",
-        RefusalExample(
-            refused={"EndpointConfigName": "one"},
-            between=(model("one"), configuration("one", "one")),
-        ),
     ),
 )

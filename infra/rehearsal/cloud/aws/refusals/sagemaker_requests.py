@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.rehearsal.cloud.aws.refusals.row import ExampleCall, RefusalExample, RefusalRow
+from infra.rehearsal.cloud.aws.refusals.row import ExampleCall, RefusalExample, RefusalRow, refusal_row
 
+API = "https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_"
+GUIDE = "https://docs.aws.amazon.com/sagemaker/latest/dg/"
+GITHUB = "https://github.com/"
+ALREADY = 'Cannot create already existing {kind} "{arn}".'
+NOT_THERE = 'Could not find {kind} "{arn}".'
+BUSY = 'Cannot update in-progress endpoint "{arn}".'
+SDK_101 = f"{GITHUB}aws/sagemaker-python-sdk/issues/101"
+TF_40048 = f"{GITHUB}hashicorp/terraform-provider-aws/issues/40048"
+EXAMPLES_2236 = f"{GITHUB}aws/amazon-sagemaker-examples/issues/2236"
+SCALED = f"{GUIDE}endpoint-scaling-update.html"
 ROLE = "arn:aws:iam::123456789012:role/serving"
 
 
@@ -76,14 +86,6 @@ def hosting_row(
     operation: str, when: str, words: str, source: str, label: Any, example: RefusalExample, find: Any = None
 ) -> RefusalRow:
     """A row of SageMaker, whose code is always ValidationException."""
-    return RefusalRow(
-        service="sagemaker",
-        operation=operation,
-        when=when,
-        code="ValidationException",
-        words=words,
-        source=source,
-        label=label,
-        example=example,
-        find=find,
+    return refusal_row(
+        "sagemaker", operation, when, "ValidationException", words, source, label, example, find
     )

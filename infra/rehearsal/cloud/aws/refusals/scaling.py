@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.addresses import ACCOUNT
 from infra.rehearsal.cloud.aws.calls import ApiCall
-from infra.rehearsal.cloud.aws.refusals.row import ExampleCall, Found, RefusalExample, RefusalRow
-from infra.rehearsal.cloud.aws.refusals.sagemaker import GUIDE
+from infra.rehearsal.cloud.aws.refusals.row import ExampleCall, Found, RefusalExample, refusal_row
 from infra.rehearsal.cloud.aws.refusals.sagemaker_finders import hosting, instance_types
 from infra.rehearsal.cloud.aws.refusals.sagemaker_requests import (
+    GUIDE,
     SERVING,
     UPDATE,
     configuration,
@@ -149,27 +150,7 @@ def _no_range(account: Surroundings, call: ApiCall) -> Found:
     return None if {"MinCapacity", "MaxCapacity"} <= set(call.parameters) else {}
 
 
-def _row(
-    operation: str,
-    when: str,
-    code: str,
-    words: str,
-    source: str,
-    label: Any,
-    example: RefusalExample,
-    find: Any,
-) -> RefusalRow:
-    return RefusalRow(
-        service=SERVICE,
-        operation=operation,
-        when=when,
-        code=code,
-        words=words,
-        source=source,
-        label=label,
-        example=example,
-        find=find,
-    )
+_row = partial(refusal_row, SERVICE)
 
 
 REGISTER = target("shop").parameters

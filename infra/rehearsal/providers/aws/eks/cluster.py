@@ -73,8 +73,11 @@ def moment(value: Any) -> str:
     return str(value.strftime("%Y-%m-%dT%H:%M:%SZ")) if value else ""
 
 
-def is_active(status: str, issues: list[dict[str, Any]], call: ResourceCall) -> bool:
-    if status.endswith("FAILED"):
+def is_active(
+    status: str, issues: list[dict[str, Any]], call: ResourceCall, bad: tuple[str, ...] = ()
+) -> bool:
+    """Raises ProviderError with EKS's reasons where it failed, or is in a state of `bad`."""
+    if status.endswith("FAILED") or status in bad:
         why = "; ".join(f"{issue.get('code')}: {issue.get('message')}" for issue in issues)
         raise ProviderError(status, why or f"{call.id} is {status}")
     return status == "ACTIVE"
@@ -185,9 +188,14 @@ CLUSTER = ResourceType(
 )
 
 
+def in_cluster(call: ResourceCall, named: str) -> dict[str, str]:
+    """Cluster and part, from an id like "shop:pool"; `named`: the API's parameter for the part."""
+    cluster, _, part = call.id.partition(":")
+    return {"clusterName": cluster, named: part}
+
+
 def _names(call: ResourceCall) -> dict[str, str]:
-    cluster, _, group = call.id.partition(":")
-    return {"clusterName": cluster, "nodegroupName": group}
+    return in_cluster(call, "nodegroupName")
 
 
 def _create_group(call: ResourceCall) -> str:

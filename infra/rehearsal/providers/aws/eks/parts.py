@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from infra.rehearsal.engine.provider import ProviderError, Values
-from infra.rehearsal.providers.aws.eks.cluster import GONE, PATIENCE, TAG, moment
+from infra.rehearsal.engine.provider import Values
+from infra.rehearsal.providers.aws.eks.cluster import GONE, PATIENCE, TAG, in_cluster, is_active, moment
 from infra.rehearsal.providers.aws.property_types import camel, items, text, thing, unordered_list
 from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tagger
 
@@ -14,8 +14,7 @@ SOURCE = "internal/service/eks/"
 
 
 def _names(call: ResourceCall) -> dict[str, str]:
-    cluster, _, addon = call.id.partition(":")
-    return {"clusterName": cluster, "addonName": addon}
+    return in_cluster(call, "addonName")
 
 
 def _create_addon(call: ResourceCall) -> str:
@@ -53,11 +52,8 @@ def _read_addon(call: ResourceCall) -> Reading:
 
 def _addon_ready(call: ResourceCall) -> bool:
     addon = _addon(call)
-    if addon["status"].endswith("FAILED") or addon["status"] == "DEGRADED":
-        issues = (addon.get("health") or {}).get("issues") or []
-        why = "; ".join(f"{issue.get('code')}: {issue.get('message')}" for issue in issues)
-        raise ProviderError(addon["status"], why or f"{call.id} is {addon['status']}")
-    return bool(addon["status"] == "ACTIVE")
+    issues = (addon.get("health") or {}).get("issues") or []
+    return is_active(addon["status"], issues, call, bad=("DEGRADED",))
 
 
 UPDATED = ("addonVersion", "configurationValues", "serviceAccountRoleArn", "podIdentityAssociations")
@@ -110,9 +106,7 @@ ADDON = ResourceType(
 
 
 def _who(call: ResourceCall) -> dict[str, str]:
-    """A principal's ARN has colons of its own."""
-    cluster, _, principal = call.id.partition(":")
-    return {"clusterName": cluster, "principalArn": principal}
+    return in_cluster(call, "principalArn")
 
 
 def _create_entry(call: ResourceCall) -> str:
