@@ -16,10 +16,13 @@ FUZZ_SECONDS ?= 60
 # A worker that dies is told with its test and not replaced: xdist 3.8 gives a new one no files, and waits for it or fails.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 # Packages are installed without bytecode, so that only what is imported is ever compiled: once, not by every process.
-# Containers often forbid Python to keep it.
+# Containers often forbid Python to keep it: what every command imports is compiled as it is installed.
 export PYTHONDONTWRITEBYTECODE :=
+COMPILED := botocore dateutil httpcore httpx jmespath msgspec numpy platformdirs pulumi pydantic ruamel typer urllib3
+compile = packages=$$($(1)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))") && \
+	$(1)/bin/python -m compileall -q -x /tests/ cli stacks infra modelpack ecomdeploy.py $(addprefix "$$packages"/,$(COMPILED))
 
-.PHONY: help demo test test-fast test-sagemaker test-keras test-gpu test-reality fuzz check lint types arrows imports format install lock audit clean bench facts
+.PHONY: help demo test test-fast test-sagemaker test-keras test-gpu test-reality chaos fuzz check lint types arrows imports format install lock audit clean bench facts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -41,6 +44,7 @@ else
 endif
 	@$(call packages,$(VENV)) --no-deps --require-hashes -r locks/dev.txt
 	@$(call packages,$(VENV)) --no-deps --no-build-isolation -e .
+	@$(call compile,$(VENV))
 	@touch $@
 
 install: $(VENV)/.installed ## make .venv and install everything
@@ -49,10 +53,10 @@ demo: $(VENV)/.installed ## the main job: train, pack, ship, break, roll back on
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.installed ## the test suite, in parallel, and its 30 slowest tests; not what the targets below run
-	@$(BIN)/python -m pytest $(SPREAD) --slow -m 'not reality' --durations=30
+	@$(BIN)/python -m pytest $(SPREAD) --slow -m 'not reality and not kubernetes' --durations=30
 
 test-fast: $(VENV)/.installed ## without the tests marked slow
-	@$(BIN)/python -m pytest $(SPREAD)
+	@$(BIN)/python -m pytest $(SPREAD) -m 'not kubernetes'
 
 # The SDK's pins are not ours, so it lives apart; only one file of tests needs it.
 SAGEMAKER := 'sagemaker-core>=2.9,<3' 'hypothesis>=6.120' 'pytest>=8.3' 'pytest-timeout>=2.3'
@@ -93,6 +97,17 @@ test-reality: $(VENV)/.installed ## our driver and engine against the real Pulum
 	@$(BIN)/python tests/reality/pulumi/build.py
 	@ECOMDEPLOY_TEST_ALL=$(ALL) ECOMDEPLOY_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest --slow -m reality --durations=10 \
 		$(if $(KILLS),$(CUT_OFF),$(REALITY))
+
+# By one process: each that runs tests has a control plane of its own, of half a gigabyte. Only files with such tests are read.
+KUBERNETES = $(shell grep -rlE --include='test_*.py' 'mark\.kubernetes' tests)
+test-kubernetes: $(VENV)/.installed ## what runs on a real control plane: built once from Go modules, about 8 minutes of CPU
+	@$(BIN)/python -m infra.rehearsal.cloud.kubernetes.build
+	@$(BIN)/python tests/conformance/kubectl/build.py
+	@$(BIN)/python -m pytest --slow -m kubernetes --durations=10 $(KUBERNETES)
+
+chaos: $(VENV)/.installed ## kills, power cuts, two at once, damage at every point: an hour or more, goes on where it was ended; docs/reliability.md
+	@$(BIN)/python -m infra.rehearsal.cloud.kubernetes.build
+	@PYTHONPATH=tests/support $(BIN)/python -m tests.chaos $(ROWS)
 
 fuzz: $(VENV)/.installed ## hostile requests and files: FUZZ_SECONDS (60) of the server, as many of the readers
 	@ECOMDEPLOY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -q -rP tests/fuzz

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from modelpack.pack import Pack as Pack
     from modelpack.passes.base import Pass as Pass
     from modelpack.runtimes.base import Runtime as Runtime
+    from modelpack.server.signature import Guardrail as Guardrail
     from modelpack.server.signature import Tensor as Tensor
     from modelpack.usecases.base import UseCase as UseCase
     from modelpack.usecases.own_model.model import OwnModel as OwnModel
@@ -62,7 +63,7 @@ _HOMES = {
     "modelpack.pack": ("Pack",),
     "modelpack.passes.base": ("Pass",),
     "modelpack.runtimes.base": ("Runtime",),
-    "modelpack.server.signature": ("Tensor",),
+    "modelpack.server.signature": ("Guardrail", "Tensor"),
     "modelpack.usecases.base": ("UseCase",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

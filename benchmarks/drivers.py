@@ -119,9 +119,16 @@ def cpu_seconds(project: Path, verb: str, environment: dict[str, str]) -> float:
 def spend(words: list[str], project: Path, environment: dict[str, str]) -> float:
     """CPU seconds of a command, its children, and the provider here."""
     before = spent_here()
-    subprocess.run(
-        [sys.executable, "-m", *words], cwd=project, env=environment, check=True, stdout=subprocess.DEVNULL
+    ended = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    if ended.returncode:
+        raise RuntimeError(f"{' '.join(words)} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
     return spent_here() - before
 
 

@@ -18,7 +18,7 @@ def main(folder: Path, verb: str) -> None:
     (folder / "ecomdeploy.yaml").write_text(SPEC)
     wiring = Wiring(folder, load_spec(folder, "local"), Silent())
     wanted = Wanted.of(wiring.spec, wiring.target.hosts())
-    driver, stack, settings = wiring.driver(), Stack("base", "shop-local"), base_settings(wanted)
+    driver, stack, settings = wiring.driver(), Stack("base", "shop-local"), base_settings(wanted, {})
     if verb == "preview":
         driver.preview(stack, settings)
     elif verb == "destroy":

@@ -56,15 +56,23 @@ def own_data(name: str) -> OwnData:
 def known_names() -> KnownNames:
     """What the catalogues know, for the spec's loader."""
     from infra.instances import table
-    from infra.targets.catalog import targets
-    from modelpack.passes.base import passes
-    from modelpack.usecases.base import usecases
+    from infra.targets.catalog import KnownTargets
+    from modelpack.catalog import CatalogNames
     from stacks.spec import KnownNames
 
-    catalog = targets()
+    def list_usecases() -> tuple[str, ...]:
+        from modelpack.usecases.base import usecases
+
+        return usecases().names()
+
+    def list_passes() -> tuple[str, ...]:
+        from modelpack.passes.base import passes
+
+        return passes().names()
+
     return KnownNames(
-        usecases=frozenset(usecases().names()),
-        targets={name: catalog.get(name) for name in catalog.names()},
-        passes=frozenset(passes().names()),
+        usecases=CatalogNames("modelpack.usecases", list_usecases),
+        targets=KnownTargets(),
+        passes=CatalogNames("modelpack.passes", list_passes),
         pool_instances=frozenset(table("pool")),
     )

@@ -1,13 +1,16 @@
-"""Options that many commands share, each said once."""
+"""Options that many commands share, each said once; and how a group of commands shows its help: in plain text, since
+importing rich takes longer than all else that help needs."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from cli import show
 from cli.terminal import visible
 from modelpack.errors import BadInput
 
@@ -26,6 +29,13 @@ SourceRole = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 
+Events = Annotated[
+    Path | None,
+    typer.Option(
+        "--events", metavar="FILE", help="Each event of the rollout as a line of JSON, as it happens."
+    ),
+]
+
 
 def confirm(question: str, yes: bool, *, careful: bool) -> None:
     """Ask on a terminal. Without one never ask: go on, unless it is `careful` business, which wants `--yes`.
@@ -41,3 +51,23 @@ def confirm(question: str, yes: bool, *, careful: bool) -> None:
             raise typer.Exit(0)
     elif careful:
         raise BadInput(f"{question} It needs an answer, and this is not a terminal", hint="add --yes")
+
+
+class CommandGroup(TyperGroup):
+    """Its help has each command's first sentences whole; without a command it is shown, as what was asked for."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(limit=1000)) for name, one in commands if one])
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            show.say(ctx.get_help())
+            raise typer.Exit(2)
+        return super().parse_args(ctx, args)
+
+
+def group(about: str) -> typer.Typer:
+    """A group of sub-commands."""
+    return typer.Typer(cls=CommandGroup, help=about)

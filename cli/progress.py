@@ -13,14 +13,19 @@ from cli.terminal import visible
 from cli.words import align
 from modelpack.progress import Progress, Silent
 
+QUIET_S = 60.0
+"""How long a bar may say nothing in a pipe: pipelines end what is silent for long."""
+
 
 class PlainLines:
-    """For pipes and CI: one line per step, and a bar's state every tenth of the way."""
+    """For pipes and CI: one line per step, and one of a bar when it is full; where that takes long also its state, once
+    in QUIET_S seconds. Threads may tell at once: each line is written whole."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream = stream
         self.clock = clock
         self.began = clock()
+        self.writing = Lock()
 
     def step(self, title: str) -> None:
         self._line(f"[{self.clock() - self.began:6.1f}s] {title}")
@@ -34,22 +39,24 @@ class PlainLines:
 
     @contextmanager
     def track(self, title: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
-        done, told = 0.0, 0
+        done, told, full = 0.0, self.clock(), False
         one_at_a_time = Lock()  # layers are pushed side by side
 
         def advance(amount: float) -> None:
-            nonlocal done, told
+            nonlocal done, told, full
             with one_at_a_time:
                 done += amount
-                tenth = int(10 * done / total) if total else 10
-                if tenth > told:
-                    told = tenth
+                now, is_full = self.clock(), done >= total
+                if (is_full and not full) or (not is_full and now - told >= QUIET_S):
+                    told, full = now, is_full
                     self.note(f"{title}: {amount_of(done, unit)} of {amount_of(total, unit)}")
 
         yield advance
 
     def _line(self, text: str) -> None:
-        print(visible(text), file=self.stream, flush=True)
+        with self.writing:
+            self.stream.write(f"{visible(text)}\n")
+            self.stream.flush()
 
 
 class Rich:

@@ -19,7 +19,7 @@ SAMPLES = "application/vnd.ecomdeploy.samples.v1+json"
 
 def find_samples(spec: Spec, live: Release) -> Mapping[str, Any]:
     """The pack's real sample requests: from the local store, else from the registry it was pushed to."""
-    from modelpack.image.assemble import attachments
+    from modelpack.image.oci.attachments import attachments
     from modelpack.image.oci.layout import Layout
 
     layout = Layout(wiring.home().images)
@@ -28,7 +28,7 @@ def find_samples(spec: Spec, live: Release) -> Mapping[str, Any]:
     else:
         repository = live.image.rpartition("@")[0]
         found = from_registry(
-            wiring.Wiring(Path(), spec, Silent()).images.registry(repository), live.pack.digest
+            wiring.wire(Path(), spec, Silent()).images.registry(repository), live.pack.digest
         )
     document: dict[str, Any] = json.loads(found[-1]) if found else {}
     return document

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from typer.exceptions import TyperException
@@ -57,16 +60,61 @@ def error(error: EcomdeployError, as_json: bool) -> None:
 
 
 def usage(problem: TyperException, as_json: bool) -> None:
-    """A mistyped command line; where it is only unfinished, help was shown already."""
-    text, context = problem.format_message(), getattr(problem, "ctx", None)
-    if text:
-        _end(text, f"{context.command_path if context else 'ecomdeploy'} --help", 2, as_json)
+    """A mistyped command line."""
+    context = getattr(problem, "ctx", None)
+    hint = f"{context.command_path if context else 'ecomdeploy'} --help"
+    _end(problem.format_message(), hint, 2, as_json)
 
 
-def say_interrupted(as_json: bool) -> None:
-    """Ctrl-C or SIGTERM: say that it is safe."""
-    text = "interrupted: what serves keeps serving; the same command again goes on from here"
+GOING_ON = {
+    "up": "what serves keeps serving; the same command again goes on from here",
+    "rollback": "what serves keeps serving; `ecomdeploy status` says which release that is",
+    "down": "the same command again goes on from here",
+    "recover": "the same command again goes on from here",
+    "platform up": "the same command again goes on from here",
+    "platform down": "the same command again goes on from here",
+}
+"""What holds after each verb was interrupted; the others leave nothing half-done that is to be told."""
+
+
+def say_interrupted(as_json: bool, verb: str = "") -> None:
+    """Ctrl-C or SIGTERM: say what is now. `verb`: the first words of the command line, one or two."""
+    told = GOING_ON.get(verb) or GOING_ON.get(verb.partition(" ")[0])
+    text = f"interrupted: {told}" if told else "interrupted"
     _end(text, "", 130, as_json, text)
+
+
+MACHINE = {
+    errno.ENOSPC: "no space is left there: make room",
+    errno.EDQUOT: "the quota there is used up: make room",
+    errno.EROFS: "nothing can be written there: it is mounted read-only",
+    errno.EACCES: "this user may not: change its owner or mode",
+    errno.EPERM: "this user may not: change its owner or mode",
+    errno.EMFILE: "too many files are open: raise `ulimit -n`",
+    errno.ENOTDIR: "what stands there is no folder",
+    errno.EIO: "the disk does not answer as it should",
+}
+
+
+def machine(error: OSError, as_json: bool, homes: Sequence[Path] = ()) -> bool:
+    """The machine's own refusal, with the path. False: it is something else. `homes`: the user's folders of ours."""
+    own = bool(error.filename) and any(is_on_the_way(Path(str(error.filename)), each) for each in homes)
+    if error.errno not in MACHINE and not (own and error.errno == errno.ENOENT):
+        return False
+    where = f": {error.filename}" if error.filename else ""
+    words = MACHINE.get(error.errno or 0, "no folder can be made there")
+    if not error.filename and error.errno in (errno.EACCES, errno.EPERM):
+        words = "this user may not"  # open a port, end a process: no file has an owner to change
+    if own:
+        words = f"{words}; or choose another home for what ecomdeploy keeps (ECOMDEPLOY_HOME=FOLDER)"
+    hint = f"{words}; then type the same command again"
+    _end(f"{os.strerror(error.errno)}{where}", hint, 1, as_json)
+    return True
+
+
+def is_on_the_way(path: Path, folder: Path) -> bool:
+    """Whether the path is the folder, in it, or one of those that it lies in."""
+    return path.is_relative_to(folder) or folder.is_relative_to(path)
 
 
 def bug(error: Exception, as_json: bool) -> None:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli import catalogs
-from modelpack.errors import BadInput, EcomdeployError
+from cli.placed import PlacedProject
+from cli.who import now, who
+from modelpack.errors import BadInput
 from modelpack.home import Home
 from modelpack.progress import Progress, Silent
 
 if TYPE_CHECKING:
+    from cli.cluster import ClusterWiring
     from infra.aws_session import AwsSession
     from infra.rehearsal.cloud.client import LocalCloud
-    from infra.targets.base import Target, Traffic
+    from infra.targets.base import Traffic
     from stacks.adapters.builder import PackBuilder
-    from stacks.collaborators import Collaborators
+    from stacks.collaborators import Collaborators, Parameters
+    from stacks.history.read import Records
     from stacks.pulumi_driver.automation import AutomationDriver
     from stacks.records.ledger import Ledger
+    from stacks.records.owner import Owner
     from stacks.records.store import RecordStore
     from stacks.run import Outcome
     from stacks.spec import Spec
@@ -36,15 +39,23 @@ STATE = ".ecomdeploy"
 
 
 def home() -> Home:
-    """The user's folders: `ECOMDEPLOY_HOME` and `ECOMDEPLOY_CACHE`, else the platform's."""
+    """The user's folders: `ECOMDEPLOY_HOME` and `ECOMDEPLOY_CACHE`, else the platform's.
+
+    Raises:
+        BadInput: the user has no home folder, as an unnamed one in a container, and names none.
+    """
     import platformdirs
 
     given, cache = os.environ.get("ECOMDEPLOY_HOME"), os.environ.get("ECOMDEPLOY_CACHE")
-    root = Path(given or platformdirs.user_data_dir("ecomdeploy")).absolute()
-    return Home(
-        root,
-        Path(cache or (root / "cache" if given else platformdirs.user_cache_dir("ecomdeploy"))).absolute(),
-    )
+    try:
+        root = Path(given or platformdirs.user_data_dir("ecomdeploy")).expanduser().absolute()
+        caches = Path(cache or (root / "cache" if given else platformdirs.user_cache_dir("ecomdeploy")))
+        return Home(root, caches.expanduser().absolute())
+    except RuntimeError:
+        what = f"user {os.getuid()} has no home folder, and HOME is not set"
+        raise BadInput(
+            what, hint="set HOME, or ECOMDEPLOY_HOME: a folder that this user may write to"
+        ) from None
 
 
 def local_cloud() -> LocalCloud:
@@ -90,14 +101,24 @@ def derive_wanted(spec: Spec) -> Wanted:
 
 def collaborators(folder: Path, spec: Spec, progress: Progress) -> Collaborators:
     """Everything `ship` works with. For `cloud: local` the local cloud is started when it does not run."""
-    return Wiring(folder.absolute(), spec, progress).collaborators()
+    return wire(folder.absolute(), spec, progress).collaborators()
+
+
+def wire(folder: Path, spec: Spec, progress: Progress, role: str = "") -> Wiring | ClusterWiring:
+    """One project in one environment. `role`: assumed there (an ARN)."""
+    if not spec.environment.cluster:
+        return Wiring(folder, spec, progress, role)
+    from cli.cluster import ClusterWiring
+
+    state = folder / STATE / spec.environment.name
+    return ClusterWiring(folder, spec, progress, state, home(), builder(folder))
 
 
 def promote(folder: Path, deps: Collaborators, source: str, role: str = "") -> Collaborators:
     """The same, but the pack is what is live in the environment `source` (`role`: to be assumed to read there)."""
     from stacks.terms.promotion import Promotion
 
-    there = Wiring(folder.absolute(), load_spec(folder, source), deps.progress, role)
+    there = wire(folder.absolute(), load_spec(folder, source), deps.progress, role)
     return replace(
         deps,
         builder=Promotion(place=there.spec.environment, ledger=there.ledger, images=there.images),
@@ -105,25 +126,20 @@ def promote(folder: Path, deps: Collaborators, source: str, role: str = "") -> C
 
 
 def ledger(folder: Path, spec: Spec) -> Ledger:
-    """The history, without starting anything."""
-    return Wiring(folder.absolute(), spec, Silent()).ledger
+    """The ledger, without starting anything."""
+    return wire(folder.absolute(), spec, Silent()).ledger
 
 
 def traffic(spec: Spec) -> Traffic:
     """The route to the live endpoint."""
-    return Wiring(Path(), spec, Silent()).traffic
+    return wire(Path(), spec, Silent()).traffic
 
 
-def where_local_cloud() -> str:
-    """Where the local cloud answers, in words; empty when it does not run."""
-    running = local_cloud().running()
-    return f"{running.aws_url} (pid {running.pid})" if running else ""
+def is_on_cluster(spec: Spec) -> bool:
+    """Whether its releases run on a Kubernetes cluster."""
+    from infra.targets.catalog import targets
 
-
-def isolation(spec: Spec) -> str:
-    """How the local cloud keeps model servers apart; "" for a real cloud."""
-    running = local_cloud().running() if spec.environment.cloud == "local" else None
-    return running.isolation if running else ""
+    return targets().get(spec.serve.target).on_cluster
 
 
 def record_of(done: Outcome) -> dict[str, Any] | None:
@@ -137,12 +153,9 @@ def record_of(done: Outcome) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True)
-class Wiring:
+class Wiring(PlacedProject):
     """One project in one environment, and the collaborators that follow from it. `role`: assumed there (an ARN)."""
 
-    folder: Path
-    spec: Spec
-    progress: Progress
     role: str = ""
 
     @property
@@ -164,7 +177,19 @@ class Wiring:
         cloud = local_cloud()
         cloud.ensure(self.progress)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return {**kept, **cloud.environment(), "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+        cluster = self.cluster_variables(cloud) if self.target.on_cluster else {}
+        return {**kept, **cloud.environment(), "AWS_REGION": region, "AWS_DEFAULT_REGION": region, **cluster}
+
+    def cluster_variables(self, cloud: LocalCloud) -> dict[str, str]:
+        """Where the local cloud's Kubernetes is, which is started."""
+        access = cloud.ensure_kubernetes(self.progress)
+        return {
+            "KUBECONFIG": str(access.kubeconfig),
+            "ECOMDEPLOY_GATEWAY": access.gateway,
+            "ECOMDEPLOY_PROMETHEUS": access.prometheus,
+            "ECOMDEPLOY_PACE": str(cloud.pace()),
+            "ECOMDEPLOY_NAMESPACE": self.spec.environment.namespace,
+        }
 
     @cached_property
     def session(self) -> AwsSession:
@@ -194,6 +219,18 @@ class Wiring:
         bucket, prefix = self.state_bucket()
         return S3Store(lambda: self.session.client("s3"), bucket, f"{prefix}{self.spec.name}/")
 
+    @property
+    def platform_store(self) -> RecordStore:
+        """One for all services of the environment: of this user's local cloud, or of the state bucket."""
+        from stacks.records.s3_store import S3Store
+        from stacks.records.store import FolderStore
+
+        name = self.spec.environment.name
+        if self.local:
+            return FolderStore(home().root / "platforms" / name)
+        bucket, prefix = self.state_bucket()
+        return S3Store(lambda: self.session.client("s3"), bucket, f"{prefix}platforms/{name}/")
+
     def state_bucket(self) -> tuple[str, str]:
         """Bucket and key prefix of `state: s3://...`."""
         bucket, _, prefix = str(self.spec.environment.state or "").removeprefix("s3://").partition("/")
@@ -203,22 +240,6 @@ class Wiring:
                 hint="state: s3://my-state-bucket",
             )
         return bucket, f"{prefix.rstrip('/')}/" if prefix else ""
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        from stacks.records.ledger import Ledger
-
-        return Ledger(self.store, now, "ledger/")
-
-    @cached_property
-    def target(self) -> Target:
-        from infra.targets.catalog import targets
-
-        return targets().get(self.spec.serve.target)
-
-    @property
-    def traffic(self) -> Traffic:
-        return self.target.traffic(self.environment)
 
     @property
     def images(self) -> Any:
@@ -231,20 +252,44 @@ class Wiring:
         return RegistryImages(home(), "https", lambda host: registry_credentials(self.session))
 
     @property
+    def published(self) -> Records | None:
+        """What the bucket has; None where the local cloud does not run."""
+        from stacks.adapters.bucket import S3Publisher
+
+        if self.local and local_cloud().running() is None:
+            return None
+        return S3Publisher(lambda: self.session.client("s3"))
+
+    @property
+    def parameters(self) -> Parameters:
+        """Where the values of secrets are kept."""
+        from stacks.adapters.parameters import ClusterParameters, SsmParameters
+
+        if not self.target.on_cluster:
+            return SsmParameters(lambda: self.session.client("ssm"))
+        from infra.kubernetes.client import KubernetesClient
+
+        kubeconfig = Path(self.environment["KUBECONFIG"])
+        return ClusterParameters(
+            lambda: KubernetesClient(kubeconfig), self.spec.environment.namespace, self.spec.name
+        )
+
+    @property
     def generation(self) -> Callable[[], str]:
         """Identifies the cloud as it stands: another one after a reset or an older snapshot."""
         return local_cloud().generation if self.local else lambda: "aws"
 
     def collaborators(self) -> Collaborators:
         from infra.ground.survey import AwsSurvey
+        from infra.quotas.reading import AwsQuotas
         from stacks.adapters.bucket import CloudSweeper, S3Publisher
-        from stacks.adapters.parameters import SsmParameters
         from stacks.collaborators import Collaborators
         from stacks.pulumi_driver.converged import ConvergedStates
         from stacks.records.lease import Lease
+        from stacks.records.owner import Owner
         from stacks.records.process import this_process
 
-        who = f"{user()}@{socket.gethostname()}"
+        name = who()
         return Collaborators(
             builder=builder(self.folder),
             hosts=self.target.hosts(),
@@ -253,17 +298,32 @@ class Wiring:
             converged=ConvergedStates(self.store, self.generation),
             store=self.store,
             ledger=self.ledger,
-            lease=Lease(self.store, who, this_process(), now),
+            lease=Lease(self.store, name, this_process(), now, tell=self.progress.note),
+            platform_store=self.platform_store,
+            platform_lease=Lease(self.platform_store, name, this_process(), now, tell=self.progress.note),
             traffic=self.traffic,
             publisher=S3Publisher(lambda: self.session.client("s3")),
             sweeper=CloudSweeper(self.session.client),
             progress=self.progress,
-            who=who,
-            parameters=SsmParameters(lambda: self.session.client("ssm")),
+            who=name,
+            parameters=self.parameters,
             survey=AwsSurvey(self.session),
+            quotas=AwsQuotas(self.session),
+            me=Owner(id="", folder=str(self.folder), host=socket.gethostname(), who=name),
+            stands=self.stands,
             variables=os.environ,
             prepare=self.prepare,
         )
+
+    def stands(self, owner: Owner) -> bool:
+        """Whether the folder that was given this id still has it; of another machine's nobody knows."""
+        from stacks.records.owner import read_owner
+        from stacks.records.store import FolderStore
+
+        if not self.local or owner.host != socket.gethostname():
+            return True
+        there = read_owner(FolderStore(Path(owner.folder) / STATE / self.spec.environment.name))
+        return there is not None and there.id == owner.id
 
     def prepare(self) -> None:
         """The state bucket, by calls that may be repeated, before any Pulumi state exists."""
@@ -272,69 +332,9 @@ class Wiring:
         if not self.local:
             ensure_bucket(self.session, self.state_bucket()[0], {"ecomdeploy:managed-by": "ecomdeploy"})
 
-    def has_state(self) -> bool:
-        """Whether the bucket has Pulumi's state; asked without making any."""
-        from infra.aws_session import holds_object
-
-        bucket, prefix = self.state_bucket()
-        return holds_object(self.session, bucket, f"{prefix}.pulumi/meta.yaml")
-
     def driver(self) -> AutomationDriver:
-        """The embedded engine locally (the Pulumi CLI with ECOMDEPLOY_DRIVER=pulumi); the CLI on AWS."""
-        from infra.lookup.aws import AwsLookup
-        from stacks.pulumi_driver.automation import AutomationDriver, real_cli
-        from stacks.secrets import read_secrets
+        """What talks to Pulumi for this environment."""
+        from cli.drivers import make_driver
 
-        folder = self.state / "pulumi"
-        confidential = read_secrets(self.spec, os.environ).values
-        wanted = os.environ.get("ECOMDEPLOY_DRIVER") or ("embedded" if self.local else "pulumi")
-        if wanted == "embedded" and self.local:
-            backend, environment = folder.as_uri(), self.environment
-            return AutomationDriver(
-                "embedded engine",
-                "embedded",
-                folder,
-                backend,
-                environment,
-                lambda: embedded_engine(environment),
-                AwsLookup(self.session),
-                confidential=confidential,
-            )
-        if wanted != "pulumi":
-            raise EcomdeployError(
-                f"ECOMDEPLOY_DRIVER={wanted} does not go with cloud: {self.spec.environment.cloud}",
-                hint="ECOMDEPLOY_DRIVER=pulumi, or leave it out",
-            )
-        backend = folder.as_uri() if self.local else "s3://" + "/".join(self.state_bucket()).rstrip("/")
-        secrets = self.spec.environment.secrets
-        return AutomationDriver(
-            "Pulumi CLI",
-            "pulumi",
-            folder,
-            backend,
-            self.environment,
-            real_cli,
-            AwsLookup(self.session),
-            secrets,
-            confidential,
-            has_state=None if self.local else self.has_state,
-        )
-
-
-def embedded_engine(environment: Mapping[str, str]) -> Any:
-    """The embedded engine with its AWS provider."""
-    from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
-    from infra.rehearsal.providers.aws.provider import AwsProviders
-
-    return EmbeddedPulumiCommand(AwsProviders(), environment=environment)
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
+        bucket = ("", "") if self.local else self.state_bucket()
+        return make_driver(self.spec, self.state / "pulumi", self.session, bucket)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stacks.pulumi_driver.driver import Change
     from stacks.run import Outcome
+    from stacks.spec import Spec
 
 PAST = {"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "read": "read"}
 
@@ -33,14 +34,20 @@ def verdict(done: Outcome) -> str:
 
 def changes_in_words(changes: Iterable[Change]) -> str:
     """'3 created, 1 updated'."""
-    counts = Counter(PAST.get(change.op, change.op) for change in changes)
+    counts = Counter("taken over" if change.found else PAST.get(change.op, change.op) for change in changes)
     return ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "nothing"
 
 
 def list_changes(changes: Iterable[Change]) -> list[list[str]]:
     """A row per change: operation, kind, name, and what differs."""
     return [
-        [change.op, change.type, change.name, ", ".join(change.replaces or change.keys)] for change in changes
+        [
+            "take over" if change.found else change.op,
+            change.type,
+            change.name,
+            ", ".join(change.replaces or change.keys),
+        ]
+        for change in changes
     ]
 
 
@@ -49,3 +56,11 @@ def align(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
     widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
     for row in [columns, *rows]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def describe_place(spec: Spec) -> str:
+    """Where it is shipped to, for whoever has to say yes to it."""
+    place = spec.environment
+    if place.cluster:
+        return f"the cluster of context {place.context}, namespace {place.namespace}"
+    return f"AWS account {place.account}"

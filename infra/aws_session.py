@@ -7,6 +7,7 @@ for the registry, and the bucket that Pulumi's state goes into.
 from __future__ import annotations
 
 import base64
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -49,6 +50,14 @@ QUOTA = frozenset(
 CAPACITY = frozenset(
     {"InsufficientInstanceCapacity", "InsufficientCapacityException", "CapacityError", "Unsupported"}
 )
+CLOCK = re.compile(
+    r"RequestTimeTooSkewed|RequestExpired|RequestInTheFuture|Signature expired|Signature not yet current"
+)
+"""What AWS says to a caller whose clock is wrong, as code or in the message: it takes 5 minutes, S3 and EC2 take 15
+(docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html)."""
+CLOCK_HINT = (
+    "this machine's clock is wrong: set it (timedatectl set-ntp true), then type the same command again"
+)
 DEFAULT_REGION = "us-east-1"
 
 
@@ -71,17 +80,28 @@ class AwsSession:
         environment = self.environment
         return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
 
-    def client(self, service: str, *, attempts: int = 4) -> Any:
-        """The botocore client of a service ("sagemaker"); `attempts`: calls at most, for errors that pass."""
-        key = f"{service}/{attempts}"
+    @property
+    def global_region(self) -> str:
+        """Where this partition tells of what is in no region, as IAM's things are ("AWS services with global
+        endpoints", General Reference)."""
+        heads = {"cn-": "cn-north-1", "us-gov-": "us-gov-west-1"}
+        return next((home for head, home in heads.items() if self.region.startswith(head)), DEFAULT_REGION)
+
+    def client(self, service: str, *, attempts: int = 4, region: str | None = None) -> Any:
+        """The botocore client of a service ("sagemaker"); `attempts`: calls at most, for errors that pass; `region`:
+        another than the session's."""
+        region = region or self.region
+        key = f"{service}/{attempts}/{region}"
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self._make(service, attempts)
+                self._clients[key] = self._make(service, attempts, region)
             return self._clients[key]
 
     @cached_property
     def _botocore(self) -> Any:
         import botocore.session
+
+        from infra.lookup.descriptions import load_quickly
 
         given = self.environment
         places = {
@@ -94,9 +114,16 @@ class AwsSession:
                 None,
             ),
         }
-        return botocore.session.Session(session_vars=places)
+        session = botocore.session.Session(session_vars=places)
+        load_quickly(session)
+        return session
 
-    def _make(self, service: str, attempts: int) -> Any:
+    @property
+    def loader(self) -> Any:
+        """botocore's loader, with the services' models that it has read: other sessions need not read them again."""
+        return self._botocore.get_component("data_loader")
+
+    def _make(self, service: str, attempts: int, region: str) -> Any:
         from botocore.config import Config
 
         given = self.environment
@@ -112,10 +139,10 @@ class AwsSession:
             # Traffic to this machine must not take the way over a proxy.
             proxies={} if endpoint and endpoint.startswith("http://") else None,
         )
-        with refusals(f"{service} in {self.region}"):
+        with refusals(f"{service} in {region}"):
             return self._botocore.create_client(
                 service,
-                region_name=self.region,
+                region_name=region,
                 endpoint_url=endpoint,
                 aws_access_key_id=given.get("AWS_ACCESS_KEY_ID") or None,
                 aws_secret_access_key=given.get("AWS_SECRET_ACCESS_KEY") or None,
@@ -143,6 +170,7 @@ def refusals(doing: str) -> Iterator[None]:
         TokenRetrievalError,
     )
     from botocore.exceptions import ConnectionError as NoConnection
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -161,12 +189,18 @@ def refusals(doing: str) -> Iterator[None]:
     except (HTTPClientError, NoConnection) as error:
         hint = "ecomdeploy doctor; for the local cloud: ecomdeploy cloud start"
         raise EcomdeployError(f"{doing}: cannot reach the cloud: {error}", hint=hint) from error
+    except ResponseParserError as error:
+        hint = "something in between answers in AWS's place, as a proxy does: look at HTTPS_PROXY, then type it again"
+        first = str(error).splitlines()[0]
+        raise EcomdeployError(f"{doing}: the answer is none of AWS's: {first}", hint=hint) from error
     except BotoCoreError as error:
         raise EcomdeployError(f"{doing}: {error}") from error
 
 
 def meaning(code: str, what: str) -> EcomdeployError:
     """The error of our tree for an AWS error code."""
+    if CLOCK.search(f"{what} ({code})"):
+        return CloudRefused(f"{what} ({code})", hint=CLOCK_HINT)
     if code in CREDENTIALS:
         return CloudRefused(f"{what} ({code})", hint="check the credentials: aws sts get-caller-identity")
     if code in QUOTA:

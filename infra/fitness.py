@@ -41,7 +41,7 @@ def obstacles(needs: Binding, instance: Instance, image: str, hosts: Hosts) -> t
         return (Obstacle("serve.instance", what, hint),)
     return (
         *_architecture(needs, instance, instance.gpu, hosts),
-        *_driver(needs, instance, image, hosts),
+        *_driver(needs, instance, image, instance.gpu, hosts),
         *_memory(needs, instance, instance.gpu),
     )
 
@@ -58,17 +58,21 @@ def _architecture(needs: Binding, instance: Instance, gpu: Gpu, hosts: Hosts) ->
         yield Obstacle("serve.instance", what, f"an instance with another GPU, like {hosts.with_gpu}")
 
 
-def _driver(needs: Binding, instance: Instance, image: str, hosts: Hosts) -> Iterator[Obstacle]:
+def _driver(needs: Binding, instance: Instance, image: str, gpu: Gpu, hosts: Hosts) -> Iterator[Obstacle]:
     found, least = hosts.driver(instance.name, image), needs.driver or "0"
+    who = f"the pack (CUDA {needs.cuda}) needs"
+    if version(gpu.least_driver or "0") > version(least):
+        who, least = f"the {gpu.name} of {instance.name} needs", gpu.least_driver
     newest = hosts.newest_image()
-    hint = f"serve.ami: {newest.name} (driver {newest.driver})" if newest else ""
+    key, hint = "serve.instance", f"an instance with another GPU, like {hosts.with_gpu}"
+    if newest and version(newest.driver) >= version(least):
+        key, hint = "serve.ami", f"serve.ami: {newest.name} (driver {newest.driver})"
     if found is None:
-        what = f"the pack needs NVIDIA driver {least} or newer, and what {instance.name} has is not known"
-        yield Obstacle("serve.ami", what, hint)
+        what = f"{who} NVIDIA driver {least} or newer, and what {instance.name} has is not known"
+        yield Obstacle(key, what, hint)
     elif version(found) < version(least):
         host = image or f"the default host of {instance.name}"
-        what = f"the pack (CUDA {needs.cuda}) needs NVIDIA driver {least} or newer, and {host} has {found}"
-        yield Obstacle("serve.ami", what, hint)
+        yield Obstacle(key, f"{who} NVIDIA driver {least} or newer, and {host} has {found}", hint)
 
 
 def _memory(needs: Binding, instance: Instance, gpu: Gpu) -> Iterator[Obstacle]:

@@ -24,16 +24,23 @@ class HostImage:
 class Hosts:
     """`unsupported`: families that no image is made for, with the reason; `unscalable`: families that cannot scale
     automatically, with the reason; `scaling_pins_instance`: an endpoint that scales automatically can change to no
-    other instance type; `default_drivers`: by family, where no host image is named; `with_gpu`: an instance
-    to name when somebody needs a GPU."""
+    other instance type; `counts_by_hand`: without automatic scaling it keeps the number of replicas that it has,
+    whatever is declared; `default_drivers`: by family, where no host image is named; `with_gpu`: an instance
+    to name when somebody needs a GPU; `default`: what a spec that names none gets; `quota`: service and name of the
+    account's quota of an instance type, at AWS's Service Quotas, a form ("{instance} for endpoint usage");
+    `with_own_storage`: instance types with disks of their own, for which no key can be chosen."""
 
     instances: Mapping[str, Instance]
     with_gpu: str
+    default: str = ""
     unsupported: Mapping[str, str] = field(default_factory=dict)
     unscalable: Mapping[str, str] = field(default_factory=dict)
     scaling_pins_instance: bool = False
+    counts_by_hand: bool = False
     images: Mapping[str, HostImage] = field(default_factory=dict)
     default_drivers: Mapping[str, str] = field(default_factory=dict)
+    quota: tuple[str, str] | None = None
+    with_own_storage: frozenset[str] = frozenset()
 
     def instance(self, name: str) -> Instance:
         """The instance type of that name; `BadInput` with the nearest when there is none."""

@@ -9,22 +9,27 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
 from modelpack.errors import BadInput
 
+ADDED_BY_SAGEMAKER = 1.2
+"""Its price for an instance without a GPU, over EC2's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """`memory_mib`: of one GPU; `compute_capability`: NVIDIA's ("8.9"), what compiled kernels are for."""
+    """`memory_mib`: of one GPU; `compute_capability`: NVIDIA's ("8.9"), what compiled kernels are for; `least_driver`:
+    the oldest NVIDIA driver that knows it, "" where that of the CUDA version will do."""
 
     name: str
     count: int
     memory_mib: int
     compute_capability: str
+    least_driver: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,24 @@ def find(name: str, known: Mapping[str, Instance], unsupported: Mapping[str, str
 
 
 @cache
+def nodes() -> Mapping[str, Instance]:
+    """EC2 types for a cluster's nodes: the hosting types without a GPU, which are EC2's under another name, and "pool".
+
+    Prices of the former are SageMaker's without what it adds to EC2's (the file's note)."""
+    plain = {
+        name.removeprefix("ml."): replace(
+            one,
+            name=name.removeprefix("ml."),
+            usd_hour=None if one.usd_hour is None else round(one.usd_hour / ADDED_BY_SAGEMAKER, 4),
+            price_basis="unknown" if one.usd_hour is None else "estimated",
+        )
+        for name, one in table("endpoint").items()
+        if one.gpu is None
+    }
+    return {**plain, **table("pool")}
+
+
+@cache
 def table(kind: Literal["endpoint", "pool"]) -> Mapping[str, Instance]:
     """The instance types for an endpoint, or for a cluster's GPU pools, by name."""
     return {name: _instance(name, entry) for name, entry in _document()[kind].items()}
@@ -82,6 +105,7 @@ def _instance(name: str, entry: Mapping[str, Any]) -> Instance:
             count=entry["gpus"],
             memory_mib=entry["gpu_memory_mib"],
             compute_capability=_document()["compute_capability"][entry["gpu"]],
+            least_driver=_document()["least_driver"].get(entry["gpu"], ""),
         )
     return Instance(
         name=name,

@@ -13,3 +13,9 @@ def fit(name: str, longest: int) -> str:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:DIGITS]
     return f"{name[: longest - DIGITS - 1].rstrip('-')}-{digest}"
+
+
+def partition_of(region: str) -> str:
+    """AWS's partition of a region ("aws-cn" for cn-north-1)."""
+    heads = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
+    return next((name for head, name in heads.items() if region.startswith(f"{head}-")), "aws")

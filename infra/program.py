@@ -1,4 +1,4 @@
-"""What every stack program begins with: its settings, its tags, its AWS provider.
+"""What every stack program begins with: its settings, its tags, its provider.
 
 Settings are one JSON document in the Pulumi config key `<project>:settings` (docs/architecture/rooms/infra.md).
 """
@@ -14,24 +14,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import pulumi
 
+from infra.names import partition_of
 from infra.tags import Tags
 from modelpack.errors import BadInput
 
 if TYPE_CHECKING:
     import pulumi_aws
+    import pulumi_kubernetes
 
 T = TypeVar("T")
-COMMON = ("environment", "region", "account", "cloud")
+BOUNDARY = "permissions_boundary"
+COMMON = ("environment", "cloud")
+OF_AWS = ("region", "account")
+CLOUDS = ("aws", "local", "cluster")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`cloud`: "aws" or "local" (the emulated one); `data`: the whole document, for what programs add."""
+    """`cloud`: "aws", "local" (the emulated one) or "cluster" (one that is there already; no region, no account);
+    `data`: the whole document, for what programs add."""
 
     environment: str
-    region: str
-    account: str
     cloud: str
+    region: str = ""
+    account: str = ""
     data: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -40,9 +46,8 @@ class Settings:
 
     @property
     def partition(self) -> str:
-        """AWS's partition of the region ("aws-cn" for cn-north-1)."""
-        heads = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
-        return next((name for head, name in heads.items() if self.region.startswith(f"{head}-")), "aws")
+        """AWS's partition of the region."""
+        return partition_of(self.region)
 
     def text(self, key: str) -> str:
         """A setting that must be there."""
@@ -65,24 +70,46 @@ def parse(document: str) -> Settings:
         data = json.loads(document)
     except ValueError as error:
         raise BadInput(f"settings: not JSON: {error}") from None
-    missing = [key for key in COMMON if not isinstance(data, dict) or not data.get(key)]
+    said = data if isinstance(data, dict) else {}
+    needed = COMMON if said.get("cloud") == "cluster" else (*COMMON, *OF_AWS)
+    missing = [key for key in needed if not said.get(key)]
     if missing:
         raise BadInput(f"settings: {', '.join(missing)} missing", hint="`ecomdeploy up` writes the settings")
-    if data["cloud"] not in ("aws", "local"):
-        raise BadInput(f'settings: cloud: expected "aws" or "local", got {data["cloud"]!r}')
-    return Settings(data=data, **{key: data[key] for key in COMMON})
+    if data["cloud"] not in CLOUDS:
+        raise BadInput(f"settings: cloud: expected one of {', '.join(CLOUDS)}, got {data['cloud']!r}")
+    return Settings(data=data, **{key: data[key] for key in needed})
 
 
 def settings() -> Settings:
-    """The running program's settings."""
-    return parse(pulumi.Config().require("settings"))
+    """The running program's settings, in force for what it declares from here on."""
+    given = parse(pulumi.Config().require("settings"))
+    bound_roles(given)
+    return given
 
 
 def project_tags(given: Settings, project: str) -> Tags:
     """Tags for the running stack."""
     return Tags(
-        project=project, stack=f"{pulumi.get_project()}/{pulumi.get_stack()}", environment=given.environment
+        project=project,
+        stack=f"{pulumi.get_project()}/{pulumi.get_stack()}",
+        environment=given.environment,
+        owner=str(given.data.get("owner") or ""),
+        more=given.section("tags", dict[str, str]),
     )
+
+
+def bound_roles(given: Settings) -> None:
+    """Put the account's permissions boundary on every role of the program, whichever component makes it."""
+    boundary = given.data.get("permissions_boundary")
+    if not boundary:
+        return
+
+    def bind(declared: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        if declared.type_ != "aws:iam/role:Role":
+            return None
+        return pulumi.ResourceTransformationResult({**declared.props, BOUNDARY: boundary}, declared.opts)
+
+    pulumi.runtime.register_stack_transformation(bind)
 
 
 def provider(given: Settings) -> pulumi_aws.Provider:
@@ -101,6 +128,14 @@ def provider(given: Settings) -> pulumi_aws.Provider:
         skip_metadata_api_check=local,
     )
     return made
+
+
+def kubernetes_provider(given: Settings) -> pulumi_kubernetes.Provider:
+    """An explicit provider for the cluster that `KUBECONFIG` names, in the context of the settings where they name
+    one."""
+    import pulumi_kubernetes
+
+    return pulumi_kubernetes.Provider("kubernetes", context=given.data.get("context"))
 
 
 def run(main: Callable[[], None]) -> None:

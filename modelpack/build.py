@@ -109,9 +109,9 @@ def finish_pack(
     from modelpack.assembly import contents
     from modelpack.assembly.assemble import assemble_image, locked_wheels
     from modelpack.assembly.needs import bind
-    from modelpack.gate import record
+    from modelpack.gate import normal_shares, record
     from modelpack.gate.answers import answers
-    from modelpack.image.assemble import attach
+    from modelpack.image.oci.attachments import attach
     from modelpack.image.oci.layout import Layout
     from modelpack.server.golden import Golden
     from modelpack.usecases.optional.serving import companions_of
@@ -135,6 +135,7 @@ def finish_pack(
     more |= {"rows": rows_in_words(reference.company, usecase.max_batch)}
     more |= {"fidelity": [one.as_data() for one in reference.fidelity]}
     more |= {"golden_margin": dict(lasting)} if lasting else {}
+    more |= {"guardrails": normal} if (normal := normal_shares.measure(trials, trials.run(variant))) else {}
     more |= fallen_back(served, variant)
     document = record.complete(inputs, figures, reference.model_sha256, more)
     attach(layout, built.digest, RECORD, packs.encode(document))

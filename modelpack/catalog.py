@@ -7,7 +7,8 @@ Three places, in this order:
 * `./file.py:Name`, relative to the user's project;
 * entry points of the group `ecomdeploy.plugins`, named `<kind>.<name>` (`usecase.shop`).
 
-Plug-in modules import what is heavy (torch, onnx, pandas) inside functions, so that looking up stays cheap.
+Plug-in modules import what is heavy (torch, onnx, pandas) inside functions, so that looking up stays cheap. One that is
+asked for by its name is looked for where a source states that name, before all modules are imported.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import importlib.util
 import inspect
 import pkgutil
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar, cast
@@ -31,7 +33,7 @@ from modelpack.server.from_source import load_source
 
 T = TypeVar("T")
 GROUP = "ecomdeploy.plugins"
-SKIPPED = ("base",)
+SKIPPED = ("base", "fakes")
 
 
 @dataclass
@@ -56,13 +58,22 @@ class Catalog(Generic[T]):
         """
         if is_path(name):
             return make(self._from_file(name, project or Path()), name)
-        if name in (own := self._scan()):
-            return own[name]()
+        if (own := self._look_up(name)) is not None:
+            return own()
         if name in (points := self._entry_points()):
             return self._check(points[name].load(), points[name].value)()
         near = difflib.get_close_matches(name, self.names(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.names())}"
         raise BadInput(f"unknown {self.kind} {name!r}", hint=f"write ./{name}" if ".py" in name else hint)
+
+    def _look_up(self, name: str) -> type[T] | None:
+        """The plug-in of the catalogue's own package, from the module that states its name where one does."""
+        if self._found is None:
+            for module in modules_stating(self.package, name):
+                for kind in self._kinds(module):
+                    if plug_in_name(kind) == name:
+                        return kind
+        return self._scan().get(name)
 
     def _scan(self) -> dict[str, type[T]]:
         if self._found is None:
@@ -84,7 +95,7 @@ class Catalog(Generic[T]):
         ]
 
     def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
-        points = importlib.metadata.entry_points(group=GROUP)
+        points = entry_points()
         prefix = f"{self.kind.replace(' ', '')}."
         return {point.name.removeprefix(prefix): point for point in points if point.name.startswith(prefix)}
 
@@ -116,6 +127,52 @@ class Catalog(Generic[T]):
                 hint=self.how or f"subclass {self.base.__module__}.{self.base.__name__}",
             )
         return cast("type[T]", kind)
+
+
+@dataclass(frozen=True)
+class CatalogNames(Collection[str]):
+    """The names that a catalogue knows: whether one is among them is read from the package's sources, and `list_all`
+    (`Catalog.names`) imports every module only where none states it."""
+
+    package: str
+    list_all: Callable[[], tuple[str, ...]]
+
+    def __contains__(self, name: object) -> bool:
+        stated = isinstance(name, str) and any(True for _ in files_stating(self.package, name))
+        return stated or name in self.list_all()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.list_all())
+
+    def __len__(self) -> int:
+        return len(self.list_all())
+
+
+def files_stating(package: str, name: str) -> Iterator[tuple[str, ...]]:
+    """The sources of a package in which a class states that `name`, as parts of their path in it."""
+    stated = {f'    name{kind} = "{name}"' for kind in (": ClassVar[str]", "")}
+    for folder in map(Path, importlib.import_module(package).__path__):
+        for file in sorted(folder.rglob("*.py")):
+            parts = file.relative_to(folder).with_suffix("").parts
+            if parts[0] not in SKIPPED and not stated.isdisjoint(
+                file.read_text(encoding="utf-8").split("\n")
+            ):
+                yield parts
+
+
+def modules_stating(package: str, name: str) -> Iterator[ModuleType]:
+    """The modules in which a plug-in of that name is looked for first."""
+    for parts in files_stating(package, name):
+        module = importlib.import_module(f"{package}.{parts[0]}")
+        if getattr(module, "ONE_A_FILE", False) and len(parts) > 1:
+            module = importlib.import_module(f"{package}.{parts[0]}.{parts[1]}")
+        yield module
+
+
+@cache
+def entry_points() -> importlib.metadata.EntryPoints:
+    """Those of our group, looked for once: all installed distributions are read for it."""
+    return importlib.metadata.entry_points(group=GROUP)
 
 
 def modules_of(package: str) -> Iterator[ModuleType]:

@@ -4,7 +4,8 @@
     ├── BadInput               2   the user's text or files; carries every problem found at once
     ├── Locked                 3   another `ecomdeploy` is at work
     ├── Unhealthy              4   a release did not verify and was rolled back
-    └── CloudRefused           5   credentials, quota, capacity
+    ├── CloudRefused           5   credentials, quota, capacity
+    └── NotApproved            6   a release that waited for approval was refused, or nobody answered
 
 The number is the process's exit code (documented in docs/exit-codes.md, stable).
 """
@@ -73,6 +74,12 @@ class CloudRefused(EcomdeployError):
     """The cloud said no: credentials, account guard, quota or capacity."""
 
     exit_code = 5
+
+
+class NotApproved(EcomdeployError):
+    """A release that waited for approval was refused, or nobody answered in time. It has no traffic."""
+
+    exit_code = 6
 
 
 def first_line(error: BaseException) -> str:

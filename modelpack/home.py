@@ -6,10 +6,13 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+DURABLE = "ecomdeploy.durable"
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,16 @@ def hold_lock(file: Path, on_wait: Callable[[], None] = lambda: None) -> Iterato
         yield
 
 
+@contextmanager
+def name_file(path: Path) -> Iterator[None]:
+    """Where `path` is written: an error that tells no file, as that of a write to a full disk does, tells this one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def write_atomically(path: Path, data: bytes, *, private: bool = False, durable: bool = False) -> None:
     """Readers see the old content or the new, also when this process is killed; a `durable` write survives a power cut
     too. Of a `private` file, and of folders made for it, nobody else may read."""
@@ -78,7 +91,7 @@ def write_atomically(path: Path, data: bytes, *, private: bool = False, durable:
     part = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
     try:
-        with open(descriptor, "wb") as file:
+        with name_file(path), open(descriptor, "wb") as file:
             file.write(data)
             if durable:
                 file.flush()
@@ -88,13 +101,18 @@ def write_atomically(path: Path, data: bytes, *, private: bool = False, durable:
         part.unlink(missing_ok=True)
         raise
     if durable:
-        sync_folder(path.parent)
+        sync_folder(path.parent, of=path)
 
 
-def sync_folder(folder: Path) -> None:
-    """What was renamed or removed in the folder is so after a power cut too."""
+def sync_folder(folder: Path, of: Path | None = None) -> None:
+    """What was renamed or removed in the folder is so after a power cut too: all of it, or what is known to be (`of`).
+
+    Told to who listens to audits (PEP 578) as DURABLE.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with name_file(folder):
+            os.fsync(handle)
     finally:
         os.close(handle)
+    sys.audit(DURABLE, str(of or folder))

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
+import msgspec
+
 from modelpack.errors import BadInput
 from stacks.hardware import find_shortcomings
 from stacks.records.release import Packed, Release, State
 from stacks.run import Run
+from stacks.spec import Spec
 from stacks.wanted import Wanted
 
 
@@ -40,7 +46,14 @@ def make_candidate(wanted: Wanted, pack: Packed, repository: str, who: str) -> R
         policy=wanted.policy,
         replicas=max(1, spec.scale.min),
         who=who,
+        spec_digest=digest_spec(spec),
     )
+
+
+def digest_spec(spec: Spec) -> str:
+    """sha256 of all that the spec says for one environment; values of secrets are not in it."""
+    content = json.dumps(msgspec.to_builtins(spec), sort_keys=True, separators=(",", ":"), default=str)
+    return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
 def restore(target: Release, wanted: Wanted, who: str, why: str) -> Release:
@@ -56,6 +69,7 @@ def restore(target: Release, wanted: Wanted, who: str, why: str) -> Release:
         restores=target.number,
         who=who,
         why=why,
+        spec_digest=digest_spec(wanted.spec),
     )
 
 

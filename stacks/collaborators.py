@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from infra.ground.survey import Survey
 from infra.hosts import Hosts
+from infra.preflight.base import Looked
+from infra.quotas.quota import Quotas
 from infra.targets.base import Traffic
 from modelpack.progress import Progress
 from stacks.pulumi_driver.converged import ConvergedStates
 from stacks.pulumi_driver.driver import Driver
-from stacks.records.lease import Lease
+from stacks.records.lease import OneWriter
 from stacks.records.ledger import Ledger
+from stacks.records.owner import Owner
 from stacks.records.release import Packed
 from stacks.records.store import RecordStore
+from stacks.rollout.recorder import View
 from stacks.wanted import Wanted
 
 
@@ -50,6 +55,10 @@ class ImageRegistry(Protocol):
         """Whether the repository has this image, whatever the local store has."""
         ...
 
+    def read_record(self, digest: str) -> bytes | None:
+        """The record that is attached to this image in the local store (JSON); None where that has none."""
+        ...
+
     def is_stored(self, digest: str) -> bool:
         """Whether the local store has all of this image."""
         ...
@@ -62,6 +71,14 @@ class Publisher(Protocol):
 
     def publish(self, bucket: str, records: Mapping[str, bytes]) -> int:
         """Write those that differ; returns how many. Nothing differs: no mutating call."""
+        ...
+
+    def names(self, bucket: str, folder: str) -> tuple[str, ...]:
+        """The last parts of the keys right below `folder`, which ends in "/"; none where there is no bucket."""
+        ...
+
+    def read(self, bucket: str, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Those of the objects that are there."""
         ...
 
 
@@ -91,7 +108,11 @@ class Collaborators:
     converged: ConvergedStates
     store: RecordStore
     ledger: Ledger
-    lease: Lease
+    lease: OneWriter
+    """Of the service: its base and its endpoint have one writer."""
+    platform_store: RecordStore
+    """What all who share a platform share."""
+    platform_lease: OneWriter
     traffic: Traffic
     publisher: Publisher
     sweeper: Sweeper
@@ -99,8 +120,19 @@ class Collaborators:
     who: str
     parameters: Parameters
     survey: Survey
+    quotas: Quotas
+    me: Owner
+    """This folder, as an owner that has no id yet."""
+    stands: Callable[[Owner], bool]
+    """Whether that owner's folder still has the id."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     prepare: Callable[[], None] = lambda: None
+    preflight: Callable[[Wanted], Sequence[Looked]] = lambda wanted: ()
+    """What the place lacks for it. Reads only."""
+    sleep: Callable[[float], None] = time.sleep
+    """Seconds, while somebody else is waited for."""
+    view: View | None = None
+    """Whoever looks at a rollout while it goes on; None: `progress` has a line for each step."""
 
 
 @dataclass
@@ -128,6 +160,7 @@ class FakeImageRegistry:
     repositories: Callable[[], set[str]]
     held: dict[str, set[str]] = field(default_factory=dict)
     local: set[str] = field(default_factory=set)
+    records: dict[str, bytes] = field(default_factory=dict)
     pushes: int = 0
     size: int = 1000
 
@@ -150,6 +183,9 @@ class FakeImageRegistry:
     def holds(self, repository: str, digest: str) -> bool:
         return self.is_reachable(repository) and digest in self.held.get(repository, set())
 
+    def read_record(self, digest: str) -> bytes | None:
+        return self.records.get(digest)
+
 
 @dataclass
 class FakePublisher:
@@ -167,6 +203,14 @@ class FakePublisher:
         self.objects |= differing
         self.writes += len(differing)
         return len(differing)
+
+    def names(self, bucket: str, folder: str) -> tuple[str, ...]:
+        below = (key.removeprefix(folder) for key in self.objects if key.startswith(folder))
+        return tuple(name for name in below if "/" not in name) if self.is_reachable(bucket) else ()
+
+    def read(self, bucket: str, keys: Sequence[str]) -> Mapping[str, bytes]:
+        there = self.objects if self.is_reachable(bucket) else {}
+        return {key: there[key] for key in keys if key in there}
 
 
 @dataclass

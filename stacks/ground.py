@@ -13,6 +13,8 @@ from infra.components.gpu_pool import node_group_name
 from infra.components.system_nodes import want_nodes
 from infra.ground.layout import GroundPlan, clamp_counts, lay_out
 from infra.ground.survey import Standing, Survey
+from infra.quotas.platform import platform_demands
+from infra.quotas.quota import QuotaDemand
 from infra.spec import PlatformSpec
 from stacks.settings import platform_name, platform_settings
 from stacks.wanted import Wanted
@@ -20,10 +22,11 @@ from stacks.wanted import Wanted
 
 @dataclass(frozen=True)
 class Ground:
-    """What the program is told, and what whoever plans must know."""
+    """What the program is told, what whoever plans must know, and what it takes of the account's quotas."""
 
     settings: Mapping[str, Any]
     notes: tuple[str, ...]
+    demands: tuple[QuotaDemand, ...] = ()
 
 
 def survey_ground(survey: Survey, wanted: Wanted) -> Ground:
@@ -41,7 +44,8 @@ def survey_ground(survey: Survey, wanted: Wanted) -> Ground:
         versions = survey.addons(layout.kubernetes_version, NAMES)
         layout = replace(layout, addons=dict(versions), counts=counts(platform, layout, standing))
     told = msgspec.to_builtins(replace(layout, notes=()))
-    return Ground({**platform_settings(wanted), "layout": told}, layout.notes)
+    demands = platform_demands(platform, layout, standing)
+    return Ground({**platform_settings(wanted), "layout": told}, layout.notes, demands)
 
 
 def counts(platform: PlatformSpec, layout: GroundPlan, standing: Standing) -> dict[str, int]:

@@ -6,6 +6,8 @@ A pack is for what its instance has. `pack.hardware: cpu` is the word that puts 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from infra.hosts import Hosts
 from modelpack.errors import BadInput, Problem
 from modelpack.runtimes.hardware import CPU
@@ -21,11 +23,26 @@ def refuse_unfit(wanted: Wanted, pack: Packed) -> None:
 
     Raises:
         BadInput: the instance cannot run the pack, or has a GPU that the pack would leave idle, and the spec does
-            not say that this is meant.
+            not say that this is meant; or an alarm is asked for on what the pack does not count.
     """
-    found = [*mismatches(wanted, pack), *find_shortcomings(pack, wanted.serving, wanted.hosts)]
+    found = [
+        *mismatches(wanted, pack),
+        *find_shortcomings(pack, wanted.serving, wanted.hosts),
+        *unknown_guardrails(wanted, pack),
+    ]
     if found:
         raise BadInput(found, hint="change it in ecomdeploy.yaml and type the same command again")
+
+
+def unknown_guardrails(wanted: Wanted, pack: Packed) -> Iterator[Problem]:
+    """Alarms on guardrails that the pack has not."""
+    known = ", ".join(pack.guardrails) or "none"
+    for name in wanted.spec.rollout.alarms.guardrails:
+        if name not in pack.guardrails:
+            hint = f"guardrails of this pack: {known}"
+            yield Problem(
+                f"the use case has no guardrail {name!r}", path="rollout.alarms.guardrails", hint=hint
+            )
 
 
 def refuse_hopeless(wanted: Wanted) -> None:

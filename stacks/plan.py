@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from infra.preflight.base import Looked
+from modelpack.errors import BadInput
 from stacks.candidates import describe_end, make_candidate
 from stacks.collaborators import Collaborators
 from stacks.hardware import refuse_hopeless, refuse_unfit, remarks
+from stacks.ownership import find_objection, foresee_owner
+from stacks.preflight import tell_lacks, warn_of_lacks
 from stacks.pulumi_driver.driver import Change
+from stacks.quotas import QuotaReport, ask_for_service
+from stacks.quotas import warn as warn_of_quotas
 from stacks.records.ledger import RETAINED
-from stacks.records.release import Packed, Release
-from stacks.run import Run
+from stacks.records.release import Packed, Release, State
+from stacks.run import Run, describe_former, describe_found
 from stacks.secrets import refuse_unset
 from stacks.settings import base_settings, digest_declared, service_settings, unpacked_image
 from stacks.spec import Spec
-from stacks.steps import PAUSED, pauses_scaling
+from stacks.steps import PAUSED, find_miscount, pauses_scaling
 from stacks.terms.freeze import describe_freeze, find_freeze
 
 UNKNOWN_REPOSITORY = "registry.invalid/not-there-yet"
@@ -24,7 +31,8 @@ UNKNOWN_REPOSITORY = "registry.invalid/not-there-yet"
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """`pack`: its digest, None until packed; `push_bytes`: None while it is not in the local store; `release`: the
-    number that `up` would give, None: no new one; `declared`: a digest of the programs and what they would be told."""
+    number that `up` would give, None: no new one; `declared`: a digest of the programs and what they would be told;
+    `replicas`: how many run and how many will, where the live release stays and their number does not."""
 
     spec: Spec
     driver: str
@@ -35,12 +43,16 @@ class Plan:
     image: str | None
     pack: str | None
     declared: str
+    replicas: tuple[int, int] | None = None
+    quotas: QuotaReport = field(default_factory=QuotaReport)
     notes: tuple[str, ...] = ()
+    hint: str = ""
+    """What to type where `up` will refuse to begin."""
 
     @property
     def has_work(self) -> bool:
         """Whether `up` would change anything."""
-        return bool(self.changes) or self.release is not None
+        return bool(self.changes) or self.release is not None or self.replicas is not None
 
     def document(self) -> dict[str, Any]:
         """What `--json` prints (docs/json.md)."""
@@ -54,6 +66,8 @@ class Plan:
             "pack": self.pack,
             "push_bytes": self.push_bytes,
             "changes": [change.document() for change in self.changes],
+            "replicas": {"now": self.replicas[0], "then": self.replicas[1]} if self.replicas else None,
+            "quotas": [one.document() for one in self.quotas.readings],
             "notes": list(self.notes),
         }
 
@@ -62,34 +76,54 @@ def plan(deps: Collaborators, spec: Spec) -> Plan:
     """Preview both stacks against what is really there. Reads only; takes no lease.
 
     Raises:
-        BadInput: the instance cannot run the pack, or a variable with a secret is not set.
+        BadInput: the instance cannot run the pack, a variable with a secret is not set, or the environment was
+            deployed with another driver or in another region.
         CloudRefused, EcomdeployError: the preview could not be made.
     """
     run = Run.of(deps, spec)
+    lacks = deps.preflight(run.wanted)
+    with tell_lacks(lacks):
+        return foresee(run, lacks)
+
+
+def foresee(run: Run, lacks: Sequence[Looked]) -> Plan:
+    """The plan, with what the place lacks among its notes."""
+    deps, spec = run.deps, run.wanted.spec
+    run.refuse_other()
     refuse_unset(run.wanted.confidential)
     pack, wanted = deps.builder.find(run.wanted), run.wanted
     if pack is not None:
         refuse_unfit(wanted, pack)
     else:
         refuse_hopeless(wanted)
+    foresee_owner(run)
     run.base = run.outputs(wanted.base) or {}
     release, live = look_ahead(run, pack), deps.ledger.live()
     keeps = live is not None and live.key == release.key
-    number, told = deps.ledger.next_number(), (base_settings(wanted), settings_ahead(run, release))
+    replicas = find_miscount(run) if keeps else None
+    quotas = ask_for_service(run, pack)
+    objection = find_objection(run)
+    number, told = deps.ledger.next_number(), (base_settings(wanted, run.base), settings_ahead(run, release))
+    run.changes = (*run.foresee(wanted.base, told[0]), *run.foresee(wanted.service, told[1]))
     return Plan(
         spec=spec,
         driver=deps.driver.name,
-        changes=(
-            *deps.driver.preview(wanted.base, told[0]),
-            *deps.driver.preview(wanted.service, told[1]),
-        ),
+        changes=run.changes,
         push_bytes=foresee_push(run, pack),
         release=None if keeps else number,
         live=live.number if live else None,
         image=release.image if pack and run.base else None,
         pack=pack.digest if pack else None,
         declared=digest_declared(*map(deps.driver.source, (wanted.base, wanted.service)), told),
+        replicas=replicas,
+        quotas=quotas,
+        hint=objection.hint if objection else "",
         notes=(
+            *warn_of_lacks(lacks),
+            *warn(run, objection),
+            *warn_of_quotas(wanted, quotas),
+            *describe_found(run.changes, deps.ledger),
+            *([f"replicas: {replicas[0]} now, {replicas[1]} then"] if replicas else []),
             *notes(run, pack, live if keeps else None, number),
             *(remarks(wanted, pack, wanted.serving.instance) if pack else ()),
         ),
@@ -121,9 +155,16 @@ def settings_ahead(run: Run, release: Release) -> dict[str, Any]:
     """What `up` would tell the service program once the release is live and the window pruned."""
     ledger, live = run.deps.ledger, run.deps.ledger.live()
     ahead = live if live and live.key == release.key else release
-    kept = [each for each in (live, *ledger.list_retained()) if each is not None and each.key != ahead.key]
+    left = live.enter(State.SUPERSEDED, "") if live and ahead is not live else None
+    kept = [each for each in (left, *ledger.list_retained()) if each is not None and each.key != ahead.key]
     declared = (ahead, *kept[:RETAINED])
     return service_settings(run.wanted, run.base, declared, (live or ahead).key, ledger.clock())
+
+
+def warn(run: Run, objection: BadInput | None) -> list[str]:
+    """Why `up` will not begin, and what of this service's earlier names is still there."""
+    refused = [f"`up` will refuse: {objection} ({objection.hint})"] if objection else []
+    return [*refused, *map(describe_former, run.deps.ledger.former())]
 
 
 def notes(run: Run, pack: Packed | None, stays: Release | None, number: int) -> list[str]:
@@ -143,6 +184,8 @@ def notes(run: Run, pack: Packed | None, stays: Release | None, number: int) -> 
         said.append(f"`up` will refuse: {describe_freeze(frozen)} (--override REASON)")
     if live:
         said.append(f"release {number} takes over from release {live.number}, which stays ready")
+        rollout = run.wanted.spec.rollout
+        said.append(f"traffic moves {rollout.policy((), keep_capacity=True)}")
         if pauses_scaling(run, run.wanted.serving.instance):
             said.append(PAUSED)
     else:

@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelpack.errors import BadInput
 from stacks.collaborators import Collaborators
 from stacks.ground import survey_ground
+from stacks.ownership import foresee_owner, sign_platform
 from stacks.pulumi_driver.driver import Change
-from stacks.run import Outputs, Run
+from stacks.quotas import ask, refuse_short, warn
+from stacks.records.users import enter_user, read_users, strike_user
+from stacks.run import Outputs, Run, describe_found
 from stacks.spec import Spec
 
 
@@ -44,31 +48,54 @@ class PlatformOutcome:
 def plan(deps: Collaborators, spec: Spec) -> PlatformOutcome:
     """What `up` would change, against what is really there: edits by other hands show as updates."""
     run = Run.of(deps, spec)
+    run.refuse_other()
     ground = survey_ground(deps.survey, run.wanted)
-    run.changes = deps.driver.preview(run.wanted.platform, ground.settings)
-    return report(run, "planned", run.outputs(run.wanted.platform) or {}, ground.notes)
+    foresee_owner(run)
+    run.changes = run.preview(run.wanted.platform, ground.settings)
+    notes = (*warn(run.wanted, ask(deps.quotas, ground.demands)), *ground.notes)
+    return report(run, "planned", run.outputs(run.wanted.platform) or {}, notes)
 
 
-def up(deps: Collaborators, spec: Spec) -> PlatformOutcome:
+def up(deps: Collaborators, spec: Spec, *, adopt: bool = False) -> PlatformOutcome:
     """Provision it. State is read back first, so that drift is mended; nothing differs: no mutating call.
+
+    Args:
+        adopt: take over what another owner has made under these names.
 
     Raises:
         Locked, CloudRefused, EcomdeployError.
     """
     run = Run.of(deps, spec)
-    with run.hold_lease("platform up"):
-        deps.progress.step(f"Provisioning the platform of {spec.environment.name}")
+    with run.hold_lease("platform up"), run.hold_platform("platform up"):
         ground = survey_ground(deps.survey, run.wanted)
+        refuse_short(run, ask(deps.quotas, ground.demands))
+        sign_platform(run, adopt=adopt)
+        enter_user(deps.platform_store, spec.name)
+        deps.progress.step(f"Provisioning the platform of {spec.environment.name}")
         outputs = run.provision(run.wanted.platform, ground.settings, refresh=True)
     return report(run, "up", outputs, ground.notes)
 
 
-def down(deps: Collaborators, spec: Spec) -> PlatformOutcome:
-    """Remove all of it. Twice is fine."""
+def down(deps: Collaborators, spec: Spec, *, shared: bool = False) -> PlatformOutcome:
+    """Remove all of it. Twice is fine.
+
+    Args:
+        shared: although other services have brought it up too.
+
+    Raises:
+        BadInput: others use it.
+        Locked, CloudRefused, EcomdeployError.
+    """
     run = Run.of(deps, spec)
-    with run.hold_lease("platform down"):
+    with run.hold_lease("platform down"), run.hold_platform("platform down"):
+        others = [name for name in read_users(deps.platform_store) if name != spec.name]
+        if others and not shared:
+            what = f"the platform of {spec.environment.name} is used by {', '.join(others)} too"
+            raise BadInput(what, hint="take those down first, or: ecomdeploy platform down --shared")
         deps.progress.step(f"Removing the platform of {spec.environment.name}")
         run.take_down(run.wanted.platform)
+        for name in read_users(deps.platform_store):
+            strike_user(deps.platform_store, name)
     return report(run, "removed", {})
 
 
@@ -79,5 +106,5 @@ def report(run: Run, state: str, outputs: Outputs, notes: tuple[str, ...] = ()) 
         driver=run.deps.driver.name,
         changes=run.changes,
         outputs=outputs,
-        notes=notes,
+        notes=(*notes, *describe_found(run.changes, run.deps.ledger)),
     )

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.targets.base import ShiftPolicy
 from stacks import hardware
 from stacks.collaborators import Collaborators
 from stacks.pulumi_driver import converged
-from stacks.pulumi_driver.driver import Change, Settings, Stack, claim
+from stacks.pulumi_driver.driver import Change, Settings, Stack, claim, refuse_other
+from stacks.records.ledger import Ledger
 from stacks.records.release import Release
 from stacks.records.upgrade import upgrade_outputs
-from stacks.rollout import Rollout
+from stacks.rollout.move import Rollout
 from stacks.spec import Spec
 from stacks.wanted import Wanted
 
 Outputs = Mapping[str, Any]
-
-ALARM_SECONDS = 120
-"""How long a new release is watched by its alarms on AWS: two of their periods. The local cloud's never ring by
-themselves, so nothing is waited for there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +38,8 @@ class Outcome:
     """Stacks that still stand after `down`."""
     notes: tuple[str, ...] = ()
     """What whoever relies on the release must know."""
+    hint: str = ""
+    """What to type, where that is not to be guessed from the rest."""
 
     def document(self) -> dict[str, Any]:
         """What `--json` prints (docs/json.md)."""
@@ -67,15 +65,20 @@ class Outcome:
 
 @dataclass
 class Run:
-    """`refresh`: everything is to be read back from the cloud first; `base`: the base stack's outputs, once they are
-    known; `changes` and `pushed_bytes` grow as things are done."""
+    """`refresh`: everything is to be read back from the cloud first; `owner`: the id of this store's owner, and
+    `platform_owner` of the platform's (stacks/ownership.py); `base`: the base stack's outputs, once they are known;
+    `changes`, `pushed_bytes` and `seen` (the stacks that were looked at for drift) grow as things are done.
+    """
 
     deps: Collaborators
     wanted: Wanted
     refresh: bool = False
+    owner: str = ""
+    platform_owner: str = ""
     base: Outputs = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     pushed_bytes: int = 0
+    seen: set[Stack] = field(default_factory=set)
 
     @classmethod
     def of(cls, deps: Collaborators, spec: Spec, *, refresh: bool = False) -> Run:
@@ -90,7 +93,30 @@ class Run:
             deps.ledger.token = grant.token
             if grant.note:
                 deps.progress.note(grant.note)
-            claim(deps.store, deps.driver)
+            claim(deps.store, deps.driver, self.wanted.spec.environment.region, self.made_in)
+            yield
+
+    def refuse_other(self) -> None:
+        """Before anything is read: what another driver has made, or this one in another region, is not looked at.
+
+        Raises:
+            BadInput: there is such.
+        """
+        refuse_other(self.deps.store, self.deps.driver, self.wanted.spec.environment.region, self.made_in)
+
+    @property
+    def made_in(self) -> str:
+        """The region of the base, by the name of its key; "" where that is not known."""
+        arn = str((self.deps.converged.outputs(self.wanted.base) or {}).get("key_arn", ""))
+        return arn.split(":")[3] if arn.count(":") > 3 else ""
+
+    @contextmanager
+    def hold_platform(self, purpose: str) -> Iterator[None]:
+        """As the one writer of the platform, whichever services of the environment are at work."""
+        deps = self.deps
+        with deps.platform_lease.hold(purpose) as grant:
+            if grant.note:
+                deps.progress.note(grant.note)
             yield
 
     def outputs(self, stack: Stack) -> Outputs | None:
@@ -98,11 +124,26 @@ class Run:
         deps = self.deps
         return deps.converged.outputs(stack) or upgrade_outputs(deps.driver.outputs(stack) or {}) or None
 
+    def own(self, stack: Stack, settings: Settings) -> Settings:
+        """The settings with whose the stack is."""
+        owner = self.platform_owner if stack.program == "platform" else self.owner
+        return {**settings, "owner": owner} if owner else settings
+
+    def preview(self, stack: Stack, settings: Settings) -> tuple[Change, ...]:
+        """What `provision` with a refresh would change."""
+        return self.deps.driver.preview(stack, self.own(stack, settings))
+
+    def foresee(self, stack: Stack, settings: Settings) -> tuple[Change, ...]:
+        """The same; no preview where it is proven that it would show nothing."""
+        deps = self.deps
+        return converged.foresee(deps.driver, deps.converged, stack, self.own(stack, settings))
+
     def provision(self, stack: Stack, settings: Settings, *, refresh: bool = False) -> Outputs:
         """Bring a stack to its settings (stacks/pulumi_driver/converged.py says when its program runs)."""
-        deps = self.deps
+        deps, look, owned = self.deps, stack not in self.seen, self.own(stack, settings)
+        self.seen.add(stack)
         done = converged.provision(
-            deps.driver, deps.converged, stack, settings, deps.progress, refresh=refresh
+            deps.driver, deps.converged, stack, owned, deps.progress, refresh=refresh, look=look
         )
         self.changes += done.changes
         return done.outputs
@@ -118,27 +159,26 @@ class Run:
 
     def rollout(self, service: Outputs) -> Rollout:
         """How traffic moves between what the service stack holds."""
-        scale, seconds = self.wanted.spec.scale, self.wanted.spec.rollout.deadline_minutes * 60
-        policy = ShiftPolicy(
-            keep_capacity=scale.target_rps is not None or bool(scale.schedule),
-            alarms=tuple(service.get("alarms", ())),
-            bake=0 if self.wanted.local else ALARM_SECONDS,
-            timeout=int(seconds),
-        )
+        # keeps the number also where `up` sees to it: the release may be older than the number is
+        keeps = self.wanted.spec.scale.is_automatic or self.deps.hosts.counts_by_hand
+        alarms = tuple(service.get("alarms", ()))
         return Rollout(
             traffic=self.deps.traffic,
             endpoint=service["endpoint"],
             revisions=service["revisions"],
-            policy=policy,
-            deadline=seconds,
+            policy=self.wanted.spec.rollout.policy(alarms, keep_capacity=keeps),
+            alarms=alarms,
+            release_alarms={key: tuple(names) for key, names in service.get("release_alarms", {}).items()},
+            now=self.deps.ledger.clock,
             progress=self.deps.progress,
         )
 
     def outcome(self, done: str, release: Release | None, **more: Any) -> Outcome:
         """What was done, in the end."""
-        notes: list[str] = []
+        notes = describe_found(self.changes, self.deps.ledger)
         if release and done != "removed":
-            notes = hardware.remarks(self.wanted, release.pack, release.serving.instance)
+            notes += hardware.remarks(self.wanted, release.pack, release.serving.instance)
+        notes += map(describe_former, self.deps.ledger.former())
         return Outcome(
             done=done,
             spec=self.wanted.spec,
@@ -149,3 +189,25 @@ class Run:
             notes=tuple(notes),
             **more,
         )
+
+
+def describe_found(changes: Iterable[Change], ledger: Ledger) -> list[str]:
+    """What was there already and is taken over, with whose it is, and which release made it where its name tells; what
+    has no tags goes with another."""
+    releases = {each.key: each.number for each in ledger.all()}
+    said = []
+    for change in changes:
+        number = next((number for key, number in releases.items() if key in change.found), None)
+        release = f"'s release {number}" if number and change.found.endswith("by this project") else ""
+        if ", " in change.found:
+            said.append(f"found {change.type.rpartition(':')[2]} {change.found}{release}")
+    return said
+
+
+def describe_former(release: Release) -> str:
+    """What still serves under a name that the service had before."""
+    name = f"{release.service}-{release.environment}"
+    return (
+        f"still there: endpoint {name}, release {release.number}, from before this service was renamed "
+        f"(ecomdeploy down --service {release.service})"
+    )

@@ -5,23 +5,47 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from stacks.records.release import Release
+from infra.recurring import is_running
+from stacks.records.release import Release, State
 from stacks.wanted import Wanted
+
+PAST = frozenset({State.SUPERSEDED, State.ROLLED_BACK})
+"""What was live once and is no more."""
 
 
 def common(wanted: Wanted) -> dict[str, Any]:
-    place = wanted.spec.environment
-    return {"environment": place.name, "cloud": place.cloud, "region": place.region, "account": place.account}
+    """What each program is told; of governance only what is asked for, so that other specs' settings stay the same."""
+    place, asked = wanted.spec.environment, wanted.spec.governance
+    governed = {"tags": asked.tags, "permissions_boundary": asked.permissions_boundary}
+    told = {
+        "environment": place.name,
+        "cloud": place.cloud,
+        **{key: value for key, value in governed.items() if value},
+    }
+    if place.cluster:
+        cluster = {"context": place.context, "cluster": msgspec.to_builtins(place.cluster)}
+        return {**told, **cluster, "namespace": place.namespace}
+    return {**told, "region": place.region, "account": place.account}
 
 
-def base_settings(wanted: Wanted) -> dict[str, Any]:
-    return {**common(wanted), "service": wanted.spec.service, "bucket": wanted.bucket}
+def base_settings(wanted: Wanted, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`before`: the stack's outputs as it stands. One that stands without a log group was made by an earlier release:
+    its endpoint has the group that its target made, and another of that name is refused."""
+    settings = {**common(wanted), "service": wanted.spec.service, "bucket": wanted.bucket}
+    if pipeline := wanted.spec.governance.pipeline:
+        place = wanted.spec.environment
+        state = {"state": place.state or "", "secrets": place.secrets or ""}
+        settings |= {"pipeline": msgspec.to_builtins(pipeline), **state}
+    if budget := wanted.spec.governance.monthly_budget:
+        settings |= {"monthly_budget": msgspec.to_builtins(budget)}
+    if before and "log_group" not in before:
+        return settings
+    return {**settings, "target": wanted.serving.target, "log_days": wanted.spec.platform.log_days}
 
 
 def platform_name(wanted: Wanted) -> str:
@@ -46,27 +70,42 @@ def service_settings(
     """`base`: the base stack's outputs, handed on as they are; `initial`: the key that the endpoint is created on
     (afterwards the rollout moves it).
 
-    `now`: an aware datetime; sale days that run now are named, so that a run is due when one begins or ends.
+    `now`: an aware datetime; sale days and busy hours that run now are named, so that a run is due when one begins
+    or ends.
     `scaling`: False leaves automatic scaling out, for as long as traffic moves to another instance type.
     """
     scale = wanted.spec.scale
-    by_key = {release.key: release for release in sorted(releases, key=lambda each: -each.number)}
+    declared = tuple(releases)
+    by_key = {release.key: release for release in sorted(declared, key=lambda each: -each.number)}
+    running = find_running(declared)
     return {
         **common(wanted),
         "service": wanted.spec.service,
         "base": dict(base),
         "target": wanted.serving.target,
-        "scale": msgspec.to_builtins(scale if scaling else replace(scale, target_rps=None, schedule=())),
-        "sale_days": [window.name for window in scale.schedule if window.start <= now < window.end],
+        "namespace": wanted.spec.environment.namespace,
+        "scale": msgspec.to_builtins(scale if scaling else scale.by_hand()),
+        "sale_days": [
+            *(window.name for window in scale.schedule if window.start <= now < window.end),
+            *(hours.name for hours in scale.recurring if is_running(hours, now)),
+        ],
         "alarms": msgspec.to_builtins(wanted.spec.rollout.alarms),
+        **({"watched": True} if wanted.spec.rollout.strategy != "all-at-once" else {}),
         "releases": [
-            declare(release, key == initial)
+            declare(release, key == initial, key not in running)
             for key, release in sorted(by_key.items(), key=lambda item: item[1].number)
         ],
     }
 
 
-def declare(release: Release, initial: bool) -> dict[str, Any]:
+def find_running(releases: Iterable[Release]) -> frozenset[str]:
+    """Keys of what has to run: what is live or on its way, and what a rollback goes to, which is to take no time."""
+    newest = sorted(releases, key=lambda each: -each.number)
+    before = next((each.key for each in newest if each.state is State.SUPERSEDED), "")
+    return frozenset({before, *(each.key for each in newest if each.state not in PAST)})
+
+
+def declare(release: Release, initial: bool, stopped: bool) -> dict[str, Any]:
     """A release as the service program reads it."""
     return {
         "key": release.key,
@@ -75,7 +114,10 @@ def declare(release: Release, initial: bool) -> dict[str, Any]:
         "count": release.replicas,
         "environment": dict(release.serving.environment),
         "initial": initial,
+        "stopped": stopped,
         **({"host_image": release.serving.host_image} if release.serving.host_image else {}),
+        **({"hosting": given} if (given := release.serving.hosting.as_data()) else {}),
+        **({"guardrails": release.pack.guardrails} if release.pack.guardrails else {}),
     }
 
 

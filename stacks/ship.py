@@ -1,19 +1,25 @@
 """Ship a release, roll it back, take it down. This page is the design; the verbs below read the same way.
 
-    up        lease               one writer (stacks/records/lease.py)
+    up        preflight           the cluster has what it takes (stacks/preflight.py)
+              lease               one writer (stacks/records/lease.py)
+              settle              it is ours, and its history is here (stacks/ownership.py)
               build               the pack: known from the same inputs, or built
-              terms               not marked, not frozen, and what was planned (stacks/terms)
-              base                repository and bucket; skipped when nothing could change (pulumi_driver/converged.py)
+              terms               not marked, not frozen, within the account's quotas (stacks/quotas.py), and what was
+                                  planned (stacks/terms)
+              base                repository and bucket; skipped when nothing could change and nobody else has changed
+                                  anything (pulumi_driver/converged.py)
               push                only what the registry misses
               begin               the release gets its number: from here on a kill leaves a trace
               provision           what the release needs exists, and no traffic goes there yet
-              roll out            traffic moves, the release is verified through the route (stacks/rollout.py)
+              approval            where it is asked for: somebody else says yes (stacks/terms/approval.py)
+              roll out            traffic moves, the release is verified through the route (stacks/rollout/move.py)
               finish              the release is live, the old one superseded
               prune               the service stack once more, without what fell out of the window
 
-    rollback  lease, find, begin, roll out, finish
+    rollback  lease, find, begin, roll out, finish (a release on its way that nobody ended is turned back instead)
                                   the older release is still provisioned, so Pulumi is not asked; if it fell out of
-                                  the window its image is checked first, and then it is provisioned as in `up`
+                                  the window its image is checked first, and then it is provisioned as in `up`, its
+                                  base as well
 
     down      lease, destroy      the service stack, and the ledger says so; with `everything` also the base
 
@@ -42,7 +48,14 @@ from typing import Any
 from stacks.candidates import find_target, make_candidate, refuse_marked, restore
 from stacks.collaborators import Collaborators
 from stacks.hardware import refuse_hopeless, refuse_unfit
+from stacks.history.publish import publish
+from stacks.ownership import find_objection, refuse_stateless, settle
 from stacks.plan import plan
+from stacks.preflight import refuse_lacking
+from stacks.pulumi_driver.driver import disclaim
+from stacks.quotas import refuse_short_service
+from stacks.recover import restore_stacks
+from stacks.rollout.unfinished import abandon, find_begun, tell_unfinished
 from stacks.run import Outcome, Run
 from stacks.secrets import refuse_unset
 from stacks.spec import Spec
@@ -52,13 +65,15 @@ from stacks.steps import (
     bring_base_up,
     ensure_images,
     find_standing,
+    leave_platform,
     provision_release,
-    publish,
     reconcile,
     require_base,
     roll_out,
+    tell_kept_logs,
     verify_live,
 )
+from stacks.terms.approval import MINUTES, await_approval, must_wait
 from stacks.terms.bound_plan import refuse_changed
 from stacks.terms.freeze import refuse_frozen
 
@@ -71,6 +86,8 @@ def up(
     refresh: bool = False,
     regate: bool = False,
     override: str = "",
+    approval: float | None = None,
+    adopt: bool = False,
     planned: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Make the spec's release live, or find that it is.
@@ -80,18 +97,24 @@ def up(
         refresh: read everything back from the cloud first, and run every program.
         regate: measure the passes anew instead of taking pack.lock's verdict.
         override: why a rollout may begin although it is frozen (stacks/terms/freeze.py).
+        approval: minutes to wait for somebody's approval, before any traffic moves (stacks/terms/approval.py).
+        adopt: take over what another project has made under these names, with its history (stacks/ownership.py).
         planned: do what this plan says and nothing else (stacks/terms/bound_plan.py).
 
     Raises:
-        Locked, BadInput, Unhealthy (the old release serves), CloudRefused, EcomdeployError.
+        Locked, BadInput, Unhealthy (the old release serves), CloudRefused, NotApproved, EcomdeployError.
     """
     run = Run.of(deps, spec, refresh=refresh)
+    refuse_lacking(deps.preflight(run.wanted), deps.progress)
     with run.hold_lease("up"):
+        settle(run, adopt=adopt)
         refuse_unset(run.wanted.confidential)
         refuse_hopeless(run.wanted)
+        refuse_short_service(run)
         pack = deps.builder.build(run.wanted, deps.progress, regate=regate)
         refuse_unfit(run.wanted, pack)
         refuse_marked(run, pack, again)
+        refuse_short_service(run, pack)
         why = refuse_frozen(run, pack, override)
         if planned is not None:
             refuse_changed(planned, plan(deps, spec))
@@ -103,12 +126,19 @@ def up(
         if live and live.key == release.key:
             return reconcile(run, live)
         begun = begin_or_go_on(run, replace(release, why=why))
+        waits, minutes = must_wait(run, begun, approval is not None), approval or MINUTES
+        if waits and live is None:  # it would be in traffic as soon as it is made
+            await_approval(run, begun, minutes)
         service = provision_release(run, begun)
+        if waits and live is not None:
+            await_approval(run, begun, minutes, service)
         return roll_out(run, begun, service)
 
 
 def rollback(deps: Collaborators, spec: Spec, number: int | None = None, *, why: str = "") -> Outcome:
     """Put an earlier release back: same pack, served as it was, today's scale and alarms. Nothing is built.
+
+    Without a number, while a release is on its way that a killed run began: the live one.
 
     Raises:
         BadInput: there is no such release, it failed, it serves already, its image is gone, or its instance, as the
@@ -117,10 +147,16 @@ def rollback(deps: Collaborators, spec: Spec, number: int | None = None, *, why:
     """
     run = Run.of(deps, spec)
     with run.hold_lease("rollback"):
-        target = find_target(run, number)
+        settle(run, adopt=False)
+        begun = find_begun(run) if number is None else None
+        if begun and begun.restores is None:
+            return abandon(run, begun, why)
+        # A rollback that was killed goes on to where it went.
+        target = find_target(run, begun.restores if begun else number)
         require_base(run)
         standing = find_standing(run, target)
         if standing is None:
+            bring_base_up(run)
             bring_back(run, target)
         tidy = standing is None or bool(deps.ledger.leftovers())
         deps.ledger.interrupt("rolled back before it was finished")
@@ -129,39 +165,65 @@ def rollback(deps: Collaborators, spec: Spec, number: int | None = None, *, why:
         return roll_out(run, begun, service, tidy=tidy)
 
 
-def down(deps: Collaborators, spec: Spec, *, everything: bool = False) -> Outcome:
+def down(
+    deps: Collaborators,
+    spec: Spec,
+    *,
+    everything: bool = False,
+    former: bool = False,
+    adopt: bool = False,
+) -> Outcome:
     """Take the service down, with `everything` also its base. Doing it twice is fine.
 
-    The platform goes as well on the local cloud, where it is this project's; on AWS services share it
-    (`ecomdeploy platform down`).
+    The platform goes as well on the local cloud, if no other service uses it; on AWS it stays (`ecomdeploy platform
+    down`).
+
+    Args:
+        former: the spec has a name that the service had before; what serves by its others is not in question.
+        adopt: also what another project has made under these names: it is taken over first, with its history.
+
+    Raises:
+        BadInput: it is another's, or the state of its stack is not here.
+        Locked, CloudRefused, EcomdeployError.
     """
     run = Run.of(deps, spec)
     with run.hold_lease("down"):
+        settle(run, adopt=adopt)
+        if adopt:
+            restore_stacks(run, deps.traffic.observe(run.wanted.endpoint))
+        refuse_stateless(run)
         run.take_down(run.wanted.service)
         deps.ledger.interrupt("taken down before it was finished")
         deps.ledger.remove_all("taken down")
         run.base = run.outputs(run.wanted.base) or {}
         if everything:
-            if run.wanted.local:
-                run.take_down(run.wanted.platform)
+            leave_platform(run)
             deps.sweeper.empty(run.wanted.bucket, run.base.get("repository_url", ""))
             run.take_down(run.wanted.base)
+            tell_kept_logs(run)
         elif run.base:
             publish(run)
         stacks = (run.wanted.base, run.wanted.platform)
         remaining = tuple(str(stack) for stack in stacks if run.outputs(stack) is not None)
-        return run.outcome("removed", deps.ledger.newest(), remaining=remaining)
+        if not remaining:
+            disclaim(deps.store)
+        done = run.outcome("removed", deps.ledger.newest(), remaining=remaining)
+        return replace(done, notes=()) if former else done
 
 
 def status(deps: Collaborators, spec: Spec) -> Outcome:
-    """What serves, verified through the route. Reads only, takes no lease."""
+    """What serves, verified through the route, and that all it needs still exists. Reads only, takes no lease."""
     run, live = Run.of(deps, spec), deps.ledger.live()
+    run.refuse_other()
     if live is None:
+        if objection := find_objection(run):
+            return run.outcome("status", None, problems=(str(objection),), hint=objection.hint)
         begun = deps.ledger.find_unfinished()
         going_on = begun and f"release {begun.number} is not finished: `ecomdeploy up` goes on with it"
         return run.outcome("status", deps.ledger.newest(), problems=(going_on or "nothing is deployed here",))
     service = run.outputs(run.wanted.service)
     if service is None:
         return run.outcome("status", live, problems=(f"release {live.number} has no endpoint",))
-    wrong = verify_live(run, service, live)
-    return run.outcome("status", live, endpoint=service["endpoint"], verified=not wrong, problems=wrong)
+    wrong = verify_live(run, service, live) or deps.traffic.obstacles(service["revisions"][live.key])
+    seen = run.outcome("status", live, endpoint=service["endpoint"], verified=not wrong, problems=wrong)
+    return replace(seen, notes=(*seen.notes, *tell_unfinished(run, service, live)))

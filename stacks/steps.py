@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from infra.targets.base import Phase
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError, Unhealthy
+from stacks.history.publish import publish, publish_owner, publish_pack
 from stacks.records.release import Release, State
+from stacks.records.users import read_users, strike_user
+from stacks.rollout.kept import make_recorder
 from stacks.run import Outcome, Outputs, Run
 from stacks.secrets import find_unknown
 from stacks.settings import base_settings, service_settings
 from stacks.verify import verify
 
 PAUSED = "the instance type changes: automatic scaling is taken off until the traffic has moved"
+KEPT_LINES = 500
+"""Of a failed release's log."""
 
 
 def bring_base_up(run: Run) -> None:
-    """The base stack, and a look at the two things of it that this run stands on (pulumi_driver/converged.py)."""
-    stack, settings = run.wanted.base, base_settings(run.wanted)
+    """The base stack, with a look at the two things of it that this run stands on (pulumi_driver/converged.py), and
+    whose it is."""
+    stack = run.wanted.base
+    settings = base_settings(run.wanted, run.outputs(stack))
     run.base = run.provision(stack, settings, refresh=run.refresh)
     images, publisher = run.deps.images, run.deps.publisher
     if not (images.is_reachable(run.base["repository_url"]) and publisher.is_reachable(run.base["bucket"])):
         run.base = run.provision(stack, settings, refresh=True)
+    publish_owner(run)
 
 
 def ensure_images(run: Run, in_hand: str) -> None:
@@ -137,18 +143,24 @@ def roll_out(run: Run, release: Release, service: Outputs, *, tidy: bool = True)
     """
     ledger, rollout = run.deps.ledger, run.rollout(service)
     old, back = ledger.live(), release.restores is not None
+    publish_pack(run, release)
+    rollout = replace(rollout, recorder=make_recorder(run, rollout, old, release))
     ledger.record(release.number, State.SHIFTING)
     try:
         (rollout.without_alarms() if back else rollout).roll(old, release)
     except Unhealthy as error:
+        kept = keep_log(run, release, rollout.revisions.get(release.key, ""))
+        error.hint = kept if kept and error.hint != "ecomdeploy status" else error.hint
         if old is None:
-            raise fail_first(run, release, str(error)) from error
-        ledger.fail(release.number, str(error))
+            raise fail_first(run, release, str(error), hint=error.hint) from error
+        if not rollout.may_be_on(release):
+            ledger.fail(release.number, str(error))
         run.deps.converged.forget(run.wanted.service)  # something may be gone that is thought to stand
         tidy_up(run, service, old)
         raise
     except EcomdeployError as error:
-        ledger.record(release.number, State.INTERRUPTED, str(error))
+        if not rollout.may_be_on(release):
+            ledger.record(release.number, State.INTERRUPTED, str(error))
         run.deps.converged.forget(run.wanted.service)
         if old is not None and isinstance(error, CloudRefused):
             tidy_up(run, service, old)
@@ -158,6 +170,7 @@ def roll_out(run: Run, release: Release, service: Outputs, *, tidy: bool = True)
         prune(run, live)
     else:
         publish(run)
+    hold_count(run)
     return run.outcome("rolled back" if back else "live", live, endpoint=rollout.endpoint, verified=True)
 
 
@@ -173,12 +186,36 @@ def reconcile(run: Run, live: Release) -> Outcome:
         run.deps.progress.note(f"release {live.number} is not as it should be: {'; '.join(wrong)}")
         remove_if_failed(run)
         service = run.provision(run.wanted.service, settings, refresh=True)
-        if wrong := run.rollout(service).arrive(live):
+        if wrong := run.rollout(service).without_alarms().arrive(live):
             what = f"release {live.number} does not serve as it should: {'; '.join(wrong)}"
             raise Unhealthy(what, hint="ecomdeploy logs")
     prune(run, live)
-    done = "updated" if run.changes or run.pushed_bytes else "nothing to do"
+    resized = hold_count(run)
+    done = "updated" if run.changes or run.pushed_bytes or resized else "nothing to do"
     return run.outcome(done, live, endpoint=service["endpoint"], verified=True)
+
+
+def find_miscount(run: Run) -> tuple[int, int] | None:
+    """How many replicas run, and how many should, where nothing but `up` sees to it and they are not the same."""
+    scale = run.wanted.spec.scale
+    if scale.is_automatic or not run.deps.hosts.counts_by_hand:
+        return None
+    seen, wanted = run.deps.traffic.observe(run.wanted.endpoint), max(1, scale.min)
+    return None if seen.phase is not Phase.SERVING or seen.replicas == wanted else (seen.replicas, wanted)
+
+
+def hold_count(run: Run) -> bool:
+    """Bring the endpoint to the spec's number of replicas; whether there was need.
+
+    Raises:
+        Unhealthy, CloudRefused: it has another number. What it has serves.
+    """
+    found = find_miscount(run)
+    if found is None:
+        return False
+    run.deps.progress.step(f"Going from {found[0]} to {found[1]} replicas")
+    deadline = run.wanted.spec.rollout.deadline_minutes * 60
+    return run.deps.traffic.resize(run.wanted.endpoint, found[1], run.deps.progress, deadline)
 
 
 def prune(run: Run, live: Release) -> None:
@@ -191,6 +228,31 @@ def prune(run: Run, live: Release) -> None:
     for each in leftovers:
         ledger.record(each.number, State.REMOVED, each.cause)
     publish(run)
+
+
+def leave_platform(run: Run) -> None:
+    """Use the platform no more. The local cloud's goes, unless other services have brought it up too."""
+    store, name = run.deps.platform_store, run.wanted.spec.name
+    if not run.wanted.local and name not in read_users(store):
+        return
+    with run.hold_platform("down"):
+        others = [each for each in read_users(store) if each != name]
+        if run.wanted.local and others:
+            run.deps.progress.note(f"the platform stays: {', '.join(others)} use it too")
+        elif run.wanted.local:
+            run.take_down(run.wanted.platform)
+        strike_user(store, name)
+
+
+def tell_kept_logs(run: Run) -> None:
+    """A base of an earlier release has no log group: the target made the endpoint's own, and nothing takes it away."""
+    from infra.targets.catalog import targets
+
+    if run.base and "log_group" not in run.base:
+        group = targets().get(run.wanted.serving.target).log_group(run.wanted.endpoint)
+        command = f"aws logs delete-log-group --log-group-name {group} --region {run.wanted.spec.environment.region}"
+        if group:
+            run.deps.progress.note(f"the log group {group} stays, it is in no stack: {command}")
 
 
 def tidy_up(run: Run, service: Outputs, live: Release) -> None:
@@ -206,16 +268,21 @@ def tidy_up(run: Run, service: Outputs, live: Release) -> None:
         run.deps.progress.note(f"not tidied up yet: {later}")
 
 
-def publish(run: Run) -> None:
-    """The ledger's records as objects in the base bucket, those that differ."""
-    records = {
-        f"releases/{each.service}/{each.number}.json": as_record(each.document())
-        for each in run.deps.ledger.releases()
-    }
-    run.deps.publisher.publish(run.base["bucket"], records)
+def keep_log(run: Run, release: Release, revision: str) -> str:
+    """Keep what a failed release's servers wrote, where it goes with them; what to type to see it, "" for nothing."""
+    try:
+        lines = run.deps.traffic.logs_to_keep(revision, KEPT_LINES) if revision else []
+        if lines:
+            run.deps.ledger.keep_log(release.number, lines)
+    except EcomdeployError as later:
+        run.deps.progress.note(f"what its servers wrote is not kept: {later}")
+        return ""
+    return f"ecomdeploy logs --release {release.number}" if lines else ""
 
 
-def fail_first(run: Run, release: Release, cause: str, shortage: bool = False) -> EcomdeployError:
+def fail_first(
+    run: Run, release: Release, cause: str, shortage: bool = False, hint: str = ""
+) -> EcomdeployError:
     """Nothing to go back to: the endpoint goes, the ledger keeps the cause. A `shortage` is no mark of the pack."""
     run.take_down(run.wanted.service)
     what = f"{cause}. It was the first release, so the endpoint was removed"
@@ -223,7 +290,7 @@ def fail_first(run: Run, release: Release, cause: str, shortage: bool = False) -
         run.deps.ledger.record(release.number, State.REMOVED, cause)
         return CloudRefused(what, hint="another instance type, or later: ecomdeploy up")
     run.deps.ledger.fail(release.number, cause)
-    return Unhealthy(what, hint="ecomdeploy releases")
+    return Unhealthy(what, hint=hint or "ecomdeploy releases")
 
 
 def require_base(run: Run) -> None:
@@ -273,7 +340,3 @@ def live_releases(run: Run) -> tuple[Release, ...]:
     """The live release, if there is one."""
     live = run.deps.ledger.live()
     return (live,) if live else ()
-
-
-def as_record(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, indent=1, sort_keys=True).encode()

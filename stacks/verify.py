@@ -38,12 +38,14 @@ def check_placement(seen: Observation, revision: str, release: Release) -> tuple
     return ()
 
 
-def check_answers(traffic: Traffic, endpoint: str, release: Release) -> tuple[str, ...]:
-    """Send every golden request; stop early when enough is known to be wrong."""
+def check_answers(
+    traffic: Traffic, endpoint: str, release: Release, revision: str | None = None
+) -> tuple[str, ...]:
+    """Send every golden request; stop early when enough is known to be wrong. `revision`: to that alone."""
     wrong: list[str] = []
     for number, golden in enumerate(release.pack.golden, start=1):
         body = json.dumps(golden["request"]).encode()
-        answer = traffic.invoke(endpoint, body, "application/json")
+        answer = traffic.invoke(endpoint, body, "application/json", revision)
         wrong += [f"golden request {number}: {one}" for one in differences(golden["answer"], answer, release)]
         if len(wrong) >= MOST_TOLD:
             break

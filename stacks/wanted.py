@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from infra.hosting import HostingOptions
 from infra.hosts import Hosts
 from modelpack.runtimes.hardware import CPU, CUDA
 from stacks.pulumi_driver.driver import Stack
@@ -22,7 +23,8 @@ class Wanted:
 
     `hosts`: what its target runs releases on; `hardware`: what its pack is for, "cpu" or "cuda"; `bucket`: of the
     release records (bucket names are one namespace for all of S3: the account makes this one ours; at most 63
-    characters). The platform is one per environment: services share it.
+    characters), "" on a cluster that is there already, whose namespace has them. The platform is one per environment:
+    services share it.
     """
 
     spec: Spec
@@ -50,18 +52,24 @@ class Wanted:
                 instance=spec.serve.instance,
                 environment=dict(confidential.environment),
                 host_image=choose_host_image(spec, hosts, hardware),
+                hosting=HostingOptions.of(spec.serve),
             ),
             policy=Policy(scale=msgspec.to_builtins(spec.scale), rollout=msgspec.to_builtins(spec.rollout)),
             base=Stack("base", spec.name),
             service=Stack("service", spec.name),
             platform=Stack("platform", spec.environment.name),
-            bucket=f"{spec.name}-{spec.environment.account}",
+            bucket="" if spec.environment.cluster else f"{spec.name}-{spec.environment.account}",
             confidential=confidential,
         )
 
     @property
     def endpoint(self) -> str:
         return self.spec.name
+
+    @property
+    def records(self) -> str:
+        """Where the release records are, in words."""
+        return f"bucket {self.bucket}" if self.bucket else f"namespace {self.spec.environment.namespace}"
 
     @property
     def local(self) -> bool:

@@ -15,6 +15,7 @@ from lent_layers import lend
 from told_tests import TestTeller
 
 from modelpack.home import Home
+from tests.kubernetes_cluster import cluster, namespace  # noqa: F401 - fixtures
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # Workers share the cores: a second thread of a kernel mostly spins until the first one gets its turn.

@@ -8,14 +8,18 @@ tell what somebody has changed since, or what this version writes otherwise.
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from cli import wiring
+from infra.deployer.service import DeployerScope, list_reading, list_shipping
+from infra.deployer.state import Statement, keys_of
 from modelpack.errors import BadInput
 from stacks.spec import Spec
 
@@ -35,6 +39,23 @@ class RepositoryService:
     staging: Spec
     production: Spec
 
+    def scope(self) -> DeployerScope:
+        """Whom the roles are for, with what a template of CloudFormation fills in when it is deployed."""
+        both = (self.staging, self.production)
+        bounds = (one.governance.permissions_boundary for one in both)
+        return DeployerScope(
+            service=self.staging.service,
+            environment="${Environment}",
+            account="${AWS::AccountId}",
+            region="${AWS::Region}",
+            partition="${AWS::Partition}",
+            state="${StateBucket}",
+            prefix="${StatePrefix}",
+            secrets=tuple(sorted({key for one in both for key in keys_of(one.environment.secrets or "")})),
+            boundaries=tuple(sorted({one for one in bounds if one})),
+            budget=any(one.governance.monthly_budget for one in both),
+        )
+
     def words(self) -> dict[str, str]:
         """What a template may ask for."""
         found = {
@@ -44,6 +65,8 @@ class RepositoryService:
             "EXTRA": "" if self.staging.model.path else "[train]",
             "VERSION": version("ecomdeploy"),
             "FROM_ROLE": "",
+            "READING": write_statements(list_reading(self.scope())),
+            "SHIPPING": write_statements(list_shipping(self.scope())),
         }
         for name, spec in (("STAGING", self.staging), ("PRODUCTION", self.production)):
             place = spec.environment
@@ -68,6 +91,33 @@ class PipelineFile:
 def role_of(spec: Spec, task: str) -> str:
     """The role that a pipeline assumes, by name: docs/ci.md says what it may."""
     return f"arn:aws:iam::{spec.environment.account}:role/ecomdeploy-{spec.name}-{task}"
+
+
+def write_statements(statements: Iterable[Statement], indent: int = 10) -> str:
+    """A policy's statements in CloudFormation's YAML."""
+    lines = []
+    for one in statements:
+        for place, (key, value) in enumerate(one.items()):
+            lines += write_value("- " if place == 0 else "  ", key, value)
+    return "\n".join(" " * indent + line for line in lines)
+
+
+def write_value(lead: str, key: str, value: Any) -> list[str]:
+    """One key of a statement: a text, a list of them, or a condition."""
+    if isinstance(value, str):
+        return [f"{lead}{key}: {write_text(value)}"]
+    if isinstance(value, list):
+        return [f"{lead}{key}:", *(f"    - {write_text(one)}" for one in value)]
+    return [f"{lead}{key}:", *(f"    {operator}: {write_condition(value[operator])}" for operator in value)]
+
+
+def write_text(value: str) -> str:
+    return f"!Sub {value}" if "${" in value else json.dumps(value) if value == "*" else value
+
+
+def write_condition(wanted: Mapping[str, Any]) -> str:
+    text = json.dumps(wanted)
+    return text if "${" not in text else re.sub(r'"([^"]*\$\{[^"]*)"', r'!Sub "\1"', text)
 
 
 def list_providers() -> list[str]:

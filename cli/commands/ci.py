@@ -17,10 +17,11 @@ Production = Annotated[str, typer.Option(metavar="ENV", help="Takes what was pro
 
 def application() -> typer.Typer:
     """The sub-commands."""
-    app = typer.Typer(no_args_is_help=True, help="Pipelines: write them, compare them, comment a plan.")
+    app = options.group("Pipelines: write them, compare them, comment a plan.")
     app.command("init")(init)
     app.command("check")(check)
     app.command("comment")(comment)
+    app.command("policy")(policy)
     return app
 
 
@@ -92,3 +93,22 @@ def comment(
     place = find_discussion(os.environ)
     with httpx.Client(timeout=60) as client:
         show.say(f"Comment {post(client, place, text)} tells the plan.")
+
+
+def policy(
+    environment: options.Environment = "local",
+    folder: options.Folder = Path(),
+    task: Annotated[
+        str,
+        typer.Option(
+            "--for", metavar="TASK", help="plan, deploy, remove (also the base), platform-plan or platform."
+        ),
+    ] = "deploy",
+) -> None:
+    """The IAM policy of whoever does that for one service, or its platform: what the stacks call, on their own."""
+    from cli.ci.policy import list_tasks, write_policy
+    from cli.wiring import load_spec
+
+    if task not in list_tasks():
+        raise BadInput(f"unknown task {task!r}", hint=f"one of: {', '.join(list_tasks())}")
+    show.document(write_policy(load_spec(folder, environment), task))

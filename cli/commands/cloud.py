@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, progress, show, wiring
+from cli.commands import cloud_kubernetes
 from modelpack.errors import BadInput, EcomdeployError
 
 Port = Annotated[
@@ -17,7 +18,7 @@ Port = Annotated[
 
 def application() -> typer.Typer:
     """The sub-commands."""
-    app = typer.Typer(no_args_is_help=True, help="The local cloud that `cloud: local` runs on.")
+    app = options.group("The local cloud that `cloud: local` runs on.")
     for name, command in (
         ("start", start),
         ("stop", stop),
@@ -25,8 +26,11 @@ def application() -> typer.Typer:
         ("reset", reset),
         ("env", env),
         ("fault", fault),
+        ("quota", quota),
+        ("pace", pace),
     ):
         app.command(name)(command)
+    app.add_typer(cloud_kubernetes.application(), name="kubernetes")
     return app
 
 
@@ -123,7 +127,9 @@ def env(as_json: options.AsJson = False) -> None:
 def fault(
     kind: Annotated[
         str,
-        typer.Argument(help="wrong-answers, never-ready, crash, capacity, api-error, or `clear` to end all."),
+        typer.Argument(
+            help="wrong-answers, never-ready, crash, capacity, no-way-back, api-error; `clear` ends all."
+        ),
     ],
     endpoint: Annotated[str | None, typer.Option(help="Only this endpoint.")] = None,
     operation: Annotated[
@@ -149,3 +155,40 @@ def fault(
         show.document({"fault": kind, "count": count})
         return
     show.say("No faults are planted." if kind == "clear" else f"Planted: {kind}, {count} time(s).")
+
+
+def quota(
+    name: Annotated[str, typer.Argument(help='Name or code, e.g. "ml.g6.xlarge for endpoint usage".')],
+    value: Annotated[float, typer.Argument(min=0, help="How much of it the account may have.")],
+    as_json: options.AsJson = False,
+) -> None:
+    """Set a quota of the emulated account, which has plenty of everything, to see what is refused."""
+    cloud = wiring.local_cloud()
+    cloud.ensure(progress.choose(quiet=True))
+    found = cloud.set_quota(name, value)
+    if as_json:
+        show.document(found)
+        return
+    show.say(f"Quota {found['code']} of {found['service']}, {found['name']}: {found['value']:g}.")
+    show.next_step("ecomdeploy plan", "says what it leaves no room for")
+
+
+def pace(
+    value: Annotated[
+        float | None,
+        typer.Argument(
+            help="Seconds of AWS's waits that pass in one; 1 is as slow as AWS. Nothing: only tell it."
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """How much shorter than on AWS bakes and alarm periods are, until a reset."""
+    cloud = wiring.local_cloud()
+    cloud.ensure(progress.choose(quiet=True))
+    if value is not None:
+        cloud.set_pace(value)
+    found = cloud.status()
+    if as_json:
+        show.document({"pace": found["pace"]})
+        return
+    show.say(f"Pace {found['pace']:g}: {found['waits']}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ LEFT = {
     "base": "the registry, bucket, key and role (stack {}): ecomdeploy down --all",
     "platform": "the platform (stack {}): ecomdeploy platform down",
 }
+LEFT_ON_CLUSTER = {"base": "the release records in the namespace: ecomdeploy down --all"}
 
 
 def down(
@@ -21,6 +23,10 @@ def down(
     folder: options.Folder = Path(),
     yes: options.Yes = False,
     as_json: options.AsJson = False,
+    service: Annotated[
+        str | None, typer.Option(help="What the service was called before it was renamed.")
+    ] = None,
+    adopt: Annotated[bool, typer.Option(help="Also what another project made under this name.")] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="Also the platform, registry, bucket and keys.")
     ] = False,
@@ -29,10 +35,14 @@ def down(
     from stacks import ship
 
     spec = wiring.load_spec(folder, environment)
+    spec = replace(spec, service=service) if service else spec
     what = "everything of" if everything else "the endpoint of"
-    options.confirm(f"Remove {what} {spec.name}?", yes, careful=spec.environment.cloud == "aws")
-    done = ship.down(wiring.collaborators(folder, spec, progress.choose()), spec, everything=everything)
-    running = [LEFT[stack.split("/")[0]].format(stack) for stack in done.remaining]
+    whose = ", whoever made it" if adopt else ""
+    options.confirm(f"Remove {what} {spec.name}{whose}?", yes, careful=spec.environment.cloud != "local")
+    deps = wiring.collaborators(folder, spec, progress.choose())
+    done = ship.down(deps, spec, everything=everything, former=service is not None, adopt=adopt)
+    left = LEFT | (LEFT_ON_CLUSTER if spec.environment.cluster else {})
+    running = [left[stack.split("/")[0]].format(stack) for stack in done.remaining]
     if spec.environment.cloud == "local":
         running.append("the local cloud itself: ecomdeploy cloud stop")
     if as_json:
@@ -41,4 +51,6 @@ def down(
     show.say(verdict(done))
     for line in running:
         show.say(f"Still there: {line}")
+    for note in done.notes:
+        show.say(f"  {note}")
     show.next_step("ecomdeploy up", "brings it back")

@@ -17,6 +17,27 @@ from modelpack.errors import BadInput
 
 COMMENT = re.compile(r"^(.*\S) {2,}# (.*)$", re.MULTILINE)
 MODEL = "model.onnx"
+PLACES = {
+    "sagemaker": {
+        "SERVE": """serve:
+  target: sagemaker               # or kserve: ecomdeploy init --target kserve writes what that takes
+  instance: ml.c7i.xlarge         # with an NVIDIA GPU, like ml.g6.xlarge, the image is one for CUDA (docs/gpu.md)
+
+scale: {min: 1, max: 4, target_rps: @RATE@}""",
+        "ALARMS": "  alarms: {error_rate: 0.01}\n",
+    },
+    "kserve": {
+        "SERVE": """serve:
+  target: kserve                  # an InferenceService a release, one HTTPRoute for the service (docs/kserve.md)
+  instance: c7i.xlarge            # what a pod requests
+
+scale: {min: 1, max: 4}           # by the processors' load""",
+        "ALARMS": "",
+    },
+}
+"""By target: what a spec says of it. An own target is named in the file."""
+LONGEST = {"sagemaker": 40, "kserve": 24}
+"""Characters of a service's name; with an environment and a namespace it is one DNS label on Kubernetes."""
 COMMENTS_AT = 33
 """The column of comments behind a key, whatever words were filled in."""
 
@@ -26,9 +47,14 @@ def init(
         str, typer.Argument(help="recommendation, search, fraud ..., or ./shop.py:ShopRecs, your own.")
     ],
     folder: Annotated[Path | None, typer.Argument(help="Where; default: the use case's name.")] = None,
+    target: Annotated[
+        str, typer.Option("--target", help="Where releases run: sagemaker, or kserve on Kubernetes.")
+    ] = "sagemaker",
     as_json: options.AsJson = False,
 ) -> None:
     """Write a project that `ecomdeploy up` ships as it stands."""
+    if target not in PLACES:
+        raise BadInput(f"--target {target} is none of {', '.join(PLACES)}", hint="ecomdeploy init --help")
     own = usecase.startswith("./")
     if own:
         file_and_class(usecase)
@@ -45,8 +71,8 @@ def init(
         files += skeleton(usecase, folder)
     model, note = own_model(folder, usecase) if own else ("", "")
     words = own_words(model) if own else trained_words(usecase, epochs)
-    words |= {"USECASE": usecase, "SERVICE": service_name(folder, "shop" if own else usecase)}
-    words |= {"RATE": "120" if own else f"{catalogs.default_rate(usecase):g}"}
+    words |= {"USECASE": usecase, "SERVICE": service_name(folder, "shop" if own else usecase, target)}
+    words |= place_words(target, "120" if own else f"{catalogs.default_rate(usecase):g}")
     spec.write_text(template("ecomdeploy.yaml.tmpl", words), encoding="utf-8")
     if not files[1].exists():
         files[1].write_text(".ecomdeploy/\n", encoding="utf-8")
@@ -78,6 +104,11 @@ def trained_words(usecase: str, epochs: int) -> dict[str, str]:
         "MODEL": f"train: {{epochs: {epochs}}}              # or  path: model.onnx | model.safetensors",
         "DATA": f"# data: {{path: mine.parquet}}     # your own; what it must hold: ecomdeploy schema {usecase}",
     }
+
+
+def place_words(target: str, rate: str) -> dict[str, str]:
+    """Where releases run and how they scale: what that target takes."""
+    return {name: text.replace("@RATE@", rate) for name, text in PLACES[target].items()}
 
 
 def own_words(model: str) -> dict[str, str]:
@@ -135,10 +166,10 @@ def template(name: str, words: Mapping[str, str]) -> str:
     return COMMENT.sub(lambda line: f"{line[1]:<{COMMENTS_AT}} # {line[2]}", text)
 
 
-def service_name(folder: Path, usecase: str) -> str:
-    """The folder's name as a service name: lower case, digits and dashes, at most 40 characters."""
+def service_name(folder: Path, usecase: str, target: str = "sagemaker") -> str:
+    """The folder's name as a service name: lower case, digits and dashes, as short as the target wants it."""
     name = "".join(
         letter if letter.isascii() and letter.isalnum() else "-" for letter in folder.resolve().name.lower()
     )
     name = "-".join(part for part in name.split("-") if part)
-    return f"{name if name and name[0].isalpha() else usecase}"[:40].rstrip("-")
+    return f"{name if name and name[0].isalpha() else usecase}"[: LONGEST[target]].rstrip("-")

@@ -26,7 +26,9 @@ def logs(
         raise BadInput(
             f"nothing of {spec.name} is live", hint="ecomdeploy logs --release N, or ecomdeploy up"
         )
-    if spec.environment.cloud == "local":
+    if kept := ledger.kept_log(wanted.number):
+        found = kept[-lines:]
+    elif spec.environment.cloud == "local" and not wiring.is_on_cluster(spec):
         found = local(wanted.pack.digest, lines)
     else:
         found = wiring.traffic(spec).logs(spec.name, lines)
@@ -39,8 +41,5 @@ def logs(
 
 def local(digest: str, lines: int) -> list[str]:
     """From the local cloud's files, which are named by the image's digest; the newest server's last."""
-    named = f"{digest.removeprefix('sha256:')[:8]}-*.log"
-    files = sorted(
-        (wiring.home().cloud / "models" / "logs").glob(named), key=lambda file: file.stat().st_mtime
-    )
+    files = wiring.local_cloud().find_logs(digest.removeprefix("sha256:")[:8])
     return [line for file in files for line in file.read_text(errors="replace").splitlines()][-lines:]

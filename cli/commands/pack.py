@@ -59,6 +59,8 @@ def pack(
     )
     for words in held_against(packed.record):
         show.say(f"  {words}")
+    for words in describe_normal(packed.record):
+        show.say(f"  {words}")
     if report is not None:
         show.say(f"  drawn in {report}")
     show.next_step("ecomdeploy up", f"ships it; commit {lock.name} to get the same bytes everywhere")
@@ -78,6 +80,19 @@ def held_against(record: Mapping[str, Any]) -> list[str]:
         else f"no reference: {one['because']}"
         for one in record.get("fidelity", ())
         if not one["by"] or one["requests"]
+    ]
+
+
+def describe_normal(record: Mapping[str, Any]) -> list[str]:
+    """Of each guardrail: how many answers are on its wrong side while all is well, and from what on an alarm rings."""
+    return [
+        f"{name}: normally {one['share']:.1%} of answers ({one['answers']:,} held out); "
+        + (
+            f"an alarm rings above {one['limit']:.1%}"
+            if one["limit"] < 1
+            else "no alarm unless one is asked for"
+        )
+        for name, one in record.get("guardrails", {}).items()
     ]
 
 

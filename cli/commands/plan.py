@@ -43,9 +43,18 @@ def plan(
         show.document(found.document())
     else:
         tell(found)
-        show.next_step(f"ecomdeploy up --plan {out}" if out else "ecomdeploy up")
+        show.next_step(*next_step(found, out))
     if exit_code and found.has_work:
         raise typer.Exit(CHANGES)
+
+
+def next_step(found: Plan, out: Path | None) -> tuple[str, str]:
+    """What to type next, and why."""
+    if found.hint:
+        return found.hint, ""
+    if not found.has_work:
+        return "ecomdeploy status", "nothing is to be done"
+    return f"ecomdeploy up --plan {out}" if out else "ecomdeploy up", ""
 
 
 def tell(found: Plan) -> None:
@@ -53,8 +62,9 @@ def tell(found: Plan) -> None:
     spec = found.spec
     if found.changes:
         show.table(("change", "type", "name", "what differs"), list_changes(found.changes))
+    nothing = "the number of replicas would change" if found.replicas else "nothing would change"
     show.say(
-        f"{spec.name}: {changes_in_words(found.changes) if found.changes else 'nothing would change'} ({found.driver})."
+        f"{spec.name}: {changes_in_words(found.changes) if found.changes else nothing} ({found.driver})."
     )
     for line in found.notes:
         show.say(f"  {line}")

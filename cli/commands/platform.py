@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def application() -> typer.Typer:
     """The sub-commands."""
-    app = typer.Typer(no_args_is_help=True, help="Network, cluster and GPU pools of an environment.")
+    app = options.group("Network, cluster and GPU pools of an environment.")
     app.command("plan")(plan)
     app.command("up")(up)
     app.command("down")(down)
@@ -38,7 +38,10 @@ def plan(
     if not as_json and done.changes:
         show.table(("change", "type", "name", "what differs"), list_changes(done.changes))
     if sum_up(done, "nothing would change", as_json):
-        show.next_step("ecomdeploy platform up")
+        if done.changes:
+            show.next_step("ecomdeploy platform up")
+        else:
+            show.next_step("ecomdeploy plan", "nothing is to be done here")
 
 
 def up(
@@ -46,11 +49,15 @@ def up(
     folder: options.Folder = Path(),
     yes: options.Yes = False,
     as_json: options.AsJson = False,
+    adopt: Annotated[
+        bool, typer.Option(help="Take over what another project made under these names.")
+    ] = False,
 ) -> None:
     """Provision it."""
     from stacks import platform
 
-    done = platform.up(*agree(f"Provision the platform of {environment}?", folder, environment, yes))
+    agreed = agree(f"Provision the platform of {environment}?", folder, environment, yes)
+    done = platform.up(*agreed, adopt=adopt)
     if sum_up(done, "nothing to do", as_json):
         for name, value in done.outputs.items():
             show.say(f"  {name:16} {value}")
@@ -62,18 +69,20 @@ def down(
     folder: options.Folder = Path(),
     yes: options.Yes = False,
     as_json: options.AsJson = False,
+    shared: Annotated[bool, typer.Option("--shared", help="Although other services use it too.")] = False,
 ) -> None:
     """Remove all of it. Twice is fine."""
     from stacks import platform
 
-    done = platform.down(*agree(f"Remove the platform of {environment}?", folder, environment, yes))
+    agreed = agree(f"Remove the platform of {environment}?", folder, environment, yes)
+    done = platform.down(*agreed, shared=shared)
     sum_up(done, "was not there", as_json)
 
 
 def agree(question: str, folder: Path, environment: str, yes: bool) -> tuple[Collaborators, Spec]:
     """The user's yes, and what the verb works with."""
     spec = wiring.load_spec(folder, environment)
-    options.confirm(question, yes, careful=spec.environment.cloud == "aws")
+    options.confirm(question, yes, careful=spec.environment.cloud != "local")
     return wiring.collaborators(folder, spec, progress.choose()), spec
 
 

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import options, show, wiring
-from cli.commands import talk
+from cli import options, show, talk, wiring
 from cli.samples import find_samples
 from modelpack.errors import BadInput, EcomdeployError
 

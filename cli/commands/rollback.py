@@ -19,15 +19,18 @@ def rollback(
     folder: options.Folder = Path(),
     yes: options.Yes = False,
     as_json: options.AsJson = False,
+    events: options.Events = None,
     why: Annotated[str, typer.Option(help="A reason for the history.")] = "",
 ) -> None:
     """Put the release before back, or release N: the same bytes, nothing built, nothing pushed."""
+    from cli.record.live import let_watch
     from stacks import ship
 
     spec = wiring.load_spec(folder, environment)
-    if spec.environment.cloud == "aws":
+    if spec.environment.cloud != "local":
         options.confirm(f"Put the traffic of {spec.name} back on an earlier release?", yes, careful=True)
-    done = ship.rollback(wiring.collaborators(folder, spec, progress.choose()), spec, number, why=why)
+    deps = let_watch(wiring.collaborators(folder, spec, progress.choose()), events)
+    done = ship.rollback(deps, spec, number, why=why)
     if as_json:
         show.document({**done.document(), "record": wiring.record_of(done)})
         return

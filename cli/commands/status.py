@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from cli import options, progress, show, wiring
+from cli import local, options, progress, show, wiring
 from cli.words import verdict
 
 
@@ -20,7 +20,7 @@ def status(
 
     spec = wiring.load_spec(folder, environment)
     found = ship.status(wiring.collaborators(folder, spec, progress.choose()), spec)
-    isolation = wiring.isolation(spec)
+    isolation = local.isolation(spec)
     if as_json:
         show.document({**found.document(), "isolation": isolation})
     else:
@@ -33,9 +33,12 @@ def status(
         if isolation and found.endpoint:
             show.say(f"  isolation  {isolation} (local cloud)")
         for note in found.notes:
-            show.say(f"  hardware   {note}")
-        for problem in found.problems if found.release else ():
+            show.say(f"  note       {note}")
+        for problem in found.problems:
             show.say(f"  problem    {problem}")
-        show.next_step("ecomdeploy predict" if found.verified else "ecomdeploy up")
+        if found.verified or not found.hint:
+            show.next_step("ecomdeploy predict" if found.verified else "ecomdeploy up")
+        else:
+            show.say(f"Next: {found.hint}")
     if found.release is not None and found.endpoint and not found.verified:
         raise typer.Exit(4)

@@ -1,4 +1,4 @@
-"""A managed node group with GPUs: NVIDIA's driver in the image, a taint that keeps other work away."""
+"""A managed node group with GPUs: driver and device plugin in its image, a taint that keeps other work away."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from infra import instances
 from infra.component import Component, require
 from infra.components.cluster import Cluster
 from infra.components.nodes import CAPACITY, NodesWanted, launch_template, node_group
+from infra.gpu_nodes import IMAGES, RESOURCE, user_data, why_not
 from infra.spec import GpuPoolSpec
 from infra.tags import Tags
 
 if TYPE_CHECKING:
     from pulumi_aws import ec2, eks
 
-IMAGE_TYPE = "AL2023_x86_64_NVIDIA"
-"""Amazon Linux 2023 with driver and container toolkit; NVIDIA's device plugin is neither in it nor an add-on: it is
-installed in the cluster (https://docs.aws.amazon.com/eks/latest/userguide/ml-eks-k8s-device-plugin.html)."""
-TAINT = "nvidia.com/gpu"
-
 
 def want_nodes(pool: GpuPoolSpec, *, count: int | None = None, zones: tuple[str, ...] = ()) -> NodesWanted:
     """The pool as a node group."""
+    image = IMAGES[pool.image]
     return NodesWanted(
         name=pool.name,
-        image=IMAGE_TYPE,
+        image=image.kind,
         instances=pool.instances,
         capacity=CAPACITY[pool.capacity],
         least=pool.min,
         most=pool.max,
         disk_gb=pool.disk_gb,
+        disk=image.disk,
+        system_disk=image.system_disk,
+        user_data=user_data(pool.sharing, pool.instances),
         labels={"ecomdeploy/pool": pool.name, "ecomdeploy/capacity": pool.capacity},
         desired=pool.desired,
         count=count,
-        taint=TAINT,
+        taint=RESOURCE,
         zones=zones,
     )
 
@@ -103,3 +103,4 @@ def check(pool: GpuPoolSpec) -> None:
     )
     for instance in pool.instances:
         instances.pool(instance)
+    require(f"GpuPool {pool.name}", why_not(pool))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +29,9 @@ GROUP_LENGTH = 63
 class NodesWanted:
     """One node group as it is wanted. `desired` None: the size is whoever's that scales it, within `least` and `most`.
 
-    `count`: the size to declare all the same, once, where the one it has is out of its range. `zones`: where its nodes
-    are, if those are not the cluster's own.
+    `disk`: the device where containers are; `system_disk`: the system's own, where that is another; `user_data`: what
+    the image reads when it boots. `count`: the size to declare all the same, once, where the one it has is out of its
+    range. `zones`: where its nodes are, if those are not the cluster's own.
     """
 
     name: str
@@ -43,6 +45,9 @@ class NodesWanted:
     desired: int | None = None
     count: int | None = None
     taint: str = ""
+    disk: str = DEVICE
+    system_disk: str = ""
+    user_data: str = ""
     zones: tuple[str, ...] = ()
 
     @property
@@ -69,25 +74,37 @@ def launch_template(component: Component, wanted: NodesWanted) -> ec2.LaunchTemp
             http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
         ),
         block_device_mappings=[
-            ec2.LaunchTemplateBlockDeviceMappingArgs(
-                device_name=DEVICE,
-                ebs=ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
-                    volume_type="gp3",
-                    volume_size=wanted.disk_gb,
-                    # Text, not a boolean: Terraform's type, which the bridge keeps.
-                    encrypted="true",
-                    delete_on_termination="true",
-                ),
-            )
+            *([_disk(wanted.system_disk, None)] if wanted.system_disk else []),
+            _disk(wanted.disk, wanted.disk_gb),
         ],
+        user_data=base64.b64encode(wanted.user_data.encode()).decode() if wanted.user_data else None,
         tag_specifications=[
             ec2.LaunchTemplateTagSpecificationArgs(
-                resource_type=kind, tags=component.tags(suffix, Name=component.child("node"))
+                resource_type=kind,
+                # Another tag here is another version of the template, and every node is started anew.
+                tags=component.project_tags.lasting_tags(component.child(suffix))
+                | {"Name": component.child("node")},
             )
             for kind in ("instance", "volume")
         ],
         tags=component.tags(suffix),
         opts=component.options(),
+    )
+
+
+def _disk(device: str, size_gb: int | None) -> ec2.LaunchTemplateBlockDeviceMappingArgs:
+    """`size_gb` None: the image's own."""
+    from pulumi_aws import ec2
+
+    return ec2.LaunchTemplateBlockDeviceMappingArgs(
+        device_name=device,
+        ebs=ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
+            volume_type="gp3",
+            volume_size=size_gb,
+            # Text, not a boolean: Terraform's type, which the bridge keeps.
+            encrypted="true",
+            delete_on_termination="true",
+        ),
     )
 
 

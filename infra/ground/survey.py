@@ -33,11 +33,13 @@ class StandingCluster:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What there is of a platform. `blocks`: the private subnets' addresses by zone; `nat`: the way out's zone."""
+    """What there is of a platform. `blocks`: the private subnets' addresses by zone; `nat`: the main way out's zone;
+    `nats`: all zones that have one."""
 
     blocks: Mapping[str, str] = field(default_factory=dict)
     cidr: str = ""
     nat: str = ""
+    nats: frozenset[str] = frozenset()
     cluster: StandingCluster | None = None
 
 
@@ -97,13 +99,13 @@ class AwsSurvey:
             found = self._cluster(cluster)
         zones = {each["SubnetId"]: each["AvailabilityZone"] for each in subnets}
         private = [each for each in subnets if "-private-" in resource_of(each)]
-        main = [
-            each for each in gateways if each["State"] == "available" and resource_of(each).endswith("-nat")
-        ]
+        ways = [each for each in gateways if each["State"] in ("pending", "available")]
+        main = [each for each in ways if each["State"] == "available" and resource_of(each).endswith("-nat")]
         return Standing(
             blocks={each["AvailabilityZone"]: each["CidrBlock"] for each in private},
             cidr=vpcs[0]["CidrBlock"] if vpcs else "",
             nat=zones.get(main[0]["SubnetId"], "") if main else "",
+            nats=frozenset(zones.get(each["SubnetId"], "") for each in ways),
             cluster=found,
         )
 

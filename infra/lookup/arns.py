@@ -19,6 +19,8 @@ EC2 = {
 NAMED = {
     ("ecr", "repository"): ("aws:ecr/repository:Repository", "name"),
     ("kms", "key"): ("aws:kms/key:Key", "keyId"),
+    ("budgets", "budget"): ("aws:budgets/budget:Budget", "name"),
+    ("iam", "oidc-provider"): ("aws:iam/openIdConnectProvider:OpenIdConnectProvider", "url"),
     ("iam", "role"): ("aws:iam/role:Role", "name"),
     ("eks", "cluster"): ("aws:eks/cluster:Cluster", "name"),
     ("sagemaker", "model"): ("aws:sagemaker/model:Model", "name"),
@@ -44,6 +46,8 @@ def read_arn(arn: str) -> tuple[str, dict[str, Any]] | None:
     kind, _, name = rest.replace(":", "/", 1).partition("/")
     if service == "s3":
         return "aws:s3/bucket:Bucket", {"bucket": rest}
+    if service == "sns":
+        return "aws:sns/topic:Topic", {"name": rest}
     if (service, kind) == ("ssm", "parameter"):
         return "aws:ssm/parameter:Parameter", {"name": f"/{name}" if "/" in name else name}
     if (service, kind) == ("eks", "nodegroup"):

@@ -39,7 +39,8 @@ class AwsLookup:
             return next((each for each in row.find(self.session, wanted) if each not in wanted.known), None)
 
     def remnants(self, stack: str) -> tuple[Remnant, ...]:
-        """The tagging API tells of things for a while after they are gone, so each is looked up as well.
+        """The tagging API tells of things for a while after they are gone, so each is looked up as well. Those in no
+        region (an identity provider, a budget) it tells of in one.
 
         IAM's roles are not in it: those with the stack's name in theirs, as all of ours, are asked for their tags.
         """
@@ -48,13 +49,14 @@ class AwsLookup:
         return tuple(Remnant(arn, tags.get(RESOURCE, "")) for arn, tags in told if self._is_alive(arn, tags))
 
     def _list_tagged(self, stack: str) -> Iterator[tuple[str, dict[str, str]]]:
-        tagging = self.session.client("resourcegroupstaggingapi")
-        pages = tagging.get_paginator("get_resources").paginate(
-            TagFilters=[{"Key": STACK, "Values": [stack]}]
-        )
-        for page in pages:
-            for each in page["ResourceTagMappingList"]:
-                yield each["ResourceARN"], tag_map(each["Tags"])
+        for region in dict.fromkeys((self.session.region, self.session.global_region)):
+            tagging = self.session.client("resourcegroupstaggingapi", region=region)
+            pages = tagging.get_paginator("get_resources").paginate(
+                TagFilters=[{"Key": STACK, "Values": [stack]}]
+            )
+            for page in pages:
+                for each in page["ResourceTagMappingList"]:
+                    yield each["ResourceARN"], tag_map(each["Tags"])
 
     def _list_roles(self, stack: str) -> Iterator[tuple[str, dict[str, str]]]:
         iam, stem = self.session.client("iam"), stack.rpartition("/")[2]
@@ -79,4 +81,4 @@ class AwsLookup:
             found = row.find(
                 self.session, PendingCreate(type, tags.get(RESOURCE, ""), {**inputs, "tags": tags})
             )
-            return any(each.replace(":", "/") in arn for each in found)
+            return any(all(part in arn for part in each.split(":")) for each in found)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from infra.tags import OWNER
+
 STACK, RESOURCE = "ecomdeploy:stack", "ecomdeploy:resource"
 """The tags that name one resource of one stack (infra/tags.py)."""
 
@@ -26,9 +28,11 @@ class PendingCreate:
 
     @property
     def mark(self) -> dict[str, str]:
-        """The tags that tell it from all others; empty where it was not to carry them."""
+        """The tags that tell it from all others; empty where it was not to carry them. Another owner's thing is
+        another thing, whatever its name."""
         found = {key: self.tags.get(key, "") for key in (STACK, RESOURCE)}
-        return found if all(found.values()) else {}
+        owner = {OWNER: self.tags[OWNER]} if self.tags.get(OWNER) else {}
+        return {**found, **owner} if all(found.values()) else {}
 
     def text(self, name: str) -> str:
         """An input that is a text; empty when it was not given."""

@@ -32,6 +32,17 @@ def find_attachment(session: AwsSession, wanted: PendingCreate) -> Iterable[str]
             yield f"{role}/{arn}"
 
 
+def find_issuer(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+    """An account has one an issuer, and its ARN follows from that."""
+    iam, host = session.client("iam"), wanted.text("url").removeprefix("https://")
+    for each in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
+        arn = str(each["Arn"])
+        if host and arn.endswith(f":oidc-provider/{host}"):
+            found = ask(iam.get_open_id_connect_provider, OpenIDConnectProviderArn=arn)
+            if found and wanted.owns(tag_map(found.get("Tags"))):
+                yield arn
+
+
 def find_key(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
     """KMS has no search by tag, and the tagging API lags behind; so every key is looked at.
 
@@ -64,6 +75,9 @@ ROWS = (
         "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
         "no tags: by its policy, in its role",
         find_attachment,
+    ),
+    LookupRow(
+        "aws:iam/openIdConnectProvider:OpenIdConnectProvider", "by its issuer, and then its tags", find_issuer
     ),
     LookupRow("aws:kms/key:Key", "by its tags, key by key; not one that is to be deleted", find_key),
     LookupRow("aws:kms/alias:Alias", "no tags: by its name, if it leads to the wanted key", find_alias),

@@ -1,4 +1,4 @@
-"""What a name finds: repository, bucket, cluster, node group, model, endpoint, parameter, alarm, scalable target."""
+"""What a name finds: repository, bucket, cluster, node group, model, endpoint, parameter, alarm, topic, what scales."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from infra.aws_session import AwsSession, bucket_tags
 from infra.lookup.base import PendingCreate
 from infra.lookup.row import Find, LookupRow, ask, await_settled, tag_map
+from infra.names import partition_of
 
 BY_NAME = "by its name, and then its tags"
 Read = Callable[[Any, PendingCreate], Mapping[str, Any] | None]
@@ -66,6 +67,18 @@ def alarm_tags(cloudwatch: Any, wanted: PendingCreate) -> Mapping[str, str] | No
     return tag_map(cloudwatch.list_tags_for_resource(ResourceARN=found[0]["AlarmArn"])["Tags"])
 
 
+def find_topic(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+    """SNS takes no name to look by: the account's topics, in pages."""
+    sns = session.client("sns")
+    for page in sns.get_paginator("list_topics").paginate():
+        for topic in page["Topics"]:
+            arn = topic["TopicArn"]
+            if arn.rpartition(":")[2] == wanted.text("name"):
+                tags = ask(sns.list_tags_for_resource, ResourceArn=arn)
+                if tags and wanted.owns(tag_map(tags["Tags"])):
+                    yield arn
+
+
 def cluster_tags(eks: Any, wanted: PendingCreate) -> Mapping[str, str] | None:
     found = ask(eks.describe_cluster, name=wanted.text("name"))
     if not found or found["cluster"]["status"] == "DELETING":
@@ -103,6 +116,17 @@ def log_group_tags(logs: Any, wanted: PendingCreate) -> Mapping[str, str] | None
         if group["logGroupName"] == name:
             return dict(logs.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"])
     return None
+
+
+def find_budget(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+    """Budgets are the account's, in no region."""
+    account, name = session.client("sts").get_caller_identity()["Account"], wanted.text("name")
+    budgets = session.client("budgets")
+    found = ask(budgets.describe_budget, AccountId=account, BudgetName=name)
+    if found:
+        arn = f"arn:{partition_of(session.region)}:budgets::{account}:budget/{name}"
+        if wanted.owns(tag_map(budgets.list_tags_for_resource(ResourceARN=arn).get("ResourceTags"))):
+            yield f"{account}:{name}"
 
 
 def find_scalable_target(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
@@ -144,10 +168,12 @@ ROWS = (
         f"{BY_NAME}; waited for",
         check_tags("sagemaker", sagemaker_tags("endpoint", "Endpoint"), "name"),
     ),
+    LookupRow("aws:budgets/budget:Budget", BY_NAME, find_budget),
     LookupRow("aws:ssm/parameter:Parameter", BY_NAME, check_tags("ssm", parameter_tags, "name")),
     LookupRow(
         "aws:cloudwatch/metricAlarm:MetricAlarm", BY_NAME, check_tags("cloudwatch", alarm_tags, "name")
     ),
+    LookupRow("aws:sns/topic:Topic", BY_NAME, find_topic),
     LookupRow("aws:eks/cluster:Cluster", f"{BY_NAME}; waited for", check_tags("eks", cluster_tags, "name")),
     LookupRow(
         "aws:eks/nodeGroup:NodeGroup", f"{BY_NAME}; waited for", find_in_cluster("nodegroup", "nodeGroupName")

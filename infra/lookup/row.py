@@ -16,7 +16,13 @@ from infra.lookup.base import PendingCreate
 Find = Callable[[AwsSession, PendingCreate], Iterable[str]]
 GONE = frozenset(
     {
-        *("NoSuchEntity", "NotFoundException", "ResourceNotFoundException", "RepositoryNotFoundException"),
+        *(
+            "NoSuchEntity",
+            "NotFound",
+            "NotFoundException",
+            "ResourceNotFoundException",
+            "RepositoryNotFoundException",
+        ),
         *("NoSuchBucket", "404", "ParameterNotFound", "InvalidRouteTableID.NotFound"),
     }
 )

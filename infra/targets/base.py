@@ -17,14 +17,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
+from infra.capabilities import Capability
+from infra.hosting import HostingOptions
 from infra.hosts import Hosts
-from infra.instances import table
-from infra.spec import AlarmSpec, ScaleSpec
+from infra.spec import AlarmSpec, ClusterSpec, ScaleSpec
 from infra.tags import Tags
-from modelpack.errors import BadInput, EcomdeployError, Problem, Unhealthy
+from infra.targets.guard import Guard
+from infra.targets.moves import ShiftPolicy
 from modelpack.progress import Progress
 
 JSON = "application/json"
+OURS = ClusterSpec(distribution="eks")
+"""The local cloud's cluster, and the platform's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +36,10 @@ class Declared:
     """A release as the `service` stack declares it: its serving configuration, fixed when the release was made.
 
     `key`: 12 hex of its content; `image`: by digest; `count`: replicas it starts with, where nothing is kept.
-    `initial`: the endpoint is first created on it (later ignored: the rollout owns traffic); `host_image`: what its
-    instances boot from, "" where the place's own will do.
+    `initial`: the endpoint is first created on it (later ignored: the rollout owns traffic); `stopped`: it may stand
+    without servers, being neither live, nor on its way, nor what a rollback goes to; `host_image`: what its instances
+    boot from, "" where the place's own will do; `hosting`: as it was asked for when the release was made;
+    `guardrails`: of its pack, by name, from which share of the answers on it is no longer normal.
     """
 
     key: str
@@ -42,14 +48,18 @@ class Declared:
     count: int
     environment: Mapping[str, str] = field(default_factory=dict)
     initial: bool = False
+    stopped: bool = False
     host_image: str = ""
+    hosting: HostingOptions = field(default_factory=HostingOptions)
+    guardrails: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
     """What all releases of a service share. `base`: the base stack's outputs, of which a target takes what it needs
-    (as whom to serve, for one); `now`: for sale days that have begun; `confidential`: values of parameters by name, of
-    those that are new (infra/secrets.py)."""
+    (as whom to serve, for one); `now`: for sale days that have begun; `namespace`: where on a cluster; `cluster`:
+    what that one wants to be said; `watched`: its releases bake; `confidential`: values of parameters by name, of those
+    that are new (infra/secrets.py)."""
 
     endpoint: str
     base: Mapping[str, Any]
@@ -60,16 +70,21 @@ class Service:
     account: str = ""
     region: str = ""
     partition: str = "aws"
+    namespace: str = "default"
+    cluster: ClusterSpec = field(default_factory=lambda: OURS)
+    watched: bool = False
     confidential: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provisioned:
-    """Pulumi outputs of a service. `revisions`: names by release key; `endpoint` is "" without any release."""
+    """Pulumi outputs of a service. `revisions`: names by release key; `endpoint` is "" without any release; `alarms`:
+    on all that the endpoint answers; `release_alarms`: by release key, on what that one answers alone."""
 
     endpoint: Any
     revisions: Mapping[str, Any]
     alarms: tuple[str, ...]
+    release_alarms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Phase(StrEnum):
@@ -95,7 +110,10 @@ class Observation:
 
     `status`: in its own word, for messages only; `revision`: where traffic is; `images`: what runs, as
     `...@sha256:...`; `failure`: its reason, if any; `destination`: to which revision it is changing, where the place
-    says so; `replicas`: running now; `shortage`: the failure is the place's own, which had no capacity or quota.
+    says so; `replicas`: running now; `shortage`: the failure is the place's own, which had no capacity or quota;
+    `share`: percent of the traffic that the destination has; `baking`: since when that share is being watched; `due`:
+    the same, once it was watched long enough where the place waits for our word; `turned_back`: what became of the last
+    rollout, where the place put traffic back by itself, in words.
     """
 
     phase: Phase
@@ -106,6 +124,10 @@ class Observation:
     replicas: int = 0
     destination: str = ""
     shortage: bool = False
+    share: int = 0
+    baking: datetime | None = None
+    due: datetime | None = None
+    turned_back: str = ""
 
     @property
     def answers(self) -> bool:
@@ -121,20 +143,6 @@ class Observation:
     def gone(self) -> bool:
         """Whether there is nothing that could be moved."""
         return self.phase in (Phase.ABSENT, Phase.FAILED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShiftPolicy:
-    """How traffic moves. Seconds throughout.
-
-    `keep_capacity`: keep the replicas that run now instead of the new revision's count (for what scales by itself).
-    `alarms`: names that turn the shift back while `bake` lasts. `timeout`: the place's own limit.
-    """
-
-    keep_capacity: bool = False
-    alarms: tuple[str, ...] = ()
-    bake: int = 0
-    timeout: int = 1800
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +163,19 @@ class Clock:
     sleep: Callable[[float], None] = time.sleep
 
 
+Look = Callable[[Observation], None]
+"""Called with what is seen while something is waited for; `Unhealthy` ends the waiting."""
+
+
+def look_away(seen: Observation) -> None:
+    """Nobody looks on."""
+
+
 class Traffic(Protocol):
     """Acts on endpoints. Raises `CloudRefused` (credentials, quota, capacity), else `EcomdeployError`."""
+
+    @property
+    def guard(self) -> Guard: ...
 
     def observe(self, endpoint: str) -> Observation:
         """What is there now; no such endpoint is a phase, too."""
@@ -166,14 +185,29 @@ class Traffic(Protocol):
         """Why traffic cannot move to that revision, in words; empty: it can."""
         ...
 
+    def prepare(self, endpoint: str, revision: str, progress: Progress, deadline: float) -> bool:
+        """Until that revision answers by itself, whatever its share of the traffic; `deadline` in seconds from now.
+
+        False: nothing of it runs before traffic is shifted to it. Raises as `wait`."""
+        ...
+
     def shift(self, endpoint: str, revision: str, policy: ShiftPolicy) -> bool:
         """Begin to move traffic. False: it is on (or on its way to) that revision already."""
         ...
 
-    def wait(self, endpoint: str, revision: str, progress: Progress, deadline: float) -> Observation:
-        """Until the endpoint serves from that revision; `deadline` in seconds from now.
+    def wait(
+        self, endpoint: str, revision: str, progress: Progress, deadline: float, look: Look = look_away
+    ) -> Observation:
+        """Until the endpoint serves from that revision; `deadline` in seconds from now. `look` sees each observation.
 
         `Unhealthy` when it failed, ended elsewhere (a silent roll back) or the deadline passed."""
+        ...
+
+    def resize(self, endpoint: str, replicas: int, progress: Progress, deadline: float) -> bool:
+        """Run that many replicas, and wait until they do; `deadline` in seconds from now. False: they do already, or
+        the place sees to it by itself (`Hosts.counts_by_hand`).
+
+        `Unhealthy`, or `CloudRefused` for want of capacity, when it ended with another number."""
         ...
 
     def invoke(
@@ -195,12 +229,9 @@ class Traffic(Protocol):
         """The last lines that the endpoint's servers wrote, the newest last."""
         ...
 
-
-class Capability(StrEnum):
-    """What a spec may ask of a target that not every target has (by which keys: `stacks/reading/rules.py`)."""
-
-    SCALE_TO_ZERO = "scale to zero"
-    HOST_IMAGES = "choose a host image"
+    def logs_to_keep(self, revision: str, lines: int) -> list[str]:
+        """The last lines that the servers of a revision wrote, where they go with the revision; else none."""
+        ...
 
 
 class Target(abc.ABC):
@@ -209,6 +240,16 @@ class Target(abc.ABC):
 
     name: ClassVar[str]
     lacks: ClassVar[Mapping[Capability, str]] = {}
+    on_cluster: ClassVar[bool] = False
+    """Whether its resources are a Kubernetes cluster's; else they are AWS's."""
+
+    def longest_endpoint(self, namespace: str) -> int:
+        """How many characters an endpoint's name may have there."""
+        return 49
+
+    def log_group(self, endpoint: str) -> str:
+        """Where CloudWatch has what the endpoint's servers write; "" where they write elsewhere."""
+        return ""
 
     @abc.abstractmethod
     def hosts(self) -> Hosts:
@@ -220,109 +261,7 @@ class Target(abc.ABC):
 
     @abc.abstractmethod
     def traffic(self, environment: Mapping[str, str]) -> Traffic:
-        """The acting side, for the credentials and addresses in `environment` (AWS's variable names)."""
-
-
-def initial_release(releases: Sequence[Declared]) -> Declared | None:
-    """The release that the endpoint is created on: the marked one, else the last; None without any."""
-    marked = [release for release in releases if release.initial]
-    keys = [release.key for release in releases]
-    problems = []
-    if len(marked) > 1:
-        problems.append(
-            Problem(f"only one release may be the initial one, got {', '.join(one.key for one in marked)}")
-        )
-    if len(set(keys)) != len(keys):
-        problems.append(Problem(f"releases must have different keys, got {', '.join(keys)}"))
-    if problems:
-        raise BadInput(problems)
-    return next(iter(marked or releases[-1:]), None)
-
-
-@dataclass
-class FakeTraffic:
-    """The fake: endpoints in memory. Each `shift` plays the next script, or succeeds without one.
-
-    `images` maps a revision to what runs under it. A script is the list of observations that follow a shift; the last
-    one stays. `answers`: by revision; `shares`: the revisions beside an endpoint's own that get some of its traffic;
-    `calls`: what was asked, in order.
-    """
-
-    images: dict[str, str] = field(default_factory=dict)
-    endpoints: dict[str, Observation] = field(default_factory=dict)
-    scripts: list[list[Observation]] = field(default_factory=list)
-    answers: dict[str, Answer] = field(default_factory=dict)
-    shares: dict[str, set[str]] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    _coming: dict[str, list[Observation]] = field(default_factory=dict)
-
-    def observe(self, endpoint: str) -> Observation:
-        if self._coming.get(endpoint):
-            self.endpoints[endpoint] = self._coming[endpoint].pop(0)
-        return self.endpoints.get(endpoint, Observation(phase=Phase.ABSENT))
-
-    def obstacles(self, revision: str) -> tuple[str, ...]:
-        return () if revision in self.images else (f"there is no revision {revision}",)
-
-    def shift(self, endpoint: str, revision: str, policy: ShiftPolicy) -> bool:
-        seen = self.observe(endpoint)
-        if seen.phase is Phase.ABSENT:
-            raise EcomdeployError(f"there is no endpoint {endpoint}")
-        if seen.answers and seen.revision == revision:
-            return False
-        self.calls.append(f"shift {endpoint} to {revision}")
-        self._coming[endpoint] = self.scripts.pop(0) if self.scripts else [self.settle(revision)]
-        return True
-
-    def settle(self, revision: str) -> Observation:
-        """Serving from that revision."""
-        images = (self.images[revision],) if revision in self.images else ()
-        return Observation(phase=Phase.SERVING, status="fine", revision=revision, images=images, replicas=1)
-
-    def wait(self, endpoint: str, revision: str, progress: Progress, deadline: float) -> Observation:
-        seen = self.observe(endpoint)
-        while self._coming.get(endpoint):
-            progress.note(seen.status)
-            seen = self.observe(endpoint)
-        if seen.phase is not Phase.SERVING or seen.revision != revision:
-            raise Unhealthy(f"endpoint {endpoint} did not reach {revision}: {seen.failure}")
-        return seen
-
-    def invoke(
-        self, endpoint: str, body: bytes, content_type: str = JSON, release: str | None = None
-    ) -> Answer:
-        self.calls.append(f"invoke {endpoint}" + (f" at {release}" if release else ""))
-        seen = self.endpoints.get(endpoint, Observation(phase=Phase.ABSENT))
-        if not seen.answers or release not in (None, seen.revision, *self.shares.get(endpoint, ())):
-            raise EcomdeployError(
-                f"endpoint {endpoint} takes no requests" + (f" for {release}" if release else "")
-            )
-        empty = Answer(status=200, body=b"{}", content_digest="", latency_ms=0.0)
-        return self.answers.get(release or seen.revision, empty)
-
-    def stream(self, endpoint: str, body: bytes, content_type: str = JSON) -> Iterator[bytes]:
-        yield from self.invoke(endpoint, body, content_type).body.splitlines(keepends=True)
-
-    def logs(self, endpoint: str, lines: int) -> list[str]:
-        return self.calls[-lines:]
-
-
-class FakeTarget(Target):
-    """The fake: has the GPU pools' instances and no host images, declares nothing, acts through its FakeTraffic."""
-
-    name = "fake"
-    lacks: ClassVar[Mapping[Capability, str]] = {Capability.HOST_IMAGES: "its pools choose theirs"}
-
-    def __init__(self, traffic: FakeTraffic | None = None) -> None:
-        self.acting = traffic or FakeTraffic()
-
-    def hosts(self) -> Hosts:
-        return Hosts(instances=table("pool"), with_gpu="g6.xlarge")
-
-    def resources(self, service: Service, releases: Sequence[Declared], opts: Any = None) -> Provisioned:
-        first = initial_release(releases)
-        names = {release.key: f"{service.endpoint}-{release.key}" for release in releases}
-        return Provisioned(endpoint=service.endpoint if first else "", revisions=names, alarms=())
-
-    def traffic(self, environment: Mapping[str, str]) -> Traffic:
-        return self.acting
+        """The acting side, for the credentials and addresses in `environment`: AWS's variables, and for a cluster
+        KUBECONFIG, ECOMDEPLOY_CONTEXT, ECOMDEPLOY_NAMESPACE, ECOMDEPLOY_GATEWAY (where callers ask),
+        ECOMDEPLOY_PROMETHEUS (where alarms are asked for), ECOMDEPLOY_PACE (how fast bakes pass) and, where the cluster
+        is another's, ECOMDEPLOY_PARENT (its Gateway's namespace and name)."""

@@ -15,7 +15,7 @@ from modelpack.language.task import decoding_of
 from modelpack.pack import encode
 from modelpack.server.golden import Golden
 from modelpack.usecases.base import UseCase
-from modelpack.usecases.optional.serving import handler_of, interface_of, labels_of, text_of
+from modelpack.usecases.optional.serving import guardrails_of, handler_of, interface_of, labels_of, text_of
 from modelpack.usecases.optional.transform import transform_file_of
 
 THREADS = 1
@@ -40,6 +40,7 @@ def serving(
         "handler": handler_of(usecase),
         "labels": labels_of(usecase),
         "transform": transform_file_of(usecase),
+        "guardrails": guardrails_of(usecase),
     }
     return {
         "format": 1,

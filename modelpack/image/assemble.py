@@ -24,7 +24,7 @@ from modelpack.image import layers as plans
 from modelpack.image.binaries.elf import LayerFacts, merge, missing_libraries, resolve
 from modelpack.image.config import CONTENT_DIGEST, config_descriptor, config_of, manifest_of
 from modelpack.image.layer import Layer, LayerPlan, make
-from modelpack.image.oci.descriptor import EMPTY, EMPTY_BYTES, MANIFEST, digest_of, encode
+from modelpack.image.oci.descriptor import digest_of, encode
 from modelpack.image.oci.layout import Layout
 from modelpack.image.parts import BaseImage, Built, BuiltLayer, ImageParts
 from modelpack.progress import Progress
@@ -69,36 +69,6 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
     described = layout.put_manifest(document, {REF_NAME: name})
     return Built(
         described.digest, content_digest, layout.size(described.digest), tuple(map(_describe, layers))
-    )
-
-
-def attach(layout: Layout, subject_digest: str, artifact_type: str, data: bytes) -> str:
-    """Store `data` as an artifact that refers to the image (OCI 1.1 `subject`); returns its manifest's digest.
-
-    The image's own digest does not change. Attaching the same bytes twice gives the same artifact.
-    """
-    blob = {"mediaType": artifact_type, "digest": layout.put(data), "size": len(data)}
-    empty = {"mediaType": EMPTY, "digest": layout.put(EMPTY_BYTES), "size": len(EMPTY_BYTES)}
-    size = layout.path(subject_digest).stat().st_size if layout.has(subject_digest) else None
-    if size is None:
-        raise EcomdeployError(f"cannot attach to {subject_digest}: it is not in {layout.root}")
-    return layout.put_manifest(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "artifactType": artifact_type,
-            "config": empty,
-            "layers": [blob],
-            "subject": {"mediaType": MANIFEST, "digest": subject_digest, "size": size},
-        }
-    ).digest
-
-
-def attachments(layout: Layout, subject_digest: str, artifact_type: str) -> tuple[bytes, ...]:
-    """The bytes of every artifact of that type that refers to the image."""
-    return tuple(
-        layout.read(layout.manifest(found.digest)["layers"][0]["digest"])
-        for found in layout.referrers(subject_digest, artifact_type)
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from modelpack.errors import EcomdeployError
+from modelpack.home import name_file
 
 if TYPE_CHECKING:
     import httpx
@@ -79,7 +80,7 @@ def _save(
     http: httpx.Client, url: str, path: Path, sha256: str, size: int, advance: Callable[[float], None]
 ) -> None:
     total, done = hashlib.sha256(), 0
-    with http.stream("GET", url) as answer, path.open("wb") as file:
+    with http.stream("GET", url) as answer, name_file(path), path.open("wb") as file:
         _check(answer, url)
         for piece in answer.iter_bytes(BLOCK):
             total.update(piece)

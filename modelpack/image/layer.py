@@ -83,7 +83,7 @@ def _build(plan: LayerPlan, layout: Layout) -> Layer:
             nonlocal size
             packed.update(data)
             size += len(data)
-            pending.file.write(data)
+            pending.write(data)
 
         def sink(data: bytes) -> None:
             whole.update(data)

@@ -7,12 +7,16 @@ real one. So the child ignores PYTHON* variables (-E) and its working folder (-P
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import modelpack
+from modelpack.errors import EcomdeployError
 
+PIP_SECONDS = 900
+"""How long one call of pip may take: it may have a gigabyte to fetch."""
 ISOLATED = (sys.executable, "-E", "-P")
 OURS = str(Path(modelpack.__file__).parents[1])
 RUN = (
@@ -30,6 +34,27 @@ def module_command(module: str, *arguments: str) -> list[str]:
 def pip_command(*arguments: str) -> list[str]:
     """The command that runs this installation's pip."""
     return [*ISOLATED, "-m", "pip", *arguments]
+
+
+def run_pip(purpose: str, *arguments: str) -> tuple[bool, str]:
+    """Whether it went well, and all that it said on stderr. Raises EcomdeployError when it does not end."""
+    command = pip_command("--quiet", "--disable-pip-version-check", "--no-input", *arguments)
+    environment = child_environment()
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=PIP_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise EcomdeployError(f"cannot {purpose}: no answer from pip in {PIP_SECONDS} s") from None
+    return done.returncode == 0, done.stderr
+
+
+def reason_of(said: str) -> str:
+    """Of what pip said the last line that is an error, or the last."""
+    lines = said.splitlines()
+    return next(
+        iter([line for line in lines if line.startswith("ERROR")][-1:] or lines[-1:]), "pip gave no reason"
+    )
 
 
 def child_environment(given: Mapping[str, str] = os.environ, /, **more: str) -> dict[str, str]:

@@ -69,6 +69,9 @@ def read(project: Path, hardware: str = CPU) -> Lock:
         data = json.loads(path.read_text())
     except (ValueError, RecursionError, OSError) as error:
         raise BadInput(f"not readable: {error}", where=str(path), hint=hint) from error
+    if isinstance(data, dict) and isinstance(newer := data.get("format"), int) and newer > FORMAT:
+        what = f"a lock of format {newer}, and this version knows {FORMAT}"
+        raise BadInput(what, where=str(path), hint="a newer ecomdeploy has written it: update this one")
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise BadInput(f"not a lock of format {FORMAT}", where=str(path), hint=hint)
     wrong = [name for name in SECTIONS if name in data and not has_key(data[name])]

@@ -33,7 +33,7 @@ from modelpack.passes.base import (
 )
 from modelpack.runtimes.base import Runtime, runtime_for, runtimes, served_formats
 from modelpack.runtimes.hardware import CPU
-from modelpack.sources.base import check, content_digest
+from modelpack.sources.base import Source, check, content_digest
 from modelpack.usecases.base import UseCase, usecases
 from modelpack.usecases.optional.complete import check_offers
 from modelpack.usecases.optional.own_tables import own_data_of
@@ -130,21 +130,26 @@ class Inputs:
     @cached_property
     def measuring_code(self) -> Code:
         """What a verdict rests on: the gate, the use case, the passes, what executes them, what opens the model."""
-        opened = [check(self.model_path)] if self.model_path else []
+        opened = [self.source] if self.source else []
         applied = [one for one in self.passes if one.takes in self.formats]
         return rests_on(MEASURING, [self.usecase, *applied, *self.executors, *opened])
+
+    @cached_property
+    def source(self) -> Source | None:
+        """What opens the model; None where it is trained."""
+        return check(self.model_path) if self.model_path else None
 
     @property
     def begins(self) -> frozenset[str]:
         """The formats that the model may come in: a graph that was given never goes through torch."""
-        return check(self.model_path).gives if self.model_path else frozenset({TORCH})
+        return self.source.gives if self.source else frozenset({TORCH})
 
-    @property
+    @cached_property
     def formats(self) -> frozenset[str]:
         """The formats that a variant of it may have."""
         return closure(self.begins, {(one.takes, one.gives) for one in self.passes})
 
-    @property
+    @cached_property
     def executors(self) -> tuple[Runtime, ...]:
         """Those that may execute a variant: on the pack's hardware, or on the CPU where the machine lacks it."""
         catalog = runtimes()

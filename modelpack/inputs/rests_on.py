@@ -25,6 +25,12 @@ from modelpack.digests import installed_version, source_digest
 
 HOME = Path(modelpack.__file__).parents[1]
 IN_QUOTES = re.compile(rb"""["']([A-Za-z_]\w*(?:\.\w+)+)["']""")
+LONG_STRING = re.compile(r"(\"{3}|'{3}).*?\1", re.DOTALL)
+FOR_CHECKERS = ("if TYPE_CHECKING:", "if typing.TYPE_CHECKING:")
+IMPORT = re.compile(r"^ *(?:from (\S+) import (\([^)]*\)|[^\n]*)|import ([^\n]*))", re.MULTILINE)
+COMMENT = re.compile(r"#[^\n]*")
+UNUSUAL = re.compile(r"\\\n|[;:] *(?:import|from) ")
+"""What ruff leaves of no import: a line that goes on, a statement that shares its line."""
 NAMED = {"google.protobuf": "protobuf"}
 """Distributions by what is imported."""
 BEHIND = {"torch": ("onnxscript",), "pandas": ("pyarrow",), "keras": ("tensorflow", "tf2onnx")}
@@ -80,7 +86,7 @@ def names_in(file: Path, tops: Mapping[str, Path]) -> set[str]:
     content = file.read_bytes()
     imported = {
         resolve_name(name, package_of(file, tops)) if name.startswith(".") else name
-        for name in imported_names(content)
+        for name in (read_imports if is_ours(file) else imported_names)(content)
     }
     return imported | {name for name in quoted_names(content) if name.partition(".")[0] in tops}
 
@@ -118,6 +124,46 @@ def package_of(file: Path, tops: Mapping[str, Path]) -> str:
 def imported_names(content: bytes) -> frozenset[str]:
     """What a source imports, by full name; a relative import keeps its dots."""
     return frozenset(name for node in statements(ast.parse(content).body) for name in names_of(node))
+
+
+def is_ours(file: Path) -> bool:
+    """Whether it is one of the sources that this repository formats."""
+    return str(file).startswith(f"{HOME / modelpack.__name__}/")
+
+
+@cache
+def read_imports(content: bytes) -> frozenset[str]:
+    """The same as `imported_names` of a source that ruff has formatted, in a tenth of the time."""
+    if UNUSUAL.search(content.decode()):
+        return imported_names(content)
+    text = drop_checkers(LONG_STRING.sub("", content.decode()))
+    names: set[str] = set()
+    for module, members, plain in IMPORT.findall(text):
+        listed = [
+            each.split(" as ")[0].strip()
+            for each in COMMENT.sub("", members or plain).strip("() \n").split(",")
+            if each.strip()
+        ]
+        if not module:
+            names.update(listed)
+            continue
+        dot = "" if module.endswith(".") else "."
+        names.update([module, *(f"{module}{dot}{each}" for each in listed)])
+    return frozenset(names)
+
+
+def drop_checkers(text: str) -> str:
+    """The lines of a source, without those that are there for type checkers only."""
+    kept, depth = [], -1
+    for line in text.split("\n"):
+        statement = line.lstrip(" ")
+        indent = len(line) - len(statement)
+        if depth >= 0 and (not statement or indent > depth):
+            continue
+        depth = indent if statement in FOR_CHECKERS else -1
+        if depth < 0:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 @cache

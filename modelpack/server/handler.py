@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from modelpack.server.engines.base import Arrays, Engine
+from modelpack.server.guardrails import Guardrails
 from modelpack.server.http.asgi import Request, Response
 from modelpack.server.http.batch import Batcher
 from modelpack.server.http.metrics import Metrics
@@ -28,8 +29,9 @@ class RequestHandler(Protocol):
         """As `Engine.run`, in the words of callers."""
         ...
 
-    def responder(self, batcher: Batcher, metrics: Metrics) -> Respond:
-        """What answers POST `/invocations`, the model's thread being the batcher's. Called once."""
+    def responder(self, batcher: Batcher, metrics: Metrics, guardrails: Guardrails | None) -> Respond:
+        """What answers POST `/invocations`, the model's thread being the batcher's, and shows each answer to the
+        guardrails, if there are any. Called once."""
         ...
 
 

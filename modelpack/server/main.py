@@ -6,6 +6,7 @@
     ECOMDEPLOY_SECRET_<NAME> where the value of the variable <NAME> is looked up (modelpack/server/secrets.py)
     ECOMDEPLOY_ALLOW_CPU     1: a GPU pack may serve on the CPU where there is no GPU (else it must not)
     ECOMDEPLOY_LIMIT_<NAME>  bounds of requests (http/limits.py)
+    ECOMDEPLOY_RELEASE       what metrics in the log call this release (guardrails.py); without it none are written
 
 The port opens at once and `/ping` answers 503 while files are hashed and the model loads; a container that
 must not serve ends with status 3 and the reason in its log. SIGTERM: what was accepted is answered, then 0.
@@ -23,6 +24,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -33,8 +35,13 @@ from modelpack.server.http.connection import connection_class
 from modelpack.server.http.limits import Limits
 from modelpack.server.http.listening import refuse_new
 from modelpack.server.http.metrics import Metrics
+from modelpack.server.metric_names import RELEASE
 from modelpack.server.secrets import NoSecret, reveal
 from modelpack.server.signature import Unfit
+
+if TYPE_CHECKING:
+    from modelpack.server.guardrails import MetricLog
+    from modelpack.server.ready import ReadyModel
 
 BACKLOG = 2048
 SETTLE_SECONDS = 0.3
@@ -96,6 +103,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     preparation.start()
     log.say("listening", host=host, port=int(port), pid=os.getpid())
     server.run([listener])
+    preparation.end()
     log.say("stopped")
     return preparation.status
 
@@ -127,6 +135,7 @@ class Preparation(threading.Thread):
         self._root = root
         self._application = application
         self._server = server
+        self._telling: MetricLog | None = None
         self.status = 0
 
     def run(self) -> None:
@@ -144,9 +153,24 @@ class Preparation(threading.Thread):
             self._refuse(f"{type(problem).__name__}: {problem}")
         else:
             self._application.serve(served)
+            self._tell(served)
             seconds = round(time.perf_counter() - started, 3)
             said = {"content_digest": served.content_digest, "hardware": served.hardware, "seconds": seconds}
             log.say("ready", model=served.signature.model, **said)
+
+    def _tell(self, served: ReadyModel) -> None:
+        """Write metrics of the guardrails from now on, where there are any and the release is named."""
+        from modelpack.server.guardrails import MetricLog, window_of
+
+        release = os.environ.get(RELEASE)
+        if served.guardrails is not None and release:
+            self._telling = MetricLog(served.guardrails, release, window_of(os.environ))
+            self._telling.start()
+
+    def end(self) -> None:
+        """What is left to write is written."""
+        if self._telling is not None:
+            self._telling.end()
 
     def _refuse(self, reason: str) -> None:
         self.status = MUST_NOT_SERVE

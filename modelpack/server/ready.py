@@ -11,6 +11,7 @@ import msgspec
 from modelpack.server import file_manifest, golden, rows, text, transform
 from modelpack.server.engines import load as engines
 from modelpack.server.engines.base import Engine, InvalidInput
+from modelpack.server.guardrails import GuardedEngine, Guardrails
 from modelpack.server.handler import RequestHandler, Respond, load_handler
 from modelpack.server.http import sagemaker
 from modelpack.server.http.batch import Batcher
@@ -36,6 +37,8 @@ class ReadyModel:
     hardware: str = "cpu"
     respond: Respond | None = None
     """What answers `/invocations` in the use case's own way; None: as `http/sagemaker.py` does."""
+    guardrails: Guardrails | None = None
+    """What counts answers that are on the wrong side; None: nothing does."""
 
 
 def prepare(
@@ -74,8 +77,11 @@ def serve_engine(
     hardware: str = "cpu",
 ) -> ReadyModel:
     """An engine behind its queue and the decoders of both protocols."""
-    batcher = Batcher(engine, signature.max_batch, metrics.model_call, limits.waiting, limits.seconds)
-    respond = engine.responder(batcher, metrics) if isinstance(engine, RequestHandler) else None
+    guardrails = Guardrails(signature.guardrails, metrics) if signature.guardrails else None
+    handler = engine if isinstance(engine, RequestHandler) else None
+    guarded = GuardedEngine(engine, guardrails) if guardrails and not handler else engine
+    batcher = Batcher(guarded, signature.max_batch, metrics.model_call, limits.waiting, limits.seconds)
+    respond = handler.responder(batcher, metrics, guardrails) if handler else None
     return ReadyModel(
         signature,
         content_digest,
@@ -84,6 +90,7 @@ def serve_engine(
         batcher,
         hardware,
         respond,
+        guardrails,
     )
 
 

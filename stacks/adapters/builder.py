@@ -70,4 +70,5 @@ def summarize(pack: Pack) -> Packed:
         ),
         tolerance=msgspec.to_builtins(pack.tolerance),
         needs=msgspec.to_builtins(pack.record.get("needs", {})),
+        guardrails={name: float(one["limit"]) for name, one in pack.record.get("guardrails", {}).items()},
     )

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from modelpack.image.registry.client import RegistryClient
 
 
+API_HOSTS = {"docker.io": "registry-1.docker.io"}
+"""Registries whose images are named by another host than the one that answers."""
+
+
 @dataclass(frozen=True)
 class RegistryImages:
     """`credentials(host)` gives user and password for a registry (ECR's token), or None.
@@ -69,6 +73,13 @@ class RegistryImages:
     def is_stored(self, digest: str) -> bool:
         return self.layout().complete(digest)
 
+    def read_record(self, digest: str) -> bytes | None:
+        from modelpack.image.oci.attachments import attachments
+        from modelpack.pack import RECORD
+
+        layout = self.layout()
+        return next(iter(attachments(layout, digest, RECORD)), None) if layout.has(digest) else None
+
     def layout(self) -> Layout:
         from modelpack.image.oci.layout import Layout
 
@@ -80,7 +91,8 @@ class RegistryImages:
 
         if repository not in self.opened:
             host, _, name = repository.partition("/")
-            self.opened[repository] = RegistryClient(f"{self.scheme}://{host}", name, self.credentials(host))
+            url = f"{self.scheme}://{API_HOSTS.get(host, host)}"
+            self.opened[repository] = RegistryClient(url, name, self.credentials(host))
         return self.opened[repository]
 
 

@@ -11,7 +11,7 @@ import json
 import runpy
 import secrets as random
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from infra.lookup.base import ResourceLookup
 from modelpack.errors import CloudRefused, EcomdeployError
+from modelpack.home import write_atomically
 from modelpack.progress import Progress, Silent
 from stacks.pulumi_driver.api import pulumi_automation
 from stacks.pulumi_driver.changes import Watch
@@ -33,6 +34,8 @@ PROGRAMS = Path(__file__).parents[1] / "programs"
 ROOT = PROGRAMS.parents[1]
 """The folder of our packages: what a program is made of lies in `infra` below it."""
 
+ACCEPTED = "ECOMDEPLOY_ACCEPTED_OWNERS"
+"""Whose things the embedded engine may take over; the CLI's providers take over none."""
 CONFIDENTIAL = "confidential"
 """The global name under which a program finds them; nothing under `pulumi up`."""
 
@@ -44,7 +47,8 @@ class AutomationDriver:
     passphrase. `lookup` finds what a killed run of the CLI has made. `confidential`: values of parameters by name, for
     the program alone: given to it in this process, they are in no configuration and no command line. `command` makes
     the `PulumiCommand`: the embedded engine's, or the real one's (`real_cli`). `has_state`: whether the backend holds
-    any (None: it is `folder`): the CLI writes to an empty one whatever it is asked.
+    any (None: it is `folder`): the CLI writes to an empty one whatever it is asked. `is_as_left`: whether nothing of a
+    converged stack (its Pulumi project and name) was changed, where that can be told quicker than by a preview.
     """
 
     name: str
@@ -58,7 +62,16 @@ class AutomationDriver:
     confidential: Mapping[str, str] = field(default_factory=dict, repr=False)
     programs: Path = PROGRAMS
     raised: list[EcomdeployError] = field(default_factory=list)
+    accepted: tuple[str, ...] = ()
     has_state: Callable[[], bool] | None = None
+    is_as_left: Callable[[str, str], bool] | None = None
+
+    @property
+    def looks(self) -> bool:
+        return self.is_as_left is not None
+
+    def accept(self, owners: Collection[str]) -> None:
+        self.accepted = tuple(sorted(owners))
 
     def up(self, stack: Stack, settings: Settings, progress: Progress, *, refresh: bool) -> Deployed:
         opened, watch = self.open(stack, settings, progress), Watch(progress)
@@ -72,6 +85,14 @@ class AutomationDriver:
         if opened is None:
             return self.preview_new(stack, settings)
         return self.preview_opened(opened, settings)
+
+    def has_drifted(self, stack: Stack, settings: Settings) -> bool:
+        try:
+            if self.is_as_left is None:
+                return bool(self.preview(stack, settings))
+            return not self.is_as_left(project_name(self.programs / stack.program), stack.name)
+        except Exception:  # whatever stands in the way, the run that follows says it in words
+            return True
 
     def preview_opened(self, opened: Any, settings: Settings) -> tuple[Change, ...]:
         watch = Watch(Silent())
@@ -90,11 +111,21 @@ class AutomationDriver:
     def destroy(self, stack: Stack, progress: Progress) -> tuple[Change, ...]:
         opened, watch = self.select(stack, progress), Watch(progress)
         if opened is None:
-            self.refuse_remnants(stack)
+            self.refuse_remnants(
+                stack,
+                "there is no state of this stack here, but this carries its tags",
+                "if its folder is lost: `ecomdeploy up` (or `platform up`) takes it into a state again, and then it "
+                "can be taken down; or delete it by hand",
+            )
             return ()
         self.recover(opened, progress)
         self.call(opened, watch, opened.destroy, refresh=True)
-        self.refuse_remnants(stack)
+        if self.kind == "pulumi":
+            self.refuse_remnants(
+                stack,
+                "the stack's resources are deleted, but this carries its tags and is in no state",
+                "delete it (or take its tag ecomdeploy:stack off to keep it); then type the same command again",
+            )
         with in_words(stack.name):
             opened.workspace.remove_stack(stack.name)
         return watch.changes()
@@ -105,18 +136,13 @@ class AutomationDriver:
             with in_words(opened.name):
                 self.lift_and(opened, lambda: recover(opened, self.lookup, progress))
 
-    def refuse_remnants(self, stack: Stack) -> None:
-        """Nothing may be left that carries the stack's tags and is in no state any more."""
-        if self.kind != "pulumi":
-            return
+    def refuse_remnants(self, stack: Stack, what: str, hint: str) -> None:
+        """Nothing may be left that carries the stack's tags and is in no state any more. The embedded engine takes over
+        what a kill left, so that only a lost state leaves something."""
         tag = f"{project_name(self.programs / stack.program)}/{stack.name}"
         if left := self.lookup.remnants(tag):
             listed = "\n".join(f"  {each.where} ({each.resource})" for each in left)
-            raise EcomdeployError(
-                f"the stack's resources are deleted, but this carries its tags and is in no state:\n{listed}",
-                where=stack.name,
-                hint="delete it (or take its tag ecomdeploy:stack off to keep it); then type the same command again",
-            )
+            raise EcomdeployError(f"{what}:\n{listed}", where=stack.name, hint=hint)
 
     def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
         opened = self.select(stack)
@@ -129,7 +155,8 @@ class AutomationDriver:
         """The program, everything of ours that it may use, and the versions of Pulumi's packages."""
         from importlib.metadata import version
 
-        digest = hashlib.sha256(f"{version('pulumi')} {version('pulumi-aws')}".encode())
+        versions = [version(one) for one in ("pulumi", "pulumi-aws", "pulumi-kubernetes")]
+        digest = hashlib.sha256(" ".join(versions).encode())
         files = [*(self.programs / stack.program).rglob("*"), *(ROOT / "infra").rglob("*")]
         for file in sorted(files):
             if file.suffix in (".py", ".json", ".yaml") and "rehearsal" not in file.parts:
@@ -171,6 +198,7 @@ class AutomationDriver:
             **self.environment,
             "PULUMI_BACKEND_URL": backend_url(self.backend) if self.kind == "pulumi" else self.backend,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            ACCEPTED: " ".join(self.accepted),
         }
         if self.secrets is None:
             variables["PULUMI_CONFIG_PASSPHRASE"] = passphrase(self.folder.parent / "passphrase")
@@ -228,14 +256,22 @@ class AutomationDriver:
 
 
 def passphrase(file: Path) -> str:
-    """The generated passphrase of an environment's state; made on first use, readable by its owner only."""
+    """The generated passphrase of an environment's state; made on first use, readable by its owner only.
+
+    Raises:
+        EcomdeployError: it is damaged.
+    """
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_name(f".{file.name}.new")
-        fresh.touch(mode=0o600)
-        fresh.write_text(random.token_hex(32))
-        fresh.replace(file)
-    return file.read_text().strip()
+        # durable before the first state is, which nobody can read without it
+        write_atomically(file, random.token_hex(32).encode(), private=True, durable=True)
+    kept = file.read_bytes()
+    try:
+        if b"\0" not in kept:
+            return kept.decode().strip()
+    except UnicodeDecodeError:
+        pass
+    hint = "put it back from a backup: the secrets in Pulumi's state are encrypted with it"
+    raise EcomdeployError(f"{file} is damaged", hint=hint)
 
 
 def project_name(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from modelpack.progress import Progress
@@ -17,6 +18,8 @@ DONE = {
     "import": "adopted",
     "replace": "replaced",
 }
+FOUND = "found "
+"""How the embedded engine tells, of a resource, that it was there already."""
 MARKUP = re.compile(r"<\{%[^%]{0,60}%\}>|\x1b\[[0-9;]*m")
 
 
@@ -38,10 +41,13 @@ class Watch:
             self.hear(event.diagnostic_event)
 
     def hear(self, diagnostic: Any) -> None:
-        """A message: the errors are kept."""
+        """A message: the errors are kept, and what was there already."""
         text = strip_markup(diagnostic.message)
         if diagnostic.severity == "error" and text:
             self.errors.append(text)
+        if diagnostic.severity == "info" and text.startswith(FOUND) and diagnostic.urn in self.seen:
+            change = replace(self.seen[diagnostic.urn], found=text.removeprefix(FOUND))
+            self.seen[diagnostic.urn] = change
 
     def step(self, metadata: Any) -> None:
         """A step is about to be taken (or would be, in a preview)."""
@@ -58,13 +64,18 @@ class Watch:
             "replace" if replaced else op,
             tuple(dict.fromkeys(keys)),
             tuple(dict.fromkeys(replaces)),
+            before.found if before else "",
         )
 
     def finish(self, metadata: Any) -> None:
         op = str(getattr(metadata.op, "value", metadata.op))
         if op in DONE and is_custom(metadata):
             change = Change(metadata.urn, op)
-            self.progress.note(f"{DONE[op]} {change.type.rpartition(':')[2]} {change.name}")
+            kind, seen = change.type.rpartition(":")[2], self.seen.get(metadata.urn)
+            found = seen.found if seen and op == "create" else ""
+            self.progress.note(
+                f"found {kind} {found}: it is taken over" if found else f"{DONE[op]} {kind} {change.name}"
+            )
 
     def changes(self) -> tuple[Change, ...]:
         return tuple(self.seen.values())

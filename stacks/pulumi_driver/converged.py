@@ -1,4 +1,4 @@
-"""What each stack last converged to, so that an unchanged `up` need not run its program at all.
+"""What each stack last converged to, so that an unchanged `up` or `plan` need not run its program at all.
 
 Why skipping is safe. A program is a pure function of its sources, its settings and the driver. If all three are
 what they were at the last run that ended well, a run would declare the same. So only the world can differ:
@@ -8,7 +8,8 @@ what they were at the last run that ended well, a run would declare the same. So
     what the release stands on       is looked at even when a run is skipped (stacks/ship.py): the image in the
                                      registry, the bucket, the endpoint with its phase, revision and image digest,
                                      golden answers. If one is not as it should be, the stack is run with a refresh
-    drift elsewhere                  is what `plan` and `up --refresh` are for: both read everything back
+    other hands                      have changed something: the driver is asked, which reads all of the stack and
+                                     changes nothing (`Driver.has_drifted`), once in a run. What `plan` shows, `up` does
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelpack.progress import Progress
-from stacks.pulumi_driver.driver import Deployed, Driver, Settings, Stack
+from stacks.pulumi_driver.driver import Change, Deployed, Driver, Settings, Stack
 from stacks.records.store import RecordStore
 from stacks.records.upgrade import upgrade_outputs
 
@@ -72,21 +73,34 @@ def provision(
     progress: Progress,
     *,
     refresh: bool = False,
+    look: bool = True,
 ) -> Deployed:
     """Bring a stack to its settings, by running its program only if that could change anything.
 
-    `refresh` asks for the run, and for reading the state back from the cloud first. Without it that happens only
-    when the last run did not end well, or the cloud is not the same any more.
+    `refresh` asks for the run, and for reading the state back from the cloud first. `look`: other hands may have
+    changed the stack's things since this run last saw them. Then it is run, and its state read back, where something
+    has drifted, and a run that is due anyway reads back as well.
     """
     digest = digest_of(driver, stack, settings)
     outputs = None if refresh else converged.outputs(stack, digest)
-    if outputs is not None:
+    if outputs is not None and not (look and driver.has_drifted(stack, settings)):
         return Deployed(outputs)
-    refresh = refresh or converged.outputs(stack) is None
+    refresh = refresh or look or converged.outputs(stack) is None
     converged.forget(stack)
     deployed = driver.up(stack, settings, progress, refresh=refresh)
     converged.record(stack, digest, deployed.outputs)
     return deployed
+
+
+def foresee(
+    driver: Driver, converged: ConvergedStates, stack: Stack, settings: Settings
+) -> tuple[Change, ...]:
+    """What `provision` with a refresh would change: asked of a preview, unless the same as above proves that it would
+    show nothing and looking takes less than previewing."""
+    known = converged.outputs(stack, digest_of(driver, stack, settings)) is not None
+    if known and driver.looks and not driver.has_drifted(stack, settings):
+        return ()
+    return driver.preview(stack, settings)
 
 
 def take_down(driver: Driver, converged: ConvergedStates, stack: Stack, progress: Progress) -> Deployed:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from infra.aws_session import CLOCK, CLOCK_HINT
 from modelpack.errors import CloudRefused, EcomdeployError
 from stacks.pulumi_driver.api import pulumi_automation
 
@@ -16,9 +17,12 @@ AFTERMATH = "Resource monitor has terminated"
 REFUSALS = re.compile(
     r"AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientToken|ExpiredToken|SignatureDoesNotMatch"
     r"|[Nn]o valid credential|NoCredential|ResourceLimitExceeded|LimitExceeded|QuotaExceeded|CapacityError"
-    r"|Insufficient\w{0,40}Capacity|[Aa]ccount (ID|id) .{0,200}not allowed|allowed_account_ids|Throttling"
+    r"|Insufficient\w{0,40}Capacity|[Aa]ccount (ID|id) .{0,200}not allowed|allowed_account_ids"
 )
 """Error codes of AWS's common errors, of SageMaker, EKS and EC2 quotas, and the provider's account guard."""
+
+THROTTLED = re.compile(r"Throttling|Throttled|TooManyRequests|RequestLimitExceeded|SlowDown|Rate exceeded")
+"""What services say to an account whose calls come too fast, whoever of it made them."""
 
 NO_PLUGIN = re.compile(
     r"no resource plugin 'pulumi-resource-(?P<package>[\w-]{1,100})' found(?: in the workspace at version v?"
@@ -30,6 +34,9 @@ TAKEN = re.compile(
     r"AlreadyExists|AlreadyOwnedByYou|already exists|ResourceInUse|OperationAborted.{0,100}conflicting"
 )
 """What services say to a create whose name is taken (IAM, ECR, SSM, S3, EKS, SageMaker and others)."""
+
+STRANGERS = re.compile(r"exists already and belongs to owner \w+")
+"""What the embedded engine says of a thing that another project has made under our names."""
 
 STDERR = re.compile(r"\n stderr: (.*)\Z", re.DOTALL)
 """The last part of a CommandError's text."""
@@ -60,6 +67,10 @@ def explain(stack: str, errors: Sequence[str], otherwise: str) -> EcomdeployErro
     """The error that fits the provider's words; all of Pulumi's output if it said nothing by event."""
     said = [error for error in dict.fromkeys(errors) if AFTERMATH not in error]
     words = "; ".join(said) or otherwise.strip()
+    if CLOCK.search(words):
+        return CloudRefused(words, where=stack, hint=CLOCK_HINT)
+    if THROTTLED.search(words):
+        return CloudRefused(words, where=stack, hint=WAIT)
     if REFUSALS.search(words):
         return CloudRefused(
             words, where=stack, hint="ecomdeploy doctor, or ask for more quota or another instance"
@@ -67,11 +78,21 @@ def explain(stack: str, errors: Sequence[str], otherwise: str) -> EcomdeployErro
     if plugin := NO_PLUGIN.search(words):
         wanted = f"{plugin['package']} {plugin['version'] or ''}".strip()
         return EcomdeployError(words, where=stack, hint=f"pulumi plugin install resource {wanted}")
+    if STRANGERS.search(words):
+        return EcomdeployError(words, where=stack, hint=STRANGERS_HINT)
     if TAKEN.search(words):
         return EcomdeployError(words, where=stack, hint=TAKEN_HINT)
-    return EcomdeployError(words, where=stack, hint="type the same command again: it goes on from here")
+    return EcomdeployError(words, where=stack, hint=AGAIN)
 
 
+WAIT = (
+    "wait a minute, then type the same command again: the account's calls came too fast, what was done stays"
+)
+AGAIN = "mend what it says, then type the same command again: what was done already stays"
+STRANGERS_HINT = (
+    "give this service another name (service:), or take over what is there: ecomdeploy up --adopt (the platform: "
+    "ecomdeploy platform up --adopt)"
+)
 TAKEN_HINT = (
     "it is there, and not in this stack's state: the same command would fail again. Look at its tags; delete it, or "
     "take it over with `pulumi import`, or choose another name for the service"

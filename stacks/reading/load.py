@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from stacks.reading.wording import say
 from stacks.spec import OVERLAYS, STRATEGIES_TO_COME, Environment, KnownNames, Spec
 
 MOST_PROBLEMS = 100
-FILE_WORDS = {"start": "from", "end": "to", "host_image": "ami"}
-"""Field names that are other words in the file: `from` is reserved in Python, `ami` one target's word."""
+FILE_WORDS = {"start": "from", "end": "to", "host_image": "ami", "blue_green": "blue-green"}
+"""Field names that are other words in the file: `from` and dashes are not Python's, `ami` is one target's word."""
 
 CONFIG = ConfigDict(
     extra="forbid", strict=True, allow_inf_nan=False, alias_generator=lambda name: FILE_WORDS.get(name, name)
@@ -62,6 +62,7 @@ def load(file: Path, environment: str, known: KnownNames) -> Spec:
     for name in sorted(environments, key=lambda each: each != environment):
         merged = merge_layers(document, name, environments[name])
         spec, wrong = validate(merged, where)
+        spec = fill_in(spec, merged, known)
         found += [*wrong, *cross_check(merged, name, known, where)]
         chosen = chosen or (spec if name == environment else None)
     if found or chosen is None:
@@ -97,6 +98,14 @@ def merge_layers(document: Value, name: str, environment: Value) -> Value:
     merged = write_out(merge(merged, Value(overlay, 1, "")))
     merged.data["environment"] = Value(own, environment.line, environment.path)
     return merged
+
+
+def fill_in(spec: Spec | None, merged: Value, known: KnownNames) -> Spec | None:
+    """What a file that names no instance gets: its target's own."""
+    target = known.targets.get(spec.serve.target) if spec else None
+    if spec is None or target is None or merged.at("serve", "instance") or not target.hosts().default:
+        return spec
+    return replace(spec, serve=replace(spec.serve, instance=target.hosts().default))
 
 
 @cache
@@ -173,7 +182,7 @@ def schema() -> dict[str, Any]:
     environment = parts["Environment"]
     environment["properties"].pop("name")
     environment["properties"] |= {key: whole["properties"][key] for key in OVERLAYS}
-    describe(parts["PackSpec"])
+    describe(parts)
     whole["properties"].pop("environment")
     whole["properties"]["environments"] = {
         "type": "object",

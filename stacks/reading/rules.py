@@ -8,21 +8,33 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from functools import partial
+from operator import eq
 
+from infra.capabilities import Capability
 from infra.hosts import Hosts
 from infra.spec import ServeSpec
-from infra.targets.base import Capability, Target
+from infra.targets.base import Target
 from modelpack.errors import Problem
 from modelpack.inputs.spec import AUTO
 from modelpack.runtimes.hardware import CUDA
 from modelpack.server.secrets import PREFIX as SECRET_PREFIX
 from stacks.hardware import ALLOW_CPU
+from stacks.reading.accounts import accounts
+from stacks.reading.clusters import NAMESPACE, clusters
 from stacks.reading.document import Value
-from stacks.spec import NAME_PATTERN, NAMES_LENGTH, SERVICE_LENGTH, KnownNames
+from stacks.reading.governance import governance
+from stacks.reading.gpu_pools import gpu_images
+from stacks.reading.hosting_rules import hosting
+from stacks.reading.rollout_rules import rollout
+from stacks.reading.scaling_rules import list_loads, scaling_loads
+from stacks.reading.schedule_rules import SCHEDULES, schedules, times
+from stacks.spec import NAME_PATTERN, NAMES_LENGTH, SERVICE_LENGTH, Environment, KnownNames
 
 LONGEST_NAME, LONGEST_PATH = 255, 4095
 VARIABLE, STORED = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}"), re.compile(r"[A-Za-z0-9/_+=.@:-]{1,700}")
+OF_THE_SERVER = ("ECOMDEPLOY_", "SAGEMAKER_")
+"""How variables begin that our server is set up by, before it has looked anything up."""
 PLACES = {
     "env": "{env: NAME_OF_A_VARIABLE}",
     "ssm": "{ssm: /path/of/a/parameter}",
@@ -30,9 +42,52 @@ PLACES = {
 }
 ASKED: tuple[tuple[Capability, tuple[str, ...], Callable[[object], bool]], ...] = (
     (Capability.SCALE_TO_ZERO, ("scale", "min"), lambda value: value == 0 and value is not False),
-    (Capability.HOST_IMAGES, ("serve", "ami"), lambda value: value is not None),
+    (Capability.SCALE_BY_REQUESTS, ("scale", "target_rps"), lambda value: value is not None),
+    (Capability.SALE_DAYS, ("scale", "schedule"), bool),
+    (Capability.SALE_DAYS, ("scale", "recurring"), bool),
+    (Capability.ALARMS, ("rollout", "alarms"), lambda value: value is not None),
+    (Capability.GUARDRAILS, ("rollout", "alarms", "guardrails"), bool),
+    (Capability.ALARM_TOPIC, ("rollout", "alarms", "topic"), lambda value: value is not None),
+    *(
+        (capability, ("rollout", "strategy"), partial(eq, word))
+        for capability, word in (
+            (Capability.BLUE_GREEN, "blue-green"),
+            (Capability.CANARY, "canary"),
+            (Capability.LINEAR, "linear"),
+            (Capability.ROLLING, "rolling"),
+            (Capability.AUTO, "auto"),
+        )
+    ),
+    (
+        Capability.CANARY_STEPS,
+        ("rollout", "canary", "steps"),
+        lambda value: isinstance(value, list) and len(value) > 1,
+    ),
+    (Capability.SCALE_BY_CONCURRENCY, ("scale", "target_concurrency"), lambda value: value is not None),
+    (Capability.SCALE_BY_STEPS, ("scale", "steps"), bool),
+    (Capability.ISOLATION, ("serve", "isolated"), partial(eq, True)),
+    *(
+        (capability, ("serve", key), lambda value: value is not None)
+        for capability, key in (
+            (Capability.SERVING_NETWORK, "network"),
+            (Capability.VOLUME_KEYS, "volume_key"),
+            (Capability.CAPTURE, "capture"),
+            (Capability.START_TIMEOUTS, "startup_timeout"),
+            (Capability.START_TIMEOUTS, "download_timeout"),
+            (Capability.HOST_IMAGES, "ami"),
+        )
+    ),
+    (Capability.AWS_SECRETS, ("serve", "environment", "*", "secret", "ssm"), lambda value: value is not None),
+    (
+        Capability.AWS_SECRETS,
+        ("serve", "environment", "*", "secret", "secretsmanager"),
+        lambda value: value is not None,
+    ),
+    (Capability.AWS, ("environment", "cloud"), lambda value: value == "aws"),
+    (Capability.NAMESPACES, ("environment", "namespace"), lambda value: value is not None),
+    (Capability.CLUSTERS, ("environment", "cloud"), lambda value: value == "cluster"),
 )
-"""Which key asks a target for which capability, and with which values."""
+"""Which key asks a target for which capability, and with which values; `*` is any key."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -47,7 +102,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def cross_check(document: Value, environment: str, known: KnownNames, where: str) -> list[Problem]:
     """Every broken rule of one environment's merged document."""
     wrong = [
-        *names(document, environment),
+        *names(document, environment, known),
         *catalogs(document, known),
         *capabilities(document, known),
         *hardware(document, known),
@@ -56,8 +111,12 @@ def cross_check(document: Value, environment: str, known: KnownNames, where: str
         *secrets(document),
         *scale(document),
         *freeze(document),
+        *rollout(document),
+        *hosting(document, target.hosts() if (target := target_of(document, known)) else None),
         *pools(document, known),
-        *account(document),
+        *accounts(document, environment),
+        *clusters(document, environment, target_of(document, known)),
+        *governance(document),
     ]
     return [
         Problem(what, f"{where}:{at.line}" if at.line else where, at.path, hint) for at, what, hint in wrong
@@ -84,14 +143,22 @@ def below(high: Value | None, low: Value | None, default: float | None = None) -
         yield high, f"{high.data} is below {name}: {bottom:g}", ""
 
 
-def names(document: Value, environment: str) -> Wrong:
+def names(document: Value, environment: str, known: KnownNames) -> Wrong:
     at = document.at("service")
     service = text(at)
+    target, space = target_of(document, known), document.at("environment", "namespace")
+    namespace = text(space) or Environment(cloud="local").namespace
+    if space and text(space) is not None and not (NAMESPACE.fullmatch(namespace) and len(namespace) <= 63):
+        yield space, f"expected at most 63 of a-z, 0-9 and dashes between them, got {namespace!r}", ""
+        target = None
     if at and service is not None:
         if not re.fullmatch(NAME_PATTERN, service) or len(service) > SERVICE_LENGTH:
             yield at, f"expected at most {SERVICE_LENGTH} of a-z, 0-9 and single dashes, got {service!r}", ""
         elif len(service) + len(environment) > NAMES_LENGTH:
             yield at, f"is too long together with {environment!r}: at most {NAMES_LENGTH} characters", ""
+        elif target and len(service) + 1 + len(environment) > (most := target.longest_endpoint(namespace)):
+            what = f"{service}-{environment} is too long for {target.name} in the namespace {namespace}"
+            yield at, f"{what}: at most {max(most, 0)} characters", ""
     place = document.at("environment")
     if place and not re.fullmatch(NAME_PATTERN, environment):
         yield place, f"expected a-z, 0-9 and single dashes, got {environment!r}", ""
@@ -124,9 +191,20 @@ def capabilities(document: Value, known: KnownNames) -> Wrong:
     """What the target cannot do is not asked of it."""
     target = target_of(document, known)
     for capability, path, asks in ASKED if target else ():
-        at = document.at(*path)
-        if target and at and capability in target.lacks and asks(at.data):
-            yield at, f"{target.name} cannot {capability}: {target.lacks[capability]}", ""
+        for at in at_path(document, path) if target and capability in target.lacks else ():
+            if target and asks(at.data):
+                yield at, f"{target.name} cannot {capability}: {target.lacks[capability]}", ""
+
+
+def at_path(document: Value, path: tuple[str, ...]) -> list[Value]:
+    """What stands there; of several, where a key is `*`, each."""
+    if "*" not in path:
+        found = document.at(*path)
+        return [found] if found else []
+    star = path.index("*")
+    above = document.at(*path[:star])
+    each = above.data.values() if above and isinstance(above.data, dict) else ()
+    return [one for value in each if isinstance(value.data, dict) for one in at_path(value, path[star + 1 :])]
 
 
 def hardware(document: Value, known: KnownNames) -> Wrong:
@@ -134,7 +212,8 @@ def hardware(document: Value, known: KnownNames) -> Wrong:
     target, at = target_of(document, known), document.at("serve", "instance")
     if target is None:
         return
-    hosts, name = target.hosts(), text(at) or ServeSpec().instance
+    hosts = target.hosts()
+    name = text(at) or hosts.default or ServeSpec().instance
     if name not in hosts.instances:
         if at and text(at) is not None:
             yield unknown_instance(at, name, hosts)
@@ -148,7 +227,7 @@ def hardware(document: Value, known: KnownNames) -> Wrong:
     if scales(document) and (reason := hosts.unscalable.get(name.rpartition(".")[0])):
         where = at or document.at("scale")
         if where:
-            hint = "another instance, or neither scale.target_rps nor scale.schedule"
+            hint = "another instance, or nothing under scale but min and max"
             yield where, f"{name} cannot scale automatically: {reason}", hint
     wanted = document.at("pack", "hardware")
     allowed = text(document.at("serve", "environment", ALLOW_CPU)) == "1"
@@ -183,6 +262,9 @@ def secrets(document: Value) -> Wrong:
         place = value.at("secret") if isinstance(value.data, dict) else None
         if place is None or not isinstance(place.data, dict):
             continue
+        if name.startswith(OF_THE_SERVER):
+            hint = "write its value: it is no secret"
+            yield place, f"{name} is read before the server looks secrets up", hint
         given = {key: one for key, one in place.data.items() if key in PLACES and one.data is not None}
         if len(given) != 1:
             yield place, f"a secret is in one place, not in {len(given)}", " or ".join(PLACES.values())
@@ -214,15 +296,16 @@ def scale(document: Value) -> Wrong:
     most, least = document.at("scale", "max"), document.at("scale", "min")
     if least and not most and (number(least) or 0) > 1:
         yield least, f"{least.data} is above scale.max: 1, its default", "give scale.max as well"
-    for window in items(document.at("scale", "schedule")):
+    yield from scaling_loads(document)
+    for window in (each for key in SCHEDULES for each in items(document.at("scale", key))):
         yield from below(most, window.at("min"))
         yield from times(window)
+    yield from schedules(document.at("scale"))
 
 
 def scales(document: Value) -> bool:
     """Whether automatic scaling is asked for."""
-    load = document.at("scale", "target_rps")
-    return bool((load and load.data is not None) or items(document.at("scale", "schedule")))
+    return bool(list_loads(document) or any(items(document.at("scale", key)) for key in SCHEDULES))
 
 
 def freeze(document: Value) -> Wrong:
@@ -234,27 +317,9 @@ def items(value: Value | None) -> list[Value]:
     return value.data if value and isinstance(value.data, list) else []
 
 
-def times(window: Value) -> Wrong:
-    moments = {}
-    for word in ("from", "to"):
-        at = window.at(word)
-        try:
-            moment = datetime.fromisoformat(text(at) or "")
-        except ValueError:
-            continue
-        if at and moment.tzinfo is None:
-            yield at, "needs its offset from UTC", f'like "{at.data}+08:00"'
-        else:
-            moments[word] = moment
-    end = window.at("to")
-    if end and len(moments) == 2 and moments["to"] <= moments["from"]:
-        yield end, f"{end.data} is not after {window.path}.from", ""
-
-
 def pools(document: Value, known: KnownNames) -> Wrong:
-    listed = document.at("platform", "gpu_pools")
     seen: dict[str, int] = {}
-    for pool in listed.data if listed and isinstance(listed.data, list) else ():
+    for pool in items(document.at("platform", "gpu_pools")):
         yield from below(pool.at("max"), pool.at("min"), 0)
         yield from below(pool.at("max"), pool.at("desired"))
         yield from below(pool.at("desired"), pool.at("min"), 0)
@@ -264,29 +329,7 @@ def pools(document: Value, known: KnownNames) -> Wrong:
         if at and name is not None and not re.fullmatch(NAME_PATTERN, name):
             yield at, f"expected a-z, 0-9 and single dashes, got {name!r}", ""
         seen.setdefault(name or "", at.line if at else 0)
-        instances = pool.at("instances")
-        for each in instances.data if instances and isinstance(instances.data, list) else ():
-            word = text(each)
-            if known.pool_instances and word is not None and word not in known.pool_instances:
+        yield from gpu_images(pool)
+        for each in items(pool.at("instances")):
+            if known.pool_instances and (word := text(each)) is not None and word not in known.pool_instances:
                 yield each, f"unknown GPU instance type {word!r}", nearest(word, known.pool_instances)
-
-
-def account(document: Value) -> Wrong:
-    """AWS wants an account that guards against the wrong one; the local cloud has its own."""
-    environment = document.at("environment")
-    if environment is None:
-        return
-    number_at, cloud = document.at("environment", "account"), text(document.at("environment", "cloud"))
-    digits = text(number_at)
-    if number_at and digits is not None and not re.fullmatch(r"\d{12}", digits):
-        yield number_at, f"expected 12 digits in quotes, got {digits!r}", ""
-    if cloud == "aws":
-        for key in ("account", "region"):
-            if document.at("environment", key) is None:
-                yield environment, f"an AWS environment needs {key}", f"add {key} under {environment.path}"
-    if cloud == "local" and number_at:
-        yield number_at, "the local cloud has its own account", "leave it out"
-    for key, scheme in (("state", "s3://"), ("secrets", "awskms://")):
-        at = document.at("environment", key)
-        if at and text(at) is not None and not str(at.data).startswith(scheme):
-            yield at, f"expected {scheme}..., got {at.data!r}", ""

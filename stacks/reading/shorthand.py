@@ -1,8 +1,9 @@
-"""Short ways to write a value: `passes: auto` for `[auto]`, `budget: 3m` for 180 seconds."""
+"""Short ways to write a value: `passes: auto` for `[auto]`, `budget: 3m` and `bake: 3m` for 180 seconds."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,18 +14,29 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 
 
+BAKED = ("blue-green", "canary", "linear", "rolling")
+"""The keys of `rollout` that have a bake."""
+
+
 def write_out(merged: Value) -> Value:
     """The document with short ways written out; what is neither short nor right stays, to be complained of."""
-    pack = merged.at("pack")
-    if pack is None or not isinstance(pack.data, dict):
-        return merged
-    inside = dict(pack.data)
-    passes, budget = inside.get("passes"), inside.get("budget")
-    if passes is not None and passes.data == AUTO:
-        inside["passes"] = replace(passes, data=[passes])
-    if budget is not None and isinstance(budget.data, str):
-        inside["budget"] = replace(budget, data=in_seconds(budget.data))
-    return replace(merged, data={**merged.data, "pack": replace(pack, data=inside)})
+    merged = put_through(merged, ("pack", "passes"), lambda at: [at] if at.data == AUTO else at.data)
+    lasting = (("pack", "budget"), ("rollout", "silence"), *(("rollout", key, "bake") for key in BAKED))
+    for path in lasting:
+        merged = put_through(
+            merged, path, lambda at: in_seconds(at.data) if isinstance(at.data, str) else at.data
+        )
+    return merged
+
+
+def put_through(document: Value, path: tuple[str, ...], write: Callable[[Value], Any]) -> Value:
+    """The document with one value written otherwise, if it is there."""
+    if not path:
+        return replace(document, data=write(document))
+    inside = document.data.get(path[0]) if isinstance(document.data, dict) else None
+    if inside is None:
+        return document
+    return replace(document, data={**document.data, path[0]: put_through(inside, path[1:], write)})
 
 
 def in_seconds(text: str) -> float | str:
@@ -33,10 +45,12 @@ def in_seconds(text: str) -> float | str:
     return float(found[1]) * SECONDS[found[2]] if found else text
 
 
-def describe(schema: dict[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of PackSpec with the short ways as well."""
-    properties = schema["properties"]
-    properties["passes"]["anyOf"].insert(0, {"const": AUTO})
-    number = {key: properties["budget"].pop(key) for key in ("type", "exclusiveMinimum", "maximum")}
-    properties["budget"]["anyOf"] = [number, {"type": "string", "pattern": f"^{DURATION.pattern}$"}]
-    return schema
+def describe(parts: dict[str, Any]) -> None:
+    """The JSON Schemas of the dataclasses, by name, with the short ways as well."""
+    parts["PackSpec"]["properties"]["passes"]["anyOf"].insert(0, {"const": AUTO})
+    for part in parts.values():
+        for key in {"budget", "bake", "silence"} & set(part.get("properties", {})):
+            word = part["properties"][key]
+            bounds = ("type", "exclusiveMinimum", "minimum", "maximum")
+            number = {name: word.pop(name) for name in bounds if name in word}
+            word["anyOf"] = [number, {"type": "string", "pattern": f"^{DURATION.pattern}$"}]

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from infra.hosting import HostingOptions
 from stacks.records.upgrade import in_first_words, upgrade_release
 
 
@@ -19,17 +20,19 @@ class State(StrEnum):
 
     BEGUN = "begun"
     PROVISIONED = "provisioned"
+    AWAITING = "awaiting-approval"
     SHIFTING = "shifting"
     LIVE = "live"
     FAILED = "failed"
     SUPERSEDED = "superseded"
     ROLLED_BACK = "rolled-back"
     INTERRUPTED = "interrupted"
+    REFUSED = "refused"
     REMOVED = "removed"
 
 
-OPEN = frozenset({State.BEGUN, State.PROVISIONED, State.SHIFTING})
-MARKED = frozenset({State.FAILED, State.ROLLED_BACK})
+OPEN = frozenset({State.BEGUN, State.PROVISIONED, State.AWAITING, State.SHIFTING})
+MARKED = frozenset({State.FAILED, State.ROLLED_BACK, State.REFUSED})
 """A pack whose last release ended so is not shipped again unless asked for."""
 
 
@@ -53,6 +56,7 @@ class ServingConfiguration:
     instance: str
     environment: dict[str, str] = field(default_factory=dict)
     host_image: str = ""
+    hosting: HostingOptions = field(default_factory=HostingOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +78,7 @@ class Packed:
 
     `golden` are `{"request": ..., "answer": ...}`; `tolerance` is by output name (docs/architecture/rooms/server.md);
     `needs` is what it needs of the machine (`modelpack.assembly.needs`), empty for a CPU pack of an older ledger;
+    `guardrails`: by name the share of answers on the wrong side from which on it is no longer normal;
     `proven`: where it served before it was promoted.
     """
 
@@ -84,6 +89,7 @@ class Packed:
     golden: tuple[dict[str, Any], ...] = ()
     tolerance: dict[str, Any] = field(default_factory=dict)
     needs: dict[str, Any] = field(default_factory=dict)
+    guardrails: dict[str, float] = field(default_factory=dict)
     proven: Proof | None = None
 
 
@@ -112,6 +118,8 @@ class Release:
     who: str = ""
     why: str = ""
     created: str = ""
+    spec_digest: str = ""
+    """Of the spec that it was made from, as it was read and completed; "" of an earlier version's."""
     timeline: tuple[Transition, ...] = ()
 
     @property
@@ -156,6 +164,8 @@ def key_of(image: str, serving: ServingConfiguration) -> str:
     }
     if serving.host_image:
         terms["host_image"] = serving.host_image
+    if given := serving.hosting.as_data():
+        terms["hosting"] = given
     content = json.dumps([image, in_first_words(terms)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from infra.aws_session import error_code, meaning, refusals
 from modelpack.errors import CloudRefused
 
 LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
@@ -59,6 +60,19 @@ class S3Store:
             return False
         return self.call(LOST | ABSENT, "delete_object", Key=self.prefix + name, IfMatch=found[1]) is not None
 
+    def names(self, folder: str) -> tuple[str, ...]:
+        found: list[str] = []
+        where: dict[str, Any] = {"Prefix": self.prefix + folder, "Delimiter": "/"}
+        while (answer := self.call(ABSENT, "list_objects_v2", **where)) is not None:
+            found += [each["Key"].removeprefix(where["Prefix"]) for each in answer.get("Contents", ())]
+            if not answer.get("IsTruncated"):
+                break
+            where["ContinuationToken"] = answer["NextContinuationToken"]
+        return tuple(found)
+
+    def place(self, name: str) -> str:
+        return f"s3://{self.bucket}/{self.prefix}{name}"
+
     def fetch(self, name: str) -> tuple[bytes, str] | None:
         answer = self.call(ABSENT, "get_object", Key=self.prefix + name)
         return (answer["Body"].read(), answer["ETag"]) if answer is not None else None
@@ -68,13 +82,15 @@ class S3Store:
 
         Raises:
             CloudRefused: any other refusal, in S3's words.
+            EcomdeployError: S3 cannot be reached.
         """
         from botocore.exceptions import ClientError
 
-        try:
-            return getattr(self.client, operation)(Bucket=self.bucket, **arguments)
-        except ClientError as error:
-            code = str(error.response["Error"].get("Code", ""))
-            if code in expected:
-                return None
-            raise CloudRefused(f"s3://{self.bucket}: {error}", hint="ecomdeploy doctor") from None
+        with refusals(f"s3://{self.bucket}"):
+            try:
+                return getattr(self.client, operation)(Bucket=self.bucket, **arguments)
+            except ClientError as error:
+                if (code := error_code(error)) in expected:
+                    return None
+                hint = meaning(code, str(error)).hint or "ecomdeploy doctor"
+                raise CloudRefused(f"s3://{self.bucket}: {error}", hint=hint) from None

@@ -22,7 +22,10 @@ class RecordStore(Protocol):
         """The record, or None."""
 
     def age(self, name: str) -> float | None:
-        """Seconds since the last write, by the store's own clock; None when there is no such record."""
+        """Seconds since the last write, by the store's own clock; None when there is no such record.
+
+        Below 0, or far too many, where that clock was set since.
+        """
         ...
 
     def write(self, name: str, data: bytes, *, was: bytes | None) -> bool:
@@ -34,6 +37,14 @@ class RecordStore(Protocol):
 
     def remove(self, name: str, *, was: bytes) -> bool:
         """Remove if the record is still `was`."""
+        ...
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """The last parts of the names of all records right below `folder`, which ends in "/"."""
+        ...
+
+    def place(self, name: str) -> str:
+        """Where a person finds the record."""
         ...
 
 
@@ -54,7 +65,7 @@ class FolderStore:
 
     def age(self, name: str) -> float | None:
         try:
-            return max(0.0, time.time() - (self.root / name).stat().st_mtime)
+            return time.time() - (self.root / name).stat().st_mtime
         except FileNotFoundError:
             return None
 
@@ -72,6 +83,15 @@ class FolderStore:
             (self.root / name).unlink()
             sync_folder((self.root / name).parent)
         return True
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        try:
+            return tuple(each.name for each in (self.root / folder).iterdir())
+        except FileNotFoundError:
+            return ()
+
+    def place(self, name: str) -> str:
+        return str(self.root / name)
 
 
 @dataclass
@@ -102,3 +122,10 @@ class InMemoryStore:
                 return False
             del self.records[name]
             return True
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        found = (name.removeprefix(folder) for name in self.records if name.startswith(folder))
+        return tuple(name for name in found if "/" not in name)
+
+    def place(self, name: str) -> str:
+        return name

@@ -81,6 +81,8 @@ def differences(planned: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
         for key, words in RELEASES.items()
         if planned.get(key) != now[key]
     ]
+    if planned.get("replicas") != now["replicas"]:
+        said.append("the number of replicas is another than it was")
     said += compare_changes(planned.get("changes"), now["changes"])
     if not said and planned.get("declared") != now["declared"]:
         said.append("the programs, or what they are told, are not those of the plan")

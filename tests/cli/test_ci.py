@@ -109,6 +109,7 @@ def test_cloudformation_accepts_the_template(repository_of_shop: Path, provider:
 
 READING = re.compile(
     r"[a-z0-9-]+:(Get|List|Describe|BatchGet|BatchCheck)\w*\*?|kms:Decrypt|sagemaker:InvokeEndpoint"
+    r"|budgets:ViewBudget"
 )
 
 
@@ -118,7 +119,8 @@ def test_the_role_that_plans_can_only_read_and_no_role_may_everything(repository
     shipping = allowed_actions(template, "deploy") - allowed_actions(template, "plan")
     assert not any(re.fullmatch(r"(\w|-)*:?\*", one) for one in shipping)
     assert {one for one in shipping if one.startswith("iam:")} == {
-        "iam:CreateRole", "iam:DeleteRolePolicy", "iam:PassRole", "iam:PutRolePolicy", "iam:TagRole"
+        "iam:CreateRole", "iam:CreateServiceLinkedRole", "iam:DeleteRolePolicy", "iam:PassRole", "iam:PutRolePolicy",
+        "iam:TagRole", "iam:UntagRole",
     }  # fmt: skip
 
 

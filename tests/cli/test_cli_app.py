@@ -31,6 +31,7 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
         "rollback",
         "down",
         "pack",
+        "score",
         "logs",
         "doctor",
     ):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import io
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -32,12 +34,40 @@ def told(kind: str) -> str:
     return stream.getvalue()
 
 
-def test_plain_lines_carry_the_time_and_every_tenth_of_a_bar() -> None:
+def test_plain_lines_carry_the_time_and_one_line_a_bar() -> None:
     text = told("plain")
     assert "] Training" in text
     assert "kept [int8]: 3.1x" in text
-    assert [line for line in text.splitlines() if "epochs" in line][-1].endswith("10 epochs of 10 epochs")
+    assert [line.strip() for line in text.splitlines() if "epochs" in line] == [
+        "epochs: 10 epochs of 10 epochs"
+    ]
     assert "\x1b" not in text
+
+
+def test_a_bar_that_takes_long_tells_its_state_once_a_minute() -> None:
+    stream, seconds = io.StringIO(), count(step=20)
+    progress = PlainLines(stream, lambda: float(next(seconds)))
+    with progress.track("epochs", 8, "epochs") as advance:
+        for _ in range(9):
+            advance(1)
+    told = [line.strip().partition(" of")[0] for line in stream.getvalue().splitlines()]
+    assert told == ["epochs: 3 epochs", "epochs: 6 epochs", "epochs: 8 epochs"]
+
+
+def test_lines_of_many_threads_stay_whole() -> None:
+    class Slow(io.StringIO):
+        """Lets another thread in between two writes."""
+
+        def write(self, text: str) -> int:
+            time.sleep(0)
+            return super().write(text)
+
+    stream = Slow()
+    progress = PlainLines(stream)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: progress.note(f"layer {number}"), range(200)))
+    assert sorted(stream.getvalue().split()) == sorted([*["layer"] * 200, *map(str, range(200))])
+    assert all(line.strip().count("layer") == 1 for line in stream.getvalue().splitlines())
 
 
 def test_rich_keeps_square_brackets() -> None:

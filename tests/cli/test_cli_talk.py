@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.commands import predict, talk
-from infra.targets.base import Answer, FakeTraffic
+from cli import talk
+from cli.commands import predict
+from infra.targets.base import Answer
+from infra.targets.fakes import FakeTraffic
 from modelpack.errors import BadInput, EcomdeployError
 
 LAST = {"answer": "It is pending.", "route": "order", "usage": {"completion_tokens": 4}, "done": True}

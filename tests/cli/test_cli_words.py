@@ -7,7 +7,7 @@ import pytest
 from cli import show
 from cli.commands import predict
 from cli.commands.cloud import endpoint_in_words, in_words
-from cli.commands.pack import speed
+from cli.commands.pack import describe_normal, speed
 from cli.terminal import visible
 from cli.words import changes_in_words, list_changes, verdict
 from modelpack.errors import BadInput
@@ -105,3 +105,15 @@ def test_names_from_files_do_not_steer_the_terminal(capsys: pytest.CaptureFixtur
     assert not set(said.out + said.err) & set("\x1b\x07\x9b\u202e")
     assert "\\x1b]0;owned" in said.out
     assert visible("two\n\tlines, ümläut, 日本") == "two\n\tlines, ümläut, 日本"
+
+
+def test_a_pack_says_what_is_normal_by_each_guardrail() -> None:
+    normal = {
+        "declined": {"share": 0.0017, "answers": 512, "limit": 0.0517},
+        "refused": {"share": 0.6, "answers": 66, "limit": 1.0},
+    }
+    assert describe_normal({"guardrails": normal}) == [
+        "declined: normally 0.2% of answers (512 held out); an alarm rings above 5.2%",
+        "refused: normally 60.0% of answers (66 held out); no alarm unless one is asked for",
+    ]
+    assert describe_normal({}) == []

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import declared
@@ -23,6 +23,7 @@ from infra.component import Component
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEYS = ("project", "stack", "environment", "resource", "managed-by")
+OWNER_ID = "0123456789ab"
 IMAGE = "registry.test/shop-local@sha256:" + "a" * 64
 
 
@@ -45,9 +46,23 @@ def components() -> list[type[Component]]:
 
 @pytest.fixture(scope="module")
 def everything() -> list[declared.Declaration]:
-    """All three programs, with everything that settings can ask for."""
+    """All three programs, with everything that settings can ask for, on either target."""
+    return declare_all({})
+
+
+@pytest.fixture(scope="module")
+def owned() -> list[declared.Declaration]:
+    """The same of an owner who has tags of their own."""
+    return declare_all({"owner": OWNER_ID, "tags": {"team": "shop"}})
+
+
+def declare_all(common: Mapping[str, Any]) -> list[declared.Declaration]:
     release = {"key": "a" * 12, "image": IMAGE, "instance": "ml.g6.xlarge", "count": 1, "initial": True}
     release["environment"] = {"ECOMDEPLOY_SECRET_KEY": "ssm:/ecomdeploy/shop-local/KEY/0123456789abcdef"}
+    release["hosting"] = {
+        "network": {"subnets": ["subnet-0a1b2c3d"], "security_groups": ["sg-0a1b2c3d"]},
+        "capture": {"percent": 5},
+    }
     sale = {
         "name": "sale",
         "start": "2026-11-10T20:00:00+08:00",
@@ -55,10 +70,23 @@ def everything() -> list[declared.Declaration]:
         "min": 3,
     }
     return [
-        declared.program("base", {"service": "shop", "bucket": "shop-local-1", "cloud": "aws"}),
+        declared.program(
+            "base",
+            {
+                **common,
+                "service": "shop",
+                "bucket": "shop-local-1",
+                "cloud": "aws",
+                "target": "sagemaker",
+                "log_days": 30,
+                "pipeline": {"issuer": "github", "repository": "org/shop"},
+                "monthly_budget": {"usd": 500.0, "emails": ["ml@shop.example"]},
+            },
+        ),
         declared.program(
             "service",
             {
+                **common,
                 "service": "shop",
                 "target": "sagemaker",
                 "base": {"role_arn": "arn:aws:iam::123456789012:role/shop"},
@@ -70,11 +98,34 @@ def everything() -> list[declared.Declaration]:
         declared.program(
             "platform",
             {
+                **common,
                 "name": "shop-local",
                 "platform": {
                     "gpu_pools": [{"name": "g6", "instances": ["g6.xlarge"]}],
                     "access": [{"principal": "arn:aws:iam::123456789012:role/ops", "policy": "admin"}],
                 },
+            },
+        ),
+        declared.program(
+            "service",
+            {
+                **common,
+                "service": "shop",
+                "target": "kserve",
+                "watched": True,
+                "scale": {"min": 2, "max": 4},
+                "releases": [{**release, "instance": "g6.xlarge"}],
+            },
+        ),
+        declared.program(
+            "service",
+            {
+                **common,
+                "service": "steps",
+                "target": "sagemaker",
+                "base": {"role_arn": "arn:aws:iam::123456789012:role/shop"},
+                "scale": {"min": 1, "max": 4, "steps": [{"over": 100.0, "add": 2}]},
+                "releases": [release],
             },
         ),
     ]
@@ -130,6 +181,10 @@ def test_everything_that_can_be_is_tagged(everything: list[declared.Declaration]
     checked = 0
     for declaration in everything:
         for resource in declaration.custom():
+            if resource.type.startswith("kubernetes:"):
+                labels = resource.inputs["metadata"]["labels"]
+                assert labels["app.kubernetes.io/managed-by"] == "ecomdeploy", resource
+                continue
             if not takes_tags(resource.type):
                 continue
             tags = resource.inputs["tags"]
@@ -139,13 +194,55 @@ def test_everything_that_can_be_is_tagged(everything: list[declared.Declaration]
     assert checked > 25
 
 
+def test_who_owns_it_and_the_users_own_tags_are_on_everything_and_change_nothing_else(
+    everything: list[declared.Declaration], owned: list[declared.Declaration]
+) -> None:
+    """A tag in a launch template's specifications would start all nodes anew: the owner's is not among them."""
+    checked = 0
+    for before, after in zip(everything, owned, strict=True):
+        by_name = [sorted(one.custom(), key=lambda each: (each.type, each.name)) for one in (before, after)]
+        for old, new in zip(*by_name, strict=True):
+            assert (old.type, old.name) == (new.type, new.name)
+            differing = {
+                key for key in {**old.inputs, **new.inputs} if old.inputs.get(key) != new.inputs.get(key)
+            }
+            if not new.type.startswith("kubernetes:") and takes_tags(new.type):
+                assert new.inputs["tags"] == {
+                    **old.inputs["tags"],
+                    "ecomdeploy:owner": OWNER_ID,
+                    "team": "shop",
+                }
+                differing.remove("tags")
+                checked += 1
+            if new.type == "aws:ec2/launchTemplate:LaunchTemplate":
+                differing.remove("tagSpecifications")
+                for mine in new.inputs["tagSpecifications"]:
+                    assert mine["tags"].pop("team") == "shop"
+                assert new.inputs["tagSpecifications"] == old.inputs["tagSpecifications"]
+            assert differing == set(), new
+    assert checked > 25
+
+
+def test_the_accounts_boundary_is_on_every_role_and_on_nothing_else(
+    everything: list[declared.Declaration],
+) -> None:
+    bound = "arn:aws:iam::123456789012:policy/boundary"
+    bounded = [one for each in declare_all({"permissions_boundary": bound}) for one in each.custom()]
+    roles = [one for one in bounded if one.type == "aws:iam/role:Role"]
+    assert len(roles) >= 5
+    assert {one.inputs.get("permissionsBoundary") for one in roles} == {bound}
+    assert sum("permissionsBoundary" in one.inputs for one in bounded) == len(roles)
+    assert not any("permissionsBoundary" in one.inputs for each in everything for one in each.custom())
+
+
 def test_everything_has_a_component_above_it_and_an_explicit_provider(
     everything: list[declared.Declaration],
 ) -> None:
     for declaration in everything:
         for resource in declaration.custom():
             assert "ecomdeploy:infra:" in resource.parent.split("::")[2].rpartition("$")[2], resource
-            assert "pulumi:providers:aws::aws::" in resource.provider, resource
+            package = resource.type.partition(":")[0]
+            assert f"pulumi:providers:{package}::{package}::" in resource.provider, resource
 
 
 def test_names_are_unique_within_a_type(everything: list[declared.Declaration]) -> None:
@@ -159,7 +256,7 @@ def test_importing_components_and_targets_loads_neither_pulumi_aws_nor_botocore(
     names = [*modules(infra.components), *modules(infra.targets)]
     code = (
         f"import sys, importlib\nfor name in {names!r}: importlib.import_module(name)\n"
-        "heavy = {'pulumi_aws', 'boto3', 'botocore', 'infra.rehearsal'} & set(sys.modules)\n"
+        "heavy = {'pulumi_aws', 'pulumi_kubernetes', 'boto3', 'botocore', 'infra.rehearsal'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -169,7 +266,7 @@ def test_importing_components_and_targets_loads_neither_pulumi_aws_nor_botocore(
 @pytest.mark.parametrize(
     ("program", "packages"),
     [
-        ("base", {"kms", "ecr", "s3", "iam"}),
+        ("base", {"kms", "ecr", "s3", "iam", "cloudwatch", "budgets"}),
         ("service", {"sagemaker", "cloudwatch", "appautoscaling", "ssm", "iam"}),
         ("platform", {"ec2", "eks", "iam", "kms", "cloudwatch"}),
     ],

@@ -99,9 +99,6 @@ def flags_of(call: ast.Call) -> int:
     return int(sum(getattr(re, name) for name in set(named)))
 
 
-FOUND, OTHERS = patterns()
-
-
 def by_hand() -> list[Found]:
     """Patterns that the sources put together."""
     from infra.rehearsal.cloud.registry.registry import NAME
@@ -124,15 +121,16 @@ def elsewhere() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-@pytest.mark.parametrize("found", [*FOUND, *by_hand()], ids=lambda one: one[0])
-def test_a_pattern_takes_as_long_as_its_text(found: Found, elsewhere: ProcessPoolExecutor) -> None:
-    _, pattern, flags, methods = found
-    assert elsewhere.submit(slow, pattern, flags, methods).result() is None
-
-
-def test_every_pattern_is_looked_at() -> None:
-    assert len(FOUND) >= 50
-    assert set(MADE_OTHERWISE) >= OTHERS
+def test_every_pattern_takes_as_long_as_its_text(elsewhere: ProcessPoolExecutor) -> None:
+    found, others = patterns()
+    assert len(found) >= 50
+    assert set(MADE_OTHERWISE) >= others
+    told = [
+        (where, attack)
+        for where, pattern, flags, methods in [*found, *by_hand()]
+        if (attack := elsewhere.submit(slow, pattern, flags, methods).result()) is not None
+    ]
+    assert not told
 
 
 @pytest.mark.parametrize("pattern", [r"(a+)+b", r"(\w|a)*!", r"\d+:\d+", r"x[^/]*/y", r"(?:[a-z]+_?)+\."])

@@ -18,16 +18,26 @@ from cli.app import application
 from infra.rehearsal.cloud.client import LocalCloud
 from modelpack.home import Home
 
-WRITING = frozenset({"up", "rollback", "down", "platform up", "platform down"})
+WRITING = frozenset({"up", "approve", "rollback", "recover", "down", "platform up", "platform down"})
 NOT_AT_A_CLOUD = {
     "init": "writes the project's files",
     "pack": "trains and builds, and pushes nowhere",
+    "ci policy": "prints a document that follows from the spec alone",
     "cloud start": "starts what is counted here",
     "cloud stop": "ends it",
     "cloud reset": "empties it, which no call to the emulated account does",
     "cloud fault": "plants one",
+    "cloud quota": "sets one",
 }
-ARGUMENTS = {"predict": ["--request", '{"instances": []}'], "schema": ["recommendation"]}
+ARGUMENTS = {
+    "predict": ["--request", '{"instances": []}'],
+    "schema": ["recommendation"],
+    "approve": ["1"],
+    "releases show": ["1"],
+    "score": ["orders.csv", "scores"],
+}
+NAMED = ("approve", "rollback", "releases show")
+"""These take the environment as an option."""
 
 SPEC = """version: 1
 service: shop
@@ -72,6 +82,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
 def project(cloud: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project that the command line takes up in this process, whose AWS variables lead to the local cloud."""
     (tmp_path / "ecomdeploy.yaml").write_text(SPEC)
+    (tmp_path / "orders.csv").write_text("household\n1\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ECOMDEPLOY_HOME", str(cloud.home.root))
     monkeypatch.setenv("ECOMDEPLOY_CACHE", str(cloud.home.cache))
@@ -84,7 +95,7 @@ def type_in(verb: str, environment: str) -> int:
     """Type it for that environment, agreeing to everything; the exit code."""
     line = [*verb.split(), *ARGUMENTS.get(verb, [])]
     if "environment" in VERBS[verb]:
-        line += ["--environment", environment] if verb == "rollback" else [environment]
+        line += ["--environment", environment] if verb in NAMED else [environment]
     return app.run([*line, *(["--yes"] if "yes" in VERBS[verb] else [])])
 
 

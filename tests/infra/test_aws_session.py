@@ -7,7 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import (
+    DataNotFoundError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    UnknownServiceError,
+)
+from botocore.loaders import Loader
+from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 
 from infra.aws_session import (
@@ -92,6 +99,12 @@ def test_an_address_where_nobody_answers_is_an_error_with_a_hint() -> None:
         account(session)
 
 
+def test_an_answer_that_is_none_of_awss_is_told_as_such() -> None:
+    with pytest.raises(EcomdeployError, match="none of AWS's: Unable to parse") as told, refusals("trying"):
+        raise ResponseParserError("Unable to parse response (syntax error), invalid XML received.\nb'<html>'")
+    assert "HTTPS_PROXY" in told.value.hint
+
+
 def test_the_registrys_token_is_a_user_and_a_password() -> None:
     session = AwsSession(KEYS)
     token = base64.b64encode(b"AWS:secret:with:colons").decode()
@@ -166,3 +179,14 @@ def test_keys_are_never_shown() -> None:
     session = AwsSession(KEYS)
     session.client("sts")
     assert "secret" not in repr(session)
+
+
+@pytest.mark.parametrize("service", ["sts", "sagemaker", "s3"])
+def test_services_are_described_as_botocore_describes_them(service: str) -> None:
+    own, plain = AwsSession({}).loader, Loader()
+    for kind in ("service-2", "endpoint-rule-set-1"):
+        assert own.load_service_model(service, kind) == plain.load_service_model(service, kind)
+    with pytest.raises(UnknownServiceError):
+        own.load_service_model("no-such-service", "service-2")
+    with pytest.raises(DataNotFoundError):
+        own.load_service_model(service, "no-such-kind")

@@ -23,6 +23,17 @@ def test_the_promised_outputs() -> None:
     }
 
 
+def test_what_the_endpoint_writes_is_kept_for_a_while_where_it_is_sagemakers() -> None:
+    logged = {**BASE, "target": "sagemaker", "log_days": 14}
+    base = declared.program("base", logged)
+    group = base.one("LogGroup").inputs
+    assert (group["name"], group["retentionInDays"]) == ("/aws/sagemaker/Endpoints/shop-recs-local", 14)
+    assert base.outputs["log_group"] == group["name"]
+    on_cluster = declared.program("base", {**logged, "target": "kserve"})
+    assert not on_cluster.of("LogGroup")
+    assert on_cluster.outputs["log_group"] == ""
+
+
 def test_tags_of_images_never_move_and_images_are_scanned() -> None:
     repository = declared.program("base", BASE).one("Repository").inputs
     assert repository["imageTagMutability"] == "IMMUTABLE"

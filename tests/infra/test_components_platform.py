@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from infra.components.gpu_pool import check as check_pool
 from infra.components.gpu_pool import node_group_name
 from infra.components.network import check as check_network
+from infra.gpu_nodes import user_data
 from infra.ground.addresses import EIGHTHS, QUARTERS, blocks, find_slots
-from infra.spec import GpuPoolSpec
+from infra.spec import GpuPoolSpec, GpuSharingSpec
 from modelpack.errors import BadInput
 
 POOL = {"name": "g6", "instances": ["g6.xlarge", "g5.xlarge"], "min": 1, "max": 4, "capacity": "spot"}
@@ -129,19 +131,56 @@ def test_gpu_nodes_guard_their_credentials_disks_and_gpus(platform: declared.Dec
         "httpTokens": "required",
         "httpPutResponseHopLimit": 1,
     }
-    (disk,) = template["blockDeviceMappings"]
-    assert disk["ebs"] == {
-        "volumeType": "gp3",
-        "volumeSize": 100,
-        "encrypted": "true",
-        "deleteOnTermination": "true",
-    }
+    disks = {one["deviceName"]: one["ebs"] for one in template["blockDeviceMappings"]}
+    kept = {"volumeType": "gp3", "encrypted": "true", "deleteOnTermination": "true"}
+    assert disks == {"/dev/xvda": kept, "/dev/xvdb": {**kept, "volumeSize": 100}}
     (group,) = [one.inputs for one in platform.of("NodeGroup") if one.name == "eco-local-g6"]
-    assert group["amiType"] == "AL2023_x86_64_NVIDIA"
+    assert group["amiType"] == "BOTTLEROCKET_x86_64_NVIDIA"
+    assert "userData" not in template
     assert group["taints"] == [{"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}]
     assert group["instanceTypes"] == ["g6.xlarge", "g5.xlarge"]
     assert group["capacityType"] == "SPOT"
     assert group["launchTemplate"]["version"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("sharing", "instances", "said"),
+    [
+        (
+            GpuSharingSpec(by="time-slicing", parts=4),
+            ("g6.xlarge",),
+            {
+                "device-sharing-strategy": "time-slicing",
+                "time-slicing": {
+                    "replicas": 4,
+                    "rename-by-default": False,
+                    "fail-requests-greater-than-one": True,
+                },
+            },
+        ),
+        (
+            GpuSharingSpec(by="mps", parts=2),
+            ("g6.xlarge",),
+            {"device-sharing-strategy": "mps", "mps": {"replicas": 2, "rename-by-default": False}},
+        ),
+        (
+            GpuSharingSpec(by="mig", parts=3),
+            ("p5en.48xlarge", "p4de.24xlarge"),
+            {
+                "device-partitioning-strategy": "mig",
+                "mig": {"profile": {"a100.80gb": "3", "h200.141gb": "3"}},
+            },
+        ),
+    ],
+)
+def test_how_gpus_are_shared_is_told_to_the_node(
+    sharing: GpuSharingSpec, instances: tuple[str, ...], said: dict[str, Any]
+) -> None:
+    """By Bottlerocket's own names; EKS takes no TOML whose headers are quoted."""
+    told = user_data(sharing, instances)
+    assert tomllib.loads(told) == {"settings": {"kubelet-device-plugins": {"nvidia": said}}}
+    assert '["' not in told
+    assert '."' not in told
 
 
 def test_the_size_is_whoevers_that_scales_unless_it_is_given(platform: declared.Declaration) -> None:
@@ -196,6 +235,10 @@ def test_the_node_groups_name_follows_what_cannot_change_in_place() -> None:
         ({"instances": ("g6.xlarg",)}, "g6.xlarg"),
         ({"instances": ("m5.large",)}, "m5.large"),
         ({"capacity": "reserved"}, "capacity"),
+        ({"instances": ("g7.2xlarge",)}, "driver 595"),
+        ({"image": "al2023", "sharing": GpuSharingSpec(by="mps", parts=2)}, "device plugin"),
+        ({"sharing": GpuSharingSpec(by="mig", parts=2)}, "L4 of g6.xlarge"),
+        ({"instances": ("p5.48xlarge",), "sharing": GpuSharingSpec(by="mig", parts=5)}, "not 5"),
     ],
 )
 def test_a_wrong_pool_is_refused(change: dict[str, Any], word: str) -> None:
@@ -222,3 +265,39 @@ def test_a_refused_pool_ends_the_program_with_its_sentence() -> None:
         declared.program(
             "platform", {"name": "eco-local", "platform": {"gpu_pools": [{**POOL, "min": 3, "max": 2}]}}
         )
+
+
+def test_a_way_out_in_each_zone_survives_the_loss_of_one() -> None:
+    zones = ["us-east-1a", "us-east-1b", "us-east-1c"]
+    wanted = {"zones": zones, "nat": "per-zone", "gpu_pools": [POOL]}
+    made = declared.program("platform", {"name": "e", "platform": wanted})
+    by_zone = {one.name: one.inputs["availabilityZone"] for one in made.of("Subnet")}
+    nats = {one.name: by_zone[one.inputs["subnetId"].removesuffix("-id")] for one in made.of("NatGateway")}
+    assert sorted(nats.values()) == zones
+    assert len({one.inputs["allocationId"] for one in made.of("NatGateway")}) == 3
+    routes = {one.inputs["routeTableId"]: one.inputs.get("natGatewayId") for one in made.of("Route")}
+    for association in made.of("RouteTableAssociation"):
+        zone = by_zone[association.inputs["subnetId"].removesuffix("-id")]
+        way_out = routes[association.inputs["routeTableId"]]
+        assert way_out is None or nats[way_out.removesuffix("-id")] == zone
+    (s3,) = [one.inputs for one in made.of("VpcEndpoint") if one.name.endswith("-s3")]
+    assert len(s3["routeTableIds"]) == 3
+
+
+def test_a_second_way_out_leaves_the_first_as_it_is() -> None:
+    one, each = (
+        declared.program("platform", {"name": "e", "platform": {"nat": nat}}) for nat in ("one", "per-zone")
+    )
+    first, second = ({part.name: part.inputs for part in made.of("NatGateway")} for made in (one, each))
+    assert first.items() <= second.items()
+    assert len(second) == len(first) + 1 == 2
+
+
+def test_nothing_is_made_in_a_network_that_is_there() -> None:
+    vpc = {"id": "vpc-0a1b2c3d", "subnets": ["subnet-01", "subnet-02"]}
+    made = declared.program("platform", {"name": "e", "platform": {"vpc": vpc, "gpu_pools": [POOL]}})
+    assert not [
+        one.name for one in made.resources if ":ec2/" in one.type and "launchTemplate" not in one.type
+    ]
+    assert made.one("Cluster").inputs["vpcConfig"]["subnetIds"] == vpc["subnets"]
+    assert {tuple(one.inputs["subnetIds"]) for one in made.of("NodeGroup")} == {("subnet-01", "subnet-02")}

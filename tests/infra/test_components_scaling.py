@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.components.autoscaling import Autoscaling, minimum, moments
-from infra.spec import ScaleSpec, Window
+from infra.components.step_scaling import list_directions
+from infra.spec import ScaleSpec, ScaleStep, Window
 from infra.tags import Tags
 from modelpack.errors import BadInput
 
@@ -87,3 +88,78 @@ def test_a_wrong_scale_is_refused_before_anything_is_made(scale: ScaleSpec, word
 
     with pytest.raises(BadInput, match=word):
         declared.declare(code)
+
+
+STEPS = (
+    ScaleStep(over=200, add=5),
+    ScaleStep(under=20, remove=1),
+    ScaleStep(over=100, add=2),
+    ScaleStep(under=5, remove=3),
+)
+
+
+def test_steps_are_measured_from_the_alarms_threshold_and_leave_no_gap() -> None:
+    out, back = list_directions(STEPS)
+    assert (out.name, out.threshold, back.name, back.threshold) == ("out", 6000, "in", 1200)
+    assert [(one.replicas, one.low, one.high) for one in out.adjustments] == [(2, 0, 6000), (5, 6000, None)]
+    assert [(one.replicas, one.low, one.high) for one in back.adjustments] == [
+        (-1, -900, 0),
+        (-3, None, -900),
+    ]
+    assert [one.name for one in list_directions(STEPS[:1])] == ["out"]
+    assert [one.name for one in list_directions(STEPS[1:2])] == ["in"]
+
+
+@given(st.lists(st.floats(0.1, 1000), min_size=1, max_size=5, unique=True), st.floats(0, 2000))
+def test_every_load_has_the_furthest_step_that_holds(loads: list[float], load: float) -> None:
+    """As Application Auto Scaling reads it: a lower bound is within, an upper one is not."""
+    (out,) = list_directions(
+        [ScaleStep(over=each, add=place) for place, each in enumerate(sorted(loads), start=1)]
+    )
+    above = load * 60 - out.threshold
+    steps = [
+        one.replicas
+        for one in out.adjustments
+        if (one.low is None or above >= one.low) and (one.high is None or above < one.high)
+    ]
+    expected = sum(each * 60 <= load * 60 for each in loads)
+    assert len(steps) == (1 if above >= 0 else 0)
+    if above > 0 and all(abs(each - load) > 1e-6 for each in loads):
+        assert steps == [expected]
+
+
+def test_each_direction_is_an_alarm_that_sets_off_its_policy() -> None:
+    settings = {
+        "service": "shop",
+        "target": "sagemaker",
+        "base": {"role_arn": "arn:aws:iam::123456789012:role/shop"},
+        "scale": {
+            "min": 1,
+            "max": 9,
+            "steps": [{"over": 100.0, "add": 2}, {"over": 200.0, "add": 5}, {"under": 20.0, "remove": 1}],
+        },
+        "alarms": {"error_rate": None},
+        "releases": [
+            {
+                "key": "a" * 12,
+                "image": "i@sha256:" + "a" * 64,
+                "instance": "ml.c7i.xlarge",
+                "count": 1,
+                "initial": True,
+            }
+        ],
+    }
+    made = declared.program("service", settings)
+    policies = {one.inputs["name"]: one.inputs for one in made.of("Policy")}
+    assert set(policies) == {"steps-out", "steps-in"}
+    assert {one["policyType"] for one in policies.values()} == {"StepScaling"}
+    assert policies["steps-out"]["stepScalingPolicyConfiguration"]["stepAdjustments"] == [
+        {"scalingAdjustment": 2, "metricIntervalLowerBound": "0", "metricIntervalUpperBound": "6000"},
+        {"scalingAdjustment": 5, "metricIntervalLowerBound": "6000"},
+    ]
+    alarms = {one.inputs["name"]: one.inputs for one in made.of("MetricAlarm")}
+    assert {name: (one["comparisonOperator"], one["threshold"]) for name, one in alarms.items()} == {
+        "shop-local-scale-out": ("GreaterThanThreshold", 6000),
+        "shop-local-scale-in": ("LessThanThreshold", 1200),
+    }
+    assert all(len(one["alarmActions"]) == 1 for one in alarms.values())

@@ -14,6 +14,7 @@ import pytest
 from infra.fitness import Obstacle
 from infra.fitness import obstacles as obstacles_on
 from infra.instances import Instance
+from infra.targets.kserve.hosts import hosts as pods
 from infra.targets.sagemaker.hosts import hosts
 from modelpack.assembly.needs import Binding
 from modelpack.image.binaries.fatbin import Kernels
@@ -77,13 +78,33 @@ def test_a_cpu_pack_asks_nothing_of_the_gpu() -> None:
     assert obstacles(Binding(), hosts().instance("ml.g6.xlarge"), "") == ()
 
 
-def test_every_gpu_of_the_table_but_b200_and_b300_runs_the_wheels_of_today() -> None:
+def test_a_gpu_that_no_driver_of_the_place_knows() -> None:
+    """AWS's page: G7 needs driver 595; SageMaker's newest image has 580, EKS's has both."""
+    (one,) = obstacles(NEEDS, hosts().instance("ml.g7.2xlarge"), NEWEST)
+    assert (
+        one.what
+        == f"the RTX PRO 4500 of ml.g7.2xlarge needs NVIDIA driver 595 or newer, and {NEWEST} has 580"
+    )
+    assert (one.key, "ml.g6.xlarge" in one.hint) == ("serve.instance", True)
+    assert obstacles_on(NEEDS, pods().instance("g7.2xlarge"), "", pods()) == ()
+
+
+def test_every_gpu_node_has_a_driver_for_the_wheels_of_today() -> None:
+    refused = {
+        name
+        for name in pods().instances
+        if pods().has_gpu(name) and obstacles_on(NEEDS, pods().instance(name), "", pods())
+    }
+    assert {name.partition(".")[0] for name in refused} <= {"p6-b200", "p6-b300"}
+
+
+def test_every_gpu_of_the_table_but_b200_b300_and_g7_runs_the_wheels_of_today() -> None:
     refused = {
         name
         for name in hosts().instances
         if hosts().has_gpu(name) and obstacles(NEEDS, hosts().instance(name), NEWEST)
     }
-    assert refused == {"ml.p6-b200.48xlarge", "ml.p6-b300.48xlarge"}
+    assert {name.rpartition(".")[0] for name in refused} == {"ml.p6-b200", "ml.p6-b300", "ml.g7"}
 
 
 def test_the_amis_are_those_that_the_api_documents() -> None:

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from infra.aws_session import AwsSession
 from infra.lookup.aws import AwsLookup
 from infra.lookup.base import RESOURCE, STACK, PendingCreate
+from infra.tags import OWNER
 from modelpack.errors import CloudRefused
 
 MINE = {STACK: "ecomdeploy-base/shop-prod", RESOURCE: "key"}
@@ -52,7 +53,7 @@ class FakeSession(AwsSession):
         super().__init__({"AWS_REGION": "us-east-1"})
         self.kms = kms
 
-    def client(self, service: str, *, attempts: int = 4) -> Any:
+    def client(self, service: str, *, attempts: int = 4, region: str | None = None) -> Any:
         assert service == "kms"
         return self.kms
 
@@ -71,6 +72,17 @@ def test_a_key_is_found_among_those_of_others_and_those_that_are_to_be_deleted()
     del kms.keys["mine"]
     assert lookup.find(KEY) is None
     assert lookup.find(PendingCreate(KEY.type, "key", {})) is None, "without tags nothing proves whose it is"
+
+
+def test_another_owners_key_is_not_ours_whatever_its_name() -> None:
+    """Nor one of before, when things had no owner: a pending create was to carry its own."""
+    mine = {**MINE, OWNER: "0123456789ab"}
+    kms = FakeKms({"theirs": ("Enabled", {**MINE, OWNER: "ba9876543210"}), "older": ("Enabled", MINE)})
+    wanted = PendingCreate(KEY.type, "key", {"tags": mine})
+    assert AwsLookup(FakeSession(kms)).find(wanted) is None
+    kms.keys["mine"] = ("Enabled", mine)
+    assert AwsLookup(FakeSession(kms)).find(wanted) == "mine"
+    assert AwsLookup(FakeSession(kms)).find(KEY) == "theirs", "an intent of before knows of no owner"
 
 
 def test_what_the_cloud_does_not_say_is_no_absence() -> None:

@@ -42,9 +42,14 @@ def lookup(place: programs.Place) -> AwsLookup:
 
 @pytest.fixture(scope="module")
 def made(place: programs.Place) -> dict[str, list[dict[str, Any]]]:
-    """The AWS resources of each stack's state."""
-    role = place.stack("base", NAME, BASE).up().outputs["role_arn"].value
+    """The AWS resources of each stack's state: what is made only where it is asked for is asked for."""
+    governed = BASE | {
+        "pipeline": {"issuer": "github", "repository": "shop/models"},
+        "monthly_budget": {"usd": 500.0, "emails": ["ops@shop.example"]},
+    }
+    role = place.stack("base", NAME, governed).up().outputs["role_arn"].value
     scheduled = service(role, release("a", place.push(NAME, "a"), initial=True))
+    scheduled["alarms"]["topic"] = "own"
     scheduled["scale"]["schedule"] = [
         {"name": "sale", "start": "2096-11-10T20:00:00+08:00", "end": "2096-11-12T02:00:00+08:00", "min": 2}
     ]
@@ -138,6 +143,9 @@ def test_what_carries_a_stacks_tags_is_told_until_it_is_gone(
         ]
         told = [one.resource for one in lookup.remnants(stack)]
         assert sorted(told) == sorted(tagged), stack
+    elsewhere = AwsLookup(AwsSession({**place.variables, "AWS_REGION": "eu-west-1"}))
+    in_no_region = {one.resource for one in elsewhere.remnants(f"ecomdeploy-base/{NAME}")}
+    assert {"budget", "pipeline-issuer"} <= in_no_region
     place.stack("platform", "local", platform()).destroy()
     place.stack("service", NAME, service("")).destroy()
     place.stack("base", NAME, BASE).destroy()
@@ -159,6 +167,11 @@ def test_the_page_tells_every_row() -> None:
         ("arn:aws:ssm:r:1:parameter/shop/x", ("aws:ssm/parameter:Parameter", {"name": "/shop/x"})),
         ("arn:aws:cloudwatch:r:1:alarm:a/b", ("aws:cloudwatch/metricAlarm:MetricAlarm", {"name": "a/b"})),
         ("arn:aws:iam::1:role/path/shop", ("aws:iam/role:Role", {"name": "shop"})),
+        (
+            "arn:aws:iam::1:oidc-provider/gitlab.com",
+            ("aws:iam/openIdConnectProvider:OpenIdConnectProvider", {"url": "gitlab.com"}),
+        ),
+        ("arn:aws:budgets::1:budget/shop", ("aws:budgets/budget:Budget", {"name": "shop"})),
         ("arn:aws:ecr:r:1:repository/team/shop", ("aws:ecr/repository:Repository", {"name": "team/shop"})),
         (
             "arn:aws:eks:r:1:nodegroup/eco/g6/1234",

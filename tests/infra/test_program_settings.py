@@ -15,7 +15,9 @@ import pytest
 import ecomdeploy
 from infra.program import Settings, parse
 from infra.spec import AlarmSpec, GpuPoolSpec, PlatformSpec, ScaleSpec, Window
-from infra.targets.base import Answer, FakeTarget, FakeTraffic, Observation, Phase, ShiftPolicy
+from infra.targets.base import Answer, Observation, Phase
+from infra.targets.fakes import FakeTarget, FakeTraffic
+from infra.targets.moves import ShiftPolicy
 from modelpack.errors import BadInput, EcomdeployError, Unhealthy
 from modelpack.progress import Silent
 

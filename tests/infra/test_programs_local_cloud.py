@@ -17,15 +17,16 @@ import programs
 import pytest
 
 from infra.rehearsal.cloud.client import LocalCloud
-from infra.targets.base import Phase, ShiftPolicy, Traffic
+from infra.targets.base import Phase, Traffic
 from infra.targets.catalog import targets
+from infra.targets.moves import ShiftPolicy
 from modelpack.errors import EcomdeployError, Unhealthy
 from modelpack.home import Home
 from modelpack.progress import Silent
 
 pytestmark = pytest.mark.slow
 
-BASE = {"service": "shop", "bucket": "shop-local-123456789012"}
+BASE = {"service": "shop", "bucket": "shop-local-123456789012", "target": "sagemaker", "log_days": 30}
 NAME = "shop-local"
 
 

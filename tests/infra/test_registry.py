@@ -351,7 +351,7 @@ def test_any_cut_of_a_blob_with_repeated_chunks_arrives_whole(
 
 
 def test_our_own_client_pushes_and_pulls(served: Served, tmp_path: pathlib.Path) -> None:
-    from modelpack.image.assemble import attach
+    from modelpack.image.oci.attachments import attach
     from modelpack.image.oci.layout import Layout
     from modelpack.image.registry.client import RegistryClient as Client
     from modelpack.image.registry.pull import pull

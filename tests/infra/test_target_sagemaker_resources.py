@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import declared
@@ -10,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.targets.base import Declared, initial_release
+from infra.components.alarms import alarm_names, list_watched
+from infra.spec import AlarmSpec
+from infra.targets.base import Declared
 from infra.targets.catalog import targets
+from infra.targets.initial import initial_release
 from infra.targets.sagemaker.names import LENGTH, RULE, check, configuration_name, model_name
 from modelpack.errors import BadInput
 
@@ -53,7 +57,12 @@ def test_the_types_in_a_urn_are_those_that_are_deployed() -> None:
     """Another word here would be another URN: Pulumi would replace the endpoint that serves."""
     made = service(release("a", initial=True))
     above = {one.type for one in made.resources if one.type.startswith("ecomdeploy:")}
-    assert above == {"ecomdeploy:infra:Release", "ecomdeploy:infra:Route", "ecomdeploy:infra:Alarms"}
+    assert above == {
+        "ecomdeploy:infra:Release",
+        "ecomdeploy:infra:Route",
+        "ecomdeploy:infra:Alarms",
+        "ecomdeploy:infra:ReleaseAlarms",
+    }
 
 
 def test_a_model_runs_the_image_by_digest_with_the_releases_variables() -> None:
@@ -83,18 +92,97 @@ def test_without_releases_nothing_is_declared() -> None:
 
 
 def test_alarms_have_the_names_that_a_deployment_guards_itself_with() -> None:
-    made = service(release("a", initial=True), alarms={"error_rate": 0.02, "p99_ms": 50.0})
-    alarms = {one.inputs["name"]: one.inputs for one in made.of("MetricAlarm")}
-    assert set(alarms) == set(made.outputs["alarms"]) == {"shop-local-error-rate", "shop-local-p99"}
-    rate, p99 = alarms["shop-local-error-rate"], alarms["shop-local-p99"]
-    assert (rate["metricName"], rate["statistic"], rate["threshold"]) == (
-        "Invocation5XXErrors",
-        "Average",
-        0.02,
+    """What is a share of few requests is no share: each is of a minute with enough of them."""
+    limits: dict[str, Any] = {
+        "error_rate": 0.02,
+        "p99_ms": 50.0,
+        "model_error_rate": 0.5,
+        "min_requests": 7,
+        "periods": 3,
+    }
+    made = service(release("a", initial=True), alarms=limits)
+    alarms = {one.inputs["name"].removeprefix("shop-local-"): one.inputs for one in endpoint_alarms(made)}
+    names = [f"shop-local-{name}" for name in ("error-rate", "p99", "model-errors")]
+    assert made.outputs["alarms"] == names
+    assert list(alarm_names("shop-local", list_watched("shop-local", AlarmSpec(**limits)))) == names
+    told = {name: (read_math(one), one["threshold"]) for name, one in alarms.items()}
+    requests = ("Invocations", "Sum")
+    assert told == {
+        "error-rate": (
+            ("IF(requests >= 7, errors / requests, 0)", requests, ("Invocation5XXErrors", "Sum")),
+            0.02,
+        ),
+        "p99": (("IF(requests >= 7, latency, 0)", requests, ("ModelLatency", "p99")), 50_000),
+        "model-errors": (
+            ("IF(requests >= 7, errors / requests, 0)", requests, ("InvocationModelErrors", "Sum")),
+            0.5,
+        ),
+    }
+    for one in alarms.values():
+        assert (one["evaluationPeriods"], one["treatMissingData"]) == (3, "notBreaching")
+        assert "alarmActions" not in one
+
+
+def endpoint_alarms(made: declared.Declaration) -> list[Any]:
+    """Those on all that the endpoint answers."""
+    return [one for one in made.of("MetricAlarm") if one.inputs["name"] in made.outputs["alarms"]]
+
+
+def test_what_a_release_answers_alone_has_alarms_of_its_own_and_those_of_its_guardrails() -> None:
+    """By the dimension that tells the fleets of an update apart; one without servers has none."""
+    packed = {"price_out_of_bounds": 0.05, "declined": 0.1, "refused": 1.0}
+    old, new = release("a", initial=True), release("b", guardrails=packed)
+    alarms = {"error_rate": 0.02, "min_requests": 7, "guardrails": {"declined": None}}
+    made = service(old, new, release("c", stopped=True), alarms=alarms)
+    key = "b" * 12
+    names = [f"shop-local-{key}-error-rate", f"shop-local-{key}-price-out-of-bounds"]
+    told = {"a" * 12: [f"shop-local-{'a' * 12}-error-rate"], key: names}
+    assert made.outputs["release_alarms"] == told
+    configuration = made.outputs["revisions"][key]
+    rate, price = (one.inputs for one in made.of("MetricAlarm") if one.inputs["name"] in names)
+    where = {"EndpointName": "shop-local", "VariantName": "AllTraffic", "EndpointConfigName": configuration}
+    assert [part["metric"]["dimensions"] for part in rate["metricQueries"][1:]] == [where, where]
+    assert (price["threshold"], price["metricQueries"][0]["expression"]) == (
+        0.05,
+        "IF(requests >= 7, errors / requests, 0)",
     )
-    assert (p99["metricName"], p99["extendedStatistic"], p99["threshold"]) == ("ModelLatency", "p99", 50_000)
-    assert rate["dimensions"] == {"EndpointName": "shop-local", "VariantName": "AllTraffic"}
-    assert rate["treatMissingData"] == "notBreaching"
+    asked = [part["metric"] for part in price["metricQueries"][1:]]
+    assert [(one["namespace"], one["metricName"], one["stat"]) for one in asked] == [
+        ("ecomdeploy", "GuardedAnswers", "Sum"),
+        ("ecomdeploy", "price_out_of_bounds", "Sum"),
+    ]
+    assert {tuple(one["dimensions"].items()) for one in asked} == {(("EndpointConfigName", configuration),)}
+    variables = {
+        one.inputs["name"]: one.inputs["primaryContainer"]["environment"] for one in made.of("Model")
+    }
+    assert [one["ECOMDEPLOY_RELEASE"] for one in variables.values() if len(one) > 1] == [configuration]
+
+
+def test_guardrails_leave_the_names_of_what_is_deployed_alone() -> None:
+    plain, guarded = (Declared(**release("a", **more)) for more in ({}, {"guardrails": {"declined": 0.1}}))
+    assert model_name("shop-local", ROLE, plain) == model_name("shop-local", ROLE, guarded)
+    assert configuration_name("shop-local", ROLE, plain) == configuration_name("shop-local", ROLE, guarded)
+
+
+def read_math(alarm: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The line that is watched, and metric and statistic of what is in it."""
+    math, *parts = alarm["metricQueries"]
+    assert math["returnData"]
+    for part in parts:
+        assert not part["returnData"]
+        assert part["metric"]["dimensions"] == {"EndpointName": "shop-local", "VariantName": "AllTraffic"}
+        assert (part["metric"]["namespace"], part["metric"]["period"]) == ("AWS/SageMaker", 60)
+        assert part["id"] in math["expression"]
+    return math["expression"], *((part["metric"]["metricName"], part["metric"]["stat"]) for part in parts)
+
+
+def test_alarms_are_told_to_a_topic_where_one_is_named() -> None:
+    given = "arn:aws:sns:us-east-1:123456789012:on-call"
+    for alarm in service(release("a", initial=True), alarms={"topic": given}).of("MetricAlarm"):
+        assert alarm.inputs["alarmActions"] == alarm.inputs["okActions"] == [given]
+    made = service(release("a", initial=True), alarms={"topic": "own"})
+    assert made.one("Topic").inputs["name"] == "shop-local-alarms"
+    assert [len(one.inputs["alarmActions"]) for one in made.of("MetricAlarm")] == [1, 1]
 
 
 def test_scaling_only_where_it_is_asked_for() -> None:
@@ -139,7 +227,7 @@ def test_an_unknown_target_is_answered_with_the_nearest() -> None:
 
 
 def test_targets_are_found_by_scanning_and_the_fake_is_none() -> None:
-    assert targets().names() == ("sagemaker",)
+    assert targets().names() == ("kserve", "sagemaker")
 
 
 def test_only_one_release_serves_first() -> None:

@@ -17,7 +17,7 @@ from modelpack import pack as packs
 from modelpack.build import PackRequest, build, find_known
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
-from modelpack.image.assemble import attachments
+from modelpack.image.oci.attachments import attachments
 from modelpack.image.oci.layout import Layout
 from modelpack.inputs import lock as locks
 from modelpack.inputs.resolve import resolve

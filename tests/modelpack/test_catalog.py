@@ -6,10 +6,11 @@ import py_compile
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from modelpack.catalog import Catalog, module_name
+from modelpack.catalog import Catalog, CatalogNames, module_name
 from modelpack.errors import BadInput
 from modelpack.passes.base import Pass, in_order, passes
 from modelpack.runtimes.base import runtimes
@@ -31,6 +32,20 @@ def test_every_kind_is_found_by_scanning_its_package() -> None:
     assert set(passes().names()) >= {"onnx", "int8", "embedding-int8"}
     assert set(runtimes().names()) >= {"onnxruntime", "eager"}
     assert set(sources().names()) >= {"onnx", "safetensors", "torch-export"}
+
+
+def test_every_name_is_stated_by_a_source_of_its_package() -> None:
+    """So that asking for one imports only its own module."""
+    for catalog in (usecases(), passes(), runtimes(), sources()):
+        known = CatalogNames(catalog.package, lambda: ())
+        assert [name for name in catalog.names() if name not in known] == []
+        assert "no-such-name" not in known
+        assert all(type(catalog.get(name)) is type(newly(catalog).get(name)) for name in catalog.names())
+
+
+def newly(catalog: Catalog[Any]) -> Catalog[Any]:
+    """One that has scanned nothing."""
+    return Catalog(catalog.kind, catalog.package, catalog.base)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -13,17 +12,13 @@ from typing import Any
 
 from pulumi import automation
 from waiting import wait_for
+from warm_commands import warm_context
 
 from tests.reality.engines import Engine
 from tests.reality.file_cloud import FOLDER, MUTATING, FileCloud
 from tests.reality.normal import normal_state, tidy
 
 PASSPHRASE = "correct horse"
-PRELOADED = [
-    "tests.reality.bench",
-    "infra.rehearsal.engine.commands.command",
-    "tests.reality.scenarios.kills",
-]
 Program = Callable[[], object]
 Record = dict[str, Any]
 
@@ -108,9 +103,7 @@ class Bench:
     def kill(self, verb: str, program: Program) -> None:
         """The operation in a process group of its own, which is killed (-9) once a call hangs."""
         since = len(self.cloud.calls())
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
-        process = context.Process(
+        process = warm_context().Process(
             target=operate_alone, args=(self.root, self.engine, self.salt, verb, program)
         )
         process.start()

@@ -35,7 +35,8 @@ class Refusal:
 REASONS: Final[Mapping[str, str]] = {
     "adoption": "What a create has just adopted under the same name the CLI deletes as the old one of the replacement; "
     "ours keeps it. The AWS provider refuses such an adoption, so it cannot come up there.",
-    "luck": "Which of several independent calls is made before one of them fails is not promised by either engine.",
+    "luck": "Which of several independent calls is made before one of them, or the program, fails is not promised by "
+    "either engine.",
     "outputs": "After a failed run the CLI's state has the new outputs of the stack, where the program came to tell "
     "them; ours keeps those of the last good run, for they are what other stacks were made from.",
     "protect": "The CLI deletes what is not protected and then fails; ours refuses before anything is deleted.",
@@ -64,6 +65,7 @@ DIFFERENCES: Final[Mapping[str, tuple[Difference, ...]]] = {
     "kill_update": (Difference("resume", ("4 up: steps",)),),
     "provider_no_longer_known": (Difference("unconfigured", ("2 preview: steps",)),),
     "parallel_refusals": (Difference("luck", ("1 up: steps", "1 up: calls")),),
+    "invokes": (Difference("luck", ("3 up: steps", "3 up: counts")),),
     "kill_delete": (Difference("resume", ("4 up: steps", "4 up: counts", "4 up: calls")),),
     "kill_destroy": (Difference("resume", ("3 destroy: steps", "3 destroy: counts", "3 destroy: calls")),),
     "secrets": (Difference("secrets", ("*: state a inputs", "*: state a outputs")),),

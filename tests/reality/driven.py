@@ -5,7 +5,6 @@ The processes are forked from one that has imported what programs and driver nee
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -14,17 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from warm_commands import warm_context
+
 from modelpack.progress import Silent
 from stacks.pulumi_driver.driver import Change, Driver, Stack
 
-PRELOADED = [
-    "tests.reality.driven",
-    "cli.wiring",
-    "pulumi.automation",
-    "pulumi_aws",
-    "boto3",
-    "infra.targets.catalog",
-]
 SPEC = """version: 1
 service: shop
 usecase: recommendation
@@ -62,8 +55,7 @@ class DrivenProject:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "ecomdeploy.yaml").write_text(SPEC)
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(PRELOADED)
+        self.context = warm_context()
 
     def run(self, operation: Operation) -> Ended:
         """Do it, and wait for its end, whatever that is."""

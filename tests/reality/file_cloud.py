@@ -21,6 +21,7 @@ from infra.rehearsal.engine.provider import (
     CheckResponse,
     CreateResponse,
     DiffResponse,
+    KnownResource,
     PartialFailure,
     ProviderError,
     ReadResponse,
@@ -158,10 +159,10 @@ class FileCloudProvider:
             return CheckResponse({**news, "name": olds["name"]})
         return CheckResponse({**news, "name": f"{who.name}-{secrets.token_hex(4)[:7]}"})
 
-    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> DiffResponse:
-        changed = tuple(key for key in sorted({*old_inputs, *news}) if old_inputs.get(key) != news.get(key))
+    def diff(self, old: KnownResource, news: Values, *, ignored: tuple[str, ...] = ()) -> DiffResponse:
+        changed = tuple(key for key in sorted({*old.inputs, *news}) if old.inputs.get(key) != news.get(key))
         replaces = tuple(key for key in changed if key in IMMUTABLE)
-        return DiffResponse(changed, replaces, bool(replaces) and type == f"{PACKAGE}:index:Fixed")
+        return DiffResponse(changed, replaces, bool(replaces) and old.type == f"{PACKAGE}:index:Fixed")
 
     def outputs(self, identity: str, inputs: Values) -> Values:
         size = inputs.get("size") or 0
@@ -194,32 +195,32 @@ class FileCloudProvider:
                 return identity
         return ""
 
-    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> ReadResponse | None:
-        self.cloud.begin(f"read {id}")
-        thing = self.cloud.things.get(id)
+    def read(self, known: KnownResource) -> ReadResponse | None:
+        self.cloud.begin(f"read {known.id}")
+        thing = self.cloud.things.get(known.id)
         if thing is None or thing["region"] != self.region:
             return None
-        return ReadResponse(id, dict(thing["inputs"]), self.outputs(id, thing["inputs"]))
+        return ReadResponse(known.id, dict(thing["inputs"]), self.outputs(known.id, thing["inputs"]))
 
     def update(
-        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *, preview: bool
+        self, old: KnownResource, news: Values, *, preview: bool, ignored: tuple[str, ...] = ()
     ) -> Values:
         if preview:
-            return self.outputs(id, news)
-        fault = self.cloud.begin(f"update {id}")
+            return self.outputs(old.id, news)
+        fault = self.cloud.begin(f"update {old.id}")
         with self.cloud.open() as document:
-            if id not in document["things"]:
-                raise ProviderError("NotFound", f"{id} is not there")
-            document["things"][id]["inputs"] = dict(news)
-        outputs = self.outputs(id, news)
-        self.cloud.end(fault, id, outputs)
+            if old.id not in document["things"]:
+                raise ProviderError("NotFound", f"{old.id} is not there")
+            document["things"][old.id]["inputs"] = dict(news)
+        outputs = self.outputs(old.id, news)
+        self.cloud.end(fault, old.id, outputs)
         return outputs
 
-    def delete(self, type: str, id: str, inputs: Values, outputs: Values) -> None:
-        fault = self.cloud.begin(f"delete {id}")
+    def delete(self, known: KnownResource) -> None:
+        fault = self.cloud.begin(f"delete {known.id}")
         with self.cloud.open() as document:
-            document["things"].pop(id, None)
-        self.cloud.end(fault, id, outputs)
+            document["things"].pop(known.id, None)
+        self.cloud.end(fault, known.id, known.outputs)
 
     def invoke(self, token: str, args: Values) -> Values:
         if args.get("name") == "missing":

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 STACK = "ecomdeploy:stack"
+ACCOUNT = "123456789012"
+"""The local cloud's."""
 
 
 @dataclass(frozen=True, order=True)
@@ -69,6 +71,22 @@ def iam(client: Any) -> Iterator[Holding]:
             yield Holding("role policy", f"{name}:{policy}")
         for policy in client.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
             yield Holding("role attachment", f"{name}:{policy['PolicyArn']}")
+    for one in client.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
+        tags = client.list_open_id_connect_provider_tags(OpenIDConnectProviderArn=one["Arn"])["Tags"]
+        yield Holding("issuer", one["Arn"], tag_of(tags))
+
+
+def budgets(client: Any) -> Iterator[Holding]:
+    for one in client.describe_budgets(AccountId=ACCOUNT)["Budgets"]:
+        arn = f"arn:aws:budgets::{ACCOUNT}:budget/{one['BudgetName']}"
+        tags = client.list_tags_for_resource(ResourceARN=arn)["ResourceTags"]
+        yield Holding("budget", one["BudgetName"], tag_of(tags))
+
+
+def sns(client: Any) -> Iterator[Holding]:
+    for one in pages(client, "list_topics", "Topics"):
+        tags = client.list_tags_for_resource(ResourceArn=one["TopicArn"])["Tags"]
+        yield Holding("topic", one["TopicArn"], tag_of(tags))
 
 
 def sagemaker(client: Any) -> Iterator[Holding]:
@@ -157,6 +175,8 @@ SERVICES: Mapping[str, Callable[[Any], Iterator[Holding]]] = {
     "s3": s3,
     "ecr": ecr,
     "iam": iam,
+    "budgets": budgets,
+    "sns": sns,
     "sagemaker": sagemaker,
     "application-autoscaling": scaling,
     "cloudwatch": alarms,
@@ -170,6 +190,7 @@ TYPES = {
     "aws:appautoscaling/policy:Policy": "scaling policy",
     "aws:appautoscaling/scheduledAction:ScheduledAction": "scheduled action",
     "aws:appautoscaling/target:Target": "scalable target",
+    "aws:budgets/budget:Budget": "budget",
     "aws:cloudwatch/logGroup:LogGroup": "log group",
     "aws:cloudwatch/metricAlarm:MetricAlarm": "alarm",
     "aws:ec2/eip:Eip": "Addresses",
@@ -189,6 +210,7 @@ TYPES = {
     "aws:eks/addon:Addon": "add-on",
     "aws:eks/cluster:Cluster": "cluster",
     "aws:eks/nodeGroup:NodeGroup": "node group",
+    "aws:iam/openIdConnectProvider:OpenIdConnectProvider": "issuer",
     "aws:iam/role:Role": "role",
     "aws:iam/rolePolicy:RolePolicy": "role policy",
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": "role attachment",
@@ -198,6 +220,7 @@ TYPES = {
     "aws:sagemaker/endpoint:Endpoint": "Endpoint",
     "aws:sagemaker/endpointConfiguration:EndpointConfiguration": "EndpointConfig",
     "aws:sagemaker/model:Model": "Model",
+    "aws:sns/topic:Topic": "topic",
     "aws:ssm/parameter:Parameter": "parameter",
 }
 """The kind under which a type of our table is listed."""

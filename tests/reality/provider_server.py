@@ -14,6 +14,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from infra.rehearsal.engine.provider import (
     UNKNOWN,
+    KnownResource,
     PartialFailure,
     Provider,
     ProviderError,
@@ -32,6 +33,11 @@ def identify(urn: str) -> tuple[str, ResourceIdentity]:
     """The type and who asks, of `urn:pulumi:<stack>::<project>::<parents' types>$<type>::<name>`."""
     stack, project, types, name = urn.removeprefix("urn:pulumi:").split("::", 3)
     return types.rpartition("$")[2], ResourceIdentity(urn, name, project, stack)
+
+
+def known(request: Any, inputs: Any, outputs: Any) -> KnownResource:
+    """What the engine tells of a resource that it has."""
+    return KnownResource(identify(request.urn)[0], request.id, plain(inputs), plain(outputs))
 
 
 def plain(struct: struct_pb2.Struct) -> Values:
@@ -125,9 +131,8 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CheckResponse(inputs=to_wire(done.inputs), failures=failures)
 
     def Diff(self, request: Any, context: Any) -> Any:
-        kind, _ = identify(request.urn)
-        olds, outputs, news = plain(request.old_inputs), plain(request.olds), plain(request.news)
-        done = with_refusals(context, lambda: self.configured.diff(kind, request.id, olds, outputs, news))
+        old = known(request, request.old_inputs, request.olds)
+        done = with_refusals(context, lambda: self.configured.diff(old, plain(request.news)))
         return diff_response(done.changed, done.replaces, done.delete_before_replace)
 
     def Create(self, request: Any, context: Any) -> Any:
@@ -141,9 +146,8 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CreateResponse(id=done.id, properties=to_wire(done.outputs))
 
     def Read(self, request: Any, context: Any) -> Any:
-        kind, _ = identify(request.urn)
-        inputs, outputs = plain(request.inputs), plain(request.properties)
-        found = with_refusals(context, lambda: self.configured.read(kind, request.id, inputs, outputs))
+        last = known(request, request.inputs, request.properties)
+        found = with_refusals(context, lambda: self.configured.read(last))
         if found is None:
             return provider_pb2.ReadResponse(id="")
         return provider_pb2.ReadResponse(
@@ -151,19 +155,17 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def Update(self, request: Any, context: Any) -> Any:
-        kind, _ = identify(request.urn)
-        olds, outputs, news = plain(request.old_inputs), plain(request.olds), plain(request.news)
+        old, news = known(request, request.old_inputs, request.olds), plain(request.news)
         done = with_refusals(
             context,
-            lambda: self.configured.update(kind, request.id, olds, outputs, news, preview=request.preview),
+            lambda: self.configured.update(old, news, preview=request.preview),
             inputs=request.news,
         )
         return provider_pb2.UpdateResponse(properties=to_wire(done))
 
     def Delete(self, request: Any, context: Any) -> Any:
-        kind, _ = identify(request.urn)
-        olds, outputs = plain(request.old_inputs), plain(request.properties)
-        with_refusals(context, lambda: self.configured.delete(kind, request.id, olds, outputs))
+        last = known(request, request.old_inputs, request.properties)
+        with_refusals(context, lambda: self.configured.delete(last))
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any, context: Any) -> Any:

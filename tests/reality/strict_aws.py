@@ -77,8 +77,12 @@ class StrictAwsProvider(AwsProvider):
         return super().check(type, who, olds, news, fresh_name=fresh_name or not olds)
 
     @override
-    def _adopt(self, call: ResourceCall) -> bool:
-        return False
+    def _adopt(self, call: ResourceCall) -> str:
+        return ""
+
+    @override
+    def _foresee(self, call: ResourceCall) -> str:
+        return ""
 
 
 @dataclass

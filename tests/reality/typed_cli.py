@@ -7,13 +7,13 @@ import os
 import pathlib
 import re
 import signal
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from own_shop import write_model, write_shop
 from typed import Terminal
 from typing_extensions import override
+from warm_commands import start_warm
 
 from tests.reality.inventory import Holding, inventory
 from tests.reality.plugins import PluginHub
@@ -44,20 +44,19 @@ class CliTerminal(Terminal):
     ) -> tuple[int, list[str]]:
         """Type it; at its `at`-th line (0: never) its process group, or the process `alone`, gets the signal. How it
         ended, and its lines: not those that tell how far a push is, for their number is the machine's."""
-        process = subprocess.Popen(
-            [self.python, "-m", "cli.app", *arguments],
-            cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            start_new_session=True,
-        )  # fmt: skip
+        process, stream = start_warm(arguments, self.folder, self.environment, session=True)
+        assert process.pid is not None
         said: list[str] = []
-        assert process.stderr is not None
-        for line in process.stderr:
-            if HOW_FAR.search(line):
-                continue
-            said.append(line)
-            if len(said) == at:
-                (os.kill if alone else os.killpg)(process.pid, by)
-        return process.wait(), said
+        with stream:
+            for line in stream:
+                if HOW_FAR.search(line):
+                    continue
+                said.append(line)
+                if len(said) == at and process.is_alive():
+                    (os.kill if alone else os.killpg)(process.pid, by)
+        process.join()
+        assert process.exitcode is not None
+        return process.exitcode, said
 
 
 @dataclass

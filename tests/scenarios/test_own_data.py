@@ -69,7 +69,7 @@ def as_the_package_has_them(file: Path, home: Home) -> None:
 
 def nothing_left_the_machine(shop: Terminal, rows: pd.DataFrame, image: str) -> None:
     """No payment of the shop's is in the image or beside it, by its components, which are as good as unique."""
-    from modelpack.image.assemble import attachments
+    from modelpack.image.oci.attachments import attachments
     from modelpack.image.oci.layout import Layout
     from modelpack.pack import SAMPLES
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from counted import takes_no_more
 from own_shop import write_model, write_shop
 from typed import Terminal
 from uploads import set_up
@@ -40,6 +41,8 @@ def test_a_foreign_model_with_a_metric_of_ones_own_goes_live(terminal: Terminal,
     assert len(data["sha256"]) == 64
     again = terminal.type("up", "--yes", "--json").json
     assert again["outcome"] == "nothing to do"
+    for line in ("--help", "status", "predict", "plan", "up --yes"):
+        takes_no_more(terminal, line)
     predicted = terminal.type("predict", "--json").json
     scores = predicted["predictions"][0]["target_label"]
     assert len(scores) == 214

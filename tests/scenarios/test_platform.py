@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 from typing import Any
 
 import pytest
-from typed import Terminal
+from iam_policies import is_allowed
+from platform_calls import list_platform_requests
+from typed import SECONDS, Terminal
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +31,10 @@ def types(changes: list[dict]) -> dict[str, str]:  # type: ignore[type-arg]
 
 
 def test_the_platform_from_nothing_to_nothing(project: Terminal) -> None:
+    asked = {task: project.type("ci", "policy", "--for", task).json for task in ("platform-plan", "platform")}
     done = project.type("platform", "up", "--yes", "--json").json
     assert done["state"] == "up"
+    seen = set(project.operations())
     assert len(done["changes"]) >= 25
     eks = project.client("eks")
     (cluster,) = eks.list_clusters()["clusters"]
@@ -42,9 +48,13 @@ def test_the_platform_from_nothing_to_nothing(project: Terminal) -> None:
 
     nothing_to_do(project)
     other_hands(project, eks, cluster, group)
-    another_instance_type(project)
+    seen_by_plan = another_instance_type(project)
 
+    before = project.operations()
     project.type("platform", "down", "--yes", "--json")
+    seen |= operations_since(project, before)
+    the_policy_allows(asked["platform-plan"], seen_by_plan)
+    the_policy_allows(asked["platform"], seen)
     assert eks.list_clusters()["clusters"] == []
     ec2 = project.client("ec2")
     ours = [{"Name": "tag:ecomdeploy:managed-by", "Values": ["ecomdeploy"]}]
@@ -54,6 +64,17 @@ def test_the_platform_from_nothing_to_nothing(project: Terminal) -> None:
     assert project.client("iam").list_roles()["Roles"] == []
     assert project.client("logs").describe_log_groups()["logGroups"] == []
     assert project.type("platform", "down", "--yes", "--json").json["changes"] == []
+
+
+def operations_since(project: Terminal, before: dict[str, int]) -> set[str]:
+    return {name for name, count in project.operations().items() if count > before.get(name, 0)}
+
+
+def the_policy_allows(document: dict[str, Any], operations: set[str]) -> None:
+    """Every call that the daemon saw, by IAM's rules, on what is the platform's own."""
+    requests = list_platform_requests(operations, "local", "123456789012", "us-east-1")
+    assert len(requests) > 15
+    assert {(one.action, one.resource) for one in requests if not is_allowed(one, document)} == set()
 
 
 def nothing_to_do(project: Terminal) -> None:
@@ -75,11 +96,14 @@ def other_hands(project: Terminal, eks: object, cluster: str, group: str) -> Non
     assert found["scalingConfig"]["maxSize"] == 4
 
 
-def another_instance_type(project: Terminal) -> None:
+def another_instance_type(project: Terminal) -> set[str]:
+    """Returns what `plan` asks."""
     project.edit(r"g6\.xlarge, g5\.xlarge", "g6.2xlarge")
+    before = project.operations()
     seen = types(project.type("platform", "plan", "--json").json["changes"])
     assert seen["aws:eks/nodeGroup:NodeGroup"] == "replace"
     assert set(seen) <= {"aws:eks/nodeGroup:NodeGroup", "aws:ec2/launchTemplate:LaunchTemplate"}
+    return operations_since(project, before)
 
 
 ADDRESSES = 'platform: {zones: [us-east-1a, us-east-1b], kubernetes_version: "1.33",'
@@ -143,7 +167,7 @@ FULL = (
 def test_twelve_things_changed_by_hand_are_named_and_mended_at_once(project: Terminal) -> None:
     """The whole platform; `plan` names each, one `up` mends all, the next makes no mutating call."""
     project.edit("platform: {", FULL)
-    project.type("platform", "up", "--yes", "--json")
+    two_services_at_once(project)
     ec2, eks, iam, logs = (project.client(one) for one in ("ec2", "eks", "iam", "logs"))
     (cluster,) = eks.list_clusters()["clusters"]
     spoil_network(ec2, logs)
@@ -169,6 +193,31 @@ def test_twelve_things_changed_by_hand_are_named_and_mended_at_once(project: Ter
     before = project.counts()["mutating"]
     assert project.type("platform", "up", "--yes", "--json").json["changes"] == []
     assert project.counts()["mutating"] == before
+
+
+def two_services_at_once(project: Terminal) -> None:
+    """Two processes of two projects on the one platform: the second is refused with words, the first goes on."""
+    other = Terminal(project.folder.parent / "search", project.home)
+    other.folder.mkdir()
+    spec = (project.folder / "ecomdeploy.yaml").read_text()
+    (other.folder / "ecomdeploy.yaml").write_text(re.sub(r"(?m)^service: \S+", "service: search", spec))
+    first = project.start("platform", "up", "--yes", "--json")
+    assert first.stderr is not None
+    assert any("Provisioning the platform" in line for line in first.stderr), (
+        "it holds the lease from here on"
+    )
+    first.send_signal(signal.SIGSTOP)  # so that it is at work however fast it is
+    try:
+        refused = other.type("platform", "up", "--yes", expect=3)
+    finally:
+        first.send_signal(signal.SIGCONT)
+    assert "`ecomdeploy platform up`" in refused.err
+    assert f"process {first.pid}" in refused.err
+    first.communicate(timeout=SECONDS)
+    assert first.returncode == 0
+    eks, ec2 = project.client("eks"), project.client("ec2")
+    ours = [{"Name": "tag:ecomdeploy:managed-by", "Values": ["ecomdeploy"]}]
+    assert (len(eks.list_clusters()["clusters"]), len(ec2.describe_vpcs(Filters=ours)["Vpcs"])) == (1, 1)
 
 
 def named(things: list[dict[str, Any]], end: str) -> dict[str, Any]:

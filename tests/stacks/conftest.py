@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from infra.ground.survey import FakeSurvey
+from infra.quotas.quota import FakeQuotas
 from infra.spec import ScaleSpec, ServeSpec
-from infra.targets.base import JSON, Answer, Observation, Phase, ShiftPolicy
+from infra.targets.base import JSON, Answer, Look, Observation, Phase, look_away
+from infra.targets.guard import NoGuard
+from infra.targets.moves import ShiftPolicy
 from infra.targets.sagemaker.target import SageMaker
 from modelpack.errors import EcomdeployError, Unhealthy
 from modelpack.progress import Silent
@@ -29,6 +32,7 @@ from stacks.pulumi_driver.converged import ConvergedStates
 from stacks.pulumi_driver.driver import Change, Deployed, FakeDriver, Settings, Stack
 from stacks.records.lease import Lease
 from stacks.records.ledger import Ledger
+from stacks.records.owner import Owner
 from stacks.records.process import Process
 from stacks.records.release import Packed
 from stacks.records.store import InMemoryStore
@@ -67,7 +71,11 @@ def spec(instance: str = "ml.c7i.xlarge", most: int = 1) -> Spec:
 
 @dataclass
 class World:
-    """The cloud as it is, whoever looks. `broken` digests answer wrongly, `unready` ones never get ready."""
+    """The cloud as it is, whoever looks. `broken` digests answer wrongly, `unready` ones never get ready.
+
+    `unstartable`: revisions that lack something without which no further server can be started; `written`: what servers
+    of a digest wrote, which goes with them.
+    """
 
     revisions: dict[str, str] = field(default_factory=dict)
     endpoint: dict[str, Any] | None = None
@@ -76,6 +84,7 @@ class World:
     buckets: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
     unready: set[str] = field(default_factory=set)
+    unstartable: set[str] = field(default_factory=set)
     store: InMemoryStore = field(default_factory=InMemoryStore)
     state: dict[str, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
     pushed: dict[str, set[str]] = field(default_factory=dict)
@@ -86,10 +95,14 @@ class World:
     dead: set[int] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
     variables: dict[str, str] = field(default_factory=dict)
+    shared: InMemoryStore = field(default_factory=InMemoryStore)
+    standing: set[str] = field(default_factory=set)
+    quotas: FakeQuotas = field(default_factory=FakeQuotas)
     fuse: int | None = None
     calls: int = 0
     runs: int = 0
     must_serve: set[str] = field(default_factory=set)
+    written: dict[str, list[str]] = field(default_factory=dict)
     now: datetime = datetime(2026, 11, 24, tzinfo=UTC)
 
     def call(self, what: str) -> None:
@@ -128,6 +141,10 @@ class World:
             store=store,
             ledger=Ledger(store, self.clock),
             lease=Lease(store, "someone", me, self.clock, lives=lambda one: one.pid not in self.dead),
+            platform_store=self.shared,
+            platform_lease=Lease(
+                self.shared, "someone", me, self.clock, lives=lambda one: one.pid not in self.dead
+            ),
             traffic=WorldTraffic(self),
             publisher=WorldPublisher(self),
             sweeper=FakeSweeper(),
@@ -135,6 +152,9 @@ class World:
             who="someone",
             parameters=FakeParameters(self.lost),
             survey=FakeSurvey(),
+            quotas=self.quotas,
+            me=Owner(id="", folder="/here", host="here", who="someone"),
+            stands=lambda owner: owner.folder in self.standing,
             variables=self.variables,
         )
 
@@ -186,6 +206,14 @@ class WorldDriver(FakeDriver):
         self.stacks[str(stack)] = (dict(settings), outputs)
         return Deployed(outputs, tuple(Change(f"urn:pulumi:s::p::t::{name}", op) for op, name in changes))
 
+    def has_drifted(self, stack: Stack, settings: Settings) -> bool:
+        if stack.program == "base":
+            return not (
+                {REPOSITORY} <= self.world.repositories and {settings["bucket"]} <= self.world.buckets
+            )
+        wanted = {f"shop-local-{one['key']}" for one in settings["releases"]}
+        return self.world.endpoint is None or not wanted <= set(self.world.revisions)
+
     def base(self, settings: Settings) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         changes = []
         for things, name in ((self.world.repositories, REPOSITORY), (self.world.buckets, settings["bucket"])):
@@ -197,7 +225,8 @@ class WorldDriver(FakeDriver):
             "repository_name": "shop-local",
             "bucket": settings["bucket"],
         }
-        return {**outputs, "role_arn": "arn:role"}, changes
+        logs = {"log_group": "/logs/shop-local"} if "log_days" in settings else {}
+        return {**outputs, "role_arn": "arn:role", **logs}, changes
 
     def service(self, settings: Settings) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         world, changes = self.world, []
@@ -264,6 +293,7 @@ class WorldTraffic:
     def __init__(self, world: World) -> None:
         self.world = world
         self.refuse: Exception | None = None
+        self.guard = NoGuard()
 
     def observe(self, endpoint: str) -> Observation:
         found = self.world.endpoint
@@ -275,10 +305,15 @@ class WorldTraffic:
             revision=found["revision"],
             images=(self.world.revisions.get(found["revision"], ""),),
             failure=found.get("failure") or "",
+            replicas=found.get("replicas", 1),
         )
 
     def obstacles(self, revision: str) -> tuple[str, ...]:
-        return () if revision in self.world.revisions else (f"there is no {revision}",)
+        there = set(self.world.revisions) - self.world.unstartable
+        return () if revision in there else (f"there is no {revision}",)
+
+    def prepare(self, endpoint: str, revision: str, progress: object, deadline: float) -> bool:
+        return False
 
     def shift(self, endpoint: str, revision: str, policy: ShiftPolicy) -> bool:
         assert self.world.endpoint is not None
@@ -292,7 +327,9 @@ class WorldTraffic:
         self.world.mutate(f"shift to {revision}", begin)
         return True
 
-    def wait(self, endpoint: str, revision: str, progress: object, deadline: float) -> Observation:
+    def wait(
+        self, endpoint: str, revision: str, progress: object, deadline: float, look: Look = look_away
+    ) -> Observation:
         self.world.call("wait")
         if self.refuse:
             raise self.refuse
@@ -307,6 +344,15 @@ class WorldTraffic:
         if seen.revision != revision:
             raise Unhealthy(f"{endpoint} is on {seen.revision}: {seen.failure}")
         return seen
+
+    def resize(self, endpoint: str, replicas: int, progress: object, deadline: float) -> bool:
+        now = self.world.endpoint or {}
+        if now.get("replicas", 1) == replicas:
+            return False
+        self.world.mutate(
+            f"resize to {replicas}", lambda: setattr(self.world, "endpoint", {**now, "replicas": replicas})
+        )
+        return True
 
     def invoke(
         self, endpoint: str, body: bytes, content_type: str = JSON, release: str | None = None
@@ -323,6 +369,9 @@ class WorldTraffic:
 
     def logs(self, endpoint: str, lines: int) -> list[str]:
         return []
+
+    def logs_to_keep(self, revision: str, lines: int) -> list[str]:
+        return self.world.written.get(self.world.revisions[revision].rpartition("@")[2], [])[-lines:]
 
 
 class WorldImages(FakeImageRegistry):

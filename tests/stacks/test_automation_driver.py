@@ -161,13 +161,29 @@ def test_a_replacement_is_one_change(driver: AutomationDriver) -> None:
 def test_drift_is_seen_by_preview_and_mended_by_a_refresh(driver: AutomationDriver, cloud: Fake) -> None:
     driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
     (thing,) = cloud.things.values()
+    assert not driver.has_drifted(BASE, {"things": ["a"], "size": 1})
     thing.inputs["size"] = 7
+    assert driver.has_drifted(BASE, {"things": ["a"], "size": 1})
     assert ops(driver.preview(BASE, {"things": ["a"], "size": 1})) == {"a": "update"}
     assert ops(driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=True).changes) == {
         "a": "update"
     }
     (thing,) = cloud.things.values()
     assert thing.inputs["size"] == 1
+
+
+def test_a_quicker_question_is_asked_where_there_is_one(driver: AutomationDriver) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def is_as_left(project: str, stack: str) -> bool:
+        asked.append((project, stack))
+        if len(asked) > 2:
+            raise EcomdeployError("it did not say")
+        return len(asked) < 2
+
+    quick = replace(driver, is_as_left=is_as_left)
+    assert [quick.has_drifted(BASE, {}) for _ in range(3)] == [False, True, True]
+    assert set(asked) == {("test-base", "shop-local")}
 
 
 def test_what_is_gone_is_made_again_after_a_refresh(driver: AutomationDriver, cloud: Fake) -> None:

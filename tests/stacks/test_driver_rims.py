@@ -175,6 +175,20 @@ def test_a_taken_name_does_not_promise_that_the_same_command_helps(words: str) -
     assert "pulumi import" in hint
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ThrottlingException: Rate exceeded",
+        "SlowDown: Please reduce your request rate.",
+        "RequestLimitExceeded",
+    ],
+)
+def test_who_is_throttled_is_told_to_wait(words: str) -> None:
+    error = explain("s", [f"deleting aws:sagemaker/endpoint:Endpoint 'endpoint': {words}"], "")
+    assert error.exit_code == 5
+    assert error.hint.startswith("wait a minute, then type the same command again")
+
+
 def test_a_refusal_stays_a_refusal_even_if_the_command_failed_without_events() -> None:
     with (
         pytest.raises(CloudRefused, match=r"^s: AccessDenied: not you$"),

@@ -12,7 +12,7 @@ from infra.rehearsal.cloud.daemon import loopback
 from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.registry.repositories import FakeRepositories
 from modelpack.home import Home
-from modelpack.image.assemble import attach
+from modelpack.image.oci.attachments import attach
 from modelpack.image.oci.layout import Layout
 from modelpack.progress import Silent
 from stacks.adapters.images import RegistryImages

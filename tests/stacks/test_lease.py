@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from waiting import SECONDS
 
-from modelpack.errors import Locked
-from stacks.records.lease import EXPIRES, Lease
+from infra.targets.base import Clock
+from modelpack.errors import CloudRefused, Locked
+from stacks.records.lease import BEAT, EXPIRES, Lease
 from stacks.records.process import Process, is_alive, this_process
 from stacks.records.store import FolderStore, InMemoryStore, RecordStore
 
 ME = Process(pid=10, started=100, boot="boot-1", host="desk")
 
 
-def lease(store: RecordStore, me: Process = ME, *, dead: tuple[int, ...] = (), beat: float = 15.0) -> Lease:
+def lease(
+    store: RecordStore, me: Process = ME, *, dead: tuple[int, ...] = (), beat: float = BEAT, **more: Any
+) -> Lease:
     return Lease(
         store,
         "ada",
@@ -31,6 +36,7 @@ def lease(store: RecordStore, me: Process = ME, *, dead: tuple[int, ...] = (), b
         lambda: datetime(2026, 11, 24, tzinfo=UTC),
         lives=lambda one: one.pid not in dead,
         beat=beat,
+        **more,
     )
 
 
@@ -82,15 +88,71 @@ def test_a_stale_lease_is_taken_over_with_a_note(next_one: Process, dead: tuple[
         assert held.token == 2
 
 
+@dataclass
+class Watched(InMemoryStore):
+    """A store whose clock is set: `set_by` seconds at once, now and then; its holder renews every `renewed` seconds."""
+
+    gone: float = 0.0
+    shown: float = EXPIRES + 1
+    renewed: float = float("inf")
+    jump: tuple[float, float] = (float("inf"), 0.0)
+
+    def age(self, name: str) -> float | None:
+        beats = self.gone // self.renewed
+        jumped = self.jump[1] if self.gone >= self.jump[0] else 0.0
+        return (self.gone - beats * self.renewed if beats else self.shown + self.gone) + jumped
+
+    def sleep(self, seconds: float) -> None:
+        self.gone += seconds
+
+
 def test_another_machine_is_believed_while_it_renews() -> None:
     store = InMemoryStore()
     lease(store, replace(ME, host="other")).take("up")
     store.ages["lease.json"] = EXPIRES - 1
     with pytest.raises(Locked, match="at work on other"):
         lease(store).take("up")
-    store.ages["lease.json"] = EXPIRES + 1
-    _, held = lease(store).take("up")
-    assert "not renewed for 61 s" in held.note
+
+
+@pytest.mark.parametrize(
+    ("shown", "renewed", "jump", "lives"),
+    [
+        (EXPIRES + 1, 1e9, (1e9, 0), False),
+        (EXPIRES + 1, BEAT, (1e9, 0), True),
+        (86_400, BEAT, (1e9, 0), True),
+        (86_400, 1e9, (1e9, 0), False),
+        (-3_600, BEAT, (1e9, 0), True),
+        (-3_600, 1e9, (1e9, 0), False),
+        (-BEAT, BEAT, (1e9, 0), True),
+        (EXPIRES + 1, BEAT, (7, -3_600), True),
+        (EXPIRES + 1, 1e9, (7, -3_600), True),
+        (EXPIRES + 1, 1e9, (7, 86_400), True),
+    ],
+    ids=[
+        *(
+            "dead",
+            "late",
+            "a day on",
+            "a day on and dead",
+            "an hour back",
+            "an hour back and dead",
+            "a beat back",
+        ),
+        *("set meanwhile", "dead and set back: look once more", "dead and set on: look once more"),
+    ],
+)
+def test_a_clock_that_is_set_takes_no_lease_from_who_lives(
+    shown: float, renewed: float, jump: tuple[float, float], lives: bool
+) -> None:
+    store, told = Watched(shown=shown, renewed=renewed, jump=jump), list[str]()
+    lease(store, replace(ME, host="other")).take("up")
+    mine = lease(store, watch=Clock(lambda: store.gone, store.sleep), tell=told.append)
+    if lives:
+        with pytest.raises(Locked, match="just renewed"):
+            mine.take("up")
+    else:
+        assert "not renewed for 60 s" in mine.take("up")[1].note
+    assert "is it still at work?" in told[0]
 
 
 def test_a_lease_that_nobody_can_read_is_taken_over() -> None:
@@ -123,6 +185,25 @@ def test_it_is_renewed_while_held(tmp_path: Path) -> None:
                 break
             threading.Event().wait(0.01)
         assert (tmp_path / "lease.json").stat().st_mtime > 0
+
+
+def test_a_beat_that_fails_is_followed_by_the_next() -> None:
+    """As when the network is away, or the disk full, for a moment."""
+    renewed = threading.Event()
+
+    class Unsteady(InMemoryStore):
+        tried = 0
+
+        def write(self, name: str, data: bytes, *, was: bytes | None) -> bool:
+            self.tried += 1
+            if self.tried in (2, 3):
+                raise CloudRefused("no route") if self.tried == 2 else OSError(errno.ENOSPC, "no space")
+            if self.tried > 3:
+                renewed.set()
+            return super().write(name, data, was=was)
+
+    with lease(Unsteady(), beat=0.01).hold("up"):
+        assert renewed.wait(SECONDS)
 
 
 def test_of_many_starters_at_once_one_wins(tmp_path: Path) -> None:

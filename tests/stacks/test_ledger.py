@@ -142,8 +142,59 @@ def test_a_lost_race_for_a_number_is_noticed() -> None:
 
 def test_a_damaged_event_is_named() -> None:
     store = InMemoryStore({"events/00000001.json": b"{half"})
-    with pytest.raises(EcomdeployError, match="event 1 of the ledger is damaged"):
+    with pytest.raises(EcomdeployError, match=r"event 1 of the ledger \(events/00000001.json\) is damaged"):
         Ledger(store, clock).releases()
+
+
+def test_an_empty_event_is_named_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "events").mkdir()
+    file = tmp_path / "events" / "00000001.json"
+    file.touch()
+    with pytest.raises(EcomdeployError) as refused:
+        Ledger(FolderStore(tmp_path), clock).releases()
+    assert f"({file}) is empty" in str(refused.value)
+    assert "ecomdeploy recover" in refused.value.hint
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_hole_in_the_numbers_is_noticed(lost: int) -> None:
+    store = InMemoryStore()
+    for word in ("a", "b"):
+        shipped(Ledger(store, clock), word)
+    last = len(store.records)
+    del store.records[f"events/{lost:08d}.json"]
+    with pytest.raises(EcomdeployError, match=f"event {lost} .* is missing, .* event {last}"):
+        Ledger(store, clock).releases()
+
+
+def test_an_event_of_a_newer_version_is_refused_by_its_kind() -> None:
+    store = InMemoryStore()
+    Ledger(store, clock).begin(release("a"))
+    event = {"kind": "annotated", "sequence": 2, "token": 0, "at": "2026-11-28T11:00:00+00:00"}
+    store.records["events/00000002.json"] = json.dumps(event).encode()
+    with pytest.raises(EcomdeployError, match="does not know: 'annotated'"):
+        Ledger(store, clock).releases()
+
+
+def test_an_event_that_does_not_read_is_named() -> None:
+    store = InMemoryStore(
+        {"events/00000001.json": b'{"kind": "states", "sequence": 1, "states": {"7": "live"}}'}
+    )
+    with pytest.raises(EcomdeployError, match=r"event 1 .* does not read"):
+        Ledger(store, clock).releases()
+
+
+def test_a_renamed_service_has_its_own_releases_and_numbers_that_go_on() -> None:
+    store = InMemoryStore()
+    shipped(Ledger(store, clock, service="shop"), "a")
+    store_ledger = Ledger(store, clock, service="store")
+    assert (store_ledger.releases(), store_ledger.live()) == ((), None)
+    assert store_ledger.next_number() == 2
+    assert [each.service for each in store_ledger.former()] == ["shop"]
+    assert Ledger(store, clock, service="shop").former() == ()
+    store_ledger.finish(store_ledger.begin(replace(release("b"), service="store")).number)
+    assert [each.service for each in store_ledger.former()] == ["shop"]
+    assert Ledger(store, clock, service="shop").former() == ()
 
 
 def test_leftovers_are_what_a_kill_left_since_the_live_release() -> None:

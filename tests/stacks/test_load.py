@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from infra.targets.base import Capability, FakeTarget
+from infra.capabilities import Capability
+from infra.targets.fakes import FakeTarget
+from infra.targets.kserve.target import KServe
 from infra.targets.sagemaker.target import SageMaker
 from modelpack.errors import BadInput
 from stacks.reading.load import load, schema
@@ -130,6 +133,95 @@ def test_what_a_target_lacks_is_refused_with_line_and_reason(
         assert [line[: len(complaint)] for line in complaints(tmp_path, text)] == [complaint]
 
 
+KSERVE = """\
+version: 1
+service: shop
+usecase: fraud
+serve: {target: kserve}
+"""
+
+
+def on_kserve(folder: Path, text: str) -> list[str]:
+    """What is told of a spec for the real target."""
+    known = replace(KNOWN, targets={**KNOWN.targets, "kserve": KServe()})
+    try:
+        load(write(folder, text), "local", known)
+    except BadInput as error:
+        return [str(one).removeprefix(f"{folder}/ecomdeploy.yaml:") for one in error.problems]
+    return []
+
+
+def test_a_target_s_own_instance_is_filled_in(tmp_path: Path) -> None:
+    known = replace(KNOWN, targets={**KNOWN.targets, "kserve": KServe()})
+    file = write(tmp_path, KSERVE)
+    assert load(file, "local", known).serve.instance == "c7i.xlarge"
+    write(tmp_path, KSERVE.replace("{target: kserve}", "{target: kserve, instance: g6.xlarge}"))
+    assert load(file, "local", known).serve.instance == "g6.xlarge"
+    write(tmp_path, KSERVE.replace("kserve", "sagemaker"))
+    assert load(file, "local", known).serve.instance == "ml.c7i.xlarge"
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ("scale: {min: 0}", "5: scale.min: kserve cannot scale to zero: that takes KEDA"),
+        ("scale: {target_rps: 9}", "5: scale.target_rps: kserve cannot scale by requests per second: that takes KEDA"),
+        ("scale: {min: 1, max: 9, schedule: [{name: a, from: 2026-11-10T20:00Z, to: 2026-11-11T20:00Z, min: 2}]}", "5: scale.schedule: kserve cannot scale by a schedule"),
+        ("rollout: {alarms: {topic: own}}", "5: rollout.alarms.topic: kserve cannot tell an SNS topic of alarms: no SNS is there"),
+        ("rollout: {strategy: rolling}", "5: rollout.strategy: kserve cannot replace servers in batches: all servers of both"),
+        ("environments: {prod: {cloud: aws, account: '123456789012', region: us-east-1}}", "5: environments.prod.cloud: kserve cannot run on AWS: the platform's cluster"),
+        ("environments: {local: {cloud: local, namespace: Shop}}", "5: environments.local.namespace: expected at most 63 of a-z"),
+        ("environments: {local: {cloud: local, namespace: the-namespace-of-all-shops}}", None),
+        ("environments: {local: {cloud: local, namespace: the-namespace-of-all-of-our-many-shops}}", "2: service: shop-local is too long for kserve in the namespace the-namespace-of-all-of-our-many-shops: at most 5"),
+    ],
+)  # fmt: skip
+def test_what_a_cluster_cannot_do_yet_is_refused_at_its_line(
+    tmp_path: Path, more: str, complaint: str | None
+) -> None:
+    told = on_kserve(tmp_path, KSERVE + more + "\n")
+    assert [line[: len(complaint or "")] for line in told] == ([complaint] if complaint else [])
+
+
+@pytest.mark.parametrize("place", ["ssm: /a/b", "secretsmanager: a"])
+def test_pods_look_nothing_up_in_aws(tmp_path: Path, place: str) -> None:
+    text = KSERVE.replace("kserve}", f"kserve, environment: {{A: {{secret: {{{place}}}}}}}}}")
+    (told,) = on_kserve(tmp_path, text)
+    key = place.partition(":")[0]
+    assert told.startswith(f"4: serve.environment.A.secret.{key}: kserve cannot look secrets up in AWS")
+    assert on_kserve(tmp_path, text.replace(place, "env: A")) == []
+
+
+def test_sagemaker_has_no_namespaces(tmp_path: Path) -> None:
+    text = KSERVE.replace("kserve", "sagemaker") + "environments: {local: {cloud: local, namespace: shop}}\n"
+    (told,) = complaints(tmp_path, text)
+    assert told.startswith("5: environments.local.namespace: sagemaker cannot be in a namespace")
+
+
+@pytest.mark.parametrize(
+    "strategy", ["blue-green", "canary", "canary, canary: {steps: [5, 20, 50]}", "linear"]
+)
+def test_a_cluster_moves_traffic_in_steps_where_it_has_a_prometheus(tmp_path: Path, strategy: str) -> None:
+    text = f"{KSERVE}rollout: {{strategy: {strategy}}}\n"
+    assert on_kserve(tmp_path, text) == []
+    place = "environments: {local: {cloud: cluster, context: a, registry: r.io/a%s}}\n"
+    (told,) = on_kserve(tmp_path, text + place % "")
+    assert told.startswith("5: rollout.strategy: ")
+    assert "no environment's Prometheus is named" in told
+    assert on_kserve(tmp_path, text + place % ", prometheus: monitoring/prometheus-server:80") == []
+    (told,) = on_kserve(tmp_path, text + place % ", prometheus: ftp://a")
+    assert "expected NAMESPACE/SERVICE:PORT, or a URL, got 'ftp://a'" in told
+
+
+def test_a_strategy_has_its_own_settings_and_short_ways_to_write_a_bake(tmp_path: Path) -> None:
+    text = GOOD.replace("strategy: all-at-once", "strategy: canary, canary: {bake: 6m}, linear: {bake: 10}")
+    text += "    rollout: {strategy: blue-green, blue-green: {bake: 1h}}\n"
+    file = write(tmp_path, text)
+    canary = load(file, "local", KNOWN).rollout.policy(("a",), keep_capacity=False)
+    assert (canary.strategy, canary.shares, canary.bake, canary.alarms) == ("canary", (10, 100), 360, ("a",))
+    prod = load(file, "prod", KNOWN).rollout.policy(("a",), keep_capacity=False)
+    assert (prod.strategy, prod.shares, prod.bake) == ("blue-green", (100,), 3600)
+
+
 def test_every_capability_is_asked_for_by_a_key() -> None:
     assert {capability for capability, _, _ in ASKED} == set(Capability)
 
@@ -177,11 +269,40 @@ CASES: list[tuple[str, str, str]] = [
     ("[embedding-int8, onnx, int8]", "onnx", "7: pack.passes: expected a list, like [a, b], got 'onnx'"),
     ("{epochs: 3}", "{epochs: 3}\n  path: m.onnx", "6: model.path: is given together with model.train"),
     ("{epochs: 3}", "3", "5: model.train: expected keys and values, like {key: value}, got 3"),
-    ("all-at-once", "canary", "18: rollout.strategy: canary is not available yet (strategy: all-at-once)"),
-    ("all-at-once", "allatonce", "18: rollout.strategy: expected 'all-at-once', got 'allatonce'"),
-    ("strategy: all-at-once", "canary: {steps: [10]}", "18: rollout.canary: canary is not available yet"),
+    ("all-at-once", "shadow", "18: rollout.strategy: shadow is not available yet (strategy: all-at-once)"),
+    ("all-at-once", "allatonce", "18: rollout.strategy: expected 'all-at-once', 'blue-green', 'canary', 'linear', 'rolling' or 'auto', got 'allatonce'"),
+    ("strategy: all-at-once", "shadow: {share: 10}", "18: rollout.shadow: shadow is not available yet"),
+    ("all-at-once", "canary, canary: {bake: 2m}", "18: rollout.canary.bake: no alarm can ring within 2m: it takes 5m (2 x 60 s, and 180 s until the last is there) (bake: 5m)"),
+    ("all-at-once", "blue-green, blue-green: {bake: 179}", "18: rollout.blue-green.bake: no alarm can ring within 179s"),
+    ("all-at-once, alarms: {error_rate: 0.02}", "linear, alarms: {error_rate: 0.02, periods: 6}", "18: rollout.strategy: no alarm can ring within 5m: it takes 9m"),
+    ("all-at-once, alarms: {error_rate: 0.02}", "rolling, alarms: {error_rate: null}", "18: rollout.alarms: nothing watches the bakes of rolling (alarms: {error_rate: 0.01})"),
+    ("all-at-once", "linear, linear: {step: 10, bake: 1h}", "18: rollout.linear.bake: 10 bakes of 60m and deadline_minutes are 630m together: at most 480m (shorter bakes or larger steps)"),
+    ("all-at-once", "canary, canary: {steps: [10, 50]}", "18: rollout.canary.steps: sagemaker cannot move traffic by canary in several steps: its guardrails move one share"),
+    ("all-at-once", "canary, canary: {steps: [60]}", "18: rollout.canary.steps[0]: must be at most 50, got 60"),
+    ("all-at-once", "canary, canary: {steps: []}", "18: rollout.canary.steps: needs at least 1 entry"),
+    ("all-at-once", "linear, linear: {step: 5}", "18: rollout.linear.step: must be at least 10, got 5"),
+    ("all-at-once", "rolling, rolling: {batch: 51}", "18: rollout.rolling.batch: must be at most 50, got 51"),
+    ("all-at-once", "rolling, rolling: {bake: soon}", "18: rollout.rolling.bake: expected a number, got 'soon'"),
+    ("all-at-once", "canary, canary: {bake: 2h}", "18: rollout.canary.bake: must be at most 3600"),
+    ("error_rate: 0.02", "topic: on-call", "18: rollout.alarms.topic: expected own or the ARN of an SNS topic, got 'on-call' (own makes one for the service)"),
     ("error_rate: 0.02", "error_rte: 1", "18: rollout.alarms.error_rte: unknown key (did you mean error_rate?)"),
     ("min: 0, max: 4", "min: 5, max: 4", "19: platform.gpu_pools[0].max: 4 is below platform.gpu_pools[0].min: 5"),
+    (
+        "capacity: spot",
+        "image: al2023, sharing: {by: mps, parts: 2}",
+        "19: platform.gpu_pools[0].sharing: needs a device plugin in the image, and al2023 has none",
+    ),
+    (
+        "capacity: spot",
+        "sharing: {by: mig, parts: 5}",
+        "19: platform.gpu_pools[0].sharing.parts: MIG does not make 5 parts",
+    ),
+    (
+        "capacity: spot",
+        "sharing: {by: mig, parts: 2}",
+        "19: platform.gpu_pools[0].instances[0]: the L4 of g6.xlarge cannot be partitioned",
+    ),
+    ("capacity: spot", "sharing: {by: turns, parts: 1}", "19: platform.gpu_pools[0].sharing.by: expected"),
     ("capacity: spot", "capacity: sport", "19: platform.gpu_pools[0].capacity: expected 'spot' or 'on-demand'"),
     ("[g6.xlarge,", "[g6.xlrge,", "19: platform.gpu_pools[0].instances[0]: unknown GPU instance type 'g6.xlrge'"),
     ("[g6.xlarge, g5.xlarge]", "[]", "19: platform.gpu_pools[0].instances: needs at least 1 entry"),
@@ -189,7 +310,20 @@ CASES: list[tuple[str, str, str]] = [
     ("2026-11-12T02", "2026-11-09T02", "17: scale.schedule[0].to: 2026-11-09T02:00+08:00 is not after"),
     ("name: double-11, ", "", "17: scale.schedule[0].name: is missing"),
     ("from: 2026-11-10T20:00+08:00", "from: soon", '17: scale.schedule[0].from: expected a date and time like'),
-    ("local: {cloud: local}", "local: {cloud: lokal}", "21: environments.local.cloud: expected 'local' or 'aws', got 'lokal'"),
+    ("platform: {", "governance: {tags: {\"ecomdeploy:owner\": me}}\nplatform: {", "19: governance.tags.ecomdeploy:owner: 'ecomdeploy:owner' is no key for a tag of yours"),
+    ("platform: {", "governance: {tags: {team: \"a*b\"}}\nplatform: {", "19: governance.tags.team: 'a*b' is no value for a tag"),
+    ("platform: {", "governance: {tags: {team: 7}}\nplatform: {", "19: governance.tags.team: expected text in quotes, got 7"),
+    ("platform: {", "governance: {monthly_budget: {usd: 0, emails: [a@b.c]}}\nplatform: {", "19: governance.monthly_budget.usd: "),
+    ("platform: {", "governance: {monthly_budget: {usd: 500}}\nplatform: {", "19: governance.monthly_budget: nobody is told"),
+    ("platform: {", "governance: {monthly_budget: {usd: 500, emails: [nobody]}}\nplatform: {", "19: governance.monthly_budget.emails[0]: expected an address, got 'nobody'"),
+    ("platform: {", "governance: {monthly_budget: {usd: 500, topics: [x]}}\nplatform: {", "19: governance.monthly_budget.topics[0]: expected the ARN of a topic, got 'x'"),
+    ("platform: {", "governance: {pipeline: {issuer: github}}\nplatform: {", "19: governance.pipeline.repository: is missing"),
+    ("platform: {", "governance: {pipeline: {issuer: github, repository: shop}}\nplatform: {", "19: governance.pipeline.repository: expected ORG/REPO, got 'shop'"),
+    ("platform: {", "governance: {pipeline: {issuer: github, repository: org/*}}\nplatform: {", "19: governance.pipeline.repository: expected ORG/REPO, got 'org/*'"),
+    ("platform: {", "governance: {pipeline: {issuer: gitlab, repository: a/b, environment: prod}}\nplatform: {", "19: governance.pipeline.environment: only a token of GitHub names one"),
+    ("platform: {", "governance: {pipeline: {issuer: \"https://x\", repository: a/b}}\nplatform: {", "19: governance.pipeline.issuer: expected github, gitlab, or a host"),
+    ("platform: {", "governance: {permissions_boundary: \"arn:aws:iam::123456789012:role/x\"}\nplatform: {", "19: governance.permissions_boundary: expected the ARN of a managed policy"),
+    ("local: {cloud: local}", "local: {cloud: lokal}", "21: environments.local.cloud: expected 'local', 'aws' or 'cluster', got 'lokal'"),
     ("local: {cloud: local}", 'local: {cloud: local, acount: "1"}', "21: environments.local.acount: unknown key (did you mean account?)"),
     ("local: {cloud: local}", "local: {cloud: local, name: x}", "21: environments.local.name: unknown key"),
     ("local: {cloud: local}", "local: 3", "21: environments.local: expected keys and values"),
@@ -197,6 +331,7 @@ CASES: list[tuple[str, str, str]] = [
     ('"123456789012"', '"12345"', "24: environments.prod.account: expected 12 digits in quotes, got '12345'"),
     ("    region: eu-central-1\n", "", "22: environments.prod: an AWS environment needs region"),
     ("s3://shop", "gs://shop", "26: environments.prod.state: expected s3://..., got 'gs://shop-ml-state'"),
+    ("shop-ml-state", "shop-recs-prod-123456789012/a", "26: environments.prod.state: shop-recs-prod-123456789012 is the bucket of"),
     ("scale: {min: 4}", "scale: {min: 21}", "14: scale.max: 20 is below environments.prod.scale.min: 21"),
     ("scale: {min: 4}", "skale: {min: 4}", "28: environments.prod.skale: unknown key (did you mean scale?)"),
     ("version: 1", "version: 2", "1: version: must be at most 1, got 2"),

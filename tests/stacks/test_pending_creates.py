@@ -166,15 +166,17 @@ def test_with_nothing_pending_nothing_is_imported(deployment: Any) -> None:
     assert len(command.lines) == 1
 
 
-def test_what_carries_the_stacks_tags_after_all_is_deleted_fails(tmp_path: Path) -> None:
+def test_what_carries_the_stacks_tags_and_is_in_no_state_fails(tmp_path: Path) -> None:
     program = tmp_path / "base"
     program.mkdir()
     (program / "Pulumi.yaml").write_text("name: ecomdeploy-base\nruntime: python\n")
     left = (Remnant("arn:aws:kms:us-east-1:123456789012:key/1234", "key"),)
     lookup = FakeResourceLookup(left={"ecomdeploy-base/shop-prod": left})
-    driver = AutomationDriver(
-        "Pulumi CLI", "pulumi", tmp_path, tmp_path.as_uri(), {}, lambda: None, lookup, programs=tmp_path
-    )
-    with pytest.raises(EcomdeployError, match=r"in no state:\n +arn:aws:kms:\S+ \(key\)"):
-        driver.refuse_remnants(Stack("base", "shop-prod"))
-    driver.refuse_remnants(Stack("base", "another"))
+    for kind in ("pulumi", "embedded"):
+        driver = AutomationDriver(
+            "any", kind, tmp_path, tmp_path.as_uri(), {}, lambda: None, lookup,
+            programs=tmp_path, has_state=lambda: False,
+        )  # fmt: skip
+        with pytest.raises(EcomdeployError, match=r"carries its tags:\n +arn:aws:kms:\S+ \(key\)"):
+            driver.destroy(Stack("base", "shop-prod"), Silent())
+        assert driver.destroy(Stack("base", "another"), Silent()) == ()

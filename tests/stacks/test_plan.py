@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from modelpack.errors import Unhealthy
+from modelpack.errors import BadInput, Unhealthy
 from modelpack.inputs.spec import ModelSpec
-from stacks import ship
+from stacks import platform, ship
 from stacks.plan import plan
 from stacks.run import Run
 
@@ -86,3 +87,33 @@ def test_what_is_shown_of_an_outcome_is_plain_data(world: Any, spec_of: Any) -> 
     outcome = ship.up(world.process("one"), spec_of())
     assert json.loads(json.dumps(outcome.document()))["changes"]
     assert json.loads(json.dumps(replace(outcome, release=None).document()))["state"] == "none"
+
+
+def test_every_verb_says_that_it_was_deployed_in_another_region(world: Any, spec_of: Any) -> None:
+    """Not only the program that runs in the end: the other verbs would look where nothing is, and call it gone."""
+    ship.up(world.process("one"), spec_of())
+    before, spec = untouched(world), spec_of()
+    moved = replace(spec, environment=replace(spec.environment, region="eu-west-1"))
+    for verb in (plan, ship.up, ship.status, ship.rollback, ship.down, platform.plan):
+        with pytest.raises(BadInput, match="deployed in us-east-1, and the spec says eu-west-1"):
+            verb(world.process("one"), moved)
+    lease = {"lease.json": world.store.records["lease.json"]}
+    assert untouched(world) == (before[0], {**before[1], **lease}, *before[2:])
+    ship.down(world.process("one"), spec, everything=True)
+    assert ship.up(world.process("one"), moved).verified
+
+
+def test_where_an_earlier_version_deployed_is_told_by_what_stands(world: Any, spec_of: Any) -> None:
+    """Its claim tells no region; the base's key has one in its name."""
+    ship.up(world.process("one"), spec_of())
+    records = world.store.records
+    records["driver.json"] = b'{"kind": "embedded", "name": "fake driver"}'
+    base = json.loads(records["stacks/base-shop-local.json"])
+    base["outputs"]["key_arn"] = "arn:aws:kms:us-east-1:123456789012:key/1"
+    records["stacks/base-shop-local.json"] = json.dumps(base).encode()
+    spec = spec_of()
+    moved = replace(spec, environment=replace(spec.environment, region="eu-west-1"))
+    for verb in (plan, ship.up, ship.status):
+        with pytest.raises(BadInput, match="deployed in us-east-1, and the spec says eu-west-1"):
+            verb(world.process("one"), moved)
+    assert ship.status(world.process("one"), spec).verified

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 from modelpack.errors import CloudRefused
+from modelpack.progress import Progress
+from stacks import ship
 from stacks.adapters.bucket import CloudSweeper, S3Publisher
+from stacks.collaborators import FakeImageRegistry
 from stacks.records.s3_store import S3Store
 from stacks.records.store import FolderStore, InMemoryStore, RecordStore
 
@@ -17,7 +23,6 @@ from stacks.records.store import FolderStore, InMemoryStore, RecordStore
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Callable[[str], Any]]:
     """Clients of moto's server."""
-    import boto3
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -102,6 +107,39 @@ def test_records_are_published_only_when_they_differ(cloud: Callable[[str], Any]
     s3.delete_object(Bucket="records", Key="releases/shop/1.json")
     assert publisher.publish("records", {**records, "releases/shop/2.json": b"zwei"}) == 1
     assert s3.get_object(Bucket="records", Key="releases/shop/2.json")["Body"].read() == b"zwei"
+
+
+@pytest.mark.parametrize("operation", ["head_bucket", "list_objects_v2"])
+def test_who_may_not_look_into_a_bucket_is_not_told_that_it_is_empty(operation: str) -> None:
+    s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    with Stubber(s3) as stubbed:
+        if operation == "list_objects_v2":
+            stubbed.add_response("head_bucket", {})
+        code = "403" if operation == "head_bucket" else "AccessDenied"
+        stubbed.add_client_error(operation, service_error_code=code, http_status_code=403)
+        with pytest.raises(CloudRefused, match=code):
+            S3Publisher(lambda: s3).names("records", "releases/shop/")
+
+
+def test_a_base_without_a_release_is_taken_down(
+    cloud: Callable[[str], Any], world: Any, spec_of: Any, wanted_of: Any
+) -> None:
+    class Refusing(FakeImageRegistry):
+        def push(self, repository: str, digest: str, progress: Progress) -> int:
+            raise CloudRefused("denied: the registry takes nothing")
+
+    cloud("s3").create_bucket(Bucket=wanted_of().bucket)
+
+    def process() -> Any:
+        deps = world.process("one")
+        images = Refusing(lambda: world.repositories)
+        publisher = S3Publisher(lambda: cloud("s3"))
+        return replace(deps, images=images, publisher=publisher)
+
+    with pytest.raises(CloudRefused, match="denied"):
+        ship.up(process(), spec_of())
+    left = ship.down(process(), spec_of())
+    assert (left.done, left.release, left.remaining) == ("removed", None, ("base/shop-local",))
 
 
 def test_the_sweeper_empties_all_versions_and_does_not_mind_what_is_gone(cloud: Callable[[str], Any]) -> None:

@@ -56,6 +56,7 @@ def test_a_secret_says_where_it_is(tmp_path: Path, secret: str, place: SecretPla
         ("KEY: {secret: {env: A, ssm: /b}}", "one place"),
         ("KEY: {secret: {env: 3}}", "text"),
         ("KEY: {secret: {vault: x}}", "vault"),
+        ("ECOMDEPLOY_LIMIT_ROWS: {secret: {env: A}}", "before the server looks secrets up"),
         ("KEY: {secrets: {env: A}}", "secrets"),
         ("KEY: {secret: A}", "keys and values"),
         ("KEY: {secret: {env: 'a b'}}", "expected a name"),

@@ -7,12 +7,18 @@ from typing import Any
 
 import pytest
 
+from infra.spec import AlarmSpec, ScaleSpec
 from infra.targets.base import Phase
 from modelpack.errors import BadInput, CloudRefused, Locked, Unhealthy
+from modelpack.progress import Silent
 from stacks import ship
+from stacks.plan import Plan, plan
+from stacks.pulumi_driver.driver import FakeDriver
 from stacks.records.release import State
 from stacks.run import Run
-from stacks.spec import Environment
+from stacks.settings import base_settings
+from stacks.spec import Environment, Spec
+from stacks.steps import tell_kept_logs
 
 
 def states(world: Any) -> dict[int, str]:
@@ -29,7 +35,7 @@ def test_the_first_release_is_made_verified_and_published(world: Any, spec_of: A
     assert document["image"] == "registry.example/shop-local@sha256:one"
     assert document["endpoint"] == "shop-local"
     assert document["driver"] == "fake driver"
-    assert set(world.objects) == {"releases/shop/1.json"}
+    assert set(world.objects) == {"releases/shop/1.json", "rollouts/shop/1.json", "owner.json"}
     assert b'"live"' in world.objects["releases/shop/1.json"]
 
 
@@ -45,6 +51,15 @@ def test_nothing_changed_makes_no_mutating_call_and_runs_no_program(world: Any, 
     assert world.mutations == []
     assert deps.driver.calls == []
     assert len(world.store.records) == events
+
+
+def test_the_log_of_an_endpoint_is_ours_from_the_beginning_or_not_at_all(world: Any, spec_of: Any) -> None:
+    """SageMaker made that of an earlier release's endpoint, and a second group of its name is refused."""
+    wanted = Run.of(world.process("one"), spec_of()).wanted
+    ours = base_settings(wanted, None)
+    assert (ours["log_days"], ours["target"]) == (30, "sagemaker")
+    assert base_settings(wanted, {"log_group": "", "bucket": "b"}) == ours
+    assert "log_days" not in base_settings(wanted, {"bucket": "b"})
 
 
 def test_a_second_release_takes_over_and_the_first_stays_ready(world: Any, spec_of: Any) -> None:
@@ -80,6 +95,24 @@ def test_a_release_that_never_gets_ready_leaves_the_old_one(world: Any, spec_of:
         ship.up(world.process("slow"), spec_of())
     assert refused.value.hint == "ecomdeploy releases"
     assert states(world) == {1: "live", 2: "failed"}
+
+
+@pytest.mark.parametrize(("first", "way"), [(True, "broken"), (False, "broken"), (False, "unready")])
+def test_what_a_failed_release_wrote_is_kept_where_it_goes_with_it(
+    world: Any, spec_of: Any, first: bool, way: str
+) -> None:
+    if not first:
+        ship.up(world.process("one"), spec_of())
+    getattr(world, way).add("sha256:slow")
+    world.written["sha256:slow"] = ["listening", "refused: no such file"]
+    with pytest.raises(Unhealthy) as refused:
+        ship.up(world.process("slow"), spec_of())
+    number = 1 if first else 2
+    assert refused.value.hint == f"ecomdeploy logs --release {number}"
+    ledger = world.process("any").ledger
+    assert ledger.kept_log(number) == ["listening", "refused: no such file"]
+    assert ledger.kept_log(number + 1) == []
+    assert states(world)[number] == "failed"
 
 
 @pytest.mark.parametrize("way", ["broken", "unready"])
@@ -215,7 +248,69 @@ def test_another_scale_is_no_release_but_is_applied(world: Any, spec_of: Any) ->
     deps = world.process("one")
     outcome = ship.up(deps, spec_of(most=4))
     assert outcome.release.number == 1
-    assert deps.driver.calls == ["up service/shop-local"]
+    assert deps.driver.calls == ["up service/shop-local --refresh"]
+
+
+def planned(world: Any, spec: Spec) -> Plan:
+    """By a process that has the pack in hand."""
+    deps = world.process("one")
+    deps.builder.is_known = True
+    return plan(deps, spec)
+
+
+def test_without_automatic_scaling_the_number_of_replicas_is_held(world: Any, spec_of: Any) -> None:
+    """On what stands, after an edit by hand, and after a way back to a release that began with fewer."""
+    ship.up(world.process("one"), spec_of())
+    wanted = replace(spec_of(), scale=ScaleSpec(min=3, max=4))
+    seen = planned(world, wanted)
+    assert (seen.release, seen.replicas, seen.has_work) == (None, (1, 3), True)
+    assert seen.document()["replicas"] == {"now": 1, "then": 3}
+    assert ship.up(world.process("one"), wanted).done == "updated"
+    assert world.endpoint["replicas"] == 3
+    assert planned(world, wanted).replicas is None
+    assert ship.up(world.process("one"), wanted).done == "nothing to do"
+
+    world.endpoint["replicas"] = 2
+    assert ship.up(world.process("one"), wanted).done == "updated"
+    assert world.endpoint["replicas"] == 3
+
+    ship.up(world.process("two"), wanted)
+    ship.rollback(world.process("two"), wanted)
+    assert world.endpoint["replicas"] == 3
+
+
+def test_what_scales_by_itself_is_left_alone(world: Any, spec_of: Any) -> None:
+    scaling = replace(spec_of(), scale=ScaleSpec(min=3, max=4, target_rps=10))
+    ship.up(world.process("one"), scaling)
+    world.endpoint["replicas"] = 4
+    assert planned(world, scaling).replicas is None
+    assert ship.up(world.process("one"), scaling).done == "nothing to do"
+    assert world.endpoint["replicas"] == 4
+
+
+def test_what_plan_shows_of_other_hands_up_mends(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    world.buckets.clear()
+    world.revisions.clear()
+    deps = world.process("one")
+    outcome = ship.up(deps, spec_of())
+    assert outcome.done == "updated"
+    assert deps.driver.calls == ["up base/shop-local --refresh", "up service/shop-local --refresh"]
+    assert world.buckets
+    assert world.revisions
+    again = world.process("one")
+    assert ship.up(again, spec_of()).done == "nothing to do"
+    assert again.driver.calls == []
+
+
+def test_what_serves_is_verified_only_while_it_could_serve_elsewhere(world: Any, spec_of: Any) -> None:
+    """The servers that run need no model any more; the next ones will."""
+    ship.up(world.process("one"), spec_of())
+    assert ship.status(world.process("one"), spec_of()).verified
+    world.unstartable.update(world.revisions)
+    found = ship.status(world.process("one"), spec_of())
+    assert not found.verified
+    assert found.problems == tuple(f"there is no {revision}" for revision in world.revisions)
 
 
 def test_the_cloud_refusing_is_no_mark_against_the_pack(world: Any, spec_of: Any) -> None:
@@ -267,6 +362,43 @@ def test_down_all_sweeps_first_and_can_be_repeated(world: Any, spec_of: Any) -> 
     ship.down(world.process("one"), spec_of(), everything=True)
 
 
+class Told(Silent):
+    """Keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
+
+
+def test_down_all_names_the_log_group_that_is_in_no_stack(world: Any, spec_of: Any) -> None:
+    """Of a base of an earlier release; today's has it, and takes it away."""
+    told = Told()
+    run = Run.of(replace(world.process("one"), progress=told), spec_of())
+    for base in ({}, {"bucket": "b", "log_group": "/aws/sagemaker/Endpoints/shop-local"}):
+        run.base = base
+        tell_kept_logs(run)
+    assert told.notes == []
+    run.base = {"bucket": "b"}
+    tell_kept_logs(run)
+    (note,) = told.notes
+    assert (
+        "aws logs delete-log-group --log-group-name /aws/sagemaker/Endpoints/shop-local --region us-east-1"
+        in note
+    )
+
+
+def test_after_down_all_another_driver_may_begin(world: Any, spec_of: Any) -> None:
+    ship.up(world.process("one"), spec_of())
+    ship.down(world.process("one"), spec_of())
+    other = replace(world.process("one"), driver=FakeDriver(kind="pulumi"))
+    with pytest.raises(BadInput, match="deployed with the embedded engine"):
+        ship.down(other, spec_of(), everything=True)
+    ship.down(world.process("one"), spec_of(), everything=True)
+    assert ship.down(other, spec_of(), everything=True).remaining == ()
+
+
 def test_down_all_leaves_the_platform_of_others_on_aws(world: Any, spec_of: Any) -> None:
     shared = spec_of()
     shared = replace(shared, environment=Environment(name="local", cloud="aws", account="123456789012"))
@@ -295,7 +427,7 @@ def test_a_reset_cloud_is_noticed_and_everything_comes_back(world: Any, spec_of:
     outcome = ship.up(world.process("one"), spec_of())
     assert outcome.done == "updated"
     assert world.endpoint is not None
-    assert set(world.objects) == {"releases/shop/1.json"}
+    assert set(world.objects) == {"releases/shop/1.json", "rollouts/shop/1.json", "owner.json"}
 
 
 @pytest.mark.parametrize("kept_locally", [True, False])
@@ -390,7 +522,8 @@ def converged(world: Any, spec_of: Any, word: str, number_of_releases: int) -> N
     assert again.done == "nothing to do"
     assert world.mutations == []
     ledger = world.process(word).ledger
-    assert set(world.objects) == {f"releases/shop/{each.number}.json" for each in ledger.releases()}
+    records = {f"releases/shop/{each.number}.json" for each in ledger.releases()}
+    assert {one for one in world.objects if not one.startswith("rollouts/")} == records | {"owner.json"}
     assert not ledger.find_unfinished()
 
 
@@ -469,16 +602,19 @@ def test_a_broken_release_survives_a_kill_at_every_call(new_world: Any, spec_of:
     every_fuse(story)
 
 
-def test_rollback_survives_a_kill_at_every_call(new_world: Any, spec_of: Any) -> None:
+@pytest.mark.parametrize("number", [1, None])
+def test_rollback_survives_a_kill_at_every_call(new_world: Any, spec_of: Any, number: int | None) -> None:
+    """Typed again, with the number or without, it goes on to where it went."""
+
     def story(fuse: int) -> bool:
         world = new_world()
         ship.up(world.process("one"), spec_of())
         ship.up(world.process("two"), spec_of())
         deps = world.process("two")
         world.must_serve = {"sha256:one", "sha256:two"}
-        blew = world.kill_at(fuse, lambda: ship.rollback(deps, spec_of(), 1))
+        blew = world.kill_at(fuse, lambda: ship.rollback(deps, spec_of(), number))
         if blew and world.process("two").ledger.live().restores != 1:
-            ship.rollback(world.process("two"), spec_of(), 1)
+            ship.rollback(world.process("two"), spec_of(), number)
         assert world.revisions[world.endpoint["revision"]].endswith("one")
         converged(world, spec_of, "one", 2)
         return blew
@@ -501,3 +637,12 @@ def test_down_survives_a_kill_at_every_call(new_world: Any, spec_of: Any) -> Non
         return blew
 
     every_fuse(story)
+
+
+def test_an_alarm_on_what_the_pack_does_not_count_is_refused_before_anything_is_made(
+    world: Any, spec_of: Any
+) -> None:
+    rollout = replace(spec_of().rollout, alarms=AlarmSpec(guardrails={"declined": 0.1}))
+    with pytest.raises(BadInput, match="the use case has no guardrail 'declined'"):
+        ship.up(world.process("one"), replace(spec_of(), rollout=rollout))
+    assert world.mutations == []

@@ -10,10 +10,11 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,21 +22,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deployer_calls import list_requests
+from iam_policies import is_allowed
 from waiting import wait_for
+from word_builder import WordBuilder
 
+from cli.ci.policy import TASKS, write_policy
 from infra.aws_session import AwsSession
+from infra.deployer.service import DeployerScope
 from infra.ground.survey import AwsSurvey
+from infra.hosting import CaptureSpec, ServingNetwork
 from infra.lookup.base import FakeResourceLookup
+from infra.quotas.reading import AwsQuotas
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
 from infra.rehearsal.providers.aws.provider import AwsProviders
-from infra.spec import ScaleSpec, SecretName, SecretPlace, ServeSpec
-from infra.targets.base import JSON, Answer
+from infra.spec import ScaleSpec, ScaleStep, SecretName, SecretPlace, ServeSpec
 from infra.targets.sagemaker.target import SageMaker
 from infra.targets.sagemaker.traffic import SageMakerTraffic
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError, Unhealthy
 from modelpack.home import Home
-from modelpack.image.oci.layout import Layout
 from modelpack.progress import Progress, Silent
 from stacks import ship
 from stacks.adapters.bucket import CloudSweeper, S3Publisher
@@ -47,18 +53,16 @@ from stacks.pulumi_driver.automation import AutomationDriver
 from stacks.pulumi_driver.converged import ConvergedStates
 from stacks.records.lease import Lease
 from stacks.records.ledger import Ledger
+from stacks.records.owner import Owner
 from stacks.records.process import this_process
-from stacks.records.release import Packed
 from stacks.records.store import FolderStore
+from stacks.recover import recover
 from stacks.secrets import read_secrets
 from stacks.spec import Environment, Spec
 from stacks.steps import PAUSED
-from stacks.wanted import Wanted
 
 SPEAKING = f"{Path(__file__).resolve().parents[1] / 'support' / 'speaking.py'}:SpeakingHost"
 pytestmark = pytest.mark.slow
-
-OCI = "application/vnd.oci.image"
 
 
 def spec(instance: str = "ml.c7i.xlarge") -> Spec:
@@ -80,60 +84,6 @@ def secret_spec() -> Spec:
         "PLAIN": "1",
     }
     return replace(spec(), serve=ServeSpec(environment=environment))
-
-
-@dataclass(frozen=True)
-class WordBuilder:
-    """Packs a word: an image of a few bytes, answers that follow from its digest."""
-
-    home: Home
-    word: str
-
-    def find(self, wanted: Wanted) -> Packed | None:
-        return self.build(wanted, Silent(), regate=False)
-
-    def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
-        layout = Layout(self.home.images)
-        config, layer = json.dumps({"os": "linux", "word": self.word}).encode(), self.word.encode() * 1000
-        document = {
-            "schemaVersion": 2,
-            "mediaType": f"{OCI}.manifest.v1+json",
-            "config": {
-                "mediaType": f"{OCI}.config.v1+json",
-                "digest": layout.put(config),
-                "size": len(config),
-            },
-            "layers": [
-                {"mediaType": f"{OCI}.layer.v1.tar", "digest": layout.put(layer), "size": len(layer)},
-            ],
-        }
-        digest = layout.put_manifest(document).digest
-        answer = {"predictions": [{"digest": digest, "score": 0.5}]}
-        golden = ({"request": {"instances": [{"household": 1}]}, "answer": answer},)
-        close = {"score": {"kind": "close", "rtol": 0.0, "atol": 0.001}, "digest": {"kind": "equal"}}
-        return Packed(
-            digest=digest,
-            content_digest=digest,
-            input_digest=self.word,
-            usecase="u",
-            golden=golden,
-            tolerance=close,
-        )
-
-
-class EchoTraffic(SageMakerTraffic):
-    """What the echoing servers say, as predictions."""
-
-    def invoke(
-        self, endpoint: str, body: bytes, content_type: str = JSON, release: str | None = None
-    ) -> Answer:
-        answer = super().invoke(endpoint, body, content_type, release)
-        try:
-            told = json.loads(answer.body)
-            said = {"predictions": [{"digest": told["digest"], "score": told["score"]}]}
-        except (ValueError, KeyError, TypeError):
-            return answer
-        return replace(answer, body=json.dumps(said).encode())
 
 
 @dataclass(frozen=True)
@@ -169,13 +119,18 @@ class Place:
             store=store,
             ledger=Ledger(store, now, "ledger/"),
             lease=Lease(store, "test", this_process(), now),
-            traffic=EchoTraffic(session),
+            platform_store=store,
+            platform_lease=Lease(store, "test", this_process(), now, name="platform-lease.json"),
+            traffic=SageMakerTraffic(session),
             publisher=S3Publisher(lambda: session.client("s3")),
             sweeper=CloudSweeper(session.client),
             progress=progress or Silent(),
             who="test",
             parameters=SsmParameters(lambda: session.client("ssm")),
+            me=Owner(id="", folder=str(self.project), host="here", who="someone"),
+            stands=lambda owner: (Path(owner.folder) / ".ecomdeploy/local/owner.json").exists(),
             survey=AwsSurvey(session),
+            quotas=AwsQuotas(session),
             variables=variables or {},
         )
 
@@ -197,6 +152,10 @@ class Place:
         return [
             (one["ResourceId"], one["MinCapacity"], one["MaxCapacity"]) for one in found["ScalableTargets"]
         ]
+
+    def asked_for_quotas(self) -> int:
+        counts = self.cloud.operations().items()
+        return sum(count for name, count in counts if name.startswith("servicequotas:"))
 
     def mutations(self) -> int:
         return int(self.cloud.counts()["mutating"])
@@ -238,7 +197,10 @@ def test_three_releases_and_back(place: Place) -> None:
     assert plan(place.collaborators("one"), spec()).changes == ()
 
     types = {change.type for change in plan(place.collaborators("two"), spec()).changes}
-    assert types == {"aws:sagemaker/model:Model", "aws:sagemaker/endpointConfiguration:EndpointConfiguration"}
+    assert types == {
+        *("aws:sagemaker/model:Model", "aws:sagemaker/endpointConfiguration:EndpointConfiguration"),
+        "aws:cloudwatch/metricAlarm:MetricAlarm",
+    }
     second = ship.up(place.collaborators("two"), spec())
     assert (second.release.number, second.verified) == (2, True)
     assert place.names() == {"endpoints": 1, "configurations": 2, "models": 2}
@@ -269,6 +231,44 @@ def test_three_releases_and_back(place: Place) -> None:
     assert place.client("s3").list_buckets()["Buckets"] == []
     assert place.client("ecr").describe_repositories()["repositories"] == []
     assert ship.down(place.collaborators("one"), spec(), everything=True).changes == ()
+
+
+def test_a_deployers_policy_allows_every_call_of_a_whole_life_and_no_more(place: Place) -> None:
+    """As `ci policy` prints it for each task, judged by IAM's rules; what a task must not do it cannot."""
+    variables = {"SHOP_PASSWORD": "first"}
+    place.client("secretsmanager").create_secret(Name="shop/token", SecretString="t")
+    asked: dict[str, set[str]] = {task: set() for task in TASKS}
+
+    def do(task: str, verb: Callable[..., Any], word: str, **options: Any) -> None:
+        before = place.cloud.operations()
+        verb(place.collaborators(word, variables=variables), secret_spec(), **options)
+        asked[task] |= {
+            name for name, count in place.cloud.operations().items() if count > before.get(name, 0)
+        }
+
+    do("plan", plan, "one")
+    do("deploy", ship.up, "one")
+    do("plan", plan, "two")
+    do("plan", ship.status, "one")
+    do("deploy", ship.up, "two")
+    do("deploy", ship.rollback, "two")
+    do("deploy", ship.down, "two")
+    do("remove", ship.down, "two", everything=True)
+
+    scope = DeployerScope(service="shop", environment="local", account="123456789012", region="us-east-1")
+    documents = {task: write_policy(secret_spec(), task) for task in TASKS}
+    for task, operations in asked.items():
+        requests = list_requests(operations, scope)
+        refused = {one.action for one in requests if not is_allowed(one, documents[task])}
+        assert refused == set(), task
+        assert len(requests) > 15, task
+    for less, more in (("plan", "deploy"), ("deploy", "remove")):
+        beyond = {
+            one.action
+            for one in list_requests(asked[more] - asked[less], scope)
+            if not is_allowed(one, documents[less])
+        }
+        assert {"plan": "sagemaker:CreateEndpoint", "deploy": "ecr:DeleteRepository"}[less] in beyond
 
 
 def test_another_instance_type_of_a_service_that_scales(place: Place) -> None:
@@ -335,6 +335,86 @@ def test_no_capacity_is_the_clouds_fault_and_marks_no_pack(place: Place) -> None
     assert place.names() == {"endpoints": 1, "configurations": 1, "models": 1}
     done = ship.up(place.collaborators("two"), spec("ml.c7i.2xlarge"))
     assert (done.release.number, done.verified) == (4, True)
+
+
+def test_servers_are_hosted_as_the_spec_says(place: Place) -> None:
+    ec2 = place.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(VpcId=vpc, GroupName="models", Description="models")["GroupId"]
+    network = ServingNetwork(subnets=(subnet,), security_groups=(group,))
+    serve = ServeSpec(network=network, isolated=True, capture=CaptureSpec(percent=100), startup_timeout=120)
+    hosted = replace(spec(), serve=serve, scale=ScaleSpec(max=3, target_concurrency=4.0))
+    assert ship.up(place.collaborators("one"), hosted).verified
+    assert ship.up(place.collaborators("one"), hosted).done == "nothing to do"
+
+    sagemaker = place.client("sagemaker")
+    (name,) = [one["EndpointConfigName"] for one in sagemaker.list_endpoint_configs()["EndpointConfigs"]]
+    configuration = sagemaker.describe_endpoint_config(EndpointConfigName=name)
+    (variant,) = configuration["ProductionVariants"]
+    assert variant["ContainerStartupHealthCheckTimeoutInSeconds"] == 120
+    assert configuration["DataCaptureConfig"]["DestinationS3Uri"].endswith("/captured")
+    model = sagemaker.describe_model(ModelName=variant["ModelName"])
+    assert model["VpcConfig"] == {"Subnets": [subnet], "SecurityGroupIds": [group]}
+    assert model["EnableNetworkIsolation"] is True
+    policies = place.client("iam").list_role_policies(RoleName="shop-local-serving")["PolicyNames"]
+    assert "hosting" in policies
+    (load,) = place.client("application-autoscaling").describe_scaling_policies(ServiceNamespace="sagemaker")[
+        "ScalingPolicies"
+    ]
+    tracking = load["TargetTrackingScalingPolicyConfiguration"]
+    assert (tracking["TargetValue"], tracking["PredefinedMetricSpecification"]["PredefinedMetricType"]) == (
+        4.0,
+        "SageMakerVariantConcurrentRequestsPerModelHighResolution",
+    )
+    bucket = configuration["DataCaptureConfig"]["DestinationS3Uri"].split("/")[2]
+    kept = place.client("s3").list_objects_v2(Bucket=bucket, Prefix="captured/shop-local/AllTraffic/")
+    assert kept["KeyCount"] >= 1, "the golden requests of the verification"
+
+    steps = (ScaleStep(over=100, add=2), ScaleStep(over=200, add=5), ScaleStep(under=20, remove=1))
+    stepped = replace(spec(), scale=ScaleSpec(max=3, steps=steps))
+    plain = ship.up(place.collaborators("one"), stepped)
+    assert ship.up(place.collaborators("one"), stepped).done == "nothing to do"
+    alarms = {one["AlarmName"]: one for one in place.client("cloudwatch").describe_alarms()["MetricAlarms"]}
+    found = place.client("application-autoscaling").describe_scaling_policies(ServiceNamespace="sagemaker")
+    arns = {one["PolicyName"]: one["PolicyARN"] for one in found["ScalingPolicies"]}
+    assert set(arns) == {"steps-out", "steps-in"}
+    for way in ("out", "in"):
+        assert alarms[f"shop-local-scale-{way}"]["AlarmActions"] == [arns[f"steps-{way}"]]
+    assert (plain.release.number, plain.verified) == (2, True), "without the options it is another release"
+    policies = place.client("iam").list_role_policies(RoleName="shop-local-serving")["PolicyNames"]
+    assert "hosting" in policies, "release 1 stays ready, and needs it"
+
+
+def test_a_short_quota_is_told_before_anything_changes(place: Place) -> None:
+    quota = "ml.c7i.xlarge for endpoint usage"
+    place.cloud.set_quota(quota, 0)
+    before = place.mutations()
+    with pytest.raises(CloudRefused, match=f"0 of 1 {quota}"):
+        ship.up(place.collaborators("one"), spec())
+    assert place.mutations() == before
+    place.cloud.set_quota(quota, 1)
+    assert ship.up(place.collaborators("one"), spec()).verified
+    asked = place.asked_for_quotas()
+    assert asked > 0
+    assert ship.up(place.collaborators("one"), spec()).done == "nothing to do"
+    assert place.asked_for_quotas() == asked, "an unchanged up asks for none"
+    before = place.mutations()
+    with pytest.raises(CloudRefused, match=f"0 of 1 {quota}.*1 in use"):
+        ship.up(place.collaborators("two"), spec())
+    assert place.mutations() == before
+
+
+def test_who_may_not_read_quotas_hears_it_from_sagemaker(place: Place) -> None:
+    assert ship.up(place.collaborators("one"), spec()).verified
+    place.cloud.set_quota("ml.c7i.xlarge for endpoint usage", 1)
+    denied = {"kind": "api-error", "operation": "ListServiceQuotas", "code": "AccessDeniedException"}
+    place.cloud.plant(denied)
+    with pytest.raises(CloudRefused, match="ResourceLimitExceeded"):
+        ship.up(place.collaborators("two"), spec())
+    assert ship.status(place.collaborators("one"), spec()).verified
+    place.cloud.set_quota("ml.c7i.xlarge for endpoint usage", 2)
+    assert ship.up(place.collaborators("two"), spec()).verified, "no pack is marked for it"
 
 
 @pytest.mark.parametrize("fault", ["never-ready", "crash"])
@@ -504,6 +584,29 @@ class Speaking(Silent):
 
     def note(self, line: str) -> None:
         print(line, flush=True)
+
+
+def test_a_lost_folder_is_recovered_and_taken_down_whole(place: Place) -> None:
+    """The embedded engine takes everything over by name and tags; afterwards nothing is left behind."""
+    for word in ("a", "b"):
+        ship.up(place.collaborators(word), spec())
+    before = [each.document() for each in place.collaborators("b").ledger.releases()]
+    names = place.names()
+    shutil.rmtree(place.project / ".ecomdeploy")
+    with pytest.raises(BadInput, match="records of 2 releases"):
+        ship.up(place.collaborators("b"), spec())
+    with pytest.raises(BadInput, match="records of 2 releases"):
+        ship.down(place.collaborators("b"), spec(), everything=True)
+    done = recover(place.collaborators("b"), spec())
+    assert (done.added, done.live) == ((1, 2), 2)
+    deps = place.collaborators("b")
+    assert [each.document() for each in deps.ledger.releases()] == before
+    assert place.names() == names, "nothing is made twice"
+    assert ship.status(deps, spec()).verified
+    assert ship.up(place.collaborators("b"), spec()).done == "nothing to do"
+    assert ship.rollback(place.collaborators("b"), spec()).release.number == 3
+    ship.down(place.collaborators("b"), spec(), everything=True)
+    assert place.names() == {"endpoints": 0, "configurations": 0, "models": 0}
 
 
 if __name__ == "__main__":

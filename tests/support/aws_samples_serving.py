@@ -130,7 +130,61 @@ STORAGE = {
     ),
 }
 
+
+def notice(threshold: float, *emails: str) -> Values:
+    return {
+        "comparisonOperator": "GREATER_THAN",
+        "notificationType": "ACTUAL",
+        "threshold": threshold,
+        "thresholdType": "PERCENTAGE",
+        "subscriberEmailAddresses": list(emails),
+    }
+
+
+BILLING = {
+    "budget": Sample(
+        "aws:budgets/budget:Budget",
+        lambda world: {
+            "name": "shop-month",
+            "budgetType": "COST",
+            "timeUnit": "MONTHLY",
+            "limitAmount": "500.0",
+            "limitUnit": "USD",
+            "notifications": [notice(80, "a@shop.example"), notice(100, "a@shop.example", "b@shop.example")],
+        },
+        update=lambda world: {
+            "limitAmount": "700.0",
+            "notifications": [notice(100, "a@shop.example"), notice(120, "b@shop.example")],
+        },
+        replace={"name": "shop-other"},
+        edit=lambda world, client, it: client("budgets").delete_notification(
+            AccountId=it.partition(":")[0],
+            BudgetName=it.partition(":")[2],
+            Notification={
+                "ComparisonOperator": "GREATER_THAN",
+                "NotificationType": "ACTUAL",
+                "Threshold": 80.0,
+                "ThresholdType": "PERCENTAGE",
+            },
+        ),
+        seen="notifications",
+    ),
+}
+
 IDENTITY = {
+    "issuer": Sample(
+        "aws:iam/openIdConnectProvider:OpenIdConnectProvider",
+        lambda world: {
+            "url": "https://token.actions.githubusercontent.com",
+            "clientIdLists": ["sts.amazonaws.com"],
+        },
+        update=lambda world: {"clientIdLists": ["sts.amazonaws.com", "other"], "thumbprintLists": ["a" * 40]},
+        replace={"url": "https://gitlab.com"},
+        edit=lambda world, client, it: client("iam").add_client_id_to_open_id_connect_provider(
+            OpenIDConnectProviderArn=it, ClientID="somebody"
+        ),
+        seen="clientIdLists",
+    ),
     "role": Sample(
         "aws:iam/role:Role",
         lambda world: {"assumeRolePolicy": trust("sagemaker.amazonaws.com"), "description": "serves"},
@@ -204,6 +258,31 @@ SERVING = {
             ]
         },
     ),
+    "configuration-options": Sample(
+        "aws:sagemaker/endpointConfiguration:EndpointConfiguration",
+        lambda world: {
+            "name": "shop-options",
+            "kmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1",
+            "dataCaptureConfig": {
+                "enableCapture": True,
+                "initialSamplingPercentage": 20,
+                "destinationS3Uri": "s3://shop/captured",
+                "captureOptions": [{"captureMode": "Input"}, {"captureMode": "Output"}],
+                "captureContentTypeHeader": {"jsonContentTypes": ["application/json"]},
+            },
+            "productionVariants": [
+                {
+                    "variantName": "AllTraffic",
+                    "modelName": world.id("model"),
+                    "instanceType": "ml.m5.xlarge",
+                    "initialInstanceCount": 1,
+                    "containerStartupHealthCheckTimeoutInSeconds": 600,
+                    "modelDataDownloadTimeoutInSeconds": 900,
+                }
+            ],
+        },
+        replace={"kmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/2"},
+    ),
     "configuration-2": Sample(
         "aws:sagemaker/endpointConfiguration:EndpointConfiguration",
         lambda world: {
@@ -265,6 +344,36 @@ SERVING = {
         },
         replace={"name": "other"},
     ),
+    "scaling-steps": Sample(
+        "aws:appautoscaling/policy:Policy",
+        lambda world: {
+            **{key: world.output("target", key) for key in WHERE},
+            "name": "steps",
+            "policyType": "StepScaling",
+            "stepScalingPolicyConfiguration": {
+                "adjustmentType": "ChangeInCapacity",
+                "metricAggregationType": "Average",
+                "cooldown": 60,
+                "stepAdjustments": [
+                    {
+                        "scalingAdjustment": 2,
+                        "metricIntervalLowerBound": "0",
+                        "metricIntervalUpperBound": "6000",
+                    },
+                    {"scalingAdjustment": 5, "metricIntervalLowerBound": "6000"},
+                ],
+            },
+        },
+        update=lambda world: {
+            "stepScalingPolicyConfiguration": {
+                "adjustmentType": "ChangeInCapacity",
+                "metricAggregationType": "Average",
+                "cooldown": 30,
+                "stepAdjustments": [{"scalingAdjustment": 1, "metricIntervalLowerBound": "0.5"}],
+            }
+        },
+        replace={"name": "other"},
+    ),
     "action": Sample(
         "aws:appautoscaling/scheduledAction:ScheduledAction",
         lambda world: {
@@ -276,6 +385,16 @@ SERVING = {
         },
         update=lambda world: {"scalableTargetAction": {"minCapacity": 4, "maxCapacity": 9}},
         replace={"name": "other"},
+    ),
+    "topic": Sample(
+        "aws:sns/topic:Topic",
+        lambda world: {"name": "shop-alarms", "displayName": "shop"},
+        update=lambda world: {"displayName": "the shop's alarms"},
+        replace={"name": "other"},
+        edit=lambda world, client, it: client("sns").set_topic_attributes(
+            TopicArn=it, AttributeName="DisplayName", AttributeValue="edited"
+        ),
+        seen="displayName",
     ),
     "alarm": Sample(
         "aws:cloudwatch/metricAlarm:MetricAlarm",
@@ -310,6 +429,44 @@ SERVING = {
         ),
         seen="threshold",
     ),
+    "alarm of a share": Sample(
+        "aws:cloudwatch/metricAlarm:MetricAlarm",
+        lambda world: {
+            "name": "shop-error-rate",
+            "comparisonOperator": "GreaterThanThreshold",
+            "threshold": 0.01,
+            "evaluationPeriods": 2,
+            "treatMissingData": "notBreaching",
+            "alarmActions": [world.output("topic", "arn")],
+            "metricQueries": share("errors / requests"),
+        },
+        update=lambda world: {"metricQueries": share("IF(requests > 9, errors / requests, 0)")},
+        replace={"name": "other"},
+    ),
 }
 
-SERVICE = {**STORAGE, **IDENTITY, **SERVING}
+
+def share(expression: str) -> list[Values]:
+    """Two metrics and what is made of them."""
+    where = {"EndpointName": "shop", "VariantName": "AllTraffic"}
+    sums = {"errors": "Invocation5XXErrors", "requests": "Invocations"}
+    return [
+        {"id": "share", "expression": expression, "label": "share", "returnData": True},
+        *(
+            {
+                "id": name,
+                "returnData": False,
+                "metric": {
+                    "namespace": "AWS/SageMaker",
+                    "metricName": metric,
+                    "dimensions": where,
+                    "period": 60,
+                    "stat": "Sum",
+                },
+            }
+            for name, metric in sums.items()
+        ),
+    ]
+
+
+SERVICE = {**STORAGE, **BILLING, **IDENTITY, **SERVING}

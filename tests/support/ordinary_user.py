@@ -15,19 +15,21 @@ VERSION = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def run_as_ordinary_user(
-    script: str, *arguments: str, home: pathlib.Path, seconds: float = 300
+    script: str, *arguments: str, home: pathlib.Path | None, seconds: float = 300, user: int = ORDINARY
 ) -> subprocess.CompletedProcess[str]:
-    """The script with this repository, its tests' support and our dependencies. Skips where that is not possible."""
+    """The script with this repository, its tests' support and our dependencies; `home`: None leaves HOME out. Skips
+    where that is not possible."""
     if os.geteuid() != 0:
         pytest.skip("only root can act as another user")
     dependencies = pathlib.Path(pytest.__file__).parents[1]
     folders = [ROOT, ROOT / "tests/support", ROOT / "tests/infra", dependencies]
     return subprocess.run(
         [_interpreter(), "-c", script, *arguments],
-        user=ORDINARY,
-        group=ORDINARY,
+        user=user,
+        group=user,
         extra_groups=[],
-        env={"PYTHONPATH": os.pathsep.join(map(str, folders)), "HOME": str(home), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": os.pathsep.join(map(str, folders)), "PATH": "/usr/bin:/bin"}
+        | ({"HOME": str(home)} if home else {}),
         cwd="/",
         capture_output=True,
         text=True,

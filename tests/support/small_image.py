@@ -49,25 +49,34 @@ SKIPPED_STDLIB = {
 }
 
 
-def build_root(root: pathlib.Path, **more: Any) -> str:
-    """Fill `root` with an image's files; returns the content digest."""
-    libraries = root / LIBRARY_FOLDER
-    libraries.mkdir(parents=True)
+def build_interpreter(root: pathlib.Path) -> None:
+    """Fill `root` with this machine's Python, without the libraries that it wants."""
+    (root / LIBRARY_FOLDER).mkdir(parents=True)
     (root / "lib64").mkdir()
     (root / "usr/bin").mkdir()
     (root / "tmp").mkdir()
     standard = pathlib.Path(sysconfig.get_path("stdlib"))
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     _copy(pathlib.Path(os.path.realpath(sys.executable)), root / "usr/bin" / version)
-    (root / "usr/bin/python3").symlink_to(f"/usr/bin/{version}")
     _copy_tree(standard, root / "usr/lib" / version, SKIPPED_STDLIB)
+    (root / "usr/bin/python3").symlink_to(f"/usr/bin/{version}")
+
+
+def add_libraries(root: pathlib.Path) -> None:
+    """What the programs and extensions there want of this machine's shared libraries."""
+    for needed in _needed(root):
+        _copy(needed, root / LIBRARY_FOLDER / needed.name)
+    (root / "lib64/ld-linux-x86-64.so.2").symlink_to(f"../{LIBRARY_FOLDER}/ld-linux-x86-64.so.2")
+
+
+def build_root(root: pathlib.Path, **more: Any) -> str:
+    """Fill `root` with an image's files; returns the content digest."""
+    build_interpreter(root)
     site = pathlib.Path(uvicorn.__file__).parents[1]
     for name in WHEELS:
         if (site / name).is_dir():
             _copy_tree(site / name, root / "opt/ecomdeploy/deps" / name, {"__pycache__", "tests"})
-    for needed in _needed(root):
-        _copy(needed, libraries / needed.name)
-    (root / "lib64/ld-linux-x86-64.so.2").symlink_to(f"../{LIBRARY_FOLDER}/ld-linux-x86-64.so.2")
+    add_libraries(root)
     for name, source in server().items():
         _copy(source, root / "opt/ecomdeploy/app" / name)
     tree(root, **more)

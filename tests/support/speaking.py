@@ -13,21 +13,26 @@ from pathlib import Path
 from threading import Semaphore, Thread
 from typing import Any
 
-from infra.rehearsal.cloud.servers.host import FakeHost, ModelServer
+from infra.rehearsal.cloud.servers.host import DRAIN_SECONDS, KILLED, NO_ERRAND, Errand, FakeHost, ModelServer
 
 
 class SpeakingHost(FakeHost):
     """Echoes, and tells digests of its secrets. A server's variables steer it: ANSWER_STATUS, ANSWER_SECONDS, READY
-    (no: never), START_WHEN (a file that must be there), LIVES (answers before it ends)."""
+    (no: never), DIGEST (of other files than its image has), START_WHEN (a file that must be there), LIVES (answers
+    before it ends)."""
 
     def __init__(self, folder: Path, registry: str) -> None:
         super().__init__()
         self._threads: dict[str, ThreadingHTTPServer] = {}
 
     def start(
-        self, image: str, environment: Mapping[str, str], secrets: Mapping[str, str] | None = None
+        self,
+        image: str,
+        environment: Mapping[str, str],
+        secrets: Mapping[str, str] | None = None,
+        errand: Errand = NO_ERRAND,
     ) -> ModelServer:
-        server = super().start(image, environment, secrets)
+        server = super().start(image, environment, secrets, errand)
         told = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in (secrets or {}).items()}
         while (awaited := environment.get("START_WHEN")) and not Path(awaited).exists():
             time.sleep(0.02)
@@ -45,12 +50,13 @@ class SpeakingHost(FakeHost):
             self._threads[server.id] = listening
         return server
 
-    def stop(self, server: ModelServer) -> None:
-        super().stop(server)
+    def stop(self, server: ModelServer, seconds: float = DRAIN_SECONDS) -> int | None:
+        status = super().stop(server, seconds)
         self._end(server)
+        return status
 
-    def crash(self, server: ModelServer) -> None:
-        super().crash(server)
+    def crash(self, server: ModelServer, status: int = KILLED) -> None:
+        super().crash(server, status)
         self._end(server)
 
     def _end(self, server: ModelServer) -> None:
@@ -80,7 +86,7 @@ class _Model(BaseHTTPRequestHandler):
         super().__init__(*rest)
 
     def do_GET(self) -> None:
-        self._say(200, b"{}")
+        self._say(503 if self.environment.get("READY") == "no" else 200, b"{}")
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -95,13 +101,16 @@ class _Model(BaseHTTPRequestHandler):
             "request": body.decode(),
             "score": 0.5,
         }
+        told["predictions"] = [{"digest": self.model.digest, "score": 0.5}]
         told["secrets"] = self.secrets
         self._say(int(self.environment.get("ANSWER_STATUS", "200")), json.dumps(told).encode())
 
     def _say(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("X-Amzn-SageMaker-Custom-Attributes", self.model.digest)
+        self.send_header(
+            "X-Amzn-SageMaker-Custom-Attributes", self.environment.get("DIGEST", self.model.digest)
+        )
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

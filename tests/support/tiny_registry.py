@@ -29,6 +29,7 @@ class TinyRegistry:
     upload_status: int = 202
     password: tuple[str, str] | None = None
     bearer: str = ""
+    refresh: str = ""
     cuts: int = 0
     cut_after: int = 100_000
     forgets_sessions: int = 0
@@ -112,10 +113,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return False
 
     def token(self) -> None:
+        if self.registry.refresh:
+            form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode())
+            wanted = {
+                "grant_type": ["refresh_token"],
+                "refresh_token": [self.registry.refresh],
+                "service": ["tiny"],
+            }
+            given = {name: form.get(name) for name in wanted}
+            right = self.command == "POST" and given == wanted and "Authorization" not in self.headers
+            return self.answer(
+                200 if right else 401, json.dumps({"access_token": self.registry.bearer}).encode()
+            )
         right = self.registry.password is None or self.headers.get("Authorization") == basic(
             self.registry.password
         )
-        self.answer(200 if right else 401, json.dumps({"token": self.registry.bearer}).encode())
+        return self.answer(200 if right else 401, json.dumps({"token": self.registry.bearer}).encode())
 
     def tags(self, rest: str, query: dict[str, list[str]]) -> None:
         tags = [reference for reference in self.registry.manifests if ":" not in reference]

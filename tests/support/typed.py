@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from warm_commands import is_warm, run_warm, start_warm
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 1800
@@ -38,30 +39,41 @@ class Terminal:
     """A folder to type in, with a home that belongs to the test; downloads are shared with everybody.
 
     `python` has our dependencies: this interpreter, unless the test runs in an environment that is not ours.
+    `variables`: what the shell there has set beside. EKS clusters are records alone unless these say otherwise.
     """
 
     folder: Path
     home: Path
     python: str = sys.executable
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))}
         cache = os.environ.get("ECOMDEPLOY_CACHE") or str(Path.home() / ".cache" / "ecomdeploy")
-        return {**kept, "ECOMDEPLOY_HOME": str(self.home), "ECOMDEPLOY_CACHE": cache, "PYTHONPATH": str(ROOT)}
+        ours = {"ECOMDEPLOY_HOME": str(self.home), "ECOMDEPLOY_CACHE": cache, "PYTHONPATH": str(ROOT)}
+        # a control plane for every platform that a story has would cost more than the story
+        ours["ECOMDEPLOY_LOCAL_EKS"] = "records"
+        return {**kept, **ours, **self.variables}
 
     def type(self, *arguments: str, expect: int | None = 0) -> Typed:
         """Run `ecomdeploy <arguments>`; with `expect` its exit code must be that."""
-        done = subprocess.run(
-            [self.python, "-m", "cli.app", *arguments],
-            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=SECONDS,
-        )  # fmt: skip
-        typed = Typed(done.returncode, done.stdout, done.stderr)
+        typed = self.run(*arguments)
         assert "Traceback" not in typed.err, typed.err
         assert expect is None or typed.code == expect, (
             f"{arguments}: exit {typed.code}\n{typed.out}\n{typed.err}"
         )
         return typed
+
+    def run(self, *arguments: str) -> Typed:
+        """The process, until it ends: forked where that is the same."""
+        if self.python == sys.executable and is_warm(self.environment):
+            return Typed(*run_warm(arguments, self.folder, self.environment, SECONDS))
+        done = subprocess.run(
+            [self.python, "-m", "cli.app", *arguments],
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=SECONDS,
+        )  # fmt: skip
+        return Typed(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command and come back at once."""
@@ -72,24 +84,21 @@ class Terminal:
 
     def killed(self, *arguments: str, when: Callable[[str], bool]) -> int:
         """Start a command and `kill -9` it when what it has said on stderr satisfies `when`; its exit code."""
-        process = subprocess.Popen(
-            [self.python, "-m", "cli.app", *arguments],
-            cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        process, stream = start_warm(arguments, self.folder, self.environment)
         said = ""
-        assert process.stderr is not None
         bound = threading.Timer(SECONDS, process.terminate)  # ends with a code that no caller expects
         bound.daemon = True
         bound.start()
-        for line in process.stderr:
-            said += line
-            if when(said):
-                process.send_signal(signal.SIGKILL)
-                break
-        process.stderr.close()
-        code = process.wait()
+        with stream:
+            for line in stream:
+                said += line
+                if when(said):
+                    process.kill()
+                    break
+        process.join()
         bound.cancel()
-        return code
+        assert process.exitcode is not None
+        return process.exitcode
 
     def into(self, name: str) -> Terminal:
         return Terminal(self.folder / name, self.home, self.python)
@@ -121,6 +130,13 @@ class Terminal:
 
         found: dict[str, int] = LocalCloud(Home(self.home, self.home / "cache")).counts()
         return found
+
+    def operations(self) -> dict[str, int]:
+        """The same by operation ("ec2:CreateVpc")."""
+        from infra.rehearsal.cloud.client import LocalCloud
+        from modelpack.home import Home
+
+        return dict(LocalCloud(Home(self.home, self.home / "cache")).operations())
 
     def end(self) -> None:
         """Stop the local cloud of this home, where there is one."""

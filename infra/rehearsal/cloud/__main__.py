@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
         default="infra.rehearsal.cloud.servers.models:ModelHost",
         help="what runs model servers, module:class or file.py:class",
     )
+    parser.add_argument("--cache", type=Path, help="where the control plane's binaries are kept")
     parser.add_argument("--foreground", action="store_true", help="do not detach")
     chosen = parser.parse_args(arguments)
     if chosen.foreground:
@@ -53,6 +54,7 @@ def _serve(chosen: argparse.Namespace, ready: Callable[[], None]) -> int:
         Folder(chosen.root),
         Ports(aws=chosen.aws_port, registry=chosen.registry_port),
         _load(chosen.host),
+        chosen.cache,
     )
     return daemon.run(ready)
 

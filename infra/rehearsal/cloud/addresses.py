@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,3 +49,24 @@ class Identity:
     @property
     def alive(self) -> bool:
         return Identity.of(self.pid) == self
+
+
+def free(port: int) -> bool:
+    """Whether nobody listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def is_released(port: int, seconds: float = 2) -> bool:
+    """Whether a port can be listened on; a daemon that just ended may hold it for another moment."""
+    deadline = time.monotonic() + seconds
+    while not free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

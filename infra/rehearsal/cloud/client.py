@@ -10,10 +10,15 @@ import subprocess
 import time
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any, cast
 
-from infra.rehearsal.cloud.addresses import ACCESS_KEY, LOOPBACK, REGION, Ports
-from infra.rehearsal.cloud.daemon.process import Folder, choose, is_released
+from infra.rehearsal.cloud.addresses import ACCESS_KEY, LOOPBACK, REGION, Ports, is_released
+from infra.rehearsal.cloud.daemon.process import Folder, choose
+from infra.rehearsal.cloud.kubernetes import access
+from infra.rehearsal.cloud.kubernetes.left import end_left, tell_left
+from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces
+from infra.rehearsal.cloud.running import Running
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
 from modelpack.inputs.children import child_environment, module_command
@@ -26,16 +31,6 @@ START_SECONDS = 240.0
 """How long a start may take: it includes bringing the model servers of live endpoints back up."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """A local cloud that answers. `isolation`: how its model servers are kept apart."""
-
-    aws_url: str
-    registry_url: str
-    pid: int
-    isolation: str
-
-
 @dataclass(frozen=True)
 class CloudStopped:
     """A local cloud that has ended. `lost`: what of its state was not kept, in words; empty when all of it was."""
@@ -44,7 +39,7 @@ class CloudStopped:
 
 
 INHERITED = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|TZ|TMPDIR|LANG|LC_\w+|XDG_\w+|LD_LIBRARY_PATH|OMP_NUM_THREADS|ECOMDEPLOY_\w+"
+    r"PATH|HOME|USER|LOGNAME|SHELL|TZ|TMPDIR|LANG|LC_\w+|PYTHONUTF8|XDG_\w+|LD_LIBRARY_PATH|OMP_NUM_THREADS|ECOMDEPLOY_\w+"
 )
 """Variables that the daemon is started with."""
 
@@ -64,10 +59,14 @@ class LocalCloud:
     def folder(self) -> Folder:
         return Folder(self.home.cloud.absolute())
 
+    @property
+    def _kubernetes(self) -> KubernetesPlaces:
+        return KubernetesPlaces(self.folder.kubernetes)
+
     def running(self) -> Running | None:
         """The daemon if it answers now, ready or still bringing endpoints back; never starts it."""
         health = self._health()
-        return _running(health) if health else None
+        return Running.read(health) if health else None
 
     def ensure(self, progress: Progress | None = None, port: int | None = None) -> Running:
         """Start it unless it runs, and wait until every endpoint it had answers again.
@@ -88,17 +87,17 @@ class LocalCloud:
                 f"the local cloud already runs on port {health['aws_port']}",
                 hint=f"ecomdeploy cloud stop && ecomdeploy cloud start --port {port}",
             )
-        return _running(health)
+        return Running.read(health)
 
     def stop(self) -> CloudStopped | None:
         """End it and its model servers. None when it was not running."""
         daemon = self.folder.daemon()
         if daemon is None:
-            return None
+            return CloudStopped(()) if end_left(self._kubernetes) else None
         # It may be gone before its answer is read; whether it ends is what counts.
         with contextlib.suppress(EcomdeployError):
             self._ask("POST", "stop")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while daemon.alive:
             if time.monotonic() > deadline:
                 raise EcomdeployError(
@@ -112,6 +111,58 @@ class LocalCloud:
         self.ensure()
         self._ask("POST", "reset", seconds=120)
 
+    def ensure_kubernetes(self, progress: Progress | None = None) -> access.KubernetesAccess:
+        """Start the local Kubernetes, and the local cloud, unless they run, and wait until it is ready.
+
+        Raises:
+            BadInput: there are no binaries of the control plane here.
+            EcomdeployError: it did not come up; the message says what did not, and where its log is.
+        """
+        told = progress or Silent()
+        self.ensure(told)
+        found = self.kubernetes_status()
+        if found["state"] not in ("starting", "ready"):
+            from infra.rehearsal.cloud.kubernetes import binaries, gateway_api
+            from infra.rehearsal.cloud.kubernetes.local import StartRequest
+
+            chosen = binaries.require(self.home.cache)
+            request = StartRequest(binaries=chosen, definitions=gateway_api.ensure(self.home.cache, told))
+            told.note("Starting the local Kubernetes: a real control plane, on loopback only.")
+            found = self._ask("POST", "kubernetes/start", request.as_data())
+        deadline = time.monotonic() + 2 * START_SECONDS
+        while found["state"] == "starting" and time.monotonic() < deadline:
+            time.sleep(0.1)
+            found = self.kubernetes_status()
+        if found["state"] != "ready":
+            raise EcomdeployError(
+                f"the local Kubernetes is {found['state']}: {found['reason']}",
+                hint=f"see {self.folder.kubernetes / 'logs'}",
+            )
+        return access.KubernetesAccess(
+            kubeconfig=Path(found["kubeconfig"]),
+            gateway=found["gateway"],
+            prometheus=found.get("prometheus", ""),
+        )
+
+    def kubernetes_status(self) -> dict[str, Any]:
+        """`state`: "stopped", "starting", "ready" or "failed" for its `reason`; `processes`; `kubeconfig` and `gateway`
+        where it has them. "left" is what outlived a killed local cloud. Starts nothing."""
+        return self._ask("GET", "kubernetes") if self.folder.daemon() else tell_left(self._kubernetes)
+
+    def stop_kubernetes(self) -> bool:
+        """End it, also what of it outlived a killed local cloud; its data stay, and it does not come back with the
+        local cloud. False when none ran and none was to."""
+        if not self.folder.kubernetes.is_dir():
+            return False
+        with self.folder.lock("start.lock", wait=True):
+            request = self._kubernetes.wanted
+            wanted = request.exists()
+            if self._lives():
+                self._ask("POST", "kubernetes/stop", {}, seconds=120)
+                return wanted
+            request.unlink(missing_ok=True)
+            return end_left(self._kubernetes) > 0 or wanted
+
     def status(self) -> dict[str, Any]:
         """Ports, pid, endpoints with state and isolation, images, counts, age of the snapshot in seconds."""
         return self._ask("GET", "status")
@@ -120,9 +171,21 @@ class LocalCloud:
         """Plant a fault (see faults.py). Raises BadInput when it is not one."""
         self._ask("POST", "faults", fault)
 
+    def set_quota(self, quota: str, value: float) -> dict[str, Any]:
+        """Set one of the account's quotas, by name or code; as quotas.py's. Raises BadInput when there is none."""
+        return self._ask("POST", "quotas", {"quota": quota, "value": value})
+
     def clear_faults(self) -> None:
         """End all planted faults; servers that already answer wrong keep doing so."""
         self._ask("DELETE", "faults")
+
+    def pace(self) -> float:
+        """Seconds of AWS's waits and periods that pass here in one; `aws.pace.describe_pace` says it in words."""
+        return float(self._ask("GET", "health")["pace"])
+
+    def set_pace(self, pace: float) -> None:
+        """From now on, also after a restart, until a reset. Raises BadInput when it is none."""
+        self._ask("POST", "pace", {"pace": pace})
 
     def generation(self) -> str:
         """Another word after a reset, a kill of the daemon, or a lost snapshot. Starts it when it does not run."""
@@ -138,11 +201,17 @@ class LocalCloud:
         """The same by operation: {"sagemaker:CreateModel": 2, "registry:PUT": 9, ...}."""
         return cast("dict[str, int]", self._ask("GET", "counts")["operations"])
 
+    def find_logs(self, image: str) -> list[Path]:
+        """What the servers of an image wrote (the first digits of its digest), the newest server's last."""
+        from infra.rehearsal.cloud.servers.models import list_logs
+
+        return list_logs(self.folder.models, image)
+
     def environment(self) -> dict[str, str]:
         """The variables that point any AWS or OCI client at it and away from any real account. They hold its secrets:
         whoever has them may do everything here."""
         ports = self._ports()
-        return {
+        return access.variables(self.folder.kubernetes) | {
             "AWS_ENDPOINT_URL": ports.aws_url,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": self.folder.secret("aws"),
@@ -182,6 +251,7 @@ class LocalCloud:
         inherited = {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
         command = module_command("infra.rehearsal.cloud", "--root", str(self.folder.root))
         command += ["--aws-port", str(ports.aws), "--registry-port", str(ports.registry), "--host", self.host]
+        command += ["--cache", str(self.home.cache)]
         large = self.folder.log.exists() and self.folder.log.stat().st_size > LARGEST_LOG
         with self.folder.log.open("wb" if large else "ab") as log:
             # The launcher returns when the daemon, its detached child, listens on both ports.
@@ -278,13 +348,3 @@ class LocalCloud:
         if answer.status != 200:
             raise EcomdeployError(found.get("error", f"the local cloud answered {answer.status}"))
         return cast("dict[str, Any]", found)
-
-
-def _running(health: dict[str, Any]) -> Running:
-    ports = Ports(aws=health["aws_port"], registry=health["registry_port"])
-    return Running(
-        aws_url=ports.aws_url,
-        registry_url=ports.registry_url,
-        pid=health["pid"],
-        isolation=health["isolation"],
-    )

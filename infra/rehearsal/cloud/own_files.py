@@ -35,13 +35,16 @@ def read_own(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
+    except NotADirectoryError as problem:  # whoever makes what is not there is told so
+        raise FileNotFoundError(*problem.args) from None
     except OSError as problem:
         raise BadInput(f"cannot be read: {problem.strerror}", where=str(path)) from None
+    found = os.fstat(descriptor)
+    own = found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o022
+    if not own or not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise _foreign(path, found)
     with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        own = found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o022
-        if not own or not stat.S_ISREG(found.st_mode):
-            raise _foreign(path, found)
         return file.read()
 
 

@@ -77,6 +77,8 @@ class Effects:
             if errors:
                 self.events.tell_failure(Step(op, old, resource, plan))
                 raise EngineError(refusal)
+            if made.found:
+                self.events.diagnostic("info", f"found {made.found}", new.urn)
             self.events.after(Step(op, old, resource, plan))
             if op is Op.CREATE_REPLACEMENT and not plan.delete_first:
                 self._announce(Step(Op.REPLACE, old, resource, plan))

@@ -204,7 +204,7 @@ class Deployment:
         return self._diff(old, new)
 
     def _diff(self, old: Resource, new: Resource) -> DiffResponse:
-        diffed = self._pool.diff(replace(old, provider=new.provider), new.inputs)
+        diffed = self._pool.diff(replace(old, provider=new.provider), new.inputs, new.ignore_changes)
         providers = [self._pool.resource(one.provider_urn) for one in (old, new)]
         before, after = (strip(provider.inputs.get(steps.REGION)) for provider in providers)
         if before == after:

@@ -2,7 +2,8 @@
 
 Values are JSON-like: None, bool, int (whole floats are folded back before they arrive), float, str,
 list, dict, plus `UNKNOWN` in previews. No `Secret` reaches a provider: the engine strips them
-before a call and puts them back on outputs that came from marked inputs.
+before a call and puts them back on outputs that came from marked inputs. A provider that knows a value
+to be a secret may answer with one.
 
 Source of the verbs: pulumi's provider.proto (Configure, Check, Diff, Create, Read, Update, Delete, Invoke).
 """
@@ -76,18 +77,32 @@ class DiffResponse:
 
 @dataclass(frozen=True)
 class ReadResponse:
-    """What is there. `inputs` are read back from the API, so that drift shows; `outputs` the whole state."""
+    """What is there. `inputs` are read back from the API, so that drift shows; `outputs` the whole state;
+    `trouble` why it is not as it should be ("" when it is), which the next run then mends."""
 
     id: str
     inputs: Values
     outputs: Values
+    trouble: str = ""
 
 
 @dataclass(frozen=True)
 class CreateResponse:
-    """The result of a create: id and outputs. In a preview outputs may hold UNKNOWN and id is ""."""
+    """The result of a create: id and outputs. In a preview outputs may hold UNKNOWN and id is "". `found`: it was there
+    already and is (or would be) taken over: which, and who made it; "" where it was made."""
 
     id: str
+    outputs: Values
+    found: str = ""
+
+
+@dataclass(frozen=True)
+class KnownResource:
+    """A resource as the state has it: its checked inputs and outputs, as they were last seen."""
+
+    type: str
+    id: str
+    inputs: Values
     outputs: Values
 
 
@@ -124,8 +139,9 @@ class Provider(Protocol):
         known is a failure that names it."""
         ...
 
-    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> DiffResponse:
-        """Compare checked inputs; the engine has applied ignore_changes. UNKNOWN differs from everything."""
+    def diff(self, old: KnownResource, news: Values, *, ignored: tuple[str, ...] = ()) -> DiffResponse:
+        """Compare checked inputs. UNKNOWN differs from everything. At the paths `ignored` (ignore_changes) the
+        engine has put what the state has; a provider whose API knows better may leave them out."""
         ...
 
     def create(self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool) -> CreateResponse:
@@ -133,17 +149,17 @@ class Provider(Protocol):
         already (a kill between the call and the record), adopt it instead of failing."""
         ...
 
-    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> ReadResponse | None:
-        """Read back; None when it is gone. `inputs` and `outputs` are the last known ones."""
+    def read(self, known: KnownResource) -> ReadResponse | None:
+        """Read back; None when it is gone."""
         ...
 
     def update(
-        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *, preview: bool
+        self, old: KnownResource, news: Values, *, preview: bool, ignored: tuple[str, ...] = ()
     ) -> Values:
-        """Update in place and return the new outputs."""
+        """Update in place and return the new outputs. `ignored` as for `diff`."""
         ...
 
-    def delete(self, type: str, id: str, inputs: Values, outputs: Values) -> None:
+    def delete(self, known: KnownResource) -> None:
         """Delete and wait until gone. Already gone is fine."""
 
     def invoke(self, token: str, args: Values) -> Values:
@@ -227,8 +243,8 @@ class Fake:
             return CheckResponse({**news, "name": olds["name"]})
         return CheckResponse({**news, "name": f"{who.name}-{secrets.token_hex(4)[:7]}"})
 
-    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> DiffResponse:
-        changed = tuple(key for key in sorted({*old_inputs, *news}) if old_inputs.get(key) != news.get(key))
+    def diff(self, old: KnownResource, news: Values, *, ignored: tuple[str, ...] = ()) -> DiffResponse:
+        changed = tuple(key for key in sorted({*old.inputs, *news}) if old.inputs.get(key) != news.get(key))
         replaces = tuple(key for key in changed if key in self.immutable)
         return DiffResponse(changed, replaces, bool(self.delete_before_replace & {*replaces}))
 
@@ -250,26 +266,29 @@ class Fake:
     def _outputs(self, identity: str, inputs: Values) -> Values:
         return {**inputs, "arn": f"arn:{self.package}:{identity}"}
 
-    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> ReadResponse | None:
-        self._record_call("read", id)
-        thing = self.things.get(id)
-        return ReadResponse(id, dict(thing.inputs), self._outputs(id, thing.inputs)) if thing else None
+    def read(self, known: KnownResource) -> ReadResponse | None:
+        self._record_call("read", known.id)
+        thing = self.things.get(known.id)
+        if thing is None:
+            return None
+        return ReadResponse(known.id, dict(thing.inputs), self._outputs(known.id, thing.inputs))
 
     def update(
-        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *, preview: bool
+        self, old: KnownResource, news: Values, *, preview: bool, ignored: tuple[str, ...] = ()
     ) -> Values:
         if preview:
-            return self._outputs(id, news)
-        name = self.things[id].urn.rpartition("::")[2]
+            return self._outputs(old.id, news)
+        thing = self.things[old.id]
+        name = thing.urn.rpartition("::")[2]
         self._record_call("update", name)
-        self.things[id].inputs = dict(news)
+        thing.inputs = dict(news)
         self._fail_if_planned(f"update {name}")
-        return self._outputs(id, news)
+        return self._outputs(old.id, news)
 
-    def delete(self, type: str, id: str, inputs: Values, outputs: Values) -> None:
-        thing = self.things.get(id)
-        self._record_call("delete", thing.urn.rpartition("::")[2] if thing else id)
-        self.things.pop(id, None)
+    def delete(self, known: KnownResource) -> None:
+        thing = self.things.get(known.id)
+        self._record_call("delete", thing.urn.rpartition("::")[2] if thing else known.id)
+        self.things.pop(known.id, None)
 
     def invoke(self, token: str, args: Values) -> Values:
         self._record_call("invoke", token)

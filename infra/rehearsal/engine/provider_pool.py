@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from infra.rehearsal.engine.errors import EngineError
 from infra.rehearsal.engine.provider import (
     CreateResponse,
     DiffResponse,
+    KnownResource,
     Provider,
     ProviderError,
     ProviderFactory,
@@ -80,21 +82,26 @@ class ProviderPool:
 
     def read(self, old: Resource) -> ReadResponse | None:
         """Read a resource back."""
-        return self._of(old).read(old.type, old.id, strip(old.inputs), strip(old.outputs))
+        return self._of(old).read(recall(old))
 
-    def diff(self, old: Resource, news: Values) -> DiffResponse:
+    def diff(self, old: Resource, news: Values, ignored: tuple[str, ...] = ()) -> DiffResponse:
         """Compare a resource with new inputs."""
-        return self._of(old).diff(old.type, old.id, strip(old.inputs), strip(old.outputs), strip(news))
+        return self._of(old).diff(recall(old), strip(news), ignored=ignored)
 
     def update(self, old: Resource, new: Resource, *, preview: bool) -> CreateResponse:
         """Update a resource in place."""
-        before = strip(old.inputs), strip(old.outputs)
-        outputs = self._of(new).update(new.type, old.id, *before, strip(new.inputs), preview=preview)
+        before = replace(recall(old), type=new.type)
+        outputs = self._of(new).update(before, strip(new.inputs), preview=preview, ignored=new.ignore_changes)
         return CreateResponse(old.id, outputs)
 
     def delete(self, old: Resource) -> None:
         """Delete a resource."""
-        self._of(old).delete(old.type, old.id, strip(old.inputs), strip(old.outputs))
+        self._of(old).delete(recall(old))
+
+
+def recall(resource: Resource) -> KnownResource:
+    """A resource of the state as a provider gets it: without marks of secrets."""
+    return KnownResource(resource.type, resource.id, strip(resource.inputs), strip(resource.outputs))
 
 
 def configuration(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Secrets around providers that do not know of them: taken off before a call, put back on its answer.
 
-Two rules make a value secret again: the answer's top-level key was secret in what was sent (or is named by
-`additionalSecretOutputs`), or it holds a secret's plaintext under another key (tagsAll is a copy of tags).
+What a provider itself marked stays secret. Two rules make a value secret again: the answer's top-level key was secret
+in what was sent (or is named by `additionalSecretOutputs`), or it holds a secret's plaintext under another key (tagsAll
+is a copy of tags).
 """
 
 from __future__ import annotations
@@ -31,14 +32,15 @@ def restore_secrets(
     hidden = plaintexts(sent)
     named = frozenset(additional)
     restored: Values = {}
-    for name, value in strip(dict(plain)).items():
+    for name, answered in plain.items():
+        value = strip(answered)
         was_secret = name in sent and has_secret(sent[name])
         if was_secret and strip(sent[name]) == value:
             restored[name] = Secret(value) if name in named else sent[name]
         elif was_secret or name in named or _shows(value, hidden):
             restored[name] = Secret(value)
         else:
-            restored[name] = value
+            restored[name] = answered
     return restored
 
 

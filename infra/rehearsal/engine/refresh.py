@@ -122,6 +122,6 @@ def refresh(old: Resource, found: ReadResponse) -> Resource:
         id=found.id or old.id,
         inputs=restore_secrets(found.inputs, old.inputs),
         outputs=restore_secrets(found.outputs, old.inputs, old.additional_secret_outputs),
-        init_errors=(),
+        init_errors=(found.trouble,) if found.trouble else (),
     )
     return replace(new, modified=now()) if new.differs(old) else old

@@ -14,6 +14,7 @@ from infra.rehearsal.engine.provider import (
     CheckResponse,
     CreateResponse,
     DiffResponse,
+    KnownResource,
     ReadResponse,
     ResourceIdentity,
     Values,
@@ -38,22 +39,22 @@ class UnconfiguredProvider:
     ) -> CheckResponse:
         return CheckResponse(news)
 
-    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> DiffResponse:
+    def diff(self, old: KnownResource, news: Values, *, ignored: tuple[str, ...] = ()) -> DiffResponse:
         """An update, as far as anybody can say: the CLI calls the difference unavailable and assumes one."""
-        return DiffResponse(find_changes(old_inputs, news) or ("provider",))
+        return DiffResponse(find_changes(old.inputs, news) or ("provider",))
 
     def create(self, type: str, who: ResourceIdentity, inputs: Values, *, preview: bool) -> CreateResponse:
         return CreateResponse("", inputs)
 
-    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> ReadResponse | None:
-        return ReadResponse(id, inputs, outputs)
+    def read(self, known: KnownResource) -> ReadResponse | None:
+        return ReadResponse(known.id, known.inputs, known.outputs)
 
     def update(
-        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *, preview: bool
+        self, old: KnownResource, news: Values, *, preview: bool, ignored: tuple[str, ...] = ()
     ) -> Values:
-        return {**old_outputs, **news}
+        return {**old.outputs, **news}
 
-    def delete(self, type: str, id: str, inputs: Values, outputs: Values) -> None:
+    def delete(self, known: KnownResource) -> None:
         """A preview deletes nothing."""
 
     def invoke(self, token: str, args: Values) -> Values:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.aws_session import refusals
+from infra.targets.sagemaker.names import log_group
 
 STREAMS = 20
 """How many of the streams that were written to last are read."""
@@ -16,7 +17,7 @@ STREAMS = 20
 
 def tail(api: Any, endpoint: str, lines: int) -> list[str]:
     """The last lines of all of them, by time. Raises CloudRefused (credentials), EcomdeployError (no such group)."""
-    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    group = log_group(endpoint)
     with refusals(f"reading {group}"):
         streams = api.describe_log_streams(
             logGroupName=group, orderBy="LastEventTime", descending=True, limit=STREAMS

@@ -16,6 +16,9 @@ from modelpack.errors import BadInput
 LENGTH = 63
 DIGITS = 12
 RULE = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+MODELS_OWN = frozenset({"network", "isolated"})
+CONFIGURATIONS_OWN = frozenset({"volume_key", "capture", "startup_timeout", "download_timeout"})
+"""Which options of `infra/hosting.py` a Model has, and which a configuration."""
 VARIANT = "AllTraffic"
 """The one production variant's name: alarms, scaling and capacity all refer to it."""
 
@@ -33,12 +36,13 @@ def fit_name(prefix: str, digits: str) -> str:
 
 
 def model_name(endpoint: str, role_arn: str, release: Declared) -> str:
-    """The Model's name: what runs (image digest), with which variables, on what, as whom.
+    """The Model's name: what runs (image digest), with which variables, on what, as whom, in which network.
 
     The instance is in it because every release declares a Model of its own: one name must never stand for two.
     """
+    more = pick_options(release, MODELS_OWN)
     return fit_name(
-        endpoint, digest("model", release.image, dict(release.environment), release.instance, role_arn)
+        endpoint, digest("model", release.image, dict(release.environment), release.instance, role_arn, *more)
     )
 
 
@@ -46,7 +50,19 @@ def configuration_name(endpoint: str, role_arn: str, release: Declared) -> str:
     """The EndpointConfiguration's name: the Model, on what (with which host image), and how many to begin with."""
     model = model_name(endpoint, role_arn, release)
     host = (release.host_image,) if release.host_image else ()
-    return fit_name(endpoint, digest("configuration", model, release.instance, release.count, *host))
+    more = (*host, *pick_options(release, CONFIGURATIONS_OWN))
+    return fit_name(endpoint, digest("configuration", model, release.instance, release.count, *more))
+
+
+def pick_options(release: Declared, names: frozenset[str]) -> tuple[dict[str, object], ...]:
+    """Those of the release's options, if any: without one a name is what it always was."""
+    given = {name: value for name, value in release.hosting.as_data().items() if name in names}
+    return (given,) if given else ()
+
+
+def log_group(endpoint: str) -> str:
+    """Where an endpoint's servers write: https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html."""
+    return f"/aws/sagemaker/Endpoints/{endpoint}"
 
 
 def check(name: str) -> str:

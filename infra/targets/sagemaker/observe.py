@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infra.aws_session import CAPACITY, QUOTA, error_code, error_message, meaning, refusals
-from infra.targets.base import Clock, Observation, Phase
+from infra.targets.base import Clock, Look, Observation, Phase, look_away
 from modelpack.errors import CloudRefused, EcomdeployError, Unhealthy
 from modelpack.progress import Progress
 
@@ -26,10 +26,21 @@ PHASES = {
     "Deleting": Phase.REMOVING,
 }
 """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html, EndpointStatus"""
-FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.1, 10.0, 1.4
+WAYS_OUT = {
+    "Failed": "it can only be removed: ecomdeploy up makes it anew",
+    "OutOfService": "ecomdeploy up moves it on, or ecomdeploy rollback",
+    "UpdateRollbackFailed": "both releases' servers answer in a mixture: ecomdeploy rollback moves it all at once",
+}
+FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.05, 10.0, 1.25
+"""In seconds: what has happened is seen at most a quarter later than it took, and AWS is asked 26 times in the first
+minute."""
 LOOKS_ELSEWHERE = 3
 """How often an endpoint may look settled on another configuration, without having been seen changing, before
 that is believed: the answer to DescribeEndpoint may lag behind UpdateEndpoint."""
+
+
+LOOKS_UNANSWERED = 5
+"""How many looks in a row may fail: traffic moves for minutes or hours, and goes on without us."""
 
 
 def observation(answer: Mapping[str, Any]) -> Observation:
@@ -48,8 +59,34 @@ def observation(answer: Mapping[str, Any]) -> Observation:
         failure=failure,
         shortage=any(code in failure for code in CAPACITY | QUOTA),
         replicas=sum(int(variant.get("CurrentInstanceCount") or 0) for variant in variants),
-        destination=str((answer.get("PendingDeploymentSummary") or {}).get("EndpointConfigName") or ""),
+        **pending(answer),
     )
+
+
+def pending(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Where an update is going and how far it is. The share is that of the weights of both fleets: what CurrentWeight
+    is while two fleets serve, the API's page leaves open.
+
+    Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_PendingDeploymentSummary.html
+    """
+    summary = answer.get("PendingDeploymentSummary") or {}
+    fresh, old = weigh(summary), weigh(answer)
+    stages = [
+        stage
+        for variant in summary.get("ProductionVariants") or ()
+        for stage in variant.get("VariantStatus") or ()
+        if stage["Status"] == "Baking"
+    ]
+    return {
+        "destination": str(summary.get("EndpointConfigName") or ""),
+        "share": round(100 * fresh / (fresh + old)) if fresh + old else 0,
+        "baking": stages[0].get("StartTime") if stages else None,
+    }
+
+
+def weigh(told: Mapping[str, Any]) -> float:
+    """The weights of a fleet's variants together."""
+    return sum(float(one.get("CurrentWeight") or 0) for one in told.get("ProductionVariants") or ())
 
 
 def observe(api: Any, endpoint: str) -> Observation:
@@ -104,8 +141,10 @@ def describe(api: Any, operation: str, **arguments: str) -> Mapping[str, Any] | 
             raise
 
 
-def obstacles(api: Any, registry: Any, configuration: str) -> tuple[str, ...]:
-    """Why an endpoint cannot go to that configuration: it, its model or the model's image is gone."""
+def obstacles(api: Any, registry: Any, iam: Any, configuration: str) -> tuple[str, ...]:
+    """Why an endpoint cannot go to that configuration, or could not start another instance on it: it, its model, or
+    the model's image or role is gone.
+    """
     found = variants(api, configuration)
     if not found:
         return (f"there is no endpoint configuration {configuration}",)
@@ -118,7 +157,23 @@ def obstacles(api: Any, registry: Any, configuration: str) -> tuple[str, ...]:
         image = str((model.get("PrimaryContainer") or {}).get("Image", ""))
         if not has_image(registry, image):
             wrong.append(f"the registry has no {image}")
+        if not has_role(iam, str(model.get("ExecutionRoleArn", ""))):
+            wrong.append(f"there is no role {model['ExecutionRoleArn']}")
     return tuple(wrong)
+
+
+def has_role(iam: Any, arn: str) -> bool:
+    """Whether the execution role is there."""
+    from botocore.exceptions import ClientError
+
+    with refusals(f"asking IAM about {arn}"):
+        try:
+            iam.get_role(RoleName=arn.rpartition("/")[2])
+        except ClientError as error:
+            if error_code(error) == "NoSuchEntity":
+                return False
+            raise
+    return True
 
 
 def has_image(registry: Any, image: str) -> bool:
@@ -136,7 +191,13 @@ def has_image(registry: Any, image: str) -> bool:
 
 
 def wait(
-    api: Any, endpoint: str, configuration: str, progress: Progress, deadline: float, clock: Clock
+    api: Any,
+    endpoint: str,
+    configuration: str,
+    progress: Progress,
+    deadline: float,
+    clock: Clock,
+    look: Look = look_away,
 ) -> Observation:
     """Until the endpoint serves from that configuration.
 
@@ -145,18 +206,28 @@ def wait(
         CloudRefused: it failed or ended elsewhere because there was no capacity, or no quota.
     """
     end = clock.now() + deadline
-    changed, elsewhere, told = False, 0, Phase.ABSENT
+    changed, elsewhere, told, unanswered = False, 0, Phase.ABSENT, 0
     for pause in pauses():
-        seen = observe(api, endpoint)
+        try:
+            seen, unanswered = observe(api, endpoint), 0
+        except EcomdeployError as error:
+            unanswered += 1
+            if unanswered > LOOKS_UNANSWERED or isinstance(error, CloudRefused):
+                raise
+            progress.note(f"{endpoint}: not seen this time: {error}")
+            clock.sleep(pause)
+            continue
         if seen.phase is Phase.ABSENT:
             raise Unhealthy(f"endpoint {endpoint} is gone")
         if seen.phase is not told:
             told = seen.phase
             progress.note(f"{endpoint}: {seen.phase}")
+        look(seen)
         if seen.moving:
             changed = True
         elif seen.phase is not Phase.SERVING:
-            raise failure_of(seen, f"endpoint {endpoint} is {seen.status}{because(seen)}")
+            way_out = WAYS_OUT.get(seen.status, "ecomdeploy status")
+            raise failure_of(seen, f"endpoint {endpoint} is {seen.status}{because(seen)}; {way_out}", way_out)
         elif seen.revision == configuration:
             return seen
         else:
@@ -171,6 +242,34 @@ def wait(
                 f"endpoint {endpoint} is still {seen.status} after {deadline:g} s{because(seen)}",
                 hint="give it longer with rollout.deadline_minutes; `ecomdeploy up` goes on from here",
             )
+        clock.sleep(pause)
+    raise AssertionError("pauses never end")
+
+
+def await_size(
+    api: Any, endpoint: str, replicas: int, progress: Progress, deadline: float, clock: Clock
+) -> Observation:
+    """Until that many instances serve. Where there was no room for them, SageMaker ends on the number from before.
+
+    Raises:
+        Unhealthy: it is gone, ended with another number, or `deadline` seconds have passed.
+        CloudRefused: for want of capacity or quota.
+    """
+    end, changed, elsewhere = clock.now() + deadline, False, 0
+    for pause in pauses():
+        seen = observe(api, endpoint)
+        if seen.phase is Phase.SERVING and seen.replicas == replicas:
+            return seen
+        progress.note(f"{endpoint}: {seen.phase}, {seen.replicas} replicas")
+        what = f"endpoint {endpoint} has {seen.replicas} replicas, not {replicas}{because(seen)}"
+        if seen.moving:
+            changed = True
+        else:
+            elsewhere += 1
+            if changed or seen.failure or seen.gone or elsewhere >= LOOKS_ELSEWHERE:
+                raise failure_of(seen, what, "what it has still serves; ecomdeploy up tries again")
+        if clock.now() + pause > end:
+            raise Unhealthy(f"{what} after {deadline:g} s", hint="ecomdeploy up goes on from here")
         clock.sleep(pause)
     raise AssertionError("pauses never end")
 

@@ -1,7 +1,7 @@
 """Move an endpoint onto another configuration: UpdateEndpoint, with SageMaker's own guardrails.
 
 Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpoint.html and
-https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-blue-green-all-at-once.html
+https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from infra.aws_session import refusals
-from infra.targets.base import Phase, ShiftPolicy
+from infra.targets.base import Phase
+from infra.targets.moves import ShiftPolicy, Strategy
+from infra.targets.sagemaker.names import VARIANT
 from infra.targets.sagemaker.observe import observe
 from modelpack.errors import BadInput, EcomdeployError
 
 ALARMS_AT_MOST = 10
-BAKE_AT_MOST = 3600
 TIMEOUT_RANGE = (600, 28800)
 
 
@@ -40,30 +41,80 @@ def shift(api: Any, endpoint: str, configuration: str, policy: ShiftPolicy) -> b
     return True
 
 
+def resize(api: Any, endpoint: str, replicas: int) -> bool:
+    """Begin to run that many instances; False when that many run. An endpoint that scales by itself is not for this.
+
+    Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_UpdateEndpointWeightsAndCapacities.html
+
+    Raises:
+        CloudRefused: credentials, quota, capacity.
+        EcomdeployError: no such endpoint, or it does not serve just now.
+    """
+    seen = observe(api, endpoint)
+    if seen.phase is not Phase.SERVING:
+        raise EcomdeployError(
+            f"endpoint {endpoint} is {seen.status or seen.phase}: it takes no other number of replicas now"
+        )
+    if seen.replicas == replicas:
+        return False
+    wanted = [{"VariantName": VARIANT, "DesiredInstanceCount": replicas}]
+    with refusals(f"taking endpoint {endpoint} to {replicas} replicas"):
+        api.update_endpoint_weights_and_capacities(EndpointName=endpoint, DesiredWeightsAndCapacities=wanted)
+    return True
+
+
 def request(endpoint: str, configuration: str, policy: ShiftPolicy) -> dict[str, Any]:
-    """The arguments of UpdateEndpoint: all at once onto a fleet that is ready, back when an alarm rings."""
-    if len(policy.alarms) > ALARMS_AT_MOST:
-        raise BadInput(f"at most {ALARMS_AT_MOST} alarms can guard a deployment, got {len(policy.alarms)}")
-    low, high = TIMEOUT_RANGE
-    deployment: dict[str, Any] = {
-        "BlueGreenUpdatePolicy": {
-            "TrafficRoutingConfiguration": {
-                "Type": "ALL_AT_ONCE",
-                "WaitIntervalInSeconds": min(max(policy.bake, 0), BAKE_AT_MOST),
-            },
-            "TerminationWaitInSeconds": 0,
-            "MaximumExecutionTimeoutInSeconds": min(max(policy.timeout, low, policy.bake + low), high),
-        }
-    }
-    if policy.alarms:
-        alarms = [{"AlarmName": name} for name in policy.alarms]
-        deployment["AutoRollbackConfiguration"] = {"Alarms": alarms}
+    """The arguments of UpdateEndpoint."""
     asked: dict[str, Any] = {
         "EndpointName": endpoint,
         "EndpointConfigName": configuration,
         "RetainAllVariantProperties": True,
-        "DeploymentConfig": deployment,
+        "DeploymentConfig": deployment(policy),
     }
     if not policy.keep_capacity:
         asked["ExcludeRetainedVariantProperties"] = [{"VariantPropertyType": "DesiredInstanceCount"}]
     return asked
+
+
+def deployment(policy: ShiftPolicy) -> dict[str, Any]:
+    """The guardrails of a move, as DeploymentConfig.
+
+    Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeploymentConfig.html
+    """
+    if len(policy.alarms) > ALARMS_AT_MOST:
+        raise BadInput(f"at most {ALARMS_AT_MOST} alarms can guard a deployment, got {len(policy.alarms)}")
+    low, high = TIMEOUT_RANGE
+    limit = int(min(max(policy.deadline, low + policy.baking), high))
+    if policy.strategy is Strategy.ROLLING:
+        how: dict[str, Any] = {
+            "RollingUpdatePolicy": {
+                "MaximumBatchSize": percent(policy.share),
+                "WaitIntervalInSeconds": policy.bake,
+                "MaximumExecutionTimeoutInSeconds": limit,
+            }
+        }
+    else:
+        how = {
+            "BlueGreenUpdatePolicy": {
+                "TrafficRoutingConfiguration": routing(policy),
+                "TerminationWaitInSeconds": 0,
+                "MaximumExecutionTimeoutInSeconds": limit,
+            }
+        }
+    if policy.alarms:
+        how["AutoRollbackConfiguration"] = {"Alarms": [{"AlarmName": name} for name in policy.alarms]}
+    return how
+
+
+def routing(policy: ShiftPolicy) -> dict[str, Any]:
+    """How traffic moves onto a fleet that stands beside the old one; the wait after each step is its bake."""
+    wait = {"WaitIntervalInSeconds": policy.bake}
+    if policy.strategy is Strategy.CANARY:
+        return {"Type": "CANARY", "CanarySize": percent(policy.share), **wait}
+    if policy.strategy is Strategy.LINEAR:
+        return {"Type": "LINEAR", "LinearStepSize": percent(policy.share), **wait}
+    return {"Type": "ALL_AT_ONCE", **wait}
+
+
+def percent(share: int) -> dict[str, Any]:
+    return {"Type": "CAPACITY_PERCENT", "Value": share}

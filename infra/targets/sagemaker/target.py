@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from infra.capabilities import Capability
 from infra.hosts import Hosts
-from infra.targets.base import Capability, Declared, Provisioned, Service, Target, Traffic
+from infra.targets.base import Declared, Provisioned, Service, Target, Traffic
 
 
 class SageMaker(Target):
@@ -19,7 +20,15 @@ class SageMaker(Target):
     name = "sagemaker"
     lacks: ClassVar[Mapping[Capability, str]] = {
         Capability.SCALE_TO_ZERO: "an endpoint of this kind keeps at least one instance",
+        Capability.CANARY_STEPS: "its guardrails move one share and then everything; strategy: linear has more steps",
+        Capability.NAMESPACES: "its endpoints are an account's and a region's",
+        Capability.CLUSTERS: "its endpoints are AWS's own; serve.target: kserve runs there",
     }
+
+    def log_group(self, endpoint: str) -> str:
+        from infra.targets.sagemaker.names import log_group
+
+        return log_group(endpoint)
 
     def hosts(self) -> Hosts:
         from infra.targets.sagemaker.hosts import hosts

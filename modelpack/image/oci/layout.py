@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.errors import EcomdeployError
-from modelpack.home import hold_lock, write_atomically
+from modelpack.home import hold_lock, name_file, write_atomically
 from modelpack.image.oci.descriptor import (
     INDEX,
     MANIFEST,
@@ -76,7 +76,7 @@ class Layout:
         digest = digest_of(data)
         if not self.has(digest, len(data)):
             with self.writer() as pending:
-                pending.file.write(data)
+                pending.write(data)
                 pending.commit(digest)
         return digest
 
@@ -87,10 +87,10 @@ class Layout:
         folder.mkdir(parents=True, exist_ok=True)
         pending = Pending(self, folder / f".partial-{os.getpid()}-{secrets.token_hex(6)}")
         try:
-            with pending.file:
-                yield pending
+            yield pending
         finally:
             pending.path.unlink(missing_ok=True)
+            pending.close()
 
     def manifest(self, digest: str) -> dict[str, Any]:
         """A manifest as data, verified."""
@@ -183,7 +183,15 @@ class Pending:
         self.path = path
         self.file = path.open("wb")
 
+    def write(self, data: bytes) -> None:
+        with name_file(self.path):
+            self.file.write(data)
+
+    def close(self) -> None:
+        with name_file(self.path):
+            self.file.close()
+
     def commit(self, digest: str) -> None:
         """Give the file its name. The caller has hashed what it wrote."""
-        self.file.close()
+        self.close()
         self.path.replace(self.layout.path(digest))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.errors import EcomdeployError
+from modelpack.home import name_file
 from modelpack.image.oci.blob import BlobSource, tar_stream
 from modelpack.image.oci.descriptor import Descriptor
 from modelpack.image.oci.tar_entry import TarEntry
@@ -78,7 +79,7 @@ def write(tar: tarfile.TarFile, entry: tarfile.TarInfo, path: Path) -> None:
     assert content is not None, "regular members have content"
     # O_EXCL and O_NOFOLLOW: never write through a link, whatever appeared meanwhile
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with name_file(path), os.fdopen(descriptor, "wb") as file:
         shutil.copyfileobj(content, file, 1 << 20)
         # no set-uid from an image ever lands on this machine, and nothing that others may write
         os.fchmod(file.fileno(), entry.mode & 0o755 | 0o400)

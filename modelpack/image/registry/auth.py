@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Generator
+from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,6 +18,8 @@ from modelpack.image.download import read_small
 from modelpack.image.oci.descriptor import decode
 
 PARAMETER = re.compile(r'\b(\w++)="([^"]*)"')
+REFRESH_TOKEN = "<token>"  # noqa: S105 - a word of docker's, no password
+"""The user that stands for one, by docker's convention for credential helpers."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -64,13 +67,21 @@ class RegistryAuth(httpx.Auth):
             key: value for key, value in challenge.items() if key in ("service", "scope")
         }
         try:
-            with httpx.stream("GET", realm, params=query, auth=self.credentials, timeout=30.0) as answer:
+            with self._ask(realm, query) as answer:
                 answer.raise_for_status()
                 data = decode(read_small(answer))
             return str(data.get("token") or data["access_token"])
         except (httpx.HTTPError, httpx.InvalidURL, EcomdeployError, KeyError) as problem:
             hint = "check the registry's user and password"
             raise CloudRefused(f"no token from {realm}: {problem}", hint=hint) from problem
+
+    def _ask(self, realm: str, query: dict[str, str]) -> AbstractContextManager[httpx.Response]:
+        """With a refresh token by POST (distribution.github.io/distribution/spec/auth/oauth), else with who we are."""
+        if self.credentials and self.credentials[0] == REFRESH_TOKEN:
+            grant = {"grant_type": "refresh_token", "client_id": "ecomdeploy"}
+            form = {**grant, **query, "refresh_token": self.credentials[1]}
+            return httpx.stream("POST", realm, data=form, timeout=30.0)
+        return httpx.stream("GET", realm, params=query, auth=self.credentials, timeout=30.0)
 
 
 def _refuse_plain(url: str) -> None:

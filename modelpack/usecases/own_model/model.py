@@ -19,7 +19,7 @@ from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
 from modelpack.server.rows import in_cuts
-from modelpack.server.signature import Tensor, TransformFile
+from modelpack.server.signature import Guardrail, Tensor, TransformFile
 from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 from modelpack.usecases.own_model import requests
 from modelpack.usecases.own_model.asking import ask, complain, place, takes
@@ -67,6 +67,8 @@ class OwnModel(UseCase[Held]):
     """What an input is where a request leaves it out: a threshold, a temperature."""
     transform: ClassVar[Transform | None] = None
     """Code of the user's before and after the model; then requests, answers and the metric are callers'."""
+    guardrails: ClassVar[tuple[Guardrail, ...]] = ()
+    """Which answers are on the wrong side: counted by the server, and watched while a release takes traffic."""
     names: Mapping[Any, str] = {}
     """Words for the numbers that the model answers, for people."""
 
@@ -182,8 +184,7 @@ class OwnModel(UseCase[Held]):
         return self._found
 
     def interface(self) -> Signature:
-        model = self.signature()
-        return self.transform.interface(model) if self.transform else model
+        return self.transform.interface(self.signature()) if self.transform else self.signature()
 
     def outer(self, run: Run, data: Any) -> Run:
         return self._code.around(run) if self._code else run
@@ -191,8 +192,7 @@ class OwnModel(UseCase[Held]):
     @cached_property
     def _code(self) -> UserCode | None:
         """The user's code around the model, loaded when the model has said what it takes; None where there is none."""
-        source = self.transform_source
-        if source is None:
+        if (source := self.transform_source) is None:
             return None
         return UserCode.load(source, self.signature(), self.interface(), self._extra_fields)
 
@@ -258,8 +258,7 @@ class OwnModel(UseCase[Held]):
         return some, tuple(int(row) + 1 for row in rows)
 
     def expected_answers(self, data: Held, numbers: Sequence[int]) -> Arrays | None:
-        given = self._ask(self.expected)
-        if given is None:
+        if (given := self._ask(self.expected)) is None:
             return None
         found = hold_answers(given, self.signature(), len(data), place(self.expected))
         return {name: values[[number - 1 for number in numbers]] for name, values in found.items()}
@@ -289,6 +288,9 @@ class OwnModel(UseCase[Held]):
         given = {name: np.asarray(values) for name, values in answers.items()}
         about = (self.baseline.__doc__ or "a rule of the user's own").strip().splitlines()[0]
         return (Baseline("baseline", about, self._measure(given, data), must_beat=True),)
+
+    def take_held_out(self, data: Held, count: int) -> Arrays:
+        return self._some(data, count)[0]
 
     def examples(self, data: Held, count: int) -> Arrays:
         rows = np.arange(count) % len(data) if count > len(data) else pick_evenly(len(data), count)
@@ -321,8 +323,7 @@ class OwnModel(UseCase[Held]):
         return " ".join(words.get(str(truth), str(truth)).split())[:200]
 
     def calibration(self, data: Held) -> Arrays | None:
-        given = self._ask(self.training_inputs)
-        if given is None:
+        if (given := self._ask(self.training_inputs)) is None:
             return None
         ready = self._requests_of(data)
         arrays = {str(name): np.asarray(values) for name, values in given.items()}

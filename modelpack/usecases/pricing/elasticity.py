@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from modelpack.usecases.tabular.frame import Part
 
+FURTHEST = 0.2
+"""The guard: a recommended price is at most this share away from the usual price."""
 STEEPEST, FLATTEST = -5.0, -0.1
 SWEEPS = 5
 FEWEST_ROWS = 6

@@ -6,11 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modelpack.usecases.pricing.elasticity import Elasticities
+from modelpack.usecases.pricing.elasticity import FURTHEST, Elasticities
 from modelpack.usecases.tabular.model import Tabular, TabularShape, name_arguments
 
-FURTHEST = 0.2
-"""The guard: a recommended price is at most this share away from the usual price."""
 PRODUCT = "product"
 
 

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from modelpack.formats.signature import Signature
 from modelpack.home import Home
 from modelpack.progress import Progress
-from modelpack.server.signature import Tensor
+from modelpack.server.signature import Guardrail, Tensor
 from modelpack.usecases.base import Baseline, Evaluation
 from modelpack.usecases.complete_journey import PACKAGE
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.packages import DataPackage, fetch
 from modelpack.usecases.pricing import own
 from modelpack.usecases.pricing.data import PAST, PLANNED, TEST_FROM, VALIDATION_FROM, WEEKS, load, split
+from modelpack.usecases.pricing.elasticity import FURTHEST
 from modelpack.usecases.sampling import pick_evenly
 from modelpack.usecases.tabular import measures
 from modelpack.usecases.tabular.frame import AMOUNT, Category, Column, Number, Part, Split, join
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from modelpack.usecases.tabular.model import Tabular
     from modelpack.usecases.tabular.selection import Selected
 
+ROUNDED = 0.005
+"""How far outside its bounds a price may come to lie by rounding."""
 ASSUMED_COST = 0.7
 """Share of the usual price that samples take as cost where they show a recommendation; the data holds no cost."""
 
@@ -70,6 +73,16 @@ class Pricing(TabularUseCase):
         "best_price": {"kind": "close", "rtol": 0.001, "atol": 0.001},
         "units_at_best": {"kind": "close", "rtol": 0.1, "atol": 0.2},
     }
+
+    guardrails: ClassVar[tuple[Guardrail, ...]] = (
+        Guardrail(
+            "price_out_of_bounds",
+            "best_price",
+            low=1 - FURTHEST - ROUNDED,
+            high=1 + FURTHEST + ROUNDED,
+            relative_to="usual_price",
+        ),
+    )
 
     def prepare(self, home: Home, progress: Progress) -> Split:
         return self.announce(split(load(fetch(PACKAGE, home, progress))), progress)

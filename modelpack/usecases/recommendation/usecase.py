@@ -16,7 +16,7 @@ from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.server.signature import Tensor
+from modelpack.server.signature import Guardrail, Tensor
 from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 from modelpack.usecases.complete_journey import PACKAGE
 from modelpack.usecases.metrics import auc, hits, ndcg_at_k, recall_at_k
@@ -65,6 +65,10 @@ class Recommendation(UseCase[Purchases]):
         "products": {"kind": "ranking", "overlap": 0.8},
         "scores": {"kind": "close", "rtol": 0.05, "atol": 0.002},
     }
+    guardrails: ClassVar[tuple[Guardrail, ...]] = (
+        Guardrail("empty_lists", "products", "empty"),
+        Guardrail("identical_lists", "products", "repeated"),
+    )
 
     architectures: ClassVar[tuple[str, ...]] = ("one-stage", "two-stage")
     inner_metric: ClassVar[str] = "ranking"

@@ -13,7 +13,7 @@ from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.home import Home
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
-from modelpack.server.signature import Tensor, Text
+from modelpack.server.signature import Guardrail, Tensor, Text
 from modelpack.server.text import TextModel, Tokenizer
 from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
 from modelpack.usecases.metrics import ndcg_at_k
@@ -68,6 +68,10 @@ class Search(UseCase[ProductCatalogue]):
         "products": {"kind": "ranking", "overlap": 0.8},
         "scores": {"kind": "close", "rtol": 0.05, "atol": 0.01},
     }
+    guardrails: ClassVar[tuple[Guardrail, ...]] = (
+        Guardrail("empty_lists", "products", "empty"),
+        Guardrail("identical_lists", "products", "repeated"),
+    )
 
     def prepare(self, home: Home, progress: Progress) -> ProductCatalogue:
         data = catalogues.load(fetch(SHOP, home, progress), fetch(ENCODER, home, progress))

@@ -5,13 +5,23 @@ Run by `ecomdeploy up`, or by `pulumi up` in this folder.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pulumi
 
 from infra import program
 from infra.components.bucket import Bucket
+from infra.components.governance.pipeline_roles import PipelineRoles
+from infra.components.governance.spending_alert import SpendingAlert
 from infra.components.keys import EncryptionKey
+from infra.components.log_group import Logs
 from infra.components.registry import Registry
 from infra.components.role import execution_role
+from infra.deployer.service import DeployerScope, find_issuer
+from infra.deployer.state import keys_of, split_state
+from infra.spec import BudgetSpec, PipelineAccessSpec
+from infra.targets.catalog import targets
 
 
 def main() -> None:
@@ -58,11 +68,57 @@ def main() -> None:
         partition=settings.partition,
         opts=options,
     )
+    if "log_days" in settings.data:
+        group = targets().get(settings.text("target")).log_group(name)
+        if group:
+            days = settings.section("log_days", int)
+            Logs("logs", project_tags=project_tags, group=group, days=days, opts=options)
+        pulumi.export("log_group", group)
+    govern(settings, service, options)
     pulumi.export("repository_url", registry.url)
     pulumi.export("repository_name", registry.resources.repository.name)
     pulumi.export("bucket", bucket.bucket_name)
     pulumi.export("key_arn", key.arn)
     pulumi.export("role_arn", role.arn)
+
+
+def govern(settings: program.Settings, service: str, options: pulumi.ResourceOptions) -> None:
+    """What the account's governance asks for besides: a budget, and roles for a pipeline."""
+    tags = program.project_tags(settings, service)
+    if settings.data.get("monthly_budget"):
+        SpendingAlert(
+            "budget",
+            project_tags=tags,
+            budget_name=f"ecomdeploy-{service}-{settings.environment}",
+            wanted=settings.section("monthly_budget", BudgetSpec),
+            opts=options,
+        )
+    if settings.data.get("pipeline"):
+        access = settings.section("pipeline", PipelineAccessSpec)
+        PipelineRoles(
+            "pipeline",
+            project_tags=tags,
+            access=access,
+            scope=DeployerScope(
+                service=service,
+                pipeline=True,
+                issuer=find_issuer(access.issuer) if access.make_provider else "",
+                budget=bool(settings.data.get("monthly_budget")),
+                environment=settings.environment,
+                account=settings.account,
+                region=settings.region,
+                partition=settings.partition,
+                **read_state(settings.data),
+                boundaries=tuple(filter(None, [settings.data.get(program.BOUNDARY)])),
+            ),
+            opts=options,
+        )
+
+
+def read_state(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Where Pulumi's state is, and what encrypts it. A base of an earlier release was told the bucket alone."""
+    bucket, prefix = split_state(str(told.get("state") or told.get("state_bucket") or ""))
+    return {"state": bucket, "prefix": prefix, "secrets": keys_of(str(told.get("secrets") or ""))}
 
 
 program.run(main)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import pulumi
 
 from infra import program
-from infra.spec import AlarmSpec, ScaleSpec
-from infra.targets.base import Declared, Service
+from infra.spec import AlarmSpec, ClusterSpec, ScaleSpec
+from infra.targets.base import OURS, Declared, Service
 from infra.targets.catalog import targets
 
 
@@ -19,6 +19,7 @@ def main() -> None:
     settings = program.settings()
     service = settings.text("service")
     target = targets().get(settings.text("target"))
+    provider = program.kubernetes_provider(settings) if target.on_cluster else program.provider(settings)
     provisioned = target.resources(
         Service(
             endpoint=f"{service}-{settings.environment}",
@@ -28,17 +29,21 @@ def main() -> None:
             account=settings.account,
             region=settings.region,
             partition=settings.partition,
+            namespace=settings.data.get("namespace", "default"),
+            cluster=settings.section("cluster", ClusterSpec) if settings.cloud == "cluster" else OURS,
             confidential=globals().get("confidential", {}),
             scale=settings.section("scale", ScaleSpec),
             alarms=settings.section("alarms", AlarmSpec),
+            watched=bool(settings.data.get("watched")),
         ),
         # Each as it was made: a later change of scale leaves it as it is.
         settings.section("releases", tuple[Declared, ...], ()),
-        pulumi.ResourceOptions(provider=program.provider(settings)),
+        pulumi.ResourceOptions(provider=provider),
     )
     pulumi.export("endpoint", provisioned.endpoint)
     pulumi.export("revisions", provisioned.revisions)
     pulumi.export("alarms", list(provisioned.alarms))
+    pulumi.export("release_alarms", {key: list(names) for key, names in provisioned.release_alarms.items()})
 
 
 program.run(main)

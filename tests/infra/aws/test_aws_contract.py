@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from aws_samples_platform import PLATFORM
 from aws_samples_serving import SERVICE
 from aws_world import World, who
 
-from infra.rehearsal.engine.provider import UNKNOWN, CreateResponse, Values
+from infra.rehearsal.engine.provider import UNKNOWN, CreateResponse, KnownResource, ReadResponse, Values
 from infra.rehearsal.providers.aws.naming import DEFAULTS
 from infra.rehearsal.providers.aws.provider import AwsProvider
 from infra.rehearsal.providers.aws.table import TypeTable
@@ -47,15 +47,16 @@ class Life:
         self.provider = self.world.provider
         self.row = self.provider.table.resources[self.sample.type]
 
+    def known(self, made: CreateResponse | ReadResponse, inputs: Values) -> KnownResource:
+        return KnownResource(self.sample.type, made.id, inputs, made.outputs)
+
     def same(self, made: CreateResponse, inputs: Values) -> None:
         """A refresh after it, and another `up`, find nothing to do."""
-        found = self.provider.read(self.sample.type, made.id, inputs, made.outputs)
+        found = self.provider.read(self.known(made, inputs))
         assert found is not None
         assert found.inputs == inputs
         assert found.outputs == made.outputs
-        assert (
-            self.provider.diff(self.sample.type, made.id, found.inputs, found.outputs, inputs).changed == ()
-        )
+        assert self.provider.diff(self.known(found, found.inputs), inputs).changed == ()
 
     def create(self) -> tuple[CreateResponse, Values]:
         inputs = self.world.checked(self.name)
@@ -68,49 +69,50 @@ class Life:
         return made, inputs
 
     def adopt(self, made: CreateResponse, inputs: Values) -> None:
-        """A run that was killed before it wrote the create down finds its work again."""
-        named = who(self.name)
-        assert self.provider.create(self.sample.type, named, inputs, preview=False) == made
+        """A run that was killed before it wrote the create down finds its work again, and says so where it had to look
+        (a bucket's settings are put again)."""
+        again = self.provider.create(self.sample.type, who(self.name), inputs, preview=False)
+        assert replace(again, found="") == made
+        assert again.found.startswith(made.id) or not (again.found or self.row.tag)
 
     def change(self, made: CreateResponse, olds: Values, patch: Values) -> tuple[CreateResponse, Values]:
         given = {key: value for key, value in olds.items() if key not in (DEFAULTS, *olds.get(DEFAULTS, ()))}
         news = self.provider.check(
             self.sample.type, who(self.name), olds, {**given, **patch}, fresh_name=False
         ).inputs
-        old = (self.sample.type, made.id, olds, made.outputs)
-        diff = self.provider.diff(*old, news)
+        old = self.known(made, olds)
+        diff = self.provider.diff(old, news)
         assert (set(diff.changed), diff.replaces) == (set(patch), ())
-        preview = self.provider.update(*old, news, preview=True)
-        changed = CreateResponse(made.id, self.provider.update(*old, news, preview=False))
+        preview = self.provider.update(old, news, preview=True)
+        changed = CreateResponse(made.id, self.provider.update(old, news, preview=False))
         foretold(preview, changed.outputs)
         self.same(changed, news)
         return changed, news
 
     def replace(self, made: CreateResponse, inputs: Values) -> None:
         news = {**inputs, **self.sample.replace}
-        assert set(self.provider.diff(self.sample.type, made.id, inputs, made.outputs, news).replaces) == set(
-            self.sample.replace
-        )
+        diff = self.provider.diff(self.known(made, inputs), news)
+        assert set(diff.replaces) == set(self.sample.replace)
 
     def edit(self, made: CreateResponse, inputs: Values) -> CreateResponse:
         """An edit behind our back is seen by a read, named by the diff, and mended by an update."""
         assert self.sample.edit is not None
         self.sample.edit(self.world, self.provider.account.client, made.id)
-        found = self.provider.read(self.sample.type, made.id, inputs, made.outputs)
+        found = self.provider.read(self.known(made, inputs))
         assert found is not None
         assert found.inputs.get(self.sample.seen) != inputs.get(self.sample.seen)
-        old = (self.sample.type, made.id, found.inputs, found.outputs)
-        assert self.sample.seen in self.provider.diff(*old, inputs).changed
-        mended = CreateResponse(made.id, self.provider.update(*old, inputs, preview=False))
+        old = self.known(found, found.inputs)
+        assert self.sample.seen in self.provider.diff(old, inputs).changed
+        mended = CreateResponse(made.id, self.provider.update(old, inputs, preview=False))
         self.same(mended, inputs)
         return mended
 
     def end(self, made: CreateResponse, inputs: Values) -> None:
         """A delete is seen, and may come twice."""
         for _ in range(2):
-            self.provider.delete(self.sample.type, made.id, inputs, made.outputs)
+            self.provider.delete(self.known(made, inputs))
         if not self.row.lingers:
-            assert self.provider.read(self.sample.type, made.id, inputs, made.outputs) is None
+            assert self.provider.read(self.known(made, inputs)) is None
 
 
 @every

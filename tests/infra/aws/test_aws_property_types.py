@@ -15,6 +15,7 @@ from infra.rehearsal.providers.aws import property_types
 INNER = {
     "size": property_types.integer(),
     "on": property_types.flagtext(),
+    "edge": property_types.numbertext(),
     "words": property_types.unordered_list(),
 }
 SHAPES: property_types.Properties = {
@@ -41,7 +42,12 @@ def optional(**members: st.SearchStrategy[Any]) -> st.SearchStrategy[Values]:
     return st.fixed_dictionaries({}, optional=members)
 
 
-inner = {"size": whole, "on": st.sampled_from(["true", "false"]), "words": st.lists(words, max_size=3)}
+inner = {
+    "size": whole,
+    "on": st.sampled_from(["true", "false"]),
+    "edge": st.sampled_from(["0", "6000", "-900", "0.5"]),
+    "words": st.lists(words, max_size=3),
+}
 inputs = st.fixed_dictionaries(
     {"name": words},
     optional={

@@ -11,10 +11,11 @@ from aws_samples_serving import SERVICE
 from aws_world import PROJECT, World, who
 
 from infra.rehearsal.cloud.client import LocalCloud
-from infra.rehearsal.engine.provider import UNKNOWN, PartialFailure, ProviderError, Values
+from infra.rehearsal.engine.provider import UNKNOWN, KnownResource, PartialFailure, ProviderError, Values
 from infra.rehearsal.providers.aws.clients import loopback
 from infra.rehearsal.providers.aws.provider import AwsProvider, AwsProviders
 from infra.rehearsal.providers.aws.table import TypeTable
+from infra.tags import OWNER
 
 ROLE = "aws:iam/role:Role"
 VPC = "aws:ec2/vpc:Vpc"
@@ -140,7 +141,7 @@ def test_automatic_names_are_kept_renewed_and_found_again(unconnected: AwsProvid
 
 def test_an_unknown_in_a_fixed_property_foretells_a_replacement(unconnected: AwsProvider) -> None:
     olds = {"vpcId": "vpc-1", "cidrBlock": "10.0.0.0/24", "mapPublicIpOnLaunch": False}
-    diff = unconnected.diff(SUBNET, "subnet-1", olds, {}, {**olds, "vpcId": UNKNOWN})
+    diff = unconnected.diff(KnownResource(SUBNET, "subnet-1", olds, {}), {**olds, "vpcId": UNKNOWN})
     assert (diff.changed, diff.replaces) == (("vpcId",), ("vpcId",))
 
 
@@ -158,23 +159,24 @@ def test_an_unknown_in_a_fixed_property_foretells_a_replacement(unconnected: Aws
     ],
 )
 def test_what_is_no_difference(unconnected: AwsProvider, token: str, old: Values, new: Values) -> None:
-    assert unconnected.diff(token, "x", old, {}, new).changed == ()
+    assert unconnected.diff(KnownResource(token, "x", old, {}), new).changed == ()
 
 
 def test_a_fixed_name_is_deleted_before_its_replacement(unconnected: AwsProvider) -> None:
     def diff(**more: Any) -> bool:
         olds = {"name": "shop", "path": "/", **more}
-        return unconnected.diff(ROLE, "shop", olds, {}, {**olds, "path": "/x/"}).delete_before_replace
+        known = KnownResource(ROLE, "shop", olds, {})
+        return unconnected.diff(known, {**olds, "path": "/x/"}).delete_before_replace
 
     assert diff()
     assert not diff(__defaults=["name"])
 
 
 def test_a_template_version_updates_and_another_template_replaces(unconnected: AwsProvider) -> None:
-    olds = {"launchTemplate": {"id": "lt-1", "version": "1"}}
-    version = unconnected.diff(NODES, "c:n", olds, {}, {"launchTemplate": {"id": "lt-1", "version": UNKNOWN}})
+    known = KnownResource(NODES, "c:n", {"launchTemplate": {"id": "lt-1", "version": "1"}}, {})
+    version = unconnected.diff(known, {"launchTemplate": {"id": "lt-1", "version": UNKNOWN}})
     assert (version.changed, version.replaces) == (("launchTemplate",), ())
-    other = unconnected.diff(NODES, "c:n", olds, {}, {"launchTemplate": {"id": "lt-2", "version": "1"}})
+    other = unconnected.diff(known, {"launchTemplate": {"id": "lt-2", "version": "1"}})
     assert other.replaces == ("launchTemplate",)
 
 
@@ -189,12 +191,13 @@ def test_default_tags_are_under_the_resources_own(cloud: LocalCloud, table: Type
     }
     made = provider.create(VPC, who("vpc"), inputs, preview=False)
     assert made.outputs["tagsAll"] == {"team": "shop", "a": "c"}
-    found = provider.read(VPC, made.id, inputs, made.outputs)
+    found = provider.read(KnownResource(VPC, made.id, inputs, made.outputs))
     assert found is not None
     assert found.inputs["tags"] == {"a": "c"}
     provider.configure({"defaultTags": {"tags": {"team": "other"}}})
-    assert provider.diff(VPC, made.id, inputs, made.outputs, inputs).changed == ("tagsAll",)
-    outputs = provider.update(VPC, made.id, inputs, made.outputs, inputs, preview=False)
+    old = KnownResource(VPC, made.id, inputs, made.outputs)
+    assert provider.diff(old, inputs).changed == ("tagsAll",)
+    outputs = provider.update(old, inputs, preview=False)
     assert outputs["tagsAll"] == {"team": "other", "a": "c"}
 
 
@@ -240,6 +243,55 @@ def test_what_belongs_to_another_stack_is_not_adopted(world: World, provider: Aw
         provider.create("aws:ecr/repository:Repository", who("r"), inputs, preview=False)
 
 
+REPOSITORY = "aws:ecr/repository:Repository"
+MINE, THEIRS = "0123456789ab", "ba9876543210"
+
+
+def owned(inputs: Values, owner: str) -> Values:
+    return {**inputs, "tags": {**inputs["tags"], OWNER: owner}}
+
+
+@pytest.mark.parametrize("name", ["repository", "vpc", "key"])
+def test_another_owners_things_are_told_in_a_preview_and_refused(
+    name: str, world: World, provider: AwsProvider
+) -> None:
+    """By name (a repository) and by tags alone (a VPC, a key)."""
+    inputs, kind = world.checked(name), world.samples[name].type
+    provider.create(kind, who(name), owned(inputs, THEIRS), preview=False)
+    mine = owned(inputs, MINE)
+    seen = provider.create(kind, who(name), mine, preview=True)
+    assert seen.found.endswith(f"made by owner {THEIRS}: that is refused")
+    with pytest.raises(ProviderError, match=f"exists already and belongs to owner {THEIRS}"):
+        provider.create(kind, who(name), mine, preview=False)
+
+
+@pytest.mark.parametrize(("owner", "accepted"), [(THEIRS, THEIRS), (THEIRS, "*"), (MINE, ""), ("", "")])
+def test_what_may_be_taken_over_is_told_and_gets_its_owner(
+    owner: str, accepted: str, world: World, provider: AwsProvider
+) -> None:
+    """From whom one took over, from anybody with --adopt, one's own, and what was made before things had an owner."""
+    inputs = world.checked("repository")
+    there = owned(inputs, owner) if owner else inputs
+    provider.create(REPOSITORY, who("repository"), there, preview=False)
+    provider.accepted = frozenset(accepted.split())
+    told = {
+        THEIRS: f"made by owner {THEIRS}",
+        MINE: "made by this project",
+        "": "made before things had an owner",
+    }
+    for preview in (True, False):
+        made = provider.create(REPOSITORY, who("repository"), owned(inputs, MINE), preview=preview)
+        assert made.found == f"{inputs['name']}, {told[owner]}"
+    assert made.outputs["tagsAll"][OWNER] == MINE
+    assert provider.create(REPOSITORY, who("repository"), owned(inputs, MINE), preview=False).found
+
+
+def test_what_is_made_was_not_found(world: World, provider: AwsProvider) -> None:
+    inputs = owned(world.checked("repository"), MINE)
+    for preview in (True, False):
+        assert provider.create(REPOSITORY, who("repository"), inputs, preview=preview).found == ""
+
+
 def test_an_untagged_bucket_of_that_name_is_what_a_kill_left(world: World, provider: AwsProvider) -> None:
     provider.account.client("s3").create_bucket(Bucket="shop-state")
     assert world["bucket"].outputs["tagsAll"] == {**PROJECT, "ecomdeploy:resource": "bucket"}
@@ -254,8 +306,8 @@ def test_an_endpoint_that_fails_is_partial_and_made_anew(
         provider.create(ENDPOINT, who("endpoint"), inputs, preview=False)
     assert (failed.value.id, failed.value.outputs["name"]) == ("shop", "shop")
     assert failed.value.message
-    outputs = provider.update(ENDPOINT, "shop", inputs, failed.value.outputs, inputs, preview=False)
-    found = provider.read(ENDPOINT, "shop", inputs, outputs)
+    old = KnownResource(ENDPOINT, "shop", inputs, failed.value.outputs)
+    found = provider.read(replace(old, outputs=provider.update(old, inputs, preview=False)))
     assert found is not None
     assert found.inputs == inputs
 
@@ -267,7 +319,7 @@ def test_an_endpoint_update_that_is_rolled_back_is_a_failure(
     news = {**olds, "endpointConfigName": world.id("configuration-2")}
     cloud.plant({"kind": "crash", "endpoint": "shop", "count": 1})
     with pytest.raises(PartialFailure, match="still on shop-1"):
-        provider.update(ENDPOINT, made.id, olds, made.outputs, news, preview=False)
+        provider.update(KnownResource(ENDPOINT, made.id, olds, made.outputs), news, preview=False)
 
 
 def test_waiting_ends_with_patience(provider: AwsProvider, world: World) -> None:

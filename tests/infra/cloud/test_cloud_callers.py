@@ -6,22 +6,28 @@ import http.client
 import json
 import os
 import stat
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from registry_login import login
 
+from infra.aws_session import meaning
 from infra.rehearsal.cloud.addresses import ACCESS_KEY, Ports
+from infra.rehearsal.cloud.aws.calls import ApiError
+from infra.rehearsal.cloud.aws.signatures import Signatures
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.cloud.own_files import KEY_BYTES, claim_folder, read_key, read_own
 from modelpack.errors import BadInput
+from stacks.pulumi_driver.refusals import explain
 
 JSON = {"Content-Type": "application/json"}
 
@@ -149,7 +155,57 @@ def test_an_old_signature_is_refused(cloud: LocalCloud, ports: Ports) -> None:
             f" SignedHeaders={signer.signed_headers(signer.headers_to_sign(request))}, Signature={signature}"
         )
         status, said = ask(ports.aws, "GET", "/", dict(request.headers.items()))
-        assert (status, b"RequestTimeTooSkewed" in said) == (403, True)
+        assert (status, b"InvalidSignatureException" in said) == (403, True)
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "minutes", "code", "words"),
+    [
+        ("sagemaker", "POST", 5, "InvalidSignatureException", "{time} - 5 min.)"),
+        ("eks", "GET", 5, "InvalidSignatureException", "{time} - 5 min.)"),
+        ("sts", "POST", 5, "SignatureDoesNotMatch", "{time} - 5 min.)"),
+        ("ec2", "POST", 15, "RequestExpired", "Request has expired."),
+        ("s3", "GET", 15, "RequestTimeTooSkewed", "The difference between the request time"),
+    ],
+)
+def test_a_signature_by_another_clock_is_refused_in_the_services_words(
+    service: str, method: str, minutes: int, code: str, words: str, cloud: LocalCloud
+) -> None:
+    """As AWS does: what was seen an hour ago cannot be sent again, and whoever has the wrong time is told so."""
+    secret, now = cloud.folder.secret("aws"), time.time()
+    request = AWSRequest(method, "http://127.0.0.1/")
+    if service in ("sts", "ec2"):
+        request.headers["Content-Type"] = "application/x-www-form-urlencoded"
+    kind = S3SigV4Auth if service == "s3" else SigV4Auth
+    kind(Credentials(ACCESS_KEY, secret), service, "us-east-1").add_auth(request)
+    named = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers.items()}
+    environ = {"REQUEST_METHOD": method, "REQUEST_URI": "/", "HTTP_HOST": "127.0.0.1", **named}
+    environ |= {"wsgi.input": BytesIO(), "CONTENT_TYPE": request.headers.get("Content-Type", "")}
+    for off in (-60 * minutes + 10, 0, 60 * minutes - 10):
+        Signatures(secret, lambda key: None, lambda off=off: now + off).check(environ)  # type: ignore[misc]
+    for off in (-3600, -60 * minutes - 10, 60 * minutes + 10, 86400):
+        with pytest.raises(ApiError) as refused:
+            Signatures(secret, lambda key: None, lambda off=off: now + off).check(environ)  # type: ignore[misc]
+        assert refused.value.code == code
+        told = meaning(code, refused.value.message)
+        assert (told.exit_code, "clock is wrong" in told.hint) == (5, True)
+        assert "clock is wrong" in explain("shop-local", [f"{code}: {refused.value.message}"], "").hint
+        if off == 86400:
+            at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now + off))
+            assert words.format(time=at) in refused.value.message
+
+
+def test_a_signed_address_of_a_bucket_ends_when_it_says(cloud: LocalCloud) -> None:
+    secret, now = cloud.folder.secret("aws"), time.time()
+    request = AWSRequest("GET", "http://127.0.0.1/bucket/key")
+    S3SigV4QueryAuth(Credentials(ACCESS_KEY, secret), "s3", "us-east-1", expires=60).add_auth(request)
+    path, _, query = request.url.removeprefix("http://127.0.0.1").partition("?")
+    environ = {"REQUEST_METHOD": "GET", "REQUEST_URI": f"{path}?{query}", "QUERY_STRING": query}
+    environ |= {"HTTP_HOST": "127.0.0.1", "wsgi.input": BytesIO()}
+    Signatures(secret, lambda key: None, lambda: now + 50).check(environ)
+    with pytest.raises(ApiError, match="Request has expired") as refused:
+        Signatures(secret, lambda key: None, lambda: now + 70).check(environ)
+    assert refused.value.code == "AccessDenied"
 
 
 def test_keys_that_the_account_gives_out_are_taken(aws: Any) -> None:

@@ -65,6 +65,20 @@ def test_deleting_an_image_takes_it_from_the_registry(aws: Any, ecr: Any) -> Non
     assert ecr.describe_images(repositoryName="shop")["imageDetails"] == []
 
 
+def test_an_image_without_a_tag_is_deleted_by_its_digest(aws: Any, ecr: Any) -> None:
+    """What refers to an image has none; ECR tells what it deleted."""
+    ecr.create_repository(repositoryName="untagged")
+    aws.push("untagged", content="one")
+    (one,) = ecr.list_images(repositoryName="untagged")["imageIds"]
+    aws.push("untagged", content="two")  # takes the tag
+    alone = {"imageDigest": one["imageDigest"]}
+    assert alone in ecr.list_images(repositoryName="untagged")["imageIds"]
+    assert ecr.batch_delete_image(repositoryName="untagged", imageIds=[alone])["imageIds"] == [alone]
+    (left,) = ecr.list_images(repositoryName="untagged")["imageIds"]
+    assert left["imageTag"] == "v1"
+    assert ecr.batch_delete_image(repositoryName="untagged", imageIds=[alone])["imageIds"] == []
+
+
 def test_an_image_put_by_ecr_is_in_the_registry(aws: Any, ecr: Any) -> None:
     digest = aws.push("shop", "v1").partition("@")[2]
     text = manifest(aws, "v1").decode()

@@ -52,10 +52,14 @@ class Network:
         )
         self.role = iam.create_role(RoleName="nodes", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
 
-    def cluster(self, aws: Any, name: str = "shop") -> dict[str, Any]:
+    def cluster(self, aws: Any, name: str = "shop", **more: Any) -> dict[str, Any]:
         return dict(
             aws("eks").create_cluster(
-                name=name, roleArn=self.role, version="1.33", resourcesVpcConfig={"subnetIds": self.subnets}
+                name=name,
+                roleArn=self.role,
+                version="1.33",
+                resourcesVpcConfig={"subnetIds": self.subnets},
+                **more,
             )["cluster"]
         )
 

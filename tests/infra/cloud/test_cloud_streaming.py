@@ -43,7 +43,7 @@ def client(runtime: Invocations) -> Iterator[Any]:
     ready = threading.Event()
     ready.set()
     nothing: Any = None
-    server = listen(AwsApi(nothing, runtime, nothing, ready, Signatures("test", lambda key: None)))
+    server = listen(AwsApi(nothing, runtime, nothing, ready, Signatures("test", lambda key: None), nothing))
     threading.Thread(target=server.run, daemon=True).start()
     yield boto3.client(
         "sagemaker-runtime",

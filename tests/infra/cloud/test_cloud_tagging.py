@@ -50,6 +50,13 @@ def tagged(aws: Any) -> dict[str, str]:
     key = kms.create_key(Tags=[{"TagKey": key, "TagValue": value} for key, value in TAGS.items()])
     aws("s3").create_bucket(Bucket="tagged")
     aws("s3").put_bucket_tagging(Bucket="tagged", Tagging={"TagSet": PAIRS})
+    topic = aws("sns").create_topic(Name="tagged", Tags=PAIRS)["TopicArn"]
+    issuer = aws("iam").create_open_id_connect_provider(
+        Url="https://tagged.example", ClientIDList=["x"], Tags=PAIRS
+    )["OpenIDConnectProviderArn"]
+    limit = {"Amount": "5", "Unit": "USD"}
+    budget = {"BudgetName": "tagged", "BudgetLimit": limit, "TimeUnit": "MONTHLY", "BudgetType": "COST"}
+    aws("budgets").create_budget(AccountId="123456789012", Budget=budget, ResourceTags=PAIRS)
     of_ec2 = "arn:aws:ec2:us-east-1:123456789012:"
     return {
         "ec2:vpc": f"{of_ec2}vpc/{vpc}",
@@ -61,6 +68,9 @@ def tagged(aws: Any) -> dict[str, str]:
         "sagemaker:model": model,
         "kms:key": key["KeyMetadata"]["Arn"],
         "s3": "arn:aws:s3:::tagged",
+        "sns": topic,
+        "iam:oidc-provider": issuer,
+        "budgets:budget": "arn:aws:budgets::123456789012:budget/tagged",
     }
 
 

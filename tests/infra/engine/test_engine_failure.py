@@ -300,16 +300,16 @@ class Durable(Fake):
         made = super().create(type, who, inputs, preview=preview)
         self.hang("create", who.urn, "after")
         return made
-    def update(self, type, id, *rest, **options):
-        urn = self.things[id].urn
+    def update(self, old, news, **options):
+        urn = self.things[old.id].urn
         self.hang("update", urn, "before")
-        made = super().update(type, id, *rest, **options)
+        made = super().update(old, news, **options)
         self.hang("update", urn, "after")
         return made
-    def delete(self, type, id, *rest, **options):
-        urn = self.things[id].urn
+    def delete(self, known):
+        urn = self.things[known.id].urn
         self.hang("delete", urn, "before")
-        super().delete(type, id, *rest, **options)
+        super().delete(known)
         self.hang("delete", urn, "after")
 
 class Sort(pulumi.CustomResource):

@@ -49,10 +49,10 @@ class Watching(Fake):
         self.note("end create", who.name)
         return made
 
-    def delete(self, type: Any, id: Any, inputs: Any, outputs: Any) -> None:  # noqa: A002
-        name = self.things[id].urn.rpartition("::")[2]
+    def delete(self, known: Any) -> None:
+        name = self.things[known.id].urn.rpartition("::")[2]
         self.note("start delete", name)
-        super().delete(type, id, inputs, outputs)
+        super().delete(known)
         self.note("end delete", name)
 
 

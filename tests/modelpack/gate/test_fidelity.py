@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -176,36 +177,49 @@ def read(path: Path, folder: Path, *changes: tuple[str, str]) -> tuple[OwnModel,
     return usecase, held, OnnxRuntime().open(variant, usecase)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_library_that_wrote_it_is_asked(tmp_path: Path, kind: str) -> None:
-    write, by = WRITTEN[kind]
-    path = write(tmp_path)
-    usecase, held, run = read(path, tmp_path)
-    (found,) = check_fidelity(usecase, run, held, path, tmp_path)
-    assert found.by.startswith(by)
+@dataclass(frozen=True)
+class Opened:
+    """A model of one kind, read; `by`: who is asked about it."""
+
+    folder: Path
+    path: Path
+    by: str
+    usecase: OwnModel
+    held: Any
+    run: Run
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """Written by its library and read, once for all that is asked about it."""
+    write, by = WRITTEN[request.param]
+    folder = tmp_path_factory.mktemp("opened")
+    path = write(folder)
+    return Opened(folder, path, by, *read(path, folder))
+
+
+def test_the_library_that_wrote_it_is_asked(opened: Opened) -> None:
+    (found,) = check_fidelity(opened.usecase, opened.run, opened.held, opened.path, opened.folder)
+    assert found.by.startswith(opened.by)
     assert found.requests == ROWS
     assert found.largest
     assert max(found.largest.values()) < 1e-5
     assert found.as_data()["by"] == found.by
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_reading_lost_is_told_with_the_first_request(tmp_path: Path, kind: str) -> None:
+def test_what_reading_lost_is_told_with_the_first_request(opened: Opened) -> None:
     """A reader that is wrong for some rows alone: the 18th, and the 40th."""
-    write, by = WRITTEN[kind]
-    path = write(tmp_path)
-    usecase, held, run = read(path, tmp_path)
 
     def wrong(inputs: Mapping[str, Floats]) -> dict[str, Floats]:
-        found = {name: np.array(values) for name, values in run(inputs).items()}
+        found = {name: np.array(values) for name, values in opened.run(inputs).items()}
         for name, values in found.items():
             if values.dtype.kind == "f":
                 found[name][[17, 39]] = values[[17, 39]] * 1.01 + 0.01
         return found
 
     with pytest.raises(BadInput, match=r"request 18: ") as caught:
-        check_fidelity(usecase, wrong, held, path, tmp_path)
-    assert by in str(caught.value)
+        check_fidelity(opened.usecase, wrong, opened.held, opened.path, opened.folder)
+    assert opened.by in str(caught.value)
     assert "as served" in str(caught.value)
 
 

@@ -12,7 +12,8 @@ import model_server
 import pytest
 import real_image
 
-from modelpack.image.assemble import assemble, attach
+from modelpack.image.assemble import assemble
+from modelpack.image.oci.attachments import attach
 from modelpack.image.oci.layout import Layout
 from modelpack.image.oci.unpack import unpack
 from modelpack.image.parts import Built, ImageParts

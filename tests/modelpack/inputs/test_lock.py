@@ -44,9 +44,17 @@ def test_no_half_written_file_stays_behind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [locks.NAME]
 
 
+def test_a_lock_of_a_newer_version_is_not_taken_for_damaged(tmp_path: Path) -> None:
+    (tmp_path / locks.NAME).write_text('{"format": 99}')
+    with pytest.raises(BadInput, match="a lock of format 99, and this version knows 1") as caught:
+        locks.read(tmp_path)
+    assert "update" in caught.value.hint
+    assert str(tmp_path / locks.NAME) in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '{"format": 99}', '{"format": 1, "verdict": 3}', '{"format": 1, "debs": {"for": 1}}'],
+    ["", "{", "[]", '{"format": 1, "verdict": 3}', '{"format": 1, "debs": {"for": 1}}'],
 )
 def test_a_damaged_lock_is_bad_input_with_a_way_out(tmp_path: Path, text: str) -> None:
     (tmp_path / locks.NAME).write_text(text)

@@ -18,7 +18,7 @@ import what_runs
 import modelpack
 from modelpack.digests import installed_version
 from modelpack.inputs.resolve import Inputs, PackRequest, resolve
-from modelpack.inputs.rests_on import NAMED, imported_names, rests_on
+from modelpack.inputs.rests_on import NAMED, imported_names, read_imports, rests_on
 from modelpack.inputs.spec import ModelSpec, PackSpec
 from modelpack.usecases.base import usecases
 
@@ -282,3 +282,24 @@ def test_plug_ins_of_one_file_name_are_told_apart(tmp_path: Path) -> None:
             )
         digests.add(inputs_of("fraud", ("./a/mine.py:Mine", "./b/mine.py:Mine"), tmp_path).verdict_digest)
     assert len(digests) == 2
+
+
+def test_imports_of_our_sources_are_read_as_python_parses_them() -> None:
+    for file in OWN.rglob("*.py"):
+        content = file.read_bytes()
+        assert read_imports(content) == imported_names(content), file
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = 1; import json",
+        "if x: import json",
+        "from a import b, \\\n    c",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a\n\n    import b\nimport c\n",
+        "def go():\n    if typing.TYPE_CHECKING:\n        import a\n    else:\n        from . import b as d, e\n",
+        '"""\nimport a\n"""\nfrom .c import (\n    d,  # noqa: F401\n    e as f,\n)\n',
+    ],
+)
+def test_imports_are_read_as_python_parses_them_however_they_stand(text: str) -> None:
+    assert read_imports(text.encode()) == imported_names(text.encode())

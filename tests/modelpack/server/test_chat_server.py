@@ -222,7 +222,7 @@ def test_the_model_stops_when_the_caller_goes(
     metrics = Metrics()
     application = Application(metrics)
     signature = ModelSignature(1, "chat", "onnxruntime", "model.onnx", (), ())
-    respond = ChatHandler(talk).responder(batcher, metrics)
+    respond = ChatHandler(talk).responder(batcher, metrics, None)
     application.serve(
         ReadyModel(signature, "sha256:00", Instances(()), OpenInference(signature), batcher, "cpu", respond)
     )

@@ -24,7 +24,8 @@ from modelpack.usecases.pricing.data import (
     rows,
     split,
 )
-from modelpack.usecases.pricing.model import FURTHEST, PriceModel, best_price
+from modelpack.usecases.pricing.elasticity import FURTHEST
+from modelpack.usecases.pricing.model import PriceModel, best_price
 from modelpack.usecases.tabular.frame import Part, Split
 from modelpack.usecases.tabular.model import predict
 

@@ -31,6 +31,7 @@ from modelpack.usecases.optional.own_tables import own_data_of
 from modelpack.usecases.optional.serving import (
     as_called,
     companions_of,
+    guardrails_of,
     handler_of,
     interface_of,
     labels_of,
@@ -47,16 +48,18 @@ TABLE = {"Calibrated", "CandidateTable", "OwnTables", "Tunable"}
 SERVED_TEXT = {"Agreement", "Calibrated", "Companions", "OwnInterface", "Requirements", "Unneeded"}
 OFFERS = {
     "chat": {
-        *SERVED_TEXT, "LanguageTask", "LastingGolden", "ScaledBy", "TimedInTurns", "WithHandler",
+        *SERVED_TEXT, "Guardrailed", "LanguageTask", "LastingGolden", "ScaledBy", "TimedInTurns", "WithHandler",
     },
-    "fraud": TABLE,
+    "fraud": {*TABLE, "Guardrailed"},
     "inventory": TABLE,
     "logistics": TABLE,
     "marketing": TABLE,
     "marketing-uplift": TABLE,
-    "pricing": {*TABLE, "FurtherFigures"},
-    "recommendation": {"Architectures", "Calibrated", "CandidateTable", "Guarded", "OwnTables", "TrafficSample"},
-    "search": {*SERVED_TEXT, "FurtherFigures", "Labelled", "OwnTables", "TextInput"},
+    "pricing": {*TABLE, "FurtherFigures", "Guardrailed"},
+    "recommendation": {
+        "Architectures", "Calibrated", "CandidateTable", "Guarded", "Guardrailed", "OwnTables", "TrafficSample",
+    },
+    "search": {*SERVED_TEXT, "FurtherFigures", "Guardrailed", "Labelled", "OwnTables", "TextInput"},
 }  # fmt: skip
 
 
@@ -127,7 +130,7 @@ def test_a_simple_use_case_offers_nothing_and_needs_nothing() -> None:
     assert [name for name, found in nothing.items() if found is not None] == []
     empty = (
         labels_of(usecase), companions_of(usecase, None), figures_of(usecase, None, None), requirements_of(usecase),
-        unneeded_of(usecase), candidates_of(usecase, None), architectures_of(usecase),
+        unneeded_of(usecase), guardrails_of(usecase), candidates_of(usecase, None), architectures_of(usecase),
     )  # fmt: skip
     assert not any(empty)
     assert (agreement_of(usecase), turns_of(usecase), target_rps_of(usecase)) == (0.0, 80, 120)

@@ -16,8 +16,10 @@ from infra.rehearsal.cloud.addresses import Ports
 from infra.rehearsal.cloud.aws.calls import ApiCall, ApiError, Environ, HttpResponse, line, rewind
 from infra.rehearsal.cloud.aws.constraints import check
 from infra.rehearsal.cloud.aws.faults import Faults
+from infra.rehearsal.cloud.aws.pace import CloudClock, keep_pace
 
 if TYPE_CHECKING:
+    from infra.rehearsal.cloud.aws.eks_nodes.ground import ClusterGround
     from infra.rehearsal.cloud.aws.invocations import Invocations
     from infra.rehearsal.cloud.aws.overlay.base import Overlay
     from infra.rehearsal.cloud.aws.refusals.table import RefusalTable
@@ -59,12 +61,17 @@ class Account:
         registry: Callable[[Account], RegistryServer],
         host: Host,
         registry_login: tuple[str, str],
+        clusters: ClusterGround | None = None,
     ) -> None:
+        """`clusters`: what an EKS cluster can be; None: records alone."""
         self.ports = ports
         self.invocations = invocations
         self.host = host
+        self.clusters = clusters
         self.registry_login = registry_login
         """User and password that the registry asks for."""
+        self.clock: CloudClock = invocations.metrics.clock
+        """One for everything that waits or counts in periods."""
         self.lock = threading.RLock()
         self.faults = Faults()
         self.counts = Counts()
@@ -176,9 +183,21 @@ class Account:
 
     def restore(self) -> None:
         """After the state was loaded: overlays with state bring back what runs."""
+        self.invocations.metrics.restore(self.state.get("metrics", {}))
+        self.clock.set(self.state.get("pace", self.clock.usual))
         for service in tuple(self.state):
             if overlay := self.overlay(service):
                 overlay.restore()
+
+    def keep(self) -> dict[str, Any]:
+        """The state as the snapshot has it, with the metrics of the last hour of AWS's."""
+        return {**self.state, "metrics": self.invocations.metrics.keep()}
+
+    def set_pace(self, pace: float) -> None:
+        """From now on, and after a restart."""
+        with self.lock:
+            keep_pace(self.clock, self.state, pace)
+        self.changed.set()
 
     def close_overlays(self) -> None:
         """Let every overlay end what it runs; the next call of a service makes it anew."""
@@ -198,6 +217,8 @@ class Account:
             self.state.clear()
             self.faults.clear()
             self.invocations.metrics.clear()
+            self.invocations.logged.clear()
+            self.clock.set(self.clock.usual)
             BackendDict.reset()
             self.registry.reset()
         self.changed.set()

@@ -23,7 +23,11 @@ READING = re.compile(
     r"|Decode|Check|Validate|Assume|Filter|Test|Encrypt|Decrypt|GenerateDataKey|Verify|Options)"
 )
 KEPT = "ecomdeploy.body"
-MODELS = {"monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
+MODELS = {
+    "monitoring": "cloudwatch",
+    "servicequotas": "service-quotas",
+    "tagging": "resourcegroupstaggingapi",
+}
 """Signing name -> botocore's name, where they differ."""
 
 

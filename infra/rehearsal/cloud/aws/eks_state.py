@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Any
+from uuid import uuid4
 
 from infra.rehearsal.cloud.addresses import ACCOUNT
-from infra.rehearsal.cloud.aws.calls import ApiError
+from infra.rehearsal.cloud.aws.calls import ApiCall, ApiError
 from infra.rehearsal.cloud.aws.lifecycle import Record
 
 Key = tuple[str, ...]
@@ -27,6 +28,12 @@ class EksState:
     """By region, cluster and principal; a record's fields have the associated policies beside the entry."""
     identities: dict[Key, Record] = field(default_factory=dict)
     """Pod identity associations by region, cluster and id."""
+    held: Key | None = None
+    """Region and name of the cluster that is the local Kubernetes."""
+    began: bool = False
+    """Whether that was started for it, and ends with it."""
+    creators: dict[Key, str] = field(default_factory=dict)
+    """Who made each cluster, by ARN: its administrator without an access entry."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A snapshot of an earlier version has no add-ons."""
@@ -167,3 +174,41 @@ def check_node_version(version: str, cluster: str) -> None:
     if int(cluster[2:]) - int(version[2:]) not in (0, 1):
         text = f"Requested Nodegroup version {version} is not valid for cluster version {cluster}"
         raise ApiError("InvalidParameterException", text)
+
+
+def find_by_arn(state: EksState, wanted: str) -> Record:
+    """A cluster, node group, add-on or access entry. Raises ApiError when there is none."""
+    for store, field_name in (
+        (state.clusters, "arn"),
+        (state.groups, "nodegroupArn"),
+        (state.addons, "addonArn"),
+        (state.access, "accessEntryArn"),
+    ):
+        for record in store.values():
+            if record.fields[field_name] == wanted and not record.gone:
+                return record
+    raise ApiError("NotFoundException", f"The specified resource could not be found: {wanted}", 404)
+
+
+def network_of(call: ApiCall, name: str) -> dict[str, Any]:
+    """A new cluster's network, with a security group of its own."""
+    asked = call.parameters["resourcesVpcConfig"]
+    found = subnets(call.region, asked.get("subnetIds", ()))
+    check_zones(call.region, name, found)
+    check_endpoint({"endpointPublicAccess": True, "endpointPrivateAccess": False, **asked})
+    vpc = found[0].vpc_id
+    group = ec2(call.region).create_security_group(
+        f"eks-cluster-sg-{name}-{uuid4().int % 10**9}",
+        "EKS created security group applied to ENI that is attached to EKS Control Plane master nodes",
+        vpc,
+        tags={"kubernetes.io/cluster/" + name: "owned", "aws:eks:cluster-name": name},
+    )
+    return {
+        "securityGroupIds": [],
+        "endpointPublicAccess": True,
+        "endpointPrivateAccess": False,
+        "publicAccessCidrs": ["0.0.0.0/0"],
+        **asked,
+        "clusterSecurityGroupId": group.id,
+        "vpcId": vpc,
+    }

@@ -4,6 +4,7 @@ wrong-answers  what the servers of the next configuration (of `endpoint`, or any
 never-ready    the servers of the next configuration never pass their health check (given up after `seconds`, default 3)
 crash          the servers of the next configuration end before they are ready
 capacity       the next configuration finds no instances
+no-way-back    the next rollback of `endpoint` (or any) fails: UpdateRollbackFailed, both configurations serve
 api-error      the next calls of `operation` fail with `code`
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 
 from modelpack.errors import BadInput
 
-KINDS = ("wrong-answers", "never-ready", "crash", "capacity", "api-error")
+KINDS = ("wrong-answers", "never-ready", "crash", "capacity", "no-way-back", "api-error")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""SageMaker endpoints over real model servers: what they are made of and how they come up, move over and end.
+"""SageMaker endpoints over real model servers: what they are made of, and how their servers come and go.
 
-One server process per production variant, whatever its InitialInstanceCount: instances of a variant share it here.
-No bake time and no gradual shift: a DeploymentConfig is kept and told, its alarms are looked at once.
+One server process per production variant, whatever its InitialInstanceCount: instances of a variant share it here. How
+an endpoint moves from one configuration to another is in updates/.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from infra.rehearsal.cloud.addresses import ACCOUNT, LOOPBACK
+from infra.rehearsal.cloud.addresses import LOOPBACK
 from infra.rehearsal.cloud.aws.invocations import Key, Servers, WeightedServer
 from infra.rehearsal.cloud.aws.overlay.base import now
+from infra.rehearsal.cloud.aws.pace import CloudClock
 from infra.rehearsal.cloud.aws.secrets import look_up
 from infra.rehearsal.cloud.servers.host import ModelServer, ServerFailed
+from modelpack.server.metric_names import EVERY, RELEASE, SECONDS
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
@@ -29,6 +31,8 @@ NOT_HEALTHY = (
     "The primary container for production variant {variant} did not pass the ping health check. "
     "Please check CloudWatch logs for this endpoint."
 )
+LEAST_WINDOW = 0.1
+"""Seconds of this machine's."""
 READY_SECONDS = 300.0
 """How long a server may take to its first good /ping, unless ContainerStartupHealthCheckTimeoutInSeconds says."""
 
@@ -52,12 +56,17 @@ class ProductionVariant:
 
 @dataclass(frozen=True, kw_only=True)
 class PendingDeployment:
-    """The configuration an endpoint is on its way to."""
+    """The configuration an endpoint is on its way to, and how far it is: `stage` in the words of a variant's status,
+    `since` when, the `step` of its deployment, and the `share` of the requests that the new fleet gets."""
 
     configuration: str
     variants: tuple[ProductionVariant, ...]
     started: datetime
     deployment: dict[str, Any] | None = None
+    stage: str = "Creating"
+    since: datetime | None = None
+    step: int = 0
+    share: float = 0.0
 
 
 @dataclass(kw_only=True)
@@ -100,10 +109,6 @@ class Fleet:
         self.invocations.lost = self.replace_lost
         self._replacing: set[str] = set()
 
-    def roll(self, endpoint: Endpoint) -> None:
-        """Move an endpoint to its pending configuration, in the background."""
-        self.account.background(f"roll {endpoint.name}", lambda: self._roll(endpoint))
-
     def end(self, endpoint: Endpoint) -> None:
         """Take an endpoint out of service and forget it, in the background."""
         route = self.invocations.route(endpoint.key)
@@ -114,20 +119,15 @@ class Fleet:
         """Give the route the weights that the variants have now."""
         weights = {variant.name: variant.weight for variant in endpoint.variants}
         route = tuple(
-            replace(way, weight=weights[way.variant]) for way in self.invocations.route(endpoint.key)
+            replace(way, weight=weights[way.variant], full=weights[way.variant])
+            for way in self.invocations.route(endpoint.key)
         )
         self.invocations.flip(endpoint.key, route)
 
-    def restore(self) -> None:
-        """After a start: every endpoint that served serves again, interrupted moves go on."""
-        for endpoint in tuple(self.hosting.endpoints.values()):
-            if endpoint.status == "Deleting":
-                self.end(endpoint)
-                continue
-            if endpoint.variants and endpoint.status != "Failed":
-                self._restore(endpoint)
-            if endpoint.pending:
-                self.roll(endpoint)
+    def adopt_mix(self, endpoint: Endpoint) -> None:
+        """A failed rollback left servers of two configurations: from now on they are the old fleet, as they stand."""
+        route = self.invocations.route(endpoint.key)
+        self.invocations.flip(endpoint.key, tuple(replace(way, new=False, full=way.weight) for way in route))
 
     def stop(self) -> None:
         """Empty every route; the servers are stopped by their host."""
@@ -149,67 +149,33 @@ class Fleet:
             self._replacing.add(server.id)
         self.account.background(f"replace {server.id}", lambda: self._replace(endpoint, ways[0]))
 
-    # ---- background ----
-
-    def _roll(self, endpoint: Endpoint) -> None:
-        pending = endpoint.pending
-        assert pending is not None, "set before the move begins"
-        try:
-            route = self._strike_and_start(endpoint, pending)
-        except ServerFailed as failed:
-            self._roll_back(endpoint, failed.what)
-            return
-        with self.account.lock:
-            alarm = _find_alarm(endpoint.region, pending.deployment)
-        if alarm:
-            self._stop(route)
-            self._roll_back(endpoint, f"alarm {alarm} is in state ALARM")
-            return
-        with self.account.lock:
-            if not self._current(endpoint):
-                self.account.background("stop", lambda: self._stop(route))
-                return
-            old = self.invocations.route(endpoint.key)
-            wrong = any(way.wrong for way in route)
-            self.invocations.flip(endpoint.key, route)
-            endpoint.configuration = pending.configuration
-            endpoint.variants = tuple(replace(variant, wrong=wrong) for variant in pending.variants)
-            endpoint.deployment = pending.deployment or endpoint.deployment
-            endpoint.failure = ""
-            self._settle(endpoint, "InService")
-        self._stop(old)
-
-    def _roll_back(self, endpoint: Endpoint, why: str) -> None:
-        """SageMaker ends such an update InService on the old configuration; a creation ends Failed."""
-        with self.account.lock:
-            if not self._current(endpoint):
-                return
-            endpoint.failure = why
-            if endpoint.status == "Updating":
-                endpoint.status = "RollingBack"
-            self._settle(endpoint, "InService" if endpoint.variants else "Failed")
-
-    def _settle(self, endpoint: Endpoint, status: str) -> None:
+    def settle(self, endpoint: Endpoint, status: str) -> None:
+        """A move has ended, in this status."""
         endpoint.status, endpoint.pending, endpoint.modified = status, None, now()
         self.account.changed.set()
 
-    def _strike_and_start(self, endpoint: Endpoint, pending: PendingDeployment) -> Servers:
-        """Planted faults strike here, once per configuration."""
+    def strike_and_start(self, endpoint: Endpoint, pending: PendingDeployment) -> Servers:
+        """The servers of a pending configuration. Planted faults strike here, once per configuration.
+
+        Raises:
+            ServerFailed: not all of them came up; none is left.
+        """
         faults, name = self.account.faults, endpoint.name
         if faults.strike("capacity", endpoint=name):
             raise ServerFailed(NO_CAPACITY)
         wrong = faults.strike("wrong-answers", endpoint=name) is not None
-        variants = tuple(replace(variant, wrong=wrong) for variant in pending.variants)
+        variants = tuple(replace(variant, wrong=wrong or variant.wrong) for variant in pending.variants)
         if faults.strike("crash", endpoint=name):
-            return self._start(variants, endpoint.region, crash=True)
+            return self.start(variants, endpoint, pending.configuration, crash=True)
         if fault := faults.strike("never-ready", endpoint=name):
-            return self._start(variants, endpoint.region, never=fault.seconds)
-        return self._start(variants, endpoint.region)
+            return self.start(variants, endpoint, pending.configuration, never=fault.seconds)
+        return self.start(variants, endpoint, pending.configuration)
 
-    def _start(
+    def start(
         self,
         variants: Sequence[ProductionVariant],
-        region: str,
+        endpoint: Endpoint,
+        configuration: str,
         *,
         crash: bool = False,
         never: float | None = None,
@@ -218,13 +184,19 @@ class Fleet:
         host, ways = self.account.host, list[WeightedServer]()
         try:
             for variant in variants:
-                environment = dict(variant.environment)
+                environment = shorten_windows(dict(variant.environment), self.account.clock)
                 with self.account.lock:
-                    secrets = look_up(environment, region)
+                    secrets = look_up(environment, endpoint.region)
                 server = host.start(self._reference(variant), environment, secrets)
                 ways.append(
                     WeightedServer(
-                        variant=variant.name, weight=variant.weight, server=server, wrong=variant.wrong
+                        variant=variant.name,
+                        weight=variant.weight,
+                        full=variant.weight,
+                        server=server,
+                        wrong=variant.wrong,
+                        configuration=configuration,
+                        instances=variant.count,
                     )
                 )
                 if crash:
@@ -232,7 +204,7 @@ class Fleet:
             for variant, way in zip(variants, ways, strict=True):
                 self._wait_ready(variant, way.server, never)
         except ServerFailed:
-            self._stop(tuple(ways))
+            self.stop_servers(tuple(ways))
             raise
         return tuple(ways)
 
@@ -248,56 +220,61 @@ class Fleet:
     def _reference(self, variant: ProductionVariant) -> str:
         return f"{LOOPBACK}:{self.account.ports.registry}/{variant.repository}@{variant.digest}"
 
-    def _restore(self, endpoint: Endpoint) -> None:
+    def restore(self, endpoint: Endpoint) -> None:
+        """After a start: what served serves again, or the endpoint is Failed."""
         try:
-            route = self._start(endpoint.variants, endpoint.region)
+            route = self.start(endpoint.variants, endpoint, endpoint.configuration)
         except ServerFailed as failed:
             with self.account.lock:
                 endpoint.failure = failed.what
-                self._settle(endpoint, "Failed")
+                self.settle(endpoint, "Failed")
             return
         self.invocations.flip(endpoint.key, route)
 
+    def renew(self, endpoint: Endpoint, lost: WeightedServer) -> None:
+        """Another server in the place of one that does not answer. Raises ServerFailed."""
+        fleet, configuration = endpoint.variants, endpoint.configuration
+        if lost.new and endpoint.pending:
+            fleet, configuration = endpoint.pending.variants, endpoint.pending.configuration
+        variants = [variant for variant in fleet if variant.name == lost.variant]
+        (fresh,) = self.start(variants, endpoint, configuration)
+        with self.account.lock:
+            route = self.invocations.route(endpoint.key)
+            there = any(way.server.id == lost.server.id for way in route)
+            kept = tuple(
+                replace(way, server=fresh.server) if way.server.id == lost.server.id else way for way in route
+            )
+            self.invocations.flip(endpoint.key, kept)
+        self.stop_servers((lost,) if there else (fresh,))
+
     def _replace(self, endpoint: Endpoint, lost: WeightedServer) -> None:
-        variants = [variant for variant in endpoint.variants if variant.name == lost.variant]
         try:
             with contextlib.suppress(ServerFailed):  # the next request that finds it lost tries again
-                (fresh,) = self._start(variants, endpoint.region)
-                with self.account.lock:
-                    route = self.invocations.route(endpoint.key)
-                    kept = tuple(fresh if way.server.id == lost.server.id else way for way in route)
-                    self.invocations.flip(endpoint.key, kept)
-                self._stop((lost,) if fresh in kept else (fresh,))
+                self.renew(endpoint, lost)
         finally:
             self._replacing.discard(lost.server.id)
 
     def _end(self, endpoint: Endpoint, route: Servers) -> None:
-        self._stop(route)
+        self.stop_servers(route)
         with self.account.lock:
-            if self._current(endpoint):
+            if self.current(endpoint):
                 del self.hosting.endpoints[endpoint.key]
                 self.account.changed.set()
 
-    def _current(self, endpoint: Endpoint) -> bool:
+    def current(self, endpoint: Endpoint) -> bool:
         """Whether the account still has this endpoint; a reset may have emptied it while servers came up."""
         here = self.account.state.get("sagemaker") is self.hosting
         return here and self.hosting.endpoints.get(endpoint.key) is endpoint
 
-    def _stop(self, route: Servers) -> None:
+    def stop_servers(self, route: Servers) -> None:
+        """Let each answer what it has begun, and end it."""
         for way in route:
             self.invocations.drain(way.server)
             self.account.host.stop(way.server)
 
 
-def _find_alarm(region: str, deployment: dict[str, Any] | None) -> str | None:
-    """The first alarm of an AutoRollbackConfiguration that is in state ALARM."""
-    names = [
-        alarm["AlarmName"]
-        for alarm in ((deployment or {}).get("AutoRollbackConfiguration") or {}).get("Alarms", ())
-    ]
-    if not names:
-        return None
-    from moto.cloudwatch.models import cloudwatch_backends
-
-    alarms = cloudwatch_backends[ACCOUNT][region].alarms
-    return next((name for name in names if name in alarms and alarms[name].state_value == "ALARM"), None)
+def shorten_windows(environment: dict[str, str], clock: CloudClock) -> dict[str, str]:
+    """A server that writes metrics writes them as often in a minute of the cloud's as on AWS."""
+    if RELEASE not in environment or EVERY in environment:
+        return environment
+    return {**environment, EVERY: f"{max(clock.shorten(SECONDS), LEAST_WINDOW):.3g}"}

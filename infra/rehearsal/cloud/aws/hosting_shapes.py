@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.rehearsal.cloud.aws.calls import ApiError
-from infra.rehearsal.cloud.aws.hosting import Endpoint, ProductionVariant
+from infra.rehearsal.cloud.aws.hosting import Endpoint, PendingDeployment, ProductionVariant
 from infra.rehearsal.cloud.aws.invocations import Servers
 from infra.rehearsal.cloud.aws.overlay.base import arn
 
 KINDS = {"model": "model", "endpoint configuration": "endpoint-config", "endpoint": "endpoint"}
 
 
-def summary(variant: ProductionVariant) -> dict[str, Any]:
+def summary(variant: ProductionVariant, share: float = 1.0) -> dict[str, Any]:
+    """A variant with `share` of the requests that it is to have in the end: that its current weight is so much less
+    while two fleets serve is our reading of the API's page.
+    """
     resolved = (
         f"{variant.specified.partition('@')[0].partition('/')[0]}/{variant.repository}@{variant.digest}"
     )
@@ -25,7 +28,7 @@ def summary(variant: ProductionVariant) -> dict[str, Any]:
     return {
         "VariantName": variant.name,
         "DeployedImages": [image],
-        "CurrentWeight": variant.weight,
+        "CurrentWeight": variant.weight * share,
         "DesiredWeight": variant.weight,
         "CurrentInstanceCount": variant.count,
         "DesiredInstanceCount": variant.count,
@@ -63,23 +66,41 @@ def describe(endpoint: Endpoint) -> dict[str, Any]:
     """What DescribeEndpoint tells."""
     found: dict[str, Any] = row(endpoint) | {"EndpointConfigName": endpoint.configuration}
     if endpoint.variants:
-        found["ProductionVariants"] = [summary(variant) for variant in endpoint.variants]
+        left = 1 - endpoint.pending.share if endpoint.pending else 1.0
+        found["ProductionVariants"] = [summary(variant, left) for variant in endpoint.variants]
     if endpoint.failure:
         found["FailureReason"] = endpoint.failure
     if endpoint.deployment:
         found["LastDeploymentConfig"] = endpoint.deployment
     if endpoint.pending and endpoint.variants:
-        found["PendingDeploymentSummary"] = {
-            "EndpointConfigName": endpoint.pending.configuration,
-            "ProductionVariants": [summary(variant) for variant in endpoint.pending.variants],
-            "StartTime": endpoint.pending.started,
-        }
+        found["PendingDeploymentSummary"] = show_pending(endpoint.pending)
     return found
+
+
+def show_pending(pending: PendingDeployment) -> dict[str, Any]:
+    """How far an update is, by API_PendingDeploymentSummary."""
+    status = {"Status": pending.stage, "StartTime": pending.since or pending.started}
+    return {
+        "EndpointConfigName": pending.configuration,
+        "ProductionVariants": [
+            {**summary(variant, pending.share), "VariantStatus": [status]} for variant in pending.variants
+        ],
+        "StartTime": pending.started,
+    }
 
 
 def show(endpoint: Endpoint, route: Servers) -> dict[str, Any]:
     """What `cloud status` shows."""
-    servers = [{"variant": way.variant, "pid": way.server.pid, "image": way.server.image} for way in route]
+    whole = sum(way.weight for way in route) or 1.0
+    servers = [
+        {
+            "variant": way.variant,
+            "pid": way.server.pid,
+            "image": way.server.image,
+            "share": round(way.weight / whole, 4),
+        }
+        for way in route
+    ]
     return {
         "name": endpoint.name,
         "region": endpoint.region,

@@ -21,8 +21,9 @@ from uuid import uuid4
 
 from infra.rehearsal.cloud.addresses import ACCOUNT, LOOPBACK, REGION
 from infra.rehearsal.cloud.aws.calls import SCOPE, Environ, HttpResponse, body, line
-from infra.rehearsal.cloud.aws.metrics import InvocationMetrics
 from infra.rehearsal.cloud.aws.streaming import CONTENT_TYPE, PIECE, StreamedResponse
+from infra.rehearsal.cloud.aws.watching.invocation_metrics import InvocationMetrics, Served
+from infra.rehearsal.cloud.aws.watching.logged_metrics import LoggedMetrics
 from infra.rehearsal.cloud.servers.host import ModelServer, connect_here
 
 INVOCATION = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations(?P<stream>-response-stream)?")
@@ -38,12 +39,26 @@ CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedServer:
-    """One variant's server and its share of the traffic. `wrong`: a planted fault spoils its answers."""
+    """One variant's server and its share of the traffic. `wrong`: a planted fault spoils its answers. `configuration`
+    and `instances` are for its metrics; `new`: of the fleet that an update is on its way to; `full`: its weight there.
+    """
 
     variant: str
     weight: float
     server: ModelServer
     wrong: bool = False
+    configuration: str = ""
+    instances: int = 1
+    new: bool = False
+    full: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """A request and its answer, each with its content type."""
+
+    request: tuple[str, bytes]
+    answer: tuple[str, bytes]
 
 
 Servers = tuple[WeightedServer, ...]
@@ -60,14 +75,26 @@ class Invocations:
     """Thread-safe; nothing here takes the account's lock."""
 
     metrics: InvocationMetrics = field(default_factory=InvocationMetrics)
+    logged: LoggedMetrics = field(init=False)
+    """What servers wrote of themselves into their logs."""
     lost: Callable[[Key, ModelServer], None] = lambda key, server: None
     """Told of a server that does not answer any more; set by the emulated SageMaker, which replaces it."""
+    capture: Callable[[Key, WeightedServer, Exchange], None] = lambda key, way, exchange: None
+    """Told of every request that a variant has answered whole; set by the emulated SageMaker, which keeps some."""
     connect: Callable[[ModelServer], socket.socket] = connect_here
     """Makes a connection to a server; set to the host's own way."""
     _routes: dict[Key, Servers] = field(default_factory=dict)
     _busy: Counter[str] = field(default_factory=Counter)
     _pools: dict[str, Any] = field(default_factory=dict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __post_init__(self) -> None:
+        self.logged = LoggedMetrics(self.metrics.clock)
+
+    def routes(self) -> dict[Key, Servers]:
+        """Where all endpoints' requests go now."""
+        with self._changed:
+            return dict(self._routes)
 
     def route(self, key: Key) -> Servers:
         """Where an endpoint's requests go now; empty when nowhere."""
@@ -96,6 +123,7 @@ class Invocations:
     ) -> HttpResponse | StreamedResponse:
         """Answer InvokeEndpoint; with `stream` InvokeEndpointWithResponseStream, where the server counts as busy until
         the stream has ended."""
+        received = time.perf_counter()
         scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
         key = (scope[1] if scope else REGION, endpoint)
         wanted = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", "")
@@ -105,6 +133,7 @@ class Invocations:
                 self._busy[way.server.id] += 1
         if way is None:
             return _refuse_unknown(endpoint, wanted if self.route(key) else "")
+        by = _name_server(key, way)
         began, streamed = time.perf_counter(), None
         try:
             found = self._post(way.server, environ, stream)
@@ -113,18 +142,25 @@ class Invocations:
             else:
                 status, streamed = 200, _stream(way, found, lambda: self._free(way.server))
         except Unreachable:
-            self.metrics.add((*key, way.variant), 503, time.perf_counter() - began)
+            self.metrics.add(by, 503, time.perf_counter() - began, began - received)
             self.lost(key, way.server)
             return _error(503, "ServiceUnavailable", {"Message": "The service is currently unavailable."})
         finally:
             if streamed is None:
                 self._free(way.server)
-        self.metrics.add((*key, way.variant), status, time.perf_counter() - began)
+        ended = time.perf_counter()
         if streamed is not None:
-            return streamed
-        if status >= 400:
-            return _model_error(key, status, data)
-        return _pass_back(way, headers, spoil(data) if way.wrong else data)
+            answer: HttpResponse | StreamedResponse = streamed
+        elif status >= 400:
+            answer = _model_error(key, status, data)
+        else:
+            data = spoil(data) if way.wrong else data
+            asked = (environ.get("CONTENT_TYPE", ""), body(environ))
+            self.capture(key, way, Exchange(request=asked, answer=(headers.get("Content-Type", ""), data)))
+            answer = _pass_back(way, headers, data)
+        overhead = began - received + time.perf_counter() - ended
+        self.metrics.add(by, status, ended - began, overhead)
+        return answer
 
     def _free(self, server: ModelServer) -> None:
         """One request less is on the server."""
@@ -188,11 +224,22 @@ def _make_pool(server: ModelServer, connect: Callable[[ModelServer], socket.sock
 
 def _choose(route: Servers, wanted: str) -> WeightedServer | None:
     if wanted:
-        return next((way for way in route if way.variant == wanted), None)
+        route = tuple(way for way in route if way.variant == wanted)
     if len(route) < 2:
         return route[0] if route else None
     weights = [way.weight for way in route]
     return random.choices(route, weights)[0] if any(weights) else route[0]  # noqa: S311 - weights of traffic, no secret
+
+
+def _name_server(key: Key, way: WeightedServer) -> Served:
+    region, endpoint = key
+    return Served(
+        region=region,
+        endpoint=endpoint,
+        variant=way.variant,
+        configuration=way.configuration,
+        instances=way.instances,
+    )
 
 
 def _pass_back(way: WeightedServer, headers: Any, data: bytes) -> HttpResponse:

@@ -11,18 +11,24 @@ GONE = "(gone)"
 
 @dataclass(kw_only=True)
 class Record:
-    """`fields` in the API's own words, without the status. `until` is in seconds since the epoch."""
+    """`fields` in the API's own words, without the status. `until` is in seconds since the epoch, for it outlives the
+    daemon; `takes` so many in all."""
 
     fields: dict[str, Any]
     state: str = "ACTIVE"
     until: float = 0.0
+    takes: float = 0.0
     then: str = ""
     tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
         """The state it is in now."""
-        if self.then and time.time() >= self.until:
+        return self.status_at(time.time())
+
+    def status_at(self, now: float) -> str:
+        """The state it is in, if it is looked at then. A clock that was put back makes nothing take longer."""
+        if self.then and not self.until - self.takes <= now < self.until:
             self.state, self.then = self.then, ""
         return self.state
 
@@ -32,4 +38,4 @@ class Record:
 
     def become(self, state: str, then: str, seconds: float) -> None:
         """Be in a state for a while, then in another."""
-        self.state, self.then, self.until = state, then, time.time() + seconds
+        self.state, self.then, self.takes, self.until = state, then, seconds, time.time() + seconds

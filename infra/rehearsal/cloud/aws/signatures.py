@@ -13,8 +13,8 @@ import json
 import re
 from calendar import timegm
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from time import strptime, time
+from dataclasses import dataclass, field, replace
+from time import gmtime, strftime, strptime, time
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
@@ -28,7 +28,14 @@ HEADER = re.compile(
 SCOPE = re.compile(r"(?P<key>[^/]+)/(?P<day>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 TIME = re.compile(r"\d{8}T\d{6}Z")
 HASH = re.compile(r"[0-9a-f]{64}")
-SKEW_SECONDS = 900
+FORM = "%Y%m%dT%H%M%SZ"
+QUERY = "application/x-www-form-urlencoded"
+SKEW_MINUTES = {"s3": 15, "ec2": 15}
+USUAL_SKEW_MINUTES = 5
+"""How far a caller's clock may be from the account's, by service
+(docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html, for S3
+docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, for EC2
+docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html)."""
 LONGEST_SECONDS = 7 * 24 * 3600
 """How long a signed URL may be good."""
 KEYS = "the local cloud takes the keys that `ecomdeploy cloud env` prints"
@@ -47,18 +54,31 @@ class Signed:
     signature: str
     payload: str
     """What stands for the body in the signature; "" is the hash of the body itself."""
+    good: int | None
+    """Seconds that a signed URL is good for."""
 
 
 @dataclass(frozen=True)
 class Signatures:
-    """`secret`: the owner's secret key. `given`: the secret key behind one that the account gave out, or None."""
+    """`secret`: the owner's secret key. `given`: the secret key behind one that the account gave out, or None. `clock`:
+    the account's, in seconds since the epoch."""
 
     secret: str = field(repr=False)
     given: Callable[[str], str | None]
+    clock: Callable[[], float] = time
 
     def check(self, environ: Environ) -> None:
-        """Raises ApiError (403) unless the request is signed with a key of this account."""
-        signed = _read(environ)
+        """Raises ApiError (403) unless the request is signed with a key of this account, by a clock like its own."""
+        self._check(_read(environ), environ)
+
+    def signer(self, environ: Environ, seconds: int) -> str:
+        """The access key that signed a URL, good for so long whatever it says itself. Raises ApiError (403)."""
+        signed = replace(_read(environ), good=seconds)
+        self._check(signed, environ)
+        return signed.key
+
+    def _check(self, signed: Signed, environ: Environ) -> None:
+        _check_time(signed, environ, self.clock())
         secret = self.secret if signed.key == ACCESS_KEY else self.given(signed.key)
         if secret is None:
             raise ApiError("UnrecognizedClientException", f"The access key is not known: {KEYS}.", 403)
@@ -87,11 +107,11 @@ def _read(environ: Environ) -> Signed:
     if header is None:
         raise ApiError("MissingAuthenticationToken", f"The request is not signed: {KEYS}.", 403)
     when = environ.get("HTTP_X_AMZ_DATE", "")
-    _check_time(when, SKEW_SECONDS, SKEW_SECONDS)
     return Signed(
         **_scope(header["credential"], when),
         headers=tuple(header["headers"].split(";")),
         time=when,
+        good=None,
         signature=header["signature"],
         payload=environ.get("HTTP_X_AMZ_CONTENT_SHA256", ""),
     )
@@ -101,12 +121,12 @@ def _read_query(query: Mapping[str, str]) -> Signed:
     when, seconds = query.get("X-Amz-Date", ""), query.get("X-Amz-Expires", "")
     if not seconds.isascii() or not seconds.isdigit() or len(seconds) > 6 or int(seconds) > LONGEST_SECONDS:
         raise ApiError("AuthorizationQueryParametersError", "X-Amz-Expires must be at most a week.", 403)
-    _check_time(when, int(seconds), SKEW_SECONDS)
     scope = _scope(query.get("X-Amz-Credential", ""), when)
     return Signed(
         **scope,
         headers=tuple(query.get("X-Amz-SignedHeaders", "host").split(";")),
         time=when,
+        good=int(seconds),
         signature=query["X-Amz-Signature"],
         payload="UNSIGNED-PAYLOAD" if scope["service"].startswith("s3") else "",
     )
@@ -119,15 +139,35 @@ def _scope(credential: str, when: str) -> dict[str, str]:
     return scope.groupdict()
 
 
-def _check_time(when: str, past: float, ahead: float) -> None:
+def _check_time(signed: Signed, environ: Environ, now: float) -> None:
     try:
-        age = time() - timegm(strptime(when if TIME.fullmatch(when) else "", "%Y%m%dT%H%M%SZ"))
+        at = timegm(strptime(signed.time if TIME.fullmatch(signed.time) else "", FORM))
     except ValueError:
         raise ApiError(
             "IncompleteSignature", "X-Amz-Date must be a time like 20260101T000000Z.", 403
         ) from None
-    if age > past or age < -ahead:
-        raise ApiError("RequestTimeTooSkewed", "The request was signed too long ago, or for later.", 403)
+    minutes = SKEW_MINUTES.get(signed.service, USUAL_SKEW_MINUTES)
+    past = 60 * minutes if signed.good is None else signed.good
+    if not -60 * minutes <= now - at <= past:
+        raise _tell_skew(signed, environ, now, "expired" if at < now else "not yet current", minutes)
+
+
+def _tell_skew(signed: Signed, environ: Environ, now: float, how: str, minutes: int) -> ApiError:
+    """In the service's own words: what each protocol has for it (the sources of `USUAL_SKEW_MINUTES`)."""
+    if signed.service == "ec2":
+        return ApiError("RequestExpired", "Request has expired.", 403)
+    if signed.service == "s3" and signed.good is not None:
+        return ApiError("AccessDenied", "Request has expired", 403)
+    if signed.service == "s3":
+        words = "The difference between the request time and the current time is too large."
+        return ApiError("RequestTimeTooSkewed", words, 403)
+    form = str(environ.get("CONTENT_TYPE", "")).startswith(QUERY)
+    code = "SignatureDoesNotMatch" if form or signed.good is not None else "InvalidSignatureException"
+    late = how == "expired"
+    bound = strftime(FORM, gmtime(now + (-60 if late else 60) * minutes))
+    than = f"{signed.time} is {'now earlier' if late else 'still later'} than {bound}"
+    here = f"({strftime(FORM, gmtime(now))} {'-' if late else '+'} {minutes} min.)"
+    return ApiError(code, f"Signature {how}: {than} {here}", 403)
 
 
 def _signature(environ: Environ, signed: Signed, secret: str) -> str:
@@ -176,7 +216,7 @@ def refuse(environ: Environ, error: ApiError) -> HttpResponse:
         text = f"<Error>{fault}</Error>"
     elif service == "ec2":
         text = f"<Response><Errors><Error>{fault}</Error></Errors></Response>"
-    elif kind.startswith("application/x-www-form-urlencoded"):
+    elif kind.startswith(QUERY):
         text = f"<ErrorResponse><Error>{fault}</Error></ErrorResponse>"
     else:
         text = json.dumps({"__type": error.code, "message": error.message})

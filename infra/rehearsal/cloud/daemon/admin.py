@@ -1,4 +1,5 @@
-"""The daemon's own API under /_ecomdeploy/ (JSON), for its owner: health, status, counts, faults, reset, stop."""
+"""The daemon's own API under /_ecomdeploy/ (JSON), for its owner: health, status, counts, faults, quotas, pace, reset,
+stop."""
 
 from __future__ import annotations
 
@@ -10,7 +11,10 @@ from typing import Any
 from infra.rehearsal.cloud.aws.account import Account
 from infra.rehearsal.cloud.aws.calls import Environ, HttpResponse, body
 from infra.rehearsal.cloud.aws.faults import Fault
+from infra.rehearsal.cloud.aws.pace import read_pace
+from infra.rehearsal.cloud.aws.quotas import set_quota
 from infra.rehearsal.cloud.daemon.callers import bears
+from infra.rehearsal.cloud.kubernetes.local import LocalKubernetes, StartRequest
 from modelpack.errors import BadInput
 
 PREFIX = "/_ecomdeploy/"
@@ -26,6 +30,7 @@ class Admin:
     status: Callable[[], dict[str, Any]]
     stop: Callable[[], None]
     renewed: Callable[[], None]
+    kubernetes: LocalKubernetes
     secret: str = field(repr=False)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -59,14 +64,33 @@ class Admin:
                 self.account.faults.plant(Fault.read(_object(environ)))
             case "DELETE", "faults":
                 self.account.faults.clear()
+            case "POST", "quotas":
+                return set_quota(self.account, _object(environ))
+            case "POST", "pace":
+                self.account.set_pace(read_pace(_object(environ).get("pace")))
             case "POST", "reset":
+                self.kubernetes.reset()
                 self.account.reset()
                 self.renewed()
+            case "GET", "kubernetes":
+                return self.kubernetes.status()
+            case "POST", "kubernetes/start":
+                self.kubernetes.start(_request(environ))
+                return self.kubernetes.status()
+            case "POST", "kubernetes/stop":
+                self.kubernetes.forget()
             case "POST", "stop":
                 self.stop()
             case _:
                 raise LookupError(what)
         return {}
+
+
+def _request(environ: Environ) -> StartRequest:
+    try:
+        return StartRequest.read(_object(environ))
+    except (KeyError, TypeError) as error:
+        raise BadInput(f"not what a start of Kubernetes is asked for with: {error}") from None
 
 
 def _object(environ: Environ) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from infra.rehearsal.cloud.aws.invocations import INVOCATION, Invocations
 from infra.rehearsal.cloud.aws.signatures import Signatures, refuse
 from infra.rehearsal.cloud.daemon.admin import PREFIX
 from infra.rehearsal.cloud.daemon.callers import NOT_FOR_PAGES, bears, from_a_page
+from infra.rehearsal.cloud.daemon.tokens import TOKENS
 from infra.rehearsal.cloud.registry.answers import RegistryError
 
 Application = Callable[[Environ, Any], Iterable[bytes]]
@@ -28,11 +29,15 @@ class AwsApi:
     admin: Application
     ready: threading.Event
     signatures: Signatures
+    tokens: Application
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         if from_a_page(environ):
             return NOT_FOR_PAGES.send(start_response)
         path = environ["PATH_INFO"]
+        if path.startswith(TOKENS):
+            self.ready.wait()
+            return self.tokens(environ, start_response)
         if path.startswith(PREFIX):
             return self.admin(environ, start_response)
         try:

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from infra.rehearsal.cloud.addresses import LOOPBACK, Identity, Ports
 from infra.rehearsal.cloud.aws.account import Account
 from infra.rehearsal.cloud.aws.calls import ApiError
 from infra.rehearsal.cloud.aws.invocations import Invocations
+from infra.rehearsal.cloud.aws.pace import PACE, VARIABLE, CloudClock, describe_pace, read_pace
 from infra.rehearsal.cloud.aws.signatures import Signatures, find_given
+from infra.rehearsal.cloud.aws.watching.invocation_metrics import InvocationMetrics
 from infra.rehearsal.cloud.daemon import snapshot
 from infra.rehearsal.cloud.daemon.admin import Admin
 from infra.rehearsal.cloud.daemon.app import AwsApi, OwnRegistry
+from infra.rehearsal.cloud.daemon.clusters import LocalClusters
 from infra.rehearsal.cloud.daemon.generation import Generation
 from infra.rehearsal.cloud.daemon.loopback import LARGEST_CALL, listen
 from infra.rehearsal.cloud.daemon.process import Folder
+from infra.rehearsal.cloud.daemon.tokens import TOKENS, TokenReviews
+from infra.rehearsal.cloud.kubernetes.local import LocalKubernetes
+from infra.rehearsal.cloud.kubernetes.parts import Images
+from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces
 from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.servers.host import Host
+from infra.rehearsal.cloud.signals import hear_signals
 from modelpack.home import write_atomically
 
 HostFactory = Callable[[Any, str], Host]
@@ -36,7 +44,8 @@ THREADS = 24
 class Daemon:
     """One per folder. `run` returns when it is asked to stop."""
 
-    def __init__(self, folder: Folder, ports: Ports, host: HostFactory) -> None:
+    def __init__(self, folder: Folder, ports: Ports, host: HostFactory, cache: Path | None = None) -> None:
+        """`cache`: where the control plane's binaries are kept; None: nowhere."""
         self.folder = folder
         self.ports = ports
         self.began = time.monotonic()
@@ -47,8 +56,13 @@ class Daemon:
         """Taken before the account's lock: an older snapshot must not be written over a newer one."""
         self.unkept: tuple[str, ...] = ()
         """What is not in the last snapshot, in words."""
-        self.invocations = Invocations()
+        clock = CloudClock(usual=read_pace(os.environ.get(VARIABLE) or PACE))
+        self.invocations = Invocations(metrics=InvocationMetrics(clock))
         self.generation = Generation(folder.root / "generation.json")
+        images = Images(registry=f"{LOOPBACK}:{ports.registry}", blobs=folder.registry)
+        logins = f"{ports.aws_url}{TOKENS}{folder.secret('tokens')}"
+        self.kubernetes = LocalKubernetes(KubernetesPlaces(folder.kubernetes), images, logins=logins)
+        self._clusters = LocalClusters(self.kubernetes, cache)
         self._make_host = host
         self._account: Account | None = None
 
@@ -66,19 +80,19 @@ class Daemon:
             host = self._make_host(self.folder.models, f"{LOOPBACK}:{self.ports.registry}")
             self.invocations.connect = host.connect
             self._account = Account(
-                self.ports, self.invocations, self._registry, host, self.folder.registry_login
+                self.ports, self.invocations, self._registry, host, self.folder.registry_login, self._clusters
             )
             try:
                 self._serve()
             except OSError as error:
                 _say(f"cannot listen on {self.ports.aws} and {self.ports.registry} of {LOOPBACK}: {error}")
                 return 1
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: self.ending.set())
+            hear_signals(self.ending)
             identity = Identity.of(os.getpid())
             assert identity is not None, "this process"
             self.folder.keep_daemon(identity)
             started()
+            self.kubernetes.resume()
             threading.Thread(target=self._restore, name="restore", daemon=True).start()
             self.ending.wait()
             self._end()
@@ -93,9 +107,18 @@ class Daemon:
 
     def _serve(self) -> None:
         secret = self.folder.secret("admin")
-        admin = Admin(self.account, self.health, self.status, self.ending.set, self.generation.renew, secret)
+        admin = Admin(
+            account=self.account,
+            health=self.health,
+            status=self.status,
+            stop=self.ending.set,
+            renewed=self.generation.renew,
+            kubernetes=self.kubernetes,
+            secret=secret,
+        )
         signatures = Signatures(self.folder.secret("aws"), self._find_secret)
-        aws = AwsApi(self.account, self.invocations, admin, self.ready, signatures)
+        tokens = TokenReviews(self.account, signatures, self.folder.secret("tokens"))
+        aws = AwsApi(self.account, self.invocations, admin, self.ready, signatures, tokens)
         login = self.folder.secret("registry")
         registry = OwnRegistry(self.account.registry, self.account.counts, self.ready, login)
         for server in (
@@ -121,6 +144,7 @@ class Daemon:
             "registry_port": self.ports.registry,
             "isolation": self.account.host.isolation,
             "generation": self.generation.id,
+            "pace": self.account.clock.pace,
         }
 
     def status(self) -> dict[str, Any]:
@@ -136,10 +160,13 @@ class Daemon:
             "state": str(self.folder.root),
             "snapshot_age_s": None if age is None else round(age, 1),
             "isolation": self.account.host.isolation,
+            "pace": self.account.clock.pace,
+            "waits": describe_pace(self.account.clock.pace),
             "endpoints": [],
             "images": [],
             **self.account.status(),
             "calls": {name: counts[name] for name in ("mutating", "reading")},
+            "kubernetes": self.kubernetes.state,
             "faults": self.account.faults.as_data(),
             "notes": [*self.notes, *self.unkept],
         }
@@ -154,6 +181,8 @@ class Daemon:
         try:
             self.account.load_moto()
             self.account.state.update(snapshot.load(self.folder.snapshot, self.folder.secret("snapshot")))
+            if os.environ.get(VARIABLE):  # what it was started with stands above what was set before
+                self.account.state.pop("pace", None)
             self.account.restore()
         except snapshot.UnusableSnapshot as unfit:
             whole = False
@@ -184,7 +213,7 @@ class Daemon:
                 return
             self.account.changed.clear()
             try:
-                dumped = snapshot.dump(self.account.state, self.folder.secret("snapshot"), self.account.lock)
+                dumped = snapshot.dump(self.account.keep(), self.folder.secret("snapshot"), self.account.lock)
                 write_atomically(self.folder.snapshot, dumped.data, private=True)
                 unkept = tuple(f"cannot be kept: {words}" for words in dumped.left_out)
             except Exception as error:  # whatever it is, the next one is tried, and the reason is told
@@ -204,6 +233,7 @@ class Daemon:
             self.account.closing = True
         self.account.ending.set()
         self.account.close_overlays()
+        self.kubernetes.stop()
         self.account.host.stop_all()
         self.folder.keep_daemon(None)
 

@@ -8,14 +8,12 @@ import hashlib
 import hmac
 import json
 import os
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.rehearsal.cloud.addresses import LOOPBACK, REGION, Identity, Ports
+from infra.rehearsal.cloud.addresses import LOOPBACK, REGION, Identity, Ports, free
 from infra.rehearsal.cloud.own_files import claim_folder, read_key, read_own
 from modelpack.home import write_atomically
 
@@ -58,6 +56,10 @@ class Folder:
     @property
     def models(self) -> Path:
         return self.root / "models"
+
+    @property
+    def kubernetes(self) -> Path:
+        return self.root / "kubernetes"
 
     def ports(self) -> Ports | None:
         """The ports chosen at first start."""
@@ -117,27 +119,6 @@ class Folder:
             yield True
         finally:
             os.close(descriptor)
-
-
-def free(port: int) -> bool:
-    """Whether nobody listens on this port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
-
-
-def is_released(port: int, seconds: float = 2) -> bool:
-    """Whether a port can be listened on; a daemon that just ended may hold it for another moment."""
-    deadline = time.monotonic() + seconds
-    while not free(port):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def choose(root: Path, aws: int | None = None) -> Ports:

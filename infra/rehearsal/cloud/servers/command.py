@@ -23,12 +23,14 @@ MOST_TOTAL = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class ImageCommand:
-    """`argv` with a path from the image's root first; `user` and group as numbers."""
+    """`argv` with a path from the image's root first, `entry` words of it the entry point; `user` and group as
+    numbers."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     directory: str
     user: tuple[int, int]
+    entry: int = 0
 
 
 def read_command(document: Mapping[str, Any]) -> ImageCommand:
@@ -36,13 +38,18 @@ def read_command(document: Mapping[str, Any]) -> ImageCommand:
     said = document.get("config")
     if not isinstance(said, dict):
         raise EcomdeployError("its configuration says no command to run: config is missing")
-    argv = (*_lines(said, "Entrypoint"), *_lines(said, "Cmd"))
+    entry = _lines(said, "Entrypoint")
+    argv = (*entry, *_lines(said, "Cmd"))
     if not argv:
         raise EcomdeployError("its configuration says no command to run")
     if not argv[0].startswith("/"):
         raise EcomdeployError(f"its command must be a path from the root, not {argv[0][:100]!r}")
     return ImageCommand(
-        argv=argv, environment=_environment(said), directory=_directory(said), user=_user(said)
+        argv=argv,
+        environment=_environment(said),
+        directory=_directory(said),
+        user=_user(said),
+        entry=len(entry),
     )
 
 

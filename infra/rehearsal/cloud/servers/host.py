@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from modelpack.errors import EcomdeployError
@@ -20,6 +21,16 @@ class ServerFailed(EcomdeployError):
 
     `what` is fit for a FailureReason.
     """
+
+
+class NoSuchImage(ServerFailed):
+    """The registry has no image by that digest, or what it has is damaged or no image that can be run."""
+
+
+DRAIN_SECONDS = 12.0
+"""A model server drains within 10 s."""
+KILLED = 137
+"""The exit status of what SIGKILL ended, as shells and Kubernetes write it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +44,19 @@ class ModelServer:
     isolation: str
     image: str
     digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errand:
+    """What a server's image is started for, where it is not to serve. `arguments` take the place of the image's own;
+    `account`: files of a service account by name, to be found where a pod has them. With such a one it is in this
+    machine's own network, where the API server is."""
+
+    arguments: tuple[str, ...] = ()
+    account: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+NO_ERRAND = Errand()
 
 
 def connect_here(server: ModelServer) -> socket.socket:
@@ -49,13 +73,18 @@ class Host(Protocol):
         ...
 
     def start(
-        self, image: str, environment: Mapping[str, str], secrets: Mapping[str, str] | None = None
+        self,
+        image: str,
+        environment: Mapping[str, str],
+        secrets: Mapping[str, str] | None = None,
+        errand: Errand = NO_ERRAND,
     ) -> ModelServer:
         """Start a server of `image` ("<registry>/<repository>@sha256:..."); returns before it is ready. `secrets` are
         handed to it past its environment (modelpack/server/secrets.py).
 
         Raises:
-            ServerFailed: the image is not in the registry, damaged, or nothing here can run it.
+            NoSuchImage: the image is not in the registry, or damaged.
+            ServerFailed: nothing here can run it.
         """
         ...
 
@@ -79,8 +108,12 @@ class Host(Protocol):
         """A new connection to the server, for whoever speaks HTTP over it. Raises OSError."""
         ...
 
-    def stop(self, server: ModelServer) -> None:
-        """SIGTERM, wait for it to drain, SIGKILL if it does not. Stopping twice is fine."""
+    def status(self, server: ModelServer) -> int | None:
+        """The exit status of one that ended by itself; None while it runs, and for one that was stopped."""
+        ...
+
+    def stop(self, server: ModelServer, seconds: float = DRAIN_SECONDS) -> int | None:
+        """SIGTERM, wait for it to drain, after `seconds` SIGKILL. The exit status; None when it was stopped before."""
         ...
 
     def stop_all(self) -> None:
@@ -95,6 +128,10 @@ class Host(Protocol):
         """The last lines of its log."""
         ...
 
+    def log(self, identifier: str) -> Path:
+        """The file with all that the server of this `ModelServer.id` wrote; it stays when the server ends."""
+        ...
+
 
 @dataclass
 class FakeHost:
@@ -105,16 +142,24 @@ class FakeHost:
     broken: set[str] = field(default_factory=set)
     started: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     secrets: list[dict[str, str]] = field(default_factory=list, repr=False)
+    errands: list[Errand] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    logs: Path = Path("/nonexistent")
     _running: dict[str, ModelServer] = field(default_factory=dict)
+    _ended: dict[str, int] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(
-        self, image: str, environment: Mapping[str, str], secrets: Mapping[str, str] | None = None
+        self,
+        image: str,
+        environment: Mapping[str, str],
+        secrets: Mapping[str, str] | None = None,
+        errand: Errand = NO_ERRAND,
     ) -> ModelServer:
+        self.errands.append(errand)
         if any(part in image for part in self.broken):
-            raise ServerFailed(f"{image} cannot run")
+            raise NoSuchImage(f"{image} cannot run")
         with self._lock:
             number = next(self._numbers)
             digest = image.rpartition("@")[2]
@@ -147,15 +192,22 @@ class FakeHost:
     def connect(self, server: ModelServer) -> socket.socket:
         return connect_here(server)
 
-    def stop(self, server: ModelServer) -> None:
+    def status(self, server: ModelServer) -> int | None:
+        with self._lock:
+            return self._ended.get(server.id)
+
+    def stop(self, server: ModelServer, seconds: float = DRAIN_SECONDS) -> int | None:
         with self._lock:
             if self._running.pop(server.id, None):
                 self.stopped.append(server.id)
+                return 0
+            return self._ended.pop(server.id, None)
 
-    def crash(self, server: ModelServer) -> None:
+    def crash(self, server: ModelServer, status: int = KILLED) -> None:
         """End it from outside, as a fault would."""
         with self._lock:
             self._running.pop(server.id, None)
+            self._ended[server.id] = status
 
     def stop_all(self) -> None:
         for server in self.running():
@@ -167,3 +219,6 @@ class FakeHost:
 
     def tail(self, server: ModelServer, lines: int = 20) -> tuple[str, ...]:
         return ()
+
+    def log(self, identifier: str) -> Path:
+        return self.logs / f"{identifier}.log"

@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.rehearsal.cloud.registry.blobs import Blobs
 from infra.rehearsal.cloud.servers.command import read_command
-from infra.rehearsal.cloud.servers.host import ServerFailed
+from infra.rehearsal.cloud.servers.host import NoSuchImage
 from modelpack.errors import EcomdeployError
 from modelpack.image.oci.blob import read
 from modelpack.image.oci.descriptor import DIGEST, decode, layers_of, parse
@@ -22,7 +22,8 @@ LAYERS = ".layers"
 
 @dataclass(frozen=True, kw_only=True)
 class UnpackedImage:
-    """An unpacked image. `argv`, `environment` and `directory` are what its configuration says."""
+    """An unpacked image. `argv`, `environment` and `directory` are what its configuration says; `entry`: how many words
+    of the first are its entry point."""
 
     digest: str
     path: Path
@@ -30,6 +31,7 @@ class UnpackedImage:
     environment: Mapping[str, str]
     directory: str
     user: tuple[int, int]
+    entry: int = 0
 
 
 class UnpackedImages:
@@ -49,23 +51,23 @@ class UnpackedImages:
         """The unpacked image of a manifest digest.
 
         Raises:
-            ServerFailed: not in the registry, damaged, or not an image.
+            NoSuchImage: not in the registry, damaged, or not an image.
         """
         if not DIGEST.fullmatch(digest):
-            raise ServerFailed(f"the image must be named by its digest, not {digest!r}")
+            raise NoSuchImage(f"the image must be named by its digest, not {digest!r}")
         manifest = self._document(digest)
         if "layers" not in manifest or "config" not in manifest:
-            raise ServerFailed(f"{digest} is not an image manifest")
+            raise NoSuchImage(f"{digest} is not an image manifest")
         try:
             command = read_command(self._document(parse(manifest["config"]).digest))
         except EcomdeployError as problem:
-            raise ServerFailed(f"image {digest} is refused: {problem}") from None
+            raise NoSuchImage(f"image {digest} is refused: {problem}") from None
         path = self._folder / digest.removeprefix("sha256:")
         with self._lock_of(digest):
             try:
                 unpack(self._blobs, digest, path, members=self._kept)
             except (EcomdeployError, OSError) as problem:
-                raise ServerFailed(f"image {digest} cannot be unpacked: {problem}") from None
+                raise NoSuchImage(f"image {digest} cannot be unpacked: {problem}") from None
         return UnpackedImage(
             digest=digest,
             path=path,
@@ -73,6 +75,7 @@ class UnpackedImages:
             environment=command.environment,
             directory=command.directory,
             user=command.user,
+            entry=command.entry,
         )
 
     def sweep(self) -> None:
@@ -113,6 +116,6 @@ class UnpackedImages:
         try:
             return decode(read(self._blobs, digest))
         except OSError:
-            raise ServerFailed(f"{digest} is not in the registry") from None
+            raise NoSuchImage(f"{digest} is not in the registry") from None
         except EcomdeployError as problem:
-            raise ServerFailed(f"{digest} is damaged in the registry, or no document: {problem}") from None
+            raise NoSuchImage(f"{digest} is damaged in the registry, or no document: {problem}") from None

@@ -3,10 +3,12 @@
     python -I -S launch.py          with a JSON plan on standard input:
     {"argv": [...], "environment": {...}, "directory": "/", "root": "/path" | null, "user": [uid, gid] | null,
      "namespaces": true | false, "become": true | false, "proc": true | false, "control": FD,
-     "secrets": {name: value} | nothing}
+     "secrets": {name: value} | nothing, "account": {file: text} | nothing}
 
 Secrets are handed to the server in a file that has no name, whose number ECOMDEPLOY_SECRETS_FD says: they stand in no
 environment, which `/proc/<pid>/environ` shows.
+
+A service account's files are found where a pod has them; with such a one the server is in this machine's own network.
 
 With `namespaces` the server has its own processes, network, mounts, names and IPC, and the tree at `root` is its
 read-only root; `become` is for those who are not root: inside a user namespace they are `user`, outside still
@@ -55,6 +57,8 @@ EMPTY = {
 }
 """Folders in memory: with what they do not allow, and how large they may become."""
 
+ACCOUNT = "var/run/secrets/kubernetes.io/serviceaccount"
+
 libc: Any = ctypes.CDLL(None, use_errno=True)
 
 
@@ -69,8 +73,10 @@ def main() -> int:
     if plan["become"]:
         _enter_user_namespace(*plan["user"])
     if plan["namespaces"]:
-        _check(libc.unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS), "unshare(network)")
-        _bring_up_loopback()
+        apart = CLONE_NEWIPC | CLONE_NEWUTS | (0 if plan.get("account") else CLONE_NEWNET)
+        _check(libc.unshare(apart), "unshare(network)")
+        if not plan.get("account"):
+            _bring_up_loopback()
         socket.sethostname("model")
         _check(libc.unshare(CLONE_NEWPID), "unshare(CLONE_NEWPID)")
     # closed when this process ends: the server's side sees whether it has a keeper at all
@@ -177,7 +183,7 @@ def _become_server(plan: dict[str, Any], watched: int, others: tuple[int, ...]) 
         os.setsid()
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and what it starts would too
         if plan["namespaces"]:
-            _show_only(plan["root"], plan["proc"])
+            _show_only(plan["root"], plan["proc"], plan.get("account"))
         elif plan["root"]:
             os.chroot(plan["root"])
         os.chdir(plan["directory"])
@@ -211,7 +217,7 @@ def _hand_over(secrets: dict[str, str] | None) -> dict[str, str]:
     return {"ECOMDEPLOY_SECRETS_FD": str(kept)}
 
 
-def _show_only(root: str, proc: bool) -> None:
+def _show_only(root: str, proc: bool, account: dict[str, str] | None = None) -> None:
     """Make the tree the root of all that this process sees: read-only, with a /tmp of its own, nothing of the host."""
     _check(libc.unshare(CLONE_NEWNS), "unshare(CLONE_NEWNS)")
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
@@ -228,11 +234,27 @@ def _show_only(root: str, proc: bool) -> None:
     _mount(PROCESSORS, f"{root}{PROCESSORS}", None, MS_BIND | MS_REC)
     kept = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID
     _mount(None, f"{root}{PROCESSORS}", None, kept | MS_NODEV | MS_NOEXEC)
+    if account:
+        _show_account(root, account)
     _mount(None, root, None, kept | MS_NODEV)
     os.chdir(root)
     _check(libc.pivot_root(b".", b"."), "pivot_root")
     _check(libc.umount2(b".", MNT_DETACH), "umount2")
     os.chdir("/")
+
+
+def _show_account(root: str, account: dict[str, str]) -> None:
+    """The files of a service account, in memory. A link of the image's on the way there is not followed."""
+    path = root
+    for part in ACCOUNT.split("/"):
+        path = f"{path}/{part}"
+        if os.path.islink(path):
+            raise OSError(errno.ELOOP, f"/{ACCOUNT}: {path} is a link")
+        os.makedirs(path, exist_ok=True)
+    _mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, b"mode=755,size=64k")
+    for name, text in account.items():
+        with open(f"{path}/{name}", "w") as file:
+            file.write(text)
 
 
 def _enter_user_namespace(uid: int, gid: int) -> None:

@@ -22,7 +22,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.rehearsal.cloud.registry.blobs import Blobs
-from infra.rehearsal.cloud.servers.host import ModelServer, ServerFailed
+from infra.rehearsal.cloud.servers.host import (
+    DRAIN_SECONDS,
+    NO_ERRAND,
+    Errand,
+    ModelServer,
+    NoSuchImage,
+    ServerFailed,
+)
 from infra.rehearsal.cloud.servers.images import UnpackedImage, UnpackedImages
 from infra.rehearsal.cloud.servers.isolation import Isolation, choices
 from infra.rehearsal.cloud.servers.supervise import Child, Supervisor
@@ -35,6 +42,18 @@ PING_SECONDS = 5.0
 PROBE_SECONDS = 20.0
 LOGS_KEPT = 50
 TAIL_BYTES = 64 * 1024
+
+
+def list_logs(folder: Path, image: str = "") -> list[Path]:
+    """The logs of servers, the one that was started last comes last: by number, for clocks are set. `image`: only those
+    of the image whose digest begins so."""
+    return sorted((folder / "logs").glob(f"{image}*-*.log"), key=number_of)
+
+
+def number_of(log: Path) -> int:
+    """Which server it is, counted over all starts of the local cloud: the name is `<image>-<number>-<chance>`."""
+    number = log.stem.split("-")[1]
+    return int(number) if number.isdecimal() else 0
 
 
 class ModelHost:
@@ -57,14 +76,14 @@ class ModelHost:
         self._choice = threading.Lock()
         self._children: dict[str, tuple[ModelServer, Child]] = {}
         self._ports: set[int] = set()
-        self._numbers = itertools.count(1)
+        numbers = [number_of(log) for log in list_logs(folder)]
+        self._numbers = itertools.count(1 + max(numbers, default=0))
         self._sweep()
 
     def _sweep(self) -> None:
         self._supervisor.sweep()
         self._images.sweep()
-        logs = sorted((self._folder / "logs").glob("*.log"), key=lambda path: path.stat().st_mtime)
-        for log in logs[:-LOGS_KEPT]:
+        for log in list_logs(self._folder)[:-LOGS_KEPT]:
             log.unlink(missing_ok=True)
 
     @property
@@ -73,14 +92,20 @@ class ModelHost:
         return self._way.name if self._way else "unknown"
 
     def start(
-        self, image: str, environment: Mapping[str, str], secrets: Mapping[str, str] | None = None
+        self,
+        image: str,
+        environment: Mapping[str, str],
+        secrets: Mapping[str, str] | None = None,
+        errand: Errand = NO_ERRAND,
     ) -> ModelServer:
         """See `host.Host.start`. Unpacks the image first when it is new here."""
         repository, _, digest = image.partition("@")
         if not digest or not repository.startswith(f"{self._registry}/"):
-            raise ServerFailed(f"image {image!r} is not of the registry {self._registry}, by digest")
+            raise NoSuchImage(f"image {image!r} is not of the registry {self._registry}, by digest")
         tree = self._images.tree(digest)
         way = self._choose(tree)
+        if errand.arguments:
+            tree = replace(tree, argv=(*tree.argv[: tree.entry], *errand.arguments))
         identifier = f"{digest[7:15]}-{next(self._numbers)}-{uuid.uuid4().hex[:6]}"
         port = self._free_port()
         # there is no GPU behind the local cloud: the server of a GPU pack says so, and answers by its CPU provider
@@ -88,7 +113,11 @@ class ModelHost:
         variables = {**environment, "ECOMDEPLOY_HOST": LOOPBACK, "SAGEMAKER_BIND_TO_PORT": str(port)}
         try:
             plan = way.plan(tree, variables) | {"secrets": dict(secrets or {})}
-            child = self._supervisor.spawn(identifier, plan, self._folder / "logs" / f"{identifier}.log")
+            if errand.account:
+                plan |= {"account": dict(errand.account)}
+                if not plan["namespaces"]:
+                    raise ServerFailed("it has a service account, which takes mounts of its own, denied here")
+            child = self._supervisor.spawn(identifier, plan, self.log(identifier))
         except (OSError, ServerFailed) as problem:
             with self._lock:
                 self._ports.discard(port)
@@ -148,15 +177,23 @@ class ModelHost:
             raise ConnectionRefusedError(f"model server {server.id} was stopped")
         return child.connect(server.port)
 
-    def stop(self, server: ModelServer) -> None:
+    def status(self, server: ModelServer) -> int | None:
+        """See `host.Host.status`."""
+        child = self._child(server)
+        return child.status if child else None
+
+    def stop(self, server: ModelServer, seconds: float = DRAIN_SECONDS) -> int | None:
         """See `host.Host.stop`."""
         with self._lock:
             found = self._children.pop(server.id, None)
         if found is None:
-            return
-        self._supervisor.stop(server.id, found[1])
+            return None
+        self._supervisor.stop(server.id, found[1], seconds)
         with self._lock:
             self._ports.discard(server.port)
+        if found[1].status == MUST_NOT_SERVE:
+            self._unpack_again(server)
+        return found[1].status
 
     def stop_all(self) -> None:
         """See `host.Host.stop_all`; all at once, so it takes as long as the slowest."""
@@ -175,12 +212,16 @@ class ModelHost:
     def tail(self, server: ModelServer, lines: int = 20) -> tuple[str, ...]:
         """See `host.Host.tail`."""
         try:
-            with (self._folder / "logs" / f"{server.id}.log").open("rb") as file:
+            with self.log(server.id).open("rb") as file:
                 file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
                 text = file.read().decode("utf-8", "replace")
         except OSError:
             return ()
         return tuple(text.splitlines()[-lines:])
+
+    def log(self, identifier: str) -> Path:
+        """See `host.Host.log`."""
+        return self._folder / "logs" / f"{identifier}.log"
 
     def _child(self, server: ModelServer) -> Child | None:
         with self._lock:
@@ -204,7 +245,7 @@ class ModelHost:
 
     def _try(self, way: Isolation, tree: UnpackedImage) -> str:
         """Run the image's interpreter once this way; "" when it ran, else why not."""
-        log = self._folder / "logs" / f"probe-{uuid.uuid4().hex}.log"
+        log = self.log(f"probe-{uuid.uuid4().hex}")
         try:
             plan = way.plan(replace(tree, argv=(tree.argv[0], "--version")), {})
             child = self._supervisor.spawn(log.stem, plan, log)

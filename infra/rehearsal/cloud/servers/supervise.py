@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from infra.rehearsal.cloud.addresses import Identity
+from infra.rehearsal.cloud.servers.host import DRAIN_SECONDS
 from infra.rehearsal.cloud.servers.isolation import LAUNCHER
 from modelpack.home import write_atomically
 
-DRAIN_SECONDS = 12
-"""A model server drains within 10 s."""
 ANSWER_SECONDS = 10.0
 """How long a keeper may take for a connection: it gives up by itself before that."""
 

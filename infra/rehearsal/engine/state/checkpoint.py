@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +34,7 @@ class StackFiles:
     root: Path
     project: str
     stack: str
+    clock: Callable[[], int] = time.time_ns
 
     @property
     def checkpoint(self) -> Path:
@@ -64,11 +65,21 @@ class StackFiles:
         try:
             document = json.loads(self.checkpoint.read_text())
         except ValueError as error:
-            words = f"{self.checkpoint} is not JSON ({error}); {self.backup.name} is the one before"
-            raise EngineError(words) from None
-        if document.get("version") != CHECKPOINT_VERSION:
-            raise EngineError(f"{self.checkpoint}: checkpoint version {document.get('version')}, expected 3")
+            raise EngineError(f"{self.checkpoint} is not JSON ({error}); {self.remedy()}") from None
+        version = document.get("version") if isinstance(document, dict) else None
+        if isinstance(version, int) and version > CHECKPOINT_VERSION:
+            words = f"{self.checkpoint} is of version {version}, which a newer Pulumi has written: use the Pulumi CLI"
+            raise EngineError(f"{words} (ECOMDEPLOY_DRIVER=pulumi), or update ecomdeploy")
+        if version != CHECKPOINT_VERSION:
+            words = f"{self.checkpoint}: checkpoint version {version}, expected {CHECKPOINT_VERSION}"
+            raise EngineError(f"{words}; {self.remedy()}")
         return document["checkpoint"].get("latest") or {}
+
+    def remedy(self) -> str:
+        """What to type where the checkpoint cannot be read."""
+        if self.backup.exists():
+            return f"put the one before back: cp '{self.backup}' '{self.checkpoint}'"
+        return "move it away, then make it anew from what is there: ecomdeploy recover"
 
     def salt(self) -> str:
         """The salt of its secrets, empty in a state that has none."""
@@ -93,13 +104,22 @@ class StackFiles:
 
     def record(self, update: Mapping[str, Any]) -> None:
         """Number and keep one finished operation, for `stack history`."""
-        numbered = {**update, "version": len(self.records()) + 1}
-        path = self.history / f"{self.stack}-{time.time_ns()}.history.json"
+        before = self.records()
+        numbered = {**update, "version": len(before) + 1}
+        # the order is that of the names: a clock that was put back must not change it
+        moment = max([self.clock(), *(nanoseconds(each) + 1 for each in before[:1])])
+        path = self.history / f"{self.stack}-{moment}.history.json"
         write_atomically(path, json.dumps(numbered).encode())
 
     def records(self) -> list[Path]:
         """The files of finished operations, newest first."""
-        return sorted(self.history.glob("*.history.json"), reverse=True)
+        return sorted(self.history.glob("*.history.json"), key=nanoseconds, reverse=True)
+
+
+def nanoseconds(record: Path) -> int:
+    """Since the epoch, in the name of the file of a finished operation; 0 where there are none."""
+    digits = record.name.removesuffix(".history.json").rpartition("-")[2]
+    return int(digits) if digits.isdecimal() else 0
 
 
 class CheckpointWriter:

@@ -55,7 +55,7 @@ def find(call: ResourceCall, reading: Reading, default_tags: Mapping[str, str]) 
     given = {key: value for key, value in call.inputs.items() if key not in ("tags", "region")}
     inputs = read_back(properties, given, actual)
     outputs = {**state(properties, inputs, actual, whole=True), **reading.outputs}
-    if row.service != "iam":
+    if row.regional:
         outputs["region"] = call.account.region
         if call.inputs.get("region"):
             inputs["region"] = call.inputs["region"]

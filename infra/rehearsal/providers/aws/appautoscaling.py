@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.rehearsal.providers.aws.property_types import flag, integer, number, text, thing
+from infra.rehearsal.providers.aws.property_types import (
+    flag,
+    integer,
+    number,
+    numbertext,
+    text,
+    thing,
+    unordered_list,
+)
 from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update
 
 SERVICE = "application-autoscaling"
@@ -63,12 +71,14 @@ def _put_policy(call: ResourceCall) -> str:
 
 def _read_policy(call: ResourceCall) -> Reading | None:
     policies = call.api.describe_scaling_policies(**call.body(*WHERE), PolicyNames=[call.inputs["name"]])
-    for policy in policies["ScalingPolicies"]:
+    # AWS gives those of that name; moto all of the target.
+    for policy in (one for one in policies["ScalingPolicies"] if one["PolicyName"] == call.inputs["name"]):
         alarms = [alarm["AlarmARN"] for alarm in policy.get("Alarms") or ()]
         return Reading(policy, {"arn": policy["PolicyARN"], "alarmArns": alarms})
     return None
 
 
+PUT = ("policyType", "targetTrackingScalingPolicyConfiguration", "stepScalingPolicyConfiguration")
 POLICY = ResourceType(
     type="aws:appautoscaling/policy:Policy",
     service=SERVICE,
@@ -88,16 +98,31 @@ POLICY = ResourceType(
                 ),
             }
         ),
+        "stepScalingPolicyConfiguration": thing(
+            {
+                "adjustmentType": text(required=True),
+                "cooldown": integer(),
+                "metricAggregationType": text(),
+                "minAdjustmentMagnitude": integer(),
+                "stepAdjustments": unordered_list(
+                    {
+                        "metricIntervalLowerBound": numbertext(),
+                        "metricIntervalUpperBound": numbertext(),
+                        "scalingAdjustment": integer(required=True),
+                    }
+                ),
+            }
+        ),
     },
     outputs=("arn", "alarmArns"),
     # moto numbers the policy anew at each put; AWS keeps the ARN.
-    volatile={"arn": ("policyType", "targetTrackingScalingPolicyConfiguration")},
+    volatile={"arn": PUT},
     identity=("name", *WHERE),
     name="name",
     find=lambda call: [call.inputs["name"]],
     create=_put_policy,
     read=_read_policy,
-    changes=(Update(("policyType", "targetTrackingScalingPolicyConfiguration"), _put_policy),),
+    changes=(Update(PUT, _put_policy),),
     delete=lambda call: call.api.delete_scaling_policy(**call.body("name", *WHERE)),
     gone=("ObjectNotFoundException",),
 )

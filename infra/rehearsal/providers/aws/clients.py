@@ -12,6 +12,14 @@ from urllib.parse import urlsplit
 
 from infra.rehearsal.engine.provider import ProviderError
 
+CONFIGURATION = frozenset(
+    {
+        *("region", "accessKey", "secretKey", "token", "profile", "allowedAccountIds"),
+        *("defaultTags", "endpoints", "maxRetries", "s3UsePathStyle", "version", "skipCredentialsValidation"),
+        *("skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId"),
+    }
+)
+"""What of a provider's configuration is understood."""
 REFUSAL = "the embedded engine refuses a real AWS account: use the Pulumi CLI"
 
 
@@ -28,8 +36,10 @@ def loopback(url: str) -> bool:
 
 @dataclass
 class Sessions:
-    """The botocore session that all accounts share (its loader holds the services' models)."""
+    """The botocore session that all accounts share. `loader` holds the services' models: another session's, which
+    has read some already, or None."""
 
+    loader: Any = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
@@ -39,9 +49,12 @@ class Sessions:
         # Nothing of the user's AWS files, profiles or process environment may reach these clients.
         nothing = (None, None, None, None)
         files = (None, None, "/dev/null", None)
-        return botocore.session.Session(
+        session = botocore.session.Session(
             session_vars={"profile": nothing, "config_file": files, "credentials_file": files}
         )
+        if self.loader is not None:
+            session.register_component("data_loader", self.loader)
+        return session
 
     def client(self, service: str, region: str, endpoint: str, credentials: tuple[str, str]) -> Any:
         """A new client. botocore's session is not safe to use from two threads."""

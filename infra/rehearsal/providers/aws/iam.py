@@ -1,8 +1,8 @@
-"""AWS IAM: roles, their inline policies, attachments of managed ones."""
+"""AWS IAM: roles, their inline policies, attachments of managed ones, issuers of tokens."""
 
 from __future__ import annotations
 
-from infra.rehearsal.providers.aws.property_types import flag, integer, policy, text
+from infra.rehearsal.providers.aws.property_types import flag, integer, items, policy, text, unordered_list
 from infra.rehearsal.providers.aws.resource import (
     Reading,
     ResourceCall,
@@ -154,4 +154,58 @@ ATTACHMENT = ResourceType(
 )
 
 
-RESOURCES = (ROLE, ROLE_POLICY, ATTACHMENT)
+def _make_issuer(call: ResourceCall) -> str:
+    made = call.api.create_open_id_connect_provider(**call.body(), Tags=call.pairs())
+    return str(made["OpenIDConnectProviderArn"])
+
+
+def _read_issuer(call: ResourceCall) -> Reading:
+    found = call.api.get_open_id_connect_provider(OpenIDConnectProviderArn=call.id)
+    return Reading({**found, "Url": f"https://{found['Url']}"}, {"arn": call.id}, tag_map(found.get("Tags")))
+
+
+def _change_audience(call: ResourceCall) -> None:
+    before, wanted = set(call.olds.get("clientIdLists") or ()), set(call.inputs["clientIdLists"])
+    where = {"OpenIDConnectProviderArn": call.id}
+    for one in sorted(wanted - before):
+        call.api.add_client_id_to_open_id_connect_provider(**where, ClientID=one)
+    for one in sorted(before - wanted):
+        call.api.remove_client_id_from_open_id_connect_provider(**where, ClientID=one)
+
+
+def _find_issuer(call: ResourceCall) -> list[str]:
+    host = str(call.inputs["url"]).removeprefix("https://")
+    return [f"arn:aws:iam::{call.account.id}:oidc-provider/{host}"]
+
+
+ISSUER = ResourceType(
+    type="aws:iam/openIdConnectProvider:OpenIdConnectProvider",
+    service="iam",
+    cloudformation="AWS::IAM::OIDCProvider",
+    properties={
+        "url": text(required=True),
+        "clientIdLists": unordered_list(required=True, api="ClientIDList", cfn="ClientIdList"),
+        "thumbprintLists": items(computed=True, api="ThumbprintList", cfn="ThumbprintList"),
+    },
+    outputs=("arn",),
+    identity=("url",),
+    find=_find_issuer,
+    create=_make_issuer,
+    read=_read_issuer,
+    changes=(
+        Update(("clientIdLists",), _change_audience),
+        Update(
+            ("thumbprintLists",),
+            lambda call: call.api.update_open_id_connect_provider_thumbprint(
+                OpenIDConnectProviderArn=call.id, ThumbprintList=call.inputs["thumbprintLists"]
+            ),
+        ),
+    ),
+    delete=lambda call: call.api.delete_open_id_connect_provider(OpenIDConnectProviderArn=call.id),
+    tag=tagger(
+        "tag_open_id_connect_provider", "untag_open_id_connect_provider", "OpenIDConnectProviderArn", of="id"
+    ),
+    gone=GONE,
+)
+
+RESOURCES = (ROLE, ROLE_POLICY, ATTACHMENT, ISSUER)

@@ -65,13 +65,13 @@ def _key_tags(call: ResourceCall, key: str) -> dict[str, str]:
 
 def _find_key(call: ResourceCall) -> Iterator[str]:
     """Keys tagged as this very resource: KMS has no search by tag."""
-    wanted = [call.tags.get(key) for key in (*naming.OWNER, naming.RESOURCE)]
+    wanted = [call.tags.get(key) for key in (*naming.OF_STACK, naming.RESOURCE)]
     if None in wanted:
         return
     for page in call.api.get_paginator("list_keys").paginate():
         for key in page["Keys"]:
             tags = _key_tags(call, key["KeyId"])
-            if [tags.get(name) for name in (*naming.OWNER, naming.RESOURCE)] == wanted:
+            if [tags.get(name) for name in (*naming.OF_STACK, naming.RESOURCE)] == wanted:
                 yield key["KeyId"]
 
 

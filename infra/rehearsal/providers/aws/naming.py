@@ -1,19 +1,25 @@
-"""Names and tags: what tells one resource from another, and ours from everybody else's."""
+"""Names and tags: what tells one resource from another, and ours from everybody else's; what a create finds there
+already, and whether it may be taken over."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from infra.rehearsal.engine.provider import UNKNOWN, ResourceIdentity, Values
-from infra.rehearsal.providers.aws.resource import ResourceType
+from infra.rehearsal.engine.provider import UNKNOWN, ProviderError, ResourceIdentity, Values
+from infra.rehearsal.providers.aws.actions import look, refusals
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType
+from infra.tags import OWNER
 
 DEFAULTS = "__defaults"
 """Where Pulumi's bridge notes which inputs the program did not give (here: the automatic name)."""
 
-OWNER = ("ecomdeploy:project", "ecomdeploy:stack")
+OF_STACK = ("ecomdeploy:project", "ecomdeploy:stack")
 RESOURCE = "ecomdeploy:resource"
+ACCEPTED_OWNERS = "ECOMDEPLOY_ACCEPTED_OWNERS"
+"""The variable that names the owners, besides one's own, whose things may be taken over."""
+ANYBODY = "*"
 
 
 def automatic(row: ResourceType, who: ResourceIdentity, previous: str = "") -> str:
@@ -46,7 +52,7 @@ def ours(wanted: Mapping[str, str], found: Mapping[str, str] | None) -> bool:
     """Whether what was found carries this project's and stack's tags (None: it cannot be tagged)."""
     if found is None:
         return True
-    return all(key in wanted and found.get(key) == wanted[key] for key in OWNER)
+    return all(key in wanted and found.get(key) == wanted[key] for key in OF_STACK)
 
 
 def same_resource(wanted: Mapping[str, str], found: Mapping[str, str] | None) -> bool:
@@ -58,7 +64,51 @@ def same_resource(wanted: Mapping[str, str], found: Mapping[str, str] | None) ->
 
 def filters(tags: Mapping[str, str]) -> list[dict[str, Any]]:
     """EC2 filters for what is tagged as this very resource; empty where the tags do not say."""
-    keys = (*OWNER, RESOURCE)
+    keys = (*OF_STACK, RESOURCE)
     if not all(key in tags for key in keys):
         return []
     return [{"Name": f"tag:{key}", "Values": [tags[key]]} for key in keys]
+
+
+def is_same(call: ResourceCall, reading: Reading) -> bool:
+    """Whether it is this very resource by its tags, or has none yet because they come after the create call."""
+    bare = call.row.tagged_after and not reading.tags
+    return same_resource(call.tags, reading.tags) or bare
+
+
+def find_stranger(call: ResourceCall, reading: Reading, accepted: Collection[str]) -> str:
+    """The owner that it carries, "" where that is the wanted one or one of those `accepted` ("*": anybody)."""
+    owner, mine = (reading.tags or {}).get(OWNER, ""), call.tags.get(OWNER)
+    return "" if not mine or owner in ("", mine, *accepted) or ANYBODY in accepted else owner
+
+
+def refuse_stranger(call: ResourceCall, reading: Reading, accepted: Collection[str]) -> None:
+    """Raises `ProviderError` where it would be this very resource, and is another owner's."""
+    stranger = find_stranger(call, reading, accepted)
+    if stranger and is_same(call, reading):
+        what = f"{call.row.type} {call.id} exists already and belongs to owner {stranger}"
+        raise ProviderError("AlreadyExists", what)
+
+
+def describe_found(call: ResourceCall, reading: Reading, accepted: Collection[str]) -> str:
+    """Which it is, and who made it where its tags tell."""
+    owner = (reading.tags or {}).get(OWNER, "")
+    whose = f"made by owner {owner}" if owner else "made before things had an owner"
+    whose = "made by this project" if owner and owner == call.tags.get(OWNER) else whose
+    refused = ": that is refused" if find_stranger(call, reading, accepted) else ""
+    return f"{call.id}, {whose}{refused}" if reading.tags else call.id
+
+
+def foresee(call: ResourceCall, accepted: Collection[str]) -> str:
+    """What a create would find, in words; of what carries no tags nothing is told."""
+    row, inputs = call.row, call.inputs
+    names = (inputs.get(name) for name in {*row.identity, row.name} - {""})
+    if not row.tag or UNKNOWN in names or not is_known(inputs.get("tags") or {}):
+        return ""
+    with refusals():
+        for candidate in row.find(call):
+            call.id = candidate
+            reading = look(call)
+            if reading is not None and same_resource(call.tags, reading.tags):
+                return describe_found(call, reading, accepted)
+    return ""

@@ -6,6 +6,7 @@ One `Property` describes one input as pulumi-aws names it (camelCase). Nothing h
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,8 +15,9 @@ from typing import Any, Literal
 from infra.rehearsal.engine.provider import UNKNOWN, CheckFailure, Values
 
 Kind = Literal[
-    "text", "integer", "number", "flag", "flagtext", "policy", "map", "dimensions", "list", "set", "object"
-]
+    "text", "integer", "number", "numbertext", "flag", "flagtext",
+    "policy", "map", "dimensions", "list", "set", "object",
+]  # fmt: skip
 Spelling = Callable[[str], str]
 
 
@@ -56,6 +58,8 @@ number = partial(Property, kind="number")
 flag = partial(Property, kind="flag")
 flagtext = partial(Property, kind="flagtext")
 """A flag that pulumi-aws types as the text "true" or "false"."""
+numbertext = partial(Property, kind="numbertext")
+"""A number that pulumi-aws types as a text."""
 policy = partial(Property, kind="policy")
 """A JSON document in a string, equal when its content is."""
 mapping = partial(Property, kind="map")
@@ -126,6 +130,8 @@ def _proper(shape: Property, value: Any, path: str, failures: list[CheckFailure]
             return "true" if value else "false"
         case ("text", int() | float()):
             return str(value)
+        case ("numbertext", str() | int() | float()) if _is_number(value):
+            return f"{float(value):g}"
         case ("policy", Mapping()):
             return json.dumps(value)
         case ("integer", bool()) | ("number", bool()):
@@ -138,9 +144,17 @@ def _proper(shape: Property, value: Any, path: str, failures: list[CheckFailure]
     return value
 
 
+def _is_number(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and math.isfinite(float(value))
+    except ValueError:
+        return False
+
+
 _WORDS = {
     "text": "a string", "integer": "a whole number", "number": "a number", "flag": "true or false",
-    "flagtext": '"true" or "false"', "policy": "a JSON document", "map": "a map", "dimensions": "a map",
+    "flagtext": '"true" or "false"', "numbertext": "a number",
+    "policy": "a JSON document", "map": "a map", "dimensions": "a map",
     "list": "a list", "set": "a list", "object": "an object",
 }  # fmt: skip
 
@@ -229,6 +243,8 @@ def to_api(properties: Properties, values: Mapping[str, Any], spelling: Spelling
 def _send(shape: Property, value: Any, spelling: Spelling) -> Any:
     if shape.kind == "flagtext":
         return value == "true"
+    if shape.kind == "numbertext":
+        return float(value)
     if shape.kind == "dimensions":
         return [{shape.pair[0]: key, shape.pair[1]: value[key]} for key in sorted(value)]
     if shape.of and shape.kind == "object":
@@ -249,6 +265,8 @@ def from_api(properties: Properties, answer: Mapping[str, Any], spelling: Spelli
 def _receive(shape: Property, value: Any, spelling: Spelling) -> Any:
     if shape.kind == "flagtext":
         return "true" if value else "false"
+    if shape.kind == "numbertext":
+        return f"{value:g}"
     if shape.kind == "policy" and not isinstance(value, str):
         return json.dumps(value)
     if shape.kind == "dimensions":

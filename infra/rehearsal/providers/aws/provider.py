@@ -19,6 +19,7 @@ from infra.rehearsal.engine.provider import (
     CheckResponse,
     CreateResponse,
     DiffResponse,
+    KnownResource,
     PartialFailure,
     ProviderError,
     ReadResponse,
@@ -27,18 +28,10 @@ from infra.rehearsal.engine.provider import (
 )
 from infra.rehearsal.providers.aws import naming
 from infra.rehearsal.providers.aws.actions import apply, await_gone, await_ready, find, look, refusals
-from infra.rehearsal.providers.aws.clients import REFUSAL, AwsClient, Sessions, loopback
+from infra.rehearsal.providers.aws.clients import CONFIGURATION, REFUSAL, AwsClient, Sessions, loopback
 from infra.rehearsal.providers.aws.property_types import complete, differences, state
 from infra.rehearsal.providers.aws.resource import ResourceCall, ResourceType
 from infra.rehearsal.providers.aws.table import TypeTable
-
-ACCEPTED = frozenset(
-    {
-        *("region", "accessKey", "secretKey", "token", "profile", "allowedAccountIds"),
-        *("defaultTags", "endpoints", "maxRetries", "s3UsePathStyle", "version", "skipCredentialsValidation"),
-        *("skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId"),
-    }
-)
 
 
 @dataclass
@@ -77,6 +70,8 @@ class AwsProvider:
         self.table = table or TypeTable()
         self.pause = pause
         self.default_tags: dict[str, str] = {}
+        self.accepted = frozenset(environment.get(naming.ACCEPTED_OWNERS, "").split())
+        """Owners whose things are taken over as one's own."""
         self.account: AwsClient = self._account({})
 
     def _account(self, inputs: Mapping[str, Any]) -> AwsClient:
@@ -106,7 +101,7 @@ class AwsProvider:
         """Take region, endpoints, keys, default tags and the account guard. Raises `ProviderError` when the
         configuration is not understood, leads off this machine, or the account is not an allowed one."""
         strange = sorted(
-            key for key in set(inputs) - ACCEPTED if inputs[key] is not None and not key.startswith("__")
+            key for key in set(inputs) - CONFIGURATION if inputs[key] is not None and not key.startswith("__")
         )
         if strange:
             raise ProviderError(
@@ -174,14 +169,14 @@ class AwsProvider:
             return str(previous)
         return naming.automatic(row, who, (previous or secrets.token_hex(8)) if fresh else "")
 
-    def diff(self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values) -> DiffResponse:
-        row = self._row(type)
-        paths = differences(row.all_properties(), old_inputs, news)
+    def diff(self, old: KnownResource, news: Values, **_: object) -> DiffResponse:
+        row = self._row(old.type)
+        paths = differences(row.all_properties(), old.inputs, news)
         changed = list(dict.fromkeys(path.split(".")[0] for path in paths))
         replaces = tuple(
             dict.fromkeys(path.split(".")[0] for path in paths if self.table.replaces(row, path))
         )
-        if row.tag and "tags" not in changed and not self._same_tags(old_outputs, news):
+        if row.tag and "tags" not in changed and not self._same_tags(old.outputs, news):
             changed.append("tagsAll")
         clash = (
             bool(row.identity) and not set(row.identity) & set(changed) and not naming.is_automatic(row, news)
@@ -197,15 +192,16 @@ class AwsProvider:
         call = self._call(type, inputs)
         row = call.row
         if preview:
-            return CreateResponse("", self._preview(row, inputs))
+            return CreateResponse("", self._preview(row, inputs), self._foresee(call))
         with refusals():
-            if not self._adopt(call):
+            found = self._adopt(call)
+            if not found:
                 call.id = row.create(call)
         try:
             with refusals():
                 row.finish(call)
                 await_ready(call, self.pause)
-                return CreateResponse(call.id, self._read_made(call).outputs)
+                return CreateResponse(call.id, self._read_made(call).outputs, found)
         except ProviderError as refused:
             raise PartialFailure(
                 refused.code, refused.message, id=call.id, outputs=self._remains(call)
@@ -225,8 +221,12 @@ class AwsProvider:
         except ProviderError:
             return {key: value for key, value in call.inputs.items() if not key.startswith("__")}
 
-    def _adopt(self, call: ResourceCall) -> bool:
-        """Take over what a killed run left. Raises `ProviderError` when the name is another's."""
+    def _foresee(self, call: ResourceCall) -> str:
+        return naming.foresee(call, self.accepted)
+
+    def _adopt(self, call: ResourceCall) -> str:
+        """Take over what a killed run left; says what that was ("": nothing). Raises `ProviderError` when it is
+        another's."""
         row = call.row
         for candidate in row.find(call):
             call.id = candidate
@@ -235,10 +235,9 @@ class AwsProvider:
                 continue
             there = find(call, reading, self.default_tags)
             paths = differences(row.all_properties(), there.inputs, call.inputs)
-            foreign = not naming.same_resource(call.tags, reading.tags) and not (
-                row.tagged_after and not reading.tags
-            )
+            foreign = not naming.is_same(call, reading)
             blocked = [path for path in paths if self.table.replaces(row, path)]
+            naming.refuse_stranger(call, reading, self.accepted)
             if (foreign or blocked) and row.identity:
                 why = f"differs in {', '.join(blocked)}" if blocked else "does not carry this stack's tags"
                 raise ProviderError("AlreadyExists", f"{row.type} {candidate} exists already and {why}")
@@ -250,9 +249,9 @@ class AwsProvider:
                 break
             call.olds, call.outputs = there.inputs, there.outputs
             self._apply(call, self._diff_inputs(call), [])
-            return True
+            return naming.describe_found(call, reading, self.accepted)
         call.id = ""
-        return False
+        return ""
 
     def _apply(self, call: ResourceCall, changed: set[str], done: list[str]) -> None:
         """The changes, once what an earlier run (or someone else) began is over."""
@@ -261,21 +260,20 @@ class AwsProvider:
             apply(call, changed, done)
 
     def _diff_inputs(self, call: ResourceCall) -> set[str]:
-        return set(self.diff(call.row.type, call.id, call.olds, call.outputs, call.inputs).changed)
+        old = KnownResource(call.row.type, call.id, call.olds, call.outputs)
+        return set(self.diff(old, call.inputs).changed)
 
-    def read(self, type: str, id: str, inputs: Values, outputs: Values) -> ReadResponse | None:
-        call = self._call(type, inputs, id=id, outputs=outputs)
+    def read(self, known: KnownResource) -> ReadResponse | None:
+        call = self._call(known.type, known.inputs, id=known.id, outputs=known.outputs)
         with refusals():
             reading = look(call)
         return None if reading is None else find(call, reading, self.default_tags)
 
-    def update(
-        self, type: str, id: str, old_inputs: Values, old_outputs: Values, news: Values, *, preview: bool
-    ) -> Values:
-        call = self._call(type, news, id=id, olds=old_inputs, outputs=old_outputs)
+    def update(self, old: KnownResource, news: Values, *, preview: bool, **_: object) -> Values:
+        call = self._call(old.type, news, id=old.id, olds=old.inputs, outputs=old.outputs)
         changed = self._diff_inputs(call)
         if preview:
-            return self._preview(call.row, news, old_outputs, changed)
+            return self._preview(call.row, news, old.outputs, changed)
         done: list[str] = []
         try:
             with refusals():
@@ -287,7 +285,7 @@ class AwsProvider:
             if not done:
                 raise
             raise PartialFailure(
-                refused.code, refused.message, id=id, outputs=self._remains(call)
+                refused.code, refused.message, id=old.id, outputs=self._remains(call)
             ) from refused
 
     def _mend(self, call: ResourceCall) -> bool:
@@ -300,8 +298,8 @@ class AwsProvider:
         call.row.finish(call)
         return True
 
-    def delete(self, type: str, id: str, inputs: Values, outputs: Values) -> None:
-        call = self._call(type, inputs, id=id, outputs=outputs)
+    def delete(self, known: KnownResource) -> None:
+        call = self._call(known.type, known.inputs, id=known.id, outputs=known.outputs)
         with refusals():
             if look(call) is None:
                 return
@@ -328,7 +326,7 @@ class AwsProvider:
         for name, causes in row.volatile.items():
             if changed and changed & set(causes) and name not in inputs:
                 outputs[name] = UNKNOWN
-        if row.service != "iam":
+        if row.regional:
             outputs["region"] = self.account.region
         if row.tag:
             tags = inputs.get("tags") or {}

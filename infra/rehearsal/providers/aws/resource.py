@@ -121,10 +121,15 @@ class ResourceType:
     patience: float = 600.0
     """Seconds to wait for `ready` and for the end of a delete."""
 
+    @property
+    def regional(self) -> bool:
+        """Whether it is in a region, and not the account's."""
+        return self.service not in ("budgets", "iam")
+
     def all_properties(self) -> dict[str, Property]:
         """The table's properties with the tags and the region that all types of their kind take."""
         extra: dict[str, Property] = {"tags": mapping()} if self.tag else {}
-        if self.service != "iam":
+        if self.regional:
             extra["region"] = text(
                 computed=True, local=True, replaces=True, source="internal/provider/sdkv2/region.go"
             )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from infra.bucket_contents import empty_bucket
 from infra.rehearsal.providers.aws.property_types import flag, policy, text, thing, unordered_list
 from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
 
@@ -57,11 +58,7 @@ def _tag_bucket(call: ResourceCall, add: dict[str, str], drop: list[str]) -> Non
 
 def _delete_bucket(call: ResourceCall) -> None:
     if call.inputs.get("forceDestroy"):
-        for page in call.api.get_paginator("list_object_versions").paginate(Bucket=call.id):
-            versions = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-            objects = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in versions]
-            if objects:
-                call.api.delete_objects(Bucket=call.id, Delete={"Objects": objects, "Quiet": True})
+        empty_bucket(call.api, call.id)
     call.api.delete_bucket(Bucket=call.id)
 
 

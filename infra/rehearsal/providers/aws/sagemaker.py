@@ -111,12 +111,25 @@ VARIANT: Properties = {
 }
 
 
+CAPTURE: Properties = {
+    "enableCapture": flag(),
+    "initialSamplingPercentage": integer(required=True),
+    "destinationS3Uri": text(required=True),
+    "kmsKeyId": text(),
+    "captureOptions": items({"captureMode": text(required=True)}, required=True),
+    "captureContentTypeHeader": thing(
+        {"jsonContentTypes": unordered_list(), "csvContentTypes": unordered_list()}
+    ),
+}
+
+
 CONFIGURATION = _hosting(
     "EndpointConfig",
     "aws:sagemaker/endpointConfiguration:EndpointConfiguration",
     {
         "productionVariants": items(VARIANT, required=True),
         "kmsKeyArn": text(api="KmsKeyId", cfn="KmsKeyId"),
+        "dataCaptureConfig": thing(CAPTURE),
         "executionRoleArn": text(computed=True),
     },
 )

@@ -8,11 +8,12 @@ from pathlib import Path
 import msgspec
 
 from modelpack.server.engines.base import Arrays, Engine, TokenGenerator, TokenScorer
+from modelpack.server.guardrails import Guardrails
 from modelpack.server.handler import Respond
 from modelpack.server.handlers.chat import orders
 from modelpack.server.handlers.chat.conversation import Conversation, KnowledgeBase
 from modelpack.server.handlers.chat.request import read_request
-from modelpack.server.handlers.chat.respond import TokenMetrics, respond
+from modelpack.server.handlers.chat.respond import AnswerMetrics, respond
 from modelpack.server.handlers.chat.worker import AnswerWorker
 from modelpack.server.http.asgi import Request, Response
 from modelpack.server.http.batch import Batcher
@@ -38,8 +39,8 @@ class ChatHandler:
         """`question`, `customer`, `postal_code` -> `answer`, `route`, `tokens`. Raises InvalidInput."""
         return self.conversation.run(feeds)
 
-    def responder(self, batcher: Batcher, metrics: Metrics) -> Respond:
-        worker, counted = AnswerWorker(self.conversation, batcher), TokenMetrics(metrics)
+    def responder(self, batcher: Batcher, metrics: Metrics, guardrails: Guardrails | None) -> Respond:
+        worker, counted = AnswerWorker(self.conversation, batcher), AnswerMetrics(metrics, guardrails)
 
         async def answer(request: Request) -> Response:
             return await respond(request, worker, read_request(await request.json()), counted)

@@ -14,8 +14,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from modelpack.server import log
+from modelpack.server.guardrails import Guardrails
 from modelpack.server.handlers.chat.request import ChatInstance, ChatRequest
 from modelpack.server.handlers.chat.worker import AnswerWorker, ChatAnswer
 from modelpack.server.http.asgi import Disconnected, Request, Response
@@ -25,16 +27,25 @@ EVENTS = b"text/event-stream; charset=utf-8"
 NOT_KEPT = (b"cache-control", b"no-cache")
 
 
-class TokenMetrics:
-    """Tokens of conversations, and how many callers went away, on the server's page."""
+class AnswerMetrics:
+    """Tokens of conversations, how many callers went away, and answers on the wrong side, on the server's page."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, guardrails: Guardrails | None) -> None:
+        self._guardrails = guardrails
         self._tokens = metrics.counter(
             "ecomdeploy_tokens_total", "Tokens read (prompt) and written (answer).", "kind"
         )
         self._gone = metrics.counter(
             "ecomdeploy_cancelled_total", "Conversations whose caller went before the end."
         )
+
+    def add_whole(self, said: ChatAnswer) -> None:
+        """One conversation that came to its end."""
+        self.add(said.usage.prompt_tokens, said.usage.completion_tokens, False)
+        if self._guardrails is not None:
+            answer, route = (np.array([text], dtype=object) for text in (said.answer, said.route))
+            tokens = np.array([said.usage.completion_tokens])
+            self._guardrails.look({}, {"answer": answer, "route": route, "tokens": tokens})
 
     def add(self, prompt: int, answer: int, gone: bool) -> None:
         """One conversation: tokens read and written, and whether the caller went before its end."""
@@ -44,7 +55,7 @@ class TokenMetrics:
 
 
 async def respond(
-    request: Request, worker: AnswerWorker, body: ChatRequest, metrics: TokenMetrics
+    request: Request, worker: AnswerWorker, body: ChatRequest, metrics: AnswerMetrics
 ) -> Response:
     """All answers at once, or one as a stream. Raises `InvalidInput`, or `Disconnected` when the caller goes."""
     if not body.stream:
@@ -53,7 +64,7 @@ async def respond(
     return Response(200, content_type=EVENTS, headers=[NOT_KEPT], stream=stream.events())
 
 
-async def answers(request: Request, worker: AnswerWorker, body: ChatRequest, metrics: TokenMetrics) -> bytes:
+async def answers(request: Request, worker: AnswerWorker, body: ChatRequest, metrics: AnswerMetrics) -> bytes:
     """All answers as `{"predictions": [...]}`. Raises `InvalidInput`, or `Disconnected` when the caller goes."""
     said = [await _whole(request, worker, asked, body.max_tokens, metrics) for asked in body.instances]
     rows = [{"answer": one.answer, "route": one.route, "tokens": one.usage.completion_tokens} for one in said]
@@ -61,7 +72,7 @@ async def answers(request: Request, worker: AnswerWorker, body: ChatRequest, met
 
 
 async def _whole(
-    request: Request, worker: AnswerWorker, asked: ChatInstance, most: int | None, metrics: TokenMetrics
+    request: Request, worker: AnswerWorker, asked: ChatInstance, most: int | None, metrics: AnswerMetrics
 ) -> ChatAnswer:
     last: str | ChatAnswer | None = None
     gone = threading.Event()
@@ -71,7 +82,7 @@ async def _whole(
     if not isinstance(last, ChatAnswer):
         metrics.add(0, 0, True)
         raise Disconnected
-    _count(metrics, last)
+    metrics.add_whole(last)
     return last
 
 
@@ -79,7 +90,7 @@ class AnswerStream:
     """An answer on its way. `first` waits for the first piece, so that a refusal is still a plain 400."""
 
     def __init__(
-        self, request: Request, worker: AnswerWorker, body: ChatRequest, metrics: TokenMetrics
+        self, request: Request, worker: AnswerWorker, body: ChatRequest, metrics: AnswerMetrics
     ) -> None:
         self._request, self._metrics = request, metrics
         self._gone = threading.Event()
@@ -100,7 +111,7 @@ class AnswerStream:
                     told += isinstance(event, str)
                     yield _event(event)
                     if isinstance(event, ChatAnswer):
-                        _count(self._metrics, event)
+                        self._metrics.add_whole(event)
                         return
                     event = await anext(self._pieces, None)
         except Exception as problem:
@@ -128,10 +139,6 @@ async def _watch(request: Request, gone: threading.Event) -> AsyncIterator[None]
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
-
-
-def _count(metrics: TokenMetrics, said: ChatAnswer) -> None:
-    metrics.add(said.usage.prompt_tokens, said.usage.completion_tokens, False)
 
 
 def _event(event: str | ChatAnswer | dict[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from waiting import SECONDS
 
 from modelpack.errors import EcomdeployError
-from modelpack.image.assemble import attach, attachments
+from modelpack.image.oci.attachments import attach, attachments
 from modelpack.image.oci.descriptor import CONFIG, MANIFEST, digest_of
 from modelpack.image.oci.layout import Layout
 

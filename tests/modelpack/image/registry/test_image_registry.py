@@ -14,8 +14,9 @@ import tiny_parts
 from tiny_registry import TinyRegistry, serving
 
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError
-from modelpack.image.assemble import assemble, attach
+from modelpack.image.assemble import assemble
 from modelpack.image.download import MOST_SMALL
+from modelpack.image.oci.attachments import attach
 from modelpack.image.oci.layout import Layout
 from modelpack.image.oci.unpack import unpack
 from modelpack.image.parts import BaseImage

@@ -13,8 +13,10 @@ from infra.rehearsal.cloud.addresses import ACCOUNT, Ports
 from infra.rehearsal.cloud.aws.calls import ApiCall, ApiError, HttpResponse
 
 if TYPE_CHECKING:
+    from infra.rehearsal.cloud.aws.eks_nodes.ground import ClusterGround
     from infra.rehearsal.cloud.aws.faults import Faults
     from infra.rehearsal.cloud.aws.invocations import Invocations
+    from infra.rehearsal.cloud.aws.pace import CloudClock
     from infra.rehearsal.cloud.registry.registry import RegistryServer
     from infra.rehearsal.cloud.servers.host import Host
 
@@ -51,6 +53,7 @@ class Surroundings(Protocol):
     ports: Ports
     invocations: Invocations
     host: Host
+    clock: CloudClock
     lock: threading.RLock
     faults: Faults
     state: dict[str, Any]
@@ -58,9 +61,14 @@ class Surroundings(Protocol):
     ending: threading.Event
     registry: RegistryServer
     registry_login: tuple[str, str]
+    clusters: ClusterGround | None
 
     def forward(self, call: ApiCall) -> HttpResponse:
         """moto's answer."""
+        ...
+
+    def overlay(self, service: str) -> Overlay | None:
+        """The overlay of a service by its signing name."""
         ...
 
     def background(self, name: str, work: Callable[[], None]) -> None:

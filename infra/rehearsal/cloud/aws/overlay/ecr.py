@@ -113,16 +113,30 @@ class Ecr(Overlay):
         name = call.parameters["repositoryName"]
         before = self._read(call)
         answer = self.moto(call)
-        if answer.ok:
-            for gone in document(answer)["imageIds"]:
-                whole = gone["imageDigest"] if "imageTag" not in gone else gone["imageTag"]
-                push = before.get(gone.get("imageDigest", ""))
-                last = push is not None and push.tags == (gone.get("imageTag"),)
-                try:
-                    self.account.registry.delete(name, gone["imageDigest"] if last else whole)
-                except RegistryError:
-                    continue  # two ids of one image
-        return answer
+        if not answer.ok:
+            return answer
+        told = document(answer)
+        for gone in told["imageIds"]:
+            whole = gone["imageDigest"] if "imageTag" not in gone else gone["imageTag"]
+            push = before.get(gone.get("imageDigest", ""))
+            last = push is not None and push.tags == (gone.get("imageTag"),)
+            try:
+                self.account.registry.delete(name, gone["imageDigest"] if last else whole)
+            except RegistryError:
+                continue  # two ids of one image
+        # moto deletes an image without a tag, and does not say so
+        untagged = [one for one in self._list_digests(call) if before.get(one) and not before[one].tags]
+        for digest in untagged:
+            self.account.registry.delete(name, digest)
+        told["imageIds"] += [{"imageDigest": digest} for digest in untagged]
+        return answer.with_body(json.dumps(told).encode())
+
+    def _list_digests(self, call: ApiCall) -> list[str]:
+        """Digests that are to go, whatever their tags."""
+        ids = call.parameters["imageIds"]
+        return list(
+            dict.fromkeys(one["imageDigest"] for one in ids if "imageDigest" in one and "imageTag" not in one)
+        )
 
     @emulates("PutImage", "documented", "API_PutImage")
     def put_image(self, call: ApiCall) -> HttpResponse:

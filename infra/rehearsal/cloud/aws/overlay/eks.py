@@ -1,4 +1,6 @@
-"""EKS clusters and managed node groups: their states, updates and refusals. There are no nodes and no Kubernetes API.
+"""EKS clusters and managed node groups: their states, updates and refusals.
+
+One cluster can be the local Kubernetes, its groups' nodes in it (eks_nodes/); the others are records.
 
 Add-ons and access entries are in eks_parts.py; Fargate is not here: it is refused by name.
 """
@@ -7,11 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from infra.rehearsal.cloud.aws import eks_shapes, eks_state
 from infra.rehearsal.cloud.aws.eks_catalogue import LATEST
+from infra.rehearsal.cloud.aws.eks_nodes.callers import caller_of
+from infra.rehearsal.cloud.aws.eks_nodes.keeper import NodeGroups
 from infra.rehearsal.cloud.aws.eks_parts import EksParts
 from infra.rehearsal.cloud.aws.eks_state import EksState, Key
 from infra.rehearsal.cloud.aws.lifecycle import GONE, Record
@@ -31,6 +36,26 @@ class Eks(EksParts):
     def __init__(self, account: Surroundings) -> None:
         super().__init__(account)
         self.state: EksState = account.state.setdefault("eks", EksState())
+        ground = account.clusters
+        self._nodes = NodeGroups(account, self.state, ground) if ground else None
+
+    def restore(self) -> None:
+        """What was a cluster's Kubernetes still is."""
+        if self._nodes:
+            self._nodes.wake()
+
+    def close(self) -> None:
+        if self._nodes:
+            self._nodes.stop()
+
+    def status(self) -> dict[str, Any]:
+        """Which cluster has nodes, or why none has."""
+        live = [key[1] for key, one in self.state.clusters.items() if not one.gone]
+        if not live:
+            return {}
+        held = self.state.held
+        why = self._nodes.why_not() if self._nodes else ""
+        return {"eks": {"kubernetes": held[1] if held else None, "reason": "" if held else why}}
 
     # ---- clusters ----
 
@@ -46,16 +71,30 @@ class Eks(EksParts):
             raise ApiError("InvalidParameterException", f"unsupported Kubernetes version {version}")
         eks_state.check_role(asked["roleArn"])
         fields = {**eks_shapes.defaults(call, name, version), **eks_shapes.fill_defaults(asked)}
-        fields["resourcesVpcConfig"] = self._network(call, name)
+        fields["resourcesVpcConfig"] = eks_state.network_of(call, name)
         record = Record(fields=fields, tags=dict(asked.get("tags", {})))
         record.become("CREATING", "ACTIVE", CREATING_SECONDS)
         self.state.clusters[key] = record
-        return {"cluster": eks_shapes.cluster(record)}
+        if asked.get("accessConfig", {}).get("bootstrapClusterCreatorAdminPermissions", True):
+            self.state.creators[key] = caller_of(call.environ, call.region)
+        if self._nodes:
+            self._nodes.take(key, record)
+        return {"cluster": self._describe(key, record)}
 
     @emulates("DescribeCluster", "documented", "API_DescribeCluster")
     def describe_cluster(self, call: ApiCall) -> Mapping[str, Any]:
-        """With vpcId and clusterSecurityGroupId; endpoint and certificate once ACTIVE (they lead nowhere)."""
-        return {"cluster": eks_shapes.cluster(self.cluster_of(call, "name"))}
+        """With vpcId and clusterSecurityGroupId; once ACTIVE an endpoint, the local Kubernetes' or nobody's."""
+        record = self.cluster_of(call, "name")
+        return {"cluster": self._describe((call.region, call.parameters["name"]), record)}
+
+    def _describe(self, key: Key, record: Record) -> dict[str, Any]:
+        told = eks_shapes.cluster(record)
+        ground = self.account.clusters
+        if ground and self._nodes and self._nodes.holds(key) and "endpoint" in told:
+            with suppress(FileNotFoundError):
+                found = ground.endpoint()
+                told |= {"endpoint": found.address, "certificateAuthority": {"data": found.authority}}
+        return told
 
     @emulates("ListClusters", "documented", "API_ListClusters")
     def list_clusters(self, call: ApiCall) -> Mapping[str, Any]:
@@ -70,7 +109,7 @@ class Eks(EksParts):
         if self._groups(call, "name"):
             raise ApiError("ResourceInUseException", "Cluster has nodegroups attached")
         if record.status != "DELETING":
-            record.become("DELETING", GONE, DELETING_SECONDS)
+            self._wait_for((call.region, call.parameters["name"]), record, "DELETING", GONE, DELETING_SECONDS)
             group = record.fields["resourcesVpcConfig"]["clusterSecurityGroupId"]
             eks_state.ec2(call.region).delete_security_group(group_id=group)
             for store in (self.state.addons, self.state.access, self.state.identities):
@@ -145,7 +184,7 @@ class Eks(EksParts):
             asked.get("version", cluster.fields["version"]), cluster.fields["version"]
         )
         record = Record(fields=eks_shapes.group_fields(call, cluster), tags=dict(asked.get("tags", {})))
-        record.become("CREATING", "ACTIVE", CREATING_SECONDS)
+        self._wait_for(key, record, "CREATING", "ACTIVE", CREATING_SECONDS)
         self.state.groups[key] = record
         return {"nodegroup": eks_shapes.group(record)}
 
@@ -208,7 +247,7 @@ class Eks(EksParts):
         """DELETING, then gone."""
         record = self._group_of(call)
         if record.status != "DELETING":
-            record.become("DELETING", GONE, DELETING_SECONDS)
+            self._wait_for(self._group_key(call), record, "DELETING", GONE, DELETING_SECONDS)
         return {"nodegroup": eks_shapes.group(record)}
 
     # ---- updates and tags ----
@@ -227,22 +266,27 @@ class Eks(EksParts):
     @emulates("TagResource", "documented", "API_TagResource")
     def tag_resource(self, call: ApiCall) -> Mapping[str, Any]:
         """Clusters, node groups, add-ons and access entries."""
-        self._find_by_arn(call).tags.update(call.parameters["tags"])
+        eks_state.find_by_arn(self.state, call.parameters["resourceArn"]).tags.update(call.parameters["tags"])
         return {}
 
     @emulates("UntagResource", "documented", "API_UntagResource")
     def untag_resource(self, call: ApiCall) -> Mapping[str, Any]:
         """The same."""
         for name in call.parameters["tagKeys"]:
-            self._find_by_arn(call).tags.pop(name, None)
+            eks_state.find_by_arn(self.state, call.parameters["resourceArn"]).tags.pop(name, None)
         return {}
 
     @emulates("ListTagsForResource", "documented", "API_ListTagsForResource")
     def list_tags_for_resource(self, call: ApiCall) -> Mapping[str, Any]:
         """The same."""
-        return {"tags": self._find_by_arn(call).tags}
+        return {"tags": eks_state.find_by_arn(self.state, call.parameters["resourceArn"]).tags}
 
     # ---- parts ----
+
+    def _wait_for(self, key: Key, record: Record, state: str, then: str, seconds: float) -> None:
+        """A state that lasts until nodes are so, where there are any; else so long."""
+        if self._nodes is None or not self._nodes.wait_for(key, record, state, then):
+            record.become(state, then, seconds)
 
     def cluster_of(self, call: ApiCall, parameter: str) -> Record:
         name = call.parameters[parameter]
@@ -277,6 +321,8 @@ class Eks(EksParts):
         self, key: Key, record: Record, kind: str, changed: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         record.become("UPDATING", "ACTIVE", UPDATING_SECONDS)
+        if self._nodes and self._nodes.holds(key):
+            self._nodes.wake()
         parameters = [
             {"type": eks_shapes.upper(name), "value": str(value)} for name, value in changed.items()
         ]
@@ -289,38 +335,3 @@ class Eks(EksParts):
         update.become("InProgress", "Successful", UPDATING_SECONDS)
         self.state.updates[name] = (key, update)
         return {"update": {**fields, "status": update.status}}
-
-    def _find_by_arn(self, call: ApiCall) -> Record:
-        wanted = call.parameters["resourceArn"]
-        for store, field in (
-            (self.state.clusters, "arn"),
-            (self.state.groups, "nodegroupArn"),
-            (self.state.addons, "addonArn"),
-            (self.state.access, "accessEntryArn"),
-        ):
-            for record in store.values():
-                if record.fields[field] == wanted and not record.gone:
-                    return record
-        raise ApiError("NotFoundException", f"The specified resource could not be found: {wanted}", 404)
-
-    def _network(self, call: ApiCall, name: str) -> dict[str, Any]:
-        asked = call.parameters["resourcesVpcConfig"]
-        found = eks_state.subnets(call.region, asked.get("subnetIds", ()))
-        eks_state.check_zones(call.region, name, found)
-        eks_state.check_endpoint({"endpointPublicAccess": True, "endpointPrivateAccess": False, **asked})
-        vpc = found[0].vpc_id
-        group = eks_state.ec2(call.region).create_security_group(
-            f"eks-cluster-sg-{name}-{uuid4().int % 10**9}",
-            "EKS created security group applied to ENI that is attached to EKS Control Plane master nodes",
-            vpc,
-            tags={"kubernetes.io/cluster/" + name: "owned", "aws:eks:cluster-name": name},
-        )
-        return {
-            "securityGroupIds": [],
-            "endpointPublicAccess": True,
-            "endpointPrivateAccess": False,
-            "publicAccessCidrs": ["0.0.0.0/0"],
-            **asked,
-            "clusterSecurityGroupId": group.id,
-            "vpcId": vpc,
-        }

@@ -23,6 +23,22 @@ class Iam(Overlay):
             self._carry(match["name"], arn)
         return self.moto(call)
 
+    @emulates(
+        "AddClientIDToOpenIDConnectProvider RemoveClientIDFromOpenIDConnectProvider",
+        "documented",
+        "API_AddClientIDToOpenIDConnectProvider; API_RemoveClientIDFromOpenIDConnectProvider",
+    )
+    def change_audience(self, call: ApiCall) -> dict[str, str]:
+        """Twice is fine, either way."""
+        from moto.iam.models import iam_backends
+
+        client, arn = call.parameters["ClientID"], call.parameters["OpenIDConnectProviderArn"]
+        held = iam_backends[ACCOUNT]["aws"].get_open_id_connect_provider(arn).client_id_list
+        held[:] = [one for one in held if one != client]
+        if call.operation.startswith("Add"):
+            held.append(client)
+        return {}
+
     def _carry(self, name: str, arn: str) -> None:
         from moto.iam.models import AWSManagedPolicy, aws_managed_policies_data, iam_backends
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.addresses import LOOPBACK
+from infra.rehearsal.cloud.aws.captures import Captures
 from infra.rehearsal.cloud.aws.hosting import (
     READY_SECONDS,
     Endpoint,
@@ -23,8 +24,10 @@ from infra.rehearsal.cloud.aws.hosting import (
 from infra.rehearsal.cloud.aws.hosting_shapes import arn_of, describe, invalid, pairs, row, show, tag_list
 from infra.rehearsal.cloud.aws.listing import list_page
 from infra.rehearsal.cloud.aws.overlay.base import ApiCall, HttpResponse, Overlay, emulates, now
+from infra.rehearsal.cloud.aws.updates.moves import Moves
 
 if TYPE_CHECKING:
+    from infra.rehearsal.cloud.aws.invocations import WeightedServer
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
 
 IMAGE = re.compile(
@@ -40,9 +43,11 @@ class SageMakerOverlay(Overlay):
         super().__init__(account)
         self.hosting: Hosting = account.state.setdefault("sagemaker", Hosting())
         self.fleet = Fleet(account, self.hosting)
+        self.moves = Moves(account, self.fleet)
+        account.invocations.capture = Captures(account, self._capture_config).add
 
     def restore(self) -> None:
-        self.fleet.restore()
+        self.moves.restore()
 
     def close(self) -> None:
         self.fleet.stop()
@@ -139,26 +144,29 @@ class SageMakerOverlay(Overlay):
         )
         self.hosting.endpoints[endpoint.key] = endpoint
         self.hosting.tags[where] = pairs(asked.get("Tags", ()))
-        self.fleet.roll(endpoint)
+        self.moves.begin(endpoint)
         return {"EndpointArn": where}
 
     @emulates("UpdateEndpoint", "documented", "API_UpdateEndpoint")
     def update_endpoint(self, call: ApiCall) -> Mapping[str, Any]:
-        """New servers come up, then all traffic moves at once; a failure ends InService on the old configuration."""
+        """New servers take over as DeploymentConfig says; a failure or an alarm ends InService on the old ones."""
         asked = call.parameters
         endpoint = self._endpoint(call)
         where = arn_of(call.region, "endpoint", endpoint.name)
         if endpoint.status == "Failed":
             raise invalid(f'Cannot update endpoint "{where}" in status Failed; it can only be deleted.')
-        if endpoint.status != "InService":
+        if endpoint.status not in ("InService", "UpdateRollbackFailed"):
             raise invalid(f'Cannot update in-progress endpoint "{where}".')
         self._find(call, "endpoint configuration", endpoint.configuration, self.hosting.configurations)
         kept = {variant.name: variant for variant in endpoint.variants}
-        endpoint.pending = self._plan_deployment(
-            call, kept if asked.get("RetainAllVariantProperties") else {}
-        )
+        pending = self._plan_deployment(call, kept if asked.get("RetainAllVariantProperties") else {})
+        if asked.get("RetainDeploymentConfig"):
+            pending = replace(pending, deployment=pending.deployment or endpoint.deployment)
+        if endpoint.status == "UpdateRollbackFailed":
+            self.fleet.adopt_mix(endpoint)
+        endpoint.pending = pending
         endpoint.status, endpoint.modified = "Updating", now()
-        self.fleet.roll(endpoint)
+        self.moves.begin(endpoint)
         return {"EndpointArn": where}
 
     @emulates("UpdateEndpointWeightsAndCapacities", "documented", "API_UpdateEndpointWeightsAndCapacities")
@@ -199,7 +207,7 @@ class SageMakerOverlay(Overlay):
         """Deleting until its servers have ended. Not while it changes (reported: SageMaker examples #3432)."""
         endpoint = self._endpoint(call)
         where = arn_of(call.region, "endpoint", endpoint.name)
-        if endpoint.status not in ("InService", "Failed", "Deleting"):
+        if endpoint.status not in ("InService", "Failed", "Deleting", "UpdateRollbackFailed"):
             raise invalid(f'Cannot update in-progress endpoint "{where}".')
         if endpoint.status != "Deleting":
             endpoint.status, endpoint.modified = "Deleting", now()
@@ -244,6 +252,12 @@ class SageMakerOverlay(Overlay):
         }
 
     # ---- parts ----
+
+    def _capture_config(self, key: tuple[str, str], way: WeightedServer) -> Mapping[str, Any]:
+        endpoint = self.hosting.endpoints.get(key)
+        name = way.configuration or (endpoint.configuration if endpoint else "")
+        found = self.hosting.configurations.get((key[0], name), {})
+        return dict(found.get("DataCaptureConfig") or {})
 
     def _create(self, call: ApiCall, kind: str, name: str, store: dict[Any, dict[str, Any]]) -> str:
         where = arn_of(call.region, kind, name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from infra.aws_session import DEFAULT_REGION
 from infra.rehearsal.cloud.addresses import ACCOUNT
 from infra.rehearsal.cloud.aws.overlay.base import ApiCall, ApiError, Overlay, arn, emulates
 
@@ -25,7 +26,7 @@ class Tagging(Overlay):
 
     @emulates("GetResources", "documented", SOURCE)
     def get_resources(self, call: ApiCall) -> Mapping[str, Any]:
-        """By tags, types or ARNs, in pages; SageMaker, ECR, EKS and all of EC2 are told as well."""
+        """By tags, types or ARNs, in pages; SageMaker, ECR, EKS, SNS and all of EC2 are told as well."""
         from moto.core.resource_tagging import make_tag_matcher, match_resource_type
 
         asked = call.parameters
@@ -67,7 +68,9 @@ class Tagging(Overlay):
             for backend in iter_taggable_backends(ACCOUNT, region)
             for one in backend.iter_tagged_resources()
         }
-        ours = (*self._sagemaker(region), *self._eks(region), *ecr(region), *ec2(region))
+        ours = (*self._sagemaker(region), *self._eks(region), *ecr(region), *ec2(region), *sns(region))
+        if region == DEFAULT_REGION:
+            ours = (*ours, *issuers(), *self.account.state.get("budgets", {}).items())
         return {name: tags for name, tags in (known | dict(ours)).items() if tags}
 
     def _sagemaker(self, region: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -115,8 +118,24 @@ def ec2(region: str) -> Iterator[tuple[str, dict[str, str]]]:
             yield arn("ec2", region, f"{kind}/{name}"), dict(backend.tags.get(name, {}))
 
 
+def sns(region: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Topics."""
+    from moto.sns.models import sns_backends
+
+    for name, topic in sns_backends[ACCOUNT][region].topics.items():
+        yield name, dict(topic._tags)
+
+
+def issuers() -> Iterator[tuple[str, dict[str, str]]]:
+    """IAM's identity providers: they, and budgets, are in no region, and us-east-1 tells of them."""
+    from moto.iam.models import iam_backends
+
+    for name, held in iam_backends[ACCOUNT]["aws"].open_id_providers.items():
+        yield name, {one["Key"]: one["Value"] for one in held.tag_list_type}
+
+
 def type_of(name: str) -> str:
-    """An ARN's resource type as the API's filter has it, "ec2:instance"; "s3" has none."""
+    """An ARN's resource type as the API's filter has it, "ec2:instance"; those of S3 and SNS have none."""
     _, _, service, _, _, rest = name.split(":", 5)
     kind = rest.replace(":", "/").partition("/")[0]
-    return service if service == "s3" else f"{service}:{kind}"
+    return service if service in ("s3", "sns") else f"{service}:{kind}"

@@ -1,0 +1,1 @@
+"""What `ecomdeploy score` asks: the servers of a pack, on this machine."""

@@ -1,0 +1,1 @@
+"""What an account asks for besides: whom a pipeline works as, and who is told of costs."""

@@ -1,0 +1,1 @@
+"""How an endpoint moves from one configuration to another."""

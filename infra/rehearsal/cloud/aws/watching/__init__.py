@@ -1,0 +1,1 @@
+"""CloudWatch's part: metrics, their statistics, and the alarms that watch them."""

@@ -1,0 +1,1 @@
+"""What watches and tells: CloudWatch, its logs, SNS."""

@@ -1,0 +1,1 @@
+"""Batch scoring: tables through a pack's own server, in bounded memory, every row once."""

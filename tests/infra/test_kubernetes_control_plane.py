@@ -1,0 +1,77 @@
+"""The real control plane: brought up, killed piece by piece, ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+from waiting import wait_for
+
+from infra.kubernetes.client import KubernetesUnreachable
+from infra.rehearsal.cloud.kubernetes.binaries import NAMES
+from infra.rehearsal.cloud.kubernetes.places import GATEWAY, GATEWAY_CLASS
+from tests.kubernetes_cluster import Cluster, run_cluster
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
+
+
+def test_a_cluster_has_its_gateway(cluster: Cluster) -> None:
+    namespace, _, name = GATEWAY.partition("/")
+    found = cluster.client.get("gateway.networking.k8s.io/v1", "Gateway", name, namespace)
+    assert found
+    assert found["spec"]["gatewayClassName"] == GATEWAY_CLASS
+
+
+def test_only_this_user_reads_its_files(cluster: Cluster) -> None:
+    files = [
+        path
+        for folder in (cluster.places.certificates, cluster.places.root)
+        for path in folder.iterdir()
+        if path.is_file()
+    ]
+    assert files
+    assert {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in files} == {
+        path.name: "0o600" for path in files
+    }
+    assert stat.S_IMODE(cluster.places.root.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_killed_one_comes_back_with_its_data(cluster: Cluster, namespace: str, name: str) -> None:
+    made = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "kept", "namespace": namespace},
+        "data": {"word": "before"},
+    }
+    uid = cluster.client.create(made)["metadata"]["uid"]
+    keeper = cluster.local._keepers[name]
+    killed = keeper.identity
+    os.kill(killed.pid, signal.SIGKILL)
+    wait_for(lambda: keeper.identity and keeper.identity != killed)
+
+    def is_back() -> bool:
+        try:
+            found = cluster.client.get("v1", "ConfigMap", "kept", namespace)
+            return found is not None and found["metadata"]["uid"] == uid
+        except KubernetesUnreachable:
+            return False
+
+    wait_for(is_back)
+    # the controllers work again: they give a new namespace its account
+    wait_for(lambda: cluster.new_namespace())
+
+
+def test_a_new_keeper_takes_over_what_a_killed_one_left(tmp_path: Path) -> None:
+    with run_cluster(tmp_path) as first:
+        before = {name: first.local._keepers[name].identity for name in NAMES}
+        # a keeper that is killed says nothing to anybody: a second one beside it is what comes then
+        with run_cluster(tmp_path) as second:
+            assert {name: second.local._keepers[name].identity for name in NAMES} == before
+            assert [second.local._keepers[name].starts for name in NAMES] == [0] * len(NAMES)
+            for name in NAMES:
+                first.local._keepers[name]._stopping.set()
+        assert not any(identity.alive for identity in before.values())

@@ -1,0 +1,29 @@
+"""Every verb that reads, with a release that serves: it says something, and no call of it changes anything."""
+
+from __future__ import annotations
+
+import pytest
+from typed import Terminal
+
+from tests.contracts.test_reading_verbs import ARGUMENTS, READING, VERBS
+
+pytestmark = pytest.mark.slow
+
+OFF_THE_CLOUD = frozenset({"ci check", "ci comment", "ci init", "schema"})
+"""They work on files alone."""
+
+
+def test_a_reading_verb_makes_no_mutating_call_where_a_release_serves(shop: Terminal) -> None:
+    shop.type("up", "--json")
+    asked = {verb: change_made_by(shop, verb) for verb in READING if verb not in OFF_THE_CLOUD}
+    assert asked == dict.fromkeys(asked, 0)
+    assert {"doctor", "logs", "plan", "platform plan", "predict", "releases", "status"} <= set(asked)
+
+
+def change_made_by(shop: Terminal, verb: str) -> int:
+    """How many mutating calls it made. It must come to its end: what it read was there."""
+    before = shop.counts()["mutating"]
+    arguments = [] if verb == "predict" else ARGUMENTS.get(verb, [])
+    environment = ["local"] if "environment" in VERBS[verb] else []
+    shop.type(*verb.split(), *environment, *arguments, expect=None if verb == "doctor" else 0)
+    return shop.counts()["mutating"] - before
