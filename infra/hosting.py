@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Le, MaxLen, MinLen
 
+from modelpack.errors import BadInput
+
 Seconds = Annotated[int, Ge(60), Le(3600)]
 """Bounds: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProductionVariant.html"""
 
@@ -25,6 +27,10 @@ class ServingNetwork:
 
     subnets: Annotated[tuple[str, ...], MinLen(1), MaxLen(16)]
     security_groups: Annotated[tuple[str, ...], MinLen(1), MaxLen(5)]
+
+
+PLATFORM: Literal["platform"] = "platform"
+"""Instead of ids: the network of the environment's platform. A release keeps the ids that it was then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +52,7 @@ class HostingOptions:
     the KMS key that the instances' volumes are encrypted with; `startup_timeout`: until a server must be healthy;
     `download_timeout`: for a model's files from S3; both in seconds, None: the place's own."""
 
-    network: ServingNetwork | None = None
+    network: ServingNetwork | Literal["platform"] | None = None
     isolated: bool = False
     volume_key: str | None = None
     capture: CaptureSpec | None = None
@@ -57,6 +63,19 @@ class HostingOptions:
     def of(cls, given: Any) -> Self:
         """The options among the fields of something that has more."""
         return cls(**{one.name: getattr(given, one.name) for one in fields(HostingOptions)})
+
+    @property
+    def placed(self) -> ServingNetwork | None:
+        """The network by its ids, None: the place's own.
+
+        Raises:
+            BadInput: nobody has said yet which the platform's are.
+        """
+        if self.network == PLATFORM:
+            raise BadInput(
+                "network: the platform's subnets and group are not known here", hint="ecomdeploy up"
+            )
+        return self.network
 
     def as_data(self) -> Mapping[str, Any]:
         """Those that are not off, as data; empty: nothing was asked for."""

@@ -245,6 +245,9 @@ class PlatformSpec:
     endpoints: bool = True
     """AWS's services by private addresses in the cluster's network (about 10 USD a month for each of seven in each
     zone); S3 always."""
+    serving: bool = False
+    """Model servers may stand in the network (`serve.network: platform`): a security group of theirs, and those of
+    AWS's services that they need by private addresses (seven, of which a cluster has four already)."""
     flow_logs: Literal["rejected", "all", "none"] = "rejected"
     log_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731] = 30
     """How long the cluster's, the network's and the endpoint's logs are kept."""

@@ -10,6 +10,7 @@ from infra.preflight.base import Looked
 from modelpack.errors import BadInput
 from stacks.candidates import describe_end, make_candidate
 from stacks.collaborators import Collaborators
+from stacks.ground import settle_network
 from stacks.hardware import refuse_hopeless, refuse_unfit, remarks
 from stacks.ownership import find_objection, foresee_owner
 from stacks.preflight import tell_lacks, warn_of_lacks
@@ -91,6 +92,7 @@ def foresee(run: Run, lacks: Sequence[Looked]) -> Plan:
     deps, spec = run.deps, run.wanted.spec
     run.refuse_other()
     refuse_unset(run.wanted.confidential)
+    placed = settle_network(run)
     pack, wanted = deps.builder.find(run.wanted), run.wanted
     if pack is not None:
         refuse_unfit(wanted, pack)
@@ -125,6 +127,7 @@ def foresee(run: Run, lacks: Sequence[Looked]) -> Plan:
             *describe_found(run.changes, deps.ledger),
             *([f"replicas: {replicas[0]} now, {replicas[1]} then"] if replicas else []),
             *notes(run, pack, live if keeps else None, number),
+            *placed,
             *(remarks(wanted, pack, wanted.serving.instance) if pack else ()),
         ),
     )

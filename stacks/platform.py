@@ -12,7 +12,7 @@ from typing import Any
 
 from modelpack.errors import BadInput
 from stacks.collaborators import Collaborators
-from stacks.ground import survey_ground
+from stacks.ground import refuse_leaving, refuse_residents, survey_ground
 from stacks.ownership import foresee_owner, sign_platform
 from stacks.pulumi_driver.driver import Change
 from stacks.quotas import ask, refuse_short, warn
@@ -50,6 +50,7 @@ def plan(deps: Collaborators, spec: Spec) -> PlatformOutcome:
     run = Run.of(deps, spec)
     run.refuse_other()
     ground = survey_ground(deps.survey, run.wanted)
+    refuse_leaving(run, ground)
     foresee_owner(run)
     run.changes = run.preview(run.wanted.platform, ground.settings)
     notes = (*warn(run.wanted, ask(deps.quotas, ground.demands)), *ground.notes)
@@ -68,11 +69,14 @@ def up(deps: Collaborators, spec: Spec, *, adopt: bool = False) -> PlatformOutco
     run = Run.of(deps, spec)
     with run.hold_lease("platform up"), run.hold_platform("platform up"):
         ground = survey_ground(deps.survey, run.wanted)
+        refuse_leaving(run, ground)
         refuse_short(run, ask(deps.quotas, ground.demands))
         sign_platform(run, adopt=adopt)
         enter_user(deps.platform_store, spec.name)
         deps.progress.step(f"Provisioning the platform of {spec.environment.name}")
         outputs = run.provision(run.wanted.platform, ground.settings, refresh=True)
+        if run.shared.outputs(run.wanted.platform) != outputs:
+            run.shared.record(run.wanted.platform, "", outputs)
     return report(run, "up", outputs, ground.notes)
 
 
@@ -80,10 +84,10 @@ def down(deps: Collaborators, spec: Spec, *, shared: bool = False) -> PlatformOu
     """Remove all of it. Twice is fine.
 
     Args:
-        shared: although other services have brought it up too.
+        shared: although other services use it too, and earlier releases could not be put back.
 
     Raises:
-        BadInput: others use it.
+        BadInput: others use it, or model servers stand in its network.
         Locked, CloudRefused, EcomdeployError.
     """
     run = Run.of(deps, spec)
@@ -92,6 +96,7 @@ def down(deps: Collaborators, spec: Spec, *, shared: bool = False) -> PlatformOu
         if others and not shared:
             what = f"the platform of {spec.environment.name} is used by {', '.join(others)} too"
             raise BadInput(what, hint="take those down first, or: ecomdeploy platform down --shared")
+        refuse_residents(run, f"the platform of {spec.environment.name} would go", dark=shared)
         deps.progress.step(f"Removing the platform of {spec.environment.name}")
         run.take_down(run.wanted.platform)
         for name in read_users(deps.platform_store):

@@ -10,6 +10,7 @@ from typing import Any
 from stacks import hardware
 from stacks.collaborators import Collaborators
 from stacks.pulumi_driver import converged
+from stacks.pulumi_driver.converged import ConvergedStates
 from stacks.pulumi_driver.driver import Change, Settings, Stack, claim, refuse_other
 from stacks.records.ledger import Ledger
 from stacks.records.release import Release
@@ -148,9 +149,20 @@ class Run:
         self.changes += done.changes
         return done.outputs
 
+    def platform_outputs(self) -> Outputs | None:
+        """What the platform gave whoever brought it up last; None where there is none."""
+        return self.shared.outputs(self.wanted.platform) or self.outputs(self.wanted.platform)
+
+    @property
+    def shared(self) -> ConvergedStates:
+        """What the platform last gave, for all services of the environment."""
+        return ConvergedStates(self.deps.platform_store, self.deps.converged.generation)
+
     def take_down(self, stack: Stack) -> None:
         """Destroy a stack. Doing it twice is fine."""
         deps = self.deps
+        if stack == self.wanted.platform:
+            self.shared.forget(stack)
         self.changes += converged.take_down(deps.driver, deps.converged, stack, deps.progress).changes
 
     def push(self, repository: str, digest: str) -> None:

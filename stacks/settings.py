@@ -41,6 +41,7 @@ def base_settings(wanted: Wanted, before: Mapping[str, Any] | None) -> dict[str,
         place = wanted.spec.environment
         state = {"state": place.state or "", "secrets": place.secrets or ""}
         settings |= {"pipeline": msgspec.to_builtins(pipeline), **state}
+        settings |= {"network": True} if wanted.spec.serve.network else {}
     if budget := wanted.spec.governance.monthly_budget:
         settings |= {"monthly_budget": msgspec.to_builtins(budget)}
     if before and "log_group" not in before:

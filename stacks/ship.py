@@ -2,7 +2,8 @@
 
     up        preflight           the cluster has what it takes (stacks/preflight.py)
               lease               one writer (stacks/records/lease.py)
-              settle              it is ours, and its history is here (stacks/ownership.py)
+              settle              it is ours, and its history is here (stacks/ownership.py); the platform's network,
+                                  where its servers are to stand in it (stacks/ground.py)
               build               the pack: known from the same inputs, or built
               terms               not marked, not frozen, within the account's quotas (stacks/quotas.py), and what was
                                   planned (stacks/terms)
@@ -47,6 +48,7 @@ from typing import Any
 
 from stacks.candidates import find_target, make_candidate, refuse_marked, restore
 from stacks.collaborators import Collaborators
+from stacks.ground import join_platform, refuse_lost_network, settle_network
 from stacks.hardware import refuse_hopeless, refuse_unfit
 from stacks.history.publish import publish
 from stacks.ownership import find_objection, refuse_stateless, settle
@@ -108,6 +110,7 @@ def up(
     refuse_lacking(deps.preflight(run.wanted), deps.progress)
     with run.hold_lease("up"):
         settle(run, adopt=adopt)
+        settle_network(run)
         refuse_unset(run.wanted.confidential)
         refuse_hopeless(run.wanted)
         refuse_short_service(run)
@@ -118,6 +121,7 @@ def up(
         why = refuse_frozen(run, pack, override)
         if planned is not None:
             refuse_changed(planned, plan(deps, spec))
+        join_platform(run)
         bring_base_up(run)
         run.push(run.base["repository_url"], pack.digest)
         ensure_images(run, pack.digest)
@@ -153,6 +157,7 @@ def rollback(deps: Collaborators, spec: Spec, number: int | None = None, *, why:
             return abandon(run, begun, why)
         # A rollback that was killed goes on to where it went.
         target = find_target(run, begun.restores if begun else number)
+        refuse_lost_network(run, target)
         require_base(run)
         standing = find_standing(run, target)
         if standing is None:

@@ -54,6 +54,7 @@ class RepositoryService:
             secrets=tuple(sorted({key for one in both for key in keys_of(one.environment.secrets or "")})),
             boundaries=tuple(sorted({one for one in bounds if one})),
             budget=any(one.governance.monthly_budget for one in both),
+            network=any(one.serve.network for one in both),
         )
 
     def words(self) -> dict[str, str]:

@@ -42,7 +42,8 @@ def write_policy(spec: Spec, task: str) -> dict[str, Any]:
         platform = PlatformScope(service=spec.service, **place)
         parts = [(part.__name__, part(platform)) for part in PLATFORM_TASKS[task]]
     else:
-        scope = DeployerScope(service=spec.service, **list_governance(asked), **place)
+        more = {**list_governance(asked), "network": spec.serve.network is not None}
+        scope = DeployerScope(service=spec.service, **more, **place)
         parts = [(part.__name__, part(scope)) for part in TASKS[task]]
     return {"Version": "2012-10-17", "Statement": list(name_statements(parts))}
 

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 SERVICES = ("ecr.api", "ecr.dkr", "sts", "logs", "eks", "eks-auth", "sagemaker.runtime")
 """https://docs.aws.amazon.com/eks/latest/userguide/private-clusters.html; the last is for those who call models."""
+SERVING = ("ecr.api", "ecr.dkr", "logs", "monitoring", "sagemaker.runtime", "secretsmanager", "ssm")
+"""What model servers need without NAT. Logs and metrics go through the model's own network
+(https://repost.aws/knowledge-center/sagemaker-access-network-isolation), and so do the server's secrets; of images AWS
+says nothing, so ECR is among them. S3 has its gateway (https://docs.aws.amazon.com/sagemaker/latest/dg/host-vpc.html).
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

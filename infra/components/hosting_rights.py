@@ -93,7 +93,7 @@ def rights_policy(releases: Iterable[HostingOptions], where: RoleAccount) -> str
 
 
 def network_statements(given: list[HostingOptions], where: RoleAccount) -> list[dict[str, Any]]:
-    networks = [one.network for one in given if one.network]
+    networks = [network for one in given if (network := one.placed)]
     if not networks:
         return []
     head = f"arn:{where.partition}:ec2:{where.region}:{where.account}"

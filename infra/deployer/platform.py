@@ -73,6 +73,10 @@ LOOKS = [
     "kms:ListKeys",
     "kms:ListResourceTags",
     "logs:DescribeLogGroups",
+    # Whose model servers stand in the network, before it goes.
+    "sagemaker:DescribeEndpoint",
+    "sagemaker:DescribeEndpointConfig",
+    "sagemaker:DescribeModel",
     "servicequotas:Get*",
     "servicequotas:List*",
     "tag:GetResources",
@@ -149,7 +153,8 @@ def list_platform_shipping(scope: PlatformScope) -> list[Statement]:
 
 def list_network(scope: PlatformScope) -> list[Statement]:
     made: Mapping[str, Any] = {"StringEquals": scope.list_tags("RequestTag")}
-    creating = {"StringEquals": {**scope.list_tags("RequestTag"), "ec2:CreateAction": list(MADE)}}
+    making = [*MADE, "AuthorizeSecurityGroupEgress"]
+    creating = {"StringEquals": {**scope.list_tags("RequestTag"), "ec2:CreateAction": making}}
     rules = ["ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress"]
     kinds = tuple(dict.fromkeys(MADE.values()))
     # A node group is taken from whoever may launch the machines of its template.
@@ -158,7 +163,7 @@ def list_network(scope: PlatformScope) -> list[Statement]:
     images = f"arn:{scope.partition}:ec2:{scope.region}::image/*"
     return [
         allow("MakeNetwork", [f"ec2:{one}" for one in MADE], scope.ec2(*kinds), made),
-        allow("TagNetwork", "ec2:CreateTags", scope.ec2(*kinds), creating),
+        allow("TagNetwork", "ec2:CreateTags", scope.ec2(*kinds, "security-group-rule"), creating),
         allow("Network", [f"ec2:{one}" for one in KEPT], scope.ec2("*"), scope.own),
         allow("Rules", rules, scope.ec2("security-group-rule")),
         allow("Template", "ec2:RunInstances", scope.ec2("launch-template"), scope.own),

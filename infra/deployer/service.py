@@ -22,13 +22,14 @@ def find_issuer(word: str) -> str:
 @dataclass(frozen=True, kw_only=True)
 class DeployerScope(DeployerPlace):
     """One service in one environment of one account. What its base has besides: `pipeline`, roles for one; `issuer`,
-    the host of the identity provider that it makes, "": none; `budget`, one.
+    the host of the identity provider that it makes, "": none; `budget`, one. `network`: its servers stand in one.
     """
 
     service: str
     pipeline: bool = False
     issuer: str = ""
     budget: bool = False
+    network: bool = False
 
     @property
     def name(self) -> str:
@@ -134,6 +135,12 @@ def list_reading(scope: DeployerScope) -> list[Statement]:
         allow("Topic", ["sns:GetTopicAttributes", "sns:ListTagsForResource"], scope.topic),
         allow("Roles", ["iam:GetRole", "iam:GetRolePolicy", "iam:List*"], roles),
         *list_governance_reading(scope),
+        # Those that a Model names are looked at before; their interfaces are the serving role's.
+        *(
+            [allow("Network", ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets"], "*")]
+            if scope.network
+            else []
+        ),
         # Golden requests, by `status`.
         allow("Ask", "sagemaker:InvokeEndpoint", scope.arn("sagemaker", f"endpoint/{scope.name}")),
         *scope.use_keys("Decrypt", ["kms:Decrypt"]),
@@ -186,6 +193,7 @@ def list_shipping(scope: DeployerScope) -> list[Statement]:
     }
     return [
         *list_state_shipping(scope),
+        *(list_platform_users(scope) if scope.network else []),
         allow("Records", [f"s3:{one}" for one in STORE], scope.records),
         allow("Image", PUSH, scope.repository),
         allow(
@@ -205,6 +213,12 @@ def list_shipping(scope: DeployerScope) -> list[Statement]:
         *list_role_shipping(scope),
         *scope.keep_key(scope.arn("kms", f"alias/ecomdeploy-{scope.name}")),
     ]
+
+
+def list_platform_users(scope: DeployerScope) -> list[Statement]:
+    """Who uses the platform, or does no more, is written beside it."""
+    users = [f"{scope.state_objects}platforms/{scope.environment}/{one}.json" for one in ("lease", "users")]
+    return [allow("Platform", ["s3:DeleteObject", "s3:PutObject"], users)] if scope.state else []
 
 
 def list_role_shipping(scope: DeployerScope) -> list[Statement]:
@@ -232,10 +246,8 @@ def list_role_shipping(scope: DeployerScope) -> list[Statement]:
 
 def list_removing(scope: DeployerScope) -> list[Statement]:
     """What `down --all` needs besides: the base goes, with its records, images and key."""
-    users = [f"{scope.state_objects}platforms/{scope.environment}/{one}.json" for one in ("lease", "users")]
     return [
-        # Who is taken down uses the platform no more, which is written beside it.
-        *([allow("Platform", ["s3:DeleteObject", "s3:PutObject"], users)] if scope.state else []),
+        *list_platform_users(scope),
         allow(
             "Records",
             [

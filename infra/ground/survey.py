@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from infra.aws_session import AwsSession, error_code, refusals
+from infra.ground.residents import Resident, find_lacks, find_residents
+from infra.hosting import ServingNetwork
 
 STACK = "ecomdeploy:stack"
 RESOURCE = "ecomdeploy:resource"
@@ -62,6 +64,14 @@ class Survey(Protocol):
 
     def addons(self, version: str, names: Collection[str]) -> Mapping[str, str]:
         """The default version of each add-on for a Kubernetes version; one that is not offered is left out."""
+        ...
+
+    def residents(self, network: ServingNetwork) -> tuple[Resident, ...]:
+        """Services of ours whose Models are placed there. Raises as `offer`."""
+        ...
+
+    def lacks(self, network: ServingNetwork) -> tuple[str, ...]:
+        """What of it is not there, or not of one VPC, in words. Raises as `offer`."""
         ...
 
 
@@ -153,6 +163,12 @@ class AwsSurvey:
         with refusals(f"asking for the add-ons of Kubernetes {version}"), ThreadPoolExecutor(4) as pool:
             return {name: found for name, found in pool.map(ask, sorted(names)) if found}
 
+    def residents(self, network: ServingNetwork) -> tuple[Resident, ...]:
+        return find_residents(self.session, network)
+
+    def lacks(self, network: ServingNetwork) -> tuple[str, ...]:
+        return find_lacks(self.session, network)
+
 
 def resource_of(thing: Mapping[str, Any]) -> str:
     """The Pulumi name in a thing's tags."""
@@ -166,9 +182,19 @@ class FakeSurvey:
     offered: Offer = field(default_factory=Offer)
     stands: Standing = field(default_factory=Standing)
     versions: Mapping[str, str] = field(default_factory=dict)
+    living: tuple[Resident, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Ids that are there no more."""
 
     def offer(self) -> Offer:
         return self.offered
+
+    def residents(self, network: ServingNetwork) -> tuple[Resident, ...]:
+        return self.living
+
+    def lacks(self, network: ServingNetwork) -> tuple[str, ...]:
+        named = (*network.subnets, *network.security_groups)
+        return tuple(f"there is no {one}" for one in self.missing if one in named)
 
     def standing(self, stack: str, cluster: str) -> Standing:
         return self.stands

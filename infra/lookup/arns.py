@@ -32,12 +32,13 @@ NAMED = {
 OF_ANOTHER = frozenset(
     {
         *(("ec2", "instance"), ("ec2", "volume"), ("ec2", "network-interface")),
+        ("ec2", "security-group-rule"),
         ("application-autoscaling", "scalable-target"),
         *(("eks", "access-entry"), ("eks", "podidentityassociation")),
     }
 )
-"""What carries the tags and goes with its owner: a node group's machines; what scales an endpoint that is gone; who may
-use a cluster, and what its pods may."""
+"""What carries the tags and goes with its owner: a node group's machines; a group's rules; what scales an endpoint that
+is gone; who may use a cluster, and what its pods may."""
 
 
 def read_arn(arn: str) -> tuple[str, dict[str, Any]] | None:

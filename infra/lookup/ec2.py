@@ -85,6 +85,11 @@ ROWS = (
         by_tags("security_groups", "SecurityGroups", "GroupId"),
     ),
     LookupRow(
+        "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+        BY_TAGS,
+        by_tags("security_group_rules", "SecurityGroupRules", "SecurityGroupRuleId"),
+    ),
+    LookupRow(
         "aws:ec2/vpcEndpoint:VpcEndpoint", BY_TAGS, by_tags("vpc_endpoints", "VpcEndpoints", "VpcEndpointId")
     ),
     LookupRow("aws:ec2/flowLog:FlowLog", BY_TAGS, find_flow_log),

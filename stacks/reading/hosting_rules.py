@@ -21,6 +21,7 @@ Found = Iterator[tuple[Value, str, str]]
 def hosting(document: Value, hosts: Hosts | None) -> Found:
     """What is wrong with `serve`'s options. `hosts`: None where the target is not known."""
     yield from network(document)
+    yield from serving(document)
     yield from keys(document, hosts)
     capture = document.at("serve", "capture", "of")
     if capture and isinstance(capture.data, list):
@@ -58,6 +59,27 @@ def network(document: Value) -> Found:
             elif one.data in seen:
                 yield one, f"{one.data} is named twice", ""
             seen.add(one.data)
+
+
+def serving(document: Value) -> Found:
+    """What a platform cannot be for model servers at once."""
+    at = document.at("platform", "serving")
+    if at is None or at.data is not True:
+        return
+    if (vpc := document.at("platform", "vpc")) and vpc.data is not None:
+        what = "nothing is made in a network that is there already"
+        yield (
+            at,
+            what,
+            "name its subnets and security groups: serve.network: {subnets: ..., security_groups: ...}",
+        )
+    endpoints = document.at("platform", "endpoints")
+    if endpoints and endpoints.data is False:
+        yield (
+            endpoints,
+            "model servers reach AWS's services by nothing else (platform.serving)",
+            "endpoints: true",
+        )
 
 
 def keys(document: Value, hosts: Hosts | None) -> Found:

@@ -119,13 +119,25 @@ def validate(merged: Value, where: str) -> tuple[Spec | None, list[Problem]]:
     try:
         (spec,) = adapter().validate_json(json.dumps([merged.plain()]))
     except ValidationError as error:
-        return None, [translate(merged, where, one) for one in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        return None, [translate(merged, where, one) for one in found if is_meant(one)]
     return spec, []
+
+
+LITERAL = "literal["
+
+
+def is_meant(error: Mapping[str, Any]) -> bool:
+    """Of what may be a word or keys and values pydantic tells both: the one that it looks like counts."""
+    last = str(error["loc"][-1])
+    is_keys = isinstance(error["input"], dict)
+    return not (is_keys if last.startswith(LITERAL) else last in shapes() and not is_keys)
 
 
 def translate(merged: Value, where: str, error: Mapping[str, Any]) -> Problem:
     """One pydantic error as a Problem: the deepest key that the file has gives the line."""
-    keys = tuple(error["loc"][1:])
+    branches = (key for key in error["loc"][1:] if isinstance(key, int) or not key.startswith(LITERAL))
+    keys = tuple(key for key in branches if key not in shapes())
     depth = next((size for size in range(len(keys), 0, -1) if merged.at(*keys[:size]) is not None), 0)
     at = merged.at(*keys[:depth]) or merged
     path = (

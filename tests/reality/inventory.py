@@ -138,6 +138,9 @@ def ec2(client: Any) -> Iterator[Holding]:
             for association in one.get("Associations", ()):
                 if "SubnetId" in association:
                     yield Holding("route table association", association["RouteTableAssociationId"])
+    for rule in client.describe_security_group_rules()["SecurityGroupRules"]:
+        if tag_of(rule.get("Tags")):  # others are their group's own
+            yield Holding("security group rule", rule["SecurityGroupRuleId"], tag_of(rule["Tags"]))
 
 
 def eks(client: Any) -> Iterator[Holding]:
@@ -222,6 +225,7 @@ TYPES = {
     "aws:sagemaker/model:Model": "Model",
     "aws:sns/topic:Topic": "topic",
     "aws:ssm/parameter:Parameter": "parameter",
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": "security group rule",
 }
 """The kind under which a type of our table is listed."""
 

@@ -98,6 +98,33 @@ NETWORK = {
         ),
         seen="ingress",
     ),
+    "egress-rule": Sample(
+        "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+        lambda world: {
+            "securityGroupId": world.id("group"),
+            "ipProtocol": "tcp",
+            "fromPort": 443,
+            "toPort": 443,
+            "referencedSecurityGroupId": world.id("group"),
+        },
+        update=lambda world: {"toPort": 444},
+        replace={"securityGroupId": "sg-00000000000000000"},
+        edit=lambda world, client, it: client("ec2").modify_security_group_rules(
+            GroupId=world.id("group"),
+            SecurityGroupRules=[
+                {
+                    "SecurityGroupRuleId": it,
+                    "SecurityGroupRule": {
+                        "IpProtocol": "tcp",
+                        "FromPort": 22,
+                        "ToPort": 443,
+                        "ReferencedGroupId": world.id("group"),
+                    },
+                }
+            ],
+        ),
+        seen="fromPort",
+    ),
     "interface-endpoint": Sample(
         "aws:ec2/vpcEndpoint:VpcEndpoint",
         lambda world: {

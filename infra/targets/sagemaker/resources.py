@@ -266,10 +266,11 @@ def declare_rights(
 def vpc_config(hosting: HostingOptions) -> sagemaker.ModelVpcConfigArgs | None:
     from pulumi_aws import sagemaker
 
-    if hosting.network is None:
+    network = hosting.placed
+    if network is None:
         return None
     return sagemaker.ModelVpcConfigArgs(
-        subnets=list(hosting.network.subnets), security_group_ids=list(hosting.network.security_groups)
+        subnets=list(network.subnets), security_group_ids=list(network.security_groups)
     )
 
 

@@ -104,6 +104,7 @@ def govern(settings: program.Settings, service: str, options: pulumi.ResourceOpt
                 pipeline=True,
                 issuer=find_issuer(access.issuer) if access.make_provider else "",
                 budget=bool(settings.data.get("monthly_budget")),
+                network=bool(settings.data.get("network")),
                 environment=settings.environment,
                 account=settings.account,
                 region=settings.region,

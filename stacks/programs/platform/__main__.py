@@ -15,11 +15,12 @@ from infra import program
 from infra.components.addons import BEFORE_NODES, ON_NODES, Addons
 from infra.components.cluster import Cluster
 from infra.components.cluster_access import ClusterAccess
-from infra.components.endpoints import Endpoints
+from infra.components.endpoints import SERVICES, SERVING, Endpoints
 from infra.components.flow_logs import FlowLogs
 from infra.components.gpu_pool import GpuPool
 from infra.components.keys import EncryptionKey
 from infra.components.network import Network
+from infra.components.serving_group import ServingGroup
 from infra.components.system_nodes import SystemNodes
 from infra.ground.layout import GroundPlan, lay_out
 from infra.ground.survey import Offer, Standing
@@ -65,20 +66,46 @@ class Platform:
                 partition=self.settings.partition,
                 opts=self.options,
             )
-        if wanted.endpoints and wanted.gpu_pools:
-            Endpoints(
-                f"{self.name}-endpoints",
-                project_tags=self.tags,
-                region=self.settings.region,
-                vpc_id=vpc_id,
-                cidr=wanted.cidr,
-                subnet_ids=made.private_subnets_in(layout.nodes),
-                opts=self.options,
-            )
+        if endpoints := self.endpoints(made):
+            self.serving(made, endpoints)
         pulumi.export("vpc_id", vpc_id)
         pulumi.export("private_subnets", made.private_subnet_ids)
         pulumi.export("public_subnets", made.public_subnet_ids)
         return made
+
+    def endpoints(self, network: Network) -> Endpoints | None:
+        """What the cluster needs of AWS's services, and what model servers do."""
+        wanted = self.wanted
+        parts = (SERVICES if wanted.gpu_pools else (), SERVING if wanted.serving else ())
+        services = tuple(dict.fromkeys(one for part in parts for one in part))
+        if not (wanted.endpoints and services):
+            return None
+        return Endpoints(
+            f"{self.name}-endpoints",
+            project_tags=self.tags,
+            region=self.settings.region,
+            vpc_id=network.resources.vpc.id,
+            cidr=wanted.cidr,
+            subnet_ids=network.private_subnets_in(self.layout.nodes),
+            services=services,
+            opts=self.options,
+        )
+
+    def serving(self, network: Network, endpoints: Endpoints) -> None:
+        """Where `serve.network: platform` puts model servers: in the zones that have the endpoints."""
+        if not self.wanted.serving:
+            return
+        group = ServingGroup(
+            f"{self.name}-serving",
+            project_tags=self.tags,
+            vpc_id=network.resources.vpc.id,
+            endpoints_group=endpoints.resources.group.id,
+            s3_prefix_list=network.resources.s3_endpoint.prefix_list_id,
+            opts=self.options,
+        )
+        subnets = network.private_subnets_in(self.layout.nodes)
+        placed = {"subnets": subnets, "security_groups": [group.resources.group.id]}
+        pulumi.export("serving_network", placed)
 
     def subnets(self, network: Network | None, zones: Collection[str]) -> pulumi.Input[list[str]]:
         if network is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from infra.rehearsal.cloud.addresses import LOOPBACK
+from infra.rehearsal.cloud.addresses import ACCOUNT, LOOPBACK
 from infra.rehearsal.cloud.aws.invocations import Key, Servers, WeightedServer
 from infra.rehearsal.cloud.aws.overlay.base import now
 from infra.rehearsal.cloud.aws.pace import CloudClock
@@ -31,6 +31,9 @@ NOT_HEALTHY = (
     "The primary container for production variant {variant} did not pass the ping health check. "
     "Please check CloudWatch logs for this endpoint."
 )
+NO_INTERFACE = (
+    "Unable to create a network interface for production variant {variant}: {place} does not exist."
+)
 LEAST_WINDOW = 0.1
 """Seconds of this machine's."""
 READY_SECONDS = 300.0
@@ -39,7 +42,8 @@ READY_SECONDS = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class ProductionVariant:
-    """A production variant with the image it runs. `wrong`: a planted fault spoils its answers."""
+    """A production variant with the image it runs. `wrong`: a planted fault spoils its answers; `placed`: subnets and
+    security groups of its Model."""
 
     name: str
     model: str
@@ -52,6 +56,7 @@ class ProductionVariant:
     resolved_at: datetime
     ready_seconds: float = READY_SECONDS
     wrong: bool = False
+    placed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +102,13 @@ class Hosting:
     configurations: dict[Key, dict[str, Any]] = field(default_factory=dict)
     endpoints: dict[Key, Endpoint] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def places_in_use(self, region: str) -> frozenset[str]:
+        """Subnets and security groups that model servers have network interfaces in."""
+        here = [one for one in self.endpoints.values() if one.region == region]
+        pending = [one.pending.variants for one in here if one.pending]
+        fleets = [*(one.variants for one in here), *pending]
+        return frozenset(place for fleet in fleets for variant in fleet for place in variant.placed)
 
 
 class Fleet:
@@ -161,6 +173,7 @@ class Fleet:
             ServerFailed: not all of them came up; none is left.
         """
         faults, name = self.account.faults, endpoint.name
+        self._refuse_lost_places(pending.variants, endpoint.region)
         if faults.strike("capacity", endpoint=name):
             raise ServerFailed(NO_CAPACITY)
         wrong = faults.strike("wrong-answers", endpoint=name) is not None
@@ -170,6 +183,14 @@ class Fleet:
         if fault := faults.strike("never-ready", endpoint=name):
             return self.start(variants, endpoint, pending.configuration, never=fault.seconds)
         return self.start(variants, endpoint, pending.configuration)
+
+    def _refuse_lost_places(self, variants: Sequence[ProductionVariant], region: str) -> None:
+        """Instances get network interfaces in their Model's subnets: where those are gone none can start."""
+        with self.account.lock:
+            there = find_places(region)
+        lost = [(one.name, place) for one in variants for place in one.placed if place not in there]
+        if lost:
+            raise ServerFailed(NO_INTERFACE.format(variant=lost[0][0], place=lost[0][1]))
 
     def start(
         self,
@@ -271,6 +292,15 @@ class Fleet:
         for way in route:
             self.invocations.drain(way.server)
             self.account.host.stop(way.server)
+
+
+def find_places(region: str) -> dict[str, str]:
+    """The VPC of each subnet and security group there is."""
+    from moto.ec2.models import ec2_backends
+
+    backend = ec2_backends[ACCOUNT][region]
+    subnets = {name: one.vpc_id for zone in backend.subnets.values() for name, one in zone.items()}
+    return subnets | {name: one.vpc_id or "" for of in backend.groups.values() for name, one in of.items()}
 
 
 def shorten_windows(environment: dict[str, str], clock: CloudClock) -> dict[str, str]:

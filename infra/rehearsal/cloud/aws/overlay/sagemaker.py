@@ -324,6 +324,7 @@ class SageMakerOverlay(Overlay):
             weight=float(asked.get("InitialVariantWeight", 1.0)),
             count=int(asked.get("InitialInstanceCount", 1)),
             resolved_at=now(),
+            placed=tuple(one for named in (model.get("VpcConfig") or {}).values() for one in named),
             ready_seconds=float(asked.get("ContainerStartupHealthCheckTimeoutInSeconds", READY_SECONDS)),
         )
 

@@ -7,6 +7,8 @@ from infra.rehearsal.cloud.aws.refusals.sagemaker_finders import (
     encrypted_local_storage,
     missing_group,
     missing_subnet,
+    other_networks_group,
+    other_networks_subnet,
     sized_local_storage,
 )
 from infra.rehearsal.cloud.aws.refusals.sagemaker_requests import (
@@ -17,6 +19,7 @@ from infra.rehearsal.cloud.aws.refusals.sagemaker_requests import (
     GUIDE,
     NETWORK,
     NOT_THERE,
+    OTHER_NETWORK,
     PLACED,
     SDK_101,
     configuration,
@@ -74,6 +77,34 @@ ROWS = (
             passes=model("one", VpcConfig=PLACED).parameters,
         ),
         missing_group,
+    ),
+    hosting_row(
+        "CreateModel",
+        "the subnets of its VPC configuration are in different VPCs",
+        "The subnets {subnets} are not in the same VPC",
+        f"{API}VpcConfig.html",
+        "documented",
+        RefusalExample(
+            before=(*NETWORK, *OTHER_NETWORK),
+            refused=model("one", VpcConfig={**PLACED, "Subnets": ["$subnet", "$other_subnet"]}).parameters,
+            passes=model("one", VpcConfig=PLACED).parameters,
+        ),
+        other_networks_subnet,
+    ),
+    hosting_row(
+        "CreateModel",
+        "a security group of its VPC configuration is in another VPC than the subnets",
+        "The security group '{group}' is not in the VPC '{vpc}' of the subnets",
+        f"{API}VpcConfig.html",
+        "documented",
+        RefusalExample(
+            before=(*NETWORK, *OTHER_NETWORK),
+            refused=model(
+                "one", VpcConfig={**PLACED, "SecurityGroupIds": ["$group", "$other_group"]}
+            ).parameters,
+            passes=model("one", VpcConfig=PLACED).parameters,
+        ),
+        other_networks_group,
     ),
     hosting_row(
         "DeleteModel",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from infra.rehearsal.cloud.addresses import ACCOUNT
 from infra.rehearsal.cloud.aws.calls import ApiCall
-from infra.rehearsal.cloud.aws.hosting import Hosting
+from infra.rehearsal.cloud.aws.hosting import Hosting, find_places
 from infra.rehearsal.cloud.aws.refusals.row import Found
 
 if TYPE_CHECKING:
@@ -100,20 +100,27 @@ def sized_local_storage(account: Surroundings, call: ApiCall) -> Found:
 
 
 def missing_subnet(account: Surroundings, call: ApiCall) -> Found:
-    from moto.ec2.models import ec2_backends
-
-    asked = (call.parameters.get("VpcConfig") or {}).get("Subnets", ())
-    zones = ec2_backends[ACCOUNT][call.region].subnets.values() if asked else ()
-    known = {name for zone in zones for name in zone}
-    missing = [name for name in asked if name not in known]
+    missing = [name for name in list_placed(call, "Subnets") if name not in find_places(call.region)]
     return {"subnet": missing[0]} if missing else None
 
 
 def missing_group(account: Surroundings, call: ApiCall) -> Found:
-    from moto.ec2.models import ec2_backends
-
-    asked = (call.parameters.get("VpcConfig") or {}).get("SecurityGroupIds", ())
-    networks = ec2_backends[ACCOUNT][call.region].groups.values() if asked else ()
-    known = {name for groups in networks for name in groups}
-    missing = [name for name in asked if name not in known]
+    missing = [name for name in list_placed(call, "SecurityGroupIds") if name not in find_places(call.region)]
     return {"group": missing[0]} if missing else None
+
+
+def other_networks_subnet(account: Surroundings, call: ApiCall) -> Found:
+    named = list_placed(call, "Subnets")
+    found = {find_places(call.region)[name] for name in named}
+    return {"subnets": ", ".join(named)} if len(found) > 1 else None
+
+
+def other_networks_group(account: Surroundings, call: ApiCall) -> Found:
+    there = find_places(call.region)
+    vpcs = {there[name] for name in list_placed(call, "Subnets")}
+    others = [name for name in list_placed(call, "SecurityGroupIds") if there[name] not in vpcs]
+    return {"group": others[0], "vpc": vpcs.pop()} if others else None
+
+
+def list_placed(call: ApiCall, key: str) -> tuple[str, ...]:
+    return tuple((call.parameters.get("VpcConfig") or {}).get(key, ()))

@@ -71,6 +71,17 @@ NETWORK = (
         {"group": "GroupId"},
     ),
 )
+OTHERS = {"10.9.0.0/16": "10.8.0.0/16", "10.9.0.0/24": "10.8.0.0/24", "$vpc": "$other_vpc"}
+OTHER_NETWORK = tuple(
+    ExampleCall(
+        one.service,
+        one.operation,
+        {key: OTHERS.get(value, value) for key, value in one.parameters.items()},
+        {f"other_{name}": path for name, path in one.keep.items()},
+    )
+    for one in NETWORK
+)
+"""The same in another VPC."""
 PLACED = {"Subnets": ["$subnet"], "SecurityGroupIds": ["$group"]}
 UPDATE = {"EndpointName": "shop", "EndpointConfigName": "two"}
 UNTAKEN = ExampleCall("sagemaker", "DeleteEndpointConfig", {"EndpointConfigName": "one"})

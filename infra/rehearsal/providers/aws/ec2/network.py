@@ -229,6 +229,15 @@ ASSOCIATION = ResourceType(
 )
 
 
+def _prefix_list(call: ResourceCall, endpoint: dict[str, Any]) -> str:
+    """What routes and rules call a gateway's service; "" of an interface (internal/service/ec2/vpc_endpoint.go)."""
+    if endpoint["VpcEndpointType"] != "Gateway":
+        return ""
+    return str(
+        one(call, "prefix_lists", {"prefix-list-name": endpoint["ServiceName"]}).get("PrefixListId", "")
+    )
+
+
 def _read_endpoint(call: ResourceCall) -> Reading | None:
     endpoint = call.api.describe_vpc_endpoints(VpcEndpointIds=[call.id])["VpcEndpoints"][0]
     if endpoint["State"].lower() in ("deleted", "deleting"):
@@ -237,6 +246,7 @@ def _read_endpoint(call: ResourceCall) -> Reading | None:
         "arn": call.account.arn("ec2", f"vpc-endpoint/{call.id}"),
         "state": endpoint["State"],
         "ownerId": endpoint.get("OwnerId", ""),
+        "prefixListId": _prefix_list(call, endpoint),
     }
     groups = [group["GroupId"] for group in endpoint.get("Groups", ())]
     return Reading({**endpoint, "SecurityGroupIds": groups}, outputs, tag_map(endpoint.get("Tags")))
@@ -267,7 +277,7 @@ ENDPOINT = ResourceType(
         "privateDnsEnabled": flag(computed=True),
         "policy": policy(computed=True, api="PolicyDocument"),
     },
-    outputs=("arn", "state", "ownerId"),
+    outputs=("arn", "state", "ownerId", "prefixListId"),
     find=find_by_tags("vpc_endpoints", "VpcEndpointId"),
     create=create_tagged("create_vpc_endpoint", "vpc-endpoint", "VpcEndpoint", whole=True),
     read=_read_endpoint,
