@@ -71,7 +71,7 @@ class HostingOptions:
         Raises:
             BadInput: nobody has said yet which the platform's are.
         """
-        if self.network == PLATFORM:
+        if isinstance(self.network, str):
             raise BadInput(
                 "network: the platform's subnets and group are not known here", hint="ecomdeploy up"
             )

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.components.endpoints import SERVICES, SERVING
 from infra.components.gpu_pool import check as check_pool
 from infra.components.gpu_pool import node_group_name
 from infra.components.network import check as check_network
@@ -301,3 +302,37 @@ def test_nothing_is_made_in_a_network_that_is_there() -> None:
     ]
     assert made.one("Cluster").inputs["vpcConfig"]["subnetIds"] == vpc["subnets"]
     assert {tuple(one.inputs["subnetIds"]) for one in made.of("NodeGroup")} == {("subnet-01", "subnet-02")}
+
+
+def test_model_servers_reach_awss_services_and_nobody_reaches_them() -> None:
+    made = declared.program("platform", {"name": "e", "platform": {"serving": True}})
+    (group,) = [one for one in made.of("SecurityGroup") if one.name == "e-serving"]
+    assert not {"ingress", "egress"} & set(group.inputs)
+    rules = [one.inputs for one in made.of("SecurityGroupEgressRule")]
+    assert {(one["ipProtocol"], one["fromPort"], one["toPort"]) for one in rules} == {("tcp", 443, 443)}
+    assert {one["securityGroupId"] for one in rules} == {"e-serving-id"}
+    assert [one.get("referencedSecurityGroupId") for one in rules] == ["e-endpoints-id", None]
+    assert not any("cidrIpv4" in one or "cidrIpv6" in one for one in rules)
+    services = {
+        one.inputs["serviceName"].removeprefix("com.amazonaws.us-east-1.") for one in made.of("VpcEndpoint")
+    }
+    assert services == {"s3", *SERVING}
+    subnets = [f"e-network-private-{zone}-id" for zone in "ab"]
+    assert made.outputs["serving_network"] == {"subnets": subnets, "security_groups": ["e-serving-id"]}
+
+
+def test_what_a_cluster_and_model_servers_need_is_made_once() -> None:
+    both = {"serving": True, "gpu_pools": [POOL]}
+    made = declared.program("platform", {"name": "e", "platform": both})
+    interfaces = [one for one in made.of("VpcEndpoint") if one.inputs["vpcEndpointType"] == "Interface"]
+    assert len(interfaces) == len({*SERVICES, *SERVING}) == 10
+    alone = declared.program("platform", {"name": "e", "platform": {"gpu_pools": [POOL]}})
+    before = {one.name: one.inputs for one in alone.custom()}
+    assert before.items() <= {one.name: one.inputs for one in made.custom()}.items()
+
+
+@pytest.mark.parametrize("wanted", [{}, {"gpu_pools": [POOL]}])
+def test_without_being_asked_a_platform_makes_no_room_for_model_servers(wanted: dict[str, Any]) -> None:
+    made = declared.program("platform", {"name": "e", "platform": wanted})
+    assert made.of("SecurityGroupEgressRule") == []
+    assert "serving_network" not in made.outputs
