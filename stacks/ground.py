@@ -178,7 +178,7 @@ def refuse_residents(run: Run, what: str, *, dark: bool = False) -> None:
     network = find_serving_network(run)
     living = run.deps.survey.residents(network) if network else ()
     named = [
-        f"{one.service} ({'serves from there' if one.serves else f'{len(one.models)} earlier releases'})"
+        f"{one.service} ({'serves from there' if one.serves else f'{len(one.models)} of its earlier releases'})"
         for one in living
         if one.serves or not dark
     ]
@@ -190,13 +190,15 @@ def refuse_residents(run: Run, what: str, *, dark: bool = False) -> None:
 
 
 def refuse_leaving(run: Run, ground: Ground) -> None:
-    """A platform that is to be without its network for model servers, or without zones of it, while some stand there.
+    """A platform that is to be without its network for model servers, or without zones of it, while some serve there.
 
     Raises:
-        BadInput: services stand in it.
+        BadInput: services do.
     """
     place = run.wanted.spec.environment.name
     if not run.wanted.spec.platform.serving:
-        refuse_residents(run, f"the network for model servers of {place} would go (platform.serving)")
+        refuse_residents(
+            run, f"the network for model servers of {place} would go (platform.serving)", dark=True
+        )
     elif ground.left:
-        refuse_residents(run, f"the subnets in {', '.join(ground.left)} would go (platform.zones)")
+        refuse_residents(run, f"the subnets in {', '.join(ground.left)} would go (platform.zones)", dark=True)

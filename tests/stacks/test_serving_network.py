@@ -179,7 +179,7 @@ def test_who_may_not_look_is_told_and_goes_on(bring_up: Any, shop: Any) -> None:
     [
         (SERVING, False, "shop-local (serves from there)"),
         (SERVING, True, "shop-local (serves from there)"),
-        (DARK, False, "search-local (2 earlier releases)"),
+        (DARK, False, "search-local (2 of its earlier releases)"),
         (DARK, True, ""),
         ((), False, ""),
     ],
