@@ -22,28 +22,29 @@ OCTETS = b"application/octet-stream"
 LENGTH = struct.Struct("<I")
 
 
-def split(body: bytes, header: bytes) -> tuple[bytes, bytes]:
-    """The JSON and what follows it. Raises `Refusal` (400) for a header that does not fit the body."""
+def split(body: bytes, header: bytes) -> tuple[bytes, memoryview]:
+    """The JSON and what follows it, not copied. Raises `Refusal` (400) for a header that does not fit the body."""
     if not header:
-        return body, b""
+        return body, memoryview(b"")
     if not (header.isdigit() and len(header) < 16 and int(header) <= len(body)):
         said = header[:32].decode("latin-1")
         raise Refusal(
             400, f"Inference-Header-Content-Length: {said!r} does not fit a body of {len(body)} bytes"
         )
-    return body[: int(header)], body[int(header) :]
+    return body[: int(header)], memoryview(body)[int(header) :]
 
 
-def read(tensor: Tensor, count: int, raw: bytes) -> NDArray[np.generic]:
+def read(tensor: Tensor, count: int, raw: memoryview) -> NDArray[np.generic]:
     """`count` values. Raises `Refusal` (400) when the bytes are not exactly that many."""
     if tensor.datatype == "BYTES":
-        return _read_texts(tensor, count, raw)
+        return _read_texts(tensor, count, bytes(raw))
     dtype = np.dtype(tensor.dtype).newbyteorder("<")
     if len(raw) != count * dtype.itemsize:
         wanted = count * dtype.itemsize
         raise Refusal(400, f"input {tensor.name!r}: {count} values are {wanted} bytes, not {len(raw)}")
-    if tensor.datatype == "BOOL" and raw.translate(None, b"\x00\x01"):
+    if tensor.datatype == "BOOL" and bytes(raw).translate(None, b"\x00\x01"):
         raise Refusal(400, f"input {tensor.name!r}: a BOOL is a byte of 0 or 1")
+    # the one copy: in a body they begin at any byte, where a runtime may fault, and may not be written to
     return finite(tensor, np.frombuffer(raw, dtype).astype(tensor.dtype))
 
 

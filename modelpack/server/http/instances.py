@@ -16,6 +16,8 @@ import msgspec
 from modelpack.server.engines.base import Arrays
 from modelpack.server.http import extra_fields
 from modelpack.server.http.limits import Limits
+from modelpack.server.http.plain.integers import NotPlain
+from modelpack.server.http.plain.rows import PlainRows
 from modelpack.server.http.refusal import Refusal
 from modelpack.server.http.tensors import LIMITS, check_rows, column, element, whole
 from modelpack.server.signature import Tensor
@@ -33,6 +35,7 @@ class Instances:
         self.limits = limits or Limits()
         self.extra = extra
         self._named = tuple((f"input{number}", tensor) for number, tensor in enumerate(inputs))
+        self._plain = PlainRows(self.inputs, self.limits, bool(extra))
         strict = self._instance(False)
         # 5.0 for an integer is rare: only what fails is read again, by the type that takes it
         loose = self._instance(True) if any(tensor.datatype in LIMITS for tensor in inputs) else strict
@@ -48,6 +51,14 @@ class Instances:
         Raises:
             Refusal: 400, what and where ("Expected `int`, got `str` - at `$.instances[0].household`").
         """
+        try:
+            feeds, rows = self._plain.decode(body)
+        except NotPlain:
+            return self.decode_carefully(body)
+        return self._add(feeds, rows, self._fields(body).instances if self.extra else ())
+
+    def decode_carefully(self, body: bytes) -> tuple[Arrays, int]:
+        """As `decode`, which asks here what it takes for unusual: everything is looked at by itself."""
         found, loose = _first(self._bodies, body)
         more = self._fields(body).instances if self.extra else ()
         return self._columns(found.instances, loose, more)
@@ -58,6 +69,14 @@ class Instances:
         check_rows(
             sum(1 for _ in islice(LINE.finditer(body), self.limits.rows + 1)), self.inputs, self.limits
         )
+        try:
+            feeds, rows = self._plain.decode(body, lines=True)
+        except NotPlain:
+            return self.decode_lines_carefully(body)
+        return self._add(feeds, rows, self._field_lines(body) if self.extra else ())
+
+    def decode_lines_carefully(self, body: bytes) -> tuple[Arrays, int]:
+        """As `decode_lines`, once its lines are counted."""
         instances, loose = _first(self._lines, body)
         if not instances:
             raise Refusal(400, "there are no lines")
@@ -79,6 +98,16 @@ class Instances:
         self, instances: Sequence[Any], loose: bool, more: Sequence[extra_fields.Fields] = ()
     ) -> tuple[Arrays, int]:
         """`loose`: integers may stand there as floats. `more`: all fields of each, as sent."""
+        return self._add(self._read(instances, loose), len(instances), more)
+
+    def _add(self, feeds: Arrays, rows: int, more: Sequence[extra_fields.Fields] = ()) -> tuple[Arrays, int]:
+        if more:
+            known = {tensor.name for tensor in self.inputs}
+            return {**feeds, self.extra: extra_fields.read(more, known, self.limits)}, rows
+        return {**feeds, **self.no_extra(rows)}, rows
+
+    def _read(self, instances: Sequence[Any], loose: bool) -> Arrays:
+        """The arrays by input name, each read by itself. Raises `Refusal` (400)."""
         check_rows(len(instances), self.inputs, self.limits)
         feeds = {}
         for attribute, tensor in self._named:
@@ -87,10 +116,7 @@ class Instances:
                 tensor, whole(tensor, values) if loose and tensor.datatype in LIMITS else values
             )
         check_rows(len(instances), self.inputs, self.limits, {name: one.size for name, one in feeds.items()})
-        if more:
-            known = {tensor.name for tensor in self.inputs}
-            return {**feeds, self.extra: extra_fields.read(more, known, self.limits)}, len(instances)
-        return {**feeds, **self.no_extra(len(instances))}, len(instances)
+        return feeds
 
     def _instance(self, whole_floats: bool) -> Any:
         return msgspec.defstruct(

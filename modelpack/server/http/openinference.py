@@ -9,7 +9,7 @@ import contextlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from modelpack.server.engines.base import Arrays
 from modelpack.server.http import binary_tensors, extra_fields
 from modelpack.server.http.limits import Limits
+from modelpack.server.http.plain.inference import Envelope, PlainInference, Shape
+from modelpack.server.http.plain.integers import NotPlain
 from modelpack.server.http.refusal import Refusal
 from modelpack.server.http.tensors import (
     LIMITS,
@@ -34,29 +36,19 @@ from modelpack.server.http.tensors import (
 from modelpack.server.signature import DTYPES, ModelSignature, Tensor
 
 VERSION = "1"
-MOST_AXES = 16
-LONGEST_ID = 1024
 NESTED = re.compile(rb"\s*\[\s*\[")
 
 
 class RequestInput(msgspec.Struct):
     name: str
-    shape: Annotated[list[int], msgspec.Meta(max_length=MOST_AXES)]
+    shape: Shape
     datatype: str
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     parameters: dict[str, Any] = {}
 
 
-class RequestOutput(msgspec.Struct):
-    name: str
-    parameters: dict[str, Any] = {}
-
-
-class InferRequest(msgspec.Struct):
+class InferRequest(Envelope):
     inputs: list[RequestInput]
-    id: Annotated[str, msgspec.Meta(max_length=LONGEST_ID)] | None = None
-    parameters: dict[str, Any] = {}
-    outputs: list[RequestOutput] | None = None
 
 
 _decoder = msgspec.json.Decoder(InferRequest)
@@ -71,6 +63,7 @@ class OpenInference:
         self._inputs = {tensor.name: tensor for tensor in signature.inputs}
         self._outputs = {tensor.name: tensor for tensor in signature.outputs}
         self._extra = signature.extra_fields
+        self._plain = PlainInference(signature, self._limits)
         self._values = {
             (tensor.name, levels, loose): msgspec.json.Decoder(nest(element(tensor, loose), levels))
             for tensor in signature.inputs
@@ -78,9 +71,25 @@ class OpenInference:
             for loose in (False, True)
         }
 
-    def decode(self, body: bytes, header: bytes = b"") -> tuple[InferRequest, Arrays, int]:
+    def decode(self, body: bytes, header: bytes = b"") -> tuple[Envelope, Arrays, int]:
         """The request, its arrays by input name, and their rows. `header`: Inference-Header-Content-Length. Raises
         `Refusal` (400) naming the input."""
+        if not header:
+            # what is refused there is refused here once more, with all that is wrong in its order
+            with contextlib.suppress(NotPlain, Refusal):
+                return self._decode_plain(body)
+        return self.decode_carefully(body, header)
+
+    def _decode_plain(self, body: bytes) -> tuple[Envelope, Arrays, int]:
+        """As `decode`. Raises `NotPlain`, or `Refusal` for what `decode` refuses too."""
+        request, feeds, rows = self._plain.decode(body)
+        self._check_outputs(request, rows)
+        if self._extra:
+            feeds[self._extra] = self._fields({}, rows)
+        return request, feeds, rows
+
+    def decode_carefully(self, body: bytes, header: bytes = b"") -> tuple[Envelope, Arrays, int]:
+        """As `decode`, which asks here what it takes for unusual: everything is looked at by itself."""
         text, raw = binary_tensors.split(body, header)
         try:
             request = _decoder.decode(text)
@@ -131,7 +140,7 @@ class OpenInference:
         self._check_outputs(request, rows)
         return rows
 
-    def _check_outputs(self, request: InferRequest, rows: int) -> None:
+    def _check_outputs(self, request: Envelope, rows: int) -> None:
         wanted: set[str] = set()
         for output in request.outputs or ():
             if output.name not in self._outputs:
@@ -153,7 +162,7 @@ class OpenInference:
         own = Tensor(item.name, item.datatype, (-1, *item.shape[1:]))
         return self._inputs.get(item.name, own)
 
-    def _array(self, item: RequestInput, blob: bytes | None) -> NDArray[Any]:
+    def _array(self, item: RequestInput, blob: memoryview | None) -> NDArray[Any]:
         """One tensor as sent. Raises `Refusal`."""
         tensor, count = self._tensor(item), math.prod(item.shape)
         if blob is not None:
@@ -188,7 +197,7 @@ class OpenInference:
         known = self._values.get((tensor.name, levels, loose))
         return known or msgspec.json.Decoder(nest(element(tensor, loose), levels))
 
-    def encode(self, request: InferRequest, outputs: Arrays) -> tuple[bytes, int]:
+    def encode(self, request: Envelope, outputs: Arrays) -> tuple[bytes, int]:
         """The answer with these outputs, data flattened row-major, and where its JSON ends, 0 where nothing is
         binary."""
         binary = {name: request.parameters.get("binary_data_output") is True for name in outputs}
@@ -218,9 +227,9 @@ class OpenInference:
         return b"".join((text, *blobs)), len(text) if any(binary.values()) else 0
 
 
-def _blobs(inputs: Sequence[RequestInput], raw: bytes) -> Mapping[str, bytes]:
+def _blobs(inputs: Sequence[RequestInput], raw: memoryview) -> Mapping[str, memoryview]:
     """The bytes of each binary input. Raises `Refusal` (400) unless together they are all that follows the JSON."""
-    found: dict[str, bytes] = {}
+    found: dict[str, memoryview] = {}
     place = 0
     for item in inputs:
         size = item.parameters.get("binary_data_size")
