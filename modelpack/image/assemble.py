@@ -28,8 +28,8 @@ from modelpack.image.oci.descriptor import digest_of, encode
 from modelpack.image.oci.layout import Layout
 from modelpack.image.parts import BaseImage, Built, BuiltLayer, ImageParts
 from modelpack.progress import Progress
-from modelpack.server.file_manifest import FILE_MANIFEST
 from modelpack.server.file_manifest import content_digest as content_digest_of
+from modelpack.server.hashing import FILE_MANIFEST
 
 MOST_THREADS = 4
 MOST_NAMED = 8

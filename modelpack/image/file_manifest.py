@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from modelpack.image.binaries.elf import LayerFacts, merge
 from modelpack.image.oci.descriptor import encode
-from modelpack.server.file_manifest import FILE_MANIFEST, content_digest
+from modelpack.server.file_manifest import content_digest
+from modelpack.server.hashing import FILE_MANIFEST
 
 FORMAT = 1
 # container runtimes lay their own files over these, so what the image holds is never what the server would see

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["guard"]:
@@ -11,9 +12,15 @@ if __name__ == "__main__":
 
         status = guard(os.environ)
     else:
+        hashed = None
+        if sys.argv[1:] in ([], ["serve"]):
+            from modelpack.server.hashing import begin
+
+            # before all else: what follows is imported beside it
+            hashed = begin(Path(os.environ.get("ECOMDEPLOY_ROOT", "/")))
         from modelpack.server.main import main
 
-        status = main(sys.argv[1:], os.environ)
+        status = main(sys.argv[1:], os.environ, hashed)
     sys.stdout.flush()
     sys.stderr.flush()
     # the interpreter's own end would tear native libraries from under threads that may still be loading them

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from modelpack.server.hashing import FILE_MANIFEST, HashedFiles, measure
 from modelpack.server.signature import Unfit
 
-FILE_MANIFEST = "opt/ecomdeploy/files.json"
 MOST_NAMED = 3
 
 
@@ -31,8 +30,9 @@ def content_digest(files: Mapping[str, str]) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def check(root: Path, threads: int = 2) -> str:
-    """Hash every listed file below `root` and return the content digest of what was found.
+def check(root: Path, hashed: HashedFiles | None = None) -> str:
+    """Hash every listed file below `root` and return the content digest of what was found. `hashed`: what is on its way
+    already.
 
     Raises `Unfit` naming the files that are missing or changed, or when the manifest itself is.
     """
@@ -41,34 +41,17 @@ def check(root: Path, threads: int = 2) -> str:
     except (OSError, msgspec.MsgspecError) as problem:
         raise Unfit(f"{FILE_MANIFEST}: {problem}") from None
     paths = sorted(manifest.files)
-    with ThreadPoolExecutor(threads) as pool:
-        # hashing releases the interpreter lock; interleaved shares even out the sizes
-        shares = list(
-            pool.map(lambda share: _measure(root, share), [paths[n::threads] for n in range(threads)])
-        )
-    measured = {path: digest for share in shares for path, digest in share.items()}
+    found = hashed.take() if hashed else {}
+    measured = found | measure(root, [path for path in paths if path not in found])
     wrong = [path for path in paths if measured[path] != manifest.files[path]]
     if wrong:
         named = ", ".join(
             f"{path} ({'changed' if measured[path] else 'missing'})" for path in wrong[:MOST_NAMED]
         )
         raise Unfit(f"{len(wrong)} of {len(paths)} files are not those that were packed: {named}")
-    found = content_digest(measured)
-    if found != manifest.content_digest:
+    digest = content_digest({path: measured[path] for path in paths})
+    if digest != manifest.content_digest:
         raise Unfit(
-            f"the files have content digest {found}, the file manifest says {manifest.content_digest}"
+            f"the files have content digest {digest}, the file manifest says {manifest.content_digest}"
         )
-    return found
-
-
-def _measure(root: Path, paths: Sequence[str]) -> dict[str, str]:
-    """Path -> sha256 hex, "" for a file that cannot be read."""
-    found: dict[str, str] = {}
-    base = str(root)
-    for path in paths:
-        try:
-            with open(f"{base}/{path}", "rb", buffering=0) as file:
-                found[path] = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            found[path] = ""
-    return found
+    return digest

@@ -31,6 +31,7 @@ import uvicorn
 from modelpack.server import log
 from modelpack.server.app import Application
 from modelpack.server.engines.cuda import ALLOW
+from modelpack.server.hashing import HashedFiles
 from modelpack.server.http.connection import connection_class
 from modelpack.server.http.limits import Limits
 from modelpack.server.http.listening import refuse_new
@@ -74,8 +75,8 @@ class Server(uvicorn.Server):
         yield
 
 
-def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run until told to stop; returns the exit status."""
+def main(arguments: Sequence[str], environment: Mapping[str, str], hashed: HashedFiles | None = None) -> int:
+    """Run until told to stop; returns the exit status. `hashed`: the image's files, which are being hashed already."""
     if list(arguments) not in ([], ["serve"]):
         log.say("refused", reason=f"unknown arguments {list(arguments)}; the only one known is 'serve'")
         return 2
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     application = Application(Metrics(), limits)
     server = Server(configure(application))
     root, allow_cpu = Path(environment.get("ECOMDEPLOY_ROOT", "/")), environment.get(ALLOW) == "1"
-    preparation = Preparation(root, application, server, allow_cpu)
+    preparation = Preparation(root, application, server, allow_cpu, hashed)
     preparation.start()
     log.say("listening", host=host, port=int(port), pid=os.getpid())
     server.run([listener])
@@ -129,8 +130,16 @@ def configure(application: Application) -> uvicorn.Config:
 class Preparation(threading.Thread):
     """Makes the model ready beside the open port; asks the server to end when it must not serve."""
 
-    def __init__(self, root: Path, application: Application, server: Server, allow_cpu: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        application: Application,
+        server: Server,
+        allow_cpu: bool = False,
+        hashed: HashedFiles | None = None,
+    ) -> None:
         super().__init__(name="preparation", daemon=True)
+        self._hashed = hashed
         self._allow_cpu = allow_cpu
         self._root = root
         self._application = application
@@ -146,7 +155,9 @@ class Preparation(threading.Thread):
 
             application = self._application
             os.environ.update(reveal(os.environ))
-            served = prepare(self._root, application.metrics, self._allow_cpu, application.limits)
+            served = prepare(
+                self._root, application.metrics, self._allow_cpu, application.limits, self._hashed
+            )
         except (Unfit, NoSecret) as reason:
             self._refuse(str(reason))
         except Exception as problem:

@@ -13,6 +13,7 @@ from modelpack.server.engines import load as engines
 from modelpack.server.engines.base import Engine, InvalidInput
 from modelpack.server.guardrails import GuardedEngine, Guardrails
 from modelpack.server.handler import RequestHandler, Respond, load_handler
+from modelpack.server.hashing import HashedFiles
 from modelpack.server.http import sagemaker
 from modelpack.server.http.batch import Batcher
 from modelpack.server.http.instances import Instances
@@ -42,16 +43,20 @@ class ReadyModel:
 
 
 def prepare(
-    root: Path, metrics: Metrics, allow_cpu: bool = False, limits: Limits | None = None
+    root: Path,
+    metrics: Metrics,
+    allow_cpu: bool = False,
+    limits: Limits | None = None,
+    hashed: HashedFiles | None = None,
 ) -> ReadyModel:
     """All checks, in the order of their price. `metrics` are told of model calls once it serves; `allow_cpu`: a GPU
-    pack may serve without a GPU.
+    pack may serve without a GPU; `hashed`: files that are being hashed already.
 
     Raises `Unfit` with the reason not to serve.
     """
     with ThreadPoolExecutor(1) as pool:
-        # hashing and loading are both mostly outside the interpreter lock
-        checked = pool.submit(file_manifest.check, root)
+        # it waits for other processes, mostly
+        checked = pool.submit(file_manifest.check, root, hashed)
         try:
             signature = read_signature(root / MODEL / "serving.json")
             choice = engines.choose(signature, allow_cpu)
