@@ -53,6 +53,8 @@ def encode(kind: bytes, outputs: Arrays) -> bytes:
 def choose(accept: bytes, asked_as: bytes) -> bytes:
     """The content type of the answer (RFC 9110, section 12.5.1). Raises `Refusal` (406)."""
     own = ALIASES.get(asked_as, asked_as)
+    if accept in (b"", b"*/*", own):
+        return own
     wanted = sorted(_preferences(accept), key=lambda pair: -pair[1]) if accept.strip() else [(b"*/*", 1.0)]
     refused = {name for name, weight in wanted if weight <= 0}
     for name, weight in wanted:

@@ -14,21 +14,26 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from infra.rehearsal.cloud.addresses import ACCOUNT, LOOPBACK, REGION
+from infra.rehearsal.cloud.addresses import ACCOUNT, REGION
 from infra.rehearsal.cloud.aws.calls import SCOPE, Environ, HttpResponse, body, line
-from infra.rehearsal.cloud.aws.streaming import CONTENT_TYPE, PIECE, StreamedResponse
+from infra.rehearsal.cloud.aws.streaming import CONTENT_TYPE, StreamedResponse
 from infra.rehearsal.cloud.aws.watching.invocation_metrics import InvocationMetrics, Served
 from infra.rehearsal.cloud.aws.watching.logged_metrics import LoggedMetrics
+from infra.rehearsal.cloud.servers.connections import (
+    SECONDS,
+    Answer,
+    ServerConnections,
+    TooLate,
+    Unreachable,
+)
 from infra.rehearsal.cloud.servers.host import ModelServer, connect_here
 
 INVOCATION = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations(?P<stream>-response-stream)?")
-SECONDS = 60.0
-"""A model has 60 s for an answer (API_runtime_InvokeEndpoint)."""
 PASSED_ON = {
     "HTTP_ACCEPT": "Accept",
     "HTTP_X_AMZN_SAGEMAKER_ACCEPT": "Accept",
@@ -66,10 +71,6 @@ Key = tuple[str, str]
 """Region and endpoint name."""
 
 
-class Unreachable(Exception):
-    """The server cannot be connected to, or ended without an answer."""
-
-
 @dataclass
 class Invocations:
     """Thread-safe; nothing here takes the account's lock."""
@@ -85,7 +86,7 @@ class Invocations:
     """Makes a connection to a server; set to the host's own way."""
     _routes: dict[Key, Servers] = field(default_factory=dict)
     _busy: Counter[str] = field(default_factory=Counter)
-    _pools: dict[str, Any] = field(default_factory=dict)
+    _kept: dict[str, ServerConnections] = field(default_factory=dict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
@@ -113,9 +114,9 @@ class Invocations:
         with self._changed:
             ended = self._changed.wait_for(lambda: not self._busy[server.id], seconds)
             del self._busy[server.id]
-            pool = self._pools.pop(server.id, None)
-        if pool:
-            pool.close()
+            kept = self._kept.pop(server.id, None)
+        if kept:
+            kept.close()
         return ended
 
     def invoke(
@@ -136,11 +137,14 @@ class Invocations:
         by = _name_server(key, way)
         began, streamed = time.perf_counter(), None
         try:
-            found = self._post(way.server, environ, stream)
-            if isinstance(found, tuple):
-                status, headers, data = found
+            found = self._post(way.server, environ)
+            status, headers = found.status, found.headers
+            if stream and status < 400:
+                streamed = _stream(way, found, lambda: self._free(way.server))
             else:
-                status, streamed = 200, _stream(way, found, lambda: self._free(way.server))
+                data = found.read()
+        except TooLate:
+            status, headers, data = 504, {}, b"the model did not answer within 60 s"
         except Unreachable:
             self.metrics.add(by, 503, time.perf_counter() - began, began - received)
             self.lost(key, way.server)
@@ -156,7 +160,7 @@ class Invocations:
         else:
             data = spoil(data) if way.wrong else data
             asked = (environ.get("CONTENT_TYPE", ""), body(environ))
-            self.capture(key, way, Exchange(request=asked, answer=(headers.get("Content-Type", ""), data)))
+            self.capture(key, way, Exchange(request=asked, answer=(headers.get("content-type", ""), data)))
             answer = _pass_back(way, headers, data)
         overhead = began - received + time.perf_counter() - ended
         self.metrics.add(by, status, ended - began, overhead)
@@ -168,58 +172,19 @@ class Invocations:
             self._busy[server.id] -= 1
             self._changed.notify_all()
 
-    def _post(self, server: ModelServer, environ: Environ, stream: bool = False) -> Any:
-        """Status, headers and body; with `stream` a good answer as it comes, its body unread."""
-        from urllib3 import exceptions
-
+    def _post(self, server: ModelServer, environ: Environ) -> Answer:
+        """The answer, its body unread. Raises `Unreachable`, `TooLate`."""
         headers = {name: environ[key] for key, name in PASSED_ON.items() if environ.get(key)}
         if custom := environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"):
             headers[CUSTOM] = custom
-        data = body(environ)
-        for last in (False, True):
-            try:
-                answer = self._pool(server).urlopen(
-                    "POST",
-                    "/invocations",
-                    data,
-                    headers,
-                    retries=False,
-                    timeout=SECONDS,
-                    preload_content=not stream,
-                )
-            except exceptions.ReadTimeoutError:
-                return 504, {}, b"the model did not answer within 60 s"
-            except exceptions.ProtocolError as error:
-                # A kept connection that the server closed while it was idle; a fresh one tells whether it lives.
-                if last:
-                    raise Unreachable(str(error)) from None
-            except exceptions.HTTPError as error:
-                raise Unreachable(str(error)) from None
-            else:
-                if stream and answer.status < 400:
-                    return answer
-                return answer.status, answer.headers, answer.data
-        raise AssertionError("unreachable")
+        return self._connections(server).post("/invocations", headers, body(environ))
 
-    def _pool(self, server: ModelServer) -> Any:
-        pool = self._pools.get(server.id)
-        if pool is None:
-            pool = self._pools.setdefault(server.id, _make_pool(server, self.connect))
-        return pool
-
-
-def _make_pool(server: ModelServer, connect: Callable[[ModelServer], socket.socket]) -> Any:
-    """Kept connections to a server, each made by `connect`."""
-    from urllib3 import HTTPConnectionPool
-    from urllib3.connection import HTTPConnection
-
-    class ServerConnection(HTTPConnection):
-        def connect(self) -> None:
-            self.sock = connect(server)
-
-    pool = HTTPConnectionPool(LOOPBACK, server.port, maxsize=32)
-    pool.ConnectionCls = ServerConnection
-    return pool
+    def _connections(self, server: ModelServer) -> ServerConnections:
+        kept = self._kept.get(server.id)
+        if kept is None:
+            made = ServerConnections(lambda: self.connect(server))
+            kept = self._kept.setdefault(server.id, made)
+        return kept
 
 
 def _choose(route: Servers, wanted: str) -> WeightedServer | None:
@@ -242,29 +207,29 @@ def _name_server(key: Key, way: WeightedServer) -> Served:
     )
 
 
-def _pass_back(way: WeightedServer, headers: Any, data: bytes) -> HttpResponse:
+def _pass_back(way: WeightedServer, headers: Mapping[str, str], data: bytes) -> HttpResponse:
     answered = [
-        ("Content-Type", headers.get("Content-Type", "application/octet-stream")),
+        ("Content-Type", headers.get("content-type", "application/octet-stream")),
         ("x-Amzn-Invoked-Production-Variant", way.variant),
         ("x-amzn-RequestId", str(uuid4())),
         ("Content-Length", str(len(data))),
     ]
-    if custom := headers.get(CUSTOM):
+    if custom := headers.get(CUSTOM.lower()):
         answered.append((CUSTOM, custom))
     return HttpResponse("200 OK", answered, data)
 
 
-def _stream(way: WeightedServer, found: Any, free: Callable[[], None]) -> StreamedResponse:
+def _stream(way: WeightedServer, found: Answer, free: Callable[[], None]) -> StreamedResponse:
     """The server's answer, passed on part by part; when it ends, however it ends, its connection is closed."""
     headers = [
         ("Content-Type", CONTENT_TYPE),
-        ("X-Amzn-SageMaker-Content-Type", found.headers.get("Content-Type", "application/octet-stream")),
+        ("X-Amzn-SageMaker-Content-Type", found.headers.get("content-type", "application/octet-stream")),
         ("x-Amzn-Invoked-Production-Variant", way.variant),
         ("x-amzn-RequestId", str(uuid4())),
     ]
-    if custom := found.headers.get(CUSTOM):
+    if custom := found.headers.get(CUSTOM.lower()):
         headers.append((CUSTOM, custom))
-    parts = (spoil(part) if way.wrong else part for part in found.stream(PIECE, decode_content=False))
+    parts = (spoil(part) if way.wrong else part for part in found.parts())
 
     def end() -> None:
         found.close()

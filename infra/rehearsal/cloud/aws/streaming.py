@@ -15,8 +15,6 @@ from typing import Any
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
 STRING = 7
-PIECE = 65536
-"""Bytes of a part at most; whatever the model server sent comes at once."""
 
 
 @dataclass

@@ -35,7 +35,7 @@ INPUTS = (
     Tensor("big", "UINT64", (-1, 1), default=7),
     Tensor("double", "FP64", (-1,), default=0.5),
 )
-SIGNATURES = (
+SIGNATURES: tuple[tuple[Tensor, ...], ...] = (
     INPUTS,
     INPUTS[:2],
     INPUTS[1:2],
@@ -241,12 +241,14 @@ def test_what_most_callers_send_is_plain() -> None:
     """Else nothing would be won, and the properties above would compare one reading with itself."""
     rows, inference = PlainRows(INPUTS, LIMITS, False), PlainInference(echo_signature(INPUTS), LIMITS)
     feeds, count = rows.decode(json.dumps({"instances": [ROW, ROW]}).encode())
-    assert (count, feeds["history"].tolist(), feeds["places"].dtype) == (2, [[5, 6, 0]] * 2, np.int32)
+    assert (count, feeds["history"].tolist()) == (2, [[5, 6, 0]] * 2)
+    assert feeds["places"].dtype == np.int32
     assert feeds["kind"].tolist() == ["none"] * 2
     assert rows.decode(b"\n".join([json.dumps(ROW).encode()] * 2), lines=True)[1] == 2
     for flat in (True, False):
         _, feeds, count = inference.decode(asked(flat))
-        assert (count, feeds["half"].shape, feeds["price"].dtype) == (2, (2, 2, 1), np.float32)
+        assert (count, feeds["half"].shape) == (2, (2, 2, 1))
+        assert feeds["price"].dtype == np.float32
         assert np.isnan(feeds["price"]).all()
 
 
@@ -268,6 +270,19 @@ def test_what_only_care_may_decide_is_not(body: bytes) -> None:
         PlainRows(INPUTS[1:2], LIMITS, False).decode(body)
     reader = Instances(INPUTS[1:2], LIMITS)
     assert outcome(reader.decode, body) == outcome(reader.decode_carefully, body)
+
+
+@pytest.mark.parametrize("inputs", SIGNATURES)
+def test_a_name_that_no_input_has(inputs: tuple[Tensor, ...]) -> None:
+    """Nor the one that the fast reading keeps for itself."""
+    reader = READERS[inputs]["inference"]
+    for name in ("", "x", "".join(one.name for one in inputs) + "?"):
+        item = {"name": name, "shape": [1], "datatype": "INT64", "data": [1]}
+        for fields in (item, {"name": name}, {key: item[key] for key in item if key != "name"}):
+            body = json.dumps({"inputs": [fields]}).encode()
+            refused = outcome(reader.decode, body)
+            assert refused[0] == 400
+            assert refused == outcome(reader.decode_carefully, body)
 
 
 def test_arrays_do_not_overlap() -> None:
