@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 TAG_VALUE_LENGTH = 256
@@ -38,3 +38,10 @@ class Tags:
             "ecomdeploy:resource": resource[:TAG_VALUE_LENGTH],
             "ecomdeploy:managed-by": "ecomdeploy",
         }
+
+
+def tag_map(
+    pairs: Iterable[Mapping[str, str]] | None, key: str = "Key", value: str = "Value"
+) -> dict[str, str]:
+    """An API's list of pairs as a map; `key` and `value`: what it calls them."""
+    return {pair[key]: pair[value] for pair in pairs or ()}

@@ -136,7 +136,7 @@ def finish_pack(
     more |= {"fidelity": [one.as_data() for one in reference.fidelity]}
     more |= {"golden_margin": dict(lasting)} if lasting else {}
     more |= {"guardrails": normal} if (normal := normal_shares.measure(trials, trials.run(variant))) else {}
-    more |= fallen_back(served, variant)
+    more |= name_fallbacks(served, variant)
     document = record.complete(inputs, figures, reference.model_sha256, more)
     attach(layout, built.digest, RECORD, packs.encode(document))
     attach(layout, built.digest, SAMPLES, packs.encode(usecase.samples(trials.data).as_data()))
@@ -178,7 +178,7 @@ def check_answers(served: ServingEnvironment, layout: Layout, digest: str, progr
     return golden_answers(layout, digest, progress)
 
 
-def fallen_back(served: ServingEnvironment, variant: Variant) -> dict[str, Any]:
+def name_fallbacks(served: ServingEnvironment, variant: Variant) -> dict[str, Any]:
     """What of a language model's step runs on the CPU of a GPU machine, for the record."""
     if variant.format != ONNX or served.runtime.hardware == CPU or decoding_of(served.usecase) is None:
         return {}

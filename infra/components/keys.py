@@ -13,7 +13,6 @@ from infra.tags import Tags
 if TYPE_CHECKING:
     from pulumi_aws import kms
 
-ROTATION_DAYS = 365
 DELETION_WINDOW_DAYS = (7, 30)
 
 

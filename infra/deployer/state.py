@@ -8,6 +8,7 @@ of all objects are listed, and the bucket itself is made by whoever comes first.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,7 @@ def keys_of(secrets: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeployerPlace:
+class DeployerPlace(abc.ABC):
     """One environment of one account. `state`: the bucket of Pulumi's state, "" on the local cloud; `prefix`: below
     which key in it, with a slash at its end, or ""; `secrets`: the KMS keys that encrypt what is secret in that state,
     each as "alias/NAME" or as an id; `boundaries`: permissions boundaries, one of which a role must have that is made
@@ -52,19 +53,19 @@ class DeployerPlace:
     boundaries: tuple[str, ...] = ()
 
     @property
+    @abc.abstractmethod
     def name(self) -> str:
         """What all its names begin with."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def project(self) -> str:
         """The value of the tag `ecomdeploy:project` on what it makes."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def stacks(self) -> tuple[tuple[str, str], ...]:
         """Pulumi's projects, each with its stack."""
-        raise NotImplementedError
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"

@@ -14,7 +14,8 @@ from infra.aws_session import AwsSession, refusals
 from infra.lookup import ec2, identity, named
 from infra.lookup.arns import goes_with_another, read_arn
 from infra.lookup.base import RESOURCE, STACK, PendingCreate, Remnant
-from infra.lookup.row import LookupRow, tag_map
+from infra.lookup.row import LookupRow
+from infra.tags import tag_map
 
 
 @dataclass

@@ -8,7 +8,8 @@ from typing import Any
 
 from infra.aws_session import AwsSession
 from infra.lookup.base import PendingCreate
-from infra.lookup.row import Find, LookupRow, ask, await_settled, tag_map
+from infra.lookup.row import Find, LookupRow, ask, await_settled
+from infra.tags import tag_map
 
 DYING = frozenset({"deleted", "deleting", "Deleted", "Deleting", "failed", "Failed"})
 BY_TAGS = "by its tags"

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from infra.aws_session import AwsSession
 from infra.lookup.base import PendingCreate
-from infra.lookup.row import GONE, LookupRow, ask, tag_map
+from infra.lookup.row import GONE, LookupRow, ask
+from infra.tags import tag_map
 
 
 def find_role(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from infra.aws_session import AwsSession, bucket_tags
 from infra.lookup.base import PendingCreate
-from infra.lookup.row import Find, LookupRow, ask, await_settled, tag_map
+from infra.lookup.row import Find, LookupRow, ask, await_settled
 from infra.names import partition_of
+from infra.tags import tag_map
 
 BY_NAME = "by its name, and then its tags"
 Read = Callable[[Any, PendingCreate], Mapping[str, Any] | None]

@@ -55,12 +55,6 @@ def ask(
     return answer
 
 
-def tag_map(
-    pairs: Iterable[Mapping[str, str]] | None, key: str = "Key", value: str = "Value"
-) -> dict[str, str]:
-    return {pair[key]: pair[value] for pair in pairs or ()}
-
-
 def await_settled(client: Any, waiter: str, **arguments: Any) -> None:
     """Wait until it is made, well or not: what depends on it would be refused before."""
     from botocore.exceptions import WaiterError

@@ -44,7 +44,7 @@ class Guard(Protocol):
         """How they are now; one that is not there is left out."""
         ...
 
-    def rung(self, names: Sequence[str], since: datetime) -> tuple[AlarmState, ...]:
+    def find_rung(self, names: Sequence[str], since: datetime) -> tuple[AlarmState, ...]:
         """Those that have rung since then, whether or not they ring now, each with its last reason."""
         ...
 
@@ -70,7 +70,7 @@ class NoGuard:
     def states(self, names: Sequence[str]) -> tuple[AlarmState, ...]:
         return ()
 
-    def rung(self, names: Sequence[str], since: datetime) -> tuple[AlarmState, ...]:
+    def find_rung(self, names: Sequence[str], since: datetime) -> tuple[AlarmState, ...]:
         return ()
 
     def count_requests(self, endpoint: str, revision: str, since: datetime) -> int:
@@ -99,7 +99,7 @@ class FakeGuard:
     def states(self, names: Sequence[str]) -> tuple[AlarmState, ...]:
         return tuple(self.alarms[name] for name in names if name in self.alarms)
 
-    def rung(self, names: Sequence[str], since: datetime) -> tuple[AlarmState, ...]:
+    def find_rung(self, names: Sequence[str], since: datetime) -> tuple[AlarmState, ...]:
         return tuple(one for one in self.past if one.name in names and (one.at is None or one.at >= since))
 
     def count_requests(self, endpoint: str, revision: str, since: datetime) -> int:

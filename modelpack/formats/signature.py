@@ -15,6 +15,11 @@ Run = Callable[[Arrays], Arrays]
 """A running model: named input arrays (first axis: batch) -> named output arrays."""
 
 
+def describe_tensor(tensor: Tensor) -> str:
+    """`history INT64[-1, 5]`; -1 is the rows."""
+    return f"{tensor.name} {tensor.datatype}{list(tensor.shape)}"
+
+
 @dataclass(frozen=True)
 class Signature:
     """Inputs and outputs in order: of the model file (`UseCase.signature`), or of what callers send and get where that

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from modelpack.errors import BadInput
 from modelpack.formats.onnx_files import external_tensors, nodes
-from modelpack.formats.signature import Signature
-from modelpack.server.signature import Tensor
+from modelpack.formats.signature import Signature, describe_tensor
 from modelpack.sources.limits import LARGEST
 from modelpack.sources.onnx_bombs import check_bombs
 
@@ -82,8 +81,8 @@ def differences(graph: onnx.ModelProto, signature: Signature, one_row: bool = Fa
     given = [describe(value, one_row) for value in graph.graph.input if value.name not in weights]
     answered = [describe(value, one_row) for value in graph.graph.output]
     wanted = [
-        ("inputs", given, [wanted_words(tensor) for tensor in signature.inputs]),
-        ("outputs", answered, [wanted_words(tensor) for tensor in signature.outputs]),
+        ("inputs", given, [describe_tensor(tensor) for tensor in signature.inputs]),
+        ("outputs", answered, [describe_tensor(tensor) for tensor in signature.outputs]),
     ]
     return [
         f"its {kind} are {', '.join(have)}; wanted: {', '.join(want)}"
@@ -101,8 +100,3 @@ def describe(value: onnx.ValueInfoProto, one_row: bool = False) -> str:
     if one_row and sizes[:1] == [1]:
         sizes[0] = -1
     return f"{value.name} {DATATYPES.get(tensor.elem_type, 'other')}{sizes}"
-
-
-def wanted_words(tensor: Tensor) -> str:
-    """The same words for what the use case wants."""
-    return f"{tensor.name} {tensor.datatype}{list(tensor.shape)}"

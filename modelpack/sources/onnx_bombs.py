@@ -35,7 +35,7 @@ def check_bombs(graph: onnx.ModelProto, path: Path) -> None:
             shapes[tensor.name] = tensor
     if graph.graph.sparse_initializer:
         raise BadInput("sparse weights are refused", where=str(path))
-    for problem in (*blown_up(graph, shapes), *endless(graph)):
+    for problem in (*find_blow_ups(graph, shapes), *endless(graph)):
         raise BadInput(problem, where=str(path))
 
 
@@ -62,7 +62,7 @@ def refuse_dimensions(tensor: onnx.TensorProto) -> str | None:
     return None
 
 
-def blown_up(graph: onnx.ModelProto, shapes: dict[str, onnx.TensorProto]) -> Iterator[str]:
+def find_blow_ups(graph: onnx.ModelProto, shapes: dict[str, onnx.TensorProto]) -> Iterator[str]:
     """Operators that would make a tensor larger than any model from a few bytes."""
     constants = dict(shapes)
     for node in every(graph.graph.node):

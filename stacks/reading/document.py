@@ -52,6 +52,11 @@ class Value:
         return here
 
 
+def items(value: Value | None) -> list[Value]:
+    """Of a sequence; of anything else none."""
+    return value.data if value and isinstance(value.data, list) else []
+
+
 def merge(below: Value, above: Value) -> Value:
     """Deep merge: mappings key by key, anything else is replaced by what is `above`."""
     if not (isinstance(below.data, dict) and isinstance(above.data, dict)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from stacks.reading.document import Value
+from stacks.reading.document import Value, items
 
 TAG, MOST_TAGS = re.compile(r"[\w\s+\-=.:/@]{1,256}"), 40
 POLICY_ARN = re.compile(r"arn:aws[a-z-]{0,20}:iam::(\d{12}|aws):policy/[\w+=,.@/-]{1,512}")
@@ -74,14 +74,10 @@ def budget(document: Value) -> Iterator[tuple[Value, str, str]]:
     if at is None or not isinstance(at.data, dict):
         return
     forms = {"emails": (ADDRESS, "an address"), "topics": (TOPIC, "the ARN of a topic")}
-    told = [(key, one) for key in forms for one in list_items(at.at(key))]
+    told = [(key, one) for key in forms for one in items(at.at(key))]
     if not told:
         yield at, "nobody is told", "emails: [you@your.shop], or topics: [the ARN of a topic of SNS]"
     for key, one in told:
         form, words = forms[key]
         if isinstance(one.data, str) and not form.fullmatch(one.data):
             yield one, f"expected {words}, got {one.data[:80]!r}", ""
-
-
-def list_items(value: Value | None) -> list[Value]:
-    return value.data if value and isinstance(value.data, list) else []

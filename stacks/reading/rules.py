@@ -22,7 +22,7 @@ from modelpack.server.secrets import PREFIX as SECRET_PREFIX
 from stacks.hardware import ALLOW_CPU
 from stacks.reading.accounts import accounts
 from stacks.reading.clusters import NAMESPACE, clusters
-from stacks.reading.document import Value
+from stacks.reading.document import Value, items
 from stacks.reading.governance import governance
 from stacks.reading.gpu_pools import gpu_images
 from stacks.reading.hosting_rules import hosting
@@ -311,10 +311,6 @@ def scales(document: Value) -> bool:
 def freeze(document: Value) -> Wrong:
     for period in items(document.at("rollout", "freeze")):
         yield from times(period)
-
-
-def items(value: Value | None) -> list[Value]:
-    return value.data if value and isinstance(value.data, list) else []
 
 
 def pools(document: Value, known: KnownNames) -> Wrong:

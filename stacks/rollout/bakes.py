@@ -143,7 +143,7 @@ class BakeWatch:
 
 def list_rung(traffic: Traffic, alarms: Sequence[str], since: datetime) -> tuple[str, ...]:
     """The alarms that have rung since then by themselves, with their values, in words."""
-    return tuple(str(one) for one in traffic.guard.rung(alarms, since) if one.reason != BY_HAND)
+    return tuple(str(one) for one in traffic.guard.find_rung(alarms, since) if one.reason != BY_HAND)
 
 
 def refuse_ringing(traffic: Traffic, alarms: Sequence[str]) -> None:

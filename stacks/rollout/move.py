@@ -101,7 +101,7 @@ class Rollout:
     def find_rung(self, since: datetime) -> tuple[AlarmState, ...]:
         """The alarms that have rung since then: one may have turned the move back between two looks."""
         try:
-            return self.traffic.guard.rung(self.policy.alarms, since)
+            return self.traffic.guard.find_rung(self.policy.alarms, since)
         except EcomdeployError:
             return ()
 

@@ -1,26 +1,26 @@
-"""Commands as processes of their own, each forked from one that has imported everything: `python -m tests.chaos.stage`.
+"""Commands as processes of their own, each forked from one of a home, which has AWS's models read, and which itself is
+forked from one that has imported everything (tests/support/warm_commands.py).
 
-A line of JSON on standard input is an Order; each line on standard output is an Ended. What a command does until its
-end goes through the command line's own wiring; only packs are words (word_builder.py) and what the order spoils.
+What a command does until its end goes through the command line's own wiring; only packs are words (word_builder.py)
+and what the order spoils.
 """
 
 from __future__ import annotations
 
 import gc
-import importlib
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 import traceback
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from warm_commands import warm_context
 from word_builder import WordBuilder
 from word_pods import PodBuilder
 
@@ -31,7 +31,6 @@ from stacks import ship
 from tests.chaos import sabotage
 from tests.chaos.fuse import Fuse
 
-ROOT = Path(__file__).resolve().parents[2]
 KILLED = -9
 
 
@@ -134,15 +133,16 @@ def carry_out(order: Order, told: int, session: Any) -> int:
         tell("error", ["a traceback", traceback.format_exc()])
         return 70
     tell("outcome", done.document())
-    tell("modules", sorted(sys.modules))
     return 0
 
 
-def serve() -> None:
-    """Fork for each order, and say how it ended."""
+def serve(orders: Connection, variables: Mapping[str, str]) -> None:
+    """Fork for each order, and say how it ended; before that, by its number, which process has stopped itself."""
+    gc.set_threshold(50_000)  # as cli/app.py does
+    os.environ.clear()
+    os.environ.update(variables)
     session = None
-    for line in sys.stdin:
-        order = Order(**json.loads(line))
+    while order := orders.recv():
         session = session or make_session()
         assert threading.active_count() == 1, "a process with threads is not to be forked"
         reading, told = os.pipe()
@@ -156,75 +156,47 @@ def serve() -> None:
             for one in lines:
                 said.append(json.loads(one))
                 if said[-1] == ["effect", "stopped"]:
-                    print(json.dumps({"stopped": child}), flush=True)
+                    orders.send(child)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         error, words = next((what for kind, what in said if kind == "error"), ("", ""))
         outcome: dict[str, Any] = next((what for kind, what in said if kind == "outcome"), {})
-        import_all(next((what for kind, what in said if kind == "modules"), ()))
         effects = tuple(what for kind, what in said if kind == "effect")
-        print(json.dumps(asdict(Ended(status, words, error, outcome, effects))), flush=True)
+        orders.send(Ended(status, words, error, outcome, effects))
 
 
 class Stage:
     """The process that forks, seen from the test. `variables`: ECOMDEPLOY_HOME and the like."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        self.line = ""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))}
-        path = os.pathsep.join((str(ROOT), str(ROOT / "tests" / "support")))
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.stage"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-            env={**kept, **variables, "PYTHONPATH": path},
-        )  # fmt: skip
+        self.early: Ended | None = None
+        self.orders, theirs = multiprocessing.Pipe()
+        self.process = warm_context().Process(target=serve, args=(theirs, {**kept, **variables}), daemon=True)
+        self.process.start()
+        theirs.close()
 
     def begin(self, order: Order) -> None:
         """Let it run; `end` says how it ended."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(asdict(order)) + "\n")
-        self.process.stdin.flush()
+        self.orders.send(order)
 
     def await_stop(self) -> int | None:
         """The process that has stopped itself; None when it has ended instead, and `end` says how."""
-        assert self.process.stdout is not None
-        self.line = self.process.stdout.readline()
-        found = json.loads(self.line)
-        if "stopped" not in found:
-            return None
-        self.line = ""
-        return int(found["stopped"])
+        found = self.orders.recv()
+        if isinstance(found, int):
+            return found
+        self.early = found
+        return None
 
     def end(self) -> Ended:
-        assert self.process.stdout is not None
-        line, self.line = self.line or self.process.stdout.readline(), ""
-        assert line, f"the stage has ended: {self.process.wait()}"
-        found = json.loads(line)
-        return Ended(**{**found, "effects": tuple(found["effects"])})
+        found, self.early = self.early or self.orders.recv(), None
+        assert isinstance(found, Ended), "it has stopped itself"
+        return found
 
     def run(self, order: Order) -> Ended:
         self.begin(order)
         return self.end()
 
     def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
-def import_all(names: Iterable[str]) -> None:
-    """What a command has imported as it went, once for all that come after it. pulumi_kubernetes' modules are named as
-    the classes in them, and would take their places."""
-    left_out = ("__", "pulumi_kubernetes.")
-    missing = [name for name in names if name not in sys.modules and not name.startswith(left_out)]
-    for name in missing:
-        with suppress(ImportError):
-            importlib.import_module(name)
-    if missing:
-        gc.freeze()
-
-
-if __name__ == "__main__":
-    gc.set_threshold(50_000)  # as cli/app.py does
-    serve()
+        self.orders.send(None)
+        self.process.join()
+        self.orders.close()

@@ -214,3 +214,35 @@ def test_folders_of_the_pages_exist() -> None:
         if not any(f"/{folder}".endswith(f"/{named}") for folder in folders)
     ]
     assert lost == []
+
+
+@pytest.mark.parametrize(
+    ("page", "folder"),
+    [
+        ("modelpack", "modelpack"),
+        ("image", "modelpack/image"),
+        ("server", "modelpack/server"),
+        ("infra", "infra"),
+        ("engine", "infra/rehearsal/engine"),
+        ("local-cloud", "infra/rehearsal/cloud"),
+        ("stacks", "stacks"),
+    ],
+)
+def test_the_page_of_a_room_names_its_folders(page: str, folder: str) -> None:
+    text = (ROOT / f"docs/architecture/rooms/{page}.md").read_text()
+    named = re.findall(r"`(?:[\w-]+/)*([\w-]+)/(?:[\w-]+\.py)?`|\((?:\.\./)*([\w-]+)\.md", text)
+    below = {
+        path.name for path in (ROOT / folder).iterdir() if path.is_dir() and not path.name.startswith("__")
+    }
+    assert below - {name for pair in named for name in pair} - {"rehearsal"} == set()
+
+
+@pytest.mark.parametrize("program", ["base", "service", "platform"])
+def test_the_page_of_components_names_what_each_program_gives(program: str) -> None:
+    source = (ROOT / f"stacks/programs/{program}/__main__.py").read_text()
+    page = (ROOT / "docs/architecture/rooms/infra.md").read_text()
+    (line,) = (one for one in page.splitlines() if re.match(rf"\| `{program}` \| .* \| .*\|$", one))
+    told = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", line.split("|")[3]))))
+    given = set(re.findall(r'pulumi\.export\("(\w+)"', source))
+    assert given
+    assert given - told == set()

@@ -18,11 +18,15 @@ ROOMS = ("cli", "stacks", "infra", "modelpack")
 FOLDERS = (*ROOMS, "benchmarks", "docs", "examples", "tests")
 TEXTS = (".py", ".md", ".yaml", ".yml", ".json", ".toml", ".tmpl")
 IRREGULAR = re.compile(
-    "begun|bound|bought|broken|brought|built|chosen|cut|done|drawn|driven|fed|felt|found|frozen|given|gone|grown|held|"
-    "hidden|hung|kept|known|led|left|lost|made|meant|paid|put|read|said|seen|sent|shown|sold|spent|split|spoken|struck|"
-    "taken|taught|thought|thrown|told|torn|understood|woken|won|worn|written|[a-z]+ed"
+    "begun|bent|bitten|blown|borne|bound|bought|broken|brought|built|burnt|caught|chosen|crept|cut|"
+    "dealt|done|drawn|driven|dug|eaten|fallen|fed|felt|flown|forgotten|fought|found|frozen|given|"
+    "gone|grown|heard|held|hidden|hung|kept|known|laid|lain|led|left|lent|lit|lost|made|meant|"
+    "met|overridden|paid|proven|put|read|rebuilt|rewritten|ridden|risen|rung|said|sat|seen|sent|"
+    "shaken|shot|shown|shrunk|slept|slid|sold|sought|spent|split|spoilt|spoken|spread|spun|stolen|"
+    "stood|struck|stuck|sung|swept|sworn|swung|taken|taught|thought|thrown|told|torn|undone|"
+    "understood|withdrawn|woken|won|worn|wound|woven|written|[a-z]+ed"
 )
-VERBS_TOO = ("bound", "cut", "put", "read", "split", "feed", "need", "seed", "embed", "speed")
+VERBS_TOO = ("bound", "cut", "put", "read", "split", "spread", "feed", "need", "seed", "embed", "speed")
 PARTICLES = re.compile("after|apart|as|aside|at|away|by|down|for|from|here|in|into|off|on|out|to|up|with")
 NOT_OURS = {"expected", "received"}
 """Names of methods that a library asks for, or that users write: `expected()` says the answers, as `requests()`."""

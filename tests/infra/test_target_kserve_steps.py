@@ -210,7 +210,7 @@ def test_alarms_are_read_from_their_map_and_the_guards_words_are_remembered(clus
     record = cluster.begin()
     went = record.go_back("alarm", rules[0].name, "0.5 of 0.02", cluster.now().isoformat())
     cluster.steps.lease.change(record.id, lambda _: went)
-    (found,) = cluster.traffic.guard.rung([rules[0].name], cluster.began)
+    (found,) = cluster.traffic.guard.find_rung([rules[0].name], cluster.began)
     assert (found.name, found.reason) == (rules[0].name, "0.5 of 0.02")
 
 

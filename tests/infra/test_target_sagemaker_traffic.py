@@ -616,9 +616,9 @@ def test_alarms_as_they_are_and_as_they_rang(place: Place) -> None:
     asked = {"AlarmName": "shop-p99", "HistoryItemType": "StateUpdate", "StartDate": NOON, "EndDate": ANY}
     place.watch.add_response("describe_alarm_history", {"AlarmHistoryItems": items}, asked)
     place.watch.add_response("describe_alarm_history", {"AlarmHistoryItems": items[1:2]}, asked)
-    (rung,) = place.traffic.guard.rung(("shop-p99",), NOON)
+    (rung,) = place.traffic.guard.find_rung(("shop-p99",), NOON)
     assert str(rung) == "alarm shop-p99 rang: slow once more"
-    assert place.traffic.guard.rung(("shop-p99",), NOON) == ()
+    assert place.traffic.guard.find_rung(("shop-p99",), NOON) == ()
 
 
 def test_requests_are_counted_of_one_configuration(place: Place) -> None:

@@ -104,7 +104,7 @@ class PrometheusGuard:
             for rule in rules
         )
 
-    def rung(self, names: Sequence[str], since: datetime) -> tuple[AlarmState, ...]:
+    def find_rung(self, names: Sequence[str], since: datetime) -> tuple[AlarmState, ...]:
         rules = self._rules(names)
         if not rules:
             return ()

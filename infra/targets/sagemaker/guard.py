@@ -49,7 +49,7 @@ class CloudWatchGuard:
             for one in told
         )
 
-    def rung(self, names: Sequence[str], since: datetime) -> tuple[AlarmState, ...]:
+    def find_rung(self, names: Sequence[str], since: datetime) -> tuple[AlarmState, ...]:
         return tuple(found for name in names if (found := self._last_ring(name, since)))
 
     def count_requests(self, endpoint: str, revision: str, since: datetime) -> int:

@@ -90,7 +90,7 @@ class Listener:
             self._wrote.append((given, logits(self.exact, given, wanted)))
         return answer
 
-    def heard(self, question: Question, least: float) -> Heard:
+    def hear(self, question: Question, least: float) -> Heard:
         """How sure it was of that question since the last time. What rounding does is asked only where every margin is
         over `least`, for the others cannot be chosen any more."""
         written, weighed = Choices(), Choices()
@@ -133,7 +133,7 @@ def choose_lasting(
             plan = talk.plan(question.text, question.customer, question.postal_code)
             list(talk.pieces(plan))
             # the first round is measured whole, so that the bound rests on questions of every kind
-            heard.append(listener.heard(question, find_bound(heard, safety) if number else 0.0))
+            heard.append(listener.hear(question, find_bound(heard, safety) if number else 0.0))
         kept = lasting(heard, safety)
         if len(kept) >= ENOUGH:
             break

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.errors import BadInput, Problem
-from modelpack.formats.signature import Signature
+from modelpack.formats.signature import Signature, describe_tensor
 from modelpack.server.http import extra_fields
 from modelpack.server.http.limits import Limits
 from modelpack.server.http.refusal import Refusal
@@ -108,9 +108,11 @@ def conform(
         if name not in inputs and tensor.default is not None:
             given[name] = np.full((rows, *(max(size, 0) for size in tensor.shape[1:])), tensor.default)
         elif name not in inputs:
-            problems.append(Problem(f"requests() lacks the model's input {words(tensor)}", where))
+            problems.append(Problem(f"requests() lacks the model's input {describe_tensor(tensor)}", where))
         elif what := misfit(inputs[name], tensor):
-            problems.append(Problem(f"input {name!r}: {what}; the model takes {words(tensor)}", where))
+            problems.append(
+                Problem(f"input {name!r}: {what}; the model takes {describe_tensor(tensor)}", where)
+            )
     if problems:
         raise BadInput(problems, hint="make requests() answer what the model takes")
     found = {name: np.ascontiguousarray(given[name], DTYPES[one.datatype]) for name, one in wanted.items()}
@@ -166,11 +168,6 @@ def no_number(array: NDArray[np.float64], tensor: Tensor) -> str:
     shape = f"({', '.join(str(size) for size in tensor.shape)},)"
     say = f"Tensor({tensor.name!r}, {tensor.datatype!r}, {shape}, missing=True)"
     return f"request {rows[0]} holds {value}; if the model takes missing values, say so: {say}"
-
-
-def words(tensor: Tensor) -> str:
-    """`history INT64[-1, 5]`; -1 is the rows."""
-    return f"{tensor.name} {tensor.datatype}{list(tensor.shape)}"
 
 
 def kind_of(value: Any) -> str:

@@ -54,7 +54,7 @@ def estimate(part: Part) -> Elasticities:
         centred[:, column] - promotion @ np.linalg.lstsq(promotion, centred[:, column], rcond=None)[0]
         for column in (0, 1)
     )
-    return shrunk(units, price, place, product)
+    return shrink(units, price, place, product)
 
 
 def without_levels(
@@ -70,7 +70,7 @@ def without_levels(
     return left
 
 
-def shrunk(
+def shrink(
     units: NDArray[np.float64],
     price: NDArray[np.float64],
     place: NDArray[np.int64],

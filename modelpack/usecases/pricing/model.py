@@ -57,15 +57,10 @@ def best_price(usual: Tensor, cost: Tensor, slope: Tensor) -> Tensor:
 def with_prices(model: Tabular, elasticities: Elasticities) -> PriceModel:
     """The forecast and what is known of prices, together. In evaluation mode."""
     priced = PriceModel(model.shape)
-    state = model.state_dict()
     slopes = priced.elasticity.numpy().copy()
     slopes[:] = elasticities.common
     ids = model.category_vocabularies()[priced.place].ids.numpy()
     at = np.searchsorted(elasticities.product, ids).clip(max=len(elasticities.product) - 1)
     same = elasticities.product[at] == ids
     slopes[1:][same] = elasticities.slope[at][same]
-    priced.load_state_dict({**state, "elasticity": torch.from_numpy(slopes)})
-    for own, other in zip(priced.category_vocabularies(), model.category_vocabularies(), strict=True):
-        own.know(other.ids)
-    priced.notes = dict(model.notes)
-    return priced.eval()
+    return priced.take_over(model, {**model.state_dict(), "elasticity": torch.from_numpy(slopes)})

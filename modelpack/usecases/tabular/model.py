@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -107,6 +107,14 @@ class Tabular(nn.Module):
     def category_vocabularies(self) -> list[Vocabulary]:
         """The vocabularies, in order of the categories."""
         return [one for one in self.vocabularies if isinstance(one, Vocabulary)]
+
+    def take_over(self, before: Tabular, state: Mapping[str, Tensor]) -> Self:
+        """The ids and notes of the model before, and these tensors; in evaluation mode."""
+        self.load_state_dict(state)
+        for own, other in zip(self.category_vocabularies(), before.category_vocabularies(), strict=True):
+            own.know(other.ids)
+        self.notes = dict(before.notes)
+        return self.eval()
 
     def reshape(self, wide: Tensor) -> Tensor:
         """Logarithms where the columns ask for them."""

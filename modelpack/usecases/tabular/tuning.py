@@ -79,11 +79,7 @@ def student(model: Tabular, share: float, part: Part, seed: int) -> Tabular:
 def like(model: Tabular, shape: TabularShape, state: Mapping[str, Tensor]) -> Tabular:
     """A model of the same class in another shape, with these tensors and the ids known, in evaluation mode."""
     made = type(model)(shape)
-    made.load_state_dict({**made.state_dict(), **state})
-    for own, other in zip(made.category_vocabularies(), model.category_vocabularies(), strict=True):
-        own.know(other.ids)
-    made.notes = dict(model.notes)
-    return made.eval()
+    return made.take_over(model, {**made.state_dict(), **state})
 
 
 def mean_loss(model: Tabular, part: Part, rows: int) -> Tensor:

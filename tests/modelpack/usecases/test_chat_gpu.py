@@ -17,7 +17,7 @@ from tiny_chat_usecase import TinyChat
 
 from modelpack.assembly import contents
 from modelpack.assembly import needs as binding
-from modelpack.build import fallen_back
+from modelpack.build import name_fallbacks
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.formats.onnx_files import write
 from modelpack.formats.variant import HUGGING_FACE, ONNX, TORCH, Variant
@@ -180,7 +180,7 @@ def packed(
     ).items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
     if judged.variant.format == ONNX:
-        assert fallen_back(served, judged.variant) == {"without_cuda_kernel": []}
+        assert name_fallbacks(served, judged.variant) == {"without_cuda_kernel": []}
     return judged.variant, dict(told), golden
 
 

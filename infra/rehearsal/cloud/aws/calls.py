@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -48,6 +49,11 @@ class HttpResponse:
     status: str
     headers: list[tuple[str, str]]
     body: bytes
+
+    @classmethod
+    def with_json(cls, status: str, found: Mapping[str, Any]) -> HttpResponse:
+        data = json.dumps(found).encode()
+        return cls(status, [("Content-Type", "application/json"), ("Content-Length", str(len(data)))], data)
 
     @property
     def ok(self) -> bool:

@@ -34,20 +34,19 @@ class Admin:
     secret: str = field(repr=False)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        return HttpResponse.with_json(*self._judge(environ)).send(start_response)
+
+    def _judge(self, environ: Environ) -> tuple[str, dict[str, Any]]:
+        """The status and the document."""
         if not bears(environ, self.secret):
-            return _json("403 Forbidden", {"error": "only its owner may ask the local cloud"}).send(
-                start_response
-            )
+            return "403 Forbidden", {"error": "only its owner may ask the local cloud"}
         what = environ["PATH_INFO"].removeprefix(PREFIX)
         try:
-            found = self._answer(environ["REQUEST_METHOD"], what, environ)
+            return "200 OK", self._answer(environ["REQUEST_METHOD"], what, environ)
         except BadInput as problem:
-            return _json("400 Bad Request", {"error": str(problem), "hint": problem.hint}).send(
-                start_response
-            )
+            return "400 Bad Request", {"error": str(problem), "hint": problem.hint}
         except LookupError:
-            return _json("404 Not Found", {"error": f"no such path: {PREFIX}{what}"}).send(start_response)
-        return _json("200 OK", found).send(start_response)
+            return "404 Not Found", {"error": f"no such path: {PREFIX}{what}"}
 
     def _answer(self, method: str, what: str, environ: Environ) -> dict[str, Any]:
         # A web page can send neither this content type nor DELETE here without asking first, and is never allowed to.
@@ -101,9 +100,3 @@ def _object(environ: Environ) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadInput("expected a JSON object")
     return found
-
-
-def _json(status: str, found: dict[str, Any]) -> HttpResponse:
-    data = json.dumps(found).encode()
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(data)))]
-    return HttpResponse(status, headers, data)

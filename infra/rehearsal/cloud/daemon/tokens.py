@@ -47,14 +47,16 @@ class TokenReviews:
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         said = environ["PATH_INFO"].removeprefix(TOKENS)
         if not hmac.compare_digest(said.encode("latin-1", "replace"), self.secret.encode()):
-            return _json("403 Forbidden", {}).send(start_response)
+            return HttpResponse.with_json("403 Forbidden", {}).send(start_response)
         try:
             asked = json.loads(body(environ))
             status = self._review(str(asked["spec"]["token"]))
         except (ValueError, KeyError, TypeError) as error:
-            return _json("400 Bad Request", {"error": f"no TokenReview: {error}"}).send(start_response)
+            return HttpResponse.with_json("400 Bad Request", {"error": f"no TokenReview: {error}"}).send(
+                start_response
+            )
         answer = {"apiVersion": asked.get("apiVersion"), "kind": "TokenReview", "status": status}
-        return _json("200 OK", answer).send(start_response)
+        return HttpResponse.with_json("200 OK", answer).send(start_response)
 
     def _review(self, token: str) -> Mapping[str, Any]:
         try:
@@ -128,9 +130,3 @@ def _same(entry: str, arn: str) -> bool:
     """Of a role's path a session tells nothing."""
     plain = re.sub(r":role/(.+/)?", ":role/", entry)
     return arn in (entry, plain)
-
-
-def _json(status: str, found: Mapping[str, Any]) -> HttpResponse:
-    data = json.dumps(found).encode()
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(data)))]
-    return HttpResponse(status, headers, data)

@@ -8,9 +8,9 @@ from infra.rehearsal.providers.aws.resource import (
     ResourceCall,
     ResourceType,
     Update,
-    tag_map,
     tagger,
 )
+from infra.tags import tag_map
 
 GONE = ("NoSuchEntity",)
 

@@ -11,9 +11,9 @@ from infra.rehearsal.providers.aws.resource import (
     ResourceCall,
     ResourceType,
     Update,
-    tag_map,
     tagger,
 )
+from infra.tags import tag_map
 
 SOURCE = "internal/service/kms/key.go"
 GONE = ("NotFoundException",)

@@ -140,13 +140,6 @@ Function = Callable[[AwsClient, Values], Values]
 """A data source."""
 
 
-def tag_map(
-    pairs: Iterable[Mapping[str, str]] | None, key: str = "Key", value: str = "Value"
-) -> dict[str, str]:
-    """The API's list of pairs as a map."""
-    return {pair[key]: pair[value] for pair in pairs or ()}
-
-
 def tagger(
     add: str, drop: str, where: str, *, of: str = "arn", pair: tuple[str, str] | None = ("Key", "Value"),
     tags: str = "Tags", keys: str = "TagKeys", **fixed: str,

@@ -8,7 +8,8 @@ from typing import Any
 
 from infra.bucket_contents import empty_bucket
 from infra.rehearsal.providers.aws.property_types import flag, policy, text, thing, unordered_list
-from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update
+from infra.tags import tag_map
 
 SOURCE = "internal/service/s3/"
 

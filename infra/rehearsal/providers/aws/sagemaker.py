@@ -21,9 +21,9 @@ from infra.rehearsal.providers.aws.resource import (
     ResourceCall,
     ResourceType,
     Update,
-    tag_map,
     tagger,
 )
+from infra.tags import tag_map
 
 TAG = tagger("add_tags", "delete_tags", "ResourceArn")
 GONE = ("ValidationException:could not find", "ResourceNotFound")

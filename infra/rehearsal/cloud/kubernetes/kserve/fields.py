@@ -11,7 +11,6 @@ TEXT: Object = {"type": "string"}
 INT: Object = {"type": "integer"}
 INT32: Object = {"type": "integer", "format": "int32"}
 INT64: Object = {"type": "integer", "format": "int64"}
-FLAG: Object = {"type": "boolean"}
 TEXTS: Object = {"type": "array", "items": TEXT}
 TEXT_MAP: Object = {"type": "object", "additionalProperties": TEXT}
 OPEN: Object = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}

@@ -15,7 +15,8 @@ from infra.rehearsal.providers.aws.property_types import (
     thing,
     unordered_list,
 )
-from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update
+from infra.tags import tag_map
 
 DATA = {
     "imageId": text(),

@@ -8,7 +8,8 @@ from infra.rehearsal.engine.provider import ProviderError
 from infra.rehearsal.providers.aws.ec2.tags import tag, tags_at_birth
 from infra.rehearsal.providers.aws.naming import filters
 from infra.rehearsal.providers.aws.property_types import integer, text
-from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, tag_map
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType
+from infra.tags import tag_map
 
 FORCE_NEW: dict[str, Any] = {"replaces": True, "source": "internal/service/ec2/vpc_flow_log.go"}
 KINDS = {"vpcId": "VPC", "subnetId": "Subnet", "eniId": "NetworkInterface"}

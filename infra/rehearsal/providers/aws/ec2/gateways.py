@@ -5,7 +5,8 @@ from __future__ import annotations
 from infra.rehearsal.engine.provider import ProviderError, Values
 from infra.rehearsal.providers.aws.ec2.tags import create_tagged, find_by_tags, tag
 from infra.rehearsal.providers.aws.property_types import text
-from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update
+from infra.tags import tag_map
 
 
 def _find_attached(call: ResourceCall) -> str:

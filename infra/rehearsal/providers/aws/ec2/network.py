@@ -7,7 +7,8 @@ from typing import Any
 
 from infra.rehearsal.providers.aws.ec2.tags import create_tagged, find_by_tags, one, tag
 from infra.rehearsal.providers.aws.property_types import flag, policy, text, unordered_list
-from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update
+from infra.tags import tag_map
 
 DNS = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "EnableDnsHostnames"}
 

@@ -7,7 +7,8 @@ from typing import Any
 from infra.rehearsal.engine.provider import Values
 from infra.rehearsal.providers.aws.ec2.tags import describe, tag, tags_at_birth
 from infra.rehearsal.providers.aws.property_types import flag, integer, items, text, unordered_list
-from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update
+from infra.tags import tag_map
 
 Atom = tuple[str, int, int, str, str, str]
 """One permission in its smallest form: protocol, from, to, kind of peer, peer, description."""

@@ -19,9 +19,9 @@ from infra.rehearsal.providers.aws.resource import (
     ResourceCall,
     ResourceType,
     Update,
-    tag_map,
     tagger,
 )
+from infra.tags import tag_map
 
 
 def _put_alarm(call: ResourceCall) -> str:
