@@ -84,7 +84,7 @@ def find_serving_network(run: Run) -> ServingNetwork | None:
     return msgspec.convert(told, ServingNetwork) if told else None
 
 
-def settle_network(run: Run) -> tuple[str, ...]:
+def resolve_network(run: Run) -> tuple[str, ...]:
     """`network: platform` is the platform's ids from here on, in what the run wants. Returns what a plan says of it.
 
     Raises:

@@ -86,23 +86,23 @@ def folder_of(run: Run) -> str:
 
 def find_objection(run: Run) -> BadInput | None:
     """Why a writer must not go on here, and what to type."""
-    claim, wanted = look(run), run.wanted
-    if claim.stranger:
-        what = f"{wanted.endpoint} belongs to {claim.owner}"
+    found, wanted = look(run), run.wanted
+    if found.stranger:
+        what = f"{wanted.endpoint} belongs to {found.owner}"
         hint = (
             "give this one another name (service:), or take it over: ecomdeploy up --adopt (or down --adopt)"
         )
         return BadInput(f"{what}; what it made is not touched from here", hint=hint)
-    if claim.missing:
-        many, last = len(claim.missing), claim.missing[-1]
+    if found.missing:
+        many, last = len(found.missing), found.missing[-1]
         known = "no history" if not run.deps.ledger.releases() else "a history that ends before them"
         what = f"{wanted.records} has records of {many} releases of {wanted.endpoint} (the last: {last})"
         return BadInput(f"{what}, and this folder has {known}", hint=type_recover(run))
-    if claim.behind:
-        last = claim.behind[-1]
+    if found.behind:
+        last = found.behind[-1]
         what = f"{wanted.records} tells of release {last} of {wanted.endpoint} what came after all that"
         return BadInput(f"{what} this folder knows of it", hint=type_recover(run))
-    if claim.unknown:
+    if found.unknown:
         what = (
             f"there is an endpoint {wanted.endpoint}, and neither this folder nor any record says who made it"
         )
@@ -116,7 +116,7 @@ def type_recover(run: Run) -> str:
     return "ecomdeploy recover" + ("" if name == "local" else f" {name}")
 
 
-def settle(run: Run, *, adopt: bool) -> None:
+def claim(run: Run, *, adopt: bool) -> None:
     """Ours, from here on; the lease is held.
 
     Args:
@@ -182,13 +182,13 @@ def take_over(run: Run) -> tuple[Release, ...]:
 
     Returns what the ledger took in.
     """
-    claim, deps = look(run), run.deps
+    found, deps = look(run), run.deps
     added = complete(deps.ledger, read_records(run))
-    if claim.owner and not claim.stranger:
-        keep_owner(deps.store, claim.owner)
-    if claim.owner and claim.stranger:
-        deps.progress.note(f"taken over from {claim.owner}")
-    sign(run, claim.owner)
+    if found.owner and not found.stranger:
+        keep_owner(deps.store, found.owner)
+    if found.owner and found.stranger:
+        deps.progress.note(f"taken over from {found.owner}")
+    sign(run, found.owner)
     return added
 
 

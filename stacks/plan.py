@@ -10,7 +10,7 @@ from infra.preflight.base import Looked
 from modelpack.errors import BadInput
 from stacks.candidates import describe_end, make_candidate
 from stacks.collaborators import Collaborators
-from stacks.ground import settle_network
+from stacks.ground import resolve_network
 from stacks.hardware import refuse_hopeless, refuse_unfit, remarks
 from stacks.ownership import find_objection, foresee_owner
 from stacks.preflight import tell_lacks, warn_of_lacks
@@ -92,7 +92,7 @@ def foresee(run: Run, lacks: Sequence[Looked]) -> Plan:
     deps, spec = run.deps, run.wanted.spec
     run.refuse_other()
     refuse_unset(run.wanted.confidential)
-    placed = settle_network(run)
+    placed = resolve_network(run)
     pack, wanted = deps.builder.find(run.wanted), run.wanted
     if pack is not None:
         refuse_unfit(wanted, pack)

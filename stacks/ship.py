@@ -2,7 +2,7 @@
 
     up        preflight           the cluster has what it takes (stacks/preflight.py)
               lease               one writer (stacks/records/lease.py)
-              settle              it is ours, and its history is here (stacks/ownership.py); the platform's network,
+              claim               it is ours, and its history is here (stacks/ownership.py); the platform's network,
                                   where its servers are to stand in it (stacks/ground.py)
               build               the pack: known from the same inputs, or built
               terms               not marked, not frozen, within the account's quotas (stacks/quotas.py), and what was
@@ -48,10 +48,10 @@ from typing import Any
 
 from stacks.candidates import find_target, make_candidate, refuse_marked, restore
 from stacks.collaborators import Collaborators
-from stacks.ground import join_platform, refuse_lost_network, settle_network
+from stacks.ground import join_platform, refuse_lost_network, resolve_network
 from stacks.hardware import refuse_hopeless, refuse_unfit
 from stacks.history.publish import publish
-from stacks.ownership import find_objection, refuse_stateless, settle
+from stacks.ownership import claim, find_objection, refuse_stateless
 from stacks.plan import plan
 from stacks.preflight import refuse_lacking
 from stacks.pulumi_driver.driver import disclaim
@@ -109,8 +109,8 @@ def up(
     run = Run.of(deps, spec, refresh=refresh)
     refuse_lacking(deps.preflight(run.wanted), deps.progress)
     with run.hold_lease("up"):
-        settle(run, adopt=adopt)
-        settle_network(run)
+        claim(run, adopt=adopt)
+        resolve_network(run)
         refuse_unset(run.wanted.confidential)
         refuse_hopeless(run.wanted)
         refuse_short_service(run)
@@ -151,7 +151,7 @@ def rollback(deps: Collaborators, spec: Spec, number: int | None = None, *, why:
     """
     run = Run.of(deps, spec)
     with run.hold_lease("rollback"):
-        settle(run, adopt=False)
+        claim(run, adopt=False)
         begun = find_begun(run) if number is None else None
         if begun and begun.restores is None:
             return abandon(run, begun, why)
@@ -193,7 +193,7 @@ def down(
     """
     run = Run.of(deps, spec)
     with run.hold_lease("down"):
-        settle(run, adopt=adopt)
+        claim(run, adopt=adopt)
         if adopt:
             restore_stacks(run, deps.traffic.observe(run.wanted.endpoint))
         refuse_stateless(run)

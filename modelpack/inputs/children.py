@@ -17,6 +17,8 @@ from modelpack.errors import EcomdeployError
 
 PIP_SECONDS = 900
 """How long one call of pip may take: it may have a gigabyte to fetch."""
+BROKEN = "after connection broken by"
+"""pip's words, when it asks its index again."""
 ISOLATED = (sys.executable, "-E", "-P")
 OURS = str(Path(modelpack.__file__).parents[1])
 RUN = (
@@ -50,11 +52,19 @@ def run_pip(purpose: str, *arguments: str) -> tuple[bool, str]:
 
 
 def reason_of(said: str) -> str:
-    """Of what pip said the last line that is an error, or the last."""
+    """Of what pip said the last line that is an error, or the last; of an index that it did not reach, why."""
     lines = said.splitlines()
+    if why := find_unreached(said):
+        return f"the package index was not reached: {why}"
     return next(
         iter([line for line in lines if line.startswith("ERROR")][-1:] or lines[-1:]), "pip gave no reason"
     )
+
+
+def find_unreached(said: str) -> str:
+    """Why pip did not reach its index, "" where it did: in the end it says no more than that there are no versions."""
+    broken = [line for line in said.splitlines() if BROKEN in line]
+    return broken[-1].partition(BROKEN)[2].strip() if broken and "(from versions: none)" in said else ""
 
 
 def child_environment(given: Mapping[str, str] = os.environ, /, **more: str) -> dict[str, str]:

@@ -32,7 +32,7 @@ class Recovery:
 
 
 def recover(opened: Any, lookup: ResourceLookup, progress: Progress) -> None:
-    """Settle the pending creates of a stack, if there are any.
+    """Resolve the pending creates of a stack, if there are any.
 
     Raises:
         CommandError: the CLI did not give or take the state.
@@ -42,7 +42,7 @@ def recover(opened: Any, lookup: ResourceLookup, progress: Progress) -> None:
     state = document.get("deployment") or {}
     if not creates(state):
         return
-    recovery = settle(state, lookup)
+    recovery = resolve(state, lookup)
     with tempfile.TemporaryDirectory(prefix="ecomdeploy-state-") as folder:
         file = Path(folder) / "state.json"
         file.write_text(json.dumps({**document, "deployment": recovery.state}))
@@ -68,7 +68,7 @@ def creates(state: State) -> list[Mapping[str, Any]]:
     return [operation["resource"] for operation in pending if operation["type"] == "creating"]
 
 
-def settle(state: State, lookup: ResourceLookup) -> Recovery:
+def resolve(state: State, lookup: ResourceLookup) -> Recovery:
     """The state without its pending creates, with what is there of them. Raises what `lookup.find` raises.
 
     Raises:

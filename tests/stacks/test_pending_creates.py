@@ -20,7 +20,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.progress import Silent
 from stacks.pulumi_driver.automation import AutomationDriver
 from stacks.pulumi_driver.driver import Stack
-from stacks.pulumi_driver.pending import recover, settle
+from stacks.pulumi_driver.pending import recover, resolve
 
 URN = "urn:pulumi:shop-prod::ecomdeploy-base::"
 PROVIDER = f"{URN}pulumi:providers:aws::aws"
@@ -56,7 +56,7 @@ STATE: dict[str, Any] = {
 
 def test_what_is_there_goes_into_the_state_and_the_rest_is_dropped() -> None:
     lookup, before = FakeResourceLookup({"key": "1234-abcd"}), copy.deepcopy(STATE)
-    recovery = settle(STATE, lookup)
+    recovery = resolve(STATE, lookup)
     assert before == STATE
     assert recovery.found == ("Key key",)
     assert recovery.dropped == ("Role serving",)
@@ -70,7 +70,7 @@ def test_what_is_there_goes_into_the_state_and_the_rest_is_dropped() -> None:
 def test_other_pending_operations_are_left_to_the_cli() -> None:
     deleting = pending("deleting", ROLE | {"id": "shop-prod-serving"})
     state = {**STATE, "pending_operations": [pending("creating", KEY), deleting]}
-    assert settle(state, FakeResourceLookup()).state["pending_operations"] == [deleting]
+    assert resolve(state, FakeResourceLookup()).state["pending_operations"] == [deleting]
 
 
 def test_what_it_was_to_replace_waits_for_its_deletion() -> None:
@@ -80,12 +80,12 @@ def test_what_it_was_to_replace_waits_for_its_deletion() -> None:
         "resources": [*STATE["resources"], old],
         "pending_operations": [pending("creating", KEY)],
     }
-    there = settle(state, FakeResourceLookup({"key": "new"})).state["resources"]
+    there = resolve(state, FakeResourceLookup({"key": "new"})).state["resources"]
     assert [(one["id"], one.get("delete")) for one in there if one["urn"] == KEY["urn"]] == [
         ("old", True),
         ("new", None),
     ]
-    recovery = settle(state, FakeResourceLookup({"key": "old"}))
+    recovery = resolve(state, FakeResourceLookup({"key": "old"}))
     assert recovery.found == (), "it carries the same tags, and is another thing"
     assert recovery.state["resources"] == state["resources"]
 
@@ -97,13 +97,13 @@ def test_a_placeholder_of_what_was_deleted_first_makes_way() -> None:
         "resources": [*STATE["resources"], gone],
         "pending_operations": [pending("creating", KEY)],
     }
-    there = settle(state, FakeResourceLookup({"key": "new"})).state["resources"]
+    there = resolve(state, FakeResourceLookup({"key": "new"})).state["resources"]
     assert [one.get("id") for one in there if one["urn"] == KEY["urn"]] == ["new"]
 
 
 def test_a_type_that_nobody_knows_to_look_up_is_told_and_nothing_is_dropped() -> None:
     with pytest.raises(EcomdeployError, match="aws:iam/role:Role serving") as error:
-        settle(STATE, FakeResourceLookup(unknown={"aws:iam/role:Role"}))
+        resolve(STATE, FakeResourceLookup(unknown={"aws:iam/role:Role"}))
     assert "pulumi import" in error.value.hint
 
 
@@ -114,7 +114,7 @@ def test_components_and_providers_are_not_looked_up() -> None:
     )
     lookup = FakeResourceLookup()
     state = {**STATE, "pending_operations": [pending("creating", one) for one in intents]}
-    assert settle(state, lookup).state["pending_operations"] == []
+    assert resolve(state, lookup).state["pending_operations"] == []
     assert lookup.asked == []
 
 

@@ -18,7 +18,7 @@ from modelpack.errors import EcomdeployError
 from modelpack.image.download import sha256_of
 from modelpack.image.parts import Wheel
 from modelpack.image.wheels.needed import find_needed
-from modelpack.inputs.children import reason_of, run_pip
+from modelpack.inputs.children import find_unreached, reason_of, run_pip
 from modelpack.progress import Progress
 
 PYTHON = "3.11"
@@ -126,7 +126,7 @@ def _pip(arguments: Sequence[str], purpose: str) -> None:
     if not well:
         hint = "check the network, pip's index (`pip config list`) and the requirement"
         reason = reason_of(said)
-        if absent := MISSING.search(said):
+        if (absent := MISSING.search(said)) and not find_unreached(said):
             reason = (
                 f"ERROR: no wheel of {absent['what']} on the index fits the image (wanted by {absent['by']}; "
                 f"to be had: {absent['there'] or 'none'})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import socket
 import zipfile
 
 import pytest
@@ -89,6 +90,22 @@ def test_what_cannot_be_resolved_is_said(index: pathlib.Path) -> None:
     with pytest.raises(EcomdeployError, match="cannot resolve the image's packages: ERROR") as caught:
         lock_wheels(["shop-unknown"])
     assert "pip config list" in caught.value.hint
+
+
+def test_an_index_that_is_not_reached_is_not_said_to_lack_a_version(
+    index: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What pip says last is that there is no such version, also of a package that another one wants."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.delenv("PIP_NO_INDEX")
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}/simple")
+        monkeypatch.setenv("PIP_RETRIES", "1")
+        package(index, "shop_cart", "1.0", "nowhere>=2")
+        for wanted in ("nowhere==2.0", "shop-cart"):
+            with pytest.raises(EcomdeployError, match=r"index was not reached: .*refused") as caught:
+                lock_wheels([wanted])
+            assert "check the network" in caught.value.hint
 
 
 def test_grouping_by_size(tmp_path: pathlib.Path) -> None:
