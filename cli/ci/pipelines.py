@@ -127,6 +127,14 @@ def list_providers() -> list[str]:
     return sorted(one.name.removesuffix(SUFFIX) for one in folder.iterdir() if one.name.endswith(SUFFIX))
 
 
+def check_provider(name: str) -> None:
+    """Raises BadInput: there is none of that name."""
+    if name not in (known := list_providers()):
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(known)}"
+        raise BadInput(f"unknown provider {name!r}", hint=hint)
+
+
 def find_root(folder: Path) -> Path:
     """The repository that a folder lies in, or the folder where there is none."""
     here = folder.resolve()
@@ -142,8 +150,8 @@ def find_services(root: Path, staging: str, production: str) -> list[RepositoryS
     found = [
         RepositoryService(
             folder=folder.relative_to(root).as_posix(),
-            staging=wiring.load_spec(folder, staging),
-            production=wiring.load_spec(folder, production),
+            staging=load(folder, staging, "--staging"),
+            production=load(folder, production, "--production"),
         )
         for folder in sorted(find_specs(root))
     ]
@@ -153,6 +161,16 @@ def find_services(root: Path, staging: str, production: str) -> list[RepositoryS
     if not found:
         raise BadInput(f"no {wiring.SPEC} below {root}", hint="ecomdeploy init recommendation shop")
     return found
+
+
+def load(folder: Path, environment: str, option: str) -> Spec:
+    """The spec in an environment that `option` names. Raises BadInput."""
+    try:
+        return wiring.load_spec(folder, environment)
+    except BadInput as wrong:
+        if any(one.path == "environments" for one in wrong.problems):
+            raise BadInput(wrong.problems, hint=f"{wrong.hint}, or name another: {option} ENV") from None
+        raise
 
 
 def find_specs(folder: Path) -> Iterator[Path]:
@@ -170,9 +188,8 @@ def render(provider: str, services: Iterable[RepositoryService], root: Path) -> 
     Raises:
         BadInput: there is no such provider.
     """
+    check_provider(provider)
     template = resources.files("cli") / "templates" / "ci" / f"{provider}{SUFFIX}"
-    if provider not in list_providers():
-        raise BadInput(f"unknown provider {provider!r}", hint=f"one of: {', '.join(list_providers())}")
     text, files = template.read_text(encoding="utf-8"), dict[Path, PipelineFile]()
     for service in services:
         for one in split(fill_in(text, service.words()), root):

@@ -36,8 +36,9 @@ def init(
     as_json: options.AsJson = False,
 ) -> None:
     """Write a pipeline for every service of this repository."""
-    from cli.ci.pipelines import find_root, find_services, render, write
+    from cli.ci.pipelines import check_provider, find_root, find_services, render, write
 
+    check_provider(provider)
     root = find_root(folder)
     written = write(render(provider, find_services(root, staging, production), root), force)
     names = [one.relative_to(root).as_posix() for one in written]
@@ -56,21 +57,23 @@ def check(folder: options.Folder = Path(), as_json: options.AsJson = False) -> N
     pipelines = find_written(root)
     if not pipelines:
         raise BadInput(f"{root} has no pipeline that ecomdeploy wrote", hint="ecomdeploy ci init github")
-    found = [
-        text
-        for provider, staging, production in pipelines
-        for text in differences(render(provider, find_services(root, staging, production), root), root)
-    ]
+    found = {
+        again: list(differences(render(again[0], find_services(root, *again[1:]), root), root))
+        for again in pipelines
+    }
+    texts = [text for each in found.values() for text in each]
     if as_json:
-        show.document({"differences": found})
+        show.document({"differences": texts})
     else:
-        show.say("\n".join(found) if found else f"{len(pipelines)} as `ecomdeploy ci init` writes it today.")
-    if found and not as_json:
+        show.say("\n".join(texts) if texts else f"{len(pipelines)} as `ecomdeploy ci init` writes it today.")
+    if texts and not as_json:
+        name, staging, production = next(again for again, each in found.items() if each)
+        words = f"ecomdeploy ci init {name} --staging {staging} --production {production} --force"
         raise EcomdeployError(
             "the pipeline is not what `ci init` writes today",
-            hint="ecomdeploy ci init --force, or keep the difference and leave this check out",
+            hint=f"{words}, or keep the difference and leave this check out",
         )
-    if found:
+    if texts:
         raise typer.Exit(1)
 
 

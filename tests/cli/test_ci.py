@@ -205,7 +205,7 @@ def test_what_was_written_is_compared(
     assert run(["ci", "check", "-C", str(repository_of_shop)]) == 1
     told = capsys.readouterr()
     assert "-# by hand" in told.out
-    assert "ci init --force" in told.err
+    assert f"ecomdeploy ci init {provider} --staging staging --production prod --force" in told.err
     assert run(["ci", "init", provider, "-C", str(repository_of_shop)]) == 2
     assert "by hand" in changed.read_text()
     assert run(["ci", "init", provider, "--force", "-C", str(repository_of_shop)]) == 0
@@ -218,7 +218,8 @@ def test_what_cannot_be_written_is_refused(
 ) -> None:
     for words, told in (
         (["init", "nonsense"], "unknown provider 'nonsense'"),
-        (["init", "github", "--production", "nowhere"], "no environment 'nowhere'"),
+        (["init", "githob", "--production", "nowhere"], "did you mean 'github'?"),
+        (["init", "github", "--production", "nowhere"], "or name another: --production ENV"),
         (["check"], "no pipeline that ecomdeploy wrote"),
     ):
         assert run(["ci", *words, "-C", str(repository_of_shop)]) == 2
