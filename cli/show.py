@@ -47,6 +47,17 @@ def complain(text: str) -> None:
     print(visible(text), file=sys.stderr, flush=True)
 
 
+NEXT = {
+    1: "type the same command again; `ecomdeploy doctor` looks at what it needs",
+    2: "mend that and type the same command again",
+    3: "wait until that has ended, then type the same command again",
+    4: "`ecomdeploy status` says what serves, `ecomdeploy releases` what became of each release",
+    5: "mend what it says, then type the same command again: what was done already stays",
+    6: "`ecomdeploy releases` tells who refused and why",
+}
+"""What to type after an error that does not say it, by its exit code."""
+
+
 def error(error: EcomdeployError, as_json: bool) -> None:
     """What happened, where, and what to type next; as data when data was asked for."""
     what, more = str(error), {}
@@ -56,7 +67,8 @@ def error(error: EcomdeployError, as_json: bool) -> None:
             for problem in error.problems
         ]
     words = f"Error: {what}" if "\n" not in what else f"{what.count(chr(10)) + 1} errors:\n{what}"
-    _end(what, error.hint, error.exit_code, as_json, words, more)
+    told = error.hint or any(problem["hint"] for problem in more.get("problems", ()))
+    _end(what, error.hint if told else NEXT.get(error.exit_code, ""), error.exit_code, as_json, words, more)
 
 
 def usage(problem: TyperException, as_json: bool) -> None:

@@ -91,7 +91,7 @@ def read(file: Path) -> tuple[Value, tuple[Problem, ...]]:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise BadInput("is not UTF-8 text here", where=f"{where}:{line}") from None
+        raise BadInput("is not UTF-8 text here", where=f"{where}:{line}", hint="save it as UTF-8") from None
     reader = NodeReader(where)
     node = reader.compose(text)
     if not isinstance(node, MappingNode):

@@ -162,6 +162,18 @@ def test_every_error_has_its_exit_code_and_no_traceback(capsys: pytest.CaptureFi
     )
 
 
+@pytest.mark.parametrize("kind", [EcomdeployError, *EcomdeployError.__subclasses__()])
+def test_an_error_that_gives_no_hint_still_leads_on(
+    kind: type[EcomdeployError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    show.error(kind("it broke"), as_json=True)
+    said = capsys.readouterr()
+    assert (hint := json.loads(said.out)["error"]["hint"])
+    assert f"Hint: {hint}" in said.err
+    show.error(BadInput([Problem("bad", "a.yaml:3", "scale.max", "use 4")]), as_json=False)
+    assert "Hint" not in capsys.readouterr().err, "it says so behind the problem"
+
+
 def test_a_fault_of_ours_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     show.bug(ZeroDivisionError("division by zero"), as_json=True)
     said = capsys.readouterr()
