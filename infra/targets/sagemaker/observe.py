@@ -108,7 +108,7 @@ def variant_of(api: Any, endpoint: str, configuration: str) -> str:
         what = (
             f"{endpoint} is {seen.status}: until that has ended no request can be kept to one of its releases"
         )
-        raise EcomdeployError(what, hint="the content digest of an answer tells which one gave it")
+        raise EcomdeployError(what, hint="`ecomdeploy status` tells when it has")
     wanted = {model for _, model in variants(api, configuration)}
     for variant, model in variants(api, seen.revision) if seen.answers else ():
         if model in wanted:
