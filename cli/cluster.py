@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -141,7 +140,6 @@ class ClusterWiring(PlacedProject):
         from stacks.collaborators import Collaborators
         from stacks.pulumi_driver.converged import ConvergedStates
         from stacks.records.lease import Lease
-        from stacks.records.owner import Owner
         from stacks.records.process import this_process
         from stacks.records.store import FolderStore
 
@@ -166,8 +164,8 @@ class ClusterWiring(PlacedProject):
             parameters=ClusterParameters(lambda: self.client, space, self.spec.name),
             survey=NoPlatform(),
             quotas=NoQuotas(),
-            me=Owner(id="", folder=str(self.folder), host=socket.gethostname(), who=who()),
-            stands=lambda owner: True,
+            me=self.sign(who()),
+            stands=self.stands,
             variables=os.environ,
             preflight=self.preflight,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from infra.targets.base import Target, Traffic
     from modelpack.progress import Progress
     from stacks.records.ledger import Ledger
+    from stacks.records.owner import Owner
     from stacks.records.store import RecordStore
     from stacks.spec import Spec
 
@@ -36,6 +38,37 @@ class PlacedProject(abc.ABC):
     @abc.abstractmethod
     def store(self) -> RecordStore:
         """Where the records lie."""
+
+    @property
+    @abc.abstractmethod
+    def state(self) -> Path:
+        """The folder of the records, where they are in one."""
+
+    def sign(self, name: str) -> Owner:
+        """This folder, as an owner that has no id yet; `name`: whoever works here."""
+        from stacks.records.owner import Owner
+
+        return Owner(id="", folder=str(self.folder.resolve()), host=socket.gethostname(), who=name)
+
+    def stands(self, owner: Owner) -> bool | None:
+        """Whether another folder than this, the one that owner was given its id in, still has it. Of another machine's
+        and of what this user may not read nobody knows (None). By whichever path, this folder is not another."""
+        from stacks.records.owner import read_owner
+        from stacks.records.store import FolderStore
+
+        if owner.host != socket.gethostname():
+            return None
+        inside = self.state.is_relative_to(self.folder)
+        there = Path(owner.folder) / self.state.relative_to(self.folder) if inside else self.state
+        try:
+            if there.exists() and self.state.exists() and there.samefile(self.state):
+                return False
+            found = read_owner(FolderStore(there))
+        except NotADirectoryError:
+            return False
+        except OSError:
+            return None
+        return found is not None and found.id == owner.id
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -286,7 +285,6 @@ class Wiring(PlacedProject):
         from stacks.collaborators import Collaborators
         from stacks.pulumi_driver.converged import ConvergedStates
         from stacks.records.lease import Lease
-        from stacks.records.owner import Owner
         from stacks.records.process import this_process
 
         name = who()
@@ -309,21 +307,16 @@ class Wiring(PlacedProject):
             parameters=self.parameters,
             survey=AwsSurvey(self.session),
             quotas=AwsQuotas(self.session),
-            me=Owner(id="", folder=str(self.folder), host=socket.gethostname(), who=name),
+            me=self.sign(name),
             stands=self.stands,
             variables=os.environ,
             prepare=self.prepare,
         )
 
-    def stands(self, owner: Owner) -> bool:
-        """Whether the folder that was given this id still has it; of another machine's nobody knows."""
-        from stacks.records.owner import read_owner
-        from stacks.records.store import FolderStore
-
-        if not self.local or owner.host != socket.gethostname():
-            return True
-        there = read_owner(FolderStore(Path(owner.folder) / STATE / self.spec.environment.name))
-        return there is not None and there.id == owner.id
+    def stands(self, owner: Owner) -> bool | None:
+        return (
+            super().stands(owner) if self.local else None
+        )  # elsewhere all who share the state are one owner
 
     def prepare(self) -> None:
         """The state bucket, by calls that may be repeated, before any Pulumi state exists."""

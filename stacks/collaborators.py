@@ -123,8 +123,8 @@ class Collaborators:
     quotas: Quotas
     me: Owner
     """This folder, as an owner that has no id yet."""
-    stands: Callable[[Owner], bool]
-    """Whether that owner's folder still has the id."""
+    stands: Callable[[Owner], bool | None]
+    """Whether another folder than this, the one that owner was given its id in, still has it; None: nobody can look."""
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     prepare: Callable[[], None] = lambda: None
     preflight: Callable[[Wanted], Sequence[Looked]] = lambda wanted: ()

@@ -13,7 +13,7 @@ import msgspec
 
 from modelpack.errors import BadInput, EcomdeployError
 from stacks.records.ledger import Ledger
-from stacks.records.owner import RECORD, Owner, keep_owner, make_owner, read_owner, read_record
+from stacks.records.owner import RECORD, Owner, draw_id, keep_owner, make_owner, read_owner, read_record
 from stacks.records.release import Release, release_of
 from stacks.run import Run
 
@@ -22,19 +22,21 @@ from stacks.run import Run
 class Claim:
     """What the cloud says of a service. `owner`: None where nobody wrote it down; `missing`: numbers of releases that
     the bucket has records of and this ledger does not; `behind`: those that it knows, and of which the bucket tells
-    more; `stranger`: the owner is another one than this folder's, and is not gone; `unknown`: there is an endpoint,
-    and neither ledger nor bucket know of it.
+    more; `stranger`: the owner is another one than this folder's, and is not gone; `copied`: another in that this
+    folder is a copy of that one's; `unknown`: there is an endpoint, and neither ledger nor bucket know of it.
     """
 
     owner: Owner | None
     missing: tuple[int, ...] = ()
     behind: tuple[int, ...] = ()
     stranger: bool = False
+    copied: bool = False
     unknown: bool = False
 
 
 ANYBODY = "*"
 """To a driver: whoever made it."""
+ADOPT = "up --adopt"
 NOT_DRAWN = "not-drawn-yet"
 """Stands for an owner's id that is drawn by the first run that writes."""
 
@@ -46,20 +48,51 @@ def look(run: Run) -> Claim:
     numbers = {int(name.removesuffix(".json")) for name in there if name.removesuffix(".json").isdecimal()}
     releases = deps.ledger.releases()
     missing = numbers - {each.number for each in deps.ledger.all()}
-    owner = read_bucket(run)
+    mine, original = read_owner(run.deps.store), find_original(run)
+    # The history of a copy is its original's; that of another name is nobody's yet.
+    owner = read_bucket(run) or (original if releases else None)
     return Claim(
         owner=owner,
         missing=tuple(sorted(missing)),
         behind=find_behind(run, numbers),
         stranger=owner is not None and is_stranger(run, owner),
+        copied=owner is not None and mine is not None and owner.id == mine.id,
         unknown=not releases and not numbers and not deps.traffic.observe(wanted.endpoint).gone,
     )
 
 
 def is_stranger(run: Run, owner: Owner) -> bool:
-    """Whether it is another than this folder's, and not gone."""
+    """Whether it is another than this folder's, and not gone; one of the same id is another where both are there."""
     mine = read_owner(run.deps.store)
-    return (mine is None or mine.id != owner.id) and (not run.wanted.local or run.deps.stands(owner))
+    if mine and mine.id == owner.id:
+        return is_original(run, owner)
+    return not run.wanted.local or run.deps.stands(owner) is not False
+
+
+def is_original(run: Run, owner: Owner) -> bool:
+    """Whether the folder of this owner, whose id is this one's too, is at its place: then this one is a copy. One that
+    was moved has left none behind."""
+    here = run.deps.me
+    return (owner.host, owner.folder) != (here.host, here.folder) and run.deps.stands(owner) is True
+
+
+def find_original(run: Run) -> Owner | None:
+    """The project that this folder is a copy of, its records and state with it; None: it is none that could be told."""
+    mine = read_owner(run.deps.store)
+    return mine if mine and is_original(run, mine) else None
+
+
+def refuse_copy(run: Run) -> None:
+    """What has no records to be asked is not changed from a copy either: the platform.
+
+    Raises:
+        BadInput: this folder is one.
+    """
+    if original := find_original(run):
+        raise BadInput(
+            f"this folder is a copy of {original}; what that uses is not changed from here",
+            hint=f"type it there, or make this a project of its own first: another service:, or ecomdeploy {ADOPT}",
+        )
 
 
 def read_bucket(run: Run) -> Owner | None:
@@ -89,19 +122,18 @@ def find_objection(run: Run) -> BadInput | None:
     found, wanted = look(run), run.wanted
     if found.stranger:
         what = f"{wanted.endpoint} belongs to {found.owner}"
-        hint = (
-            "give this one another name (service:), or take it over: ecomdeploy up --adopt (or down --adopt)"
-        )
-        return BadInput(f"{what}; what it made is not touched from here", hint=hint)
+        copied = ", which this folder is a copy of" if found.copied else ""
+        hint = f"give this one another name (service:), or take it over: ecomdeploy {ADOPT} (or down --adopt)"
+        return BadInput(f"{what}{copied}; what it made is not touched from here", hint=hint)
     if found.missing:
         many, last = len(found.missing), found.missing[-1]
         known = "no history" if not run.deps.ledger.releases() else "a history that ends before them"
         what = f"{wanted.records} has records of {many} releases of {wanted.endpoint} (the last: {last})"
-        return BadInput(f"{what}, and this folder has {known}", hint=type_recover(run))
+        return BadInput(f"{what}, and this folder has {known}", hint=type_verb(run))
     if found.behind:
         last = found.behind[-1]
         what = f"{wanted.records} tells of release {last} of {wanted.endpoint} what came after all that"
-        return BadInput(f"{what} this folder knows of it", hint=type_recover(run))
+        return BadInput(f"{what} this folder knows of it", hint=type_verb(run))
     if found.unknown:
         what = (
             f"there is an endpoint {wanted.endpoint}, and neither this folder nor any record says who made it"
@@ -111,9 +143,9 @@ def find_objection(run: Run) -> BadInput | None:
     return None
 
 
-def type_recover(run: Run) -> str:
+def type_verb(run: Run, verb: str = "recover") -> str:
     name = run.wanted.spec.environment.name
-    return "ecomdeploy recover" + ("" if name == "local" else f" {name}")
+    return f"ecomdeploy {verb}" + ("" if name == "local" else f" {name}")
 
 
 def claim(run: Run, *, adopt: bool) -> None:
@@ -140,6 +172,8 @@ def sign(run: Run, before: Owner | None) -> Owner:
     """The owner of this store, made if there was none; of a folder that was moved with where it is now. What it made,
     and whoever it comes after (`before`: by the bucket), may be taken over by this run."""
     deps, owner = run.deps, make_owner(run.deps.store, run.deps.me)
+    if find_original(run):  # with an id of its own a copy is another project from here on
+        owner = keep_owner(deps.store, replace(deps.me, id=draw_id()))
     here = replace(deps.me, id=owner.id, who=owner.who, former=owner.former) if run.wanted.local else owner
     now = here.take_after(before.id if before else "")
     signed = keep_owner(deps.store, now) if now != owner else owner
@@ -158,6 +192,7 @@ def sign_platform(run: Run, *, adopt: bool) -> None:
 def foresee_owner(run: Run) -> None:
     """Who a writer would be; of what has no owner yet nobody knows the id. Reads only."""
     owner, platform = read_owner(run.deps.store), read_owner(run.deps.platform_store)
+    owner = None if find_original(run) else owner
     mine, before = owner or replace(run.deps.me, id=NOT_DRAWN), read_bucket(run)
     run.owner, run.platform_owner = mine.id, platform.id if platform else NOT_DRAWN
     if before and not is_stranger(run, before):
@@ -171,10 +206,37 @@ def refuse_stateless(run: Run) -> None:
     Raises:
         BadInput: there is one.
     """
+    if objection := find_stateless(run):
+        raise objection
+
+
+def find_stateless(run: Run) -> BadInput | None:
     deps, wanted = run.deps, run.wanted
     if deps.driver.outputs(wanted.service) is None and deps.traffic.observe(wanted.endpoint).answers:
         what = f"endpoint {wanted.endpoint} serves, and the state of its stack is not here"
-        raise BadInput(what, hint=f"{type_recover(run)} takes it over; then type the same command again")
+        return BadInput(what, hint=f"{type_verb(run)} takes it over; then type the same command again")
+    return None
+
+
+def find_unsuspected(run: Run) -> BadInput | None:
+    """What there is of a service of which neither ledger nor records say that anything is."""
+    if objection := find_objection(run) or find_stateless(run):
+        return objection
+    deps, wanted = run.deps, run.wanted
+    if left := (*deps.driver.strays(wanted.service), *deps.driver.strays(wanted.base)):
+        what = (
+            f"no release of {wanted.endpoint} is known, and no state of it is here, but this carries its tags"
+        )
+        return BadInput(
+            f"{what}: {', '.join(left)}", hint=f"{type_verb(run, 'up')} takes it into a state again"
+        )
+    return None
+
+
+def tell_copy(run: Run) -> tuple[str, ...]:
+    """That what a folder tells is not its own."""
+    original = find_original(run)
+    return (f"this folder is a copy of {original}: what it tells is that one's",) if original else ()
 
 
 def take_over(run: Run) -> tuple[Release, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 from modelpack.errors import BadInput
 from stacks.collaborators import Collaborators
 from stacks.ground import refuse_leaving, refuse_residents, survey_ground
-from stacks.ownership import foresee_owner, sign_platform
+from stacks.ownership import foresee_owner, refuse_copy, sign_platform
 from stacks.pulumi_driver.driver import Change
 from stacks.quotas import ask, refuse_short, warn
 from stacks.records.users import enter_user, read_users, strike_user
@@ -64,9 +64,11 @@ def up(deps: Collaborators, spec: Spec, *, adopt: bool = False) -> PlatformOutco
         adopt: take over what another owner has made under these names.
 
     Raises:
+        BadInput: this folder is a copy of another project's.
         Locked, CloudRefused, EcomdeployError.
     """
     run = Run.of(deps, spec)
+    refuse_copy(run)
     with run.hold_lease("platform up"), run.hold_platform("platform up"):
         ground = survey_ground(deps.survey, run.wanted)
         refuse_leaving(run, ground)
@@ -87,10 +89,11 @@ def down(deps: Collaborators, spec: Spec, *, shared: bool = False) -> PlatformOu
         shared: although other services use it too, and earlier releases could not be put back.
 
     Raises:
-        BadInput: others use it, or model servers stand in its network.
+        BadInput: others use it, model servers stand in its network, or this folder is a copy of another project's.
         Locked, CloudRefused, EcomdeployError.
     """
     run = Run.of(deps, spec)
+    refuse_copy(run)
     with run.hold_lease("platform down"), run.hold_platform("platform down"):
         others = [name for name in read_users(deps.platform_store) if name != spec.name]
         if others and not shared:

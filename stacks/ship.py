@@ -51,7 +51,7 @@ from stacks.collaborators import Collaborators
 from stacks.ground import join_platform, refuse_lost_network, resolve_network
 from stacks.hardware import refuse_hopeless, refuse_unfit
 from stacks.history.publish import publish
-from stacks.ownership import claim, find_objection, refuse_stateless
+from stacks.ownership import claim, find_stateless, find_unsuspected, refuse_stateless, tell_copy, type_verb
 from stacks.plan import plan
 from stacks.preflight import refuse_lacking
 from stacks.pulumi_driver.driver import disclaim
@@ -221,14 +221,16 @@ def status(deps: Collaborators, spec: Spec) -> Outcome:
     run, live = Run.of(deps, spec), deps.ledger.live()
     run.refuse_other()
     if live is None:
-        if objection := find_objection(run):
+        if objection := find_unsuspected(run):
             return run.outcome("status", None, problems=(str(objection),), hint=objection.hint)
         begun = deps.ledger.find_unfinished()
         going_on = begun and f"release {begun.number} is not finished: `ecomdeploy up` goes on with it"
         return run.outcome("status", deps.ledger.newest(), problems=(going_on or "nothing is deployed here",))
     service = run.outputs(run.wanted.service)
     if service is None:
+        if objection := find_stateless(run):
+            return run.outcome("status", live, problems=(str(objection),), hint=type_verb(run))
         return run.outcome("status", live, problems=(f"release {live.number} has no endpoint",))
     wrong = verify_live(run, service, live) or deps.traffic.obstacles(service["revisions"][live.key])
     seen = run.outcome("status", live, endpoint=service["endpoint"], verified=not wrong, problems=wrong)
-    return replace(seen, notes=(*seen.notes, *tell_unfinished(run, service, live)))
+    return replace(seen, notes=(*seen.notes, *tell_unfinished(run, service, live), *tell_copy(run)))

@@ -1,9 +1,11 @@
 """What whoever brings a platform up needs of IAM: its network, its cluster, their roles, key and logs, and no others'.
 
 What can be narrowed by name is, by ARN (EKS, IAM, logs). EC2 draws its ids itself: there what is made must be given
-our tags, and what is changed or removed must have them. Resource types and condition keys of each action:
-https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html, list_amazoneks.html,
-list_awsidentityandaccessmanagementiam.html.
+our tags, and what is changed or removed must have them; EKS's CreateCluster is on no resource, so that it is the tags
+that narrow it. Resource types and condition keys of each action:
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html,
+list_amazonelastickubernetesservice.html, list_awsidentityandaccessmanagementiam.html and
+list_awskeymanagementservice.html; a test holds actions and resource types against it (tests/infra/test_platform_policy.py).
 """
 
 from __future__ import annotations
@@ -99,7 +101,7 @@ KEPT = [
     *MADE,
     *("AssociateRouteTable", "AttachInternetGateway", "AuthorizeSecurityGroupEgress"),
     *("AuthorizeSecurityGroupIngress", "CreateLaunchTemplateVersion", "CreateRoute", "CreateTags"),
-    *("DeleteTags", "ModifyLaunchTemplate", "ModifySecurityGroupRules", "ModifySubnetAttribute"),
+    *("DeleteTags", "ModifyLaunchTemplate", "ModifySubnetAttribute"),
     *("ModifyVpcAttribute", "ModifyVpcEndpoint", "ReplaceRoute", "ReplaceRouteTableAssociation"),
     *("RevokeSecurityGroupEgress", "RevokeSecurityGroupIngress"),
     *("DeleteFlowLogs", "DeleteInternetGateway", "DeleteLaunchTemplate", "DeleteLaunchTemplateVersions"),
@@ -109,7 +111,7 @@ KEPT = [
 ]
 CLUSTER = [
     *("AssociateAccessPolicy", "DisassociateAccessPolicy"),
-    *("CreateAccessEntry", "CreateAddon", "CreateCluster", "CreateNodegroup", "CreatePodIdentityAssociation"),
+    *("CreateAccessEntry", "CreateAddon", "CreateNodegroup", "CreatePodIdentityAssociation"),
     *("DeleteAccessEntry", "DeleteAddon", "DeleteCluster", "DeleteNodegroup", "DeletePodIdentityAssociation"),
     *("UpdateAccessEntry", "UpdateAddon", "UpdateClusterConfig", "UpdateClusterVersion"),
     *("UpdateNodegroupConfig", "UpdateNodegroupVersion", "UpdatePodIdentityAssociation"),
@@ -141,6 +143,7 @@ def list_platform_shipping(scope: PlatformScope) -> list[Statement]:
     return [
         *list_state_shipping(scope),
         *list_network(scope),
+        allow("NewCluster", "eks:CreateCluster", "*", {"StringEquals": scope.list_tags("RequestTag")}),
         allow("Cluster", [f"eks:{one}" for one in CLUSTER], scope.cluster),
         allow("Logs", [f"logs:{one}" for one in LOG], scope.logs),
         *list_platform_roles(scope),
@@ -166,6 +169,8 @@ def list_network(scope: PlatformScope) -> list[Statement]:
         allow("TagNetwork", "ec2:CreateTags", scope.ec2(*kinds, "security-group-rule"), creating),
         allow("Network", [f"ec2:{one}" for one in KEPT], scope.ec2("*"), scope.own),
         allow("Rules", rules, scope.ec2("security-group-rule")),
+        # An interface endpoint's private names are a zone of AWS's, by the reference's dependent actions.
+        allow("Names", "route53:AssociateVPCWithHostedZone", f"arn:{scope.partition}:route53:::hostedzone/*"),
         allow("Template", "ec2:RunInstances", scope.ec2("launch-template"), scope.own),
         allow("Nodes", "ec2:RunInstances", [*scope.ec2(*launched), images], ours),
     ]

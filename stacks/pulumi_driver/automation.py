@@ -139,10 +139,16 @@ class AutomationDriver:
     def refuse_remnants(self, stack: Stack, what: str, hint: str) -> None:
         """Nothing may be left that carries the stack's tags and is in no state any more. The embedded engine takes over
         what a kill left, so that only a lost state leaves something."""
-        tag = f"{project_name(self.programs / stack.program)}/{stack.name}"
-        if left := self.lookup.remnants(tag):
-            listed = "\n".join(f"  {each.where} ({each.resource})" for each in left)
+        if left := self.list_remnants(stack):
+            listed = "\n".join(f"  {each}" for each in left)
             raise EcomdeployError(f"{what}:\n{listed}", where=stack.name, hint=hint)
+
+    def list_remnants(self, stack: Stack) -> tuple[str, ...]:
+        tag = f"{project_name(self.programs / stack.program)}/{stack.name}"
+        return tuple(f"{each.where} ({each.resource})" for each in self.lookup.remnants(tag))
+
+    def strays(self, stack: Stack) -> tuple[str, ...]:
+        return self.list_remnants(stack) if self.select(stack) is None else ()
 
     def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
         opened = self.select(stack)

@@ -116,6 +116,14 @@ class Driver(Protocol):
         """Outputs of the last run, without running anything; None when there is no such stack."""
         ...
 
+    def strays(self, stack: Stack) -> tuple[str, ...]:
+        """What carries the tags of a stack that has no state here, as its owner would find it. Reads only.
+
+        Raises:
+            CloudRefused, EcomdeployError: the cloud did not say.
+        """
+        ...
+
     def source(self, stack: Stack) -> str:
         """A digest of the program's sources: the same digest declares the same from the same settings."""
         ...
@@ -190,7 +198,8 @@ class FakeDriver:
     """The fake: stacks in memory. `calls` in order; `refuse` maps a stack's name to the error it raises.
 
     `accepted`: other owners whose things it would take over. `declare` makes outputs from a program's name and
-    settings, as the real programs would; `drifted` are the stacks whose things other hands have changed.
+    settings, as the real programs would; `drifted` are the stacks whose things other hands have changed; `stray` is
+    what carries a stack's tags.
     """
 
     name: str = "fake driver"
@@ -200,6 +209,7 @@ class FakeDriver:
     refuse: dict[str, Exception] = field(default_factory=dict)
     drifted: set[str] = field(default_factory=set)
     accepted: frozenset[str] = frozenset()
+    stray: dict[str, tuple[str, ...]] = field(default_factory=dict)
     looks: bool = True
 
     def accept(self, owners: Collection[str]) -> None:
@@ -249,6 +259,9 @@ class FakeDriver:
     def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
         found = self.stacks.get(str(stack))
         return found[1] if found else None
+
+    def strays(self, stack: Stack) -> tuple[str, ...]:
+        return () if str(stack) in self.stacks else self.stray.get(str(stack), ())
 
     def source(self, stack: Stack) -> str:
         return "fake"

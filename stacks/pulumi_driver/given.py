@@ -52,6 +52,9 @@ class GivenBase:
     def outputs(self, stack: Stack) -> Mapping[str, Any] | None:
         return None if stack.program == "base" else self.driver.outputs(stack)
 
+    def strays(self, stack: Stack) -> tuple[str, ...]:
+        return () if stack.program == "base" else self.driver.strays(stack)
+
     def source(self, stack: Stack) -> str:
         if stack.program == "base":
             return hashlib.sha256(json.dumps(dict(self.given), sort_keys=True).encode()).hexdigest()

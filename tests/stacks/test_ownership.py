@@ -12,7 +12,7 @@ import pytest
 from infra.spec import ScaleSpec
 from modelpack.errors import BadInput, CloudRefused, EcomdeployError
 from modelpack.progress import Progress
-from stacks import ship
+from stacks import platform, ship
 from stacks.collaborators import FakeImageRegistry
 from stacks.plan import plan
 from stacks.pulumi_driver.driver import Change, FakeDriver, Settings, Stack
@@ -364,3 +364,83 @@ def test_taking_a_name_down_that_came_between_does_not_name_what_serves_now(worl
     world.endpoint = None  # of that name there is none
     assert len(ship.down(between, store).notes) == 1
     assert ship.down(between, store, former=True).notes == ()
+
+
+def copied(world: Any) -> Any:
+    """The same records and state in another folder, while the first is at its place."""
+    world.standing.add("/here")
+    deps = world.process("two")
+    return replace(deps, me=replace(deps.me, folder="/copy"))
+
+
+def test_a_copy_of_a_folder_that_is_at_its_place_changes_nothing(three: Any, spec_of: Any) -> None:
+    before = list(three.mutations)
+    for verb in (ship.up, ship.rollback, ship.down, partial(ship.down, everything=True), recover):
+        with pytest.raises(BadInput, match="shop-local belongs to the project in /here") as refused:
+            verb(copied(three), spec_of())
+        assert "--adopt" in refused.value.hint
+    assert "which this folder is a copy of" in str(plan(copied(three), spec_of()).notes)
+    said = ship.status(copied(three), spec_of())
+    assert said.verified
+    assert any("copy of the project in /here" in note for note in said.notes)
+    for verb in (platform.up, platform.down):
+        with pytest.raises(BadInput, match="a copy of the project in /here"):
+            verb(copied(three), spec_of())
+    assert three.mutations == before
+
+
+def test_a_copy_without_a_bucket_to_ask_is_none_the_less_one(three: Any, spec_of: Any) -> None:
+    three.objects.clear()
+    with pytest.raises(BadInput, match="which this folder is a copy of"):
+        ship.down(copied(three), spec_of(), everything=True)
+
+
+def test_a_folder_that_was_moved_goes_on_unasked(three: Any, spec_of: Any) -> None:
+    first = read_owner(three.store)
+    deps = three.process("two")
+    ship.up(replace(deps, me=replace(deps.me, folder="/moved")), spec_of(), again=True)
+    assert read_owner(three.store) == replace(first, folder="/moved")
+    assert json.loads(three.objects["owner.json"])["folder"] == "/moved"
+
+
+def test_a_copy_that_adopts_is_another_owner_and_the_original_is_told(three: Any, spec_of: Any) -> None:
+    kept, first = dict(three.store.records), read_owner(three.store)
+    ship.up(copied(three), spec_of(), again=True, adopt=True)
+    second = read_owner(three.store)
+    assert (second.folder, second.former) == ("/copy", (first.id,))
+    assert second.id != first.id
+    ship.up(copied(three), spec_of(), again=True)  # and needs no second word
+    three.store.records.clear()
+    three.store.records |= kept
+    three.standing.add("/copy")
+    with pytest.raises(BadInput, match="belongs to the project in /copy"):
+        ship.up(three.process("one"), spec_of())
+
+
+def test_a_copy_under_another_name_is_a_project_of_its_own(three: Any, spec_of: Any) -> None:
+    """It comes after nobody: what the original made may not be taken over."""
+    first, deps = read_owner(three.store), copied(three)
+    three.endpoint, three.revisions = None, {}  # the small world has one name for all
+    renamed = replace(spec_of(), service="store")
+    ship.up(replace(deps, ledger=Ledger(deps.store, three.clock, service="store")), renamed)
+    second = read_owner(three.store)
+    assert second.id != first.id
+    assert second.former == ()
+
+
+def test_what_stands_and_no_state_knows_is_found(three: Any, spec_of: Any) -> None:
+    """Whatever of folder, records and endpoint is lost, `status` does not say that nothing is there."""
+    three.state.clear()
+    del three.store.records["stacks/service-shop-local.json"]
+    lost = ship.status(three.process("one"), spec_of())
+    assert "the state of its stack is not here" in lost.problems[0]
+    assert lost.hint.startswith("ecomdeploy recover")
+    lose_folder(three)
+    three.objects.clear()
+    three.endpoint = None
+    deps = three.process("one")
+    deps.driver.stray["base/shop-local"] = ("arn:aws:s3:::shop-local (bucket)",)
+    found = ship.status(deps, spec_of())
+    assert "arn:aws:s3:::shop-local (bucket)" in found.problems[0]
+    assert found.hint == "ecomdeploy up takes it into a state again"
+    assert ship.status(three.process("one"), spec_of()).problems == ("nothing is deployed here",)

@@ -1,6 +1,6 @@
 """What the local cloud saw called of a platform, as requests that IAM would judge: on what is the platform's own.
 
-Which resources an action is on: https://docs.aws.amazon.com/service-authorization/latest/reference/
+Which resources an action is on: AWS's reference (tests/support/authorization_reference.py).
 """
 
 from __future__ import annotations
@@ -8,18 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from allowed_actions import ACTIONS, FREE, SERVICES
+from authorization_reference import find_kinds
 from iam_policies import Request, Values
 
-from infra.deployer.platform import KEPT, MADE, PlatformScope
+from infra.deployer.platform import MADE, PlatformScope
 
-WITHIN = {
-    "CreateSubnet": "vpc",
-    "CreateRouteTable": "vpc",
-    "CreateSecurityGroup": "vpc",
-    "CreateNatGateway": "subnet",
-    "CreateVpcEndpoint": "vpc",
-    "CreateFlowLogs": "vpc",
-}
 TAKERS = {"CreateCluster": "eks", "CreateNodegroup": "eks", "CreatePodIdentityAssociation": "pods.eks"}
 TAKERS |= {"CreateFlowLogs": "vpc-flow-logs"}
 PARTS = {
@@ -57,14 +50,6 @@ def find_asked(action: str, scope: PlatformScope, role: str) -> list[Request]:
     key, alias = scope.arn("kms", "key/1"), scope.arn("kms", f"alias/ecomdeploy-{scope.name}")
     part = next((part for word, part in PARTS.items() if word in name), "")
     cluster = scope.arn("eks", f"{part}/{scope.name}/x/1" if part else f"cluster/{scope.name}")
-    anywhere: tuple[str, ...] = (
-        "ListRoles",
-        "DescribeLogGroups",
-        "DescribeAddonVersions",
-        "DescribeClusterVersions",
-        "CreateKey",
-    )
-    anywhere += ("ListKeys", "ListAliases")
     on: dict[str, list[str]] = {
         "eks": [cluster],
         "iam": [role],
@@ -76,7 +61,7 @@ def find_asked(action: str, scope: PlatformScope, role: str) -> list[Request]:
         "iam:PolicyARN": "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy",
         "kms:ResourceAliases": [scope.alias],
     }
-    resources = ["*"] if name in anywhere else on.get(service, ["*"])
+    resources = on.get(service, ["*"]) if find_kinds(action) else ["*"]
     return [Request(action, one, {**ours, **made, **more}) for one in resources]
 
 
@@ -85,9 +70,11 @@ def find_network(
 ) -> list[Request]:
     """What is made has no tags yet; what is there, and what is made in it, has."""
     action = f"ec2:{name}"
+    there = [scope.ec2(kind)[0] for kind in find_kinds(action) if kind in MADE.values()]
     if name in MADE:
-        within = [Request(action, scope.ec2(WITHIN[name])[0], ours)] if name in WITHIN else []
+        within = [Request(action, one, ours) for one in there if one != scope.ec2(MADE[name])[0]]
         tagging = {**made, "ec2:CreateAction": name}
         new = scope.ec2(MADE[name])[0]
         return [Request(action, new, made), Request("ec2:CreateTags", new, tagging), *within]
-    return [Request(action, scope.ec2("vpc" if name in KEPT else "unknown")[0], ours)]
+    rules = [scope.ec2("security-group-rule")[0]] if name.startswith("Authorize") else []
+    return [*(Request(action, one, ours) for one in there), *(Request(action, one) for one in rules)]

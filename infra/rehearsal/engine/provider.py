@@ -88,8 +88,8 @@ class ReadResponse:
 
 @dataclass(frozen=True)
 class CreateResponse:
-    """The result of a create: id and outputs. In a preview outputs may hold UNKNOWN and id is "". `found`: it was there
-    already and is (or would be) taken over: which, and who made it; "" where it was made."""
+    """The result of a create: id and outputs; in a preview outputs may hold UNKNOWN, and id may be "". `found`: it was
+    there already and is (or would be) taken over: which, and who made it; "" where it was made."""
 
     id: str
     outputs: Values

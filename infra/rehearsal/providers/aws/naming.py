@@ -4,11 +4,12 @@ already, and whether it may be taken over."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from infra.rehearsal.engine.provider import UNKNOWN, ProviderError, ResourceIdentity, Values
-from infra.rehearsal.providers.aws.actions import look, refusals
+from infra.rehearsal.engine.values import has_unknown
+from infra.rehearsal.providers.aws.actions import look
 from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType
 from infra.tags import OWNER
 
@@ -17,6 +18,8 @@ DEFAULTS = "__defaults"
 
 OF_STACK = ("ecomdeploy:project", "ecomdeploy:stack")
 RESOURCE = "ecomdeploy:resource"
+PLATFORM = "platform"
+"""The project that the things of a platform carry, whichever service brought it up (infra/tags.py)."""
 ACCEPTED_OWNERS = "ECOMDEPLOY_ACCEPTED_OWNERS"
 """The variable that names the owners, besides one's own, whose things may be taken over."""
 ANYBODY = "*"
@@ -94,21 +97,27 @@ def describe_found(call: ResourceCall, reading: Reading, accepted: Collection[st
     """Which it is, and who made it where its tags tell."""
     owner = (reading.tags or {}).get(OWNER, "")
     whose = f"made by owner {owner}" if owner else "made before things had an owner"
-    whose = "made by this project" if owner and owner == call.tags.get(OWNER) else whose
+    if owner and owner == call.tags.get(OWNER):
+        shared = call.tags.get(OF_STACK[0]) == PLATFORM
+        whose = "of this environment's platform" if shared else "made by this project"
     refused = ": that is refused" if find_stranger(call, reading, accepted) else ""
     return f"{call.id}, {whose}{refused}" if reading.tags else call.id
 
 
-def foresee(call: ResourceCall, accepted: Collection[str]) -> str:
-    """What a create would find, in words; of what carries no tags nothing is told."""
+def is_findable(call: ResourceCall) -> bool:
+    """Whether a preview knows what a create would look by: names and tags, or all of it where it carries none."""
     row, inputs = call.row, call.inputs
     names = (inputs.get(name) for name in {*row.identity, row.name} - {""})
-    if not row.tag or UNKNOWN in names or not is_known(inputs.get("tags") or {}):
-        return ""
-    with refusals():
-        for candidate in row.find(call):
-            call.id = candidate
-            reading = look(call)
-            if reading is not None and same_resource(call.tags, reading.tags):
-                return describe_found(call, reading, accepted)
-    return ""
+    if UNKNOWN in names or not is_known(inputs.get("tags") or {}):
+        return False
+    return bool(row.tag) or not has_unknown(inputs)
+
+
+def find_own(call: ResourceCall) -> Iterator[Reading]:
+    """What is there already under the names of a resource that is previewed, one after the other; its id is the call's.
+    Whose it is may be another question still."""
+    for candidate in call.row.find(call) if is_findable(call) else ():
+        call.id = candidate
+        reading = look(call)
+        if reading is not None and same_resource(call.tags, reading.tags):
+            yield reading

@@ -192,7 +192,8 @@ class AwsProvider:
         call = self._call(type, inputs)
         row = call.row
         if preview:
-            return CreateResponse("", self._preview(row, inputs), self._foresee(call))
+            with refusals():
+                return self._foresee(call)
         with refusals():
             found = self._adopt(call)
             if not found:
@@ -221,8 +222,20 @@ class AwsProvider:
         except ProviderError:
             return {key: value for key, value in call.inputs.items() if not key.startswith("__")}
 
-    def _foresee(self, call: ResourceCall) -> str:
-        return naming.foresee(call, self.accepted)
+    def _foresee(self, call: ResourceCall) -> CreateResponse:
+        """What a create would find and take over, with its id, so that what hangs on it can be foreseen as well."""
+        made = CreateResponse("", self._preview(call.row, call.inputs))
+        for reading in naming.find_own(call):
+            told = naming.describe_found(call, reading, self.accepted)
+            if naming.find_stranger(call, reading, self.accepted):
+                return replace(made, found=told)
+            there = find(call, reading, self.default_tags)
+            call.olds, call.outputs = there.inputs, there.outputs
+            paths = differences(call.row.all_properties(), there.inputs, call.inputs)
+            if not any(self.table.replaces(call.row, path) for path in paths):
+                outputs = self._preview(call.row, call.inputs, there.outputs, self._diff_inputs(call))
+                return CreateResponse(call.id, outputs, told)
+        return made
 
     def _adopt(self, call: ResourceCall) -> str:
         """Take over what a killed run left; says what that was ("": nothing). Raises `ProviderError` when it is
