@@ -4,8 +4,8 @@ What can be narrowed by name is, by ARN (EKS, IAM, logs). EC2 draws its ids itse
 our tags, and what is changed or removed must have them; EKS's CreateCluster is on no resource, so that it is the tags
 that narrow it. Resource types and condition keys of each action:
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html,
-list_amazonelastickubernetesservice.html, list_awsidentityandaccessmanagementiam.html and
-list_awskeymanagementservice.html; a test holds actions and resource types against it (tests/infra/test_platform_policy.py).
+list_amazonelastickubernetesservice.html, list_awsidentityandaccessmanagementiam.html, list_awskeymanagementservice.html
+(tests/infra/test_platform_policy.py holds actions and resource types against them).
 """
 
 from __future__ import annotations
