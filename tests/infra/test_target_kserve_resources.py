@@ -270,3 +270,23 @@ def test_a_strategy_that_bakes_has_its_alarms_in_a_map_and_a_guard_that_may_touc
         "shop-local-rollout",
     }
     assert service(release("a", initial=True)).of("Role") == []
+
+
+def test_guardrails_are_alarms_of_each_release_that_runs_by_the_limits_of_its_own_pack() -> None:
+    limits = {"declined": 0.1, "empty_lists": 0.2, "never": 1.0}
+    made = service(
+        release("a", guardrails={"declined": 0.3}),
+        release("b", initial=True, guardrails=limits),
+        release("c", guardrails=limits, stopped=True),
+        watched=True,
+        alarms={"error_rate": 0.02, "min_requests": 7, "guardrails": {"empty_lists": None}},
+    )
+    told = made.outputs["release_alarms"]
+    assert told == {"a" * 12: ["shop-local-aaaaaaaa.declined"], "b" * 12: ["shop-local-bbbbbbbb.declined"]}
+    rules = json.loads(made.one("ConfigMap").inputs["data"]["alarms.json"])
+    assert [one["name"] for one in rules] == ["shop-local-error-rate", *told["a" * 12], *told["b" * 12]]
+    by_release = {one["pods"]: (one["threshold"], one["min_requests"]) for one in rules[1:]}
+    assert by_release == {
+        "(shop-local-aaaaaaaa)-predictor-.+": (0.3, 7),
+        "(shop-local-bbbbbbbb)-predictor-.+": (0.1, 7),
+    }

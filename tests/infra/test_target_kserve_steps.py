@@ -205,6 +205,7 @@ def test_alarms_are_read_from_their_map_and_the_guards_words_are_remembered(clus
     rules = alarm_rules(ENDPOINT, "shop", AlarmSpec(error_rate=0.02, p99_ms=50))
     assert [one.name for one in rules] == ["shop-local-error-rate", "shop-local-p99"]
     assert {endpoint_of(one.name) for one in rules} == {ENDPOINT}
+    assert endpoint_of("shop-local-0123abcd.declined") == ENDPOINT
     metadata = {"name": map_name(ENDPOINT), "namespace": "shop"}
     cluster.api.put({"kind": "ConfigMap", "metadata": metadata, "data": {RULES: write_rules(rules)}})
     record = cluster.begin()

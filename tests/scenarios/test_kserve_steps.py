@@ -28,7 +28,7 @@ from infra.rehearsal.cloud.client import LocalCloud
 from modelpack.home import Home
 from modelpack.server.guarding.record import LEASE, LEASE_KIND, StepsRecord, read_record
 from tests.kubernetes_cluster import request_or_skip
-from tests.scenarios.test_canary import PACE, TROUBLE
+from tests.scenarios.test_canary import GUARDED, PACE, PRICED, TROUBLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.kubernetes]
 
@@ -110,9 +110,9 @@ def live(tmp_path_factory: pytest.TempPathFactory, shared_layers: Any) -> Iterat
     (root / "work").mkdir()
     terminal = Terminal(root / "work", root / "home")
     lend(shared_layers, terminal.home / "images")
-    write_shop(terminal.folder, text=TRANSFORMED)
+    write_shop(terminal.folder, *GUARDED, text=TRANSFORMED)
     text = FEATURES.replace("\nimport numpy as np\n\n\ndef prepare(inputs):\n", TROUBLE)
-    (terminal.folder / "features.py").write_text(text)
+    (terminal.folder / "features.py").write_text(text.replace(*PRICED))
     write_model(terminal.folder / "model.onnx")
     (terminal.folder / "ecomdeploy.yaml").write_text(SPEC)
     try:
@@ -223,3 +223,35 @@ def test_a_bad_release_without_its_watcher_is_turned_back(live: Live) -> None:
     assert failed.endswith(f"Release {serving} serves")
     assert all("500" in one for one in poller.errors), poller.errors[:3]
     assert live.weights() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "shares"),
+    [("linear\n  linear: {step: 50, bake: 5m}", (50, 100)), ("blue-green", (100,))],
+    ids=["linear", "blue-green"],
+)
+def test_each_strategy_moves_as_it_says_and_a_guardrail_turns_back_what_is_wrong(
+    live: Live, settings: str, shares: tuple[int, ...]
+) -> None:
+    """A good release first, then one that is fast and healthy, answers every golden request right, and customers with
+    prices that nobody would pay."""
+    live.terminal.edit(r"strategy: (canary|linear)\n(  linear: [^\n]*\n)?", f"strategy: {settings}\n")
+    word = settings.partition("\n")[0].replace("-", "")
+    with Poller(live.ask) as poller:
+        done = live.ship(f"fine_{word}")
+        before, serving = live.weights(), live.serving()
+        failed = live.ship(f"wrong_{word}", expect=4).json["error"]["what"]
+    assert (done.json["release"], done.json["verified"]) == (serving, True)
+    for share in (10, 50, 100):
+        told = f"{share} % of the traffic on release {serving}, watched"
+        assert (told in done.err) == (share in shares), share
+    assert ".price_too_high quiet" in done.err
+    revision = next(iter(before)).removesuffix("-predictor")
+    assert ".price_too_high rang: Threshold Crossed: 2 out of the last 2 datapoints [" in failed
+    assert f"alarm {revision}.price_too_high" not in failed, "it is the new release's"
+    assert failed.endswith(f"Release {serving} serves")
+    assert poller.errors == []
+    assert poller.requests > 50
+    assert (live.weights(), live.serving()) == (before, serving)
+    if live.record().cause == "alarm":
+        assert live.record().name.endswith(".price_too_high")

@@ -7,12 +7,13 @@ wants Alertmanager to tell of them outside of rollouts, too.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from infra.spec import ALARM_PERIOD, AlarmSpec
-from infra.targets.base import Service
+from infra.targets.base import Declared, Service
 from infra.targets.kserve.manifests import labels
-from infra.targets.kserve.names import DIGITS, PREDICTOR
+from infra.targets.kserve.names import DIGITS, PREDICTOR, revision_name
 from modelpack.errors import BadInput
 from modelpack.server.guarding.alarms import AlarmRule, rules_file, write_rules
 from modelpack.server.guarding.record import lease_name
@@ -21,6 +22,8 @@ Object = dict[str, Any]
 RULES, RULES_FILE = "alarms.json", "rules.yaml"
 SUFFIXES = ("error-rate", "p99", "model-errors")
 """What follows the endpoint in an alarm's name; the same as in CloudWatch."""
+OF_RELEASE = "."
+"""Between a revision and its guardrail in an alarm's name: no endpoint's name has one."""
 
 
 def alarm_rules(endpoint: str, namespace: str, alarms: AlarmSpec) -> tuple[AlarmRule, ...]:
@@ -43,8 +46,42 @@ def alarm_rules(endpoint: str, namespace: str, alarms: AlarmSpec) -> tuple[Alarm
     )
 
 
+def guardrail_rules(service: Service, release: Declared) -> tuple[AlarmRule, ...]:
+    """The alarms on the guardrails of one release: each has its own limits, for its pack measured them."""
+    revision = revision_name(service.endpoint, release.key, service.namespace)
+    return tuple(
+        AlarmRule(
+            name=f"{revision}{OF_RELEASE}{name}",
+            measures="wrong",
+            guardrail=name,
+            threshold=limit,
+            min_requests=service.alarms.min_requests,
+            periods=service.alarms.periods,
+            period=ALARM_PERIOD,
+            namespace=service.namespace,
+            pods=f"({revision}){PREDICTOR}-.+",
+        )
+        for name, limit in sorted(service.alarms.limits(release.guardrails).items())
+    )
+
+
+def service_rules(service: Service, releases: Iterable[Declared]) -> tuple[AlarmRule, ...]:
+    """All alarms of a service: on whichever release answers, and on the guardrails of those that run."""
+    running = [release for release in releases if not release.stopped]
+    return (
+        *alarm_rules(service.endpoint, service.namespace, service.alarms),
+        *(rule for release in running for rule in guardrail_rules(service, release)),
+    )
+
+
+def names(rules: Iterable[AlarmRule]) -> tuple[str, ...]:
+    return tuple(rule.name for rule in rules)
+
+
 def endpoint_of(alarm: str) -> str:
     """The endpoint that an alarm is of. Raises BadInput."""
+    if OF_RELEASE in alarm:
+        return alarm.partition(OF_RELEASE)[0][: -DIGITS - 1]
     for suffix in SUFFIXES:
         if alarm.endswith(f"-{suffix}"):
             return alarm.removesuffix(f"-{suffix}")
@@ -59,9 +96,9 @@ def guard_name(endpoint: str) -> str:
     return f"{endpoint}-guard"
 
 
-def alarm_map(service: Service) -> Object:
+def alarm_map(service: Service, releases: Iterable[Declared]) -> Object:
     """The ConfigMap."""
-    rules = alarm_rules(service.endpoint, service.namespace, service.alarms)
+    rules = service_rules(service, releases)
     file = json.dumps(rules_file(service.endpoint, rules), indent=1)
     return {
         "metadata": _metadata(service, map_name(service.endpoint)),

@@ -153,17 +153,18 @@ class RolloutGuard(Component):
         *,
         project_tags: Tags,
         service: Service,
+        releases: Sequence[Declared],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(name, project_tags=project_tags, opts=opts)
-        self.resources = self._create(service)
+        self.resources = self._create(service, releases)
         self.register_outputs({})
 
-    def _create(self, service: Service) -> RolloutGuardResources:
+    def _create(self, service: Service, releases: Sequence[Declared]) -> RolloutGuardResources:
         from pulumi_kubernetes.core.v1 import ConfigMap, ServiceAccount
         from pulumi_kubernetes.rbac.v1 import Role, RoleBinding
 
-        told, account = alarms.alarm_map(service), alarms.guard_account(service)
+        told, account = alarms.alarm_map(service, releases), alarms.guard_account(service)
         role, binding = alarms.guard_role(service), alarms.guard_binding(service)
         options = self.options()
         return RolloutGuardResources(
@@ -240,11 +241,15 @@ def provision(
             ClusterSecrets("secrets", project_tags=tags, service=service, releases=releases, opts=opts)
         ]
     watched: tuple[str, ...] = ()
+    by_release: dict[str, tuple[str, ...]] = {}
     if service.watched:
-        RolloutGuard("guard", project_tags=tags, service=service, opts=opts)
-        watched = tuple(
-            one.name for one in alarms.alarm_rules(service.endpoint, service.namespace, service.alarms)
-        )
+        RolloutGuard("guard", project_tags=tags, service=service, releases=releases, opts=opts)
+        watched = alarms.names(alarms.alarm_rules(service.endpoint, service.namespace, service.alarms))
+        by_release = {
+            release.key: alarms.names(alarms.guardrail_rules(service, release))
+            for release in releases
+            if not release.stopped
+        }
     made = {
         release.key: ClusterRelease(
             f"release-{release.key}",
@@ -268,4 +273,5 @@ def provision(
         endpoint=service.endpoint,
         revisions={key: one.revision for key, one in made.items()},
         alarms=watched,
+        release_alarms=by_release,
     )

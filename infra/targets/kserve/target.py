@@ -26,7 +26,6 @@ class KServe(Target):
         Capability.SCALE_TO_ZERO: NO_KEDA,
         Capability.SCALE_BY_REQUESTS: f"{NO_KEDA}; without target_rps the CPU's load moves it between min and max",
         Capability.SALE_DAYS: NO_KEDA,
-        Capability.GUARDRAILS: "they are counted in its /metrics, and no alarm there reads them yet",
         Capability.ALARM_TOPIC: "no SNS is there; Alertmanager tells, by the rules in the ConfigMap <endpoint>-alarms",
         Capability.ROLLING: "all servers of both releases run there before traffic moves; strategy: linear",
         Capability.AUTO: "all servers of both releases run there before traffic moves, whatever is chosen",

@@ -9,20 +9,24 @@ asked of it. Source: https://prometheus.io/docs/prometheus/latest/querying/basic
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from modelpack.server.guarding.prometheus import MetricSource, Series, query, query_range
+from modelpack.server.metric_names import SHOWN, SHOWN_WRONG
 
 ROUTES = "/invocations|/v2/models/.+/infer"
 """Of the server's metrics: what callers ask, and no probe does."""
+ASKED = f'route=~"{ROUTES}"'
 RELEASE = "release"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlarmRule:
-    """`measures`: "errors" (share of 5xx), "refusals" (share of anything but 2xx), "p99" (ms); `threshold` likewise;
-    `period` in seconds; `pods`: a regular expression of the pods' names, whose first group is the release's."""
+    """`measures`: "errors" (share of 5xx), "refusals" (share of anything but 2xx), "p99" (ms), "wrong" (share of the
+    answers on the wrong side of `guardrail`); `threshold` likewise; `period` in seconds; `pods`: a regular expression
+    of the pods' names, whose first group is the release's. `min_requests` are answers where a guardrail is meant."""
 
     name: str
     measures: str
@@ -32,10 +36,15 @@ class AlarmRule:
     namespace: str
     pods: str
     period: float = 60.0
+    guardrail: str = ""
 
     def at_pace(self, pace: float) -> AlarmRule:
         """With periods that pass as much faster: the local cloud's rehearsal."""
         return replace(self, period=max(1.0, self.period / pace))
+
+    def is_of(self, release: str) -> bool:
+        """Whether it watches that release, alone or as one of all."""
+        return re.fullmatch(self.pods, f"{release}-predictor-0") is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +58,10 @@ class Ringing:
 
 
 def write_rules(rules: Iterable[AlarmRule]) -> str:
-    """As the guard's variable and the ConfigMap have them."""
-    return json.dumps([asdict(one) for one in rules], indent=1)
+    """As the guard's variable and the ConfigMap have them. A guard whose image is older than guardrails here must be
+    able to read those of a service without any."""
+    told = [{key: value for key, value in asdict(one).items() if value != ""} for one in rules]
+    return json.dumps(told, indent=1)
 
 
 def read_rules(text: str) -> tuple[AlarmRule, ...]:
@@ -60,22 +71,20 @@ def read_rules(text: str) -> tuple[AlarmRule, ...]:
 
 def value_of(rule: AlarmRule) -> str:
     """The expression of a period's value, by release."""
-    asked = _by_release(rule, "increase", "ecomdeploy_requests_total")
-    enough = f"{asked} >= {rule.min_requests}"
+    if rule.measures == "wrong":
+        wrong = _by_release(rule, "increase", SHOWN_WRONG, f'guardrail="{rule.guardrail}"')
+        return _share(wrong, _by_release(rule, "increase", SHOWN), rule)
+    asked = _of_requests(rule)
     if rule.measures == "p99":
-        buckets = _by_release(rule, "rate", "ecomdeploy_request_seconds_bucket", also="le")
-        return f"(1000 * histogram_quantile(0.99, {buckets}) and {enough})"
-    code = 'code=~"5.."' if rule.measures == "errors" else 'code!~"2.."'
-    bad = _by_release(rule, "increase", "ecomdeploy_requests_total", code)
-    return f"({bad} or 0 * {asked}) / ({enough})"
+        return f"({_p99(rule)} and {asked} >= {rule.min_requests})"
+    return _share(
+        _of_requests(rule, 'code=~"5.."' if rule.measures == "errors" else 'code!~"2.."'), asked, rule
+    )
 
 
 def figures_of(rule: AlarmRule) -> tuple[str, str, str]:
     """The expressions of a period's requests, of its 5xx, and of its p99 in ms, each by release."""
-    asked = _by_release(rule, "increase", "ecomdeploy_requests_total")
-    errors = _by_release(rule, "increase", "ecomdeploy_requests_total", 'code=~"5.."')
-    buckets = _by_release(rule, "rate", "ecomdeploy_request_seconds_bucket", also="le")
-    return asked, errors, f"1000 * histogram_quantile(0.99, {buckets})"
+    return _of_requests(rule), _of_requests(rule, 'code=~"5.."'), _p99(rule)
 
 
 def ringing_of(rule: AlarmRule) -> str:
@@ -86,7 +95,7 @@ def ringing_of(rule: AlarmRule) -> str:
 
 def count_of(rule: AlarmRule, release: str, seconds: float) -> str:
     """The raw counters of one release's requests, as they were in the last `seconds`."""
-    selector = f'namespace="{rule.namespace}",pod=~"{release}-predictor-.+",route=~"{ROUTES}"'
+    selector = f'namespace="{rule.namespace}",pod=~"{release}-predictor-.+",{ASKED}'
     return f"ecomdeploy_requests_total{{{selector}}}[{_milliseconds(seconds)}]"
 
 
@@ -159,12 +168,24 @@ def rules_file(name: str, rules: Iterable[AlarmRule]) -> Mapping[str, object]:
     return {"groups": [{"name": name, "interval": "30s", "rules": alerts}]}
 
 
-def _by_release(rule: AlarmRule, how: str, metric: str, more: str = "", also: str = "") -> str:
-    selectors = [f'namespace="{rule.namespace}"', f'pod=~"{rule.pods}"', f'route=~"{ROUTES}"']
-    inner = (
-        f"{how}({metric}{{{','.join(selectors + ([more] if more else []))}}}[{_milliseconds(rule.period)}])"
-    )
-    by = ", ".join((RELEASE, *([also] if also else [])))
+def _share(bad: str, all_of_them: str, rule: AlarmRule) -> str:
+    """Also 0, where there is none that is bad."""
+    return f"({bad} or 0 * {all_of_them}) / ({all_of_them} >= {rule.min_requests})"
+
+
+def _of_requests(rule: AlarmRule, *more: str) -> str:
+    return _by_release(rule, "increase", "ecomdeploy_requests_total", ASKED, *more)
+
+
+def _p99(rule: AlarmRule) -> str:
+    buckets = _by_release(rule, "rate", "ecomdeploy_request_seconds_bucket", ASKED, also="le")
+    return f"1000 * histogram_quantile(0.99, {buckets})"
+
+
+def _by_release(rule: AlarmRule, how: str, metric: str, *more: str, also: str = "") -> str:
+    selectors = ",".join((f'namespace="{rule.namespace}"', f'pod=~"{rule.pods}"', *more))
+    inner = f"{how}({metric}{{{selectors}}}[{_milliseconds(rule.period)}])"
+    by = f"{RELEASE}, {also}" if also else RELEASE
     return f'sum by ({by}) (label_replace({inner}, "{RELEASE}", "$1", "pod", "{rule.pods}"))'
 
 

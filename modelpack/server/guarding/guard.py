@@ -85,7 +85,8 @@ class ClusterGuard:
         if silent > record.silence:
             return SILENCE, "", f"nobody led the rollout any more: not heard of for {silent:.0f} s"
         try:
-            paced = [rule.at_pace(record.pace) for rule in self.rules]
+            # what another release answers wrong by its own guardrails is no reason to keep it
+            paced = [rule.at_pace(record.pace) for rule in self.rules if rule.is_of(record.new)]
             ringing = look(self.metrics, paced, self.now().timestamp())
         except NotAnswered as error:
             self._tell("no answer", reason=str(error))

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from modelpack.server.guarding.alarms import AlarmRule, count, look, look_back, ringing_of, value_of
+from modelpack.server.guarding.alarms import (
+    AlarmRule,
+    count,
+    look,
+    look_back,
+    read_rules,
+    ringing_of,
+    value_of,
+    write_rules,
+)
 from modelpack.server.guarding.cluster import FakeRolloutObjects, Refused
 from modelpack.server.guarding.guard import ClusterGuard, main
 from modelpack.server.guarding.prometheus import FakeMetrics, NotAnswered, Series, query, read
@@ -24,8 +33,16 @@ RULE = AlarmRule(
     min_requests=10,
     periods=2,
     namespace="shop",
-    pods="(shop-[0-9a-f]{8})-predictor-.+",
+    pods="(shop-[0-9a-z]{3,8})-predictor-.+",
 )
+
+
+def priced(revision: str) -> AlarmRule:
+    """The alarm on the prices of one release alone."""
+    wrong = {"measures": "wrong", "guardrail": "price_too_high", "pods": f"({revision})-predictor-.+"}
+    return replace(RULE, name=f"{revision}.price_too_high", **wrong)
+
+
 RECORD = StepsRecord(
     id="one",
     old="shop-old",
@@ -52,12 +69,13 @@ class World:
     beats: int = 0
     seconds: float = 0.0
     most: float = 1000.0
+    rules: tuple[AlarmRule, ...] = (RULE,)
 
     def guard(self, record: StepsRecord = RECORD) -> ClusterGuard:
         self.objects.kept = lease(record)
         self.objects.rules = [{"backendRefs": [{"name": "old", "weight": 90}, {"name": "new", "weight": 10}]}]
         return ClusterGuard(
-            "one", self.objects, self.metrics, [RULE], OLD, lambda: self.seconds, lambda: NOON, self.sleep
+            "one", self.objects, self.metrics, self.rules, OLD, lambda: self.seconds, lambda: NOON, self.sleep
         )
 
     def sleep(self, seconds: float) -> None:
@@ -96,6 +114,19 @@ def test_an_alarm_that_rings_puts_the_traffic_back_and_is_written_down_first() -
         "Threshold Crossed: 2 out of the last 2 datapoints [0.11, 0.5] of shop-new were greater than"
         " the threshold (0.02)"
     )
+
+
+def test_a_guardrail_of_the_new_release_turns_it_back_and_one_of_the_old_does_not() -> None:
+    old, new = priced("shop-old"), priced("shop-new")
+    told = [{"metric": {"release": "shop-any"}, "value": [0, "2"]}]
+    world = World(beats=20, rules=(old, new))
+    world.metrics.results = {ringing_of(old): told}
+    assert world.guard().watch() == "back"
+    assert world.record().cause == "silence", "the old one's prices are no reason to keep it"
+    world = World(beats=20, rules=(old, new))
+    world.metrics.results = {ringing_of(new): told}
+    assert world.guard().watch() == "back"
+    assert (world.record().cause, world.record().name) == ("alarm", "shop-new.price_too_high")
 
 
 def test_a_leader_that_is_silent_for_the_declared_time_loses_its_rollout() -> None:
@@ -155,7 +186,7 @@ def test_a_guard_without_its_task_says_what_it_lacks(capsys: pytest.CaptureFixtu
 
 def test_an_alarm_asks_by_release_and_says_nothing_of_few_requests() -> None:
     asked = value_of(RULE)
-    assert 'pod=~"(shop-[0-9a-f]{8})-predictor-.+"' in asked
+    assert 'pod=~"(shop-[0-9a-z]{3,8})-predictor-.+"' in asked
     assert 'code=~"5.."' in asked
     assert asked.endswith(">= 10)")
     assert "[60000ms]" in asked
@@ -167,6 +198,23 @@ def test_an_alarm_asks_by_release_and_says_nothing_of_few_requests() -> None:
     assert ringing_of(slow).startswith("count_over_time(((1000 * ")
     assert ">= 10) > 200)" in ringing_of(slow)
     assert 'code!~"2.."' in value_of(replace(RULE, measures="refusals"))
+
+
+def test_a_guardrail_asks_for_the_answers_that_the_server_counted() -> None:
+    rule = priced("shop-new")
+    asked = value_of(rule)
+    assert 'ecomdeploy_guardrail_answers_total{namespace="shop",pod=~"(shop-new)-predictor-.+",' in asked
+    assert 'guardrail="price_too_high"}[60000ms]' in asked
+    assert 'ecomdeploy_guarded_answers_total{namespace="shop",pod=~"(shop-new)-predictor-.+"}' in asked
+    assert "route" not in asked, "the server counts what its model answers"
+    assert asked.endswith(">= 10)")
+
+
+def test_rules_are_read_as_they_were_written_also_by_a_guard_that_knows_no_guardrails() -> None:
+    rules = (RULE, priced("shop-new"))
+    text = write_rules(rules)
+    assert read_rules(text) == rules
+    assert ["guardrail" in one for one in json.loads(text)] == [False, True]
 
 
 def test_what_rang_is_found_afterwards_with_its_values() -> None:
