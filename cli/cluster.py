@@ -168,6 +168,7 @@ class ClusterWiring(PlacedProject):
             stands=self.stands,
             variables=os.environ,
             preflight=self.preflight,
+            takes_rules=self.takes_rules,
         )
 
     def preflight(self, wanted: Wanted) -> tuple[Looked, ...]:
@@ -175,6 +176,12 @@ class ClusterWiring(PlacedProject):
         from infra.preflight.base import examine
 
         return tuple(examine(self.client, self.needs(wanted)))
+
+    def takes_rules(self) -> bool:
+        """Whether its alarms can be objects there."""
+        from infra.preflight.rules import find_obstacle
+
+        return not find_obstacle(self.client, self.spec.environment.namespace)
 
     def needs(self, wanted: Wanted) -> ClusterNeeds:
         from infra.preflight.base import ClusterNeeds

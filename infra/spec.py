@@ -37,7 +37,8 @@ class ClusterSpec:
 
     `domain`: below it callers' host names lie; `gateway`: namespace and name of the Gateway that routes attach to;
     `image_pull_secret`: the name of a Secret in the service's namespace, "" where nodes pull without one; `prometheus`:
-    where alarms are asked for, NAMESPACE/SERVICE:PORT or a URL that pods and we reach alike, "" for none.
+    where alarms are asked for, NAMESPACE/SERVICE:PORT or a URL that pods and we reach alike, "" for none;
+    `rule_labels`: what its Prometheus selects PrometheusRules by.
     """
 
     distribution: Literal["aks", "gke", "eks", "kind", "bare"] = "bare"
@@ -45,6 +46,7 @@ class ClusterSpec:
     gateway: str = "kserve/kserve-ingress-gateway"
     image_pull_secret: str = ""
     prometheus: str = ""
+    rule_labels: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

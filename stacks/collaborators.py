@@ -129,6 +129,8 @@ class Collaborators:
     prepare: Callable[[], None] = lambda: None
     preflight: Callable[[Wanted], Sequence[Looked]] = lambda wanted: ()
     """What the place lacks for it. Reads only."""
+    takes_rules: Callable[[], bool] = lambda: False
+    """Whether the cluster takes alarms as objects of its own (PrometheusRule)."""
     sleep: Callable[[float], None] = time.sleep
     """Seconds, while somebody else is waited for."""
     view: View | None = None

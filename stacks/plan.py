@@ -14,14 +14,14 @@ from stacks.ground import resolve_network
 from stacks.hardware import refuse_hopeless, refuse_unfit, remarks
 from stacks.ownership import find_objection, foresee_owner
 from stacks.preflight import tell_lacks, warn_of_lacks
-from stacks.pulumi_driver.driver import Change
+from stacks.pulumi_driver.driver import Change, Settings
 from stacks.quotas import QuotaReport, ask_for_service
 from stacks.quotas import warn as warn_of_quotas
 from stacks.records.ledger import RETAINED
 from stacks.records.release import Packed, Release, State
 from stacks.run import Run, describe_former, describe_found
 from stacks.secrets import refuse_unset
-from stacks.settings import base_settings, digest_declared, service_settings, unpacked_image
+from stacks.settings import base_settings, digest_declared, unpacked_image
 from stacks.spec import Spec
 from stacks.steps import PAUSED, find_miscount, pauses_scaling
 from stacks.terms.freeze import describe_freeze, find_freeze
@@ -154,14 +154,14 @@ def look_ahead(run: Run, pack: Packed | None) -> Release:
     return replace(candidate, image=unpacked_image(repository, run.wanted))
 
 
-def settings_ahead(run: Run, release: Release) -> dict[str, Any]:
+def settings_ahead(run: Run, release: Release) -> Settings:
     """What `up` would tell the service program once the release is live and the window pruned."""
     ledger, live = run.deps.ledger, run.deps.ledger.live()
     ahead = live if live and live.key == release.key else release
     left = live.enter(State.SUPERSEDED, "") if live and ahead is not live else None
     kept = [each for each in (left, *ledger.list_retained()) if each is not None and each.key != ahead.key]
     declared = (ahead, *kept[:RETAINED])
-    return service_settings(run.wanted, run.base, declared, (live or ahead).key, ledger.clock())
+    return run.tell_service(declared, (live or ahead).key)
 
 
 def warn(run: Run, objection: BadInput | None) -> list[str]:

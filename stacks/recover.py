@@ -13,7 +13,6 @@ from stacks.ownership import look, take_over
 from stacks.pulumi_driver.driver import Change
 from stacks.records.release import Release, State
 from stacks.run import Run
-from stacks.settings import service_settings
 from stacks.spec import Spec
 from stacks.steps import bring_base_up, live_releases
 
@@ -125,6 +124,5 @@ def restore_stacks(run: Run, seen: Observation) -> None:
     live = deps.ledger.live()
     if live and not seen.gone and deps.driver.outputs(wanted.service) is None:
         declared = (*live_releases(run), *deps.ledger.list_retained())
-        settings = service_settings(wanted, run.base, declared, live.key, deps.ledger.clock())
-        run.provision(wanted.service, settings)
+        run.provision(wanted.service, run.tell_service(declared, live.key))
     publish(run)

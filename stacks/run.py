@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from stacks import hardware
@@ -16,6 +17,7 @@ from stacks.records.ledger import Ledger
 from stacks.records.release import Release
 from stacks.records.upgrade import upgrade_outputs
 from stacks.rollout.move import Rollout
+from stacks.settings import service_settings
 from stacks.spec import Spec
 from stacks.wanted import Wanted
 
@@ -129,6 +131,16 @@ class Run:
         """The settings with whose the stack is."""
         owner = self.platform_owner if stack.program == "platform" else self.owner
         return {**settings, "owner": owner} if owner else settings
+
+    @cached_property
+    def takes_rules(self) -> bool:
+        """Of the cluster; asked once."""
+        return self.deps.takes_rules()
+
+    def tell_service(self, releases: Iterable[Release], initial: str, *, scaling: bool = True) -> Settings:
+        """What the service program is told of these releases now (stacks/settings.py)."""
+        now, rules = self.deps.ledger.clock(), self.takes_rules
+        return service_settings(self.wanted, self.base, releases, initial, now, scaling=scaling, rules=rules)
 
     def preview(self, stack: Stack, settings: Settings) -> tuple[Change, ...]:
         """What `provision` with a refresh would change."""

@@ -67,13 +67,15 @@ def service_settings(
     now: datetime,
     *,
     scaling: bool = True,
+    rules: bool = False,
 ) -> dict[str, Any]:
     """`base`: the base stack's outputs, handed on as they are; `initial`: the key that the endpoint is created on
     (afterwards the rollout moves it).
 
     `now`: an aware datetime; sale days and busy hours that run now are named, so that a run is due when one begins
     or ends.
-    `scaling`: False leaves automatic scaling out, for as long as traffic moves to another instance type.
+    `scaling`: False leaves automatic scaling out, for as long as traffic moves to another instance type; `rules`: the
+    cluster takes alarms as objects.
     """
     scale = wanted.spec.scale
     declared = tuple(releases)
@@ -92,6 +94,7 @@ def service_settings(
         ],
         "alarms": msgspec.to_builtins(wanted.spec.rollout.alarms),
         **({"watched": True} if wanted.spec.rollout.strategy != "all-at-once" else {}),
+        **({"rules": True} if rules else {}),
         "releases": [
             declare(release, key == initial, key not in running)
             for key, release in sorted(by_key.items(), key=lambda item: item[1].number)

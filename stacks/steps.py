@@ -12,7 +12,7 @@ from stacks.records.users import read_users, strike_user
 from stacks.rollout.kept import make_recorder
 from stacks.run import Outcome, Outputs, Run
 from stacks.secrets import find_unknown
-from stacks.settings import base_settings, service_settings
+from stacks.settings import base_settings
 from stacks.verify import verify
 
 PAUSED = "the instance type changes: automatic scaling is taken off until the traffic has moved"
@@ -97,9 +97,7 @@ def provision_release(run: Run, release: Release) -> Outputs:
     declared = (release, *live_releases(run), *ledger.list_retained(), *ledger.leftovers())
     initial = live if live and not gone else release
     paused = pauses_scaling(run, release.serving.instance)
-    settings = service_settings(
-        run.wanted, run.base, declared, initial.key, ledger.clock(), scaling=not paused
-    )
+    settings = run.tell_service(declared, initial.key, scaling=not paused)
     run.deps.progress.step(f"Provisioning release {release.number}")
     if paused:
         run.deps.progress.note(PAUSED)
@@ -180,7 +178,7 @@ def reconcile(run: Run, live: Release) -> Outcome:
     ledger.interrupt("the live release was asked for")
     declared = (live, *ledger.list_retained(), *leftovers)
     paused = pauses_scaling(run, live.serving.instance)
-    settings = service_settings(run.wanted, run.base, declared, live.key, ledger.clock(), scaling=not paused)
+    settings = run.tell_service(declared, live.key, scaling=not paused)
     service = run.provision(run.wanted.service, settings, refresh=run.refresh)
     if wrong := verify_live(run, service, live):
         run.deps.progress.note(f"release {live.number} is not as it should be: {'; '.join(wrong)}")
@@ -223,8 +221,7 @@ def prune(run: Run, live: Release) -> None:
     ledger = run.deps.ledger
     leftovers = [each for each in ledger.leftovers() if each.state is State.INTERRUPTED]
     declared = (live, *ledger.list_retained())
-    settings = service_settings(run.wanted, run.base, declared, live.key, ledger.clock())
-    run.provision(run.wanted.service, settings)
+    run.provision(run.wanted.service, run.tell_service(declared, live.key))
     for each in leftovers:
         ledger.record(each.number, State.REMOVED, each.cause)
     publish(run)

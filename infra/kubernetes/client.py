@@ -50,9 +50,15 @@ class KubernetesClient:
     """
 
     def __init__(
-        self, kubeconfig: Path, context: str = "", variables: Mapping[str, str] | None = None
+        self,
+        kubeconfig: Path,
+        context: str = "",
+        variables: Mapping[str, str] | None = None,
+        patience: float = STARTING_SECONDS,
     ) -> None:
-        """`variables`: what a program that gives tokens is started with, over this process's own."""
+        """`variables`: what a program that gives tokens is started with, over this process's own; `patience`: seconds
+        for which a server that is only starting is asked again."""
+        self._patience = patience
         self._variables = {**os.environ, **(variables or {})}
         self.kubeconfig = kubeconfig
         self.context = context
@@ -134,7 +140,7 @@ class KubernetesClient:
         self, method: str, path: str, content: bytes | None, content_type: str, query: Mapping[str, str]
     ) -> Any:
         """The answer; a server that is only starting has done nothing with it yet, and is asked again for a while."""
-        patient_until = time.monotonic() + STARTING_SECONDS
+        patient_until = time.monotonic() + self._patience
         while True:
             answer = self._ask(method, path, content, content_type, query)
             if answer.status_code < 400:

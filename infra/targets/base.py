@@ -58,8 +58,8 @@ class Declared:
 class Service:
     """What all releases of a service share. `base`: the base stack's outputs, of which a target takes what it needs
     (as whom to serve, for one); `now`: for sale days that have begun; `namespace`: where on a cluster; `cluster`:
-    what that one wants to be said; `watched`: its releases bake; `confidential`: values of parameters by name, of those
-    that are new (infra/secrets.py)."""
+    what that one wants to be said; `watched`: its releases bake; `rules`: that cluster takes alarms as objects;
+    `confidential`: values of parameters by name, of those that are new (infra/secrets.py)."""
 
     endpoint: str
     base: Mapping[str, Any]
@@ -73,6 +73,7 @@ class Service:
     namespace: str = "default"
     cluster: ClusterSpec = field(default_factory=lambda: OURS)
     watched: bool = False
+    rules: bool = False
     confidential: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

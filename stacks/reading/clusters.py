@@ -21,6 +21,9 @@ PROMETHEUS = re.compile(
 )
 BAKING = ("blue-green", "canary", "linear")
 LONGEST_HOST = 253
+WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+LABEL_KEY, LABEL_VALUE = re.compile(rf"({NAME.pattern}/)?+{WORD}"), re.compile(rf"({WORD})?")
+"""https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set"""
 NEEDED = {"context": "context: a name of `kubectl config get-contexts`", "registry": "registry: HOST/PREFIX"}
 FORMS = (
     (
@@ -48,6 +51,7 @@ ONLY_THERE = (
     "gateway",
     "image_pull_secret",
     "prometheus",
+    "rule_labels",
 )
 AWS_ONLY = {
     "account": "a cluster has no AWS account",
@@ -99,6 +103,14 @@ def forms(document: Value, place: Value, environment: str) -> Iterator[tuple[Val
         at = place.at(key)
         if at and isinstance(at.data, str) and not (fits(at.data) and len(at.data) <= LONGEST_HOST):
             yield at, f"expected {what}, got {at.data!r}", f"like {example}"
+    labels = place.at("rule_labels")
+    for key, one in labels.data.items() if labels and isinstance(labels.data, dict) else ():
+        if not (LABEL_KEY.fullmatch(key) and isinstance(one.data, str) and LABEL_VALUE.fullmatch(one.data)):
+            yield (
+                one,
+                f"expected a label of Kubernetes, got {key}: {one.data!r}",
+                "like {release: monitoring}",
+            )
     state, service, domain = place.at("state"), document.at("service"), place.at("domain")
     if state and isinstance(state.data, str) and "://" in state.data:
         yield (

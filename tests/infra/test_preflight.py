@@ -12,6 +12,7 @@ from infra.kubernetes.base import FakeKubernetes
 from infra.kubernetes.client import KubernetesRefused, KubernetesUnreachable
 from infra.kubernetes.distributions import distributions
 from infra.preflight.base import ClusterNeeds, Lack, examine
+from infra.preflight.rules import find_obstacle
 from infra.spec import ClusterSpec
 from infra.targets.kserve.hosts import hosts
 from modelpack.errors import CloudRefused
@@ -93,6 +94,7 @@ def test_a_cluster_that_has_all_lacks_nothing_and_nothing_is_changed_on_it() -> 
         "pull_secret",
         "quota",
         "rights",
+        "rules",
     ]
     assert api.changes == []
 
@@ -392,6 +394,20 @@ def test_the_table_of_distributions_names_gpus_that_there_are() -> None:
     for one in distributions().values():
         assert set(one.gpus) <= known
         assert one.login
+
+
+def test_alarms_that_nobody_would_tell_are_told_and_stop_nothing() -> None:
+    api = whole()
+    api.unserved = {"PrometheusRule"}
+    lack = sole(api, "rules")
+    assert not lack.stops
+    assert "the cluster has no PrometheusRule of monitoring.coreos.com/v1" in lack.what
+    assert "shop-gke-alarms" in lack.hint
+    api.unserved, api.denied = set(), {"patch prometheusrules"}
+    lack = sole(api, "rules")
+    assert not lack.stops
+    assert "in namespace ml you may not: prometheusrules.monitoring.coreos.com (patch)" in lack.what
+    assert find_obstacle(whole(), "ml") == ""
 
 
 def test_a_strategy_that_bakes_takes_a_prometheus_that_answers_and_more_rights() -> None:

@@ -213,8 +213,11 @@ def test_the_target_says_how_long_a_name_may_be() -> None:
 THERE = {"cloud": "cluster", "context": "shop-eu", "namespace": "ml"}
 
 
-def on_cluster(*releases: dict[str, Any], **told: str) -> declared.Declaration:
-    return service(*releases, **THERE, cluster=told)
+def on_cluster(
+    *releases: dict[str, Any], alarms: Any = None, rules: bool = False, **told: str
+) -> declared.Declaration:
+    more = {"alarms": alarms} if alarms else {}
+    return service(*releases, **THERE, cluster=told, rules=rules, **more)
 
 
 def test_on_a_cluster_that_is_there_the_route_has_its_domain_and_its_gateway() -> None:
@@ -270,6 +273,25 @@ def test_a_strategy_that_bakes_has_its_alarms_in_a_map_and_a_guard_that_may_touc
         "shop-local-rollout",
     }
     assert service(release("a", initial=True)).of("Role") == []
+
+
+def test_where_a_cluster_takes_rules_they_are_an_object_whatever_the_strategy() -> None:
+    alarms = {"error_rate": 0.02, "p99_ms": 50.0}
+    one = release("a", initial=True, guardrails={"declined": 0.1})
+    told = on_cluster(one, alarms=alarms, rules=True).one("PrometheusRule").inputs
+    (group,) = told["spec"]["groups"]
+    assert [each["alert"] for each in group["rules"]] == [
+        "shop-local-error-rate",
+        "shop-local-p99",
+        "shop-local-aaaaaaaa.declined",
+    ]
+    assert on_cluster(one, alarms=alarms).of("PrometheusRule") == []
+    assert (
+        on_cluster(one, alarms={"error_rate": None, "guardrails": {"declined": None}}, rules=True).of(
+            "PrometheusRule"
+        )
+        == []
+    )
 
 
 def test_guardrails_are_alarms_of_each_release_that_runs_by_the_limits_of_its_own_pack() -> None:

@@ -43,9 +43,14 @@ def test_a_cluster_is_named_by_its_context_and_registry(tmp_path: Path) -> None:
 
 def test_what_its_objects_must_know_is_handed_on(tmp_path: Path) -> None:
     keys = "distribution: aks, domain: ml.shop.example, gateway: edge/public, image_pull_secret: login"
+    keys += ", rule_labels: {release: monitoring}"
     found = read(tmp_path, f"{NEEDED}, {keys}, kubeconfig: ~/aks.yaml, state: ../state").environment
     told = ClusterSpec(
-        distribution="aks", domain="ml.shop.example", gateway="edge/public", image_pull_secret="login"
+        distribution="aks",
+        domain="ml.shop.example",
+        gateway="edge/public",
+        image_pull_secret="login",
+        rule_labels={"release": "monitoring"},
     )
     assert (found.cluster, found.state, found.kubeconfig) == (told, "../state", "~/aks.yaml")
 
@@ -92,6 +97,10 @@ def test_what_its_objects_must_know_is_handed_on(tmp_path: Path) -> None:
         (
             f"{NEEDED}, gateway: public",
             "environments.gke.gateway: expected a namespace and a name, got 'public' (like gateways/public)",
+        ),
+        (
+            f"{NEEDED}, rule_labels: {{release: a b}}",
+            "environments.gke.rule_labels.release: expected a label of Kubernetes, got release: 'a b'",
         ),
         (
             f"{NEEDED}, image_pull_secret: My_Login",

@@ -1,7 +1,8 @@
 """A service's alarms on a cluster, and whom its guard acts as: plain data, from what is declared.
 
 The alarms are a ConfigMap: as the rollout and its guard read them, and as a file of Prometheus's own rules, for whoever
-wants Alertmanager to tell of them outside of rollouts, too.
+wants Alertmanager to tell of them outside of rollouts, too. Where the cluster has the Prometheus Operator's
+PrometheusRule, they are one (https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.PrometheusRule).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from modelpack.server.guarding.record import lease_name
 
 Object = dict[str, Any]
 RULES, RULES_FILE = "alarms.json", "rules.yaml"
+RULE, RULE_KIND = "monitoring.coreos.com/v1", "PrometheusRule"
 SUFFIXES = ("error-rate", "p99", "model-errors")
 """What follows the endpoint in an alarm's name; the same as in CloudWatch."""
 OF_RELEASE = "."
@@ -104,6 +106,22 @@ def alarm_map(service: Service, releases: Iterable[Declared]) -> Object:
         "metadata": _metadata(service, map_name(service.endpoint)),
         "data": {RULES: write_rules(rules), RULES_FILE: file},
     }
+
+
+def prometheus_rule(service: Service, releases: Iterable[Declared]) -> Object | None:
+    """The same alarms, in the same words, for the Prometheus and the Alertmanager of the cluster; None without any."""
+    rules = service_rules(service, releases)
+    metadata = _metadata(service, map_name(service.endpoint))
+    return (
+        {
+            "apiVersion": RULE,
+            "kind": RULE_KIND,
+            "metadata": {**metadata, "labels": {**service.cluster.rule_labels, **metadata["labels"]}},
+            "spec": rules_file(service.endpoint, rules),
+        }
+        if rules
+        else None
+    )
 
 
 def guard_account(service: Service) -> Object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
@@ -61,17 +61,9 @@ class ClusterRelease(Component):
     def _create(
         self, service: Service, release: Declared, wanted: manifests.Object
     ) -> ClusterReleaseResources:
-        from pulumi_kubernetes.apiextensions import CustomResource
         from pulumi_kubernetes.policy.v1 import PodDisruptionBudget
 
-        made = CustomResource(
-            self.child("service"),
-            api_version=wanted["apiVersion"],
-            kind=wanted["kind"],
-            metadata=wanted["metadata"],
-            spec=wanted["spec"],
-            opts=self.options(),
-        )
+        made = custom_resource(self, "service", wanted)
         budget = None
         if service.scale.min >= 2 and not release.stopped:
             asked = manifests.disruption_budget(service, self.revision)
@@ -189,6 +181,33 @@ class RolloutGuard(Component):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClusterAlarmsResources:
+    """What ClusterAlarms is made of. `rule`: None where nothing is watched."""
+
+    rule: CustomResource | None
+
+
+class ClusterAlarms(Component):
+    """The alarms for the cluster's own Prometheus and Alertmanager, which ring outside of rollouts, too."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        project_tags: Tags,
+        service: Service,
+        releases: Sequence[Declared],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(name, project_tags=project_tags, opts=opts)
+        self.resources = self._create(alarms.prometheus_rule(service, releases))
+        self.register_outputs({})
+
+    def _create(self, wanted: manifests.Object | None) -> ClusterAlarmsResources:
+        return ClusterAlarmsResources(rule=custom_resource(self, "rule", wanted) if wanted else None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrafficRouteResources:
     """What a TrafficRoute is made of."""
 
@@ -212,18 +231,23 @@ class TrafficRoute(Component):
         self.register_outputs({"endpoint": service.endpoint})
 
     def _create(self, wanted: manifests.Object) -> TrafficRouteResources:
-        from pulumi_kubernetes.apiextensions import CustomResource
-
         return TrafficRouteResources(
-            route=CustomResource(
-                self.child("route"),
-                api_version=wanted["apiVersion"],
-                kind=wanted["kind"],
-                metadata=wanted["metadata"],
-                spec=wanted["spec"],
-                opts=self.options(ignore_changes=["spec.rules"]),
-            )
+            route=custom_resource(self, "route", wanted, ignore_changes=["spec.rules"])
         )
+
+
+def custom_resource(above: Component, name: str, wanted: manifests.Object, **options: Any) -> CustomResource:
+    """That object as a resource of the component. `options`: as of `Component.options`."""
+    from pulumi_kubernetes.apiextensions import CustomResource
+
+    return CustomResource(
+        above.child(name),
+        api_version=wanted["apiVersion"],
+        kind=wanted["kind"],
+        metadata=wanted["metadata"],
+        spec=wanted["spec"],
+        opts=above.options(**options),
+    )
 
 
 def provision(
@@ -240,6 +264,8 @@ def provision(
         before += [
             ClusterSecrets("secrets", project_tags=tags, service=service, releases=releases, opts=opts)
         ]
+    if service.rules:
+        ClusterAlarms("alarms", project_tags=tags, service=service, releases=releases, opts=opts)
     watched: tuple[str, ...] = ()
     by_release: dict[str, tuple[str, ...]] = {}
     if service.watched:

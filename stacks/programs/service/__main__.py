@@ -35,6 +35,7 @@ def main() -> None:
             scale=settings.section("scale", ScaleSpec),
             alarms=settings.section("alarms", AlarmSpec),
             watched=bool(settings.data.get("watched")),
+            rules=bool(settings.data.get("rules")),
         ),
         # Each as it was made: a later change of scale leaves it as it is.
         settings.section("releases", tuple[Declared, ...], ()),
