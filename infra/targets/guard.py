@@ -64,27 +64,6 @@ class Guard(Protocol):
         ...
 
 
-class NoGuard:
-    """Of a place without alarms."""
-
-    def states(self, names: Sequence[str]) -> tuple[AlarmState, ...]:
-        return ()
-
-    def find_rung(self, names: Sequence[str], since: datetime) -> tuple[AlarmState, ...]:
-        return ()
-
-    def count_requests(self, endpoint: str, revision: str, since: datetime) -> int:
-        return 0
-
-    def measure(
-        self, endpoint: str, revisions: Sequence[str], since: datetime
-    ) -> Mapping[str, tuple[Figures, ...]]:
-        return {}
-
-    def ring(self, names: Sequence[str], reason: str) -> bool:
-        return False
-
-
 @dataclass
 class FakeGuard:
     """The fake: `alarms` as they are now, `past` as they rang, `requests` and `figures` by revision; `calls` by hand,

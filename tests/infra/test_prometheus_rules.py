@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -12,12 +13,17 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from operator_crd import close, read_definition
+from ruamel.yaml import YAML
 
 from infra.spec import AlarmSpec, ClusterSpec
 from infra.tags import Tags
 from infra.targets.base import Declared, Service
 from infra.targets.kserve.alarms import RULE, RULE_KIND, alarm_map, prometheus_rule
+from infra.targets.kserve.hosts import hosts
+from infra.targets.kserve.manifests import container
+from infra.targets.kserve.names import ENDPOINT_LABEL
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "alarms.md"
 OLD, NEW = "shop-local-aaaaaaaa", "shop-local-bbbbbbbb"
 SERVICE = Service(
     endpoint="shop-local",
@@ -77,15 +83,28 @@ def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
     assert "SUCCESS: 5 rules found" in promtool("check", "rules", tmp_path / "rules.yaml")
 
 
+def judge_of(plural: str, version: str, kind: str) -> Draft202012Validator:
+    """Of a kind's spec: its schema leaves the metadata to the API server."""
+    definition = read_definition(plural)["spec"]
+    (served,) = [one for one in definition["versions"] if one["served"]]
+    assert (f"{definition['group']}/{served['name']}", definition["names"]["kind"]) == (version, kind)
+    return Draft202012Validator(close(served["schema"]["openAPIV3Schema"])["properties"]["spec"])
+
+
+@pytest.mark.network
+def test_the_page_s_pod_monitor_is_one_and_finds_our_pods() -> None:
+    text = re.findall(r"```yaml\n(apiVersion.*?)```", PAGE.read_text(), re.S)
+    (page,) = [YAML(typ="safe").load(one) for one in text if "PodMonitor" in one]
+    told = json.loads(json.dumps(page))
+    assert list(judge_of("podmonitors", told["apiVersion"], told["kind"]).iter_errors(told["spec"])) == []
+    assert told["spec"]["selector"]["matchExpressions"] == [{"key": ENDPOINT_LABEL, "operator": "Exists"}]
+    (port,) = container(SERVICE, RELEASES[0], hosts())["ports"]
+    assert [one["port"] for one in told["spec"]["podMetricsEndpoints"]] == [port["name"]]
+
+
 @pytest.mark.network
 def test_the_operators_definition_has_every_field() -> None:
-    definition = read_definition()
-    assert definition["spec"]["names"]["kind"] == RULE_KIND
-    (version,) = [one for one in definition["spec"]["versions"] if one["served"]]
-    assert f"{definition['spec']['group']}/{version['name']}" == RULE
-    schema = close(version["schema"]["openAPIV3Schema"])
-    # a schema leaves the metadata to the API server
-    judge = Draft202012Validator({**schema["properties"]["spec"]})
+    judge = judge_of("prometheusrules", RULE, RULE_KIND)
     assert list(judge.iter_errors(rule()["spec"])) == []
     assert list(judge.iter_errors({"groups": [{"name": "a", "rulez": []}]})), "it judges"
     assert list(judge.iter_errors({"groups": [{"name": "a", "interval": "30 s"}]}))

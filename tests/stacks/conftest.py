@@ -15,7 +15,7 @@ from infra.ground.survey import FakeSurvey
 from infra.quotas.quota import FakeQuotas
 from infra.spec import ScaleSpec, ServeSpec
 from infra.targets.base import JSON, Answer, Look, Observation, Phase, look_away
-from infra.targets.guard import NoGuard
+from infra.targets.guard import FakeGuard
 from infra.targets.moves import ShiftPolicy
 from infra.targets.sagemaker.target import SageMaker
 from modelpack.errors import EcomdeployError, Unhealthy
@@ -293,7 +293,7 @@ class WorldTraffic:
     def __init__(self, world: World) -> None:
         self.world = world
         self.refuse: Exception | None = None
-        self.guard = NoGuard()
+        self.guard = FakeGuard()
 
     def observe(self, endpoint: str) -> Observation:
         found = self.world.endpoint

@@ -75,6 +75,24 @@ def test_it_says_when_up_would_refuse(world: Any, spec_of: Any) -> None:
     assert any("`up` will refuse" in note for note in plan(known(world.process("bad")), spec_of()).notes)
 
 
+def test_whether_the_cluster_takes_rules_is_asked_once_and_told_by_plan_and_up_alike(
+    world: Any, spec_of: Any
+) -> None:
+    asked = []
+
+    def takes_rules() -> bool:
+        asked.append(1)
+        return True
+
+    deps = replace(world.process("one"), takes_rules=takes_rules)
+    ship.up(deps, spec_of())
+    assert len(asked) == 1
+    known(deps)
+    assert plan(deps, spec_of()).changes == ()
+    without = plan(known(world.process("one")), spec_of())
+    assert [change.op for change in without.changes] == ["update"]
+
+
 def test_the_preview_reads_no_lease(world: Any, spec_of: Any) -> None:
     busy = world.process("one")
     with Run.of(busy, spec_of()).hold_lease("up"):

@@ -1,4 +1,4 @@
-"""The Prometheus Operator's own definition of PrometheusRule, out of its Go module, whose sum `go` checks."""
+"""The Prometheus Operator's own definitions of its kinds, out of its Go module, whose sum `go` checks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from ruamel.yaml import YAML
 
 MODULE = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
-FILE = "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml"
+FILE = "example/prometheus-operator-crd/monitoring.coreos.com_{plural}.yaml"
 
 
-def read_definition() -> dict[str, Any]:
+def read_definition(plural: str) -> dict[str, Any]:
     """The CustomResourceDefinition; skips where it is not to be had."""
     go = shutil.which("go")
     if go is None:
@@ -23,7 +23,7 @@ def read_definition() -> dict[str, Any]:
     done = subprocess.run([go, "mod", "download", "-json", MODULE], cwd="/", capture_output=True, check=False)
     if done.returncode:
         pytest.skip(f"no {MODULE}: {done.stdout.decode()[-300:]}")
-    text = (Path(json.loads(done.stdout)["Dir"]) / FILE).read_text()
+    text = (Path(json.loads(done.stdout)["Dir"]) / FILE.format(plural=plural)).read_text()
     found: dict[str, Any] = json.loads(json.dumps(YAML(typ="safe").load(text)))
     return found
 
