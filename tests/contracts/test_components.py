@@ -113,6 +113,7 @@ def declare_all(common: Mapping[str, Any]) -> list[declared.Declaration]:
                 "service": "shop",
                 "target": "kserve",
                 "watched": True,
+                "rules": True,
                 "scale": {"min": 2, "max": 4},
                 "releases": [{**release, "instance": "g6.xlarge"}],
             },
