@@ -22,7 +22,8 @@ PROMETHEUS = re.compile(
 BAKING = ("blue-green", "canary", "linear")
 LONGEST_HOST = 253
 WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
-LABEL_KEY, LABEL_VALUE = re.compile(rf"({NAME.pattern}/)?+{WORD}"), re.compile(rf"({WORD})?")
+LABEL_KEY = re.compile(rf"({NAME.pattern}/)?+{WORD}")
+LABEL_VALUE = re.compile(rf"({WORD})?")
 """https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set"""
 NEEDED = {"context": "context: a name of `kubectl config get-contexts`", "registry": "registry: HOST/PREFIX"}
 FORMS = (

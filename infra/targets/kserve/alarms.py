@@ -16,7 +16,7 @@ from infra.targets.base import Declared, Service
 from infra.targets.kserve.manifests import labels
 from infra.targets.kserve.names import DIGITS, PREDICTOR, revision_name
 from modelpack.errors import BadInput
-from modelpack.server.guarding.alarms import AlarmRule, rules_file, write_rules
+from modelpack.server.guarding.alarms import AlarmRule, alarm_of, rules_file, write_rules
 from modelpack.server.guarding.record import lease_name
 
 Object = dict[str, Any]
@@ -24,8 +24,6 @@ RULES, RULES_FILE = "alarms.json", "rules.yaml"
 RULE, RULE_KIND = "monitoring.coreos.com/v1", "PrometheusRule"
 SUFFIXES = ("error-rate", "p99", "model-errors")
 """What follows the endpoint in an alarm's name; the same as in CloudWatch."""
-OF_RELEASE = "."
-"""Between a revision and its guardrail in an alarm's name: no endpoint's name has one."""
 
 
 def alarm_rules(endpoint: str, namespace: str, alarms: AlarmSpec) -> tuple[AlarmRule, ...]:
@@ -53,7 +51,7 @@ def guardrail_rules(service: Service, release: Declared) -> tuple[AlarmRule, ...
     revision = revision_name(service.endpoint, release.key, service.namespace)
     return tuple(
         AlarmRule(
-            name=f"{revision}{OF_RELEASE}{name}",
+            name=alarm_of(revision, name),
             measures="wrong",
             guardrail=name,
             threshold=limit,
@@ -82,8 +80,9 @@ def names(rules: Iterable[AlarmRule]) -> tuple[str, ...]:
 
 def endpoint_of(alarm: str) -> str:
     """The endpoint that an alarm is of. Raises BadInput."""
-    if OF_RELEASE in alarm:
-        return alarm.partition(OF_RELEASE)[0][: -DIGITS - 1]
+    revision, dot, _ = alarm.partition(".")
+    if dot:
+        return revision[: -DIGITS - 1]
     for suffix in SUFFIXES:
         if alarm.endswith(f"-{suffix}"):
             return alarm.removesuffix(f"-{suffix}")

@@ -9,7 +9,6 @@ asked of it. Source: https://prometheus.io/docs/prometheus/latest/querying/basic
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -44,7 +43,7 @@ class AlarmRule:
 
     def is_of(self, release: str) -> bool:
         """Whether it watches that release, alone or as one of all."""
-        return re.fullmatch(self.pods, f"{release}-predictor-0") is not None
+        return not self.guardrail or self.name == alarm_of(release, self.guardrail)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +54,11 @@ class Ringing:
     release: str
     at: float
     reason: str
+
+
+def alarm_of(release: str, guardrail: str) -> str:
+    """The name of its alarm; no endpoint's name has a dot."""
+    return f"{release}.{guardrail}"
 
 
 def write_rules(rules: Iterable[AlarmRule]) -> str:

@@ -33,7 +33,7 @@ RULE = AlarmRule(
     min_requests=10,
     periods=2,
     namespace="shop",
-    pods="(shop-[0-9a-z]{3,8})-predictor-.+",
+    pods="(shop-[0-9a-f]{8})-predictor-.+",
 )
 
 
@@ -186,7 +186,7 @@ def test_a_guard_without_its_task_says_what_it_lacks(capsys: pytest.CaptureFixtu
 
 def test_an_alarm_asks_by_release_and_says_nothing_of_few_requests() -> None:
     asked = value_of(RULE)
-    assert 'pod=~"(shop-[0-9a-z]{3,8})-predictor-.+"' in asked
+    assert 'pod=~"(shop-[0-9a-f]{8})-predictor-.+"' in asked
     assert 'code=~"5.."' in asked
     assert asked.endswith(">= 10)")
     assert "[60000ms]" in asked
