@@ -16,7 +16,9 @@ from cli.who import now, who
 from modelpack.errors import BadInput, EcomdeployError
 
 if TYPE_CHECKING:
+    from infra.ground.residents import Resident
     from infra.ground.survey import Offer, Standing
+    from infra.hosting import ServingNetwork
     from infra.kubernetes.client import KubernetesClient
     from infra.preflight.base import ClusterNeeds, Looked
     from infra.quotas.quota import QuotaDemand, QuotaReading
@@ -224,6 +226,12 @@ class NoPlatform:
         raise refuse_platform()
 
     def addons(self, version: str, names: Collection[str]) -> Mapping[str, str]:
+        raise refuse_platform()
+
+    def residents(self, network: ServingNetwork) -> tuple[Resident, ...]:
+        raise refuse_platform()
+
+    def lacks(self, network: ServingNetwork) -> tuple[str, ...]:
         raise refuse_platform()
 
 

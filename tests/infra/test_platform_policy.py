@@ -99,7 +99,7 @@ def test_a_whole_life_is_allowed(printed: dict[str, Document]) -> None:
     assert [(one.action, one.resource) for one in wanted if not is_allowed(one, printed["platform"])] == []
 
 
-USERS = (
+USERS: tuple[str, ...] = (
     "CreateUser",
     "CreateAccessKey",
     "CreateLoginProfile",
@@ -108,10 +108,17 @@ USERS = (
     "AddUserToGroup",
 )
 USERS += ("UpdateLoginProfile", "DeactivateMFADevice")
-ROLES = ("CreateRole", "PutRolePolicy", "AttachRolePolicy", "UpdateAssumeRolePolicy", "DeleteRole", "TagRole")
+ROLES: tuple[str, ...] = (
+    "CreateRole",
+    "PutRolePolicy",
+    "AttachRolePolicy",
+    "UpdateAssumeRolePolicy",
+    "DeleteRole",
+    "TagRole",
+)
 ROLES += ("DeleteRolePermissionsBoundary", "PutRolePermissionsBoundary", "DeleteRolePolicy")
 POLICIES = ("CreatePolicyVersion", "SetDefaultPolicyVersion", "CreatePolicy", "DeletePolicy")
-EDITED = (
+EDITED: tuple[str, ...] = (
     "DeleteVpc",
     "DeleteSubnet",
     "DeleteSecurityGroup",
@@ -128,7 +135,7 @@ EDITED += (
 )
 EDITED += ("DeleteTags", "ModifyVpcEndpoint", "DeleteVpcEndpoints", "ReleaseAddress", "DisassociateAddress")
 EDITED += ("DetachInternetGateway", "DeleteFlowLogs", "DeleteLaunchTemplate", "CreateLaunchTemplateVersion")
-MACHINES = (
+MACHINES: tuple[str, ...] = (
     "TerminateInstances",
     "StopInstances",
     "ModifyInstanceAttribute",
@@ -141,7 +148,7 @@ MACHINES += (
     "AttachVolume",
     "DeleteVolume",
 )
-SHARES = (
+SHARES: tuple[str, ...] = (
     "CreateVpcPeeringConnection",
     "AcceptVpcPeeringConnection",
     "CreateVpnConnection",
@@ -153,7 +160,13 @@ SHARES += (
     "DisableEbsEncryptionByDefault",
     "CreateKeyPair",
 )
-CLUSTERS = ("DeleteCluster", "UpdateClusterConfig", "CreateAccessEntry", "CreateNodegroup", "CreateAddon")
+CLUSTERS: tuple[str, ...] = (
+    "DeleteCluster",
+    "UpdateClusterConfig",
+    "CreateAccessEntry",
+    "CreateNodegroup",
+    "CreateAddon",
+)
 CLUSTERS += ("CreatePodIdentityAssociation", "TagResource", "DescribeCluster")
 KEYS = (
     "ScheduleKeyDeletion",
@@ -270,7 +283,7 @@ def test_nothing_dangerous_is(printed: dict[str, Document], task: str) -> None:
 
 
 def test_who_plans_changes_nothing(printed: dict[str, Document]) -> None:
-    reads = (
+    reads: tuple[str, ...] = (
         "ec2:Describe",
         "eks:Describe",
         "eks:List",

@@ -10,7 +10,13 @@ from typing import Any
 from typing_extensions import override
 
 from infra.rehearsal.cloud.aws.calls import READING
-from infra.rehearsal.engine.provider import CheckResponse, ProviderError, ResourceIdentity, Values
+from infra.rehearsal.engine.provider import (
+    CheckResponse,
+    CreateResponse,
+    ProviderError,
+    ResourceIdentity,
+    Values,
+)
 from infra.rehearsal.providers.aws.clients import Sessions
 from infra.rehearsal.providers.aws.provider import AwsProvider
 from infra.rehearsal.providers.aws.resource import ResourceCall
@@ -81,8 +87,8 @@ class StrictAwsProvider(AwsProvider):
         return ""
 
     @override
-    def _foresee(self, call: ResourceCall) -> str:
-        return ""
+    def _foresee(self, call: ResourceCall) -> CreateResponse:
+        return CreateResponse("", self._preview(call.row, call.inputs))
 
 
 @dataclass

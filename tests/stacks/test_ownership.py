@@ -383,9 +383,9 @@ def test_a_copy_of_a_folder_that_is_at_its_place_changes_nothing(three: Any, spe
     said = ship.status(copied(three), spec_of())
     assert said.verified
     assert any("copy of the project in /here" in note for note in said.notes)
-    for verb in (platform.up, platform.down):
+    for on_platform in (platform.up, platform.down):
         with pytest.raises(BadInput, match="a copy of the project in /here"):
-            verb(copied(three), spec_of())
+            on_platform(copied(three), spec_of())
     assert three.mutations == before
 
 
@@ -397,6 +397,7 @@ def test_a_copy_without_a_bucket_to_ask_is_none_the_less_one(three: Any, spec_of
 
 def test_a_folder_that_was_moved_goes_on_unasked(three: Any, spec_of: Any) -> None:
     first = read_owner(three.store)
+    assert first
     deps = three.process("two")
     ship.up(replace(deps, me=replace(deps.me, folder="/moved")), spec_of(), again=True)
     assert read_owner(three.store) == replace(first, folder="/moved")

@@ -21,6 +21,7 @@ from modelpack.image.oci.layout import Layout
 from modelpack.image.oci.unpack import unpack
 from modelpack.progress import Silent
 from modelpack.server import file_manifest as server_manifest
+from modelpack.server.hashing import FILE_MANIFEST
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
@@ -96,9 +97,7 @@ def test_files_that_runtimes_mount_over_are_not_sealed(tmp_path: pathlib.Path) -
     with_hosts = assemble(replace(parts, base=base), Layout(tmp_path / "layout"), Silent())
     assert with_hosts.digest != plain.digest
     layout = Layout(tmp_path / "layout")
-    listed = json.loads(
-        (unpack(layout, with_hosts.digest, tmp_path / "r") / server_manifest.FILE_MANIFEST).read_bytes()
-    )
+    listed = json.loads((unpack(layout, with_hosts.digest, tmp_path / "r") / FILE_MANIFEST).read_bytes())
     assert not {"etc/hosts", "etc/resolv.conf"} & listed["files"].keys()
 
 

@@ -39,8 +39,8 @@ RULE = AlarmRule(
 
 def priced(revision: str) -> AlarmRule:
     """The alarm on the prices of one release alone."""
-    wrong = {"measures": "wrong", "guardrail": "price_too_high", "pods": f"({revision})-predictor-.+"}
-    return replace(RULE, name=f"{revision}.price_too_high", **wrong)
+    name, pods = f"{revision}.price_too_high", f"({revision})-predictor-.+"
+    return replace(RULE, name=name, measures="wrong", guardrail="price_too_high", pods=pods)
 
 
 RECORD = StepsRecord(

@@ -6,7 +6,8 @@ from typing import Any
 
 from infra.rehearsal.providers.aws.ec2.tags import find_by_tags, tag, tags_at_birth
 from infra.rehearsal.providers.aws.property_types import integer, text
-from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update, tag_map
+from infra.rehearsal.providers.aws.resource import Reading, ResourceCall, ResourceType, Update
+from infra.tags import tag_map
 
 PEERS = {
     "cidrIpv4": "CidrIpv4",
