@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from infra.components.cluster import Cluster as Cluster
     from infra.components.gpu_pool import GpuPool as GpuPool
     from infra.components.keys import EncryptionKey as EncryptionKey
-    from infra.components.network import Network as Network
+    from infra.components.networking.network import Network as Network
     from infra.components.registry import Registry as Registry
     from infra.components.role import ServiceRole as ServiceRole
     from infra.components.role import execution_role as execution_role
@@ -51,7 +51,7 @@ _HOMES = {
     "infra.components.cluster": ("Cluster",),
     "infra.components.gpu_pool": ("GpuPool",),
     "infra.components.keys": ("EncryptionKey",),
-    "infra.components.network": ("Network",),
+    "infra.components.networking.network": ("Network",),
     "infra.components.registry": ("Registry",),
     "infra.components.role": ("ServiceRole", "execution_role"),
     "infra.tags": ("Tags",),

@@ -10,7 +10,6 @@ from infra.preflight.base import Looked
 from modelpack.errors import BadInput
 from stacks.candidates import describe_end, make_candidate
 from stacks.collaborators import Collaborators
-from stacks.ground import resolve_network
 from stacks.hardware import refuse_hopeless, refuse_unfit, remarks
 from stacks.ownership import find_objection, foresee_owner
 from stacks.preflight import tell_lacks, warn_of_lacks
@@ -25,6 +24,7 @@ from stacks.settings import base_settings, digest_declared, unpacked_image
 from stacks.spec import Spec
 from stacks.steps import PAUSED, find_miscount, pauses_scaling
 from stacks.terms.freeze import describe_freeze, find_freeze
+from stacks.terms.network import resolve_network
 
 UNKNOWN_REPOSITORY = "registry.invalid/not-there-yet"
 

@@ -12,13 +12,14 @@ from typing import Any
 
 from modelpack.errors import BadInput
 from stacks.collaborators import Collaborators
-from stacks.ground import refuse_leaving, refuse_residents, survey_ground
+from stacks.ground import survey_ground
 from stacks.ownership import foresee_owner, refuse_copy, sign_platform
 from stacks.pulumi_driver.driver import Change
 from stacks.quotas import ask, refuse_short, warn
 from stacks.records.users import enter_user, read_users, strike_user
 from stacks.run import Outputs, Run, describe_found
 from stacks.spec import Spec
+from stacks.terms.network import refuse_leaving, refuse_residents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ def plan(deps: Collaborators, spec: Spec) -> PlatformOutcome:
     run = Run.of(deps, spec)
     run.refuse_other()
     ground = survey_ground(deps.survey, run.wanted)
-    refuse_leaving(run, ground)
+    refuse_leaving(run, ground.left)
     foresee_owner(run)
     run.changes = run.preview(run.wanted.platform, ground.settings)
     notes = (*warn(run.wanted, ask(deps.quotas, ground.demands)), *ground.notes)

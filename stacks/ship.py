@@ -3,7 +3,7 @@
     up        preflight           the cluster has what it takes (stacks/preflight.py)
               lease               one writer (stacks/records/lease.py)
               claim               it is ours, and its history is here (stacks/ownership.py); the platform's network,
-                                  where its servers are to stand in it (stacks/ground.py)
+                                  where its servers are to stand in it (stacks/terms/network.py)
               build               the pack: known from the same inputs, or built
               terms               not marked, not frozen, within the account's quotas (stacks/quotas.py), and what was
                                   planned (stacks/terms)
@@ -48,7 +48,6 @@ from typing import Any
 
 from stacks.candidates import find_target, make_candidate, refuse_marked, restore
 from stacks.collaborators import Collaborators
-from stacks.ground import join_platform, refuse_lost_network, resolve_network
 from stacks.hardware import refuse_hopeless, refuse_unfit
 from stacks.history.publish import publish
 from stacks.ownership import claim, find_stateless, find_unsuspected, refuse_stateless, tell_copy, type_verb
@@ -78,6 +77,7 @@ from stacks.steps import (
 from stacks.terms.approval import MINUTES, await_approval, must_wait
 from stacks.terms.bound_plan import refuse_changed
 from stacks.terms.freeze import refuse_frozen
+from stacks.terms.network import join_platform, refuse_lost_network, resolve_network
 
 
 def up(

@@ -101,6 +101,7 @@ def declare_all(common: Mapping[str, Any]) -> list[declared.Declaration]:
                 **common,
                 "name": "shop-local",
                 "platform": {
+                    "serving": True,
                     "gpu_pools": [{"name": "g6", "instances": ["g6.xlarge"]}],
                     "access": [{"principal": "arn:aws:iam::123456789012:role/ops", "policy": "admin"}],
                 },

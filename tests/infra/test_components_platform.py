@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.components.endpoints import SERVICES, SERVING
 from infra.components.gpu_pool import check as check_pool
 from infra.components.gpu_pool import node_group_name
-from infra.components.network import check as check_network
+from infra.components.networking.endpoints import SERVICES, SERVING
+from infra.components.networking.network import check as check_network
 from infra.gpu_nodes import user_data
 from infra.ground.addresses import EIGHTHS, QUARTERS, blocks, find_slots
 from infra.spec import GpuPoolSpec, GpuSharingSpec

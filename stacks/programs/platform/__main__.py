@@ -15,12 +15,12 @@ from infra import program
 from infra.components.addons import BEFORE_NODES, ON_NODES, Addons
 from infra.components.cluster import Cluster
 from infra.components.cluster_access import ClusterAccess
-from infra.components.endpoints import SERVICES, SERVING, Endpoints
-from infra.components.flow_logs import FlowLogs
 from infra.components.gpu_pool import GpuPool
 from infra.components.keys import EncryptionKey
-from infra.components.network import Network
-from infra.components.serving_group import ServingGroup
+from infra.components.networking.endpoints import SERVICES, SERVING, Endpoints
+from infra.components.networking.flow_logs import FlowLogs
+from infra.components.networking.network import Network
+from infra.components.networking.serving_group import ServingGroup
 from infra.components.system_nodes import SystemNodes
 from infra.ground.layout import GroundPlan, lay_out
 from infra.ground.survey import Offer, Standing
