@@ -26,7 +26,7 @@ from infra.rehearsal.cloud.aws.watching.invocation_metrics import InvocationMetr
 from infra.rehearsal.cloud.aws.watching.logged_metrics import LoggedMetrics
 from infra.rehearsal.cloud.servers.connections import (
     SECONDS,
-    Answer,
+    ServerAnswer,
     ServerConnections,
     TooLate,
     Unreachable,
@@ -172,7 +172,7 @@ class Invocations:
             self._busy[server.id] -= 1
             self._changed.notify_all()
 
-    def _post(self, server: ModelServer, environ: Environ) -> Answer:
+    def _post(self, server: ModelServer, environ: Environ) -> ServerAnswer:
         """The answer, its body unread. Raises `Unreachable`, `TooLate`."""
         headers = {name: environ[key] for key, name in PASSED_ON.items() if environ.get(key)}
         if custom := environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"):
@@ -219,7 +219,7 @@ def _pass_back(way: WeightedServer, headers: Mapping[str, str], data: bytes) -> 
     return HttpResponse("200 OK", answered, data)
 
 
-def _stream(way: WeightedServer, found: Answer, free: Callable[[], None]) -> StreamedResponse:
+def _stream(way: WeightedServer, found: ServerAnswer, free: Callable[[], None]) -> StreamedResponse:
     """The server's answer, passed on part by part; when it ends, however it ends, its connection is closed."""
     headers = [
         ("Content-Type", CONTENT_TYPE),

@@ -28,7 +28,7 @@ class TooLate(Exception):
     """It did not answer in time."""
 
 
-class Answer:
+class ServerAnswer:
     """What comes back. `headers` by their names in lower case; `read` and `parts` once, and one of the two."""
 
     def __init__(self, connections: ServerConnections, connection: socket.socket) -> None:
@@ -116,7 +116,7 @@ class ServerConnections:
         self._kept: deque[socket.socket] = deque()
         self._ended = False
 
-    def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def post(self, path: str, headers: Mapping[str, str], body: bytes) -> ServerAnswer:
         """The answer, its body not read yet. Raises `Unreachable`, `TooLate`."""
         if any(mark in value for value in headers.values() for mark in "\r\n\0"):
             raise ValueError("a header is one line")
@@ -155,8 +155,8 @@ class ServerConnections:
         made.settimeout(self._seconds)
         return made
 
-    def _ask(self, connection: socket.socket, head: bytes, body: bytes) -> Answer:
-        answer = Answer(self, connection)
+    def _ask(self, connection: socket.socket, head: bytes, body: bytes) -> ServerAnswer:
+        answer = ServerAnswer(self, connection)
         try:
             if len(body) < TOGETHER:
                 connection.sendall(head + body)
