@@ -244,6 +244,9 @@ class Target(abc.ABC):
     on_cluster: ClassVar[bool] = False
     """Whether its resources are a Kubernetes cluster's; else they are AWS's."""
 
+    slowest_ms: ClassVar[float] = float("inf")
+    """The longest time of an answer that is told from longer ones there: no alarm rings above it."""
+
     def longest_endpoint(self, namespace: str) -> int:
         """How many characters an endpoint's name may have there."""
         return 49

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from infra.spec import ALARM_PERIOD, METRIC_DELAY, AlarmSpec
+from infra.targets.base import Target
 from stacks.reading.document import Value
 from stacks.spec import RolloutSpec
 
@@ -23,8 +24,12 @@ TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}")
 Found = Iterator[tuple[Value, str, str]]
 
 
-def rollout(document: Value) -> Found:
-    """What is wrong with how traffic is to move."""
+def rollout(document: Value, target: Target | None = None) -> Found:
+    """What is wrong with how traffic is to move, and with what watches it there."""
+    slow, most = document.at("rollout", "alarms", "p99_ms"), target.slowest_ms if target else float("inf")
+    if slow and target and number(slow, 0) >= most:
+        what = f"no alarm of {target.name} can ring there: of what takes longer than {most:g} ms nobody knows how long"
+        yield slow, what, f"less than {most:g}"
     block = document.at("rollout")
     topic = document.at("rollout", "alarms", "topic")
     if topic and isinstance(topic.data, str) and topic.data != "own" and not TOPIC.fullmatch(topic.data):

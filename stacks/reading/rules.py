@@ -111,7 +111,7 @@ def cross_check(document: Value, environment: str, known: KnownNames, where: str
         *secrets(document),
         *scale(document),
         *freeze(document),
-        *rollout(document),
+        *rollout(document, target_of(document, known)),
         *hosting(document, target.hosts() if (target := target_of(document, known)) else None),
         *pools(document, known),
         *accounts(document, environment),

@@ -138,6 +138,16 @@ def test_a_clusters_keys_are_refused_elsewhere(tmp_path: Path, key: str) -> None
         load(file, "local", KNOWN)
 
 
+def test_a_p99_that_no_alarm_can_ring_at_is_refused_with_its_line(tmp_path: Path) -> None:
+    """The servers count by buckets, and Prometheus tells no time beyond the last."""
+    alarms = "{target: kserve}\nrollout: {alarms: {p99_ms: %s}}"
+    assert read(tmp_path, NEEDED, alarms % 4999).rollout.alarms.p99_ms == 4999
+    with pytest.raises(
+        BadInput, match=r"rollout\.alarms\.p99_ms: no alarm of kserve can ring there.*5000 ms"
+    ):
+        read(tmp_path, NEEDED, alarms % 5000)
+
+
 def test_a_name_that_kserve_would_cut_is_refused_with_its_namespace(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is too long for kserve in the namespace a-namespace-of-many"):
         read(

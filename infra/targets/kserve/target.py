@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from infra.capabilities import Capability
 from infra.hosts import Hosts
 from infra.targets.base import Declared, Provisioned, Service, Target, Traffic
+from modelpack.server.http.metrics import SECONDS
 
 NO_KEDA = "that takes KEDA, which ecomdeploy does not set up yet"
 
@@ -22,6 +23,7 @@ class KServe(Target):
 
     name = "kserve"
     on_cluster = True
+    slowest_ms = 1000 * SECONDS[-1]
     lacks: ClassVar[Mapping[Capability, str]] = {
         Capability.SCALE_TO_ZERO: NO_KEDA,
         Capability.SCALE_BY_REQUESTS: f"{NO_KEDA}; without target_rps the CPU's load moves it between min and max",
