@@ -72,7 +72,7 @@ def up(deps: Collaborators, spec: Spec, *, adopt: bool = False) -> PlatformOutco
     refuse_copy(run)
     with run.hold_lease("platform up"), run.hold_platform("platform up"):
         ground = survey_ground(deps.survey, run.wanted)
-        refuse_leaving(run, ground)
+        refuse_leaving(run, ground.left)
         refuse_short(run, ask(deps.quotas, ground.demands))
         sign_platform(run, adopt=adopt)
         enter_user(deps.platform_store, spec.name)

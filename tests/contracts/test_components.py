@@ -270,7 +270,7 @@ def test_importing_components_and_targets_loads_neither_pulumi_aws_nor_botocore(
     [
         ("base", {"kms", "ecr", "s3", "iam", "cloudwatch", "budgets"}),
         ("service", {"sagemaker", "cloudwatch", "appautoscaling", "ssm", "iam"}),
-        ("platform", {"ec2", "eks", "iam", "kms", "cloudwatch"}),
+        ("platform", {"ec2", "eks", "iam", "kms", "cloudwatch", "vpc"}),
     ],
 )
 def test_a_program_uses_only_its_own_parts_of_pulumi_aws(
