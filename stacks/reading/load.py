@@ -124,14 +124,16 @@ def validate(merged: Value, where: str) -> tuple[Spec | None, list[Problem]]:
     return spec, []
 
 
-LITERAL = "literal["
+LITERAL, PLAIN_TEXT = "literal[", "str"
+"""What pydantic calls the branches of what may be one thing or another."""
 
 
 def is_meant(error: Mapping[str, Any]) -> bool:
     """Of what may be a word or keys and values pydantic tells both: the one that it looks like counts."""
     last = str(error["loc"][-1])
     is_keys = isinstance(error["input"], dict)
-    return not (is_keys if last.startswith(LITERAL) else last in shapes() and not is_keys)
+    is_word = last.startswith(LITERAL) or (last == PLAIN_TEXT and error["type"] == "string_type")
+    return not (is_keys if is_word else last in shapes() and not is_keys)
 
 
 def translate(merged: Value, where: str, error: Mapping[str, Any]) -> Problem:
@@ -139,6 +141,8 @@ def translate(merged: Value, where: str, error: Mapping[str, Any]) -> Problem:
     branches = (key for key in error["loc"][1:] if isinstance(key, int) or not key.startswith(LITERAL))
     keys = tuple(key for key in branches if key not in shapes())
     depth = next((size for size in range(len(keys), 0, -1) if merged.at(*keys[:size]) is not None), 0)
+    if keys[depth:] == (PLAIN_TEXT,):
+        keys = keys[:depth]
     at = merged.at(*keys[:depth]) or merged
     path = (
         at.path if depth == len(keys) else join(at.path, ".".join(str(key).strip() for key in keys[depth:]))
@@ -166,7 +170,8 @@ def siblings(keys: tuple[str | int, ...]) -> tuple[str, ...]:
     parts = shapes()
     here = parts["Spec"]
     for key in keys:
-        here = here.get("items", {}) if isinstance(key, int) else here.get("properties", {}).get(key, {})
+        among = here.get("additionalProperties") or {}  # of a mapping whose keys are the user's
+        here = here.get("items", {}) if isinstance(key, int) else here.get("properties", {}).get(key, among)
         here = next((one for one in here.get("anyOf", ()) if "$ref" in one or "items" in one), here)
         here = parts[here["$ref"].rsplit("/", 1)[1]] if "$ref" in here else here
     names = [name for name in here.get("properties", {}) if name != "environment"]

@@ -191,6 +191,18 @@ def test_pods_look_nothing_up_in_aws(tmp_path: Path, place: str) -> None:
     assert on_kserve(tmp_path, text.replace(place, "env: A")) == []
 
 
+def test_a_variable_that_is_neither_text_nor_a_secret_is_told_once_and_by_its_own_name(
+    tmp_path: Path,
+) -> None:
+    (told,) = on_kserve(tmp_path, KSERVE.replace("kserve}", "kserve, environment: {A: 1}}"))
+    assert told == "4: serve.environment.A: expected text in quotes, got 1"
+    told = on_kserve(tmp_path, KSERVE.replace("kserve}", "kserve, environment: {str: {scret: {env: A}}}}"))
+    assert told == [
+        "4: serve.environment.str.secret: is missing",
+        "4: serve.environment.str.scret: unknown key (did you mean secret?)",
+    ]
+
+
 def test_sagemaker_has_no_namespaces(tmp_path: Path) -> None:
     text = KSERVE.replace("kserve", "sagemaker") + "environments: {local: {cloud: local, namespace: shop}}\n"
     (told,) = complaints(tmp_path, text)
