@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.rehearsal.cloud.aws import overlay
-from infra.rehearsal.cloud.aws.faults import Fault, Faults
-from infra.rehearsal.cloud.aws.invocations import Invocations, WeightedServer, spoil
+from infra.rehearsal.cloud.aws.faults import Fault, Faults, spoil
+from infra.rehearsal.cloud.aws.invocations import Invocations, WeightedServer
 from infra.rehearsal.cloud.aws.lifecycle import GONE, Record
 from infra.rehearsal.cloud.aws.overlay.base import Overlay
 from infra.rehearsal.cloud.servers.host import ModelServer

@@ -10,6 +10,7 @@ api-error      the next calls of `operation` fail with `code`
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -79,3 +80,21 @@ class Faults:
                     self._planted[place : place + 1] = left
                     return fault
         return None
+
+
+def spoil(data: bytes) -> bytes:
+    """The planted fault `wrong-answers`: every number of a JSON answer is another one; anything else is cut in half."""
+    try:
+        return json.dumps(_spoil(json.loads(data))).encode()
+    except ValueError:
+        return data[: len(data) // 2]
+
+
+def _spoil(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _spoil(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_spoil(member) for member in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return value + 1 if isinstance(value, int) else value * 1.5 + 1.0

@@ -43,7 +43,8 @@ READY_SECONDS = 300.0
 @dataclass(frozen=True, kw_only=True)
 class ProductionVariant:
     """A production variant with the image it runs. `wrong`: a planted fault spoils its answers; `placed`: subnets and
-    security groups of its Model."""
+    security groups of its Model; `shadow`: one of the ShadowProductionVariants, whose weight is the share of the
+    requests that it gets copies of."""
 
     name: str
     model: str
@@ -57,6 +58,7 @@ class ProductionVariant:
     ready_seconds: float = READY_SECONDS
     wrong: bool = False
     placed: tuple[str, ...] = ()
+    shadow: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +220,7 @@ class Fleet:
                         wrong=variant.wrong,
                         configuration=configuration,
                         instances=variant.count,
+                        shadow=variant.shadow,
                     )
                 )
                 if crash:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from infra.rehearsal.cloud.aws.calls import ApiError
+from infra.rehearsal.cloud.aws.calls import ApiCall, ApiError
 from infra.rehearsal.cloud.aws.hosting import Endpoint, PendingDeployment, ProductionVariant
 from infra.rehearsal.cloud.aws.invocations import Servers
 from infra.rehearsal.cloud.aws.overlay.base import arn
@@ -28,11 +28,16 @@ def summary(variant: ProductionVariant, share: float = 1.0) -> dict[str, Any]:
     return {
         "VariantName": variant.name,
         "DeployedImages": [image],
-        "CurrentWeight": variant.weight * share,
+        "CurrentWeight": variant.weight if variant.shadow else variant.weight * share,
         "DesiredWeight": variant.weight,
         "CurrentInstanceCount": variant.count,
         "DesiredInstanceCount": variant.count,
     }
+
+
+def list_configured(configuration: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All variants of an endpoint configuration, its shadow last."""
+    return [*configuration["ProductionVariants"], *configuration.get("ShadowProductionVariants", ())]
 
 
 def arn_of(region: str, kind: str, name: str) -> str:
@@ -62,12 +67,24 @@ def row(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
+def list_rows(
+    call: ApiCall, store: Mapping[Any, dict[str, Any]], names: tuple[str, str]
+) -> list[dict[str, Any]]:
+    """What a list of models or configurations tells of each in the call's region."""
+    fields = (*names, "CreationTime")
+    return [
+        {name: record[name] for name in fields}
+        for (region, _), record in store.items()
+        if region == call.region
+    ]
+
+
 def describe(endpoint: Endpoint) -> dict[str, Any]:
     """What DescribeEndpoint tells."""
     found: dict[str, Any] = row(endpoint) | {"EndpointConfigName": endpoint.configuration}
     if endpoint.variants:
         left = 1 - endpoint.pending.share if endpoint.pending else 1.0
-        found["ProductionVariants"] = [summary(variant, left) for variant in endpoint.variants]
+        found |= by_kind(endpoint.variants, lambda variant: summary(variant, left))
     if endpoint.failure:
         found["FailureReason"] = endpoint.failure
     if endpoint.deployment:
@@ -82,22 +99,32 @@ def show_pending(pending: PendingDeployment) -> dict[str, Any]:
     status = {"Status": pending.stage, "StartTime": pending.since or pending.started}
     return {
         "EndpointConfigName": pending.configuration,
-        "ProductionVariants": [
-            {**summary(variant, pending.share), "VariantStatus": [status]} for variant in pending.variants
-        ],
+        **by_kind(pending.variants, lambda one: {**summary(one, pending.share), "VariantStatus": [status]}),
         "StartTime": pending.started,
     }
 
 
+def by_kind(
+    variants: tuple[ProductionVariant, ...], tell: Callable[[ProductionVariant], dict[str, Any]]
+) -> dict[str, Any]:
+    """Production variants, and shadow variants where there are any."""
+    shadows = [tell(variant) for variant in variants if variant.shadow]
+    told: dict[str, Any] = {
+        "ProductionVariants": [tell(variant) for variant in variants if not variant.shadow]
+    }
+    return {**told, "ShadowProductionVariants": shadows} if shadows else told
+
+
 def show(endpoint: Endpoint, route: Servers) -> dict[str, Any]:
     """What `cloud status` shows."""
-    whole = sum(way.weight for way in route) or 1.0
+    whole = sum(way.weight for way in route if not way.shadow) or 1.0
     servers = [
         {
             "variant": way.variant,
             "pid": way.server.pid,
             "image": way.server.image,
-            "share": round(way.weight / whole, 4),
+            "share": 0.0 if way.shadow else round(way.weight / whole, 4),
+            **({"copied": way.full} if way.shadow else {}),
         }
         for way in route
     ]

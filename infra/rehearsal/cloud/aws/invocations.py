@@ -16,11 +16,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from infra.rehearsal.cloud.addresses import ACCOUNT, REGION
 from infra.rehearsal.cloud.aws.calls import SCOPE, Environ, HttpResponse, body, line
+from infra.rehearsal.cloud.aws.faults import spoil
 from infra.rehearsal.cloud.aws.streaming import CONTENT_TYPE, StreamedResponse
 from infra.rehearsal.cloud.aws.watching.invocation_metrics import InvocationMetrics, Served
 from infra.rehearsal.cloud.aws.watching.logged_metrics import LoggedMetrics
@@ -31,6 +33,7 @@ from infra.rehearsal.cloud.servers.connections import (
     TooLate,
     Unreachable,
 )
+from infra.rehearsal.cloud.servers.copies import RequestCopies
 from infra.rehearsal.cloud.servers.host import ModelServer, connect_here
 
 INVOCATION = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations(?P<stream>-response-stream)?")
@@ -46,6 +49,7 @@ CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
 class WeightedServer:
     """One variant's server and its share of the traffic. `wrong`: a planted fault spoils its answers. `configuration`
     and `instances` are for its metrics; `new`: of the fleet that an update is on its way to; `full`: its weight there.
+    `shadow`: it gets copies of its fleet's requests, and nobody its answers; its weight is their share.
     """
 
     variant: str
@@ -56,6 +60,7 @@ class WeightedServer:
     instances: int = 1
     new: bool = False
     full: float = 1.0
+    shadow: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +89,7 @@ class Invocations:
     """Told of every request that a variant has answered whole; set by the emulated SageMaker, which keeps some."""
     connect: Callable[[ModelServer], socket.socket] = connect_here
     """Makes a connection to a server; set to the host's own way."""
+    copies: RequestCopies = field(default_factory=RequestCopies)
     _routes: dict[Key, Servers] = field(default_factory=dict)
     _busy: Counter[str] = field(default_factory=Counter)
     _kept: dict[str, ServerConnections] = field(default_factory=dict)
@@ -129,15 +135,20 @@ class Invocations:
         key = (scope[1] if scope else REGION, endpoint)
         wanted = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", "")
         with self._changed:
-            way = _choose(self._routes.get(key, ()), wanted)
+            route = self._routes.get(key, ())
+            way = _choose(route, wanted)
             if way:
                 self._busy[way.server.id] += 1
         if way is None:
             return _refuse_unknown(endpoint, wanted if self.route(key) else "")
-        by = _name_server(key, way)
+        by, request = _name_server(key, way), _pass_on(environ)
+        for shadow in route:
+            if shadow.shadow and shadow.configuration == way.configuration:
+                share = shadow.full / way.full if way.full else 0.0
+                self.copies.send(share, partial(self.ask_shadow, key, shadow, *request))
         began, streamed = time.perf_counter(), None
         try:
-            found = self._post(way.server, environ)
+            found = self._post(way.server, *request)
             status, headers = found.status, found.headers
             if stream and status < 400:
                 streamed = _stream(way, found, lambda: self._free(way.server))
@@ -166,18 +177,38 @@ class Invocations:
         self.metrics.add(by, status, ended - began, overhead)
         return answer
 
+    def ask_shadow(self, key: Key, way: WeightedServer, headers: dict[str, str], data: bytes) -> None:
+        """A copy of a request: nobody gets the answer, but it is counted, and captured where that is asked for."""
+        with self._changed:
+            if way.server.id not in {one.server.id for one in self._routes.get(key, ())}:
+                return
+            self._busy[way.server.id] += 1
+        began = time.perf_counter()
+        try:
+            found = self._post(way.server, headers, data)
+            status, answered, answer = found.status, found.headers, found.read()
+        except TooLate:
+            status = 504
+        except Unreachable:
+            status = 503
+            self.lost(key, way.server)
+        finally:
+            self._free(way.server)
+        self.metrics.add(_name_server(key, way), status, time.perf_counter() - began)
+        if status < 400:
+            given = (headers.get("Content-Type", ""), data)
+            told = (answered.get("content-type", ""), answer)
+            self.capture(key, way, Exchange(request=given, answer=told))
+
     def _free(self, server: ModelServer) -> None:
         """One request less is on the server."""
         with self._changed:
             self._busy[server.id] -= 1
             self._changed.notify_all()
 
-    def _post(self, server: ModelServer, environ: Environ) -> ServerAnswer:
+    def _post(self, server: ModelServer, headers: dict[str, str], data: bytes) -> ServerAnswer:
         """The answer, its body unread. Raises `Unreachable`, `TooLate`."""
-        headers = {name: environ[key] for key, name in PASSED_ON.items() if environ.get(key)}
-        if custom := environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"):
-            headers[CUSTOM] = custom
-        return self._connections(server).post("/invocations", headers, body(environ))
+        return self._connections(server).post("/invocations", headers, data)
 
     def _connections(self, server: ModelServer) -> ServerConnections:
         kept = self._kept.get(server.id)
@@ -187,9 +218,17 @@ class Invocations:
         return kept
 
 
+def _pass_on(environ: Environ) -> tuple[dict[str, str], bytes]:
+    """What a model server gets of a client's request: headers and body."""
+    headers = {name: environ[key] for key, name in PASSED_ON.items() if environ.get(key)}
+    if custom := environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"):
+        headers[CUSTOM] = custom
+    return headers, body(environ)
+
+
 def _choose(route: Servers, wanted: str) -> WeightedServer | None:
-    if wanted:
-        route = tuple(way for way in route if way.variant == wanted)
+    """TargetVariant names a production variant: a shadow cannot be asked."""
+    route = tuple(way for way in route if not way.shadow and wanted in ("", way.variant))
     if len(route) < 2:
         return route[0] if route else None
     weights = [way.weight for way in route]
@@ -272,21 +311,3 @@ def _error(status: int, code: str, fields: dict[str, Any]) -> HttpResponse:
         ("Content-Length", str(len(data))),
     ]
     return HttpResponse(line(status), headers, data)
-
-
-def spoil(data: bytes) -> bytes:
-    """The planted fault `wrong-answers`: every number of a JSON answer is another one; anything else is cut in half."""
-    try:
-        return json.dumps(_spoil(json.loads(data))).encode()
-    except ValueError:
-        return data[: len(data) // 2]
-
-
-def _spoil(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _spoil(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_spoil(member) for member in value]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    return value + 1 if isinstance(value, int) else value * 1.5 + 1.0

@@ -21,7 +21,17 @@ from infra.rehearsal.cloud.aws.hosting import (
     PendingDeployment,
     ProductionVariant,
 )
-from infra.rehearsal.cloud.aws.hosting_shapes import arn_of, describe, invalid, pairs, row, show, tag_list
+from infra.rehearsal.cloud.aws.hosting_shapes import (
+    arn_of,
+    describe,
+    invalid,
+    list_configured,
+    list_rows,
+    pairs,
+    row,
+    show,
+    tag_list,
+)
 from infra.rehearsal.cloud.aws.listing import list_page
 from infra.rehearsal.cloud.aws.overlay.base import ApiCall, HttpResponse, Overlay, emulates, now
 from infra.rehearsal.cloud.aws.updates.moves import Moves
@@ -33,7 +43,7 @@ if TYPE_CHECKING:
 IMAGE = re.compile(
     rf"(?:{re.escape(LOOPBACK)}|localhost):\d+/(?P<name>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:\w+))?"
 )
-NOT_HERE = ("ShadowProductionVariants", "AsyncInferenceConfig", "ExplainerConfig")
+NOT_HERE = ("AsyncInferenceConfig", "ExplainerConfig")
 
 
 class SageMakerOverlay(Overlay):
@@ -74,7 +84,7 @@ class SageMakerOverlay(Overlay):
     @emulates("ListModels", "documented", "API_ListModels")
     def list_models(self, call: ApiCall) -> Mapping[str, Any]:
         """Filtered by name and time, sorted, in pages."""
-        return list_page(call, "Models", self._rows(call, self.hosting.models, ("ModelName", "ModelArn")))
+        return list_page(call, "Models", list_rows(call, self.hosting.models, ("ModelName", "ModelArn")))
 
     @emulates("DeleteModel", "documented", "API_DeleteModel")
     def delete_model(self, call: ApiCall) -> Mapping[str, Any]:
@@ -85,17 +95,15 @@ class SageMakerOverlay(Overlay):
 
     @emulates("CreateEndpointConfig", "recorded", "API_CreateEndpointConfig")
     def create_endpoint_config(self, call: ApiCall) -> Mapping[str, Any]:
-        """Variants on instances, of models that exist; instance types are botocore's list."""
-        asked = call.parameters
+        """Variants on instances, of models that exist, one of them a shadow; instance types are botocore's list."""
+        asked, variants = call.parameters, list_configured(call.parameters)
         if here := [name for name in NOT_HERE if asked.get(name)]:
             raise invalid(f"the local cloud does not have {', '.join(here)}")
-        for variant in asked["ProductionVariants"]:
+        for variant in variants:
             if not variant.get("ModelName") or not variant.get("InstanceType"):
                 raise invalid("the local cloud needs ModelName and InstanceType in every production variant")
             self._find(call, "model", variant["ModelName"], self.hosting.models)
-        if len({variant["VariantName"] for variant in asked["ProductionVariants"]}) < len(
-            asked["ProductionVariants"]
-        ):
+        if len({variant["VariantName"] for variant in variants}) < len(variants):
             raise invalid("Duplicate variant names are not allowed")
         name = asked["EndpointConfigName"]
         return {
@@ -114,7 +122,7 @@ class SageMakerOverlay(Overlay):
     def list_endpoint_configs(self, call: ApiCall) -> Mapping[str, Any]:
         """Filtered by name and time, sorted, in pages."""
         names = ("EndpointConfigName", "EndpointConfigArn")
-        return list_page(call, "EndpointConfigs", self._rows(call, self.hosting.configurations, names))
+        return list_page(call, "EndpointConfigs", list_rows(call, self.hosting.configurations, names))
 
     @emulates("DeleteEndpointConfig", "recorded", "API_DeleteEndpointConfig")
     def delete_endpoint_config(self, call: ApiCall) -> Mapping[str, Any]:
@@ -297,9 +305,9 @@ class SageMakerOverlay(Overlay):
             item["VariantPropertyType"]
             for item in call.parameters.get("ExcludeRetainedVariantProperties", ())
         }
-        variants = []
-        for asked in found["ProductionVariants"]:
-            variant = self._variant(call, asked)
+        variants, shadows = [], found.get("ShadowProductionVariants", ())
+        for asked in list_configured(found):
+            variant = replace(self._variant(call, asked), shadow=asked in shadows)
             if old := kept.get(variant.name):
                 weight = variant.weight if "DesiredWeight" in excluded else old.weight
                 count = variant.count if "DesiredInstanceCount" in excluded else old.count
@@ -338,13 +346,3 @@ class SageMakerOverlay(Overlay):
         if found is None or not self.account.registry.repositories.exists(name):
             raise invalid(f"Requested image {image} not found.")
         return name, found.digest
-
-    def _rows(
-        self, call: ApiCall, store: Mapping[Any, dict[str, Any]], names: tuple[str, str]
-    ) -> list[dict[str, Any]]:
-        fields = (*names, "CreationTime")
-        return [
-            {name: record[name] for name in fields}
-            for (region, _), record in store.items()
-            if region == call.region
-        ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.aws.calls import ApiCall
+from infra.rehearsal.cloud.aws.hosting_shapes import list_configured
 from infra.rehearsal.cloud.aws.quotas import ENDPOINT_USAGE, WIDE, code_of, limit_of
 from infra.rehearsal.cloud.aws.refusals.row import ExampleCall, Found, RefusalExample, RefusalRow, refusal_row
 from infra.rehearsal.cloud.aws.refusals.sagemaker_finders import hosting, instance_types
@@ -62,10 +63,10 @@ def find_excess(account: Surroundings, region: str, delta: Instances) -> Found:
 
 def count_configured(account: Surroundings, call: ApiCall, kept: Mapping[str, int]) -> Instances:
     """What the configuration asked for starts; variants of the names `kept` with that many."""
-    found = hosting(account).configurations.get((call.region, call.parameters["EndpointConfigName"]), {})
+    found = hosting(account).configurations.get((call.region, call.parameters["EndpointConfigName"]))
     return count(
         (one["InstanceType"], kept.get(one["VariantName"], one.get("InitialInstanceCount", 1)))
-        for one in found.get("ProductionVariants", ())
+        for one in (list_configured(found) if found else ())
         if one.get("InstanceType")
     )
 

@@ -10,6 +10,7 @@ from infra.rehearsal.cloud.aws.refusals.sagemaker_finders import (
     other_networks_group,
     other_networks_subnet,
     sized_local_storage,
+    variants_beside_a_shadow,
 )
 from infra.rehearsal.cloud.aws.refusals.sagemaker_requests import (
     ALREADY,
@@ -25,6 +26,7 @@ from infra.rehearsal.cloud.aws.refusals.sagemaker_requests import (
     configuration,
     hosting_row,
     model,
+    shadowed,
     size_volume,
 )
 
@@ -160,6 +162,19 @@ ROWS = (
             },
             passes=configuration("one", "one").parameters,
         ),
+    ),
+    hosting_row(
+        "CreateEndpointConfig",
+        "there is a shadow variant beside more than one variant of either kind",
+        "You can only specify one variant for ProductionVariants and one variant for ShadowProductionVariants.",
+        f"{API}CreateEndpointConfig.html",
+        "documented",
+        RefusalExample(
+            before=(model("one"),),
+            refused=shadowed("one", "two"),
+            passes=shadowed("one"),
+        ),
+        variants_beside_a_shadow,
     ),
     hosting_row(
         "CreateEndpointConfig",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from infra.rehearsal.cloud.addresses import ACCOUNT
 from infra.rehearsal.cloud.aws.calls import ApiCall
 from infra.rehearsal.cloud.aws.hosting import Hosting, find_places
+from infra.rehearsal.cloud.aws.hosting_shapes import list_configured
 from infra.rehearsal.cloud.aws.refusals.row import Found
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def scaled_variants(region: str, name: str) -> Iterator[str]:
 
 def instance_types(account: Surroundings, region: str, name: str) -> Mapping[str, str]:
     """Instance type by variant, of a configuration; empty where there is none."""
-    found = hosting(account).configurations.get((region, name), {})
-    return {one["VariantName"]: one["InstanceType"] for one in found.get("ProductionVariants", ())}
+    found = hosting(account).configurations.get((region, name))
+    return {one["VariantName"]: one["InstanceType"] for one in list_configured(found)} if found else {}
 
 
 def scaled_instance_changes(account: Surroundings, call: ApiCall) -> Found:
@@ -83,7 +84,7 @@ def has_local_storage(instance: str) -> bool:
 
 
 def encrypted_local_storage(account: Surroundings, call: ApiCall) -> Found:
-    variants = call.parameters["ProductionVariants"] if call.parameters.get("KmsKeyId") else ()
+    variants = list_configured(call.parameters) if call.parameters.get("KmsKeyId") else ()
     local = [
         one["InstanceType"] for one in variants if has_local_storage(one.get("InstanceType", "ml.none."))
     ]
@@ -93,10 +94,16 @@ def encrypted_local_storage(account: Surroundings, call: ApiCall) -> Found:
 def sized_local_storage(account: Surroundings, call: ApiCall) -> Found:
     local = [
         one["InstanceType"]
-        for one in call.parameters["ProductionVariants"]
+        for one in list_configured(call.parameters)
         if one.get("VolumeSizeInGB") and has_local_storage(one.get("InstanceType", "ml.none."))
     ]
     return {"instance": local[0]} if local else None
+
+
+def variants_beside_a_shadow(account: Surroundings, call: ApiCall) -> Found:
+    shadows = call.parameters.get("ShadowProductionVariants", ())
+    several = len(shadows) > 1 or len(call.parameters["ProductionVariants"]) > 1
+    return {} if shadows and several else None
 
 
 def missing_subnet(account: Surroundings, call: ApiCall) -> Found:

@@ -35,6 +35,13 @@ def configuration(
     return ExampleCall("sagemaker", "CreateEndpointConfig", body)
 
 
+def shadowed(*shadows: str) -> dict[str, Any]:
+    """A configuration `one` of the model `one`, with shadow variants of the same model by those names."""
+    asked = configuration("one", "one").parameters
+    (one,) = asked["ProductionVariants"]
+    return {**asked, "ShadowProductionVariants": [{**one, "VariantName": name} for name in shadows]}
+
+
 def size_volume(instance: str) -> dict[str, Any]:
     """A configuration `one` of the model `one` that asks for a volume's size."""
     (one,) = configuration("one", "one", instance).parameters["ProductionVariants"]

@@ -84,7 +84,7 @@ class Moves:
         if not endpoint.variants:
             self._finish(endpoint, pending, fresh)
             return
-        made = plan(pending.deployment, smallest([variant.count for variant in pending.variants]))
+        made = plan(pending.deployment, smallest([one.count for one in pending.variants if not one.shadow]))
         # Only waits are shortened here: what servers took to start counts as it is.
         limit = None
         if made.timeout is not None:
@@ -256,7 +256,12 @@ class Moves:
 
 
 def mix(route: Servers, share: float) -> Servers:
-    """The route with `share` of the requests for the new fleet and the rest for the old one."""
-    totals = {new: sum(way.full for way in route if way.new == new) or 1.0 for new in (False, True)}
+    """The route with `share` of the requests for the new fleet and the rest for the old one. A shadow gets its copies
+    of what its own fleet is asked."""
+    asked = [way for way in route if not way.shadow]
+    totals = {new: sum(way.full for way in asked if way.new == new) or 1.0 for new in (False, True)}
     parts = {True: share, False: 1 - share}
-    return tuple(replace(way, weight=parts[way.new] * way.full / totals[way.new]) for way in route)
+    return tuple(
+        way if way.shadow else replace(way, weight=parts[way.new] * way.full / totals[way.new])
+        for way in route
+    )
