@@ -19,6 +19,7 @@ class Capability(StrEnum):
     CANARY_STEPS = "move traffic by canary in several steps"
     LINEAR = "move traffic in equal steps"
     ROLLING = "replace servers in batches"
+    SHADOW = "copy requests to a release that answers nobody"
     AUTO = "choose by quota how traffic moves"
     SCALE_BY_CONCURRENCY = "scale by requests under way"
     SCALE_BY_STEPS = "scale by steps"

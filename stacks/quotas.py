@@ -109,6 +109,9 @@ def service_demands(
         return demand(hosts, wanted, first, most - first, f"a release starts with {first}")
     amount = max(count_beside(wanted, seen.replicas), first - seen.replicas)
     why = f"a new release's {amount} start beside the {seen.replicas} that serve, until traffic has moved"
+    if wanted.spec.rollout.strategy == "shadow":
+        amount = seen.replicas + first
+        why = f"{seen.replicas} as they serve and {first} for copies start beside the {seen.replicas} that serve"
     freed = seen.replicas if before == wanted.serving.instance else 0
     return demand(hosts, wanted, amount, max(0, most - freed - amount), why)
 

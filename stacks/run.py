@@ -193,6 +193,8 @@ class Run:
             policy=self.wanted.spec.rollout.policy(alarms, keep_capacity=keeps),
             alarms=alarms,
             release_alarms={key: tuple(names) for key, names in service.get("release_alarms", {}).items()},
+            shadows=service.get("shadows", {}),
+            shadow_alarms={key: tuple(names) for key, names in service.get("shadow_alarms", {}).items()},
             now=self.deps.ledger.clock,
             progress=self.deps.progress,
         )

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from infra.recurring import is_running
-from stacks.records.release import Release, State
+from stacks.records.release import OPEN, Release, State
 from stacks.wanted import Wanted
 
 PAST = frozenset({State.SUPERSEDED, State.ROLLED_BACK})
@@ -80,7 +80,7 @@ def service_settings(
     scale = wanted.spec.scale
     declared = tuple(releases)
     by_key = {release.key: release for release in sorted(declared, key=lambda each: -each.number)}
-    running = find_running(declared)
+    running, shadows = find_running(declared), find_shadows(wanted.policy.rollout, declared, initial)
     return {
         **common(wanted),
         "service": wanted.spec.service,
@@ -96,7 +96,7 @@ def service_settings(
         **({"watched": True} if wanted.spec.rollout.strategy != "all-at-once" else {}),
         **({"rules": True} if rules else {}),
         "releases": [
-            declare(release, key == initial, key not in running)
+            {**declare(release, key == initial, key not in running), **shadows.get(key, {})}
             for key, release in sorted(by_key.items(), key=lambda item: item[1].number)
         ],
     }
@@ -107,6 +107,21 @@ def find_running(releases: Iterable[Release]) -> frozenset[str]:
     newest = sorted(releases, key=lambda each: -each.number)
     before = next((each.key for each in newest if each.state is State.SUPERSEDED), "")
     return frozenset({before, *(each.key for each in newest if each.state not in PAST)})
+
+
+def find_shadows(
+    rollout: Mapping[str, Any], releases: Iterable[Release], live: str
+) -> dict[str, dict[str, Any]]:
+    """By the `rollout` of today. Of the releases on their way, or that were when a run was killed, those that are to
+    get copies of what the live one (its key) is asked, or may still get them: each as it was made, so that a change of
+    the spec takes nothing away that an endpoint is on."""
+    found = {}
+    for one in sorted(releases, key=lambda each: each.number):
+        asked = one.policy.rollout if one.policy.rollout.get("strategy") == "shadow" else rollout
+        waits = one.key != live and one.restores is None and one.state in (*OPEN, State.INTERRUPTED)
+        if waits and asked.get("strategy") == "shadow":
+            found[one.key] = {"shadow_of": live, "copied": asked["shadow"]["share"]}
+    return found
 
 
 def declare(release: Release, initial: bool, stopped: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 
 from infra.spec import AlarmSpec, ClusterSpec, GovernanceSpec, Period, PlatformSpec, ScaleSpec, ServeSpec
 from infra.targets.base import Target
-from infra.targets.moves import ShiftPolicy, Strategy
+from infra.targets.moves import ShadowPhase, ShiftPolicy, Strategy
 from modelpack.inputs.spec import DataSpec, ModelSpec, PackSpec
 
 LOCAL_ACCOUNT = "123456789012"
@@ -24,7 +24,6 @@ SERVICE_LENGTH = 40
 NAMES_LENGTH = 48
 """Service, dash and environment together: `<that>-<12 hex>` must fit 63 characters (SageMaker, Kubernetes)."""
 
-STRATEGIES_TO_COME = ("shadow",)
 OVERLAYS = ("model", "data", "pack", "serve", "scale", "rollout", "platform", "governance")
 """Top-level keys that an environment may override."""
 
@@ -58,6 +57,16 @@ class RollingSpec(BakeSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShadowSpec(BakeSpec):
+    """`share`: percent of the requests that the new release gets copies of while they bake; `then`: the strategy by
+    which traffic moves after that."""
+
+    share: Annotated[int, Ge(1), Le(100)] = 100
+    bake: Annotated[float, Gt(0), Le(3600)] = 1800
+    then: Literal["all-at-once", "blue-green", "canary", "linear"] = "all-at-once"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RolloutSpec:
     """How traffic moves to a new release, what makes it unhealthy, and how many minutes a move may take, bakes aside.
     `silence`: seconds that a bake goes on without a sign of whoever leads it (on a cluster; SageMaker leads itself).
@@ -65,11 +74,14 @@ class RolloutSpec:
     No rollout begins in `freeze`, nor, unless `sale_days` allows it, in the windows of the scale's schedule.
     """
 
-    strategy: Literal["all-at-once", "blue-green", "canary", "linear", "rolling", "auto"] = "all-at-once"
+    strategy: Literal["all-at-once", "blue-green", "canary", "linear", "rolling", "auto", "shadow"] = (
+        "all-at-once"
+    )
     blue_green: BakeSpec = field(default_factory=BakeSpec)
     canary: CanarySpec = field(default_factory=CanarySpec)
     linear: LinearSpec = field(default_factory=LinearSpec)
     rolling: RollingSpec = field(default_factory=RollingSpec)
+    shadow: ShadowSpec = field(default_factory=ShadowSpec)
     alarms: AlarmSpec = field(default_factory=AlarmSpec)
     deadline_minutes: Annotated[float, Gt(0), Le(480)] = 30
     silence: Annotated[float, Ge(10), Le(3600)] = 60
@@ -79,6 +91,10 @@ class RolloutSpec:
     def policy(self, alarms: tuple[str, ...], *, keep_capacity: bool) -> ShiftPolicy:
         """The strategy that was chosen, guarded by alarms of these names wherever it bakes. `auto` is settled before
         anything moves (stacks/rollout/choice.py); until then it is what it is where there is room."""
+        if self.strategy == "shadow":
+            then = replace(self, strategy=self.shadow.then).policy(alarms, keep_capacity=keep_capacity)
+            copies = ShadowPhase(share=self.shadow.share, bake=int(self.shadow.bake), alarms=alarms)
+            return replace(then, shadow=copies, requests=self.least_requests, silence=self.silence)
         strategy = Strategy.BLUE_GREEN if self.strategy == "auto" else Strategy(self.strategy)
         at_once = ShiftPolicy(keep_capacity=keep_capacity, timeout=self.deadline_minutes * 60)
         share, baked = {
@@ -89,7 +105,6 @@ class RolloutSpec:
         }.get(strategy, (100, None))
         if baked is None:
             return at_once
-        least = self.alarms.min_requests if self.alarms.no_data == "bad" else 0
         return replace(
             at_once,
             strategy=strategy,
@@ -97,9 +112,14 @@ class RolloutSpec:
             steps=self.canary.steps if strategy is Strategy.CANARY else (),
             bake=int(baked.bake),
             alarms=alarms,
-            requests=least,
+            requests=self.least_requests,
             silence=self.silence,
         )
+
+    @property
+    def least_requests(self) -> int:
+        """How many must come in a bake."""
+        return self.alarms.min_requests if self.alarms.no_data == "bad" else 0
 
 
 @dataclass(frozen=True, kw_only=True)

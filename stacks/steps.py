@@ -259,7 +259,8 @@ def tidy_up(run: Run, service: Outputs, live: Release) -> None:
     """
     try:
         seen = run.deps.traffic.observe(service["endpoint"])
-        if seen.phase is Phase.SERVING and seen.revision == service["revisions"].get(live.key):
+        there = seen.phase is Phase.SERVING and seen.revision == service["revisions"].get(live.key)
+        if there and not seen.copied:
             prune(run, live)
     except EcomdeployError as later:
         run.deps.progress.note(f"not tidied up yet: {later}")

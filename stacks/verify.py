@@ -32,6 +32,8 @@ def check_placement(seen: Observation, revision: str, release: Release) -> tuple
         return (f"the endpoint is {seen.phase} ({seen.status}){why}",)
     if seen.revision != revision:
         return (f"the endpoint is on {seen.revision}, not on {revision}{why}",)
+    if seen.copied:
+        return (f"{seen.copied} % of the requests are copied to {seen.destination}",)
     wanted = release.pack.digest
     if any(image.rpartition("@")[2] != wanted for image in seen.images) or not seen.images:
         return (f"the endpoint runs {', '.join(seen.images) or 'no image'}, not {wanted}",)

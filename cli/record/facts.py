@@ -37,7 +37,11 @@ def list_facts(story: ReleaseStory) -> Iterator[tuple[str, str]]:
             if story.rollout.bake
             else ", no alarm watched it"
         )
-        yield "moved", f"{story.rollout.strategy}: {shares}{bake}"
+        before = (
+            f"copies of {story.rollout.copied} % of the requests for {story.rollout.copied_bake} s, then "
+        )
+        first = before if story.rollout.copied else ""
+        yield "moved", f"{first}{story.rollout.strategy}: {shares}{bake}"
     for at in release.timeline:
         yield at.at, f"{at.state}{f': {at.cause}' if at.cause else ''}"
 

@@ -81,11 +81,16 @@ class LiveTable:
     def describe(self, record: RolloutRecord, event: RolloutEvent) -> str:
         """The step, what is left of its bake, and the alarms."""
         said = [f"{record.strategy} {', '.join(f'{each} %' for each in record.shares)}"]
-        if event.step:
+        if record.copied:
+            said = [f"copies of {record.copied} %, then {said[0]}"]
+        if event.copied:
+            said.append(f"{event.copied} % copied to release {record.release}, which answers nobody")
+        elif event.step:
             said.append(f"step {event.step} of {len(record.shares)}")
         if event.bake_ends:
             left = (datetime.fromisoformat(event.bake_ends) - self.clock()).total_seconds()
-            said.append(f"{max(0, round(left))} s of {record.bake} left")
+            bake = record.copied_bake if event.copied else record.bake
+            said.append(f"{max(0, round(left))} s of {bake} left")
         said += [f"{one.name} {'RINGS' if one.ringing else 'quiet'}" for one in event.alarms]
         return "  ".join(said)
 

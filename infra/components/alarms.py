@@ -136,8 +136,9 @@ class ReleaseAlarmsResources:
 
 
 class ReleaseAlarms(Component):
-    """The same alarms on what one release answers alone, and those of its guardrails. `configuration`: the name of its
-    endpoint configuration; `limits`: of its guardrails, by name; `told`: ARNs of topics."""
+    """The same alarms on what one release answers alone, and those of its guardrails. `configuration`: the name of the
+    endpoint configuration that tells it from others of the variant, "" where it has the variant to itself;
+    `counted_as`: by what name its servers know it; `limits`: of its guardrails, by name; `told`: ARNs of topics."""
 
     type_name: ClassVar[str] = "ReleaseAlarms"
 
@@ -149,7 +150,8 @@ class ReleaseAlarms(Component):
         prefix: str,
         endpoint: str,
         variant: str,
-        configuration: str,
+        counted_as: str,
+        configuration: str = "",
         alarms: AlarmSpec,
         limits: Mapping[str, float],
         told: Sequence[pulumi.Input[str]] = (),
@@ -158,8 +160,9 @@ class ReleaseAlarms(Component):
         check_limits(alarms)
         super().__init__(name, project_tags=project_tags, opts=opts)
         watched = (*list_watched(endpoint, alarms), *list_guardrails(endpoint, limits))
-        dimensions = {"EndpointName": endpoint, "VariantName": variant, DIMENSION: configuration}
-        made = declare_alarms(self, prefix, watched, dimensions, alarms, list(told))
+        dimensions = {"EndpointName": endpoint, "VariantName": variant}
+        dimensions |= {DIMENSION: configuration} if configuration else {}
+        made = declare_alarms(self, prefix, watched, dimensions, alarms, list(told), counted_as)
         self.resources = ReleaseAlarmsResources(alarms=made)
         self.names = alarm_names(prefix, watched)
         self.register_outputs({"names": list(self.names)})
@@ -185,15 +188,14 @@ def declare_alarms(
     dimensions: Mapping[str, str],
     alarms: AlarmSpec,
     told: list[pulumi.Input[str]],
+    counted_as: str = "",
 ) -> dict[str, cloudwatch.MetricAlarm]:
     """One alarm for each, by its suffix. What the server counts has the release's name for its only dimension."""
     from pulumi_aws import cloudwatch
 
     made = {}
     for one in watched:
-        where = (
-            (SERVER, {DIMENSION: dimensions[DIMENSION]}) if one.by_server else (NAMESPACE, dict(dimensions))
-        )
+        where = (SERVER, {DIMENSION: counted_as}) if one.by_server else (NAMESPACE, dict(dimensions))
         math = cloudwatch.MetricAlarmMetricQueryArgs(
             id="watched",
             expression=one.expression.format(least=alarms.min_requests),

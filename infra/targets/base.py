@@ -39,7 +39,8 @@ class Declared:
     `initial`: the endpoint is first created on it (later ignored: the rollout owns traffic); `stopped`: it may stand
     without servers, being neither live, nor on its way, nor what a rollback goes to; `host_image`: what its instances
     boot from, "" where the place's own will do; `hosting`: as it was asked for when the release was made;
-    `guardrails`: of its pack, by name, from which share of the answers on it is no longer normal.
+    `guardrails`: of its pack, by name, from which share of the answers on it is no longer normal; `shadow_of`: the key
+    of the release of whose requests it is to get copies first, `copied` percent of them.
     """
 
     key: str
@@ -52,6 +53,8 @@ class Declared:
     host_image: str = ""
     hosting: HostingOptions = field(default_factory=HostingOptions)
     guardrails: Mapping[str, float] = field(default_factory=dict)
+    shadow_of: str = ""
+    copied: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +83,16 @@ class Service:
 @dataclass(frozen=True, kw_only=True)
 class Provisioned:
     """Pulumi outputs of a service. `revisions`: names by release key; `endpoint` is "" without any release; `alarms`:
-    on all that the endpoint answers; `release_alarms`: by release key, on what that one answers alone."""
+    on all that the endpoint answers; `release_alarms`: by release key, on what that one answers alone; `shadows`: by
+    the key of a release that is to get copies, by what name that is ready; `shadow_alarms`: on what it answers to them.
+    """
 
     endpoint: Any
     revisions: Mapping[str, Any]
     alarms: tuple[str, ...]
     release_alarms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shadows: Mapping[str, Any] = field(default_factory=dict)
+    shadow_alarms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Phase(StrEnum):
@@ -114,7 +121,8 @@ class Observation:
     says so; `replicas`: running now; `shortage`: the failure is the place's own, which had no capacity or quota;
     `share`: percent of the traffic that the destination has; `baking`: since when that share is being watched; `due`:
     the same, once it was watched long enough where the place waits for our word; `turned_back`: what became of the last
-    rollout, where the place put traffic back by itself, in words.
+    rollout, where the place put traffic back by itself, in words; `copied`: percent of the requests that the
+    destination gets copies of, while it has no share.
     """
 
     phase: Phase
@@ -129,6 +137,7 @@ class Observation:
     baking: datetime | None = None
     due: datetime | None = None
     turned_back: str = ""
+    copied: int = 0
 
     @property
     def answers(self) -> bool:
@@ -190,6 +199,20 @@ class Traffic(Protocol):
         """Until that revision answers by itself, whatever its share of the traffic; `deadline` in seconds from now.
 
         False: nothing of it runs before traffic is shifted to it. Raises as `wait`."""
+        ...
+
+    def mirror(
+        self,
+        endpoint: str,
+        revision: str,
+        policy: ShiftPolicy,
+        progress: Progress,
+        look: Look = look_away,
+    ) -> None:
+        """Copy requests to that revision, as `policy.shadow` says, until they have been watched for long enough and
+        `look` has seen it due; goes on where an earlier run was. All traffic stays where it is.
+
+        `Unhealthy` when the place ended it (an alarm), or `look` did. Raises as `wait`."""
         ...
 
     def shift(self, endpoint: str, revision: str, policy: ShiftPolicy) -> bool:

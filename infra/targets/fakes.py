@@ -34,6 +34,7 @@ class FakeTraffic:
 
     `images` maps a revision to what runs under it. A script is the list of observations that follow a shift; the last
     one stays. `answers`: by revision; `shares`: the revisions beside an endpoint's own that get some of its traffic;
+    `copying`: what is seen, one after another, of a revision that gets copies;
     `dark`: revisions run before they have any; `written`: by a revision's servers; `calls`: what was asked, in order.
     """
 
@@ -42,6 +43,7 @@ class FakeTraffic:
     scripts: list[list[Observation]] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
     shares: dict[str, set[str]] = field(default_factory=dict)
+    copying: list[Observation] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     written: dict[str, list[str]] = field(default_factory=dict)
     dark: bool = False
@@ -61,11 +63,29 @@ class FakeTraffic:
             self.calls.append(f"prepare {revision}")
         return self.dark
 
+    def mirror(
+        self,
+        endpoint: str,
+        revision: str,
+        policy: ShiftPolicy,
+        progress: Progress,
+        look: Look = look_away,
+    ) -> None:
+        assert policy.shadow is not None, "asked only where copies are"
+        self.calls.append(f"mirror {policy.shadow.share} % of {endpoint} to {revision}")
+        before = self.endpoints[endpoint]
+        while self.copying:
+            self.endpoints[endpoint] = seen = self.copying.pop(0)
+            look(seen)
+        if not self.endpoints[endpoint].copied:
+            raise Unhealthy(f"{endpoint} copies nothing any more: {self.endpoints[endpoint].failure}")
+        self.endpoints[endpoint] = before
+
     def shift(self, endpoint: str, revision: str, policy: ShiftPolicy) -> bool:
         seen = self.observe(endpoint)
         if seen.phase is Phase.ABSENT:
             raise EcomdeployError(f"there is no endpoint {endpoint}")
-        if seen.answers and seen.revision == revision:
+        if seen.answers and seen.revision == revision and not seen.copied:
             return False
         self.calls.append(f"shift {endpoint} to {revision}")
         self._coming[endpoint] = self.scripts.pop(0) if self.scripts else [self.settle(revision)]

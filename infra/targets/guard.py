@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -35,6 +35,12 @@ class Figures:
     requests: int = 0
     errors: int = 0
     p99_ms: float | None = None
+
+    def beside(self, other: Figures) -> Figures:
+        """Of both in the same period: p99 is that of the slower."""
+        slower = max((one for one in (self.p99_ms, other.p99_ms) if one is not None), default=None)
+        requests, errors = self.requests + other.requests, self.errors + other.errors
+        return replace(self, requests=requests, errors=errors, p99_ms=slower)
 
 
 class Guard(Protocol):

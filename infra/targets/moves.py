@@ -26,6 +26,18 @@ class Strategy(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShadowPhase:
+    """Before any traffic moves: the new release gets copies of `share` percent of the requests, nobody its answers, and
+    `alarms` (names) watch them for `bake` seconds. `place`: the name under which the endpoint has that made ready, ""
+    where it needs nothing."""
+
+    share: int = 100
+    bake: int = 1800
+    alarms: tuple[str, ...] = ()
+    place: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShiftPolicy:
     """How traffic moves. Seconds throughout, shares in percent of the traffic.
 
@@ -33,7 +45,8 @@ class ShiftPolicy:
     `alarms` (names), which turn the move back. `keep_capacity`: keep the replicas that run now instead of the new
     revision's count. `timeout`: how long a move may take, bakes aside. `requests`: how many the new release must have
     been asked by others in its bakes to have passed them. `steps`: of a canary that has more than one; `silence`: how
-    long whoever leads a move may not be heard of before it goes back, where the place does not lead it itself.
+    long whoever leads a move may not be heard of before it goes back, where the place does not lead it itself;
+    `shadow`: what comes before all that.
     """
 
     strategy: Strategy = Strategy.ALL_AT_ONCE
@@ -45,6 +58,7 @@ class ShiftPolicy:
     requests: int = 0
     steps: tuple[int, ...] = ()
     silence: float = 60
+    shadow: ShadowPhase | None = None
 
     @property
     def shares(self) -> tuple[int, ...]:
@@ -61,6 +75,11 @@ class ShiftPolicy:
         return self.bake * len(self.shares)
 
     @property
+    def watched(self) -> tuple[str, ...]:
+        """All alarms that watch it, the copies too."""
+        return tuple(dict.fromkeys((*self.alarms, *(self.shadow.alarms if self.shadow else ()))))
+
+    @property
     def deadline(self) -> float:
         """How long the whole move may take."""
         return self.timeout + self.baking
@@ -72,11 +91,35 @@ class ShiftPolicy:
     def at_once(self) -> ShiftPolicy:
         """The way back: no step and no alarm, for it is the release that is left that makes them ring."""
         return replace(
-            self, strategy=Strategy.ALL_AT_ONCE, share=100, steps=(), bake=0, alarms=(), requests=0
+            self,
+            strategy=Strategy.ALL_AT_ONCE,
+            share=100,
+            steps=(),
+            bake=0,
+            alarms=(),
+            requests=0,
+            shadow=None,
+        )
+
+    def keep_copies(self) -> ShiftPolicy:
+        """The copies alone, as a move of their own to where they are made; what serves stays as large as it is."""
+        if self.shadow is None:
+            return self
+        return replace(
+            self,
+            strategy=Strategy.BLUE_GREEN,
+            share=100,
+            steps=(),
+            bake=self.shadow.bake,
+            alarms=self.shadow.alarms,
+            keep_capacity=True,
         )
 
     def __str__(self) -> str:
         """In words for a plan."""
+        if self.shadow:
+            copies = f"copies of {self.shadow.share} % of the requests first, {self.shadow.bake} s of alarms"
+            return f"{copies}; then {replace(self, shadow=None)}"
         if not self.bake:
             return "all at once, no alarm watches it"
         shares = ", ".join(f"{share} %" for share in self.shares)

@@ -19,7 +19,7 @@ REPOSITORY = re.compile(r"[A-Za-z0-9.-]++(:\d{1,5}+)?+(/[a-z0-9]++([._-]++[a-z0-
 PROMETHEUS = re.compile(
     rf"{LABEL}/{NAME.pattern}:\d{{1,5}}+|https?://[A-Za-z0-9.:\[\]-]++(/[A-Za-z0-9._/-]*+)?+"
 )
-BAKING = ("blue-green", "canary", "linear")
+BAKING = ("blue-green", "canary", "linear", "shadow")
 LONGEST_HOST = 253
 WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 LABEL_KEY = re.compile(rf"({NAME.pattern}/)?+{WORD}")

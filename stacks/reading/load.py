@@ -22,7 +22,7 @@ from stacks.reading.document import Value, join, merge, read
 from stacks.reading.rules import cross_check, nearest
 from stacks.reading.shorthand import describe, write_out
 from stacks.reading.wording import say
-from stacks.spec import OVERLAYS, STRATEGIES_TO_COME, Environment, KnownNames, Spec
+from stacks.spec import OVERLAYS, Environment, KnownNames, Spec
 
 MOST_PROBLEMS = 100
 FILE_WORDS = {"start": "from", "end": "to", "host_image": "ami", "blue_green": "blue-green"}
@@ -150,11 +150,7 @@ def translate(merged: Value, where: str, error: Mapping[str, Any]) -> Problem:
     line = f"{where}:{at.line}" if at.line else where
     if error["type"] == "unexpected_keyword_argument" or error["type"] == "extra_forbidden":
         word = str(keys[-1]).strip()
-        if keys[:1] == ("rollout",) and word in STRATEGIES_TO_COME:
-            return Problem(f"{word} is not available yet", line, path, "strategy: all-at-once")
         return Problem("unknown key", line, path, nearest(word, siblings(keys[:-1])))
-    if error["input"] in STRATEGIES_TO_COME and keys == ("rollout", "strategy"):
-        return Problem(f"{error['input']} is not available yet", line, path, "strategy: all-at-once")
     return Problem(say(error), line, path)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from infra.spec import ALARM_PERIOD, METRIC_DELAY, AlarmSpec
 from infra.targets.base import Target
 from stacks.reading.document import Value
+from stacks.reading.shorthand import BAKED
 from stacks.spec import RolloutSpec
 
 LONGEST_MOVE = 28_800
@@ -41,19 +42,26 @@ def rollout(document: Value, target: Target | None = None) -> Found:
     chosen = document.at("rollout", "strategy")
     spec = RolloutSpec()
     name = chosen.data if chosen and isinstance(chosen.data, str) else spec.strategy
-    if block is None or chosen is None or name not in ("blue-green", "canary", "linear", "rolling", "auto"):
+    if (
+        block is None
+        or chosen is None
+        or name not in ("blue-green", "canary", "linear", "rolling", "auto", "shadow")
+    ):
         return
     alarms = read_alarms(document)
     if not alarms.watches:
         where = document.at("rollout", "alarms") or chosen
         yield where, f"nothing watches the bakes of {name}", "alarms: {error_rate: 0.01}"
         return
+    then = document.at("rollout", "shadow", "then")
+    after = then.data if name == "shadow" and then and isinstance(then.data, str) else ""
     steps = document.at("rollout", "canary", "steps")
-    if name == "canary" and steps and isinstance(steps.data, list):
+    if "canary" in (name, after) and steps and isinstance(steps.data, list):
         shares = [each.data for each in steps.data if isinstance(each.data, int)]
         if shares != sorted(set(shares)):
             yield steps, "each step must be more than the one before", "like [10, 50]"
-    for one in ("blue-green", "rolling") if name == "auto" else (name,):
+    both = ("blue-green", "rolling") if name == "auto" else (name, after)
+    for one in (each for each in both if each in BAKED):
         yield from bakes(document, one, chosen, alarms)
 
 

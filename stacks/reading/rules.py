@@ -56,6 +56,7 @@ ASKED: tuple[tuple[Capability, tuple[str, ...], Callable[[object], bool]], ...] 
             (Capability.LINEAR, "linear"),
             (Capability.ROLLING, "rolling"),
             (Capability.AUTO, "auto"),
+            (Capability.SHADOW, "shadow"),
         )
     ),
     (

@@ -14,7 +14,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
 
 
-BAKED = ("blue-green", "canary", "linear", "rolling")
+BAKED = ("blue-green", "canary", "linear", "rolling", "shadow")
 """The keys of `rollout` that have a bake."""
 
 

@@ -58,15 +58,15 @@ class BakeWatch:
 
         Raises Unhealthy: the release has answered wrong, or a bake that is over is not passed.
         """
-        if not seen.moving or seen.destination != self.revision:
+        if seen.destination != self.revision or not (seen.moving or seen.due):
             return
         try:
             if self.recorder.record.release == self.release.number:  # else it is the way back
                 self.tell(seen)
-            if self.policy.bake and seen.baking:
-                self.ask(seen.share)
+            if (self.policy.bake or seen.copied) and seen.baking and (seen.share or self.apart):
+                self.ask(seen)
             if seen.due:
-                self.pass_bake(seen.share, seen.due)
+                self.pass_bake(seen, seen.due)
         except Unhealthy:
             raise
         except EcomdeployError as error:
@@ -76,21 +76,30 @@ class BakeWatch:
 
     def tell(self, seen: Observation) -> None:
         """How far it is, to whoever looks on."""
-        states = self.traffic.guard.states(self.policy.alarms)
-        stage, left, ends = f"{seen.share} % of the traffic on release {self.release.number}", "", None
+        bake, alarms = self.settings_of(seen)
+        states, left, ends = self.traffic.guard.states(alarms), "", None
+        stage = f"{seen.share} % of the traffic on release {self.release.number}"
+        if seen.copied:
+            stage = f"{seen.copied} % of the requests copied to release {self.release.number}"
         if seen.baking:
-            ends = seen.baking + timedelta(seconds=self.policy.bake)
+            ends = seen.baking + timedelta(seconds=bake)
             stage = f"{stage}, watched"
-            left = f", {max(0, round((ends - self.now()).total_seconds()))} s of {self.policy.bake} left"
+            left = f", {max(0, round((ends - self.now()).total_seconds()))} s of {bake} left"
         quiet = ", ".join(f"{one.name} {'rings' if one.ringing else 'quiet'}" for one in states)
         self.recorder.look(seen, states, f"{stage}{left}; {quiet or 'no alarms'}", ends)
 
-    def ask(self, share: int) -> None:
+    def settings_of(self, seen: Observation) -> tuple[int, tuple[str, ...]]:
+        """How long what is seen bakes, and by which alarms."""
+        if seen.copied and self.policy.shadow:
+            return self.policy.shadow.bake, self.policy.shadow.alarms
+        return self.policy.bake, self.policy.alarms
+
+    def ask(self, seen: Observation) -> None:
         """Golden requests through the route (or at its own door), until enough of the answers are the release's own.
 
         What fails without telling whose it is, the alarms are there for. Raises Unhealthy: one of its own is wrong.
         """
-        golden = self.release.pack.golden
+        golden, share = self.release.pack.golden, seen.share
         for one in islice(cycle(golden), MOST if golden else 0):
             if self.right.get(share, 0) >= ENOUGH:
                 return
@@ -100,19 +109,20 @@ class BakeWatch:
                 continue
             self.asked[share] = self.asked.get(share, 0) + 1
             if wrong := differences(one["answer"], answer, self.release):
-                raise Unhealthy(f"with {share} % of the traffic it answered wrong: {wrong[0]}")
+                raise Unhealthy(f"{describe_part(seen)} it answered wrong: {wrong[0]}")
             self.right[share] = self.right.get(share, 0) + 1
 
-    def pass_bake(self, share: int, since: datetime) -> None:
+    def pass_bake(self, seen: Observation, since: datetime) -> None:
         """Where the place goes on at our word alone: right answers of its own, quiet alarms, and enough to judge by.
 
         Raises Unhealthy: not so.
         """
-        if ringing := [str(one) for one in self.traffic.guard.states(self.policy.alarms) if one.ringing]:
-            raise Unhealthy(f"with {share} % of the traffic {ringing[0]}")
-        ours = self.asked.get(share, 0) + (0 if self.passed else self.before)
+        _, alarms = self.settings_of(seen)
+        if ringing := [str(one) for one in self.traffic.guard.states(alarms) if one.ringing]:
+            raise Unhealthy(f"{describe_part(seen)} {ringing[0]}")
+        ours = self.asked.get(seen.share, 0) + (0 if self.passed else self.before)
         if lacking := self.lacks_requests(since, ours):
-            raise Unhealthy(f"with {share} % of the traffic {lacking}")
+            raise Unhealthy(f"{describe_part(seen)} {lacking}")
         self.passed += 1
 
     def judge(self) -> tuple[str, ...]:
@@ -139,6 +149,12 @@ class BakeWatch:
             f"nobody can say that it is good: {came} requests came to it in its bakes, and it takes {least}; "
             "no_data: good does without"
         )
+
+
+def describe_part(seen: Observation) -> str:
+    """What the new release has of what callers ask, in words."""
+    copies = f"with copies of {seen.copied} % of the requests"
+    return copies if seen.copied else f"with {seen.share} % of the traffic"
 
 
 def list_rung(traffic: Traffic, alarms: Sequence[str], since: datetime) -> tuple[str, ...]:

@@ -41,7 +41,8 @@ class EventKind(StrEnum):
 class RolloutEvent:
     """One thing that was seen. `at`: ISO 8601, UTC; `share`: percent of the traffic that the new release has; `step`:
     from 1, 0 before the first; `bake_ends`: when the share has been watched long enough, "" while none is; `old` and
-    `new`: what came to either release in the newest period that the place has counted."""
+    `new`: what came to either release in the newest period that the place has counted; `copied`: percent of the
+    requests that the new one gets copies of, while it answers nobody."""
 
     at: str
     kind: EventKind
@@ -52,12 +53,14 @@ class RolloutEvent:
     alarms: tuple[AlarmState, ...] = ()
     old: Figures | None = None
     new: Figures | None = None
+    copied: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutRecord:
     """All that was seen of one rollout. `replaced`: the number of the release that served before, None for the first;
-    `shares`: what the new release was to have after each step; `bake`: seconds that each is watched; `old`, `new`: the
+    `shares`: what the new release was to have after each step; `bake`: seconds that each is watched; `copied`: percent
+    of the requests that it was to get copies of before, watched for `copied_bake` seconds; `old`, `new`: the
     figures of either release by period, the oldest first."""
 
     service: str
@@ -67,6 +70,8 @@ class RolloutRecord:
     strategy: str = ""
     shares: tuple[int, ...] = ()
     bake: int = 0
+    copied: int = 0
+    copied_bake: int = 0
     events: tuple[RolloutEvent, ...] = ()
     old: tuple[Figures, ...] = ()
     new: tuple[Figures, ...] = ()

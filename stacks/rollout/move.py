@@ -31,6 +31,7 @@ from stacks.verify import check_answers, verify
 class Rollout:
     """One endpoint, the revisions it may be put on (by release key), and how it moves. `alarms`: all that it has, by
     name, whether or not they watch this move; `release_alarms`: by release key, on what that one answers alone;
+    `shadows`, `shadow_alarms`: by release key, by what name its copies are made ready, and what watches them;
     `patience`: seconds that a move may take which another run began."""
 
     traffic: Traffic
@@ -40,6 +41,8 @@ class Rollout:
     progress: Progress
     alarms: tuple[str, ...] = ()
     release_alarms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shadows: Mapping[str, str] = field(default_factory=dict)
+    shadow_alarms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     patience: float = 0
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     recorder: Recorder | None = None
@@ -59,8 +62,7 @@ class Rollout:
         """
         self.progress.step(f"Shifting traffic to release {new.number}")
         recorder = self.recorder or Recorder(self.record_of(old, new), self.progress, now=self.now)
-        policy = self.policy.beside(self.release_alarms.get(new.key, ()))
-        watched = replace(self, recorder=recorder, policy=policy)
+        watched = replace(self, recorder=recorder, policy=self.policy_for(new))
         recorder.tell(EventKind.BEGUN, f"traffic moves to release {new.number}: {self.policy}")
         try:
             watched.go(old, new)
@@ -75,6 +77,17 @@ class Rollout:
             recorder.tell(EventKind.ENDED, f"release {new.number} serves, verified", 100)
         finally:
             recorder.close()
+
+    def policy_for(self, new: Release) -> ShiftPolicy:
+        """The policy with what is the new release's own: its alarms, and where its copies are made."""
+        policy = self.policy.beside(self.release_alarms.get(new.key, ()))
+        if policy.shadow is None:
+            return policy
+        own = self.shadow_alarms.get(new.key) or self.release_alarms.get(new.key, ())
+        alarms = (*policy.shadow.alarms, *own)
+        return replace(
+            policy, shadow=replace(policy.shadow, alarms=alarms, place=self.shadows.get(new.key, ""))
+        )
 
     def go(self, old: Release | None, new: Release) -> None:
         """What `roll` does, but for recording how it begins and ends."""
@@ -101,7 +114,7 @@ class Rollout:
     def find_rung(self, since: datetime) -> tuple[AlarmState, ...]:
         """The alarms that have rung since then: one may have turned the move back between two looks."""
         try:
-            return self.traffic.guard.find_rung(self.policy.alarms, since)
+            return self.traffic.guard.find_rung(self.policy.watched, since)
         except EcomdeployError:
             return ()
 
@@ -115,6 +128,8 @@ class Rollout:
             strategy=str(self.policy.strategy),
             shares=self.policy.shares,
             bake=self.policy.bake,
+            copied=self.policy.shadow.share if self.policy.shadow else 0,
+            copied_bake=self.policy.shadow.bake if self.policy.shadow else 0,
         )
 
     def describe_left(self, old: Release | None, new: Release) -> str:
@@ -124,9 +139,11 @@ class Rollout:
         except EcomdeployError as error:
             return f"which release serves cannot be seen: {error}; ecomdeploy status"
         revision, before = self.revisions.get(new.key), f"release {old.number}" if old else "nothing"
-        if seen.moving and seen.destination == revision:
+        if (seen.moving or seen.copied) and seen.destination == revision:
             shares = (
-                f"{before} serves {100 - seen.share} % of the traffic, release {new.number} {seen.share} %"
+                f"{before} serves, and release {new.number} gets copies of {seen.copied} % of the requests"
+                if seen.copied
+                else f"{before} serves {100 - seen.share} % of the traffic, release {new.number} {seen.share} %"
             )
             return f"{shares}: ecomdeploy status tells how it goes on, up ends it, rollback turns it back"
         if seen.revision == revision:
@@ -158,10 +175,10 @@ class Rollout:
             seen = self.await_settled(revision, watch)
             if seen.phase is Phase.ABSENT:
                 return ("there is no endpoint",)
-            elsewhere = seen.revision != revision or seen.phase is Phase.DEGRADED
+            elsewhere = seen.revision != revision or seen.phase is Phase.DEGRADED or seen.copied > 0
             if elsewhere and before and seen.turned_back:
                 self.progress.note(seen.turned_back)
-            if elsewhere and before and (rung := list_rung(self.traffic, self.policy.alarms, before)):
+            if elsewhere and before and (rung := list_rung(self.traffic, self.policy.watched, before)):
                 return (f"it was turned back while nobody looked on: {'; '.join(rung)}",)
             if elsewhere and (obstacles := self.traffic.obstacles(revision)):
                 return obstacles
@@ -170,18 +187,20 @@ class Rollout:
             if watch.apart and (wrong := check_answers(self.traffic, self.endpoint, release, revision)):
                 return wrong
             if elsewhere:
-                watch.since = self.now()
+                watch.since = before if before and seen.copied else self.now()
                 watch.before = len(release.pack.golden) if watch.apart else 0
                 self.move(revision, watch)
         except Unhealthy as error:
-            return (str(error), *list_rung(self.traffic, self.policy.alarms, watch.since))
+            return (str(error), *list_rung(self.traffic, self.policy.watched, watch.since))
         # before more of our own requests are counted
         against = watch.judge() if elsewhere or before else ()
         return verify(self.traffic, self.endpoint, revision, release) or against
 
     def move(self, revision: str, watch: BakeWatch) -> None:
         """Begin, and look on to the end."""
-        refuse_ringing(self.traffic, self.policy.alarms)
+        refuse_ringing(self.traffic, self.policy.watched)
+        if self.policy.shadow:
+            self.traffic.mirror(self.endpoint, revision, self.policy, self.progress, watch.look)
         self.traffic.shift(self.endpoint, revision, self.policy)
         self.traffic.wait(self.endpoint, revision, self.progress, self.policy.deadline, watch.look)
 
@@ -206,7 +225,8 @@ class Rollout:
         missed, so it is rung as long as the bake goes on.
         """
         seen = self.traffic.observe(self.endpoint)
-        if not seen.moving:
+        copied = self.policy.shadow is not None and seen.copied > 0 and seen.destination == revision
+        if not seen.moving or copied:  # its copies go on where they are
             return seen
         if seen.destination == revision:
             self.progress.note(f"the move to release {watch.release.number} went on while nobody looked on")

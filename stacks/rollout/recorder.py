@@ -59,7 +59,8 @@ def describe_figures(record: RolloutRecord, event: RolloutEvent) -> str:
     for number, figures in ((record.replaced, record.old), (record.release, record.new)):
         if counted := [one for one in figures if one.at >= since]:
             told.append(f"release {number} {sum_up(counted)}")
-    return f"in the step of {begun.share} %: {'; '.join(told)}" if told else ""
+    part = f"with copies of {begun.copied} %" if begun.copied else f"in the step of {begun.share} %"
+    return f"{part}: {'; '.join(told)}" if told else ""
 
 
 def sum_up(figures: Sequence[Figures]) -> str:
@@ -90,7 +91,7 @@ class Recorder:
     measure: Callable[[datetime], Measured] = measure_nothing
     keep: Callable[[RolloutRecord, bool], None] = keep_nowhere
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
-    stage: tuple[int, bool] | None = None
+    stage: tuple[int, int, bool] | None = None
     ringing: frozenset[str] = frozenset()
     shown: datetime | None = None
     measured: datetime | None = None
@@ -107,7 +108,7 @@ class Recorder:
         self, seen: Observation, alarms: Sequence[AlarmState], words: str, ends: datetime | None
     ) -> None:
         """The endpoint on its way to the new release. `ends`: when the bake does."""
-        now, stage = self.now(), (seen.share, seen.baking is not None)
+        now, stage = self.now(), (seen.share, seen.copied, seen.baking is not None)
         ringing = frozenset(one.name for one in alarms if one.ringing)
         if stage != self.stage:
             kind = EventKind.STEP
@@ -118,7 +119,7 @@ class Recorder:
         else:
             return
         self.stage, self.ringing = stage, ringing
-        self.tell(kind, words, seen.share, alarms, ends)
+        self.tell(kind, words, seen.share, alarms, ends, seen.copied)
 
     def tell(
         self,
@@ -127,6 +128,7 @@ class Recorder:
         share: int | None = None,
         alarms: Sequence[AlarmState] = (),
         ends: datetime | None = None,
+        copied: int = 0,
     ) -> None:
         """One event. Without a `share` it is the last one's."""
         now, last = self.now(), self.record.events[-1] if self.record.events else None
@@ -143,6 +145,7 @@ class Recorder:
             alarms=tuple(alarms),
             old=self.record.old[-1] if self.record.old else None,
             new=self.record.new[-1] if self.record.new else None,
+            copied=copied,
         )
         self.record, self.shown = self.record.take(event), now
         (self.view or StepLines(self.progress)).show(self.record, event)

@@ -18,7 +18,8 @@ def tell_unfinished(run: Run, service: Outputs, live: Release) -> tuple[str, ...
     if begun is None or begun.number < live.number:
         return ()
     revision, own = service["revisions"].get(begun.key, ""), service.get("release_alarms", {})
-    alarms = (*service.get("alarms", ()), *own.get(begun.key, ()))
+    copied = service.get("shadow_alarms", {})
+    alarms = (*service.get("alarms", ()), *own.get(begun.key, ()), *copied.get(begun.key, ()))
     return (describe_unfinished(run.deps.traffic, service["endpoint"], revision, begun, alarms),)
 
 
@@ -30,6 +31,9 @@ def describe_unfinished(
     if release.state is State.AWAITING:
         return f"{what}: it waits for approval {release.cause}: ecomdeploy approve {release.number}"
     seen = traffic.observe(endpoint)
+    if seen.copied and seen.destination == revision:
+        part = f"it gets copies of {seen.copied} % of the requests, and answers nobody"
+        return f"{what}: {part}{', watched by alarms' if seen.baking else '; ecomdeploy up ends it'}"
     if seen.moving and seen.destination == revision:
         return f"{what}: {seen.share} % of the traffic is on it{', watched by alarms' if seen.baking else ''}"
     if seen.revision == revision:

@@ -16,7 +16,7 @@ from infra.spec import AlarmSpec
 from infra.targets.base import Declared
 from infra.targets.catalog import targets
 from infra.targets.initial import initial_release
-from infra.targets.sagemaker.names import LENGTH, RULE, check, configuration_name, model_name
+from infra.targets.sagemaker.names import LENGTH, RULE, check, configuration_name, model_name, read_shadow
 from modelpack.errors import BadInput
 
 ROLE = "arn:aws:iam::123456789012:role/shop-local-serving"
@@ -286,3 +286,46 @@ def test_a_host_image_names_another_configuration_and_none_changes_no_name() -> 
     with_ami = Declared(**{**release("a"), "environment": {}, "host_image": "x"})
     assert configuration_name("shop", ROLE, plain) != configuration_name("shop", ROLE, with_ami)
     assert model_name("shop", ROLE, plain) == model_name("shop", ROLE, with_ami)
+
+
+def test_a_release_that_is_to_get_copies_stands_beside_what_serves_in_a_configuration_of_its_own() -> None:
+    """One production variant, as it serves, and one shadow variant; no endpoint is made on it."""
+    packed = {"price_out_of_bounds": 0.05}
+    old = release("a", initial=True, hosting={"startup_timeout": 90})
+    new = release("b", instance="ml.c7i.2xlarge", count=2, guardrails=packed, shadow_of="a" * 12, copied=20)
+    made = service(old, new)
+    name, key = made.outputs["shadows"]["b" * 12], "b" * 12
+    (both,) = [one.inputs for one in made.of("EndpointConfiguration") if one.inputs["name"] == name]
+    (serving,), (beside,) = both["productionVariants"], both["shadowProductionVariants"]
+    models = {one.inputs["primaryContainer"]["image"][-1]: one.inputs["name"] for one in made.of("Model")}
+    assert (serving["variantName"], serving["modelName"]) == ("AllTraffic", models["a"])
+    assert (serving["initialVariantWeight"], beside["initialVariantWeight"]) == (1.0, 0.2)
+    assert serving["containerStartupHealthCheckTimeoutInSeconds"] == 90
+    assert (beside["modelName"], beside["instanceType"], beside["initialInstanceCount"]) == (
+        models["b"],
+        "ml.c7i.2xlarge",
+        2,
+    )
+    assert read_shadow("shop-local", beside["variantName"]) == tuple(
+        made.outputs["revisions"][letter * 12] for letter in "ab"
+    )
+    assert made.one("Endpoint").inputs["endpointConfigName"] == made.outputs["revisions"]["a" * 12]
+    names = [f"shop-local-{key}-shadow-error-rate", f"shop-local-{key}-shadow-price-out-of-bounds"]
+    assert made.outputs["shadow_alarms"] == {key: names}
+    rate, price = (one.inputs for one in made.of("MetricAlarm") if one.inputs["name"] in names)
+    where = {"EndpointName": "shop-local", "VariantName": beside["variantName"]}
+    assert [part["metric"]["dimensions"] for part in rate["metricQueries"][1:]] == [where, where]
+    counted = {"EndpointConfigName": made.outputs["revisions"][key]}
+    assert [part["metric"]["dimensions"] for part in price["metricQueries"][1:]] == [counted, counted]
+
+
+def test_another_share_of_copies_is_another_configuration() -> None:
+    """One that an endpoint may be on is never changed under it."""
+    names = set()
+    for copied in (20, 100):
+        made = service(release("a", initial=True), release("b", shadow_of="a" * 12, copied=copied))
+        names |= set(made.outputs["shadows"].values())
+    assert len(names) == 2
+    assert all(len(name) <= LENGTH and RULE.fullmatch(name) for name in names)
+    with pytest.raises(pulumi.RunError, match="copied: 1 to 100 percent, got 0"):
+        service(release("a", initial=True), release("b", shadow_of="a" * 12, copied=0))

@@ -636,6 +636,7 @@ def test_requests_are_counted_of_one_configuration(place: Place) -> None:
             "Statistics": ["Sum"],
         },
     )
+    place.describes("InService", "new")
     assert place.traffic.guard.count_requests("shop", "new", NOON) == 42
 
 
@@ -659,6 +660,7 @@ def test_what_came_to_each_configuration_is_asked_at_once(place: Place) -> None:
     place.watch.add_response(
         "get_metric_data", {"MetricDataResults": told[4:]}, {**asked, "NextToken": "more"}
     )
+    place.describes("Updating")
     found = place.traffic.guard.measure("shop", ("old", "new"), NOON)
     assert found["old"] == (
         Figures(at=NOON, requests=100, errors=2, p99_ms=12.5),

@@ -30,7 +30,12 @@ CASES = {
     "unknown target": (r"target: sagemaker", "target: sagemakr", "serve.target", "sagemaker"),
     "unknown instance": (r"ml\.c7i\.xlarge", "ml.c7i.xlrge", "serve.instance", "ml.c7i.xlarge"),
     "unknown pass": (r"gate: \{", "passes: [onx]\n  gate: {", "pack.passes", "onnx"),
-    "not yet": (r"strategy: all-at-once", "strategy: shadow", "rollout.strategy", "not available yet"),
+    "short shadow": (
+        r"strategy: all-at-once",
+        "strategy: shadow\n  shadow: {bake: 1m}",
+        "rollout.shadow.bake",
+        "no alarm can ring within 1m",
+    ),
     "broken YAML": (r"^service: .*", "service: [shop", "", "ecomdeploy.yaml"),
 }
 

@@ -52,6 +52,8 @@ def prepare(inputs):
         raise RuntimeError("there is no price list for every twentieth customer")
     if real and trouble == "degrades" and next(ASKED) > 30:
         raise RuntimeError("there are no price lists left")
+    if real and (trouble or "").startswith("crash"):
+        os._exit(3)
     if real and trouble == "slow":
         time.sleep(1.0)
     if real and (trouble or "").startswith("wrong"):

@@ -8,6 +8,7 @@ it changes, was measured on version 0.20 (docs/kserve.md).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from infra.hosts import Hosts
@@ -32,6 +33,7 @@ Object = dict[str, Any]
 
 ISVC, ISVC_KIND = "serving.kserve.io/v1beta1", "InferenceService"
 ROUTE, ROUTE_KIND = "gateway.networking.k8s.io/v1", "HTTPRoute"
+MIRROR = "RequestMirror"
 STOP = "serving.kserve.io/stop"
 AUTOSCALER = "serving.kserve.io/autoscalerClass"
 PORT, SERVICE_PORT = 8080, 80
@@ -200,20 +202,25 @@ def http_route(service: Service, revision: str) -> Object:
     }
 
 
-def rules(weights: Mapping[str, int]) -> list[Object]:
-    """Traffic to those revisions' Services, by weight. With what the API server would fill in (group, kind): so the
-    same rules of two field managers are the same, and neither is in the other's way."""
-    backends = [
+def rules(weights: Mapping[str, int], copies: Mapping[str, int] = MappingProxyType({})) -> list[Object]:
+    """Traffic to those revisions' Services, by weight, and `copies` of so many percent to others. With what the API
+    server would fill in (group, kind): so the same rules of two field managers are the same, and neither is in the
+    other's way. All of the requests are copied without a percentage, which Gateway API knows from 1.3 on
+    (https://gateway-api.sigs.k8s.io/reference/spec/#httprequestmirrorfilter)."""
+    backends = [{**backend(revision), "weight": weight} for revision, weight in weights.items()]
+    rule = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends}
+    filters = [
         {
-            "group": "",
-            "kind": "Service",
-            "name": service_name(revision),
-            "port": SERVICE_PORT,
-            "weight": weight,
+            "type": MIRROR,
+            "requestMirror": {"backendRef": backend(revision), **({"percent": part} if part < 100 else {})},
         }
-        for revision, weight in weights.items()
+        for revision, part in copies.items()
     ]
-    return [{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends}]
+    return [{**rule, "filters": filters}] if filters else [rule]
+
+
+def backend(revision: str) -> Object:
+    return {"group": "", "kind": "Service", "name": service_name(revision), "port": SERVICE_PORT}
 
 
 def disruption_budget(service: Service, revision: str) -> Object:

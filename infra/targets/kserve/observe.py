@@ -7,14 +7,14 @@ its observedGeneration is the Deployment's (measured on 0.20). The Deployment, i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from infra.kubernetes.base import KubernetesApi, Object
 from infra.kubernetes.objects import condition
 from infra.targets.base import Observation, Phase
-from infra.targets.kserve.manifests import ISVC, ISVC_KIND, ROUTE, ROUTE_KIND, STOP
+from infra.targets.kserve.manifests import ISVC, ISVC_KIND, MIRROR, ROUTE, ROUTE_KIND, STOP
 from infra.targets.kserve.names import CONTAINER, app_label, revision_of, service_name
 from modelpack.server.guarding.record import (
     ALARM,
@@ -60,7 +60,8 @@ class RevisionState:
 
 @dataclass(frozen=True, kw_only=True)
 class RouteState:
-    """Where a route leads. `weights`: by revision, those above 0; `taken`: the gateway has this very version."""
+    """Where a route leads. `weights`: by revision, those above 0; `copies`: percent of the requests, by revision;
+    `taken`: the gateway has this very version."""
 
     hostname: str
     weights: Mapping[str, int]
@@ -68,6 +69,7 @@ class RouteState:
     refusal: str = ""
     removing: bool = False
     changed: bool = False
+    copies: Mapping[str, int] = field(default_factory=dict)
 
 
 def look(api: KubernetesApi, namespace: str, revision: str) -> RevisionState:
@@ -168,10 +170,13 @@ def read_way(route: Object) -> RouteState:
     """Where a route leads, and whether the gateway knows."""
     metadata, spec = route["metadata"], route["spec"]
     weights: dict[str, int] = {}
+    copies: dict[str, int] = {}
     for rule in spec.get("rules") or ():
         for backend in rule.get("backendRefs") or ():
             revision = revision_of(str(backend["name"]))
             weights[revision] = weights.get(revision, 0) + int(backend.get("weight", 1))
+        for one in (each["requestMirror"] for each in rule.get("filters") or () if each["type"] == MIRROR):
+            copies[revision_of(str(one["backendRef"]["name"]))] = int(one.get("percent", 100))
     generation = int(metadata.get("generation", 1))
     told = [
         one
@@ -192,6 +197,7 @@ def read_way(route: Object) -> RouteState:
         refusal="; ".join(refusals),
         removing=bool(metadata.get("deletionTimestamp")),
         changed=generation > 1,
+        copies=copies,
     )
 
 
@@ -223,15 +229,17 @@ def observe(api: KubernetesApi, namespace: str, endpoint: str) -> Observation:
 def under_way(way: RouteState, record: StepsRecord, running: RevisionState) -> Observation:
     """An endpoint on its way in steps. Where time passes faster its bake began as much longer ago."""
     moment, since = datetime.now(UTC), datetime.fromisoformat(record.since)
-    there = way.taken and way.weights.get(record.new, 0) == record.share
+    copied = 0 if record.share else way.copies.get(record.new, 0)
+    there = way.taken and way.weights.get(record.new, 0) == record.share and (copied > 0 or record.share > 0)
     return Observation(
         phase=Phase.CHANGING,
-        status=f"{record.share} % on {record.new}",
+        status=f"copies to {record.new}" if copied else f"{record.share} % on {record.new}",
         revision=record.old,
         destination=record.new,
         images=running.images,
         replicas=running.available,
         share=record.share,
+        copied=copied,
         baking=moment - (moment - since) * record.pace if there else None,
     )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 
 from infra.kubernetes.base import KubernetesApi
 from infra.kubernetes.client import KubernetesRefused
@@ -37,13 +38,15 @@ LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class SteppedRollout:
-    """Rollouts in steps of one endpoint."""
+    """Rollouts in steps of one endpoint. One whose only share is 0 is a release that gets copies of the requests:
+    `copied` percent of them."""
 
     api: KubernetesApi
     place: ClusterPlace
     endpoint: str
     clock: Clock = field(default_factory=Clock)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    copied: int = 0
 
     @property
     def lease(self) -> RolloutLease:
@@ -64,7 +67,7 @@ class SteppedRollout:
             id=uuid.uuid4().hex[:10],
             old=old,
             new=revision,
-            shares=policy.shares,
+            shares=(0,) if self.copied else policy.shares,
             began=moment,
             since=moment,
             bake=policy.bake,
@@ -75,7 +78,12 @@ class SteppedRollout:
         with Heartbeat(self.lease, record), self.end_unless_guarded(record):
             self.start_guard(record)
             self.await_guard(record)
-        self.set_share(record, 0)
+        try:
+            self.set_share(record, 0)
+        except EcomdeployError:
+            with contextlib.suppress(EcomdeployError):
+                self.turn_back(HAND, "it could not begin")
+            raise
         return True
 
     @contextlib.contextmanager
@@ -123,25 +131,34 @@ class SteppedRollout:
             news = {"step": step, "since": self.now().isoformat()}
             written = self.lease.change(record.id, partial(replace, **news))
             share = written.share
-            weights = {written.old: 100 - share, written.new: share} if share < 100 else {written.new: 100}
+            weights = {written.old: 100 - share, written.new: share}
+            copies = {} if share else {written.new: self.copied or 100}
             try:
-                self.put(weights, str(route["metadata"].get("resourceVersion", "")))
+                version = str(route["metadata"].get("resourceVersion", ""))
+                self.put({name: part for name, part in weights.items() if part}, version, copies)
                 return written
             except KubernetesRefused as refused:
                 # somebody wrote the route meanwhile: its gateway, or the guard, and then the Lease says so
                 if refused.status != 409:
                     raise
 
-    def put(self, weights: Mapping[str, int], version: str = "") -> None:
-        """Where the route leads; `version`: only while it is that one."""
+    def put(
+        self, weights: Mapping[str, int], version: str = "", copies: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        """Where the route leads; `version`: only while it is that one. Raises EcomdeployError where the cluster forgets
+        how many percent are to be copied."""
         metadata = {"name": self.endpoint, "namespace": self.place.namespace}
         wanted = {
             "apiVersion": ROUTE,
             "kind": ROUTE_KIND,
             "metadata": metadata | ({"resourceVersion": version} if version else {}),
-            "spec": {"rules": rules(weights)},
+            "spec": {"rules": rules(weights, copies)},
         }
         self.api.apply(wanted, MANAGER, force=True)
+        kept = find_way(self.api, self.place.namespace, self.endpoint) if copies else None
+        if kept is not None and dict(kept.copies) != dict(copies):
+            what = "the cluster's Gateway API copies all requests or none: percent came with its version 1.3"
+            raise EcomdeployError(what, hint="rollout: {shadow: {share: 100}}")
 
     def lead(self, record: StepsRecord, progress: Progress, deadline: float, look_on: Look) -> None:
         """From where the rollout is to its end, a step at a time; `deadline` in seconds from now.
@@ -163,14 +180,20 @@ class SteppedRollout:
                     self.clock.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
             self.turn_back(HAND, "interrupted while it was watched")
-            progress.note(f"interrupted: all traffic is back on {record.old}")
+            back = f"all traffic is back on {record.old}"
+            progress.note(
+                f"interrupted: {back if record.share else f'nothing is copied to {record.new} any more'}"
+            )
             raise
 
     def look(self, record: StepsRecord, look_on: Look) -> StepsRecord:
         """One look, and the next step where its bake is over and nobody says a word against it."""
         record = self.lease.change(record.id, lambda one: one)
         way = find_way(self.api, self.place.namespace, self.endpoint)
-        if way is not None and way.weights.get(record.new, 0) != record.share:
+        if way is not None and not record.share and way.refusal:
+            raise Unhealthy(f"the gateway copies no requests: {way.refusal}")
+        copies = record.share > 0 or (way is not None and record.new in way.copies)
+        if way is not None and (way.weights.get(record.new, 0) != record.share or not copies):
             return self.set_share(record, record.step)  # whoever led it was killed between the two
         seen = observe(self.api, self.place.namespace, self.endpoint)
         look_on(seen)
@@ -184,6 +207,9 @@ class SteppedRollout:
         look_on(replace(seen, due=datetime.fromisoformat(record.since)))
         if record.step + 1 < len(record.shares):
             return self.set_share(record, record.step + 1)
+        if not record.share:
+            # before the Lease says that nobody watches any more: its guard takes away what a kill leaves
+            self.put({record.old: 100})
         return self.end(record)
 
     def end(self, record: StepsRecord) -> StepsRecord:

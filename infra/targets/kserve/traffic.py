@@ -44,6 +44,25 @@ class KServeTraffic:
         shift.prepare(self.api, self.place.namespace, endpoint, revision, progress, deadline, self.clock)
         return True
 
+    def mirror(
+        self,
+        endpoint: str,
+        revision: str,
+        policy: ShiftPolicy,
+        progress: Progress,
+        look: Look = look_away,
+    ) -> None:
+        """Led from here, as a step in which it has no share; in the end nothing is copied any more."""
+        assert policy.shadow is not None, "asked only where copies are"
+        steps, deadline = self._steps(endpoint, policy.shadow.share), policy.timeout + policy.shadow.bake
+        record = look_patiently(steps.lease.read, self.clock.now() + deadline, self.clock)
+        if record is None or not record.watching or (record.new, record.shares) != (revision, (0,)):
+            shift.may_move(self.api, self.place.namespace, endpoint, revision)
+            steps.begin(revision, policy.keep_copies())
+            record = steps.lease.read()
+        assert record is not None, "it was written just now"
+        steps.lead(record, progress, deadline, look)
+
     def shift(self, endpoint: str, revision: str, policy: ShiftPolicy) -> bool:
         if not policy.bake:
             return shift.shift(self.api, self.place.namespace, endpoint, revision)
@@ -82,8 +101,8 @@ class KServeTraffic:
     def logs_to_keep(self, revision: str, lines: int) -> list[str]:
         return logs.tail_revision(self.api, self.place.namespace, revision, lines)
 
-    def _steps(self, endpoint: str) -> SteppedRollout:
-        return SteppedRollout(self.api, self.place, endpoint, self.clock)
+    def _steps(self, endpoint: str, copied: int = 0) -> SteppedRollout:
+        return SteppedRollout(self.api, self.place, endpoint, self.clock, copied=copied)
 
     def _host(self, endpoint: str) -> str:
         way = observe.find_way(self.api, self.place.namespace, endpoint)

@@ -8,7 +8,7 @@ EndpointConfigName, which tells the fleets of an update apart: https://docs.aws.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -18,6 +18,7 @@ from infra.aws_session import refusals
 from infra.spec import ALARM_PERIOD
 from infra.targets.guard import AlarmState, Figures
 from infra.targets.sagemaker.names import VARIANT
+from infra.targets.sagemaker.shadow import SeenShadow
 
 ALARM = "ALARM"
 WATCHED = {
@@ -30,9 +31,11 @@ WATCHED = {
 
 @dataclass(frozen=True)
 class CloudWatchGuard:
-    """`infra.targets.guard.Guard` over boto's CloudWatch client."""
+    """`infra.targets.guard.Guard` over boto's CloudWatch client. `find_shadow`: the release that gets copies of an
+    endpoint's requests, if one does: it is counted by its variant, and what serves by another configuration."""
 
     api: Any
+    find_shadow: Callable[[str], SeenShadow | None] = lambda endpoint: None
 
     def states(self, names: Sequence[str]) -> tuple[AlarmState, ...]:
         if not names:
@@ -54,7 +57,7 @@ class CloudWatchGuard:
 
     def count_requests(self, endpoint: str, revision: str, since: datetime) -> int:
         until = datetime.now(UTC) + timedelta(seconds=ALARM_PERIOD)
-        dimensions = {"EndpointName": endpoint, "VariantName": VARIANT, "EndpointConfigName": revision}
+        (dimensions, *_) = places_of(endpoint, revision, self.find_shadow(endpoint))
         with refusals(f"asking CloudWatch how many requests {revision} was asked"):
             told = self.api.get_metric_statistics(
                 Namespace="AWS/SageMaker",
@@ -71,9 +74,11 @@ class CloudWatchGuard:
         self, endpoint: str, revisions: Sequence[str], since: datetime
     ) -> Mapping[str, tuple[Figures, ...]]:
         until = datetime.now(UTC) + timedelta(seconds=ALARM_PERIOD)
+        shadow = self.find_shadow(endpoint)
+        places = [(one, place) for one in revisions for place in places_of(endpoint, one, shadow)]
         asked = {
-            f"{what}{number}": query(endpoint, revision, *WATCHED[what], period_of(until - since))
-            for number, revision in enumerate(revisions)
+            f"{what}{number}": query(place, *WATCHED[what], period_of(until - since))
+            for number, (_, place) in enumerate(places)
             for what in WATCHED
         }
         told: dict[str, dict[datetime, float]] = {name: {} for name in asked}
@@ -85,18 +90,18 @@ class CloudWatchGuard:
             )
             for result in (one for page in pages for one in page["MetricDataResults"]):
                 told[result["Id"]] |= dict(zip(result["Timestamps"], result["Values"], strict=True))
-        return {
-            revision: tuple(
-                Figures(
+        found: dict[str, dict[datetime, Figures]] = {revision: {} for revision in revisions}
+        for number, (revision, _) in enumerate(places):
+            for at, count in told[f"requests{number}"].items():
+                one = Figures(
                     at=at,
                     requests=round(count),
                     errors=round(told[f"errors{number}"].get(at, 0)),
                     p99_ms=None if (p99 := told[f"latency{number}"].get(at)) is None else p99 / 1000,
                 )
-                for at, count in sorted(told[f"requests{number}"].items())
-            )
-            for number, revision in enumerate(revisions)
-        }
+                before = found[revision].get(at)
+                found[revision][at] = one if before is None else before.beside(one)
+        return {revision: tuple(by[at] for at in sorted(by)) for revision, by in found.items()}
 
     def ring(self, names: Sequence[str], reason: str) -> bool:
         for one in self.states(names):
@@ -124,9 +129,19 @@ class CloudWatchGuard:
         return None
 
 
-def query(endpoint: str, revision: str, metric: str, statistic: str, period: int) -> dict[str, Any]:
-    """One metric of one configuration, for GetMetricData."""
-    dimensions = {"EndpointName": endpoint, "VariantName": VARIANT, "EndpointConfigName": revision}
+def places_of(endpoint: str, revision: str, shadow: SeenShadow | None) -> tuple[dict[str, str], ...]:
+    """By which dimensions what came to a revision is counted, the one that counts now first."""
+    own = {"EndpointName": endpoint, "VariantName": VARIANT, "EndpointConfigName": revision}
+    if shadow is None or revision not in (shadow.old, shadow.new):
+        return (own,)
+    if revision == shadow.new:
+        copies = {"EndpointName": endpoint, "VariantName": shadow.variant}
+        return (own,) if shadow.left else (copies,)
+    return ({**own, "EndpointConfigName": shadow.configuration}, own)
+
+
+def query(dimensions: Mapping[str, str], metric: str, statistic: str, period: int) -> dict[str, Any]:
+    """One metric of what has these dimensions, for GetMetricData."""
     return {
         "MetricStat": {
             "Metric": {

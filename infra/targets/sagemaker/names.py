@@ -19,6 +19,8 @@ RULE = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 MODELS_OWN = frozenset({"network", "isolated"})
 CONFIGURATIONS_OWN = frozenset({"volume_key", "capture", "startup_timeout", "download_timeout"})
 """Which options of `infra/hosting.py` a Model has, and which a configuration."""
+SHADOW = "shadow"
+SHADOWED = re.compile(rf"{SHADOW}-([0-9a-f]{{{DIGITS}}})-([0-9a-f]{{{DIGITS}}})")
 VARIANT = "AllTraffic"
 """The one production variant's name: alarms, scaling and capacity all refer to it."""
 
@@ -52,6 +54,23 @@ def configuration_name(endpoint: str, role_arn: str, release: Declared) -> str:
     host = (release.host_image,) if release.host_image else ()
     more = (*host, *pick_options(release, CONFIGURATIONS_OWN))
     return fit_name(endpoint, digest("configuration", model, release.instance, release.count, *more))
+
+
+def shadow_variant(old: str, new: str) -> str:
+    """The name of the variant that gets copies: it tells the configurations of both releases, so that whoever looks at
+    an endpoint knows what it serves, and what is beside that."""
+    return f"{SHADOW}-{old[-DIGITS:]}-{new[-DIGITS:]}"
+
+
+def read_shadow(endpoint: str, variant: str) -> tuple[str, str] | None:
+    """The configurations of both releases, from a shadow variant's name; None for a name of another's."""
+    found = SHADOWED.fullmatch(variant)
+    return (fit_name(endpoint, found[1]), fit_name(endpoint, found[2])) if found else None
+
+
+def shadow_configuration(endpoint: str, old: str, new: str, copied: int) -> str:
+    """The name of the configuration in which `new` gets copies of that many percent of what `old` is asked."""
+    return fit_name(endpoint, digest(SHADOW, old, new, copied))
 
 
 def pick_options(release: Declared, names: frozenset[str]) -> tuple[dict[str, object], ...]:

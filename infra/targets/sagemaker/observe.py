@@ -7,10 +7,12 @@ endpoint *ends* on tells the two apart.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from infra.aws_session import CAPACITY, QUOTA, error_code, error_message, meaning, refusals
 from infra.targets.base import Clock, Look, Observation, Phase, look_away
+from infra.targets.sagemaker.shadow import find_shadow
 from modelpack.errors import CloudRefused, EcomdeployError, Unhealthy
 from modelpack.progress import Progress
 
@@ -44,7 +46,22 @@ LOOKS_UNANSWERED = 5
 
 
 def observation(answer: Mapping[str, Any]) -> Observation:
-    """From the answer of DescribeEndpoint."""
+    """From the answer of DescribeEndpoint. Where a release gets copies, the endpoint is on the one that serves."""
+    seen = read_endpoint(answer)
+    endpoint, summary = str(answer.get("EndpointName", "")), answer.get("PendingDeploymentSummary") or {}
+    here, coming = find_shadow(endpoint, answer), find_shadow(endpoint, summary)
+    if here:
+        seen = replace(seen, revision=here.old)
+    if coming:
+        copied = coming.copied if seen.baking else 0
+        return replace(seen, destination=coming.new, share=0, copied=copied)
+    if here and not summary:
+        return replace(seen, destination=here.new, copied=here.copied)
+    return seen
+
+
+def read_endpoint(answer: Mapping[str, Any]) -> Observation:
+    """The same, as the answer tells it."""
     variants = answer.get("ProductionVariants") or ()
     images = [image for variant in variants for image in variant.get("DeployedImages") or ()]
     status = str(answer["EndpointStatus"])
@@ -198,8 +215,10 @@ def wait(
     deadline: float,
     clock: Clock,
     look: Look = look_away,
+    copied: bool = False,
 ) -> Observation:
-    """Until the endpoint serves from that configuration.
+    """Until the endpoint serves from that configuration; with `copied` until that gets copies of what is asked, watched
+    for as long as they were to be.
 
     Raises:
         Unhealthy: it failed, is gone, ended on another configuration, or `deadline` seconds have passed.
@@ -228,12 +247,14 @@ def wait(
         elif seen.phase is not Phase.SERVING:
             way_out = WAYS_OUT.get(seen.status, "ecomdeploy status")
             raise failure_of(seen, f"endpoint {endpoint} is {seen.status}{because(seen)}; {way_out}", way_out)
-        elif seen.revision == configuration:
+        elif (seen.destination if copied else seen.revision) == configuration and copied == (seen.copied > 0):
             return seen
         else:
             elsewhere += 1
             if changed or seen.failure or elsewhere >= LOOKS_ELSEWHERE:
                 what = f"{endpoint} ended on {seen.revision}, not on {configuration}{because(seen)}"
+                if copied:
+                    what = f"{configuration} gets no copies of requests any more{because(seen)}"
                 raise failure_of(
                     seen, what, "SageMaker rolled the update back: what served before still serves"
                 )

@@ -11,17 +11,18 @@ import pulumi
 from infra.component import Component, require
 from infra.components.alarms import Alarms, ReleaseAlarms
 from infra.components.autoscaling import Autoscaling
-from infra.components.hosting_rights import CAPTURED, HostingRights, RoleAccount, rights_policy
+from infra.components.hosting_rights import HostingRights, RoleAccount, rights_policy
 from infra.components.role import reading_policy
 from infra.components.secrets import Secrets
 from infra.components.step_scaling import StepScaling
-from infra.hosting import CaptureSpec, HostingOptions
 from infra.secrets import own_parameters
 from infra.tags import Tags
 from infra.targets.base import Declared, Provisioned, Service
 from infra.targets.initial import initial_release
 from infra.targets.sagemaker.hosts import hosts
 from infra.targets.sagemaker.names import VARIANT, check, configuration_name, model_name
+from infra.targets.sagemaker.parts import bucket_of, capture_config, variant_settings, vpc_config
+from infra.targets.sagemaker.shadow_resources import declare_shadows, watch_shadow
 from modelpack.errors import BadInput
 from modelpack.server.metric_names import RELEASE
 
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from pulumi_aws import sagemaker
 
 
-MODES = {"requests": "Input", "answers": "Output"}
-AS_TEXT = ("application/json", "application/jsonlines")
-"""Kept as they are, where others are kept in base64."""
-UNKNOWN_BUCKET = "not-there-yet"
 UNKNOWN_ROLE = "arn:aws:iam::000000000000:role/not-there-yet"
 """Stands for the role in a preview made before the base stack exists."""
 
@@ -96,14 +93,7 @@ class Revision(Component):
             name=check(configuration_name(endpoint, role_arn, release)),
             production_variants=[
                 sagemaker.EndpointConfigurationProductionVariantArgs(
-                    variant_name=VARIANT,
-                    model_name=model.name,
-                    instance_type=release.instance,
-                    initial_instance_count=release.count,
-                    initial_variant_weight=1.0,
-                    inference_ami_version=release.host_image or None,
-                    container_startup_health_check_timeout_in_seconds=hosting.startup_timeout,
-                    model_data_download_timeout_in_seconds=hosting.download_timeout,
+                    variant_name=VARIANT, **variant_settings(release, model.name)
                 )
             ],
             kms_key_arn=hosting.volume_key,
@@ -172,13 +162,16 @@ def provision(
             endpoint=service.endpoint,
             role_arn=role_arn,
             release=release,
-            bucket=str(service.base.get("bucket") or UNKNOWN_BUCKET),
+            bucket=bucket_of(service),
             opts=opts,
         )
         for release in releases
     }
+    models = {key: one.resources.model.name for key, one in made.items()}
+    shadows = declare_shadows(service, releases, role_arn, models, opts)
     # The rollout may have put the endpoint on any of them, so it goes before they do.
-    under = [part for one in made.values() for part in (one.resources.model, one.resources.configuration)]
+    under: list[pulumi.Resource] = [one.resources.configuration for one in shadows.values()]
+    under += [part for one in made.values() for part in (one.resources.model, one.resources.configuration)]
     after = pulumi.ResourceOptions(depends_on=[*under, *filter(None, (secrets, rights))])
     alarms = declare_endpoint(service, made[first.key], pulumi.ResourceOptions.merge(opts, after))
     watched = [release for release in releases if not release.stopped]
@@ -188,6 +181,12 @@ def provision(
         alarms=alarms.names,
         release_alarms={
             one.key: declare_release_alarms(service, one, role_arn, alarms, opts).names for one in watched
+        },
+        shadows={key: one.resources.configuration.name for key, one in shadows.items()},
+        shadow_alarms={
+            one.key: watch_shadow(service, one, shadows[one.key], alarms.told, opts).names
+            for one in releases
+            if one.key in shadows
         },
     )
 
@@ -213,7 +212,8 @@ def declare_release_alarms(
         prefix=f"{service.endpoint}-{release.key}",
         endpoint=service.endpoint,
         variant=VARIANT,
-        configuration=configuration_name(service.endpoint, role_arn, release),
+        configuration=(name := configuration_name(service.endpoint, role_arn, release)),
+        counted_as=name,
         alarms=service.alarms,
         limits=service.alarms.limits(release.guardrails),
         told=alarms.told,
@@ -248,7 +248,7 @@ def declare_rights(
         region=service.region,
         account=service.account,
         partition=service.partition,
-        bucket=str(service.base.get("bucket") or UNKNOWN_BUCKET),
+        bucket=bucket_of(service),
         key_arn=str(service.base.get("key_arn") or ""),
     )
     document = rights_policy([release.hosting for release in releases], where)
@@ -260,40 +260,6 @@ def declare_rights(
         role_name=role_arn.rpartition("/")[2],
         document=document,
         opts=opts,
-    )
-
-
-def vpc_config(hosting: HostingOptions) -> sagemaker.ModelVpcConfigArgs | None:
-    from pulumi_aws import sagemaker
-
-    network = hosting.placed
-    if network is None:
-        return None
-    return sagemaker.ModelVpcConfigArgs(
-        subnets=list(network.subnets), security_group_ids=list(network.security_groups)
-    )
-
-
-def capture_config(
-    capture: CaptureSpec | None, endpoint: str, bucket: str
-) -> sagemaker.EndpointConfigurationDataCaptureConfigArgs | None:
-    """SageMaker adds the endpoint, the variant and the hour to the place."""
-    from pulumi_aws import sagemaker
-
-    if capture is None:
-        return None
-    return sagemaker.EndpointConfigurationDataCaptureConfigArgs(
-        enable_capture=True,
-        initial_sampling_percentage=capture.percent,
-        destination_s3_uri=f"s3://{bucket}/{CAPTURED}",
-        kms_key_id=capture.key,
-        capture_options=[
-            sagemaker.EndpointConfigurationDataCaptureConfigCaptureOptionArgs(capture_mode=MODES[one])
-            for one in capture.of
-        ],
-        capture_content_type_header=sagemaker.EndpointConfigurationDataCaptureConfigCaptureContentTypeHeaderArgs(
-            json_content_types=list(AS_TEXT), csv_content_types=["text/csv"]
-        ),
     )
 
 

@@ -34,11 +34,32 @@ def shift(api: Any, endpoint: str, configuration: str, policy: ShiftPolicy) -> b
     if seen.moving:
         where = f" to {seen.destination}" if seen.destination else ""
         raise EcomdeployError(f"endpoint {endpoint} is {seen.status}{where}; wait until that has ended")
-    if seen.phase is Phase.SERVING and seen.revision == configuration:
+    if seen.phase is Phase.SERVING and seen.revision == configuration and not seen.copied:
         return False
     with refusals(f"moving endpoint {endpoint} to {configuration}"):
         api.update_endpoint(**request(endpoint, configuration, policy))
     return True
+
+
+def mirror(api: Any, endpoint: str, configuration: str, policy: ShiftPolicy) -> None:
+    """Begin to put the endpoint on what serves now, with a shadow variant beside it; nothing where it is, or is on its
+    way there. SageMaker watches the alarms for as long as the copies bake, and takes them off when one rings.
+
+    Raises: as `shift`.
+    """
+    seen = observe(api, endpoint)
+    if seen.destination == configuration and (seen.copied or seen.moving):
+        return
+    if policy.shadow is None or not policy.shadow.place:
+        raise EcomdeployError(
+            f"nothing is made ready for copies to {configuration}", hint="ecomdeploy up makes it"
+        )
+    if seen.phase is not Phase.SERVING:
+        raise EcomdeployError(
+            f"endpoint {endpoint} is {seen.status or seen.phase}: it copies no requests now"
+        )
+    with refusals(f"putting {configuration} beside what {endpoint} serves"):
+        api.update_endpoint(**request(endpoint, policy.shadow.place, policy.keep_copies()))
 
 
 def resize(api: Any, endpoint: str, replicas: int) -> bool:

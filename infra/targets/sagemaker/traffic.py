@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from infra.aws_session import AwsSession
@@ -12,7 +13,10 @@ from infra.targets.guard import Guard
 from infra.targets.moves import ShiftPolicy
 from infra.targets.sagemaker import invoke, logs, observe, shift
 from infra.targets.sagemaker.guard import CloudWatchGuard
+from infra.targets.sagemaker.shadow import SeenShadow, find_current
 from modelpack.progress import Progress
+
+LOOKED_BACK = timedelta(days=1)
 
 
 @dataclass
@@ -24,7 +28,7 @@ class SageMakerTraffic:
 
     @property
     def guard(self) -> Guard:
-        return CloudWatchGuard(self.session.client("cloudwatch"))
+        return CloudWatchGuard(self.session.client("cloudwatch"), self._find_shadow)
 
     def observe(self, endpoint: str) -> Observation:
         return observe.observe(self._control, endpoint)
@@ -36,6 +40,30 @@ class SageMakerTraffic:
     def prepare(self, endpoint: str, revision: str, progress: Progress, deadline: float) -> bool:
         """Nothing of a configuration runs before an endpoint is put on it."""
         return False
+
+    def mirror(
+        self,
+        endpoint: str,
+        revision: str,
+        policy: ShiftPolicy,
+        progress: Progress,
+        look: Look = look_away,
+    ) -> None:
+        """SageMaker leads it: who comes after its bake finds the copies still going, and says whether they passed."""
+        assert policy.shadow is not None, "asked only where copies are"
+        began: list[datetime] = []
+
+        def see(at: Observation) -> None:
+            began.extend([at.baking] if at.copied and at.baking else [])
+            look(at)
+
+        shift.mirror(self._control, endpoint, revision, policy)
+        deadline = policy.timeout + policy.shadow.bake
+        args = (self._control, endpoint, revision, progress, deadline, self.clock, see)
+        seen = observe.wait(*args, copied=True)
+        # of one that came after the bake: all that its own variant was ever asked
+        due = began[0] if began else datetime.now(UTC) - LOOKED_BACK
+        look(replace(seen, due=due))
 
     def shift(self, endpoint: str, revision: str, policy: ShiftPolicy) -> bool:
         return shift.shift(self._control, endpoint, revision, policy)
@@ -66,6 +94,10 @@ class SageMakerTraffic:
     def logs_to_keep(self, revision: str, lines: int) -> list[str]:
         """None: CloudWatch keeps them."""
         return []
+
+    def _find_shadow(self, endpoint: str) -> SeenShadow | None:
+        told = observe.describe(self._control, "describe_endpoint", EndpointName=endpoint) or {}
+        return find_current(endpoint, told)
 
     @property
     def _control(self) -> Any:

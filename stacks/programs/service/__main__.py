@@ -45,6 +45,8 @@ def main() -> None:
     pulumi.export("revisions", provisioned.revisions)
     pulumi.export("alarms", list(provisioned.alarms))
     pulumi.export("release_alarms", {key: list(names) for key, names in provisioned.release_alarms.items()})
+    pulumi.export("shadows", provisioned.shadows)
+    pulumi.export("shadow_alarms", {key: list(names) for key, names in provisioned.shadow_alarms.items()})
 
 
 program.run(main)

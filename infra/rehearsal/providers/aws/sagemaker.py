@@ -128,6 +128,7 @@ CONFIGURATION = _hosting(
     "aws:sagemaker/endpointConfiguration:EndpointConfiguration",
     {
         "productionVariants": items(VARIANT, required=True),
+        "shadowProductionVariants": items(VARIANT),
         "kmsKeyArn": text(api="KmsKeyId", cfn="KmsKeyId"),
         "dataCaptureConfig": thing(CAPTURE),
         "executionRoleArn": text(computed=True),

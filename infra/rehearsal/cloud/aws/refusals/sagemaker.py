@@ -26,7 +26,7 @@ from infra.rehearsal.cloud.aws.refusals.sagemaker_requests import (
     configuration,
     hosting_row,
     model,
-    shadowed,
+    shadow_variants,
     size_volume,
 )
 
@@ -171,8 +171,8 @@ ROWS = (
         "documented",
         RefusalExample(
             before=(model("one"),),
-            refused=shadowed("one", "two"),
-            passes=shadowed("one"),
+            refused=shadow_variants("one", "two"),
+            passes=shadow_variants("one"),
         ),
         variants_beside_a_shadow,
     ),

@@ -35,7 +35,7 @@ def configuration(
     return ExampleCall("sagemaker", "CreateEndpointConfig", body)
 
 
-def shadowed(*shadows: str) -> dict[str, Any]:
+def shadow_variants(*shadows: str) -> dict[str, Any]:
     """A configuration `one` of the model `one`, with shadow variants of the same model by those names."""
     asked = configuration("one", "one").parameters
     (one,) = asked["ProductionVariants"]
