@@ -63,6 +63,7 @@ def declare_all(common: Mapping[str, Any]) -> list[declared.Declaration]:
         "network": {"subnets": ["subnet-0a1b2c3d"], "security_groups": ["sg-0a1b2c3d"]},
         "capture": {"percent": 5},
     }
+    shadow = {**release, "key": "b" * 12, "initial": False, "shadow_of": "a" * 12, "copied": 10}
     sale = {
         "name": "sale",
         "start": "2026-11-10T20:00:00+08:00",
@@ -127,7 +128,7 @@ def declare_all(common: Mapping[str, Any]) -> list[declared.Declaration]:
                 "target": "sagemaker",
                 "base": {"role_arn": "arn:aws:iam::123456789012:role/shop"},
                 "scale": {"min": 1, "max": 4, "steps": [{"over": 100.0, "add": 2}]},
-                "releases": [release],
+                "releases": [release, shadow],
             },
         ),
     ]

@@ -315,6 +315,9 @@ class WorldTraffic:
     def prepare(self, endpoint: str, revision: str, progress: object, deadline: float) -> bool:
         return False
 
+    def mirror(self, endpoint: str, *asked: Any, **more: Any) -> None:
+        raise AssertionError(f"nobody asked for copies of the requests of {endpoint}")
+
     def shift(self, endpoint: str, revision: str, policy: ShiftPolicy) -> bool:
         assert self.world.endpoint is not None
         assert self.world.endpoint["phase"] is Phase.SERVING, "an update is refused while another runs"

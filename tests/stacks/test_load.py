@@ -196,8 +196,8 @@ def test_a_variable_that_is_neither_text_nor_a_secret_is_told_once_and_by_its_ow
 ) -> None:
     (told,) = on_kserve(tmp_path, KSERVE.replace("kserve}", "kserve, environment: {A: 1}}"))
     assert told == "4: serve.environment.A: expected text in quotes, got 1"
-    told = on_kserve(tmp_path, KSERVE.replace("kserve}", "kserve, environment: {str: {scret: {env: A}}}}"))
-    assert told == [
+    both = on_kserve(tmp_path, KSERVE.replace("kserve}", "kserve, environment: {str: {scret: {env: A}}}}"))
+    assert both == [
         "4: serve.environment.str.secret: is missing",
         "4: serve.environment.str.scret: unknown key (did you mean secret?)",
     ]

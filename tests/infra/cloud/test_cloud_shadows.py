@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -114,6 +115,10 @@ def test_a_shadow_that_crashes_is_replaced_and_callers_do_not_see_it(aws: Any) -
     assert aws.settled("shop")["EndpointStatus"] == "InService"
 
 
+def serves(aws: Any, configuration: str) -> bool:
+    return bool(aws.settled("shop")["EndpointConfigName"] == configuration)
+
+
 def test_an_update_puts_a_shadow_beside_what_serves_and_takes_it_away(aws: Any) -> None:
     aws.release("one")
     aws.release("two")
@@ -121,7 +126,7 @@ def test_an_update_puts_a_shadow_beside_what_serves_and_takes_it_away(aws: Any) 
     shadowed(aws, "both", "one", "two")
     for wanted, variants in (("both", {"AllTraffic", "beside"}), ("two", {"AllTraffic"})):
         aws("sagemaker").update_endpoint(EndpointName="shop", EndpointConfigName=wanted)
-        wait_for(lambda wanted=wanted: aws.settled("shop")["EndpointConfigName"] == wanted)
+        wait_for(partial(serves, aws, wanted))
         (here,) = [one for one in aws.cloud.status()["endpoints"] if one["name"] == "shop"]
         assert {one["variant"] for one in here["servers"]} == variants
         assert sum(one["share"] for one in here["servers"]) == 1.0
