@@ -84,9 +84,11 @@ def answer(ledger: Ledger, number: int, who: str, *, approved: bool, why: str) -
 
 
 def must_wait(run: Run, release: Release, wanted: bool) -> bool:
-    """Whether it is asked for, now or by an earlier run that did not end it, and not given yet."""
+    """Whether it is asked for, now or by an earlier run that did not end it, and not given yet, or not told."""
     asked = read_approval(run.deps.ledger, release.number)
-    return wanted if asked is None else not asked.approved
+    if asked is None:
+        return wanted
+    return not asked.approved or asked.words not in (each.cause for each in release.timeline)
 
 
 def await_approval(run: Run, release: Release, minutes: float, service: Outputs | None = None) -> None:

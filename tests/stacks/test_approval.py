@@ -121,6 +121,9 @@ def test_a_killed_run_is_waited_for_by_the_next(
     assert until
     assert given
     assert given.until == until.until
+    told = [each.cause for each in shop.process("any").ledger.find(2).timeline]
+    assert given.words.startswith("approved by ann@desk")
+    assert told.count(given.words) == 1, "the history says who, also where nobody waited for it"
 
 
 def test_the_first_release_is_not_made_before_it_is_approved(world: Any, spec_of: Any) -> None:
