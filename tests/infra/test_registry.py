@@ -332,7 +332,11 @@ def test_tls_greeting_is_answered_at_once(served: Served) -> None:
         assert raw.recv(12).startswith(b"HTTP/1.0 400")
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(pieces=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=6), repeats=st.integers(0, 3))
 def test_any_cut_of_a_blob_with_repeated_chunks_arrives_whole(
     served: Served, pieces: list[bytes], repeats: int

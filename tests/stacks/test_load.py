@@ -444,7 +444,11 @@ trees = st.recursive(
 KEYS = re.findall(r"^(\w+):", GOOD, re.MULTILINE)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.dictionaries(st.sampled_from([*KEYS, "other"]), trees, max_size=9))
 @example({"environments": {"local": None}})
 @example({"environments": []})

@@ -56,7 +56,11 @@ class Watching(Fake):
         self.note("end delete", name)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(graphs(), st.data())
 def test_no_create_before_its_needs_and_no_delete_before_its_dependents(
     lab: Any, thing: Any, graph: Any, data: Any

@@ -26,7 +26,9 @@ from modelpack.sources.xgboost import XGBoost
 Floats = NDArray[Any]
 NUMBERS, CATEGORY = 4, 4
 SETTINGS = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

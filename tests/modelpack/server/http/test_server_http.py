@@ -258,7 +258,11 @@ INSTANCE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     requests=st.lists(st.lists(INSTANCE, min_size=1, max_size=11), min_size=2, max_size=40),
     seed=st.integers(0, 99),
