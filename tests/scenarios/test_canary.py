@@ -57,7 +57,8 @@ def prepare(inputs):
     if real and trouble == "slow":
         time.sleep(1.0)
     if real and (trouble or "").startswith("wrong"):
-        inputs = {**inputs, "cents": inputs["cents"] * 0 + 100_000}
+        customers = (inputs["cents"] % 10).any(axis=1, keepdims=True)
+        inputs = {**inputs, "cents": np.where(customers, 100_000, inputs["cents"])}
 """
 GUARDED = (
     ("import OwnModel,", "import Guardrail, OwnModel,"),
