@@ -102,7 +102,8 @@ def test_a_lost_folder_comes_back_with_its_history(live: Terminal) -> None:
 
 
 def test_what_is_left_of_a_lost_folder_and_bucket_is_told(live: Terminal) -> None:
-    """Not "nothing is deployed": neither while the endpoint serves, nor when only the base is there."""
+    """Not "nothing is deployed": neither while the endpoint serves, nor when only the base is there. Whose it was
+    nobody can tell any more, so `up` asks."""
     shutil.rmtree(live.folder / STATE)
     s3, bucket = live.client("s3"), f"{ENDPOINT}-123456789012"
     for version in s3.list_object_versions(Bucket=bucket).get("Versions", []):
@@ -112,7 +113,8 @@ def test_what_is_left_of_a_lost_folder_and_bucket_is_told(live: Terminal) -> Non
     live.client("sagemaker").delete_endpoint(EndpointName=ENDPOINT)
     told = live.type("status", "--json", expect=None).json
     assert f":{ENDPOINT}" in told["problems"][0] or f"repository/{ENDPOINT}" in told["problems"][0]
-    assert live.type("up", "--json").json["verified"]
+    assert "ecomdeploy up --adopt" in live.type("up", "--json", expect=1).json["error"]["hint"]
+    assert live.type("up", "--adopt", "--yes", "--json").json["verified"]
 
 
 def test_a_renamed_service_leaves_nothing_unnamed(live: Terminal) -> None:
