@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 POLICIES = {"plan": ("Reading",), "deploy": ("Reading", "Shipping")}
-SERVICES = {"monitoring": "cloudwatch", "runtime.sagemaker": "sagemaker", "sagemaker-runtime": "sagemaker"}
+SERVICES = {
+    "monitoring": "cloudwatch",
+    "runtime.sagemaker": "sagemaker",
+    "sagemaker-runtime": "sagemaker",
+    "tagging": "tag",
+}
 ACTIONS = {
     # docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
     "s3:HeadBucket": "s3:ListBucket",

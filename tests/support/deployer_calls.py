@@ -73,7 +73,6 @@ def find_resources(action: str, scope: DeployerScope) -> list[str]:
         "application-autoscaling": [scope.arn("application-autoscaling", "scalable-target/1")],
         "ssm": [scope.arn("ssm", f"parameter/ecomdeploy/{scope.name}/PASSWORD/0123456789abcdef")],
         "servicequotas": ["*"],
-        "tagging": ["*"],
         "tag": ["*"],
     }
     return found[service]
