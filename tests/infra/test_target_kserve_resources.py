@@ -62,6 +62,8 @@ def test_every_release_has_an_inferenceservice_and_one_route_leads_to_the_first(
         "revisions": {"a" * 12: "shop-local-aaaaaaaa", "b" * 12: "shop-local-bbbbbbbb"},
         "alarms": [],
         "release_alarms": {},
+        "shadows": {},
+        "shadow_alarms": {},
     }
     assert len(made.of("InferenceService")) == 2
     route = made.one("HTTPRoute")
