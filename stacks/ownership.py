@@ -227,9 +227,9 @@ def find_unsuspected(run: Run) -> BadInput | None:
         what = (
             f"no release of {wanted.endpoint} is known, and no state of it is here, but this carries its tags"
         )
-        return BadInput(
-            f"{what}: {', '.join(left)}", hint=f"{type_verb(run, 'up')} takes it into a state again"
-        )
+        # What stands carries an owner's id; who has lost that as well draws another.
+        verb = type_verb(run, "up") + ("" if read_owner(deps.store) else " --adopt")
+        return BadInput(f"{what}: {', '.join(left)}", hint=f"{verb} takes it into a state again")
     return None
 
 

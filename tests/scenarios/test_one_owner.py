@@ -110,7 +110,9 @@ def test_what_is_left_of_a_lost_folder_and_bucket_is_told(live: Terminal) -> Non
         s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
     told = live.type("status", "--json", expect=None).json
     assert f"there is an endpoint {ENDPOINT}" in told["problems"][0]
-    live.client("sagemaker").delete_endpoint(EndpointName=ENDPOINT)
+    sagemaker = live.client("sagemaker")
+    sagemaker.delete_endpoint(EndpointName=ENDPOINT)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=ENDPOINT, WaiterConfig={"Delay": 1})
     told = live.type("status", "--json", expect=None).json
     assert f":{ENDPOINT}" in told["problems"][0] or f"repository/{ENDPOINT}" in told["problems"][0]
     assert "ecomdeploy up --adopt" in live.type("up", "--json", expect=1).json["error"]["hint"]

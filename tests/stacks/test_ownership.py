@@ -443,5 +443,5 @@ def test_what_stands_and_no_state_knows_is_found(three: Any, spec_of: Any) -> No
     deps.driver.stray["base/shop-local"] = ("arn:aws:s3:::shop-local (bucket)",)
     found = ship.status(deps, spec_of())
     assert "arn:aws:s3:::shop-local (bucket)" in found.problems[0]
-    assert found.hint == "ecomdeploy up takes it into a state again"
+    assert found.hint == "ecomdeploy up --adopt takes it into a state again"
     assert ship.status(three.process("one"), spec_of()).problems == ("nothing is deployed here",)
