@@ -15,6 +15,9 @@ FUZZ_SECONDS ?= 60
 # A file at a time, in the order of tests/conftest.py: what a file's fixtures made is made once.
 # A worker that dies is told with its test and not replaced: xdist 3.8 gives a new one no files, and waits for it or fails.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0
+# NIGHTLY=1 adds what is marked nightly: further cases of kinds of which CI runs one.
+NIGHTLY ?=
+SLOW := --slow $(if $(NIGHTLY),--nightly)
 # Packages are installed without bytecode, so that only what is imported is ever compiled: once, not by every process.
 # Containers often forbid Python to keep it: what every command imports is compiled as it is installed.
 export PYTHONDONTWRITEBYTECODE :=
@@ -22,7 +25,7 @@ COMPILED := botocore dateutil httpcore httpx jmespath msgspec numpy platformdirs
 compile = packages=$$($(1)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))") && \
 	$(1)/bin/python -m compileall -q -x /tests/ cli stacks infra modelpack ecomdeploy.py $(addprefix "$$packages"/,$(COMPILED))
 
-.PHONY: help demo test test-fast test-sagemaker test-keras test-gpu test-reality chaos fuzz check lint types arrows imports format install lock audit clean bench facts
+.PHONY: help demo test nightly test-fast test-sagemaker test-keras test-gpu test-reality chaos fuzz check lint types arrows imports format install lock audit clean bench facts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -53,7 +56,10 @@ demo: $(VENV)/.installed ## the main job: train, pack, ship, break, roll back on
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.installed ## the test suite, in parallel, and its 30 slowest tests; not what the targets below run
-	@$(BIN)/python -m pytest $(SPREAD) --slow -m 'not reality and not kubernetes' --durations=30
+	@$(BIN)/python -m pytest $(SPREAD) $(SLOW) -m 'not reality and not kubernetes' --durations=30
+
+nightly: ## all tests, with the further cases of each kind that CI leaves out: some two hours on two cores
+	@$(MAKE) -k test test-kubernetes test-reality test-keras NIGHTLY=1
 
 test-fast: $(VENV)/.installed ## without the tests marked slow
 	@$(BIN)/python -m pytest $(SPREAD) -m 'not kubernetes'
@@ -80,7 +86,7 @@ $(VENV_KERAS)/.installed: $(VENV)/.installed locks/keras.txt
 	@touch $@
 
 test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and transformers, brought in by ONNX
-	@ECOMDEPLOY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV_KERAS)/bin/python -m pytest --slow tests/modelpack/sources/test_keras.py \
+	@ECOMDEPLOY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV_KERAS)/bin/python -m pytest $(SLOW) tests/modelpack/sources/test_keras.py \
 		tests/modelpack/sources/test_hostile.py tests/modelpack/sources/test_benign.py tests/fuzz/test_fuzz_readers.py \
 		tests/modelpack/sources/test_huggingface.py tests/modelpack/language/test_transformers.py \
 		tests/scenarios/test_own_keras.py tests/scenarios/test_own_models.py tests/modelpack/gate/test_served_as_asked.py \
@@ -95,7 +101,7 @@ REALITY := tests/reality tests/infra/engine tests/stacks/test_automation_driver.
 CUT_OFF := tests/reality/test_kills.py tests/reality/test_commands.py
 test-reality: $(VENV)/.installed ## our driver and engine against the real Pulumi CLI, built from Go modules; ALL=1: every point
 	@$(BIN)/python tests/reality/pulumi/build.py
-	@ECOMDEPLOY_TEST_ALL=$(ALL) ECOMDEPLOY_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest --slow -m reality --durations=10 \
+	@ECOMDEPLOY_TEST_ALL=$(ALL) ECOMDEPLOY_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest $(SLOW) -m reality --durations=10 \
 		$(if $(KILLS),$(CUT_OFF),$(REALITY))
 
 # By one process: each that runs tests has a control plane of its own, of half a gigabyte. Only files with such tests are read.
@@ -103,7 +109,7 @@ KUBERNETES = $(shell grep -rlE --include='test_*.py' 'mark\.kubernetes' tests)
 test-kubernetes: $(VENV)/.installed ## what runs on a real control plane: built once from Go modules, about 8 minutes of CPU
 	@$(BIN)/python -m infra.rehearsal.cloud.kubernetes.build
 	@$(BIN)/python tests/conformance/kubectl/build.py
-	@$(BIN)/python -m pytest --slow -m kubernetes --durations=10 $(KUBERNETES)
+	@$(BIN)/python -m pytest $(SLOW) -m kubernetes --durations=10 $(KUBERNETES)
 
 chaos: $(VENV)/.installed ## kills, power cuts, two at once, damage at every point: an hour or more, goes on where it was ended; docs/reliability.md
 	@$(BIN)/python -m infra.rehearsal.cloud.kubernetes.build

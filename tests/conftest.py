@@ -1,4 +1,5 @@
-"""Options for the whole suite: `--slow` runs what is marked slow (CI and `make test` do)."""
+"""Options for the whole suite: `--slow` runs what is marked slow (CI and `make test` do), `--nightly` with it the
+further cases of a kind of which CI runs one (`make nightly` does)."""
 
 from __future__ import annotations
 
@@ -34,6 +35,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+    parser.addoption("--nightly", action="store_true", help="with --slow: also run the tests marked nightly")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,12 +47,27 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--slow"):
+        if not config.getoption("--nightly"):
+            leave_to_the_night(config, items)
         longest_first(items)
         return
     skip = pytest.mark.skip(reason="slow: run with --slow (make test does)")
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+def leave_to_the_night(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is named by itself (`file::test`) runs all the same."""
+    asked = {arg.partition("[")[0] for arg in config.args if "::" in arg}
+    left = [
+        item
+        for item in items
+        if item.get_closest_marker("nightly") and item.nodeid.partition("[")[0] not in asked
+    ]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 def longest_first(items: list[pytest.Item]) -> None:

@@ -20,6 +20,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.ClusterSh
     made.close()
 
 
+@pytest.mark.nightly(like="tests/chaos/test_chaos.py::test_a_sample_of_points")
 def test_a_point_of_each_command(shop: cluster.ClusterShop) -> None:
     failed = {}
     for row in cluster.rows(lambda: shop):

@@ -12,8 +12,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 
 
-def test_there_are_two() -> None:
-    assert [path.name for path in WORKFLOWS] == ["audit.yml", "ci.yml"]
+def test_there_are_three() -> None:
+    assert [path.name for path in WORKFLOWS] == ["audit.yml", "ci.yml", "nightly.yml"]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
@@ -33,7 +33,11 @@ def test_actions_are_pinned_and_rights_are_few(workflow: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(
     ("workflow", "job", "command"),
-    [("ci.yml", "ci", ".ci/run"), ("audit.yml", "audit", "make audit UV=build/uv/bin/uv")],
+    [
+        ("ci.yml", "ci", ".ci/run"),
+        ("audit.yml", "audit", "make audit UV=build/uv/bin/uv"),
+        ("nightly.yml", "nightly", "make nightly"),
+    ],
 )
 def test_it_calls_what_everybody_can_run(workflow: str, job: str, command: str) -> None:
     text = (ROOT / ".github" / "workflows" / workflow).read_text()

@@ -70,6 +70,7 @@ GUARDED = (
 )
 PRICED = ('"sure": scores.max(axis=1) > 9', '"price": scores.max(axis=1)')
 """A price, which is at most 17.90 in the requests that the shop knows."""
+FURTHER = pytest.mark.nightly(like="test_each_strategy_moves_as_it_says_and_its_alarms_turn_it_back")
 PACE = 12
 """A minute of the cloud's in five seconds: a bake lasts 25, an alarm rings after 10 to 15."""
 
@@ -206,6 +207,7 @@ def all_of_the_canary(poller: Poller) -> None:
     assert len(poller.errors) < 0.25 * poller.requests
 
 
+@pytest.mark.nightly(like="test_each_strategy_moves_as_it_says_and_its_alarms_turn_it_back")
 def test_a_good_release_is_promoted_step_by_step(live: Live) -> None:
     with Poller(live.ask) as poller:
         done = live.ship("nothing")
@@ -244,6 +246,7 @@ def test_errors_in_the_canary_turn_it_back(live: Live) -> None:
     assert "--again" in json.dumps(live.terminal.type("up", "--yes", "--json", expect=2).json)
 
 
+@pytest.mark.nightly(like="test_each_strategy_moves_as_it_says_and_its_alarms_turn_it_back")
 def test_the_price_guardrail_turns_back_what_is_fast_healthy_and_wrong(live: Live) -> None:
     """Every golden request is answered right, no request fails, and none takes longer."""
     with Poller(live.ask) as poller:
@@ -254,6 +257,7 @@ def test_the_price_guardrail_turns_back_what_is_fast_healthy_and_wrong(live: Liv
     assert state(live) == ["live", "failed"]
 
 
+@pytest.mark.nightly(like="test_errors_in_the_canary_turn_it_back")
 def test_one_failure_in_twenty_of_the_canary_turns_it_back(live: Live) -> None:
     """Of all that the endpoint answers that is half a percent, which no alarm on the endpoint could see."""
     live.cloud().set_pace(6)  # each minute has 20 requests of a tenth of the traffic, also on a busy machine
@@ -266,6 +270,7 @@ def test_one_failure_in_twenty_of_the_canary_turns_it_back(live: Live) -> None:
     assert state(live) == ["live", "failed"]
 
 
+@pytest.mark.nightly(like="test_errors_in_the_canary_turn_it_back")
 def test_what_the_cloud_has_not_moves_nothing_and_what_degrades_in_its_bake_goes_back(live: Live) -> None:
     """A canary without a quota, without capacity, and one that never gets healthy, which SageMaker turns back silently;
     then one that is ready, and answers right for its first 30 customers."""
@@ -295,8 +300,8 @@ def test_what_the_cloud_has_not_moves_nothing_and_what_degrades_in_its_bake_goes
     ("settings", "shares", "policy"),
     [
         ("linear\n  linear: {step: 50, bake: 5m}", (50, 100), "LINEAR"),
-        ("blue-green", (100,), "ALL_AT_ONCE"),
-        ("rolling\n  rolling: {batch: 50, bake: 5m}", (50, 100), "rolling"),
+        pytest.param("blue-green", (100,), "ALL_AT_ONCE", marks=FURTHER),
+        pytest.param("rolling\n  rolling: {batch: 50, bake: 5m}", (50, 100), "rolling", marks=FURTHER),
     ],
 )
 def test_each_strategy_moves_as_it_says_and_its_alarms_turn_it_back(
@@ -320,6 +325,7 @@ def test_each_strategy_moves_as_it_says_and_its_alarms_turn_it_back(
     assert state(live) == ["superseded", "live", "failed"]
 
 
+@pytest.mark.nightly(like="test_errors_in_the_canary_turn_it_back")
 def test_a_slow_model_is_turned_back_by_its_p99(live: Live) -> None:
     live.terminal.edit(r"alarms: \{error_rate: 0.02", "alarms: {error_rate: 0.02, p99_ms: 600")
     live.terminal.type("up", "--yes", "--json")
@@ -342,6 +348,7 @@ def test_a_bake_that_nobody_asked_in_is_not_passed(live: Live) -> None:
     assert live.terminal.type("up", "--yes", "--json", "--again").json["release"] == 3
 
 
+@pytest.mark.nightly(like="test_a_bad_release_is_turned_back_without_its_watcher")
 def test_a_good_release_goes_on_without_its_watcher(live: Live) -> None:
     with Poller(live.ask) as poller:
         before = live.settled()

@@ -120,6 +120,7 @@ def delete_models(sagemaker: Any) -> None:
         sagemaker.delete_model(ModelName=model["ModelName"])
 
 
+@pytest.mark.nightly(like="test_an_endpoint_deleted_by_hand_is_made_again")
 def test_what_serves_is_verified_only_while_all_it_needs_exists(live: Terminal) -> None:
     """Model, configuration, role: the running servers need none of them, the next one does."""
     sagemaker, iam = live.client("sagemaker"), live.client("iam")
@@ -145,6 +146,7 @@ def told_gone(shop: Terminal, what: str) -> None:
     assert any(what in problem for problem in found["problems"])
 
 
+@pytest.mark.nightly(like="test_an_endpoint_deleted_by_hand_is_made_again")
 def test_a_release_heals_what_others_deleted_and_so_does_a_rollback(live: Terminal) -> None:
     """The configuration in use and the role, then a new release; its role again, then the way back."""
     sagemaker, iam = live.client("sagemaker"), live.client("iam")
@@ -172,6 +174,7 @@ def test_an_endpoint_deleted_by_hand_is_made_again(live: Terminal) -> None:
     mends_at_once(live)
 
 
+@pytest.mark.nightly(like="test_an_endpoint_deleted_by_hand_is_made_again")
 def test_images_repository_and_bucket_deleted_by_hand_come_back(live: Terminal) -> None:
     ecr, s3 = live.client("ecr"), live.client("s3")
     images = ecr.list_images(repositoryName=ENDPOINT)["imageIds"]
@@ -190,6 +193,7 @@ def test_images_repository_and_bucket_deleted_by_hand_come_back(live: Terminal) 
     assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] >= 1
 
 
+@pytest.mark.nightly(like="test_fourteen_things_changed_by_hand_are_named_and_mended_at_once")
 def test_the_number_of_replicas_follows_the_spec_where_nothing_scales(live: Terminal) -> None:
     """Automatic scaling goes, and three are wanted; somebody takes two away."""
     sagemaker = live.client("sagemaker")

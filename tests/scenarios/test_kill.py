@@ -31,6 +31,7 @@ def test_up_survives_a_kill_at_five_moments(shop: Terminal) -> None:
     assert shop.client("s3").list_buckets()["Buckets"] == []
 
 
+@pytest.mark.nightly(like="test_up_survives_a_kill_at_five_moments")
 def test_an_old_release_serves_through_kills_of_the_next(shop: Terminal) -> None:
     shop.type("up", "--yes", "--json")
     ask = asking(shop, shop.type("predict", "--json").json)
@@ -48,6 +49,9 @@ def test_an_old_release_serves_through_kills_of_the_next(shop: Terminal) -> None
     assert len(sagemaker.list_endpoints()["Endpoints"]) == 1
 
 
+@pytest.mark.nightly(
+    like="tests/infra/cloud/test_cloud_inference.py::test_real_inference_comes_back_after_a_kill"
+)
 def test_a_killed_cloud_comes_back_with_its_release(shop: Terminal) -> None:
     shop.type("up", "--yes", "--json")
     answer = shop.type("predict", "--json").json["predictions"]

@@ -147,6 +147,9 @@ def elsewhere(
     return Elsewhere(shop.folder, shop.home, more=more)
 
 
+@pytest.mark.nightly(
+    like="tests/scenarios/test_kserve.py::test_releases_come_and_go_without_a_failed_request"
+)
 def test_a_service_lives_on_somebodys_cluster_without_aws(
     elsewhere: Elsewhere, theirs: SomebodysCluster, aws: tuple[str, list[str]], tmp_path: Path
 ) -> None:

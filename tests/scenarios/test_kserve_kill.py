@@ -100,11 +100,23 @@ MOMENTS: dict[str, Callable[[Live, set[str]], bool]] = {
     "gateway": has_traffic,
     "kserve": is_declared,
 }
+IN_CI = ("kube-apiserver", "gateway")
 SERVES_NOTHING = ("gateway", "node_agent")
 """Without whom nothing is served until they are back: the way in, and the machine, whose pods end and start with it."""
 
 
-@pytest.mark.parametrize("name", MOMENTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in IN_CI
+        else pytest.param(
+            name,
+            marks=pytest.mark.nightly(like="test_what_served_serves_on_and_the_next_up_converges"),
+        )
+        for name in MOMENTS
+    ],
+)
 def test_what_served_serves_on_and_the_next_up_converges(live: Live, name: str) -> None:
     shop, before = live.shop, services(live.api)
     shop.edit(r"STORY: \w+", f"STORY: after{live.releases}")

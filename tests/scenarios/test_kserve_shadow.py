@@ -48,7 +48,15 @@ def test_a_good_release_is_compared_and_promoted(live: Live) -> None:
     assert (mirrors(live), live.record().state) == ({}, "ended")
 
 
-@pytest.mark.parametrize("trouble", ["errors", "crash"])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "errors",
+        pytest.param(
+            "crash", marks=pytest.mark.nightly(like="test_a_bad_release_is_turned_back_and_nobody_saw_it")
+        ),
+    ],
+)
 def test_a_bad_release_is_turned_back_and_nobody_saw_it(live: Live, trouble: str) -> None:
     live.terminal.edit(r"share: 50", "share: 100") if trouble == "errors" else None
     before, serving = live.weights(), live.serving()
@@ -61,6 +69,7 @@ def test_a_bad_release_is_turned_back_and_nobody_saw_it(live: Live, trouble: str
     assert (live.weights(), mirrors(live), live.serving()) == (before, {}, serving)
 
 
+@pytest.mark.nightly(like="test_the_guard_takes_the_copies_off_when_nobody_leads")
 def test_an_interrupted_shadow_is_taken_off_and_says_so(live: Live) -> None:
     before, serving = live.weights(), live.serving()
     live.change("quiet")

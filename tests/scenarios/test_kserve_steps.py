@@ -156,6 +156,7 @@ def test_errors_in_the_canary_turn_it_back(live: Live) -> None:
     assert told == [failed]
 
 
+@pytest.mark.nightly(like="test_errors_in_the_canary_turn_it_back")
 def test_a_slow_model_is_turned_back_by_its_p99(live: Live) -> None:
     live.terminal.edit("error_rate: 0.02,", "error_rate: 0.02, p99_ms: 900,")
     before = live.weights()
@@ -168,6 +169,7 @@ def test_a_slow_model_is_turned_back_by_its_p99(live: Live) -> None:
     assert live.weights() == before
 
 
+@pytest.mark.nightly(like="tests/scenarios/test_canary.py::test_a_bake_that_nobody_asked_in_is_not_passed")
 def test_a_bake_that_nobody_asked_in_is_not_passed(live: Live) -> None:
     before = live.weights()
     failed = live.ship("calm", expect=4).json["error"]["what"]
@@ -175,6 +177,7 @@ def test_a_bake_that_nobody_asked_in_is_not_passed(live: Live) -> None:
     assert live.weights() == before
 
 
+@pytest.mark.nightly(like="test_a_bad_release_without_its_watcher_is_turned_back")
 def test_an_interrupted_rollout_goes_back_and_says_so(live: Live) -> None:
     before, serving = live.weights(), live.serving()
     live.change("quiet")
@@ -194,6 +197,7 @@ def test_an_interrupted_rollout_goes_back_and_says_so(live: Live) -> None:
     assert poller.errors == []
 
 
+@pytest.mark.nightly(like="test_a_bad_release_without_its_watcher_is_turned_back")
 def test_a_good_release_without_its_watcher_goes_back_and_on_again(live: Live) -> None:
     before = live.weights()
     with Poller(live.ask) as poller:
@@ -225,6 +229,9 @@ def test_a_bad_release_without_its_watcher_is_turned_back(live: Live) -> None:
     assert live.weights() == before
 
 
+@pytest.mark.nightly(
+    like="tests/scenarios/test_canary.py::test_each_strategy_moves_as_it_says_and_its_alarms_turn_it_back"
+)
 @pytest.mark.parametrize(
     ("settings", "shares"),
     [("linear\n  linear: {step: 50, bake: 5m}", (50, 100)), ("blue-green", (100,))],

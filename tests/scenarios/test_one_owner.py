@@ -44,7 +44,17 @@ def served(shop: Terminal) -> tuple[int, str]:
     return shop.type("predict", "--json").json["release"], found["EndpointConfigName"]
 
 
-@pytest.mark.parametrize("without", [(STATE,), ()], ids=["a checkout", "a copy, its state with it"])
+@pytest.mark.parametrize(
+    "without",
+    [
+        pytest.param(
+            (STATE,),
+            marks=pytest.mark.nightly(like="test_another_folder_takes_nothing_unless_it_is_asked_to"),
+            id="a checkout",
+        ),
+        pytest.param((), id="a copy, its state with it"),
+    ],
+)
 def test_another_folder_takes_nothing_unless_it_is_asked_to(live: Terminal, without: tuple[str, ...]) -> None:
     """aws-cdk, pulumi: a branch's folder that is thrown away with `down --all` took what production served."""
     before, other = served(live), checkout(live, "experiment", *without)
@@ -68,6 +78,7 @@ def test_another_folder_takes_nothing_unless_it_is_asked_to(live: Terminal, with
     assert live.client("sagemaker").list_endpoints()["Endpoints"] == []
 
 
+@pytest.mark.nightly(like="test_another_folder_takes_nothing_unless_it_is_asked_to")
 def test_a_copy_under_another_name_lives_beside_the_original(live: Terminal) -> None:
     """A folder is copied to begin another service with, state and all."""
     before, other = served(live), checkout(live, "store")
@@ -101,6 +112,7 @@ def test_a_lost_folder_comes_back_with_its_history(live: Terminal) -> None:
     assert sagemaker.list_models()["Models"] == sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
 
 
+@pytest.mark.nightly(like="test_a_lost_folder_comes_back_with_its_history")
 def test_what_is_left_of_a_lost_folder_and_bucket_is_told(live: Terminal) -> None:
     """Not "nothing is deployed": neither while the endpoint serves, nor when only the base is there. Whose it was
     nobody can tell any more, so `up` asks."""
@@ -133,6 +145,7 @@ def test_a_renamed_service_leaves_nothing_unnamed(live: Terminal) -> None:
     assert not any(former in note for note in live.type("status", "--json").json["notes"])
 
 
+@pytest.mark.nightly(like="test_a_renamed_service_leaves_nothing_unnamed")
 def test_another_region_is_refused_until_all_is_down_here(live: Terminal) -> None:
     """pulumi-aws#3777, pulumi#1391; then a whole life in that region."""
     before = served(live)
@@ -166,6 +179,7 @@ def test_two_writers_at_once_are_one_after_the_other(live: Terminal) -> None:
     assert live.type("up", "--json").json["outcome"] == "nothing to do"
 
 
+@pytest.mark.nightly(like="test_two_writers_at_once_are_one_after_the_other")
 def test_a_platform_of_two_services_is_taken_down_by_neither_alone(terminal: Terminal) -> None:
     """What the second plans is what its `up` then does, and it says whose the things are."""
     terminal.type("init", "recommendation", "shop")

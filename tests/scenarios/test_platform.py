@@ -109,6 +109,7 @@ def another_instance_type(project: Terminal) -> set[str]:
 ADDRESSES = 'platform: {zones: [us-east-1a, us-east-1b], kubernetes_version: "1.33",'
 
 
+@pytest.mark.nightly(like="test_twelve_things_changed_by_hand_are_named_and_mended_at_once")
 def test_zones_come_and_go_and_the_control_plane_stays(project: Terminal) -> None:
     """Exchanged, in another order, one more: by letter, and without a conflict."""
     project.edit("platform: {", ADDRESSES)

@@ -39,6 +39,9 @@ def pack(code: Path, project: Path, home: Path) -> dict:  # type: ignore[type-ar
     return found
 
 
+@pytest.mark.nightly(
+    like="tests/modelpack/test_build.py::test_another_home_and_path_with_the_same_lock_gives_the_same_image"
+)
 def test_two_clones_give_the_same_digest(tmp_path: Path) -> None:
     images = []
     lock: Path | None = None

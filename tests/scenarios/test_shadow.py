@@ -79,6 +79,7 @@ def test_a_bad_release_is_turned_back_and_nobody_saw_it(shadowed: Live) -> None:
     assert causes == ["", failed, wrong]
 
 
+@pytest.mark.nightly(like="test_a_bad_release_is_turned_back_and_nobody_saw_it")
 def test_one_that_crashes_or_dawdles_harms_no_caller(shadowed: Live) -> None:
     shadowed.terminal.edit(r"alarms: \{error_rate: 0.02", "alarms: {error_rate: 0.02, p99_ms: 600")
     shadowed.terminal.type("up", "--yes", "--json")
@@ -92,6 +93,7 @@ def test_one_that_crashes_or_dawdles_harms_no_caller(shadowed: Live) -> None:
     assert state(shadowed) == ["live", "failed", "failed"]
 
 
+@pytest.mark.nightly(like="tests/scenarios/test_canary.py::test_a_bake_that_nobody_asked_in_is_not_passed")
 def test_one_that_got_no_copies_has_not_passed(shadowed: Live) -> None:
     before = shadowed.settled()
     failed = shadowed.ship("nothing", expect=4).json["error"]["what"]
@@ -122,6 +124,7 @@ def test_a_killed_watcher_leaves_the_judging_to_the_next_up(shadowed: Live) -> N
     assert not has_shadow(shadowed)
 
 
+@pytest.mark.nightly(like="test_a_killed_watcher_leaves_the_judging_to_the_next_up")
 def test_a_bad_release_is_taken_off_without_its_watcher(shadowed: Live) -> None:
     before = shadowed.settled()
     with Poller(shadowed.ask) as poller:
@@ -135,6 +138,7 @@ def test_a_bad_release_is_taken_off_without_its_watcher(shadowed: Live) -> None:
     assert not has_shadow(shadowed)
 
 
+@pytest.mark.nightly(like="tests/scenarios/test_canary.py::test_a_rollback_in_a_bake_does_not_wait_for_it")
 def test_a_rollback_while_requests_are_copied_takes_them_off(shadowed: Live) -> None:
     """At AWS's own pace: minutes are left of the bake. Ctrl-C first, which says who serves."""
     before = shadowed.settled()
@@ -155,6 +159,7 @@ def test_a_rollback_while_requests_are_copied_takes_them_off(shadowed: Live) -> 
     assert not has_shadow(shadowed)
 
 
+@pytest.mark.nightly(like="test_a_good_release_is_compared_and_promoted")
 def test_another_release_takes_a_shadow_s_place(shadowed: Live) -> None:
     """What was left in a bake by a kill is taken off, and the spec's own release is live."""
     with Poller(shadowed.ask) as poller:
