@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import combinations
 from typing import Any
 
 from infra.preflight.base import Looked
+from infra.spec import Window
 from modelpack.errors import BadInput
 from stacks.candidates import describe_end, make_candidate
 from stacks.collaborators import Collaborators
@@ -128,6 +131,7 @@ def foresee(run: Run, lacks: Sequence[Looked]) -> Plan:
             *([f"replicas: {replicas[0]} now, {replicas[1]} then"] if replicas else []),
             *notes(run, pack, live if keeps else None, number),
             *placed,
+            *tell_overlaps(spec.scale.schedule, deps.ledger.clock()),
             *(remarks(wanted, pack, wanted.serving.instance) if pack else ()),
         ),
     )
@@ -168,6 +172,18 @@ def warn(run: Run, objection: BadInput | None) -> list[str]:
     """Why `up` will not begin, and what of this service's earlier names is still there."""
     refused = [f"`up` will refuse: {objection} ({objection.hint})"] if objection else []
     return [*refused, *map(describe_former, run.deps.ledger.former())]
+
+
+def tell_overlaps(windows: Sequence[Window], now: datetime) -> list[str]:
+    """Of sale days that are still to end: what holds while two of them run."""
+    told = []
+    for one, other in combinations([each for each in windows if each.end > now], 2):
+        begin, end = max(one.start, other.start), min(one.end, other.end)
+        if begin < end:
+            low = max(one.min, other.min)
+            span = f"from {begin.isoformat()} to {end.isoformat()}"
+            told.append(f"sale days {one.name} and {other.name} overlap: {span} the higher min holds, {low}")
+    return told
 
 
 def notes(run: Run, pack: Packed | None, stays: Release | None, number: int) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from infra.spec import Window
 from modelpack.errors import BadInput, Unhealthy
 from modelpack.inputs.spec import ModelSpec
 from stacks import platform, ship
@@ -91,6 +93,22 @@ def test_whether_the_cluster_takes_rules_is_asked_once_and_told_by_plan_and_up_a
     assert plan(deps, spec_of()).changes == ()
     without = plan(known(world.process("one")), spec_of())
     assert [change.op for change in without.changes] == ["update"]
+
+
+def test_sale_days_that_overlap_are_told_with_what_holds(world: Any, spec_of: Any) -> None:
+    deps, spec = world.process("one"), spec_of()
+    now = deps.ledger.clock()
+
+    def sale(name: str, first: int, last: int, low: int) -> Window:
+        return Window(name=name, start=now + timedelta(days=first), end=now + timedelta(days=last), min=low)
+
+    windows = (sale("past", -9, -1, 5), sale("week", 1, 8, 2), sale("day", 7, 9, 4), sale("after", 9, 11, 3))
+    found = plan(deps, replace(spec, scale=replace(spec.scale, schedule=windows)))
+    [told] = [note for note in found.notes if "overlap" in note]
+    assert told == (
+        f"sale days week and day overlap: from {windows[2].start.isoformat()} to {windows[1].end.isoformat()} "
+        "the higher min holds, 4"
+    )
 
 
 def test_the_preview_reads_no_lease(world: Any, spec_of: Any) -> None:
