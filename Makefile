@@ -101,7 +101,8 @@ REALITY := tests/reality tests/infra/engine tests/stacks/test_automation_driver.
 CUT_OFF := tests/reality/test_kills.py tests/reality/test_commands.py
 test-reality: $(VENV)/.installed ## our driver and engine against the real Pulumi CLI, built from Go modules; ALL=1: every point
 	@$(BIN)/python tests/reality/pulumi/build.py
-	@ECOMDEPLOY_TEST_ALL=$(ALL) ECOMDEPLOY_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest $(SLOW) -m reality --durations=10 \
+	@ECOMDEPLOY_TEST_ALL=$(ALL) ECOMDEPLOY_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest $(SLOW) $(if $(ALL)$(KILLS),--nightly) \
+		-m reality --durations=10 \
 		$(if $(KILLS),$(CUT_OFF),$(REALITY))
 
 # By one process: each that runs tests has a control plane of its own, of half a gigabyte. Only files with such tests are read.

@@ -105,6 +105,7 @@ def test_pyvrp_is_never_longer_than_the_savings_and_repeats() -> None:
         assert plan == solve(problem, iterations=30)
 
 
+@pytest.mark.nightly(like="test_pyvrp_is_never_longer_than_the_savings_and_repeats")
 @pytest.mark.slow
 @pytest.mark.network
 def test_on_store_days_in_london_it_is_shorter_than_savings_outside_the_interval(home: Home) -> None:

@@ -18,6 +18,7 @@ from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Silent
 
 
+@pytest.mark.nightly(like="tests/modelpack/gate/test_served_as_asked.py::test_programs_answer_as_torch")
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler here")
 def test_what_aot_inductor_compiles_answers_as_torch_does(home: Home, tmp_path: Path) -> None:

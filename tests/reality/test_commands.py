@@ -26,7 +26,7 @@ from tests.reality.typed_cli import TypedShop
 pytestmark = [pytest.mark.slow, pytest.mark.reality, pytest.mark.network, pytest.mark.timeout(0)]
 
 UP, DOWN = ("up", "--yes", "--json"), ("down", "--all", "--yes", "--json")
-MOMENTS = {signal.SIGKILL: 1, signal.SIGINT: 1}
+MOMENTS = {signal.SIGKILL: 2, signal.SIGINT: 1}
 """Of each, in a run that does not take every one."""
 
 
@@ -84,17 +84,8 @@ def undisturbed(shop: TypedShop) -> tuple[int, int, dict[str, int]]:
     return len(ups), len(downs), whole
 
 
-@pytest.mark.parametrize(
-    "by",
-    [
-        pytest.param(signal.SIGKILL, id="SIGKILL"),
-        pytest.param(
-            signal.SIGINT,
-            marks=pytest.mark.nightly(like="test_cut_off_at_any_moment_it_converges"),
-            id="SIGINT",
-        ),
-    ],
-)
+@pytest.mark.nightly(like="tests/reality/test_kills.py::test_the_next_run_converges")
+@pytest.mark.parametrize("by", [*MOMENTS], ids=lambda by: by.name)
 def test_cut_off_at_any_moment_it_converges(
     shop: TypedShop, undisturbed: tuple[int, int, dict[str, int]], by: signal.Signals
 ) -> None:
@@ -114,7 +105,7 @@ def test_cut_off_at_any_moment_it_converges(
             keep_tally(tally, [at])
 
 
-@pytest.mark.nightly(like="test_cut_off_at_any_moment_it_converges")
+@pytest.mark.nightly(like="tests/reality/test_kills.py::test_the_next_run_converges")
 def test_the_cli_outlives_its_killed_driver_and_the_next_up_converges(
     shop: TypedShop, undisturbed: tuple[int, int, dict[str, int]]
 ) -> None:

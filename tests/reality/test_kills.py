@@ -37,6 +37,12 @@ SAMPLES = (
     ("platform", INTERRUPT, 0),
 )
 """How many points of a stack a run takes that does not take every one."""
+IN_CI = (("base", KILL), ("service", KILL))
+
+
+def left_to_the_night(program: str, by: signal.Signals) -> list[pytest.MarkDecorator]:
+    like = pytest.mark.nightly(like="test_the_next_run_converges")
+    return [] if (program, by) in IN_CI else [like]
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +136,7 @@ def subject(rig: Rig, request: pytest.FixtureRequest) -> Iterator[Subject]:
 @pytest.mark.parametrize(
     ("subject", "by", "count"),
     [
-        pytest.param(program, by, count, id=f"{program}-{by.name}")
+        pytest.param(program, by, count, id=f"{program}-{by.name}", marks=left_to_the_night(program, by))
         for program, by, count in SAMPLES
         if EVERY or KILLS or count
     ],

@@ -120,7 +120,7 @@ def delete_models(sagemaker: Any) -> None:
         sagemaker.delete_model(ModelName=model["ModelName"])
 
 
-@pytest.mark.nightly(like="test_an_endpoint_deleted_by_hand_is_made_again")
+@pytest.mark.nightly(like="test_fourteen_things_changed_by_hand_are_named_and_mended_at_once")
 def test_what_serves_is_verified_only_while_all_it_needs_exists(live: Terminal) -> None:
     """Model, configuration, role: the running servers need none of them, the next one does."""
     sagemaker, iam = live.client("sagemaker"), live.client("iam")
@@ -146,7 +146,7 @@ def told_gone(shop: Terminal, what: str) -> None:
     assert any(what in problem for problem in found["problems"])
 
 
-@pytest.mark.nightly(like="test_an_endpoint_deleted_by_hand_is_made_again")
+@pytest.mark.nightly(like="test_fourteen_things_changed_by_hand_are_named_and_mended_at_once")
 def test_a_release_heals_what_others_deleted_and_so_does_a_rollback(live: Terminal) -> None:
     """The configuration in use and the role, then a new release; its role again, then the way back."""
     sagemaker, iam = live.client("sagemaker"), live.client("iam")
@@ -167,6 +167,7 @@ def test_a_release_heals_what_others_deleted_and_so_does_a_rollback(live: Termin
     assert live.type("status", "--json").json["verified"]
 
 
+@pytest.mark.nightly(like="test_fourteen_things_changed_by_hand_are_named_and_mended_at_once")
 def test_an_endpoint_deleted_by_hand_is_made_again(live: Terminal) -> None:
     live.client("sagemaker").delete_endpoint(EndpointName=ENDPOINT)
     assert not live.type("status", "--json", expect=None).json["verified"]
@@ -174,7 +175,7 @@ def test_an_endpoint_deleted_by_hand_is_made_again(live: Terminal) -> None:
     mends_at_once(live)
 
 
-@pytest.mark.nightly(like="test_an_endpoint_deleted_by_hand_is_made_again")
+@pytest.mark.nightly(like="test_fourteen_things_changed_by_hand_are_named_and_mended_at_once")
 def test_images_repository_and_bucket_deleted_by_hand_come_back(live: Terminal) -> None:
     ecr, s3 = live.client("ecr"), live.client("s3")
     images = ecr.list_images(repositoryName=ENDPOINT)["imageIds"]

@@ -100,7 +100,7 @@ MOMENTS: dict[str, Callable[[Live, set[str]], bool]] = {
     "gateway": has_traffic,
     "kserve": is_declared,
 }
-IN_CI = ("kube-apiserver", "gateway")
+IN_CI = ("gateway",)
 SERVES_NOTHING = ("gateway", "node_agent")
 """Without whom nothing is served until they are back: the way in, and the machine, whose pods end and start with it."""
 

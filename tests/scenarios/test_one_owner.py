@@ -131,6 +131,7 @@ def test_what_is_left_of_a_lost_folder_and_bucket_is_told(live: Terminal) -> Non
     assert live.type("up", "--adopt", "--yes", "--json").json["verified"]
 
 
+@pytest.mark.nightly(like="test_a_lost_folder_comes_back_with_its_history")
 def test_a_renamed_service_leaves_nothing_unnamed(live: Terminal) -> None:
     """aws-cdk#14911, kamal-proxy#61."""
     live.edit(r"^service: \S+", "service: store")
@@ -145,7 +146,7 @@ def test_a_renamed_service_leaves_nothing_unnamed(live: Terminal) -> None:
     assert not any(former in note for note in live.type("status", "--json").json["notes"])
 
 
-@pytest.mark.nightly(like="test_a_renamed_service_leaves_nothing_unnamed")
+@pytest.mark.nightly(like="test_a_lost_folder_comes_back_with_its_history")
 def test_another_region_is_refused_until_all_is_down_here(live: Terminal) -> None:
     """pulumi-aws#3777, pulumi#1391; then a whole life in that region."""
     before = served(live)
@@ -161,6 +162,9 @@ def test_another_region_is_refused_until_all_is_down_here(live: Terminal) -> Non
     assert live.client("sagemaker").list_endpoints()["Endpoints"] == [], "this client is for us-east-1"
 
 
+@pytest.mark.nightly(
+    like="tests/stacks/test_shared_platform.py::test_two_services_do_not_write_the_platform_at_once"
+)
 def test_two_writers_at_once_are_one_after_the_other(live: Terminal) -> None:
     """And `down --all` waits for nobody: it is refused while `up` is at work."""
     change(live, "a")
@@ -179,7 +183,9 @@ def test_two_writers_at_once_are_one_after_the_other(live: Terminal) -> None:
     assert live.type("up", "--json").json["outcome"] == "nothing to do"
 
 
-@pytest.mark.nightly(like="test_two_writers_at_once_are_one_after_the_other")
+@pytest.mark.nightly(
+    like="tests/stacks/test_shared_platform.py::test_down_all_leaves_a_platform_that_another_service_uses"
+)
 def test_a_platform_of_two_services_is_taken_down_by_neither_alone(terminal: Terminal) -> None:
     """What the second plans is what its `up` then does, and it says whose the things are."""
     terminal.type("init", "recommendation", "shop")

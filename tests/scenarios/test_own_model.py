@@ -21,6 +21,9 @@ model: {path: model.onnx}
 LONGEST = 40
 
 
+@pytest.mark.nightly(
+    like="tests/scenarios/test_without_torch.py::test_a_model_of_ones_own_goes_live_and_back"
+)
 @pytest.mark.slow
 @pytest.mark.network
 def test_a_foreign_model_with_a_metric_of_ones_own_goes_live(terminal: Terminal, repository: Path) -> None:

@@ -24,17 +24,8 @@ from typed import Terminal
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 
-@pytest.mark.parametrize(
-    "provider",
-    [
-        pytest.param(GitHub("shop"), id="github"),
-        pytest.param(
-            GitLab("shop"),
-            marks=pytest.mark.nightly(like="test_from_a_pull_request_to_a_night_with_drift"),
-            id="gitlab",
-        ),
-    ],
-)
+@pytest.mark.nightly(like="tests/cli/test_ci.py::test_github_accepts_the_workflows")
+@pytest.mark.parametrize("provider", [GitHub("shop"), GitLab("shop")], ids=["github", "gitlab"])
 def test_from_a_pull_request_to_a_night_with_drift(
     shop: Terminal, provider: Provider, tmp_path: Path
 ) -> None:

@@ -16,6 +16,9 @@ OURS = [{"Name": "tag:ecomdeploy:managed-by", "Values": ["ecomdeploy"]}]
 SERVICES = {"ecr.api", "ecr.dkr", "logs", "monitoring", "s3", "sagemaker.runtime", "secretsmanager", "ssm"}
 
 
+@pytest.mark.nightly(
+    like="tests/stacks/test_serving_network.py::test_out_is_a_release_and_back_is_a_rollback"
+)
 def test_a_service_moves_into_the_platforms_network_and_out_again(shop: Terminal) -> None:
     spec = shop.folder / "ecomdeploy.yaml"
     spec.write_text(f"{spec.read_text()}\nplatform: {{flow_logs: rejected}}\n")

@@ -69,6 +69,9 @@ def change(shop: Terminal, word: str) -> None:
     )
 
 
+@pytest.mark.nightly(
+    like="tests/cli/test_machine_words.py::test_warnings_that_are_made_errors_end_no_command"
+)
 def test_a_shell_of_any_kind_changes_nothing(live: Terminal) -> None:
     """All of them at once; another release goes live there, in which every part of a rollout has its turn."""
     there = replace(live, variables={name: value for each in SHELLS.values() for name, value in each.items()})
@@ -118,6 +121,7 @@ def test_a_damaged_file_is_named_and_what_serves_stays(live: Terminal, tmp_path:
     assert live.type("up", "--json").json["outcome"] == "nothing to do"
 
 
+@pytest.mark.nightly(like="test_a_damaged_file_is_named_and_what_serves_stays")
 def test_an_event_of_a_newer_version_is_refused(live: Terminal) -> None:
     events = live.folder / ".ecomdeploy" / "local" / "ledger" / "events"
     number = len(list(events.iterdir())) + 1
@@ -133,6 +137,7 @@ def test_an_event_of_a_newer_version_is_refused(live: Terminal) -> None:
         assert "update this one" in live.type(verb, expect=1).err
 
 
+@pytest.mark.nightly(like="test_a_damaged_file_is_named_and_what_serves_stays")
 def test_a_checkpoint_that_is_lost_comes_back_as_it_is_told(live: Terminal) -> None:
     checkpoint = live.folder / ".ecomdeploy/local/pulumi/.pulumi/stacks/ecomdeploy-service/shop-local.json"
     change(live, "a")
@@ -144,6 +149,7 @@ def test_a_checkpoint_that_is_lost_comes_back_as_it_is_told(live: Terminal) -> N
     assert live.type("plan", "--json").json["changes"] == []
 
 
+@pytest.mark.nightly(like="test_a_damaged_file_is_named_and_what_serves_stays")
 def test_a_project_may_lie_anywhere(live: Terminal) -> None:
     """By a link; below spaces and letters, and a mask that gives others nothing."""
     link = live.folder.with_name("link")

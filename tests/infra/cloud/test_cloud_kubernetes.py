@@ -50,6 +50,9 @@ def has_what_was_made(cloud: LocalCloud) -> bool:
         client.close()
 
 
+@pytest.mark.nightly(
+    like="tests/infra/test_kubernetes_control_plane.py::test_a_new_keeper_takes_over_what_a_killed_one_left"
+)
 @pytest.mark.slow
 def test_it_outlives_whoever_keeps_it(cloud: LocalCloud) -> None:
     access = cloud.ensure_kubernetes()
