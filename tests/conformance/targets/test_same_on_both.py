@@ -195,7 +195,7 @@ MEANINGS: Mapping[str, tuple[Callable[[Shipped], object], object]] = {
     "`rollback`": (the_former_comes_back, ("rolled back", 1, True, 2)),
 }
 
-SLOWEST = ("a release whose server ends at its start",)
+SLOWEST = ("a release whose server ends at its start", "a secret `{env: NAME}`")
 
 
 @pytest.mark.parametrize(
