@@ -59,7 +59,7 @@ test: $(VENV)/.installed ## the test suite, in parallel, and its 30 slowest test
 	@$(BIN)/python -m pytest $(SPREAD) $(SLOW) -m 'not reality and not kubernetes' --durations=30
 
 nightly: ## all tests, with the further cases of each kind that CI leaves out: some two hours on two cores
-	@$(MAKE) -k test test-kubernetes test-reality test-keras NIGHTLY=1
+	@$(MAKE) -k test test-sagemaker test-kubernetes test-reality test-keras fuzz NIGHTLY=1
 
 test-fast: $(VENV)/.installed ## without the tests marked slow
 	@$(BIN)/python -m pytest $(SPREAD) -m 'not kubernetes'

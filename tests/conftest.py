@@ -103,7 +103,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A folder of this run that every worker has."""
+    """A folder of this run that every worker has; of several runs beside each other where the variable names one."""
+    if shared := os.environ.get("ECOMDEPLOY_TEST_SHARED"):
+        return pathlib.Path(shared)
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 

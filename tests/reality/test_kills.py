@@ -37,7 +37,7 @@ SAMPLES = (
     ("platform", INTERRUPT, 0),
 )
 """How many points of a stack a run takes that does not take every one."""
-IN_CI = (("base", KILL), ("service", KILL))
+IN_CI = (("service", KILL),)
 
 
 def left_to_the_night(program: str, by: signal.Signals) -> list[pytest.MarkDecorator]:

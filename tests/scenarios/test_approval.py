@@ -37,6 +37,9 @@ def states(shop: Terminal) -> list[tuple[str, str]]:
     return [(one["state"], one["cause"]) for one in shop.type("releases", "--json").json]
 
 
+@pytest.mark.nightly(
+    like="tests/stacks/test_approval.py::test_an_approved_release_gets_its_traffic_and_the_ledger_says_by_whom"
+)
 def test_traffic_moves_when_somebody_else_says_yes_and_not_otherwise(shop: Terminal) -> None:
     shop.edit(r"^  instance: .*$", r"\g<0>\n  environment: {STORY: one}")
     first = start_waiting(shop, 1)

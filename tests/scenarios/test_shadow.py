@@ -62,6 +62,7 @@ def test_a_good_release_is_compared_and_promoted(shadowed: Live) -> None:
     assert all(one["share"] == 0 for one in while_copied)
 
 
+@pytest.mark.nightly(like="test_a_killed_watcher_leaves_the_judging_to_the_next_up")
 def test_a_bad_release_is_turned_back_and_nobody_saw_it(shadowed: Live) -> None:
     """One that fails, and then one whose prices are wrong: fast, healthy, and never seen."""
     before = shadowed.settled()
@@ -79,7 +80,7 @@ def test_a_bad_release_is_turned_back_and_nobody_saw_it(shadowed: Live) -> None:
     assert causes == ["", failed, wrong]
 
 
-@pytest.mark.nightly(like="test_a_bad_release_is_turned_back_and_nobody_saw_it")
+@pytest.mark.nightly(like="test_a_killed_watcher_leaves_the_judging_to_the_next_up")
 def test_one_that_crashes_or_dawdles_harms_no_caller(shadowed: Live) -> None:
     shadowed.terminal.edit(r"alarms: \{error_rate: 0.02", "alarms: {error_rate: 0.02, p99_ms: 600")
     shadowed.terminal.type("up", "--yes", "--json")

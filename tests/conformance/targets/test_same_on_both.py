@@ -195,7 +195,11 @@ MEANINGS: Mapping[str, tuple[Callable[[Shipped], object], object]] = {
     "`rollback`": (the_former_comes_back, ("rolled back", 1, True, 2)),
 }
 
-SLOWEST = ("a release whose server ends at its start", "a secret `{env: NAME}`")
+SLOWEST = (
+    "a release whose server ends at its start",
+    "a release that answers the golden requests otherwise",
+    "a secret `{env: NAME}`",
+)
 
 
 @pytest.mark.parametrize(
