@@ -23,7 +23,10 @@ from modelpack.home import Home
 from tests.infra.test_programs_local_cloud import BASE, NAME, platform, release, service
 
 pytestmark = pytest.mark.slow
-GOES_WITH_ANOTHER = ("aws:appautoscaling/target:Target",)
+GOES_WITH_ANOTHER = (
+    "aws:appautoscaling/target:Target",
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,9 @@ def made(place: programs.Place) -> dict[str, list[dict[str, Any]]]:
         {"name": "sale", "start": "2096-11-10T20:00:00+08:00", "end": "2096-11-12T02:00:00+08:00", "min": 2}
     ]
     place.stack("service", NAME, scheduled).up()
-    place.stack("platform", "local", platform()).up()
+    wanted = platform()
+    wanted["platform"]["serving"] = True
+    place.stack("platform", "local", wanted).up()
     states = (place.folder / "state" / ".pulumi" / "stacks").rglob("*.json")
     return {
         f"{state.parent.name}/{state.stem}": [
@@ -146,7 +151,9 @@ def test_what_carries_a_stacks_tags_is_told_until_it_is_gone(
     elsewhere = AwsLookup(AwsSession({**place.variables, "AWS_REGION": "eu-west-1"}))
     in_no_region = {one.resource for one in elsewhere.remnants(f"ecomdeploy-base/{NAME}")}
     assert {"budget", "pipeline-issuer"} <= in_no_region
-    place.stack("platform", "local", platform()).destroy()
+    wanted = platform()
+    wanted["platform"]["serving"] = True
+    place.stack("platform", "local", wanted).destroy()
     place.stack("service", NAME, service("")).destroy()
     place.stack("base", NAME, BASE).destroy()
     assert {stack: lookup.remnants(stack) for stack in made} == dict.fromkeys(made, ())

@@ -148,4 +148,5 @@ def test_a_small_change_is_a_small_push(
     assert {layer.role for layer in second.layers if not layer.reused} == {"app", "files"}
     known = {layer.digest for layer in first.layers}
     changed = sum(layer.size for layer in second.layers if layer.digest not in known)
-    assert changed < 500_000 < 50_000_000 < second.size_bytes
+    # The server's own files with their bytecode are 0.34 MB, the list of all files 0.2 MB, whatever changed.
+    assert changed < 600_000 < 50_000_000 < second.size_bytes
