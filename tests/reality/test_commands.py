@@ -42,6 +42,7 @@ def shop(
     keep(root / "home" / "images", shared_layers)
 
 
+@pytest.mark.nightly(like="tests/stacks/test_automation_driver.py::test_a_stack_comes_up_changes_and_goes")
 def test_releases_are_verified_rolled_back_and_taken_down(shop: TypedShop) -> None:
     terminal = shop.terminal
     planned = terminal.type("plan", "--json").json

@@ -378,6 +378,7 @@ def test_a_bad_release_is_turned_back_without_its_watcher(live: Live) -> None:
     assert live.cloud().operations()["sagemaker:UpdateEndpoint"] == 1
 
 
+@pytest.mark.nightly(like="test_a_bad_release_is_turned_back_without_its_watcher")
 def test_a_rollback_in_a_bake_does_not_wait_for_it(live: Live) -> None:
     """At AWS's own pace: five minutes are left of the bake. While somebody looks on, nobody else may."""
     before = live.settled()

@@ -51,6 +51,9 @@ def find_processes(*values: str) -> set[int]:
     return found
 
 
+@pytest.mark.nightly(
+    like="tests/stacks/test_ship_local_cloud.py::test_a_secret_reaches_the_server_and_nothing_else"
+)
 @pytest.mark.slow
 @pytest.mark.network
 def test_a_planted_secret_is_found_nowhere(shop: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,7 @@ def test_a_bad_release_is_taken_off_without_its_watcher(shadowed: Live) -> None:
     assert not has_shadow(shadowed)
 
 
-@pytest.mark.nightly(like="tests/scenarios/test_canary.py::test_a_rollback_in_a_bake_does_not_wait_for_it")
+@pytest.mark.nightly(like="test_a_killed_watcher_leaves_the_judging_to_the_next_up")
 def test_a_rollback_while_requests_are_copied_takes_them_off(shadowed: Live) -> None:
     """At AWS's own pace: minutes are left of the bake. Ctrl-C first, which says who serves."""
     before = shadowed.settled()

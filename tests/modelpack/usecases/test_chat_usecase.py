@@ -119,6 +119,7 @@ def test_the_published_model_speaks(data: ChatData, trained: Variant) -> None:
     assert "Paris" in decoded(data, tokens)
 
 
+@pytest.mark.nightly(like="test_the_published_model_speaks")
 @pytest.mark.timeout(3600)
 def test_the_pack_answers_like_the_model_in_the_shop_s_own_words(
     data: ChatData, trained: Variant, tmp_path: pathlib.Path

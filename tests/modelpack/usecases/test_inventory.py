@@ -152,6 +152,9 @@ def test_real_orders_are_as_pinned(real: WeeklySales) -> None:
     assert real.shop[4] == 0
 
 
+@pytest.mark.nightly(
+    like="tests/modelpack/usecases/test_fraud.py::test_on_the_real_payments_it_beats_logistic_regression"
+)
 @pytest.mark.slow
 @pytest.mark.network
 def test_the_forecast_beats_the_mean_and_the_median_of_past_weeks(real: WeeklySales, tmp_path: Path) -> None:

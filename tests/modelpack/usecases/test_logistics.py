@@ -150,6 +150,9 @@ def real() -> Split:
     return shipments.load(fetch(shipments.PACKAGE, Home(cache, cache), Silent()))
 
 
+@pytest.mark.nightly(
+    like="tests/modelpack/usecases/test_fraud.py::test_on_the_real_payments_it_beats_logistic_regression"
+)
 @pytest.mark.slow
 @pytest.mark.network
 def test_real_flights_are_as_pinned_and_the_model_beats_the_lanes_past_rate(

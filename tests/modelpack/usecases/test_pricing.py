@@ -152,6 +152,9 @@ def real(home: Home) -> Split:
     return Pricing().prepare(home, Silent())
 
 
+@pytest.mark.nightly(
+    like="tests/modelpack/usecases/test_fraud.py::test_on_the_real_payments_it_beats_logistic_regression"
+)
 @pytest.mark.slow
 @pytest.mark.network
 def test_on_real_weeks_it_beats_the_mean_and_knowing_the_price_does_no_harm(real: Split) -> None:

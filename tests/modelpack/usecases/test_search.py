@@ -426,6 +426,9 @@ def encoded(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Encoded:
     return Encoded(data, variant, usecase.evaluate(runtime_for(TORCH).open(variant, usecase), data))
 
 
+@pytest.mark.nightly(
+    like="tests/modelpack/usecases/test_fraud.py::test_on_the_real_payments_it_beats_logistic_regression"
+)
 @pytest.mark.slow
 @pytest.mark.network
 def test_real_search_beats_words(encoded: Encoded) -> None:

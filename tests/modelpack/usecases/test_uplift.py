@@ -171,6 +171,9 @@ def test_the_catalogue_finds_it_beside_marketing() -> None:
     assert "marketing" in usecases().names()
 
 
+@pytest.mark.nightly(
+    like="tests/modelpack/usecases/test_fraud.py::test_on_the_real_payments_it_beats_logistic_regression"
+)
 @pytest.mark.slow
 @pytest.mark.network
 def test_on_the_real_customers_the_rule_beats_chance_and_no_model_beats_the_rule(tmp_path: Path) -> None:
