@@ -170,6 +170,7 @@ pack: {passes: [onnx, ./embedding_hash.py:EmbeddingHash]}
 """
 
 
+@pytest.mark.nightly(like="tests/modelpack/test_build.py::test_the_pack_is_remembered_and_whole")
 @pytest.mark.slow
 @pytest.mark.network
 def test_a_pass_by_path_goes_through_the_gate_into_a_pack(

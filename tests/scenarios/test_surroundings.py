@@ -201,6 +201,7 @@ def test_a_full_disk_is_the_machines_and_the_next_run_goes_on(live: Terminal, sm
     assert states.count("live") == 1
 
 
+@pytest.mark.nightly(like="tests/infra/test_bucket_contents.py::test_all_pages_go_in_batches_that_s3_takes")
 def test_a_bucket_and_a_repository_that_others_filled_go_with_down_all(live: Terminal) -> None:
     """More versions and delete markers than S3 lists at once; images and a policy by hand."""
     s3, ecr, iam = live.client("s3"), live.client("ecr"), live.client("iam")

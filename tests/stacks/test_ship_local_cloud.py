@@ -535,6 +535,7 @@ MOMENTS = (
 )
 
 
+@pytest.mark.nightly(like="tests/scenarios/test_kill.py::test_up_survives_a_kill_at_five_moments")
 def test_a_killed_writer_converges(place: Place, repository: Path) -> None:
     """The first release and the second, each killed at all these words of its progress, and then let through."""
     for number, word in enumerate(("one", "two"), start=1):
