@@ -1,6 +1,6 @@
 """A sample of the points of `make chaos`, the same in every run, some of each row; and sabotage, which must be noticed.
 
-CI takes a few, the night 60: 4 minutes of a processor, a quarter of it the local cloud's own starts.
+CI takes a few, the night 60; a point costs some 15 s, a quarter of it the local cloud's own starts.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 def choose(rows: list[Row], sample: int) -> Iterator[tuple[Row, int]]:
-    """So many of each row as its share of all points is, at least one; of some rows alone where there are more rows than
-    points. Seeded, so that every run takes the same."""
+    """So many of each row as its share of all points is, at least one; of some rows alone where there are more rows
+    than points. Seeded, so that every run takes the same."""
     drawn = random.Random(SEED)
     rows = drawn.sample(rows, sample) if sample < len(rows) else rows
     counts = [row.count() for row in rows]
