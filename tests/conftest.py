@@ -60,14 +60,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def leave_to_the_night(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is named by itself (`file::test`) runs all the same."""
     asked = {arg.partition("[")[0] for arg in config.args if "::" in arg}
-    left = [
-        item
-        for item in items
-        if item.get_closest_marker("nightly") and item.nodeid.partition("[")[0] not in asked
-    ]
+    left: list[pytest.Item] = []
+    kept: list[pytest.Item] = []
+    for item in items:
+        goes = item.get_closest_marker("nightly") and item.nodeid.partition("[")[0] not in asked
+        (left if goes else kept).append(item)
     if left:
         config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in left]
+        items[:] = kept
 
 
 def longest_first(items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -22,10 +23,10 @@ class Left:
 
     def named(self) -> tuple[Path, str]:
         file, _, function = self.like.rpartition("::")
-        return (ROOT / file if file else self.file), function.partition("[")[0]
+        return (ROOT / file if file else self.file), function
 
 
-def is_nightly(node: ast.AST) -> bool:
+def is_nightly(node: ast.AST) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and ast.unparse(node.func).endswith("mark.nightly")
 
 
@@ -34,7 +35,7 @@ def left_to_the_night() -> Iterator[Left]:
         if file == Path(__file__) or "mark.nightly" not in (text := file.read_text()):
             continue
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Call) and is_nightly(node):
+            if is_nightly(node):
                 (like,) = node.keywords
                 yield Left(file, node.lineno, ast.literal_eval(like.value))
 

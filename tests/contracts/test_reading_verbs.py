@@ -27,8 +27,6 @@ NOT_AT_A_CLOUD = {
     "cloud stop": "ends it",
     "cloud reset": "empties it, which no call to the emulated account does",
     "cloud kubernetes install": "fills the user's cache, for minutes where it is empty",
-    "cloud kubernetes start": "starts the local control plane, which has a cloud of its own",
-    "cloud kubernetes stop": "ends it",
     "cloud fault": "plants one",
     "cloud quota": "sets one",
 }

@@ -57,9 +57,7 @@ def made(place: programs.Place) -> dict[str, list[dict[str, Any]]]:
         {"name": "sale", "start": "2096-11-10T20:00:00+08:00", "end": "2096-11-12T02:00:00+08:00", "min": 2}
     ]
     place.stack("service", NAME, scheduled).up()
-    wanted = platform()
-    wanted["platform"]["serving"] = True
-    place.stack("platform", "local", wanted).up()
+    place.stack("platform", "local", serving_platform()).up()
     states = (place.folder / "state" / ".pulumi" / "stacks").rglob("*.json")
     return {
         f"{state.parent.name}/{state.stem}": [
@@ -69,6 +67,12 @@ def made(place: programs.Place) -> dict[str, list[dict[str, Any]]]:
         ]
         for state in states
     }
+
+
+def serving_platform() -> dict[str, Any]:
+    """With what model servers need in its network."""
+    asked = platform()
+    return {**asked, "platform": {**asked["platform"], "serving": True}}
 
 
 def as_pending(resource: dict[str, Any]) -> PendingCreate:
@@ -151,9 +155,7 @@ def test_what_carries_a_stacks_tags_is_told_until_it_is_gone(
     elsewhere = AwsLookup(AwsSession({**place.variables, "AWS_REGION": "eu-west-1"}))
     in_no_region = {one.resource for one in elsewhere.remnants(f"ecomdeploy-base/{NAME}")}
     assert {"budget", "pipeline-issuer"} <= in_no_region
-    wanted = platform()
-    wanted["platform"]["serving"] = True
-    place.stack("platform", "local", wanted).destroy()
+    place.stack("platform", "local", serving_platform()).destroy()
     place.stack("service", NAME, service("")).destroy()
     place.stack("base", NAME, BASE).destroy()
     assert {stack: lookup.remnants(stack) for stack in made} == dict.fromkeys(made, ())

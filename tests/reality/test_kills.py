@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.reality, pytest.mark.timeout(0)]
 
 KILL, INTERRUPT = signal.SIGKILL, signal.SIGINT
 SAMPLES = (
-    ("base", KILL, 1),
+    ("base", KILL, 2),
     ("base", INTERRUPT, 1),
     ("service", KILL, 1),
     ("service", INTERRUPT, 0),
