@@ -28,10 +28,12 @@ from cli import wiring
 from modelpack.errors import EcomdeployError
 from modelpack.progress import Silent
 from stacks import ship
+from stacks.records.lease import JointLease
 from tests.chaos import sabotage
 from tests.chaos.fuse import Fuse
 
 KILLED = -9
+FOREVER = 3600.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,13 @@ def make_builder(target: str, word: str) -> WordBuilder:
     return kind(wiring.home(), word)
 
 
+def still(lease: Any) -> None:
+    """Let it not be renewed while it is held: a command that takes long on a busy machine would have effects more than
+    one that does not, and effects are counted."""
+    for one in (lease.mine, lease.shared) if isinstance(lease, JointLease) else (lease,):
+        one.beat = FOREVER
+
+
 def carry_out(order: Order, told: int, session: Any) -> int:
     """In the forked process: the command; what it does and how it ends is written to the descriptor `told`."""
 
@@ -116,6 +125,7 @@ def carry_out(order: Order, told: int, session: Any) -> int:
         spec = wiring.load_spec(project, "local")
         wire = sabotage.spoil(order.spoilt, StagedWiring(project, spec, Silent(), ready=session))
         deps = replace(wire.collaborators(), builder=make_builder(spec.serve.target, order.word))
+        still(deps.lease)
         deps = sabotage.spoil_more(order.spoilt, wire, deps)
         within = (project, wiring.home().images)
         fuse = Fuse(order.at, order.how, within, lambda what: tell("effect", what), order.lasts, order.when)
