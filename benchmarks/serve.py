@@ -83,7 +83,7 @@ def read_scores(told: Any) -> Any:
     return [row["scores"] for row in told["predictions"]]
 
 
-TENSORS = Protocol("/v2/models/shelves/infer", write_tensor, read_tensor)
+TENSORS = Protocol("/v2/models/scores/infer", write_tensor, read_tensor)
 INSTANCES = Protocol("/predict", write_instances, lambda told: told["predictions"])
 ARRAYS = Protocol("/predict", lambda rows: {"features": rows}, lambda told: told)
 
@@ -112,14 +112,14 @@ def start_mlserver(tools: Path, folder: Path, model: Path, port: int) -> subproc
     shutil.copy(PROGRAMS / "mlserver_model.py", folder)
     settings = {"host": "127.0.0.1", "http_port": port, "grpc_port": free_port(), "parallel_workers": 0}
     (folder / "settings.json").write_text(json.dumps({**settings, "metrics_port": free_port()}))
-    named = {"name": "shelves", "implementation": "mlserver_model.Shelves", "parameters": {"uri": str(model)}}
+    named = {"name": "scores", "implementation": "mlserver_model.Scores", "parameters": {"uri": str(model)}}
     (folder / "model-settings.json").write_text(json.dumps(named))
     return spawn([str(tools / "mlserver"), "start", "."], folder)
 
 
 def start_bentoml(tools: Path, folder: Path, model: Path, port: int) -> subprocess.Popen[bytes]:
     shutil.copy(PROGRAMS / "bentoml_service.py", folder)
-    words = [str(tools / "bentoml"), "serve", "bentoml_service:Shelves", "--host", "127.0.0.1"]
+    words = [str(tools / "bentoml"), "serve", "bentoml_service:Scores", "--host", "127.0.0.1"]
     quiet = {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(folder), "MODEL": str(model)}
     return spawn([*words, "--port", str(port)], folder, **quiet)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 @bentoml.service(workers=1)
-class Shelves:
+class Scores:
     def __init__(self) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

@@ -9,9 +9,9 @@ import onnxruntime
 from kserve import InferOutput, InferRequest, InferResponse
 
 
-class Shelves(kserve.Model):  # type: ignore[misc]
+class Scores(kserve.Model):  # type: ignore[misc]
     def __init__(self) -> None:
-        super().__init__("shelves")
+        super().__init__("scores")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(sys.argv[1], options)
@@ -27,8 +27,8 @@ class Shelves(kserve.Model):  # type: ignore[misc]
         [scores] = self.session.run(["scores"], {"features": rows})
         told = InferOutput("scores", list(scores.shape), "FP32")
         told.set_data_from_numpy(scores, binary_data=False)
-        return InferResponse(payload.id or "one", "shelves", [told])
+        return InferResponse(payload.id or "one", "scores", [told])
 
 
 server = kserve.ModelServer(http_port=int(sys.argv[2]), enable_grpc=False, access_log_format=None)
-server.start([Shelves()])
+server.start([Scores()])

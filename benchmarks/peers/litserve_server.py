@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 
 
-class Shelves(litserve.LitAPI):  # type: ignore[misc]
+class Scores(litserve.LitAPI):  # type: ignore[misc]
     def setup(self, device: str) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -26,5 +26,5 @@ class Shelves(litserve.LitAPI):  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    server = litserve.LitServer(Shelves(), accelerator="cpu", workers_per_device=1)
+    server = litserve.LitServer(Scores(), accelerator="cpu", workers_per_device=1)
     server.run(host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", generate_client_file=False)

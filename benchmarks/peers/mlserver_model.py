@@ -8,7 +8,7 @@ from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
 
-class Shelves(MLModel):  # type: ignore[misc]
+class Scores(MLModel):  # type: ignore[misc]
     async def load(self) -> bool:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
