@@ -21,6 +21,14 @@ from modelpack.inputs.server_files import app
 from modelpack.progress import Progress
 
 Package = TypeVar("Package", Deb, Wheel)
+NEVER_READ = (
+    *(f"{package}/*.{kind}" for package in ("numpy", "uvloop", "httptools") for kind in ("pxd", "pyx")),
+    *(f"{package}/*.pyi" for package in ("numpy", "uvloop", "httptools", "msgspec")),
+    *("numpy/distutils/*", "numpy/f2py/*", "numpy/tests/*", "numpy/*/tests/*", "numpy/*.a"),
+    *(f"onnxruntime/{tools}/*" for tools in ("backend", "datasets", "quantization", "tools", "transformers")),
+)
+"""What no server imports of the packages that most images hold: how to compile against them, tests, and what makes
+models. By name: other packages do read their .pyi files when they run (lazy_loader)."""
 
 
 def complete_lock(
@@ -92,6 +100,6 @@ def assemble_image(
         env=runtime.environment,
         libraries_from_host=runtime.host_libraries,
         opened=runtime.opened,
-        left_out=runtime.left_out,
+        left_out=(*NEVER_READ, *runtime.left_out),
     )
     return assemble(parts, Layout(home.images), progress)

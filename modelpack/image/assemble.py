@@ -2,9 +2,9 @@
 
     base            Debian packages, or the layers of a base image
     wheels          each large one a layer, the small ones together
-    app             the model server
+    app             the model server, a large package in several
     model           large files a layer each, the rest together
-    files           files.json: what all of the above hold, and the content digest
+    files           what all of the above hold: lists, and files.json, which names them and the content digest
  -> config, manifest, index
 
 Layers that were built before from the same inputs are taken as they are. Nothing here depends on paths, clock,
@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 from modelpack.errors import EcomdeployError
-from modelpack.image import base_image, file_manifest, tree
+from modelpack.image import base_image, file_manifest
 from modelpack.image import layers as plans
 from modelpack.image.binaries.elf import LayerFacts, merge, missing_libraries, resolve
 from modelpack.image.config import CONTENT_DIGEST, config_descriptor, config_of, manifest_of
@@ -29,7 +29,6 @@ from modelpack.image.oci.layout import Layout
 from modelpack.image.parts import BaseImage, Built, BuiltLayer, ImageParts
 from modelpack.progress import Progress
 from modelpack.server.file_manifest import content_digest as content_digest_of
-from modelpack.server.hashing import FILE_MANIFEST
 
 MOST_THREADS = 4
 MOST_NAMED = 8
@@ -54,13 +53,7 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
     interpreter = _interpreter(facts)
     listed = file_manifest.listed_files(facts)
     content_digest = content_digest_of(listed)
-    last = LayerPlan(
-        "files",
-        "content digest and files",
-        (content_digest,),
-        lambda: [tree.of_bytes(FILE_MANIFEST, file_manifest.document(listed))],
-    )
-    layers.append(make(last, layout))
+    layers += [make(plan, layout) for plan in file_manifest.plans(listed, content_digest)]
     config = encode(config_of(layers, interpreter, parts.labels, parts.env))
     pointer = config_descriptor(layout.put(config), len(config))
     document = manifest_of(pointer, layers, {CONTENT_DIGEST: content_digest})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,8 @@ from modelpack.image.wheels.bytecode import Compiler
 APP = "opt/ecomdeploy/app"
 MODEL = "opt/ecomdeploy/model"
 OWN_LAYER_BYTES = 4_000_000
+APP_LAYER_BYTES = 40_000
+"""Of sources; with their bytecode and compressed half as many again."""
 MOST_MODEL_LAYERS = 20
 SAMPLE_BYTES = 4 << 20
 COMPILES = re.compile(r"(lib)?python3(\.\d+)?-minimal|libc6|libexpat1|zlib1g")
@@ -37,8 +40,12 @@ def of(parts: ImageParts, compiler: Compiler | None) -> list[LayerPlan]:
     # bytecode is the base's Python's work, so its packages are an input of whatever holds some
     python = tuple(sorted(f"{deb.name} {deb.version} {deb.sha256}" for deb in debs)) if compiler else ()
     lowest = [] if isinstance(parts.base, BaseImage) else [_base(parts, parts.base, bytecode)]
-    app = _of_mapping("app", f"{len(parts.app)} files", APP, parts.app, python, bytecode)
-    return [*lowest, *_wheels(parts, python, bytecode), app, *_model(parts)]
+    return [
+        *lowest,
+        *_wheels(parts, python, bytecode),
+        *_app(parts.app, python, bytecode),
+        *_model(parts),
+    ]
 
 
 def compiler_of(parts: ImageParts) -> Compiler | None:
@@ -77,6 +84,22 @@ def _wheel_entries(group: Sequence[Wheel], parts: ImageParts, bytecode: Bytecode
 
 def _wheel_title(group: Sequence[Wheel]) -> str:
     return f"{group[0].name} {group[0].version}" if len(group) == 1 else f"{len(group)} Python packages"
+
+
+def _app(files: Mapping[str, Path | bytes], python: Sequence[str], bytecode: Bytecode) -> Iterator[LayerPlan]:
+    """A package a layer, a large one several, so that a changed file sends few others again. Which one a file is in
+    follows from its name alone, as long as the package does not double."""
+    packages: dict[str, dict[str, Path | bytes]] = {}
+    for path, source in sorted(files.items()):
+        packages.setdefault(path.partition("/")[0], {})[path] = source
+    for package, own in packages.items():
+        shares = -(-sum(map(_length, own.values())) // APP_LAYER_BYTES)
+        count = 1 << max(0, shares - 1).bit_length()
+        for number in range(count):
+            share = {path: own[path] for path in own if zlib.crc32(path.encode()) % count == number}
+            if share:
+                title = package if count == 1 else f"{package} {number + 1} of {count}"
+                yield _of_mapping("app", title, APP, share, python, bytecode)
 
 
 def _model(parts: ImageParts) -> Iterator[LayerPlan]:

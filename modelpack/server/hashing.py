@@ -76,10 +76,15 @@ def measure(root: Path, paths: Iterable[str]) -> dict[str, str]:
 
 
 def _hash_share(root: Path, number: int, of: int, into: int) -> None:
-    listed = json.loads((root / FILE_MANIFEST).read_bytes())["files"]
-    found = measure(root, _deal(root, list(listed))[number::of])
+    found = measure(root, _deal(root, _read_listed(root))[number::of])
     with open(into, "w") as findings:
         json.dump(found, findings)
+
+
+def _read_listed(root: Path) -> list[str]:
+    manifest = json.loads((root / FILE_MANIFEST).read_bytes())
+    lists = (json.loads((root / path).read_bytes()) for path in manifest["lists"])
+    return [path for part in (manifest["files"], *lists) for path in part]
 
 
 def _deal(root: Path, paths: Sequence[str]) -> list[str]:

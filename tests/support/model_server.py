@@ -112,7 +112,7 @@ def write_file_manifest(root: pathlib.Path) -> str:
     }
     lines = b"".join(f"{path}\0{files[path]}\n".encode() for path in sorted(files))
     identity = "sha256:" + hashlib.sha256(lines).hexdigest()
-    place.write_text(json.dumps({"format": 1, "content_digest": identity, "files": files}))
+    place.write_text(json.dumps({"format": 2, "content_digest": identity, "lists": {}, "files": files}))
     return identity
 
 

@@ -12,6 +12,7 @@ import model_server
 import platformdirs
 import pytest
 
+from modelpack.assembly.assemble import NEVER_READ
 from modelpack.errors import EcomdeployError
 from modelpack.image.debian.lock import fetch_debs, lock_debs
 from modelpack.image.parts import ImageParts
@@ -43,7 +44,8 @@ def parts(folder: pathlib.Path) -> ImageParts:
     model.parent.mkdir(parents=True, exist_ok=True)
     model_server.write_model(model)
     serving = json.dumps(model_server.serving()).encode()
-    return ImageParts(debs, wheels, server(), {"model.onnx": model, "serving.json": serving}, place)
+    files = {"model.onnx": model, "serving.json": serving}
+    return ImageParts(debs, wheels, server(), files, place, left_out=NEVER_READ)
 
 
 def elsewhere(given: ImageParts, folder: pathlib.Path) -> ImageParts:

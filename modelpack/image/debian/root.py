@@ -20,8 +20,12 @@ from modelpack.image.tree import Entry
 
 # Debian 12 keeps these as links into /usr; packages still ship some files below the old names
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-# nobody reads manuals in a container; licences (usr/share/doc/*/copyright) stay
-DROPPED = ("usr/share/man/", "usr/share/info/", "usr/share/lintian/", "usr/share/locale/", "usr/share/bug/")
+# nobody reads manuals in a container; licences (usr/share/doc/*/copyright) stay. Python converts character sets by
+# itself: iconv's tables (gconv) are for C programs, and what is in glibc (UTF-8, ASCII) needs none
+DROPPED = (
+    *("usr/share/man/", "usr/share/info/", "usr/share/lintian/", "usr/share/locale/", "usr/share/bug/"),
+    *("usr/share/gcc/", "usr/lib/x86_64-linux-gnu/gconv/"),
+)
 DOCUMENTS = "usr/share/doc/"
 CERTIFICATES = "usr/share/ca-certificates/"
 BUNDLE = "etc/ssl/certs/ca-certificates.crt"

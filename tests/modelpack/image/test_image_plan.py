@@ -22,6 +22,7 @@ from modelpack.image.oci.unpack import unpack
 from modelpack.progress import Silent
 from modelpack.server import file_manifest as server_manifest
 from modelpack.server.hashing import FILE_MANIFEST
+from modelpack.server.signature import Unfit
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
@@ -31,10 +32,10 @@ def test_layers_and_config(tmp_path: pathlib.Path) -> None:
     built = assemble(
         tiny_parts.parts(tmp_path, labels={"who": "me"}, env={"OMP_NUM_THREADS": "2"}), layout, Silent()
     )
-    assert [layer.role for layer in built.layers] == ["base", "wheels", "app", "model", "files"]
+    assert [layer.role for layer in built.layers] == ["base", "wheels", "app", "model", *["files"] * 3]
     manifest = layout.manifest(built.digest)
     config = json.loads(layout.read(manifest["config"]["digest"]))
-    assert [layer["mediaType"].rpartition(".")[2] for layer in manifest["layers"]] == ["tar+gzip"] * 5
+    assert [layer["mediaType"].rpartition(".")[2] for layer in manifest["layers"]] == ["tar+gzip"] * 7
     assert manifest["annotations"]["dev.ecomdeploy.content-digest"] == built.content_digest
     assert config["config"]["Entrypoint"] == ["/usr/bin/python3", "-m", "modelpack.server"]
     assert config["config"]["Cmd"] == ["serve"]
@@ -72,17 +73,25 @@ def test_the_root_file_system(tmp_path: pathlib.Path) -> None:
     assert (root / "opt/ecomdeploy/model/serving.json").read_bytes() == b"{}"
 
 
+def listed_below(root: pathlib.Path) -> dict[str, str]:
+    """All files that the manifest and its lists name."""
+    manifest = json.loads((root / FILE_MANIFEST).read_bytes())
+    lists = [json.loads((root / path).read_bytes()) for path in manifest["lists"]]
+    return {path: digest for part in (manifest["files"], *lists) for path, digest in part.items()}
+
+
 def test_the_seal_is_what_the_server_measures(tmp_path: pathlib.Path) -> None:
     layout = Layout(tmp_path / "layout")
     built = assemble(tiny_parts.parts(tmp_path), layout, Silent())
     root = unpack(layout, built.digest, tmp_path / "root")
     assert server_manifest.check(root) == built.content_digest
-    listed = json.loads((root / "opt/ecomdeploy/files.json").read_bytes())
+    manifest = json.loads((root / FILE_MANIFEST).read_bytes())
+    listed = listed_below(root)
     present = {
         str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and not path.is_symlink()
     }
-    assert set(listed["files"]) == present - {"opt/ecomdeploy/files.json"}
-    for path, digest in listed["files"].items():
+    assert set(listed) == present - {FILE_MANIFEST, *manifest["lists"]}
+    for path, digest in {**listed, **manifest["lists"]}.items():
         assert hashlib.sha256((root / path).read_bytes()).hexdigest() == digest
     (root / "opt/ecomdeploy/model/serving.json").write_bytes(b"{ }")
     with pytest.raises(Exception, match=r"serving\.json \(changed\)"):
@@ -97,8 +106,8 @@ def test_files_that_runtimes_mount_over_are_not_sealed(tmp_path: pathlib.Path) -
     with_hosts = assemble(replace(parts, base=base), Layout(tmp_path / "layout"), Silent())
     assert with_hosts.digest != plain.digest
     layout = Layout(tmp_path / "layout")
-    listed = json.loads((unpack(layout, with_hosts.digest, tmp_path / "r") / FILE_MANIFEST).read_bytes())
-    assert not {"etc/hosts", "etc/resolv.conf"} & listed["files"].keys()
+    listed = listed_below(unpack(layout, with_hosts.digest, tmp_path / "r"))
+    assert not {"etc/hosts", "etc/resolv.conf"} & listed.keys()
 
 
 def test_a_changed_part_changes_only_its_layer_and_the_seal(tmp_path: pathlib.Path) -> None:
@@ -112,6 +121,64 @@ def test_a_changed_part_changes_only_its_layer_and_the_seal(tmp_path: pathlib.Pa
     assert [layer.role for layer in changed.layers if not layer.reused] == ["model", "files"]
 
 
+def test_of_a_large_package_a_changed_file_sends_few_others(tmp_path: pathlib.Path) -> None:
+    """Which layer a file is in follows from its name: one more, or one that grew, moves no other."""
+    layout = Layout(tmp_path / "layout")
+    app = {f"modelpack/server/part{number}.py": b"#" * 3_000 for number in range(30)}
+    app |= {"shop/__init__.py": b"", "shop/handler.py": b"own = 1"}
+
+    def assembled(**changed: bytes) -> tuple[list[str], list[str]]:
+        named = {f"{path.replace('__', '/')}.py": data for path, data in changed.items()}
+        built = assemble(tiny_parts.parts(tmp_path, app={**app, **named}), layout, Silent())
+        layers = layout.manifest(built.digest)["layers"]
+        titles = [layer["annotations"]["dev.ecomdeploy.layer"] for layer in layers]
+        return titles, [title for title, one in zip(titles, built.layers, strict=True) if not one.reused]
+
+    titles, _ = assembled()
+    shares = [f"app: modelpack {number} of 4" for number in (1, 2, 3, 4)]
+    assert [title for title in titles if title.startswith("app")] == [*shares, "app: shop"]
+    for changed in ({"modelpack__server__part7": b"#" * 9_000}, {"modelpack__server__new": b"new = True"}):
+        share, index = assembled(**changed)[1]
+        assert share in shares
+        assert index == "files: content digest and files"
+    assert assembled(shop__handler=b"own = 2")[1] == ["app: shop", "files: content digest and files"]
+
+
+def test_changed_packages_send_their_list_and_the_base_s_stays(tmp_path: pathlib.Path) -> None:
+    layout = Layout(tmp_path / "layout")
+    parts = tiny_parts.parts(tmp_path)
+    assemble(parts, layout, Silent())
+    other = tiny_parts.wheel(parts.downloads, {"shoplib/__init__.py": b"x = 2\n"}, "other")
+    built = assemble(replace(parts, wheels=(other,)), layout, Silent())
+    assert [layer.reused for layer in built.layers] == [True, False, True, True, True, False, False]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_list_of_files_that_is_not_the_packed_one_is_told(tmp_path: pathlib.Path, number: int) -> None:
+    layout = Layout(tmp_path / "layout")
+    root = unpack(layout, assemble(tiny_parts.parts(tmp_path), layout, Silent()).digest, tmp_path / "root")
+    path = sorted(json.loads((root / FILE_MANIFEST).read_bytes())["lists"])[number]
+    listed = json.loads((root / path).read_bytes())
+    listed.popitem()
+    (root / path).write_text(json.dumps(listed))
+    with pytest.raises(Unfit, match=rf"{path} is not the list of files that was packed"):
+        server_manifest.check(root)
+    (root / path).unlink()
+    with pytest.raises(Unfit, match=rf"{path} is not the list of files that was packed"):
+        server_manifest.check(root)
+
+
+def test_a_shorter_manifest_has_another_content_digest(tmp_path: pathlib.Path) -> None:
+    """Whoever takes a list out of `files.json` too is found by the content digest, over all that was packed."""
+    layout = Layout(tmp_path / "layout")
+    root = unpack(layout, assemble(tiny_parts.parts(tmp_path), layout, Silent()).digest, tmp_path / "root")
+    manifest = json.loads((root / FILE_MANIFEST).read_bytes())
+    manifest["lists"].popitem()
+    (root / FILE_MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(Unfit, match="the files have content digest"):
+        server_manifest.check(root)
+
+
 def test_a_lost_or_cut_layer_is_built_again(tmp_path: pathlib.Path) -> None:
     layout = Layout(tmp_path / "layout")
     first = assemble(tiny_parts.parts(tmp_path), layout, Silent())
@@ -119,7 +186,7 @@ def test_a_lost_or_cut_layer_is_built_again(tmp_path: pathlib.Path) -> None:
     layout.path(first.layers[1].digest).write_bytes(b"cut")
     again = assemble(tiny_parts.parts(tmp_path), layout, Silent())
     assert again.digest == first.digest
-    assert [layer.reused for layer in again.layers] == [False, False, True, True, True]
+    assert [layer.reused for layer in again.layers] == [False, False, *[True] * 5]
     layout.verify(first.layers[1].digest)
 
 
@@ -210,7 +277,7 @@ def test_large_model_files_have_layers_of_their_own(tmp_path: pathlib.Path) -> N
         "model",
         "model",
         "model",
-        "files",
+        *["files"] * 3,
     ]
     assert kinds[3].endswith(".tar"), "noise is stored as it is"
     assert kinds[4].endswith(".tar+gzip")

@@ -12,7 +12,7 @@ import pytest
 from model_server import write_file_manifest
 
 from modelpack.server import file_manifest
-from modelpack.server.hashing import PIECE, begin
+from modelpack.server.hashing import FILE_MANIFEST, PIECE, begin
 from modelpack.server.signature import Unfit
 
 FILES = {
@@ -37,6 +37,27 @@ def root(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def digests() -> dict[str, str]:
     return {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()}
+
+
+def part_list(root: pathlib.Path, *apart: str) -> None:
+    """The files named go to a list of their own."""
+    place = root / FILE_MANIFEST
+    manifest = json.loads(place.read_text())
+    data = json.dumps({path: manifest["files"].pop(path) for path in apart}).encode()
+    (root / "list.json").write_bytes(data)
+    manifest["lists"] = {"list.json": hashlib.sha256(data).hexdigest()}
+    place.write_text(json.dumps(manifest))
+
+
+def test_files_of_a_list_of_their_own_are_hashed_and_compared_as_all(root: pathlib.Path) -> None:
+    whole = file_manifest.check(root)
+    part_list(root, "a", "ü")
+    assert begin(root, 2).take() == digests()
+    assert file_manifest.check(root, begin(root, 2)) == whole
+
+    (root / "ü").write_bytes(b"yyy")
+    with pytest.raises(Unfit, match=r"1 of 5 files are not those that were packed: ü \(changed\)"):
+        file_manifest.check(root, begin(root, 2))
 
 
 @pytest.mark.parametrize("processes", [None, 1, 2, 9])

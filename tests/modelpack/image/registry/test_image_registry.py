@@ -93,7 +93,7 @@ def test_everything_arrives_and_a_second_push_sends_nothing(
         before = fake.received
         again = push(registry, layout, digest, "one", Silent())
         assert (again.bytes_sent, again.blobs_sent, fake.received) == (0, 0, before)
-        assert again.blobs_present == 6, "config and five layers"
+        assert again.blobs_present == 8, "config and seven layers"
 
 
 def test_the_fallback_tag_keeps_all_referrers(tmp_path: pathlib.Path) -> None:
@@ -122,7 +122,9 @@ def test_only_what_changed_is_sent(tmp_path: pathlib.Path) -> None:
         sent = push(registry, layout, second, "two", Silent())
         assert sent.bytes_sent < first.bytes_sent / 20
         assert expected <= sent.bytes_sent < 10_000
-        assert sent.blobs_present == 5, "base, wheels, model, and the two blobs of the record"
+        assert sent.blobs_present == 7, (
+            "base, wheels, model, the lists of both, and the two blobs of the record"
+        )
 
 
 def test_a_push_goes_on_where_it_was_cut(tmp_path: pathlib.Path) -> None:
@@ -325,7 +327,12 @@ def test_a_base_from_a_registry(tmp_path: pathlib.Path) -> None:
         )
         image = assemble(parts, own, told)
         assert f"base: {host}/shop@{digest}" in told.lines
-        assert [layer.role for layer in image.layers] == ["base"] * 5 + ["wheels", "app", "model", "files"]
+        assert [layer.role for layer in image.layers] == ["base"] * 7 + [
+            "wheels",
+            "app",
+            "model",
+            *["files"] * 3,
+        ]
         assert own.complete(image.digest)
         root = unpack(own, image.digest, tmp_path / "root")
         assert file_manifest.check(root) == image.content_digest
