@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from infra.rehearsal.cloud.aws.overlay.base import ApiCall, ApiError, Overlay, arn, emulates, now
@@ -18,16 +18,15 @@ class ServiceQuotas(Overlay):
     @emulates("ListServiceQuotas", "documented", "API_ListServiceQuotas")
     def list_applied(self, call: ApiCall) -> Mapping[str, Any]:
         """Those that have a value of the account's own, in pages; the others have their default alone."""
-        service = call.parameters["ServiceCode"]
-        values, names = own_values(self.account), self._names(call)
-        return page(
-            call, [row(call, code, values[service, code]) for code in names if (service, code) in values]
-        )
+        service, names = call.parameters["ServiceCode"], self._names(call)
+        values = own_values(self.account)
+        return page(call, names, {code: values[service, code] for code in names if (service, code) in values})
 
     @emulates("ListAWSDefaultServiceQuotas", "documented", "API_ListAWSDefaultServiceQuotas")
     def list_defaults(self, call: ApiCall) -> Mapping[str, Any]:
         """All of the service, in pages; the values are wide, not AWS's."""
-        return page(call, [row(call, code, WIDE) for code in self._names(call)])
+        names = self._names(call)
+        return page(call, names, dict.fromkeys(names, WIDE))
 
     @emulates("GetServiceQuota", "documented", "API_GetServiceQuota")
     def get_applied(self, call: ApiCall) -> Mapping[str, Any]:
@@ -35,12 +34,13 @@ class ServiceQuotas(Overlay):
         where = call.parameters["ServiceCode"], call.parameters["QuotaCode"]
         if where not in own_values(self.account):
             raise ApiError("NoSuchResourceException", UNKNOWN)
-        return {"Quota": row(call, where[1], own_values(self.account)[where])}
+        return {"Quota": row(call, where[1], self._names(call)[where[1]], own_values(self.account)[where])}
 
     @emulates("GetAWSDefaultServiceQuota", "documented", "API_GetAWSDefaultServiceQuota")
     def get_default(self, call: ApiCall) -> Mapping[str, Any]:
         """One with its wide value."""
-        return {"Quota": row(call, self._code(call), WIDE)}
+        code = self._code(call)
+        return {"Quota": row(call, code, self._names(call)[code], WIDE)}
 
     @emulates("RequestServiceQuotaIncrease", "documented", "API_RequestServiceQuotaIncrease")
     def request_increase(self, call: ApiCall) -> Mapping[str, Any]:
@@ -49,7 +49,8 @@ class ServiceQuotas(Overlay):
         value = float(call.parameters["DesiredValue"])
         own_values(self.account)[service, code] = value
         asked = {"Id": call.environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "0"), "DesiredValue": value}
-        known = {key: each for key, each in row(call, code, value).items() if key != "Value"}
+        quota = row(call, code, self._names(call)[code], value)
+        known = {key: each for key, each in quota.items() if key != "Value"}
         return {"RequestedQuota": {**known, **asked, "Status": "APPROVED", "Created": now()}}
 
     def _names(self, call: ApiCall) -> Mapping[str, str]:
@@ -65,14 +66,14 @@ class ServiceQuotas(Overlay):
         return code
 
 
-def row(call: ApiCall, code: str, value: float) -> dict[str, Any]:
+def row(call: ApiCall, code: str, name: str, value: float) -> dict[str, Any]:
     """A ServiceQuota."""
     service = call.parameters["ServiceCode"]
     return {
         "ServiceCode": service,
         "QuotaArn": arn("servicequotas", call.region, f"{service}/{code}"),
         "QuotaCode": code,
-        "QuotaName": catalogue(service)[code],
+        "QuotaName": name,
         "Value": float(value),
         "Unit": "None",
         "Adjustable": True,
@@ -80,11 +81,12 @@ def row(call: ApiCall, code: str, value: float) -> dict[str, Any]:
     }
 
 
-def page(call: ApiCall, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The page asked for."""
-    found, token = list(rows), str(call.parameters.get("NextToken", "0"))
+def page(call: ApiCall, names: Mapping[str, str], values: Mapping[str, float]) -> dict[str, Any]:
+    """The page asked for, of quotas by code."""
+    codes, token = list(values), str(call.parameters.get("NextToken", "0"))
     if not token.isdecimal():
         raise ApiError("InvalidPaginationTokenException", "Invalid token")
     begin, size = int(token), int(call.parameters.get("MaxResults", PAGE))
-    more = {"NextToken": str(begin + size)} if begin + size < len(found) else {}
-    return {"Quotas": found[begin : begin + size], **more}
+    more = {"NextToken": str(begin + size)} if begin + size < len(codes) else {}
+    shown = codes[begin : begin + size]
+    return {"Quotas": [row(call, code, names[code], values[code]) for code in shown], **more}
