@@ -116,6 +116,25 @@ def test_every_service_that_moto_has_is_kept(tmp_path: Path, repository: Path) -
     assert int(said[0].stdout.split()[0]) > 150
 
 
+class Unreadable(Exception):
+    """Can be written, and not read back."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(one)
+
+
+def test_what_is_of_a_new_kind_is_read_back_at_once() -> None:
+    """Though the last one was read a moment ago."""
+    read_back, lock = snapshot.ReadBack(), contextlib.nullcontext()
+    assert snapshot.dump({"good": Path("a")}, KEY, lock, read_back).left_out == ()
+    [left_out] = snapshot.dump({"good": Path("a"), "bad": Unreadable(1, 2)}, KEY, lock, read_back).left_out
+    assert left_out.startswith("state of bad")
+    read_back.kinds.add(Unreadable)
+    assert snapshot.dump({"bad": Unreadable(1, 2)}, KEY, lock, read_back).left_out == ()
+    read_back.at -= snapshot.READ_AGAIN_SECONDS
+    assert snapshot.dump({"bad": Unreadable(1, 2)}, KEY, lock, read_back).left_out != ()
+
+
 UNFIT = """
 import sys, threading
 from contextlib import nullcontext

@@ -59,6 +59,7 @@ class Daemon:
         clock = CloudClock(usual=read_pace(os.environ.get(VARIABLE) or PACE))
         self.invocations = Invocations(metrics=InvocationMetrics(clock))
         self.generation = Generation(folder.root / "generation.json")
+        self._read_back = snapshot.ReadBack()
         images = Images(registry=f"{LOOPBACK}:{ports.registry}", blobs=folder.registry)
         logins = f"{ports.aws_url}{TOKENS}{folder.secret('tokens')}"
         self.kubernetes = LocalKubernetes(KubernetesPlaces(folder.kubernetes), images, logins=logins)
@@ -213,7 +214,8 @@ class Daemon:
                 return
             self.account.changed.clear()
             try:
-                dumped = snapshot.dump(self.account.keep(), self.folder.secret("snapshot"), self.account.lock)
+                key = self.folder.secret("snapshot")
+                dumped = snapshot.dump(self.account.keep(), key, self.account.lock, self._read_back)
                 write_atomically(self.folder.snapshot, dumped.data, private=True)
                 unkept = tuple(f"cannot be kept: {words}" for words in dumped.left_out)
             except Exception as error:  # whatever it is, the next one is tried, and the reason is told
@@ -228,6 +230,7 @@ class Daemon:
         _say("stopping")
         self.ready.set()
         with self._writing, self.account.lock:
+            self._read_back = snapshot.ReadBack()
             self._snapshot()
             self.generation.end(self.unkept)
             self.account.closing = True

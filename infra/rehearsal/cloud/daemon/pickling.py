@@ -35,10 +35,11 @@ class NotFound(Exception):
 
 @dataclass(frozen=True)
 class Pickled:
-    """`left_out` says, in words, what is not in `data`, and why."""
+    """`left_out` says, in words, what is not in `data`, and why; `kinds`: what kinds of objects are in it."""
 
     data: bytes
     left_out: tuple[str, ...] = ()
+    kinds: frozenset[object] = frozenset()
 
 
 def pickle_account(state: Mapping[str, Any], *, each: bool = False) -> Pickled:
@@ -50,7 +51,8 @@ def pickle_account(state: Mapping[str, Any], *, each: bool = False) -> Pickled:
     whole = {"state": kept, "backends": contents, "partial": partial}
     if not each:
         try:
-            return Pickled(_pickle(whole, known))
+            data, kinds = _pickle(whole, known)
+            return Pickled(data, kinds=kinds)
         except Exception as error:
             reason = error
     left_out: list[str] = []
@@ -60,7 +62,8 @@ def pickle_account(state: Mapping[str, Any], *, each: bool = False) -> Pickled:
     _leave_out(kept, known, "state of", left_out)
     if not left_out and not each:
         raise reason
-    return Pickled(_pickle(whole, known), tuple(left_out))
+    data, kinds = _pickle(whole, known)
+    return Pickled(data, tuple(left_out), kinds)
 
 
 def check_readable(data: bytes) -> None:
@@ -96,7 +99,7 @@ def _leave_out(content: dict[str, Any], known: Mapping[int, Any], what: str, tol
     before = len(told)
     for key, value in tuple(content.items()):
         try:
-            check_readable(_pickle(value, known))
+            check_readable(_pickle(value, known)[0])
         except Exception as error:
             del content[key]
             told.append(f"{what} {key} ({error})")
@@ -116,17 +119,21 @@ def _names() -> dict[int, Any]:
     return found | {id(backend): ("backend", *name) for name, backend in _backends()}
 
 
-def _pickle(value: Any, known: Mapping[int, Any]) -> bytes:
+def _pickle(value: Any, known: Mapping[int, Any]) -> tuple[bytes, frozenset[object]]:
+    """The pickle, and the kinds of what is in it: classes, and functions by name."""
+    kinds: set[object] = set()
+
     class Pickler(pickle.Pickler):
         def persistent_id(self, obj: Any) -> Any:
             return known.get(id(obj))
 
         def reducer_override(self, obj: Any) -> Any:
+            kinds.add((obj.__module__, obj.__qualname__) if isinstance(obj, FunctionType) else type(obj))
             return _reduce(obj)
 
     written = io.BytesIO()
     Pickler(written, protocol=5).dump(value)
-    return written.getvalue()
+    return written.getvalue(), frozenset(kinds)
 
 
 def _reduce(obj: Any) -> Any:
