@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,18 +139,19 @@ class ClusterWiring(PlacedProject):
 
     def collaborators(self) -> Collaborators:
         from stacks.adapters.parameters import ClusterParameters
+        from stacks.adapters.shipped import ShippedPacks
         from stacks.collaborators import Collaborators
         from stacks.pulumi_driver.converged import ConvergedStates
         from stacks.records.lease import Lease
         from stacks.records.process import this_process
         from stacks.records.store import FolderStore
 
-        platform, records = FolderStore(self.state / "platform"), self.records
+        platform, records, images = FolderStore(self.state / "platform"), self.records, self.images
         space = self.spec.environment.namespace
         return Collaborators(
-            builder=self.builder,
+            builder=replace(self.builder, shipped=ShippedPacks(self.ledger, images)),
             hosts=self.target.hosts(),
-            images=self.images,
+            images=images,
             driver=self.driver(),
             converged=ConvergedStates(self.store, self.generation),
             store=self.store,

@@ -282,16 +282,17 @@ class Wiring(PlacedProject):
         from infra.ground.survey import AwsSurvey
         from infra.quotas.reading import AwsQuotas
         from stacks.adapters.bucket import CloudSweeper, S3Publisher
+        from stacks.adapters.shipped import ShippedPacks
         from stacks.collaborators import Collaborators
         from stacks.pulumi_driver.converged import ConvergedStates
         from stacks.records.lease import Lease
         from stacks.records.process import this_process
 
-        name = who()
+        name, images = who(), self.images
         return Collaborators(
-            builder=builder(self.folder),
+            builder=replace(builder(self.folder), shipped=ShippedPacks(self.ledger, images)),
             hosts=self.target.hosts(),
-            images=self.images,
+            images=images,
             driver=self.driver(),
             converged=ConvergedStates(self.store, self.generation),
             store=self.store,

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelpack import pack as packs
 from modelpack.formats.variant import ONNX
 from modelpack.home import Home
 from modelpack.inputs import lock as locks
 from modelpack.inputs.extras import tell_missing
-from modelpack.inputs.lock import Lock
+from modelpack.inputs.lock import MADE, Lock
 from modelpack.inputs.remembered import Remembered
 from modelpack.inputs.resolve import Inputs, PackRequest, check_installed, resolve
 from modelpack.language.task import decoding_of
@@ -30,24 +30,40 @@ from modelpack.progress import Progress
 from modelpack.runtimes.hardware import CPU
 
 if TYPE_CHECKING:
+    from modelpack.assembly.served import ServedModel, ShippedImages
     from modelpack.formats.variant import Variant
-    from modelpack.gate.reference import Reference
     from modelpack.image.oci.layout import Layout
     from modelpack.inputs.environment import ServingEnvironment
 
 __all__ = ["PackRequest", "build", "find_known"]
 
+T = TypeVar("T")
 
-def find_known(request: PackRequest, home: Home) -> Pack | None:
-    """The pack of exactly these inputs when it was made here before and its image is still whole.
+
+def nowhere(name: str) -> None:
+    """No pack of that name was shipped."""
+
+
+def find_known(
+    request: PackRequest, home: Home, shipped: Callable[[str], T | None] = nowhere
+) -> Pack | T | None:
+    """The pack of exactly these inputs when it was made here before and its image is still whole; else what `shipped`
+    has by the digest of these inputs.
 
     Raises BadInput for what `build` would refuse at once.
     """
     inputs, lock = resolve(request), locks.read(request.project, request.built_for)
-    known = find(inputs, Remembered(home.locked).complete(inputs, lock, lock != Lock()), home)
-    if known is None:
+    lock = Remembered(home.locked).complete(inputs, lock, lock != Lock())
+    if (known := find(inputs, lock, home)) is not None:
+        return known
+    name = None if request.regate else inputs.pack_digest(lock)
+    if name and (found := shipped(name)) is not None:
+        return found
+    if MADE not in (
+        lock.get("verdict", inputs.verdict_digest) or {}
+    ):  # else the model may be had without torch
         check_installed(inputs)
-    return known
+    return None
 
 
 def find(inputs: Inputs, lock: Lock, home: Home) -> Pack | None:
@@ -63,16 +79,17 @@ def find(inputs: Inputs, lock: Lock, home: Home) -> Pack | None:
     return replace(pack, record=add_prices(pack.record, request.instance, request.usd_hour))
 
 
-def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
+def build(request: PackRequest, home: Home, progress: Progress, shipped: ShippedImages | None = None) -> Pack:
     """The pack, made now or before, and `pack.lock` in the project. What was measured for these very inputs before, in
-    whatever project, is not measured again unless the request says `regate`.
+    whatever project, is not measured again unless the request says `regate`; nor is a model trained that the lock names
+    and an image of `shipped` has.
 
     Raises BadInput for a bad model file, plug-in or lock; EcomdeployError when the model does not beat its baseline,
     a required pass fails, the user's limits are not met, or something cannot be fetched.
     """
     from modelpack.assembly.assemble import complete_lock
-    from modelpack.gate.reference import prepare
-    from modelpack.gate.verdict import choose
+    from modelpack.assembly.served import take_shipped
+    from modelpack.image.oci.layout import Layout
 
     inputs, lock = resolve(request), locks.read(request.project, request.built_for)
     remembered, packages = Remembered(home.locked), lock != Lock()
@@ -81,14 +98,31 @@ def build(request: PackRequest, home: Home, progress: Progress) -> Pack:
     if (known := find(inputs, lock, home)) is not None:
         locks.write(request.project, lock, request.built_for)
         return known
-    check_installed(inputs)
     with context(home) as folder, tell_missing():
-        reference = prepare(inputs, home, folder, progress)
-        variant, lock = choose(inputs, lock, reference, remembered, progress)
+        model = None
+        if shipped is not None and not request.regate:
+            model = take_shipped(inputs, lock, shipped, Layout(home.images), folder, progress)
+        if model is None:
+            model, lock = make_model(inputs, lock, remembered, home, folder, progress)
         lock = remembered.complete(inputs, lock, packages)
-        lock = complete_lock(inputs, inputs.find_environment(variant.format), lock, home, progress)
+        lock = complete_lock(inputs, inputs.find_environment(model.variant.format), lock, home, progress)
         remembered.keep(lock)
-        return finish_pack(inputs, lock, reference, variant, home, progress)
+        return finish_pack(inputs, lock, model, home, progress)
+
+
+def make_model(
+    inputs: Inputs, lock: Lock, remembered: Remembered, home: Home, folder: Path, progress: Progress
+) -> tuple[ServedModel, Lock]:
+    """The model from its data or its file, through the passes, and the lock that names it."""
+    from modelpack.assembly.served import make, pin
+    from modelpack.gate.reference import prepare
+    from modelpack.gate.verdict import choose
+
+    check_installed(inputs)
+    reference = prepare(inputs, home, folder, progress)
+    variant, lock = choose(inputs, lock, reference, remembered, progress)
+    model = make(inputs, reference, variant)
+    return model, pin(inputs, lock, model)
 
 
 @contextmanager
@@ -102,44 +136,34 @@ def context(home: Home) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def finish_pack(
-    inputs: Inputs, lock: Lock, reference: Reference, variant: Variant, home: Home, progress: Progress
-) -> Pack:
+def finish_pack(inputs: Inputs, lock: Lock, model: ServedModel, home: Home, progress: Progress) -> Pack:
     """The image with everything attached; lock written, pack remembered."""
     from modelpack.assembly import contents
     from modelpack.assembly.assemble import assemble_image, locked_wheels
     from modelpack.assembly.needs import bind
-    from modelpack.gate import normal_shares, record
-    from modelpack.gate.answers import answers
+    from modelpack.gate import record
     from modelpack.image.oci.attachments import attach
     from modelpack.image.oci.layout import Layout
-    from modelpack.server.golden import Golden
-    from modelpack.usecases.optional.serving import companions_of
 
-    usecase, trials = inputs.usecase, reference.trials
-    requests, lasting = trials.golden(variant)
-    golden = tuple(Golden(*pair) for pair in answers(usecase, trials.run(variant), trials.data, requests))
+    usecase, variant = inputs.usecase, model.variant
     served = inputs.find_environment(variant.format)
     binding = bind(served.runtime, locked_wheels(served, lock), home.downloads, variant.size_mb)
-    serving = contents.serving(served, variant, golden, binding)
-    model = contents.model(variant, serving, companions_of(usecase, trials.data))
+    serving = contents.serving(served, variant, model.golden, binding)
+    files = contents.model(variant, serving, model.companions)
     built = assemble_image(
-        inputs, served, lock, home, model, contents.labels(usecase, variant, binding), progress
+        inputs, served, lock, home, files, contents.labels(usecase, variant, binding), progress
     )
     figures = lock.get("verdict", inputs.verdict_digest) or {}
     layout = Layout(home.images)
     more: dict[str, Any] = {
         "needs": binding.as_data(),
-        "golden": check_answers(served, layout, built.digest, progress),
+        "golden": check_answers(served, layout, built.digest, model.answered, progress),
+        **model.said,
     }
-    more |= {"rows": rows_in_words(reference.company, usecase.max_batch)}
-    more |= {"fidelity": [one.as_data() for one in reference.fidelity]}
-    more |= {"golden_margin": dict(lasting)} if lasting else {}
-    more |= {"guardrails": normal} if (normal := normal_shares.measure(trials, trials.run(variant))) else {}
     more |= name_fallbacks(served, variant)
-    document = record.complete(inputs, figures, reference.model_sha256, more)
+    document = record.complete(inputs, figures, model.model_sha256, more)
     attach(layout, built.digest, RECORD, packs.encode(document))
-    attach(layout, built.digest, SAMPLES, packs.encode(usecase.samples(trials.data).as_data()))
+    attach(layout, built.digest, SAMPLES, packs.encode(model.samples))
     locks.write(inputs.request.project, lock, inputs.request.built_for)
     pack = Pack(
         digest=built.digest,
@@ -149,24 +173,19 @@ def finish_pack(
         usecase=usecase.name,
         size_bytes=built.size_bytes,
         record=document,
-        golden=golden,
+        golden=model.golden,
         tolerance=usecase.tolerance,
     )
     packs.store(home, pack)
     return pack
 
 
-def rows_in_words(company: str, most: int) -> dict[str, Any]:
-    """What the record says of rows that share a call: whether an answer depends on its row alone."""
-    if company:
-        return {"independent": False, "max_batch": most, "because": company}
-    return {"independent": True, "max_batch": most}
-
-
-def check_answers(served: ServingEnvironment, layout: Layout, digest: str, progress: Progress) -> str:
+def check_answers(
+    served: ServingEnvironment, layout: Layout, digest: str, answered: str, progress: Progress
+) -> str:
     """How the golden answers were checked before anything is deployed, in words for the record."""
     if served.runtime.hardware == CPU:
-        return "computed here by the runtime of the image; the server asks them of itself at every start"
+        return answered
     from modelpack.assembly.proof import golden_answers
     from modelpack.server.engines.load import ON_CPU
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from modelpack.gate.cost import add_prices
 from modelpack.gate.figures import OWN_ROWS
+from modelpack.inputs.lock import MADE
 from modelpack.inputs.resolve import Inputs
 from modelpack.usecases.optional.own_tables import own_data_of
 
@@ -38,7 +39,7 @@ def complete_record(inputs: Inputs, measured: Mapping[str, Any], model_sha256: s
         "usecase": usecase.name,
         "runtime": inputs.find_environment(measured["format"]).runtime.name,
         **find_tuning(inputs, measured),
-        **{key: value for key, value in measured.items() if key not in ("kept", "model", OWN_ROWS)},
+        **{key: value for key, value in measured.items() if key not in ("kept", "model", MADE, OWN_ROWS)},
         "data": [
             *own_data(inputs, measured.get(OWN_ROWS, {})),
             *(

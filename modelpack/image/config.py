@@ -62,6 +62,11 @@ def manifest_of(
     }
 
 
+def is_model(layer: Descriptor) -> bool:
+    """Whether a layer of one of our own images holds files of the model."""
+    return layer.annotations.get(ROLE, "").startswith("model:")
+
+
 def config_descriptor(digest: str, size: int) -> Descriptor:
     return Descriptor(CONFIG, digest, size)
 

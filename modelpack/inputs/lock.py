@@ -22,6 +22,8 @@ NAME = "pack.lock"
 FORMAT = 1
 NOTE = "Written by `ecomdeploy pack`. Commit it: the same inputs then give the same image. `--regate` measures anew."
 SECTIONS = ("verdict", "debs", "wheels")
+MADE = "made"
+"""In a verdict: what was made of the model for the image, by digests (`modelpack.assembly.served`)."""
 
 
 @dataclass(frozen=True)

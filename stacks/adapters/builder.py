@@ -17,29 +17,40 @@ from stacks.wanted import Wanted
 if TYPE_CHECKING:
     from modelpack.build import PackRequest
     from modelpack.pack import Pack
+    from stacks.adapters.shipped import ShippedPacks
 
 
 @dataclass(frozen=True)
 class PackBuilder:
-    """`project` is the folder of `ecomdeploy.yaml`: relative paths and `pack.lock` lie there."""
+    """`project` is the folder of `ecomdeploy.yaml`: relative paths and `pack.lock` lie there. `shipped`: what a
+    registry has of this service; None where nothing is asked of one."""
 
     home: Home
     project: Path
+    shipped: ShippedPacks | None = None
 
     def find(self, wanted: Wanted) -> Packed | None:
-        from modelpack.build import find_known
-
-        pack = find_known(self.request(wanted), self.home)
-        return summarize(pack) if pack is not None else None
+        found = self.look_up(wanted)
+        return found if isinstance(found, Packed) or found is None else summarize(found)
 
     def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
+        if not regate and self.shipped and isinstance(found := self.look_up(wanted), Packed):
+            progress.note(f"packed before and shipped: {found.digest[:19]}")
+            return found
         return summarize(self.pack(wanted, progress, regate=regate))
+
+    def look_up(self, wanted: Wanted) -> Pack | Packed | None:
+        """The pack of the local store, else what was shipped of exactly these inputs."""
+        from modelpack.build import find_known, nowhere
+
+        shipped = self.shipped.find if self.shipped else nowhere
+        return find_known(self.request(wanted), self.home, shipped)
 
     def pack(self, wanted: Wanted, progress: Progress, *, regate: bool = False) -> Pack:
         """The whole pack, with its record: known from the same inputs, or built."""
         from modelpack.build import build
 
-        return build(self.request(wanted, regate), self.home, progress)
+        return build(self.request(wanted, regate), self.home, progress, self.shipped)
 
     def request(self, wanted: Wanted, regate: bool = False) -> PackRequest:
         from modelpack.build import PackRequest

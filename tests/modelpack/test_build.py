@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import platformdirs
 import pytest
 from lent_layers import lend
+from tiny_registry import serving
 
 from modelpack import pack as packs
 from modelpack.build import PackRequest, build, find_known
@@ -19,11 +21,14 @@ from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
 from modelpack.image.oci.attachments import attachments
 from modelpack.image.oci.layout import Layout
+from modelpack.image.registry.client import RegistryClient
+from modelpack.image.registry.pull import pull_model
+from modelpack.image.registry.push import push
 from modelpack.inputs import lock as locks
 from modelpack.inputs.resolve import resolve
 from modelpack.inputs.spec import GateSpec, ModelSpec, PackSpec
 from modelpack.pack import RECORD, SAMPLES, Pack
-from modelpack.progress import Silent
+from modelpack.progress import Progress, Silent
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -96,6 +101,84 @@ def test_another_home_and_path_with_the_same_lock_gives_the_same_image(
     assert again.record == first.record
     assert "Optimizing by the verdict of an earlier measurement" in progress.lines
     assert measured(progress) == []
+
+
+@dataclass
+class Shipped:
+    """A registry that the first image was pushed to, asked as a machine with an empty home asks it."""
+
+    registry: RegistryClient
+    digest: str
+    inputs: str
+    asked: list[str] = field(default_factory=list)
+
+    def bring(self, inputs: str, layout: Layout, progress: Progress) -> str | None:
+        self.asked.append(inputs)
+        if inputs != self.inputs:
+            return None
+        pull_model(self.registry, layout, self.digest, progress)
+        return self.digest
+
+
+@pytest.fixture
+def shipped(place: Path, first: Pack) -> Iterator[Shipped]:
+    with serving() as fake, RegistryClient(fake.url, "shop") as registry:
+        push(registry, Layout(home(place).images), first.digest, "one", Silent())
+        yield Shipped(registry, first.digest, str(first.record["provenance"]["inputs"]))
+
+
+@pytest.fixture
+def fresh(place: Path, first: Pack, tmp_path: Path, shared_layers: Path) -> Path:
+    """A checkout on a machine that has never packed: the project with its lock, an empty home."""
+    for name in ("own.py", locks.NAME):
+        shutil.copy(place / name, tmp_path / name)
+    lend(shared_layers, home(tmp_path).images)
+    return tmp_path
+
+
+def test_a_model_that_the_lock_names_comes_from_an_image_that_was_shipped(
+    first: Pack, shipped: Shipped, fresh: Path
+) -> None:
+    progress, before = Silent(), (fresh / locks.NAME).read_bytes()
+    again = build(asked(fresh), home(fresh), progress, shipped)
+    assert (again.digest, again.content_digest, again.golden) == (
+        first.digest,
+        first.content_digest,
+        first.golden,
+    )
+    said = {**again.record, "golden": first.record["golden"]}
+    assert said == first.record
+    assert again.record["golden"].startswith(f"those of the image {first.digest}, of the same model")
+    assert not {"Preparing data", "training"} & set(progress.lines)
+    assert not list(home(fresh).models.glob("*.safetensors"))
+    assert (fresh / locks.NAME).read_bytes() == before
+    (samples,) = attachments(Layout(home(fresh).images), again.digest, SAMPLES)
+    assert json.loads(samples)["names"] == {"10": "ten"}
+
+
+@pytest.mark.parametrize("part", ["files", "beside", "by"])
+def test_what_is_not_what_the_lock_names_is_made_anew(
+    first: Pack, shipped: Shipped, fresh: Path, part: str
+) -> None:
+    lock = locks.read(fresh)
+    inputs = resolve(asked(fresh)).verdict_digest
+    verdict = dict(lock.get("verdict", inputs) or {})
+    other = {
+        "files": dict.fromkeys(verdict["made"]["files"], "0" * 64),
+        "beside": "sha256:0",
+        "by": "sha256:0",
+    }
+    verdict["made"] = {**verdict["made"], part: other[part]}
+    locks.write(fresh, lock.having("verdict", inputs, verdict))
+    progress = Silent()
+    again = build(asked(fresh), home(fresh), progress, shipped)
+    assert again.digest == first.digest
+    assert "Preparing data" in progress.lines
+    told = any("has another model than pack.lock names" in line for line in progress.lines)
+    assert told == (part != "by"), "what other code made is not even asked for"
+    assert shipped.asked == ([] if part == "by" else [inputs])
+    left = (locks.read(fresh).get("verdict", inputs) or {})["made"][part] == other[part]
+    assert left == (part != "by"), "what was committed counts, unless other code made it"
 
 
 def test_a_spec_changed_and_changed_back_gives_the_first_image_and_measures_nothing(

@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 
 from modelpack.errors import EcomdeployError
-from modelpack.image.oci.descriptor import Descriptor, blobs_of, check_digest, decode, digest_of
+from modelpack.image.config import is_model
+from modelpack.image.oci.descriptor import CONFIG, Descriptor, blobs_of, check_digest, decode, digest_of
 from modelpack.image.oci.layout import Layout
 from modelpack.image.registry.client import RegistryClient
 from modelpack.image.registry.http import Again
@@ -21,14 +22,30 @@ BLOCK = 1 << 20
 PLATFORM = ("linux", "amd64")
 
 
-def pull(registry: RegistryClient, layout: Layout, reference: str, progress: Progress) -> str:
-    """Bring an image for linux/amd64 into the layout, verified; returns its manifest's digest."""
+def every_layer(layer: Descriptor) -> bool:
+    """All of an image."""
+    return True
+
+
+def pull(
+    registry: RegistryClient,
+    layout: Layout,
+    reference: str,
+    progress: Progress,
+    wanted: Callable[[Descriptor], bool] = every_layer,
+) -> str:
+    """Bring an image for linux/amd64 into the layout, verified; returns its manifest's digest. Of its layers only those
+    `wanted`."""
     data = registry.manifest_bytes(reference)
     document = decode(data)
     if "manifests" in document:
         data = registry.manifest_bytes(_for_platform(document, reference))
         document = decode(data)
-    lacking = [blob for blob in blobs_of(document) if not layout.has(blob.digest, blob.size)]
+    lacking = [
+        blob
+        for blob in blobs_of(document)
+        if not layout.has(blob.digest, blob.size) and (blob.media_type == CONFIG or wanted(blob))
+    ]
     total = sum(blob.size for blob in lacking)
     with (
         progress.track(f"Pulling {registry.repository}", total, "B") as advance,
@@ -46,6 +63,14 @@ def pull_with_referrers(registry: RegistryClient, layout: Layout, digest: str, p
         pull(registry, layout, one, progress)
         if layout.put_manifest(layout.manifest(one)).digest != one:
             raise EcomdeployError(f"{one} was not written by ecomdeploy", where=registry.connection.url)
+
+
+def pull_model(registry: RegistryClient, layout: Layout, digest: str, progress: Progress) -> None:
+    """Bring the model of one of our own images into the layout, and all that refers to the image."""
+    for one in registry.referrers(digest):
+        pull(registry, layout, one.digest, progress)
+        layout.put_manifest(layout.manifest(one.digest))
+    pull(registry, layout, digest, progress, is_model)
 
 
 def _for_platform(index: Mapping[str, Any], reference: str) -> str:

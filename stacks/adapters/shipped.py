@@ -1,0 +1,75 @@
+"""Packs that were shipped before, by the ledger, with their images in the registry: what a machine with an empty home
+needs not build again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelpack.errors import CloudRefused, EcomdeployError
+from modelpack.progress import Progress
+from stacks.adapters.images import RegistryImages
+from stacks.records.ledger import RETAINED, Ledger
+from stacks.records.release import Packed, Release
+
+if TYPE_CHECKING:
+    from modelpack.image.oci.layout import Layout
+
+
+@dataclass(frozen=True)
+class ShippedPacks:
+    """Of the service's releases the live one and those that stay provisioned beside it."""
+
+    ledger: Ledger
+    images: RegistryImages
+
+    def find(self, input_digest: str) -> Packed | None:
+        """The pack made of exactly these inputs whose image the registry has, which is not asked where the ledger knows
+        none."""
+        for each in self.releases():
+            if each.pack.input_digest == input_digest and self.holds(each):
+                return each.pack
+        return None
+
+    def bring(self, inputs: str, layout: Layout, progress: Progress) -> str | None:
+        """`modelpack.assembly.served.ShippedImages`. What the registry refuses or lacks is told, and then made anew."""
+        from modelpack.image.registry.pull import pull_model
+
+        for each in self.releases():
+            repository, _, digest = each.image.partition("@")
+            try:
+                if self.holds(each) and self.read_inputs(repository, digest) == inputs:
+                    progress.step(f"Taking the model from {repository}")
+                    pull_model(self.images.registry(repository), layout, digest, progress)
+                    return digest
+            except (EcomdeployError, CloudRefused) as problem:
+                progress.note(f"{each.image} cannot be read ({problem}); the model is made anew")
+                return None
+        return None
+
+    def releases(self) -> Iterator[Release]:
+        """Newest first, each image once."""
+        live, seen = self.ledger.live(), set[str]()
+        for each in (*([live] if live else []), *self.ledger.list_retained(RETAINED)):
+            if each.image not in seen:
+                seen.add(each.image)
+                yield each
+
+    def holds(self, release: Release) -> bool:
+        repository, _, digest = release.image.partition("@")
+        return self.images.is_reachable(repository) and self.images.holds(repository, digest)
+
+    def read_inputs(self, repository: str, digest: str) -> str:
+        """What the model of an image was made of, by the record attached to it; "" where that does not say."""
+        from modelpack.image.oci.descriptor import layers_of
+        from modelpack.pack import RECORD
+
+        registry = self.images.registry(repository)
+        for one in registry.referrers(digest, RECORD):
+            (content,) = layers_of(registry.manifest(one.digest))
+            record: Any = json.loads(registry.blob(content.digest))
+            if isinstance(record, dict) and isinstance(record.get("provenance"), dict):
+                return str(record["provenance"].get("inputs", ""))
+        return ""
