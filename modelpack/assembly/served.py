@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from modelpack.digests import digest, sha256_of
+from modelpack.digests import digest, sha256_of, source_digest
 from modelpack.errors import EcomdeployError
 from modelpack.formats.variant import Variant
 from modelpack.gate import normal_shares
@@ -119,8 +119,9 @@ def pin(inputs: Inputs, lock: Lock, model: ServedModel) -> Lock:
 
 
 def name_code(inputs: Inputs) -> str:
-    """Names the code that makes it, of ours and of the use case."""
-    return rests_on((__name__,), [inputs.usecase]).digest
+    """Names the code that makes it, of ours and of the use case: that of this file, and all that `make` calls."""
+    called = rests_on((answers.__module__, normal_shares.__name__), [inputs.usecase]).files
+    return source_digest({*called, Path(__file__)})
 
 
 def is_of_today(pinned: object, inputs: Inputs) -> bool:
@@ -135,7 +136,7 @@ def take_shipped(
     would make, no image has it, or the image's differs, which is told."""
     verdict = lock.get("verdict", inputs.verdict_digest) or {}
     pinned = verdict.get(MADE)
-    if inputs.model_path is not None or not is_of_today(pinned, inputs):
+    if pinned is None or inputs.model_path is not None or not is_of_today(pinned, inputs):
         return None
     image = shipped.bring(inputs.verdict_digest, layout, progress)
     if image is None:
