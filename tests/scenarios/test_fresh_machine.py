@@ -1,4 +1,4 @@
-"""A machine of a pipeline has the checkout, with its `pack.lock`, and an empty home: what was shipped is not made again."""
+"""A pipeline's machine has the checkout, with its `pack.lock`, and an empty home: what was shipped is not made anew."""
 
 from __future__ import annotations
 
