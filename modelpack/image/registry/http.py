@@ -6,8 +6,10 @@ Error codes: github.com/opencontainers/distribution-spec/blob/main/spec.md#error
 from __future__ import annotations
 
 import random
+import ssl
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, TypeVar
 
 import httpx
@@ -33,17 +35,41 @@ class Again(Exception):
         self.wait = wait
 
 
+class TlsWhenUsed(ssl.SSLContext):
+    """httpx's own context, made when a connection is first encrypted: reading all authorities takes longer than a push
+    to a registry of this machine."""
+
+    @cached_property
+    def used(self) -> ssl.SSLContext:
+        """As httpx makes it: certifi's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
+        return httpx.create_ssl_context()
+
+    def set_alpn_protocols(self, *given: Any, **named: Any) -> None:
+        self.used.set_alpn_protocols(*given, **named)
+
+    def wrap_socket(self, *given: Any, **named: Any) -> ssl.SSLSocket:
+        return self.used.wrap_socket(*given, **named)
+
+    def wrap_bio(self, *given: Any, **named: Any) -> ssl.SSLObject:
+        return self.used.wrap_bio(*given, **named)
+
+
 class Connection:
-    """One registry over HTTP. `sleep` is time.sleep but in tests."""
+    """One registry over HTTP. `sleep` is time.sleep but in tests; `context`: for https, httpx's own by default."""
 
     def __init__(
-        self, url: str, credentials: tuple[str, str] | None, sleep: Callable[[float], None] = time.sleep
+        self,
+        url: str,
+        credentials: tuple[str, str] | None,
+        sleep: Callable[[float], None] = time.sleep,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self.sleep = sleep
         self.http = httpx.Client(
             base_url=self.url,
             auth=RegistryAuth(credentials),
+            verify=context or TlsWhenUsed(ssl.PROTOCOL_TLS_CLIENT),
             follow_redirects=True,
             timeout=httpx.Timeout(60.0, connect=10.0),
         )
