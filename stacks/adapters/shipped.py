@@ -3,12 +3,12 @@ needs not build again."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from modelpack.errors import CloudRefused, EcomdeployError
+from modelpack.errors import EcomdeployError
 from modelpack.progress import Progress
 from stacks.adapters.images import RegistryImages
 from stacks.records.ledger import RETAINED, Ledger
@@ -27,10 +27,12 @@ class ShippedPacks:
 
     def find(self, input_digest: str) -> Packed | None:
         """The pack made of exactly these inputs whose image the registry has, which is not asked where the ledger knows
-        none."""
+        none, and whose refusal leaves the pack unknown."""
         for each in self.releases():
-            if each.pack.input_digest == input_digest and self.holds(each):
-                return each.pack
+            if each.pack.input_digest == input_digest:
+                with suppress(EcomdeployError):
+                    if self.holds(each):
+                        return each.pack
         return None
 
     def bring(self, inputs: str, layout: Layout, progress: Progress) -> str | None:
@@ -44,7 +46,7 @@ class ShippedPacks:
                     progress.step(f"Taking the model from {repository}")
                     pull_model(self.images.registry(repository), layout, digest, progress)
                     return digest
-            except (EcomdeployError, CloudRefused) as problem:
+            except EcomdeployError as problem:
                 progress.note(f"{each.image} cannot be read ({problem}); the model is made anew")
                 return None
         return None
@@ -63,13 +65,13 @@ class ShippedPacks:
 
     def read_inputs(self, repository: str, digest: str) -> str:
         """What the model of an image was made of, by the record attached to it; "" where that does not say."""
-        from modelpack.image.oci.descriptor import layers_of
+        from modelpack.image.oci.descriptor import decode, layers_of
         from modelpack.pack import RECORD
 
         registry = self.images.registry(repository)
         for one in registry.referrers(digest, RECORD):
-            (content,) = layers_of(registry.manifest(one.digest))
-            record: Any = json.loads(registry.blob(content.digest))
-            if isinstance(record, dict) and isinstance(record.get("provenance"), dict):
-                return str(record["provenance"].get("inputs", ""))
+            for content in layers_of(registry.manifest(one.digest)):
+                provenance = decode(registry.blob(content.digest)).get("provenance")
+                if isinstance(provenance, dict):
+                    return str(provenance.get("inputs", ""))
         return ""

@@ -128,6 +128,19 @@ def test_a_model_comes_without_the_rest_of_its_image(shipped: ShippedPacks) -> N
     assert any(line.startswith("Taking the model from") for line in progress.lines)
 
 
+@pytest.mark.parametrize("record", [b"[", b"[1]", b'{"provenance": 3}', b"[" * 100_000])
+def test_a_record_that_is_none_is_told_and_its_model_stays_away(
+    shipped: ShippedPacks, repository: str, tmp_path: Path, record: bytes
+) -> None:
+    there = RegistryImages(Home(tmp_path / "there", tmp_path), "http", lambda host: None)
+    (newest, *_) = shipped.releases()
+    attach(there.layout(), newest.pack.digest, RECORD, record)
+    there.push(repository, newest.pack.digest, Silent())
+    layout = shipped.images.layout()
+    found = shipped.bring("one", layout, Silent())
+    assert found is None or json.loads(attachments(layout, found, RECORD)[0])["provenance"]["inputs"] == "one"
+
+
 def test_what_no_release_was_made_of_is_nowhere(shipped: ShippedPacks) -> None:
     progress = Silent()
     assert shipped.bring("four", shipped.images.layout(), progress) is None
