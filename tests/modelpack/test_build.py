@@ -104,7 +104,7 @@ def test_another_home_and_path_with_the_same_lock_gives_the_same_image(
 
 
 @dataclass
-class Shipped:
+class PushedImage:
     """A registry that the first image was pushed to, asked as a machine with an empty home asks it."""
 
     registry: RegistryClient
@@ -121,10 +121,10 @@ class Shipped:
 
 
 @pytest.fixture
-def shipped(place: Path, first: Pack) -> Iterator[Shipped]:
+def shipped(place: Path, first: Pack) -> Iterator[PushedImage]:
     with serving() as fake, RegistryClient(fake.url, "shop") as registry:
         push(registry, Layout(home(place).images), first.digest, "one", Silent())
-        yield Shipped(registry, first.digest, str(first.record["provenance"]["inputs"]))
+        yield PushedImage(registry, first.digest, str(first.record["provenance"]["inputs"]))
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def fresh(place: Path, first: Pack, tmp_path: Path, shared_layers: Path) -> Path
 
 
 def test_a_model_that_the_lock_names_comes_from_an_image_that_was_shipped(
-    first: Pack, shipped: Shipped, fresh: Path
+    first: Pack, shipped: PushedImage, fresh: Path
 ) -> None:
     progress, before = Silent(), (fresh / locks.NAME).read_bytes()
     again = build(asked(fresh), home(fresh), progress, shipped)
@@ -158,7 +158,7 @@ def test_a_model_that_the_lock_names_comes_from_an_image_that_was_shipped(
 
 @pytest.mark.parametrize("part", ["files", "beside", "by"])
 def test_what_is_not_what_the_lock_names_is_made_anew(
-    first: Pack, shipped: Shipped, fresh: Path, part: str
+    first: Pack, shipped: PushedImage, fresh: Path, part: str
 ) -> None:
     lock = locks.read(fresh)
     inputs = resolve(asked(fresh)).verdict_digest
