@@ -79,10 +79,12 @@ def find(inputs: Inputs, lock: Lock, home: Home) -> Pack | None:
     return replace(pack, record=add_prices(pack.record, request.instance, request.usd_hour))
 
 
-def build(request: PackRequest, home: Home, progress: Progress, shipped: ShippedImages | None = None) -> Pack:
+def build(
+    request: PackRequest, home: Home, progress: Progress, shipped: ShippedImages[T] | None = None
+) -> Pack | T:
     """The pack, made now or before, and `pack.lock` in the project. What was measured for these very inputs before, in
-    whatever project, is not measured again unless the request says `regate`; nor is a model trained that the lock names
-    and an image of `shipped` has.
+    whatever project, is not measured again unless the request says `regate`; nor is anything built that `shipped` has
+    of the same inputs, or a model trained that the lock names and an image of `shipped` has.
 
     Raises BadInput for a bad model file, plug-in or lock; EcomdeployError when the model does not beat its baseline,
     a required pass fails, the user's limits are not met, or something cannot be fetched.
@@ -98,10 +100,15 @@ def build(request: PackRequest, home: Home, progress: Progress, shipped: Shipped
     if (known := find(inputs, lock, home)) is not None:
         locks.write(request.project, lock, request.built_for)
         return known
+    known_by, name = (None, None) if request.regate else (shipped, inputs.pack_digest(lock))
+    if known_by and name and (sent := known_by.find(name)) is not None:
+        progress.note("packed before and shipped")
+        locks.write(request.project, lock, request.built_for)
+        return sent
     with context(home) as folder, tell_missing():
         model = None
-        if shipped is not None and not request.regate:
-            model = take_shipped(inputs, lock, shipped, Layout(home.images), folder, progress)
+        if known_by is not None:
+            model = take_shipped(inputs, lock, known_by, Layout(home.images), folder, progress)
         if model is None:
             model, lock = make_model(inputs, lock, remembered, home, folder, progress)
         lock = remembered.complete(inputs, lock, packages)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from modelpack.digests import digest, sha256_of, source_digest
 from modelpack.errors import EcomdeployError
@@ -33,13 +33,18 @@ from modelpack.usecases.optional.serving import companions_of
 if TYPE_CHECKING:
     from modelpack.gate.reference import Reference
 
+T_co = TypeVar("T_co", covariant=True)
 COMPUTED = "computed here by the runtime of the image; the server asks them of itself at every start"
 SERVING = "serving.json"
 SAID = ("rows", "fidelity", "golden_margin", "guardrails")
 
 
-class ShippedImages(Protocol):
-    """Images that were shipped before."""
+class ShippedImages(Protocol[T_co]):
+    """Images that were shipped before, and what is known of them."""
+
+    def find(self, input_digest: str) -> T_co | None:
+        """What is known of the pack of exactly these inputs (`Inputs.pack_digest`), if its image is to be had."""
+        ...
 
     def bring(self, inputs: str, layout: Layout, progress: Progress) -> str | None:
         """The digest of an image whose record says that its model was made of these inputs (`Inputs.verdict_digest`),
@@ -130,7 +135,12 @@ def is_of_today(pinned: object, inputs: Inputs) -> bool:
 
 
 def take_shipped(
-    inputs: Inputs, lock: Lock, shipped: ShippedImages, layout: Layout, folder: Path, progress: Progress
+    inputs: Inputs,
+    lock: Lock,
+    shipped: ShippedImages[object],
+    layout: Layout,
+    folder: Path,
+    progress: Progress,
 ) -> ServedModel | None:
     """What the lock pins, from an image that was shipped before; None where the lock pins nothing that today's code
     would make, no image has it, or the image's differs, which is told."""

@@ -30,27 +30,23 @@ class PackBuilder:
     shipped: ShippedPacks | None = None
 
     def find(self, wanted: Wanted) -> Packed | None:
-        found = self.look_up(wanted)
-        return found if isinstance(found, Packed) or found is None else summarize(found)
-
-    def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
-        if not regate and self.shipped and isinstance(found := self.look_up(wanted), Packed):
-            progress.note(f"packed before and shipped: {found.digest[:19]}")
-            return found
-        return summarize(self.pack(wanted, progress, regate=regate))
-
-    def look_up(self, wanted: Wanted) -> Pack | Packed | None:
-        """The pack of the local store, else what was shipped of exactly these inputs."""
         from modelpack.build import find_known, nowhere
 
         shipped = self.shipped.find if self.shipped else nowhere
-        return find_known(self.request(wanted), self.home, shipped)
+        found: Pack | Packed | None = find_known(self.request(wanted), self.home, shipped)
+        return found if isinstance(found, Packed) or found is None else summarize(found)
 
-    def pack(self, wanted: Wanted, progress: Progress, *, regate: bool = False) -> Pack:
-        """The whole pack, with its record: known from the same inputs, or built."""
+    def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
         from modelpack.build import build
 
-        return build(self.request(wanted, regate), self.home, progress, self.shipped)
+        found = build(self.request(wanted, regate), self.home, progress, self.shipped)
+        return found if isinstance(found, Packed) else summarize(found)
+
+    def pack(self, wanted: Wanted, progress: Progress, *, regate: bool = False) -> Pack:
+        """The whole pack, with its record: known from the same inputs, or built here."""
+        from modelpack.build import build
+
+        return build(self.request(wanted, regate), self.home, progress)
 
     def request(self, wanted: Wanted, regate: bool = False) -> PackRequest:
         from modelpack.build import PackRequest

@@ -112,6 +112,9 @@ class PushedImage:
     inputs: str
     asked: list[str] = field(default_factory=list)
 
+    def find(self, input_digest: str) -> None:
+        return None
+
     def bring(self, inputs: str, layout: Layout, progress: Progress) -> str | None:
         self.asked.append(inputs)
         if inputs != self.inputs:
