@@ -32,6 +32,7 @@ def known_by_the_ledger(shop: Terminal, first: dict) -> None:  # type: ignore[ty
 
 def taken_from_the_image(shop: Terminal, first: dict) -> None:  # type: ignore[type-arg]
     """Other inputs of the same verdict: packages are locked again, and the model is that of the image."""
+    forget(shop)
     lock = shop.folder / "pack.lock"
     held = json.loads(lock.read_text())
     del held["wheels"]
@@ -46,7 +47,7 @@ def taken_from_the_image(shop: Terminal, first: dict) -> None:  # type: ignore[t
 def forget(shop: Terminal) -> None:
     """What was made here; layers of packages stay, as a pipeline's cache of packages does."""
     for name in ("packs", "locked"):
-        shutil.rmtree(shop.home / name)
+        shutil.rmtree(shop.home / name, ignore_errors=True)
     images = shop.home / "images"
     keep(images, shop.home / "kept")
     shutil.rmtree(images)
