@@ -74,7 +74,7 @@ def own_data(inputs: Inputs, read: Mapping[str, Any]) -> list[dict[str, Any]]:
     tables = own_data_of(inputs.usecase)
     return [
         {
-            "path": inputs.request.data.path,
+            "path": inputs.request.data.place,
             "sha256": inputs.data_digest,
             "rows": {},
             **read,

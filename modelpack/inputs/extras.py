@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from modelpack.errors import BadInput
 
 EXTRAS = {
+    "data": ("duckdb", "ibis"),
     "train": ("torch", "onnxscript", "lightgbm", "gguf"),
     "tensorflow": ("tensorflow", "keras", "tf2onnx", "h5py"),
     "huggingface": ("transformers",),

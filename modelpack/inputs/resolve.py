@@ -5,6 +5,7 @@ A digest covers contents, never paths: another checkout with the same files has 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 from msgspec import to_builtins
 
 import modelpack
+from modelpack.data.files import TableFiles, files_digest, find_files
 from modelpack.digests import digest, installed_version, sha256_of, source_digest
 from modelpack.errors import BadInput
 from modelpack.formats.variant import TORCH
+from modelpack.home import Home
 from modelpack.inputs.environment import ServingEnvironment
 from modelpack.inputs.extras import need, to_install
 from modelpack.inputs.lock import Lock
@@ -31,12 +34,13 @@ from modelpack.passes.base import (
     of_use,
     unfit,
 )
+from modelpack.progress import Progress
 from modelpack.runtimes.base import Runtime, runtime_for, runtimes, served_formats
 from modelpack.runtimes.hardware import CPU
 from modelpack.sources.base import Source, check, content_digest
 from modelpack.usecases.base import UseCase, usecases
 from modelpack.usecases.optional.complete import check_offers
-from modelpack.usecases.optional.own_tables import own_data_of
+from modelpack.usecases.optional.own_tables import OwnRows, own_data_of
 from modelpack.usecases.optional.training import architectures_of
 from modelpack.usecases.optional.transform import transform_source_of
 from modelpack.usecases.own_data.files import table_files, tables_digest
@@ -54,6 +58,8 @@ WRITING = (
     "modelpack.image.assemble",
 )
 """Where writing an image and its record begins."""
+ENGINE = ("modelpack.data.reading",)
+"""Where reading tables in an engine begins."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +96,14 @@ class Inputs:
     set_aside: tuple[tuple[str, str], ...] = ()
     """Passes that were asked for and do not fit the hardware, with the reason."""
     data_path: Path | None = None
-    """The user's own data; None: the use case's."""
+    """The user's own data that is read into memory; None: there is none such."""
+    data_files: Mapping[str, TableFiles] | None = None
+    """The files of the user's own tables that an engine reads; None: there are none such."""
 
     @property
     def own_tables(self) -> OwnData | None:
         """What the user's own tables hold; None where the use case's data is used, or there are no tables."""
-        return own_data_of(self.usecase) if self.data_path is not None else None
+        return own_data_of(self.usecase) if self.request.data is not None else None
 
     @property
     def packages(self) -> tuple[DataPackage, ...]:
@@ -115,12 +123,29 @@ class Inputs:
     @cached_property
     def data_digest(self) -> str | None:
         """Names the user's own data by the content of its files."""
+        if self.data_files is not None:
+            return files_digest(self.data_files)
         return tables_digest(self.data_path) if self.data_path else None
 
-    @property
+    @cached_property
     def data_read(self) -> Any:
         """What a model trained on the user's data, and its verdict, depend on."""
+        if self.data_files is not None and self.request.data is not None:
+            code = rests_on(ENGINE)
+            return [self.data_digest, dict(self.request.data.columns), code.digest, code.versions]
         return [self.data_digest, self.unreadable] if self.unreadable else self.data_digest
+
+    @property
+    def data_contract(self) -> list[Any]:
+        """The rules that the user's data was held to, wherever in the spec they stand."""
+        rules = self.request.data.contract if self.request.data else ()
+        return [to_builtins(replace(one, line=0)) for one in rules]
+
+    def prepare_source(self, home: Home, progress: Progress) -> tuple[Any, OwnRows]:
+        """`UseCase.prepare` on the user's own tables where they lie. Raises BadInput, as `read_source`."""
+        from modelpack.data.reading import prepare_source
+
+        return prepare_source(self.usecase, self.request.project, self.request.data, home, progress)
 
     @cached_property
     def training_code(self) -> Code:
@@ -188,6 +213,7 @@ class Inputs:
                 "hardware": self.request.built_for,
                 "model": model,
                 "own_data": self.data_read,
+                **({"contract": rules} if (rules := self.data_contract) else {}),
                 "passes": [one.name for one in self.passes],
                 "set_aside": [name for name, _ in self.set_aside],
                 "gate": to_builtins(self.request.pack.gate),
@@ -280,6 +306,7 @@ def resolve(request: PackRequest) -> Inputs:
         model_path=path,
         set_aside=tuple(aside.items()),
         data_path=own_data_path(request, usecase),
+        data_files=own_data_files(request, usecase),
     )
 
 
@@ -290,16 +317,36 @@ def check_installed(inputs: Inputs) -> None:
         need("torch", which)
 
 
-def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:
-    """Where the user's own data lies; None when there is none. Raises BadInput when it is not there or not taken."""
-    if request.data is None:
+def own_data_files(request: PackRequest, usecase: UseCase[Any]) -> Mapping[str, TableFiles] | None:
+    """The files of the user's own tables that an engine reads; None when there are none. Raises BadInput when they
+    are not there or not taken."""
+    if request.data is None or request.data.source is None:
         return None
-    tables = not isinstance(usecase, GivenModel)
-    if tables and own_data_of(usecase) is None:
+    if isinstance(usecase, GivenModel):
+        raise BadInput(
+            "data.from is for the tables of our use cases", hint="data: {path: ...} goes to requests()"
+        )
+    return find_files(request.project, request.data.source, taken_tables(usecase))
+
+
+def taken_tables(usecase: UseCase[Any]) -> OwnData:
+    """What own tables must hold. Raises BadInput when the use case takes none."""
+    wanted = own_data_of(usecase)
+    if wanted is None:
         raise BadInput(
             f"the use case {usecase.name!r} takes no own data yet",
             hint="leave data: out, or write a use case of your own: docs/models.md",
         )
+    return wanted
+
+
+def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:
+    """Where the user's own data lies; None when there is none. Raises BadInput when it is not there or not taken."""
+    if request.data is None or request.data.path is None:
+        return None
+    tables = not isinstance(usecase, GivenModel)
+    if tables:
+        taken_tables(usecase)
     path = request.project / request.data.path
     if not tables and request.data.unreadable:
         raise BadInput(

@@ -5,6 +5,7 @@ Plain frozen dataclasses; ranges are `annotated_types`, which the loader in `sta
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -35,13 +36,49 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSpec:
-    """The user's own data instead of the use case's: a Parquet or CSV file, or a folder of them, relative to the
-    project. What must be in it: `ecomdeploy schema USECASE`. `unreadable`: the share of a table's rows that may be left
-    out because a value cannot be read; the record says how many were."""
+class DataRuleSpec:
+    """A rule of the data contract for one column (by the use case's name where it has one, else by the file's).
 
-    path: str
+    `type`, `min`, `max`: of values that are there; `nulls`: the share of rows that may lack it; `unique`: no value
+    twice; `fresh`: seconds that its newest time may be old (also `48h`); `not_after`: a column of times that it must
+    not lie after, so that nothing is learned from what was known only later. `table`: where there are several.
+    """
+
+    column: str
+    table: str | None = None
+    type: Literal["number", "whole", "text", "time", "yes"] | None = None
+    min: float | None = None
+    max: float | None = None
+    nulls: Annotated[float, Ge(0), Le(1)] | None = None
+    unique: bool = False
+    fresh: Annotated[float, Gt(0)] | None = None
+    not_after: str | None = None
+    line: Annotated[int, Ge(0)] = 0
+    """Of the spec; the loader's word, not the file's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """The user's own data instead of the use case's, relative to the project: read into memory from `path`, a Parquet
+    or CSV file or a folder of them, or in an engine that never holds it whole from `source` (`from` in the file), also
+    a glob. What must be in it: `ecomdeploy schema USECASE`.
+
+    Of `path`, `unreadable`: the share of a table's rows that may be left out because a value cannot be read; the record
+    says how many were. Of `source`, `columns`: the user's name of a column by the use case's (`time` or `sales.time`);
+    `contract`: what must hold of it; `personal`: columns whose values are never told.
+    """
+
+    path: str | None = None
+    source: str | None = None
     unreadable: Annotated[float, Ge(0), Le(0.1)] = 0.0
+    columns: Mapping[str, str] = field(default_factory=dict)
+    personal: tuple[str, ...] = ()
+    contract: tuple[DataRuleSpec, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where it lies, as the file says."""
+        return self.source or self.path or ""
 
 
 @dataclass(frozen=True, kw_only=True)

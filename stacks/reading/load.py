@@ -25,7 +25,7 @@ from stacks.reading.wording import say
 from stacks.spec import OVERLAYS, Environment, KnownNames, Spec
 
 MOST_PROBLEMS = 100
-FILE_WORDS = {"start": "from", "end": "to", "host_image": "ami", "blue_green": "blue-green"}
+FILE_WORDS = {"start": "from", "end": "to", "host_image": "ami", "blue_green": "blue-green", "source": "from"}
 """Field names that are other words in the file: `from` and dashes are not Python's, `ami` is one target's word."""
 
 CONFIG = ConfigDict(
@@ -170,7 +170,7 @@ def siblings(keys: tuple[str | int, ...]) -> tuple[str, ...]:
         here = here.get("items", {}) if isinstance(key, int) else here.get("properties", {}).get(key, among)
         here = next((one for one in here.get("anyOf", ()) if "$ref" in one or "items" in one), here)
         here = parts[here["$ref"].rsplit("/", 1)[1]] if "$ref" in here else here
-    names = [name for name in here.get("properties", {}) if name != "environment"]
+    names = [name for name in here.get("properties", {}) if name not in ("environment", "line")]
     if not keys:
         return (*names, "environments")
     if keys == ("environment",):

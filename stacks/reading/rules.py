@@ -22,6 +22,7 @@ from modelpack.server.secrets import PREFIX as SECRET_PREFIX
 from stacks.hardware import ALLOW_CPU
 from stacks.reading.accounts import accounts
 from stacks.reading.clusters import NAMESPACE, clusters
+from stacks.reading.data_rules import data
 from stacks.reading.document import Value, items
 from stacks.reading.governance import governance
 from stacks.reading.gpu_pools import gpu_images
@@ -108,6 +109,7 @@ def cross_check(document: Value, environment: str, known: KnownNames, where: str
         *capabilities(document, known),
         *hardware(document, known),
         *model(document),
+        *data(document),
         *paths(document),
         *secrets(document),
         *scale(document),
@@ -245,7 +247,7 @@ def hardware(document: Value, known: KnownNames) -> Wrong:
 
 def paths(document: Value) -> Wrong:
     """What no file can be called, told before the file system is asked."""
-    for keys in (("model", "path"), ("data", "path"), ("usecase",)):
+    for keys in (("model", "path"), ("data", "path"), ("data", "from"), ("usecase",)):
         at = document.at(*keys)
         name = (text(at) or "").encode(errors="replace")
         if at and (

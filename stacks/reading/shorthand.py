@@ -26,7 +26,22 @@ def write_out(merged: Value) -> Value:
         merged = put_through(
             merged, path, lambda at: in_seconds(at.data) if isinstance(at.data, str) else at.data
         )
-    return merged
+    return put_through(merged, ("data", "contract"), write_rules)
+
+
+def write_rules(contract: Value) -> Any:
+    """The rules of a data contract, each with the line that it stands on, for whoever tells that it is broken."""
+    if not isinstance(contract.data, list):
+        return contract.data
+    return [replace(one, data=with_line(one)) if isinstance(one.data, dict) else one for one in contract.data]
+
+
+def with_line(rule: Value) -> dict[str, Value]:
+    """One rule with its line, which is our own word and not the file's: the blank makes that an unknown key."""
+    found = {f"{key} " if key == "line" else key: value for key, value in rule.data.items()}
+    if (fresh := found.get("fresh")) is not None and isinstance(fresh.data, str):
+        found["fresh"] = replace(fresh, data=in_seconds(fresh.data))
+    return {**found, "line": Value(rule.line, rule.line, rule.path)}
 
 
 def put_through(document: Value, path: tuple[str, ...], write: Callable[[Value], Any]) -> Value:
@@ -48,6 +63,9 @@ def in_seconds(text: str) -> float | str:
 def describe(parts: dict[str, Any]) -> None:
     """The JSON Schemas of the dataclasses, by name, with the short ways as well."""
     parts["PackSpec"]["properties"]["passes"]["anyOf"].insert(0, {"const": AUTO})
+    rule = parts["DataRuleSpec"]["properties"]
+    rule.pop("line")
+    rule["fresh"]["anyOf"].insert(0, {"type": "string", "pattern": f"^{DURATION.pattern}$"})
     for part in parts.values():
         for key in {"budget", "bake", "silence"} & set(part.get("properties", {})):
             word = part["properties"][key]

@@ -31,7 +31,7 @@ def asked(words: list[str], *files: str) -> list[object]:
 
 
 WANTED = [
-    *asked([*PROJECT["dependencies"], *EXTRAS["dev"], *EXTRAS["train"]], *MAIN),
+    *asked([*PROJECT["dependencies"], *EXTRAS["dev"], *EXTRAS["data"], *EXTRAS["train"]], *MAIN),
     *asked(KERAS, "keras.txt", *MAIN),
     *asked(re.findall(r"'([^']+)'", SAGEMAKER), "sagemaker.txt"),
     *asked(["uv"], "uv.txt"),

@@ -6,7 +6,7 @@ and by the record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -33,6 +33,18 @@ class OwnTables(Protocol):
         """
 
 
+@runtime_checkable
+class Condensed(Protocol):
+    """Says as expressions what of the tables training needs, so that an engine brings back no more than that."""
+
+    def condense(self, tables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ibis tables with the columns of `own_data`, in their kinds -> those that `from_tables` is given instead.
+
+        `from_tables` makes the same of them as of the whole. The rows' order and values are the same on every engine:
+        sums are of exact decimals, and the rows are ordered by what tells them apart.
+        """
+
+
 def own_data_of(usecase: object) -> OwnData | None:
     """What a user's own tables must hold; None: it takes none."""
     return usecase.own_data if isinstance(usecase, OwnTables) else None
@@ -46,10 +58,20 @@ class OwnRows:
     rows: Mapping[str, int] = field(default_factory=dict)
     unreadable: Mapping[str, int] = field(default_factory=dict)
     zones: Mapping[str, str] = field(default_factory=dict)
+    prepared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Of `data.from` by table: the `rows` that came back from the engine and their `sha256`."""
+    contract: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """Of `data.from` by table: each `rule`, the `rows` that break it, the share `allowed`."""
 
     def as_data(self) -> dict[str, Any]:
         """For the record."""
-        named = {"rows": self.rows, "unreadable": self.unreadable, "zones": self.zones}
+        named: dict[str, Mapping[str, Any]] = {
+            "rows": self.rows,
+            "unreadable": self.unreadable,
+            "zones": self.zones,
+            "prepared": self.prepared,
+            "contract": {name: list(rules) for name, rules in self.contract.items()},
+        }
         return {key: dict(part) for key, part in named.items() if part or key == "rows"}
 
 

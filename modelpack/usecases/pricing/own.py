@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST_PRODUCTS = 20
+EXACT = "decimal(38, 6)"
+"""Sums of floats would differ with the order in which they are taken."""
 
 OWN = OwnData(
     (
@@ -49,6 +51,26 @@ OWN = OwnData(
         f"Products sold in at least {FEWEST_WEEKS} of the weeks before week {VALIDATION_FROM}.",
     ),
 )
+
+
+def condense(sales: Any) -> Any:
+    """Sales by product and week, counted back from the last day, as an Ibis expression: the same columns, of which
+    `load` makes what it makes of the lines. Amounts are added up as exact decimals; of a product's words and department
+    the least is taken where a week has several."""
+    # What a shop knows of a product or plans for it beside what it sold.
+    others = {"department": "min", "name": "min", "display": "max", "mailer": "max"}
+    day = sales.time.date()
+    age = sales.time.max().date().as_scalar().delta(day, unit="day") // 7
+    lines = sales.mutate(day=day, age=age)
+    found = lines.group_by("product", "age").agg(
+        time=lines.day.max().cast("timestamp"),
+        units=lines.units.cast(EXACT).sum().cast("float64"),
+        revenue=lines.revenue.cast(EXACT).sum().cast("float64"),
+        **{name: getattr(lines[name], how)() for name, how in others.items() if name in lines.columns},
+    )
+    return found.order_by("product", "time").select(
+        *(name for name in sales.columns if name in found.columns)
+    )
 
 
 def load(tables: Mapping[str, pd.DataFrame]) -> Split:

@@ -90,6 +90,9 @@ class Pricing(TabularUseCase):
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
         return self.announce(own.load(tables), progress)
 
+    def condense(self, tables: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**tables, "sales": own.condense(tables["sales"])}
+
     def summary(self, data: Split) -> str:
         return f"{len(np.unique(data.test.inputs['product'])):,} products; product-weeks: {data.count_rows()}"
 

@@ -1,0 +1,51 @@
+"""Rules of a user's own data: it lies in one place, and what is asked of it goes with the way that it is read.
+
+They read the plain document, as those of rules.py do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stacks.reading.document import Value, items
+
+Found = Iterator[tuple[Value, str, str]]
+OF_THE_ENGINE = ("columns", "personal", "contract")
+RULES = ("type", "min", "max", "nulls", "unique", "fresh", "not_after")
+
+
+def data(document: Value) -> Found:
+    """What is wrong with the key `data`."""
+    at = document.at("data")
+    if at is None or not isinstance(at.data, dict):
+        return
+    path, source = (one if one and one.data is not None else None for one in (at.at("path"), at.at("from")))
+    if path and source:
+        yield source, "is given together with data.path; data lies in one place", "leave one of them out"
+    if not path and not source:
+        yield at, "names no data", "data: {path: orders.csv}, or data: {from: orders}"
+    for key in OF_THE_ENGINE:
+        if path and not source and (given := at.at(key)) and given.data:
+            yield given, "is for data that an engine reads", "name the data by data.from instead of data.path"
+    unreadable = at.at("unreadable")
+    if source and unreadable and unreadable.data:
+        hint = "leave it out: data.contract says what may be missing"
+        yield unreadable, "is for data.path; of data.from every row must be readable", hint
+    for rule in items(at.at("contract")):
+        yield from one_rule(rule)
+
+
+def one_rule(rule: Value) -> Found:
+    """What is wrong with one entry of the contract."""
+    given = rule.data if isinstance(rule.data, dict) else None
+    if given is None:
+        return
+    if not any(key in given and given[key].data is not None for key in RULES):
+        yield rule, "asks nothing of the column", f"one of {', '.join(RULES)}"
+    least, most = rule.at("min"), rule.at("max")
+    numbers = [one.data for one in (least, most) if one and isinstance(one.data, int | float)]
+    if least and len(numbers) == 2 and numbers[0] > numbers[1]:
+        yield least, f"{numbers[0]:g} is above max: {numbers[1]:g}", ""
+    kind = rule.at("type")
+    if numbers and kind and kind.data in ("text", "time"):
+        yield kind, f"min and max are of numbers, and this is {kind.data}", "leave them out"
