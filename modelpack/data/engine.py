@@ -40,7 +40,7 @@ class DataEngine:
         import ibis
         from ibis.backends.sql.datatypes import DuckDBType
 
-        with told(files.place):
+        with tell_refused(files.place):
             listed = f"[{', '.join(quote(str(path)) for path in files.paths)}]"
             if files.kind == "parquet":
                 reader, place = (
@@ -62,7 +62,7 @@ class DataEngine:
         from ibis.backends.sql.compilers import DuckDBCompiler
 
         text: str = DuckDBCompiler().to_sqlglot(asked).sql(dialect="duckdb")
-        with told(place):
+        with tell_refused(place):
             return self.connection.sql(text).to_arrow_table()
 
     def ask_row(self, asked: ibis.Table, place: str = "data.from") -> dict[str, Any]:
@@ -96,7 +96,7 @@ def open_engine(memory: str = MEMORY) -> Iterator[DataEngine]:
 
 
 @contextmanager
-def told(place: str) -> Iterator[None]:
+def tell_refused(place: str) -> Iterator[None]:
     """What the engine refuses as BadInput, in its own words without rows of the data, where `place` is the user's word
     for the data; of a row that is no CSV with file and line."""
     import duckdb

@@ -40,7 +40,7 @@ class TypedColumn:
     refused: str = ""
 
 
-def typed(column: ibis.Column, one: Field) -> TypedColumn:
+def take_kind(column: ibis.Column, one: Field) -> TypedColumn:
     """The column in the kind of its field. Values that are missing are bad."""
     kind = column.type()
     if kind.is_string():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from modelpack.data.check import CheckedTable, check_rules
 from modelpack.data.engine import DataEngine, open_engine
 from modelpack.data.files import TableFiles, find_files
-from modelpack.data.kinds import TypedColumn, typed
+from modelpack.data.kinds import TypedColumn, take_kind
 from modelpack.data.rules import DataRule, schema_rules, spec_rules, told_line
 from modelpack.errors import BadInput, Problem
 from modelpack.home import Home
@@ -124,7 +124,7 @@ def open_tables(
         for one in table.fields:
             if one.required and one.name not in (*rows.columns, *lacking):
                 problems.append(report_absent(one, list(rows.columns[1:]), place))
-        found = {one.name: typed(rows[one.name], one) for one in table.fields if one.name in rows.columns}
+        found = {one.name: take_kind(rows[one.name], one) for one in table.fields if one.name in rows.columns}
         problems += [
             Problem(f"{name}: {column.refused}", place) for name, column in found.items() if column.refused
         ]

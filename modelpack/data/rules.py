@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from modelpack.data.kinds import TypedColumn, typed
+from modelpack.data.kinds import TypedColumn, take_kind
 from modelpack.errors import Problem
 from modelpack.inputs.spec import DataRuleSpec
 from modelpack.usecases.own_data.schema import KINDS, Field, Table
@@ -71,7 +71,7 @@ def spec_rules(one: DataRuleSpec, rows: ibis.Table, now: datetime) -> Iterator[D
         yield each_once(rows, column, one.column, where)
     if one.type is not None or one.min is not None or one.max is not None:
         kind = Field(one.column, one.type or "number", "", low=one.min, high=one.max)
-        values = typed(column, kind)
+        values = take_kind(column, kind)
         if values.refused:
             yield Problem(f"{one.column}: {values.refused}", where)
         else:
@@ -129,4 +129,4 @@ def is_missing(column: Any) -> Any:
 
 def moment(column: Any) -> TypedColumn:
     """A column's times."""
-    return typed(column, Field("", "time", KINDS["time"]))
+    return take_kind(column, Field("", "time", KINDS["time"]))

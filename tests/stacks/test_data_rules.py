@@ -62,7 +62,7 @@ WRONG = {
     "{from: a, contract: [{column: a, fresh: 3x}]}": r"data.contract\[0\].fresh: expected a number",
     "{from: a, contract: [{column: a, min: 3, max: 2}]}": r"data.contract\[0\].min: 3 is above max: 2",
     "{from: a, contract: [{column: a, type: time, min: 3}]}": "min and max are of numbers",
-    "{from: a, contract: [{column: a, nulls: 2}]}": r"data.contract\[0\].nulls: expected at most 1",
+    "{from: a, contract: [{column: a, nulls: 2}]}": r"data.contract\[0\].nulls: must be at most 1",
     "{from: a, contract: {column: a}}": "data.contract: expected a list",
     '{from: "a\\0"}': "data.from: no file can have such a name",
 }

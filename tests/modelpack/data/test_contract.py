@@ -1,4 +1,4 @@
-"""The data contract: each rule finds the fault that is planted for it, all are told at once, with line and five rows."""
+"""The data contract: each rule finds the fault planted for it; all are told at once, with line and five rows."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pytest
 
 from modelpack.data.engine import open_engine
 from modelpack.data.files import TableFiles
-from modelpack.data.kinds import typed
+from modelpack.data.kinds import take_kind
 from modelpack.usecases.own_data.schema import Field, Kind, Table
 from modelpack.usecases.own_data.values import one_file
 
@@ -44,7 +44,7 @@ def test_a_text_is_taken_as_where_it_is_read_into_memory(
     write(whole, TEXTS)
     with open_engine() as engine:
         view = engine.add_view("t", TableFiles("x", (whole,)))
-        found = typed(view.x, one)
+        found = take_kind(view.x, one)
         rows = engine.fetch(view.select(bad=found.bad, value=found.values)).to_pandas()
     assert len(rows) == len(TEXTS)
     for text, row in zip(TEXTS, rows.to_dict("records"), strict=True):
@@ -102,7 +102,7 @@ def test_a_column_of_a_parquet_file_is_taken_as_where_it_is_read_into_memory(
             judge = one_file(file, Table("t", "", (one,)))
             refused = set(range(len(values))) - {int(number) - 1 for number in judge.numbers}
             view = engine.add_view(column, TableFiles("x", (file,)))
-            found = typed(view.x, one)
+            found = take_kind(view.x, one)
             if found.refused:
                 bad = set(range(len(values)))
             else:
@@ -124,7 +124,7 @@ def test_moments_with_a_zone_come_in_utc_and_are_told(tmp_path: Path) -> None:
     pd.DataFrame({"x": pd.date_range("2025-07-01T17:00", periods=1, tz="Europe/Berlin")}).to_parquet(file)
     with open_engine() as engine:
         view = engine.add_view("t", TableFiles("x", (file,)))
-        found = typed(view.x, Field("x", "time", ""))
+        found = take_kind(view.x, Field("x", "time", ""))
         (value,) = engine.fetch(view.select(value=found.values)).to_pandas().value
     assert found.zoned
     assert value == pd.Timestamp("2025-07-01T15:00")
