@@ -14,11 +14,11 @@ from typing import Any
 from msgspec import to_builtins
 
 import modelpack
-from modelpack.data.files import TableFiles, files_digest, find_files
 from modelpack.digests import digest, installed_version, sha256_of, source_digest
 from modelpack.errors import BadInput
 from modelpack.formats.variant import TORCH
 from modelpack.home import Home
+from modelpack.inputs.data.files import TableFiles, files_digest, find_files
 from modelpack.inputs.environment import ServingEnvironment
 from modelpack.inputs.extras import need, to_install
 from modelpack.inputs.lock import Lock
@@ -58,7 +58,7 @@ WRITING = (
     "modelpack.image.assemble",
 )
 """Where writing an image and its record begins."""
-ENGINE = ("modelpack.data.reading",)
+ENGINE = ("modelpack.inputs.data.reading",)
 """Where reading tables in an engine begins."""
 
 
@@ -143,7 +143,7 @@ class Inputs:
 
     def prepare_source(self, home: Home, progress: Progress) -> tuple[Any, OwnRows]:
         """`UseCase.prepare` on the user's own tables where they lie. Raises BadInput, as `read_source`."""
-        from modelpack.data.reading import prepare_source
+        from modelpack.inputs.data.reading import prepare_source
 
         return prepare_source(self.usecase, self.request.project, self.request.data, home, progress)
 

@@ -13,8 +13,8 @@ import pytest
 from own_tables import MADE, written
 
 from cli.catalogs import known_names
-from modelpack.data.reading import SourceTables, read_source
 from modelpack.errors import BadInput
+from modelpack.inputs.data.reading import SourceTables, read_source
 from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import DataRuleSpec, DataSpec, ModelSpec, PackSpec
 from modelpack.progress import Silent

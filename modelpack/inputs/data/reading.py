@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelpack.data.check import CheckedTable, check_rules
-from modelpack.data.engine import DataEngine, open_engine
-from modelpack.data.files import TableFiles, find_files
-from modelpack.data.kinds import TypedColumn, take_kind
-from modelpack.data.rules import DataRule, schema_rules, spec_rules, told_line
 from modelpack.errors import BadInput, Problem
 from modelpack.home import Home
+from modelpack.inputs.data.check import CheckedTable, check_rules
+from modelpack.inputs.data.engine import DataEngine, open_engine
+from modelpack.inputs.data.files import TableFiles, find_files
+from modelpack.inputs.data.kinds import TypedColumn, take_kind
+from modelpack.inputs.data.rules import DataRule, schema_rules, spec_rules, told_line
 from modelpack.inputs.extras import tell_missing
 from modelpack.inputs.spec import DataRuleSpec, DataSpec
 from modelpack.progress import Progress

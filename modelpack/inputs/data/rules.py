@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from modelpack.data.kinds import TypedColumn, take_kind
 from modelpack.errors import Problem
+from modelpack.inputs.data.kinds import TypedColumn, take_kind
 from modelpack.inputs.spec import DataRuleSpec
 from modelpack.usecases.own_data.schema import KINDS, Field, Table
 

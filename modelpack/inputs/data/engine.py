@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from modelpack.data.files import TableFiles
 from modelpack.errors import BadInput
+from modelpack.inputs.data.files import TableFiles
 from modelpack.usecases.own_data.csv_lines import NotCsv, read_heading
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelpack.data.engine import FILE, ROW, DataEngine
-from modelpack.data.rules import DataRule
 from modelpack.errors import Problem
+from modelpack.inputs.data.engine import FILE, ROW, DataEngine
+from modelpack.inputs.data.rules import DataRule
 
 if TYPE_CHECKING:
     import ibis

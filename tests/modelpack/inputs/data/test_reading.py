@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from own_tables import MADE, Tables, written
 
-from modelpack.data.engine import DataEngine, open_engine
-from modelpack.data.files import TableFiles, find_files
-from modelpack.data.reading import prepare_source, read_source
 from modelpack.errors import BadInput
 from modelpack.home import Home
+from modelpack.inputs.data.engine import DataEngine, open_engine
+from modelpack.inputs.data.files import TableFiles, find_files
+from modelpack.inputs.data.reading import prepare_source, read_source
 from modelpack.inputs.spec import DataSpec
 from modelpack.progress import Silent
 from modelpack.usecases.base import UseCase, usecases

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modelpack.data.engine import open_engine
-from modelpack.data.files import TableFiles
-from modelpack.data.kinds import take_kind
+from modelpack.inputs.data.engine import open_engine
+from modelpack.inputs.data.files import TableFiles
+from modelpack.inputs.data.kinds import take_kind
 from modelpack.usecases.own_data.schema import Field, Kind, Table
 from modelpack.usecases.own_data.values import one_file
 
