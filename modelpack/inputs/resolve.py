@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
@@ -18,7 +18,6 @@ from modelpack.digests import digest, installed_version, sha256_of, source_diges
 from modelpack.errors import BadInput
 from modelpack.formats.variant import TORCH
 from modelpack.home import Home
-from modelpack.inputs.data.files import TableFiles, files_digest, find_files
 from modelpack.inputs.environment import ServingEnvironment
 from modelpack.inputs.extras import need, to_install
 from modelpack.inputs.lock import Lock
@@ -47,6 +46,9 @@ from modelpack.usecases.own_data.files import table_files, tables_digest
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.own_model.given import GivenModel
 from modelpack.usecases.packages import DataPackage
+
+if TYPE_CHECKING:
+    from modelpack.inputs.data.files import TableFiles
 
 MEASURING = ("modelpack.gate.reference", "modelpack.gate.measure")
 """Where measuring begins: the model made ready, then judged."""
@@ -124,6 +126,8 @@ class Inputs:
     def data_digest(self) -> str | None:
         """Names the user's own data by the content of its files."""
         if self.data_files is not None:
+            from modelpack.inputs.data.files import files_digest
+
             return files_digest(self.data_files)
         return tables_digest(self.data_path) if self.data_path else None
 
@@ -326,6 +330,8 @@ def own_data_files(request: PackRequest, usecase: UseCase[Any]) -> Mapping[str, 
         raise BadInput(
             "data.from is for the tables of our use cases", hint="data: {path: ...} goes to requests()"
         )
+    from modelpack.inputs.data.files import find_files
+
     return find_files(request.project, request.data.source, taken_tables(usecase))
 
 
