@@ -18,6 +18,7 @@ from modelpack.digests import digest, installed_version, sha256_of, source_diges
 from modelpack.errors import BadInput
 from modelpack.formats.variant import TORCH
 from modelpack.home import Home
+from modelpack.inputs.data_places import find_data, find_tables
 from modelpack.inputs.environment import ServingEnvironment
 from modelpack.inputs.extras import need, to_install
 from modelpack.inputs.lock import Lock
@@ -42,7 +43,7 @@ from modelpack.usecases.optional.complete import check_offers
 from modelpack.usecases.optional.own_tables import OwnRows, own_data_of
 from modelpack.usecases.optional.training import architectures_of
 from modelpack.usecases.optional.transform import transform_source_of
-from modelpack.usecases.own_data.files import table_files, tables_digest
+from modelpack.usecases.own_data.files import tables_digest
 from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.own_model.given import GivenModel
 from modelpack.usecases.packages import DataPackage
@@ -309,8 +310,8 @@ def resolve(request: PackRequest) -> Inputs:
         train=replace(train, epochs=train.epochs or usecase.epochs),
         model_path=path,
         set_aside=tuple(aside.items()),
-        data_path=own_data_path(request, usecase),
-        data_files=own_data_files(request, usecase),
+        data_path=find_data(request.project, request.data, usecase),
+        data_files=find_tables(request.project, request.data, usecase),
     )
 
 
@@ -319,52 +320,6 @@ def check_installed(inputs: Inputs) -> None:
     if inputs.begins == {TORCH}:
         which = inputs.model_path.name if inputs.model_path else f"training {inputs.usecase.name}"
         need("torch", which)
-
-
-def own_data_files(request: PackRequest, usecase: UseCase[Any]) -> Mapping[str, TableFiles] | None:
-    """The files of the user's own tables that an engine reads; None when there are none. Raises BadInput when they
-    are not there or not taken."""
-    if request.data is None or request.data.source is None:
-        return None
-    if isinstance(usecase, GivenModel):
-        raise BadInput(
-            "data.from is for the tables of our use cases", hint="data: {path: ...} goes to requests()"
-        )
-    from modelpack.inputs.data.files import find_files
-
-    return find_files(request.project, request.data.source, taken_tables(usecase))
-
-
-def taken_tables(usecase: UseCase[Any]) -> OwnData:
-    """What own tables must hold. Raises BadInput when the use case takes none."""
-    wanted = own_data_of(usecase)
-    if wanted is None:
-        raise BadInput(
-            f"the use case {usecase.name!r} takes no own data yet",
-            hint="leave data: out, or write a use case of your own: docs/models.md",
-        )
-    return wanted
-
-
-def own_data_path(request: PackRequest, usecase: UseCase[Any]) -> Path | None:
-    """Where the user's own data lies; None when there is none. Raises BadInput when it is not there or not taken."""
-    if request.data is None or request.data.path is None:
-        return None
-    tables = not isinstance(usecase, GivenModel)
-    if tables:
-        taken_tables(usecase)
-    path = request.project / request.data.path
-    if not tables and request.data.unreadable:
-        raise BadInput(
-            "data.unreadable is for tables that are read here", hint="leave it out: requests() reads the data"
-        )
-    if tables:
-        table_files(path)
-    elif not path.exists():
-        raise BadInput(
-            "there is no such file or folder", where=str(path), hint="data.path is relative to the project"
-        )
-    return path
 
 
 def check_architecture(train: TrainSpec, usecase: UseCase[Any]) -> None:
