@@ -39,7 +39,7 @@ def make_driver(
             folder,
             backend,
             environment,
-            lambda: embedded_engine(environment),
+            lambda: embedded_engine(environment, session.loader),
             AwsLookup(session),
             confidential=confidential,
             is_as_left=embedded_look(folder, environment, session.loader),

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 
-def embedded_engine(environment: Mapping[str, str]) -> Any:
-    """The embedded engine with its providers."""
+def embedded_engine(environment: Mapping[str, str], loader: Any = None) -> Any:
+    """The embedded engine with its providers. `loader`: botocore's, where one has read AWS's models already."""
     from stacks.pulumi_driver.api import hush_grpc
 
     hush_grpc()
     from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
     from infra.rehearsal.providers.packages import PackageProviders
 
-    return EmbeddedPulumiCommand(PackageProviders(), environment=environment)
+    return EmbeddedPulumiCommand(PackageProviders(loader), environment=environment)
 
 
 def embedded_look(

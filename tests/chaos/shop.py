@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import programs
+from warm_cloud import CloudStage, kill
 from word_builder import WordBuilder
 
 from infra.aws_session import AwsSession
@@ -54,11 +55,12 @@ class Shop:
         self.project.mkdir(parents=True)
         (self.project / "ecomdeploy.yaml").write_text(self.spec())
         variables = {"ECOMDEPLOY_HOME": str(root), "ECOMDEPLOY_CACHE": str(self.home.cache)}
+        self.clouds = CloudStage()
         self.stages = [Stage(variables) for _ in range(stages)]
         self.digests: dict[str, str] = {}
         self.whole: dict[str, Counter[str]] = {}
         self.lengths: dict[tuple[str, str, int, str], tuple[str, ...]] = {}
-        self.cloud.ensure()
+        self.clouds.start(self.cloud)
         self.session = AwsSession(self.cloud.environment())
         self.whole[EMPTY] = self.holdings()
         for word in ("one", "two", "three"):
@@ -70,7 +72,8 @@ class Shop:
     def close(self) -> None:
         for stage in self.stages:
             stage.close()
-        self.cloud.stop()
+        kill(self.cloud)
+        self.clouds.close()
 
     # ---- commands ----
 
@@ -98,11 +101,11 @@ class Shop:
         if not kept.exists():
             self.make(state)
             self.keep(kept)
-        self.cloud.stop()
+        kill(self.cloud)
         for name in ("home", "project"):
             shutil.rmtree(self.folder / name)
             shutil.copytree(kept / name, self.folder / name, symlinks=True)
-        self.cloud.ensure()
+        self.clouds.start(self.cloud)
 
     def make(self, state: str) -> None:
         self.cloud.reset()

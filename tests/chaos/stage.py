@@ -8,6 +8,7 @@ and what the order spoils.
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ from word_builder import WordBuilder
 from word_pods import PodBuilder
 
 from cli import wiring
+from infra.targets.base import Traffic
 from modelpack.errors import EcomdeployError
 from modelpack.progress import Silent
 from stacks import ship
@@ -34,6 +36,33 @@ from tests.chaos.fuse import Fuse
 
 KILLED = -9
 FOREVER = 3600.0
+SPOKEN = (
+    "application-autoscaling",
+    "cloudwatch",
+    "ecr",
+    "iam",
+    "kms",
+    "logs",
+    "resourcegroupstaggingapi",
+    "s3",
+    "sagemaker",
+    "sagemaker-runtime",
+    "service-quotas",
+    "ssm",
+    "sts",
+)
+"""Services that a command of a service without a platform speaks to."""
+LATE = (
+    "cryptography.hazmat.primitives.ciphers.aead",
+    "encodings.idna",
+    "encodings.utf_8_sig",
+    "grpc._channel",
+    "grpc._server",
+    "grpc.experimental",
+    "httpcore._sync.http11",
+    "importlib.readers",
+)
+"""What is imported when a client first calls."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +110,12 @@ class StagedWiring(wiring.Wiring):
         refuse_other_account(self.ready, self.spec.environment.account)
         return self.ready
 
+    @property
+    def traffic(self) -> Traffic:
+        from infra.targets.sagemaker.traffic import SageMakerTraffic
+
+        return super().traffic if self.target.on_cluster else SageMakerTraffic(self.session)
+
 
 def make_session() -> Any:
     """Clients that have called nobody yet, so that processes which are forked share no connection."""
@@ -88,17 +123,18 @@ def make_session() -> Any:
 
     region = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
     session = AwsSession({**os.environ, **wiring.local_cloud().environment(), **region})
-    for service in (
-        "sts",
-        "s3",
-        "ssm",
-        "sagemaker",
-        "sagemaker-runtime",
-        "application-autoscaling",
-        "cloudwatch",
-    ):
+    for service in SPOKEN:
         session.client(service)
     return session
+
+
+def warm() -> None:
+    """What every command does alike and none does twice: the spec's validator, what clients import when they call."""
+    from stacks.reading.load import adapter
+
+    adapter()
+    for name in LATE:
+        importlib.import_module(name)
 
 
 def make_builder(target: str, word: str) -> WordBuilder:
@@ -151,6 +187,7 @@ def serve(orders: Connection, variables: Mapping[str, str]) -> None:
     gc.set_threshold(50_000)  # as cli/app.py does
     os.environ.clear()
     os.environ.update(variables)
+    warm()
     session = None
     while order := orders.recv():
         session = session or make_session()

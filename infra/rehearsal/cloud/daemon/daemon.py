@@ -37,15 +37,24 @@ from modelpack.home import write_atomically
 HostFactory = Callable[[Any, str], Host]
 """Folder for unpacked images and logs, the registry's host:port -> what runs model servers."""
 SETTLE_SECONDS = 1.0
-"""How long a change waits for others before the snapshot is written: it is at most this and its own duration old."""
+"""The snapshot is at most this and its own duration old."""
 THREADS = 24
 
 
 class Daemon:
     """One per folder. `run` returns when it is asked to stop."""
 
-    def __init__(self, folder: Folder, ports: Ports, host: HostFactory, cache: Path | None = None) -> None:
-        """`cache`: where the control plane's binaries are kept; None: nowhere."""
+    def __init__(
+        self,
+        folder: Folder,
+        ports: Ports,
+        host: HostFactory,
+        cache: Path | None = None,
+        settle: float = SETTLE_SECONDS,
+    ) -> None:
+        """`cache`: where the control plane's binaries are kept; None: nowhere. `settle`: seconds that a change waits
+        for others before the snapshot is written."""
+        self.settle = settle
         self.folder = folder
         self.ports = ports
         self.began = time.monotonic()
@@ -204,7 +213,7 @@ class Daemon:
         """Write a snapshot whenever something changed; asleep otherwise."""
         while True:
             self.account.changed.wait()
-            time.sleep(SETTLE_SECONDS)
+            time.sleep(self.settle)
             self._snapshot()
 
     def _snapshot(self) -> None:

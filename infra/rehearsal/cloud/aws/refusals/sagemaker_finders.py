@@ -123,9 +123,10 @@ def other_networks_subnet(account: Surroundings, call: ApiCall) -> Found:
 
 
 def other_networks_group(account: Surroundings, call: ApiCall) -> Found:
-    there = find_places(call.region)
-    vpcs = {there[name] for name in list_placed(call, "Subnets")}
-    others = [name for name in list_placed(call, "SecurityGroupIds") if there[name] not in vpcs]
+    named = list_placed(call, "SecurityGroupIds")
+    there = find_places(call.region) if named else {}
+    vpcs = {there[name] for name in list_placed(call, "Subnets") if there}
+    others = [name for name in named if there[name] not in vpcs]
     return {"group": others[0], "vpc": vpcs.pop()} if others else None
 
 
