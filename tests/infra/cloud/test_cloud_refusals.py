@@ -135,6 +135,6 @@ def test_a_model_in_no_network_has_ec2_not_made() -> None:
     nowhere: Any = SimpleNamespace(region="af-south-1", parameters={"ModelName": "one"})
     rows = [row for row in ROWS if row.operation == "CreateModel" and row.find]
     for row in rows:
-        row.check(SimpleNamespace(state={}), nowhere)  # type: ignore[arg-type]
+        row.check(SimpleNamespace(state={}), nowhere)
     assert len(rows) >= 4
     assert not dict.__contains__(ec2_backends[ACCOUNT], "af-south-1")
