@@ -233,7 +233,7 @@ def _pem(key: Any) -> bytes:
 def _read_key(pem: bytes) -> Any:
     from cryptography.hazmat.primitives import serialization
 
-    # made here and sealed since: to prove it prime again takes 50 ms a key, at every snapshot
+    # made here, and encrypted with the snapshot since: to prove it prime again takes 50 ms a key, at every snapshot
     return serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
 
 
