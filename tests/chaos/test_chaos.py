@@ -1,6 +1,6 @@
 """A sample of the points of `make chaos`, the same in every run, some of each row; and sabotage, which must be noticed.
 
-CI takes 30, the night 60; a point costs some 5 s.
+CI takes 30 rows of them, the night 60 points; a point costs 4 to 10 s of a processor that many share.
 """
 
 from __future__ import annotations
