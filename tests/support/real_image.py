@@ -44,7 +44,7 @@ def parts(folder: pathlib.Path) -> ImageParts:
     model.parent.mkdir(parents=True, exist_ok=True)
     model_server.write_model(model)
     serving = json.dumps(model_server.serving()).encode()
-    files = {"model.onnx": model, "serving.json": serving}
+    files: dict[str, pathlib.Path | bytes] = {"model.onnx": model, "serving.json": serving}
     return ImageParts(debs, wheels, server(), files, place, left_out=NEVER_READ)
 
 
