@@ -59,7 +59,7 @@ test: $(VENV)/.installed ## the test suite, in parallel, and its 30 slowest test
 	@$(BIN)/python -m pytest $(SPREAD) $(SLOW) -m 'not reality and not kubernetes' --durations=30
 
 nightly: ## all tests, with the further cases of each kind that CI leaves out: some two hours on two cores
-	@$(MAKE) -k test test-sagemaker test-kubernetes test-reality test-keras fuzz NIGHTLY=1
+	@$(MAKE) -k test test-sagemaker test-kubernetes test-keda test-reality test-keras fuzz NIGHTLY=1
 
 test-fast: $(VENV)/.installed ## without the tests marked slow
 	@$(BIN)/python -m pytest $(SPREAD) -m 'not kubernetes'
@@ -106,11 +106,17 @@ test-reality: $(VENV)/.installed ## our driver and engine against the real Pulum
 		$(if $(KILLS),$(CUT_OFF),$(REALITY))
 
 # By one process: each that runs tests has a control plane of its own, of half a gigabyte. Only files with such tests are read.
-KUBERNETES = $(shell grep -rlE --include='test_*.py' 'mark\.kubernetes' tests)
+KEDA := tests/scenarios/test_keda.py
+KUBERNETES = $(filter-out $(KEDA),$(shell grep -rlE --include='test_*.py' 'mark\.kubernetes' tests))
 test-kubernetes: $(VENV)/.installed ## what runs on a real control plane: built once from Go modules, about 8 minutes of CPU
 	@$(BIN)/python -m infra.rehearsal.cloud.kubernetes.build
 	@$(BIN)/python tests/conformance/kubectl/build.py
 	@$(BIN)/python -m pytest $(SLOW) -m kubernetes --durations=10 $(KUBERNETES)
+
+test-keda: $(VENV)/.installed ## scaling by the real KEDA: it and the control plane built once from Go modules, about 13 minutes of CPU
+	@$(BIN)/python -m infra.rehearsal.cloud.kubernetes.build
+	@$(BIN)/python -m infra.rehearsal.cloud.kubernetes.keda.install
+	@$(BIN)/python -m pytest $(SLOW) -m kubernetes $(KEDA)
 
 chaos: $(VENV)/.installed ## kills, power cuts, two at once, damage at every point: an hour or more, goes on where it was ended; docs/reliability.md
 	@$(BIN)/python -m infra.rehearsal.cloud.kubernetes.build

@@ -172,6 +172,7 @@ class ClusterWiring(PlacedProject):
             variables=os.environ,
             preflight=self.preflight,
             takes_rules=self.takes_rules,
+            find_metrics=lambda: {"prometheus": self.spec.environment.prometheus},
         )
 
     def preflight(self, wanted: Wanted) -> tuple[Looked, ...]:
@@ -203,6 +204,8 @@ class ClusterWiring(PlacedProject):
             secrets=any(name.startswith(PREFIX) for name in wanted.serving.environment),
             proxied=not self.environment.get("ECOMDEPLOY_GATEWAY"),
             watched=self.spec.rollout.strategy != "all-at-once",
+            scaled=self.spec.scale.is_automatic,
+            counted=self.spec.scale.target_rps is not None,
         )
 
 

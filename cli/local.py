@@ -9,6 +9,8 @@ from cli import wiring
 from modelpack.progress import Progress
 
 if TYPE_CHECKING:
+    from infra.preflight.base import Looked
+    from infra.rehearsal.cloud.client import LocalCloud
     from stacks.spec import Spec
 
 
@@ -31,6 +33,25 @@ def where_kubernetes(cache: Path) -> str:
 
     found = binaries.find(cache)
     return found.found if found else ""
+
+
+def install_keda(cache: Path, progress: Progress) -> str:
+    """Fill the user's cache with KEDA; where it is."""
+    from infra.rehearsal.cloud.kubernetes.keda import install
+
+    return str(install.build(cache, progress))
+
+
+def examine_keda(cloud: LocalCloud, progress: Progress) -> tuple[Looked, ...]:
+    """Start KEDA beside the local Kubernetes; what is lacking where it was not installed."""
+    from infra.preflight.base import Lack, Looked
+    from infra.rehearsal.cloud.kubernetes.keda import install
+
+    if install.find(cloud.home.cache) is None:
+        what = "scale.target_rps, schedule and recurring take KEDA, and it is not installed here"
+        return (Looked("keda", (Lack(what=what, hint=install.INSTALL_KEDA),)),)
+    cloud.ensure_keda(progress)
+    return (Looked("keda"),)
 
 
 def install_kubernetes(cache: Path, progress: Progress, from_source: bool) -> str:

@@ -20,6 +20,7 @@ from modelpack.progress import Progress, Silent
 if TYPE_CHECKING:
     from cli.cluster import ClusterWiring
     from infra.aws_session import AwsSession
+    from infra.preflight.base import Looked
     from infra.rehearsal.cloud.client import LocalCloud
     from infra.targets.base import Traffic
     from stacks.adapters.builder import PackBuilder
@@ -190,6 +191,20 @@ class Wiring(PlacedProject):
             "ECOMDEPLOY_NAMESPACE": self.spec.environment.namespace,
         }
 
+    def find_metrics(self) -> dict[str, Any]:
+        """Where the local Kubernetes' autoscaler asks for the load; nothing where AWS's own scales."""
+        if not self.target.on_cluster:
+            return {}
+        pace = float(self.environment["ECOMDEPLOY_PACE"])
+        return {"prometheus": self.environment["ECOMDEPLOY_PROMETHEUS"], "pace": pace}
+
+    def preflight(self, wanted: Wanted) -> tuple[Looked, ...]:
+        """What the local Kubernetes lacks for it. KEDA is started where it is asked for."""
+        from cli.local import examine_keda
+
+        asked = self.target.on_cluster and wanted.spec.scale.is_automatic
+        return examine_keda(local_cloud(), self.progress) if asked else ()
+
     @cached_property
     def session(self) -> AwsSession:
         """All clients here come from it, or from its variables, and its first call says whose account this is.
@@ -312,6 +327,8 @@ class Wiring(PlacedProject):
             stands=self.stands,
             variables=os.environ,
             prepare=self.prepare,
+            preflight=self.preflight if self.local else lambda wanted: (),
+            find_metrics=self.find_metrics if self.local else dict,
         )
 
     def stands(self, owner: Owner) -> bool | None:

@@ -50,9 +50,25 @@ def write_cron(hours: BusyHours) -> tuple[str, str]:
     return write_moment(hours, hours.start, 0), write_moment(hours, hours.end, shift)
 
 
+def write_unix_cron(hours: BusyHours) -> tuple[str, str]:
+    """The same in five fields, as cron has them (0 is Sunday)."""
+    shift = 1 if ends_next_day(hours) else 0
+    told = []
+    for text, later in ((hours.start, 0), (hours.end, shift)):
+        at, on = read_time(text), list_days(hours, later)
+        days = "*" if len(on) == len(WEEK) else ",".join(str((one + 1) % len(WEEK)) for one in on)
+        told.append(f"{at.minute} {at.hour} * * {days}")
+    return told[0], told[1]
+
+
+def list_days(hours: BusyHours, later: int) -> list[int]:
+    """On which days of the week, Monday first, as many days `later`."""
+    return sorted((WEEK.index(day) + later) % len(WEEK) for day in set(hours.days))
+
+
 def write_moment(hours: BusyHours, text: str, shift: int) -> str:
     at = read_time(text)
-    on = sorted((WEEK.index(day) + shift) % len(WEEK) for day in set(hours.days))
+    on = list_days(hours, shift)
     days = "* * ?" if len(on) == len(WEEK) else f"? * {','.join(WEEK[one].upper() for one in on)}"
     return f"cron({at.minute} {at.hour} {days} *)"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from infra.ground.survey import Survey
 from infra.hosts import Hosts
@@ -131,6 +131,8 @@ class Collaborators:
     """What the place lacks for it. Reads only."""
     takes_rules: Callable[[], bool] = lambda: False
     """Whether the cluster takes alarms as objects of its own (PrometheusRule)."""
+    find_metrics: Callable[[], Mapping[str, Any]] = dict
+    """Where the load is asked for that a service scales by (`MetricsPlace`); empty: the place knows it by itself."""
     sleep: Callable[[float], None] = time.sleep
     """Seconds, while somebody else is waited for."""
     view: View | None = None

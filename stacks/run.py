@@ -139,8 +139,17 @@ class Run:
 
     def tell_service(self, releases: Iterable[Release], initial: str, *, scaling: bool = True) -> Settings:
         """What the service program is told of these releases now (stacks/settings.py)."""
-        now, rules = self.deps.ledger.clock(), self.takes_rules
-        return service_settings(self.wanted, self.base, releases, initial, now, scaling=scaling, rules=rules)
+        deps, wanted = self.deps, self.wanted
+        return service_settings(
+            wanted,
+            self.base,
+            releases,
+            initial,
+            deps.ledger.clock(),
+            scaling=scaling,
+            rules=self.takes_rules,
+            metrics=deps.find_metrics() if wanted.spec.scale.is_automatic else {},
+        )
 
     def preview(self, stack: Stack, settings: Settings) -> tuple[Change, ...]:
         """What `provision` with a refresh would change."""

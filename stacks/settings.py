@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -68,6 +69,7 @@ def service_settings(
     *,
     scaling: bool = True,
     rules: bool = False,
+    metrics: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """`base`: the base stack's outputs, handed on as they are; `initial`: the key that the endpoint is created on
     (afterwards the rollout moves it).
@@ -75,7 +77,7 @@ def service_settings(
     `now`: an aware datetime; sale days and busy hours that run now are named, so that a run is due when one begins
     or ends.
     `scaling`: False leaves automatic scaling out, for as long as traffic moves to another instance type; `rules`: the
-    cluster takes alarms as objects.
+    cluster takes alarms as objects; `metrics`: where it asks for the load that it scales by (MetricsPlace).
     """
     scale = wanted.spec.scale
     declared = tuple(releases)
@@ -95,6 +97,7 @@ def service_settings(
         "alarms": msgspec.to_builtins(wanted.spec.rollout.alarms),
         **({"watched": True} if wanted.spec.rollout.strategy != "all-at-once" else {}),
         **({"rules": True} if rules else {}),
+        **({"metrics": dict(metrics)} if metrics else {}),
         "releases": [
             {**declare(release, key == initial, key not in running), **shadows.get(key, {})}
             for key, release in sorted(by_key.items(), key=lambda item: item[1].number)

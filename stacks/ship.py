@@ -233,4 +233,6 @@ def status(deps: Collaborators, spec: Spec) -> Outcome:
         return run.outcome("status", live, problems=(f"release {live.number} has no endpoint",))
     wrong = verify_live(run, service, live) or deps.traffic.obstacles(service["revisions"][live.key])
     seen = run.outcome("status", live, endpoint=service["endpoint"], verified=not wrong, problems=wrong)
-    return replace(seen, notes=(*seen.notes, *tell_unfinished(run, service, live), *tell_copy(run)))
+    unscaled = deps.traffic.find_scaling_trouble(service["revisions"][live.key])
+    notes = (f"its servers do not follow the load: {why}" for why in unscaled)
+    return replace(seen, notes=(*seen.notes, *notes, *tell_unfinished(run, service, live), *tell_copy(run)))

@@ -49,6 +49,16 @@ def request_or_skip() -> StartRequest:
     return StartRequest(binaries=found, definitions=gateway_api.ensure(cache(), Silent()))
 
 
+def keda_or_skip() -> Path:
+    """Where KEDA is; it is built where it is not, and Go is."""
+    from infra.rehearsal.cloud.kubernetes.build import can_build
+    from infra.rehearsal.cloud.kubernetes.keda import install
+
+    if install.find(cache()) is None and not can_build():
+        pytest.skip("no KEDA here, and no go to build it")
+    return install.build(cache(), Silent())
+
+
 @dataclass
 class Cluster:
     """A control plane that runs, and an administrator's client of it."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import options, progress, show, wiring
-from cli.local import install_kubernetes
+from cli.local import install_keda, install_kubernetes
 
 
 def application() -> typer.Typer:
@@ -22,14 +22,22 @@ def install(
     from_source: Annotated[
         bool, typer.Option("--from-source", help="Build them, also where others are on the PATH.")
     ] = False,
+    keda: Annotated[
+        bool,
+        typer.Option("--keda", help="Also KEDA, which scales by requests and by schedule; it takes Go."),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Have the control plane's binaries: those that are there already, else built by Go from pinned sources."""
-    found = install_kubernetes(wiring.home().cache, progress.choose(as_json), from_source)
+    cache, told = wiring.home().cache, progress.choose(as_json)
+    found = install_kubernetes(cache, told, from_source)
+    scaler = install_keda(cache, told) if keda else ""
     if as_json:
-        show.document({"binaries": found})
+        show.document({"binaries": found, **({"keda": scaler} if scaler else {})})
         return
     show.say(f"The local Kubernetes runs on the binaries of {found}.")
+    if scaler:
+        show.say(f"KEDA is in {scaler}; it is started by what needs it.")
     show.next_step("ecomdeploy cloud kubernetes start")
 
 

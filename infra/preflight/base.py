@@ -19,7 +19,7 @@ from modelpack.errors import EcomdeployError
 class ClusterNeeds:
     """What a service is about to ask of a cluster. `replicas`: pods to begin with; `secrets`: whether it has values
     of its own to keep; `proxied`: whether it is asked by the API server's proxy; `watched`: whether its releases
-    bake."""
+    bake; `scaled`: whether it scales by requests or by a schedule, and `counted` by requests."""
 
     context: str
     namespace: str
@@ -31,6 +31,8 @@ class ClusterNeeds:
     secrets: bool = False
     proxied: bool = True
     watched: bool = False
+    scaled: bool = False
+    counted: bool = False
 
     @property
     def machine(self) -> Instance:

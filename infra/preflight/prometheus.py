@@ -1,4 +1,4 @@
-"""Whether the Prometheus that a rollout's alarms are asked of answers, and scrapes our servers: else no bake passes."""
+"""Whether the Prometheus that a rollout's alarms, and the load, are asked of answers, and scrapes our servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCRAPED = 'count(ecomdeploy_info{{namespace="{namespace}",pod=~"{endpoint}-.+"}}
 
 def check(api: KubernetesApi, needs: ClusterNeeds) -> Iterator[Lack]:
     where = needs.cluster.prometheus
-    if not needs.watched:
+    if not (needs.watched or needs.counted):
         return
     asked = SCRAPED.format(namespace=needs.namespace, endpoint=needs.endpoint)
     try:
@@ -29,8 +29,9 @@ def check(api: KubernetesApi, needs: ClusterNeeds) -> Iterator[Lack]:
         return
     runs = api.list("v1", "Pod", needs.namespace, labels=f"{ENDPOINT_LABEL}={needs.endpoint}")
     if runs and not found:
+        without = "no bake can pass" if needs.watched else "nothing can scale by requests"
         yield Lack(
-            what=f"prometheus {where} has no metrics of {needs.endpoint}'s pods: no bake can pass",
+            what=f"prometheus {where} has no metrics of {needs.endpoint}'s pods: {without}",
             hint="scrape pods by the annotations prometheus.io/scrape, port and path, with labels namespace and pod",
             stops=False,
         )

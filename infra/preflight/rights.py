@@ -34,6 +34,10 @@ FOR_STEPS: tuple[Right, ...] = (
     # nobody may give what he has not: the guard's own right
     ("coordination.k8s.io", "leases", ("patch",)),
 )
+FOR_SCALING: tuple[Right, ...] = (
+    ("keda.sh", "scaledobjects", OWN),
+    ("autoscaling", "horizontalpodautoscalers", ("list",)),
+)
 BY_PROXY: Right = ("", "services/proxy", ("create",))
 
 
@@ -43,6 +47,7 @@ def list_rights(needs: ClusterNeeds) -> tuple[Right, ...]:
     more += [FOR_BUDGETS] if needs.replicas >= 2 else []
     more += [BY_PROXY] if needs.proxied else []
     more += FOR_STEPS if needs.watched else []
+    more += FOR_SCALING if needs.scaled else []
     return (*RIGHTS, *more)
 
 

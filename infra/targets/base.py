@@ -58,11 +58,21 @@ class Declared:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MetricsPlace:
+    """Where a cluster's autoscaler asks how much load there is: `prometheus` as `ClusterSpec` has it, "" for nowhere;
+    `pace`: how many seconds of its periods pass in one, which is more than one on the local cloud alone."""
+
+    prometheus: str = ""
+    pace: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Service:
     """What all releases of a service share. `base`: the base stack's outputs, of which a target takes what it needs
     (as whom to serve, for one); `now`: for sale days that have begun; `namespace`: where on a cluster; `cluster`:
     what that one wants to be said; `watched`: its releases bake; `rules`: that cluster takes alarms as objects;
-    `confidential`: values of parameters by name, of those that are new (infra/secrets.py)."""
+    `metrics`: where its load is asked for; `confidential`: values of parameters by name, of those that are new
+    (infra/secrets.py)."""
 
     endpoint: str
     base: Mapping[str, Any]
@@ -77,6 +87,7 @@ class Service:
     cluster: ClusterSpec = field(default_factory=lambda: OURS)
     watched: bool = False
     rules: bool = False
+    metrics: MetricsPlace = MetricsPlace()
     confidential: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -193,6 +204,10 @@ class Traffic(Protocol):
 
     def obstacles(self, revision: str) -> tuple[str, ...]:
         """Why traffic cannot move to that revision, in words; empty: it can."""
+        ...
+
+    def find_scaling_trouble(self, revision: str) -> tuple[str, ...]:
+        """Why its servers do not follow load and schedule, in words; empty: they do, or nobody asks it of them."""
         ...
 
     def prepare(self, endpoint: str, revision: str, progress: Progress, deadline: float) -> bool:

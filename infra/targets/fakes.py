@@ -35,7 +35,8 @@ class FakeTraffic:
     `images` maps a revision to what runs under it. A script is the list of observations that follow a shift; the last
     one stays. `answers`: by revision; `shares`: the revisions beside an endpoint's own that get some of its traffic;
     `copying`: what is seen, one after another, of a revision that gets copies;
-    `dark`: revisions run before they have any; `written`: by a revision's servers; `calls`: what was asked, in order.
+    `dark`: revisions run before they have any; `written`: by a revision's servers; `unscaled`: why none
+    follows the load; `calls`: what was asked, in order.
     """
 
     images: dict[str, str] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class FakeTraffic:
     calls: list[str] = field(default_factory=list)
     written: dict[str, list[str]] = field(default_factory=dict)
     dark: bool = False
+    unscaled: tuple[str, ...] = ()
     guard: FakeGuard = field(default_factory=FakeGuard)
     _coming: dict[str, list[Observation]] = field(default_factory=dict)
 
@@ -57,6 +59,9 @@ class FakeTraffic:
 
     def obstacles(self, revision: str) -> tuple[str, ...]:
         return () if revision in self.images else (f"there is no revision {revision}",)
+
+    def find_scaling_trouble(self, revision: str) -> tuple[str, ...]:
+        return self.unscaled
 
     def prepare(self, endpoint: str, revision: str, progress: Progress, deadline: float) -> bool:
         if self.dark:

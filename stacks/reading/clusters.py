@@ -19,6 +19,7 @@ REPOSITORY = re.compile(r"[A-Za-z0-9.-]++(:\d{1,5}+)?+(/[a-z0-9]++([._-]++[a-z0-
 PROMETHEUS = re.compile(
     rf"{LABEL}/{NAME.pattern}:\d{{1,5}}+|https?://[A-Za-z0-9.:\[\]-]++(/[A-Za-z0-9._/-]*+)?+"
 )
+NAMED = "prometheus: NAMESPACE/SERVICE:PORT in its environment"
 BAKING = ("blue-green", "canary", "linear", "shadow")
 LONGEST_HOST = 253
 WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -82,7 +83,10 @@ def clusters(document: Value, environment: str, target: Target | None) -> Iterat
     strategy = document.at("rollout", "strategy")
     if strategy and strategy.data in BAKING and place.at("prometheus") is None:
         what = f"{strategy.data} is watched by alarms, and no environment's Prometheus is named to ask"
-        yield strategy, what, "prometheus: NAMESPACE/SERVICE:PORT in its environment"
+        yield strategy, what, NAMED
+    load = document.at("scale", "target_rps")
+    if load and load.data is not None and place.at("prometheus") is None:
+        yield load, "requests are counted by Prometheus, and the environment names none to ask", NAMED
 
 
 def gpus(document: Value, place: Value, target: Target | None) -> Iterator[tuple[Value, str, str]]:

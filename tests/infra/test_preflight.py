@@ -87,6 +87,7 @@ def test_a_cluster_that_has_all_lacks_nothing_and_nothing_is_changed_on_it() -> 
     assert [looked.name for looked in examine(api, NEEDS)] == [
         "api_server",
         "gateway",
+        "keda",
         "kserve",
         "namespace",
         "nodes",

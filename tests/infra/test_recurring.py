@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from infra.components.autoscaling import Moment, minimum, moments
-from infra.recurring import is_running, write_cron
+from infra.recurring import is_running, write_cron, write_unix_cron
 from infra.spec import BusyHours, ScaleSpec
 
 EVENINGS = BusyHours(
@@ -65,3 +65,15 @@ def test_an_up_in_the_middle_declares_their_range_and_both_ends_are_told() -> No
         Moment(name="evenings-end", schedule="cron(0 23 ? * FRI,SAT *)", min=1, max=3, time_zone=zone),
     )
     assert not scale.by_hand().is_automatic
+
+
+@pytest.mark.parametrize(
+    ("hours", "begin", "end"),
+    [
+        (EVENINGS, "0 18 * * 5,6", "0 23 * * 5,6"),
+        (NIGHT, "30 22 * * 3,0", "15 2 * * 1,4"),
+        (DAILY, "0 8 * * *", "0 20 * * *"),
+    ],
+)
+def test_how_cron_is_told(hours: BusyHours, begin: str, end: str) -> None:
+    assert write_unix_cron(hours) == (begin, end)

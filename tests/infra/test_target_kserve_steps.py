@@ -12,8 +12,9 @@ from infra.kubernetes.client import KubernetesRefused
 from infra.spec import AlarmSpec
 from infra.targets.base import Observation, Phase
 from infra.targets.kserve.alarms import RULES, alarm_rules, endpoint_of, map_name
-from infra.targets.kserve.guard import address_for_pods, find_metrics
+from infra.targets.kserve.guard import find_metrics
 from infra.targets.kserve.lease import WentBack
+from infra.targets.kserve.names import address_for_pods
 from infra.targets.kserve.steps import GUARD_SECONDS, SteppedRollout
 from infra.targets.moves import ShiftPolicy, Strategy
 from modelpack.errors import BadInput, EcomdeployError, Unhealthy

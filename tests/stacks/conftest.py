@@ -312,6 +312,9 @@ class WorldTraffic:
         there = set(self.world.revisions) - self.world.unstartable
         return () if revision in there else (f"there is no {revision}",)
 
+    def find_scaling_trouble(self, revision: str) -> tuple[str, ...]:
+        return ()
+
     def prepare(self, endpoint: str, revision: str, progress: object, deadline: float) -> bool:
         return False
 

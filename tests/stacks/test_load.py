@@ -164,9 +164,11 @@ def test_a_target_s_own_instance_is_filled_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [
-        ("scale: {min: 0}", "5: scale.min: kserve cannot scale to zero: that takes KEDA"),
-        ("scale: {target_rps: 9}", "5: scale.target_rps: kserve cannot scale by requests per second: that takes KEDA"),
-        ("scale: {min: 1, max: 9, schedule: [{name: a, from: 2026-11-10T20:00Z, to: 2026-11-11T20:00Z, min: 2}]}", "5: scale.schedule: kserve cannot scale by a schedule"),
+        ("scale: {min: 0}", "5: scale.min: kserve cannot scale to zero: nothing there holds a request"),
+        ("scale: {target_rps: 9}", None),
+        ("scale: {max: 9, target_concurrency: 2}", "5: scale.target_concurrency: kserve cannot scale by requests under way: servers do not tell"),
+        ("scale: {min: 1, max: 9, schedule: [{name: a, from: 2026-11-10T20:00Z, to: 2026-11-11T20:00Z, min: 2}]}", None),
+        ("scale: {target_rps: 9}\nenvironments: {local: {cloud: cluster, context: a, registry: r.io/a}}", "5: scale.target_rps: requests are counted by Prometheus, and the environment names none"),
         ("rollout: {alarms: {topic: own}}", "5: rollout.alarms.topic: kserve cannot tell an SNS topic of alarms: no SNS is there"),
         ("rollout: {strategy: rolling}", "5: rollout.strategy: kserve cannot replace servers in batches: all servers of both"),
         ("environments: {prod: {cloud: aws, account: '123456789012', region: us-east-1}}", "5: environments.prod.cloud: kserve cannot run on AWS: the platform's cluster"),

@@ -129,20 +129,19 @@ class LocalCloud:
             request = StartRequest(binaries=chosen, definitions=gateway_api.ensure(self.home.cache, told))
             told.note("Starting the local Kubernetes: a real control plane, on loopback only.")
             found = self._ask("POST", "kubernetes/start", request.as_data())
-        deadline = time.monotonic() + 2 * START_SECONDS
-        while found["state"] == "starting" and time.monotonic() < deadline:
-            time.sleep(0.1)
-            found = self.kubernetes_status()
-        if found["state"] != "ready":
-            raise EcomdeployError(
-                f"the local Kubernetes is {found['state']}: {found['reason']}",
-                hint=f"see {self.folder.kubernetes / 'logs'}",
-            )
-        return access.KubernetesAccess(
-            kubeconfig=Path(found["kubeconfig"]),
-            gateway=found["gateway"],
-            prometheus=found.get("prometheus", ""),
-        )
+        return access.KubernetesAccess.read(self._await_kubernetes(found))
+
+    def ensure_keda(self, progress: Progress | None = None) -> None:
+        """Have KEDA run beside the local Kubernetes, which is started, from now on. Raises as `ensure_kubernetes`, and
+        BadInput where it was not installed."""
+        from infra.rehearsal.cloud.kubernetes.keda import install
+
+        folder = install.require(self.home.cache)
+        self.ensure_kubernetes(progress)
+        self._await_kubernetes(self._ask("POST", "kubernetes/keda", {"folder": str(folder)}))
+
+    def _await_kubernetes(self, found: dict[str, Any]) -> dict[str, Any]:
+        return access.await_ready(found, self.kubernetes_status, START_SECONDS, self._kubernetes.logs)
 
     def kubernetes_status(self) -> dict[str, Any]:
         """`state`: "stopped", "starting", "ready" or "failed" for its `reason`; `processes`; `kubeconfig` and `gateway`

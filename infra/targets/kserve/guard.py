@@ -73,15 +73,6 @@ def find_metrics(api: KubernetesApi, prometheus: str) -> MetricSource:
     return DirectMetrics(prometheus) if "://" in prometheus else ProxiedMetrics(api, prometheus)
 
 
-def address_for_pods(prometheus: str) -> str:
-    """Its URL as a pod reaches it."""
-    if "://" in prometheus:
-        return prometheus
-    namespace, _, service = prometheus.partition("/")
-    name, _, port = service.partition(":")
-    return f"http://{name}.{namespace}.svc:{port or 9090}"
-
-
 @dataclass(frozen=True)
 class PrometheusGuard:
     """`infra.targets.guard.Guard` over Prometheus. `turn_back`: puts an endpoint's traffic back (endpoint, cause,

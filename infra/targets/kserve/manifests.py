@@ -26,6 +26,7 @@ from infra.targets.kserve.names import (
     secret_name,
     service_name,
 )
+from infra.targets.kserve.scaling import CPU_TARGET, largest, needs_keda
 from modelpack.errors import BadInput
 from modelpack.server.secrets import PREFIX
 
@@ -37,8 +38,6 @@ MIRROR = "RequestMirror"
 STOP = "serving.kserve.io/stop"
 AUTOSCALER = "serving.kserve.io/autoscalerClass"
 PORT, SERVICE_PORT = 8080, 80
-CPU_TARGET = 70
-"""Per cent of what a pod requests, at which the autoscaler holds the mean load."""
 START_SECONDS = 1200
 """How long a server may load its model before its container is started anew."""
 PROBE_SECONDS = 2
@@ -64,7 +63,7 @@ def inference_service(service: Service, release: Declared, hosts: Hosts) -> Obje
     """One release, dark: no route of KServe's own leads to it (cluster-local)."""
     annotations = {
         "serving.kserve.io/deploymentMode": "Standard",
-        AUTOSCALER: "hpa",
+        AUTOSCALER: "external" if needs_keda(service.scale) else "hpa",
         # KServe hands them on to the pods, and Prometheus finds those by them
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(PORT),
@@ -87,14 +86,13 @@ def inference_service(service: Service, release: Declared, hosts: Hosts) -> Obje
 def predictor(service: Service, release: Declared, hosts: Hosts) -> Object:
     """The pods: how many, where, as whom, and the server in them."""
     revision = revision_name(service.endpoint, release.key, service.namespace)
-    fewest = max(1, service.scale.min)
+    by_cpu = {} if needs_keda(service.scale) else {"scaleMetric": "cpu", "scaleTarget": CPU_TARGET}
     instance = hosts.instance(release.instance)
     return {
-        # KServe says "hpa" for these; where both are the same, nothing scales.
-        "minReplicas": fewest,
-        "maxReplicas": max(fewest, service.scale.max),
-        "scaleMetric": "cpu",
-        "scaleTarget": CPU_TARGET,
+        # Where both are the same, nothing scales. With "external" they are for whoever reads them.
+        "minReplicas": max(1, service.scale.min),
+        "maxReplicas": largest(service.scale, service.now),
+        **by_cpu,
         "containers": [container(service, release, hosts)],
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,

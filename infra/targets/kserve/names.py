@@ -83,3 +83,12 @@ def own_host(revision: str, namespace: str) -> str:
 def secret_name(endpoint: str, parameter: str) -> str:
     """The Secret that holds one value for ever (infra/secrets.py: `parameter` follows from the value)."""
     return f"{endpoint}-{hashlib.sha256(parameter.encode()).hexdigest()[:16]}"
+
+
+def address_for_pods(prometheus: str) -> str:
+    """Its URL as a pod reaches it."""
+    if "://" in prometheus:
+        return prometheus
+    namespace, _, service = prometheus.partition("/")
+    name, _, port = service.partition(":")
+    return f"http://{name}.{namespace}.svc:{port or 9090}"

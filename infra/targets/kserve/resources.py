@@ -13,7 +13,7 @@ from infra.component import Component, require
 from infra.tags import Tags
 from infra.targets.base import Declared, Provisioned, Service
 from infra.targets.initial import initial_release
-from infra.targets.kserve import alarms, manifests
+from infra.targets.kserve import alarms, manifests, scaling
 from infra.targets.kserve.hosts import hosts
 from infra.targets.kserve.names import secret_name
 
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterReleaseResources:
-    """What a ClusterRelease is made of. `budget`: where there are two pods to choose from."""
+    """What a ClusterRelease is made of. `budget`: where there are two pods to choose from; `scaler`: where KServe's own
+    autoscaler does not do."""
 
     service: CustomResource
     budget: PodDisruptionBudget | None
+    scaler: CustomResource | None
 
 
 class ClusterRelease(Component):
@@ -70,7 +72,11 @@ class ClusterRelease(Component):
             budget = PodDisruptionBudget(
                 self.child("budget"), metadata=asked["metadata"], spec=asked["spec"], opts=self.options()
             )
-        return ClusterReleaseResources(service=made, budget=budget)
+        scaler = None
+        if scaling.needs_keda(service.scale) and not release.stopped:
+            asked = scaling.scaled_object(service, release, manifests.labels(service))
+            scaler = custom_resource(self, "scaler", asked, depends_on=[made])
+        return ClusterReleaseResources(service=made, budget=budget, scaler=scaler)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,10 @@ from infra.kubernetes.base import KubernetesApi
 from infra.kubernetes.client import KubernetesRefused
 from infra.kubernetes.patience import PAUSE, look_patiently
 from infra.targets.base import Clock, Look
-from infra.targets.kserve.guard import address_for_pods
 from infra.targets.kserve.guard_job import JOB, guard_job, guard_trouble
 from infra.targets.kserve.lease import Heartbeat, RolloutLease, WentBack
 from infra.targets.kserve.manifests import ISVC, ISVC_KIND, ROUTE, ROUTE_KIND, rules
-from infra.targets.kserve.names import ClusterPlace
+from infra.targets.kserve.names import ClusterPlace, address_for_pods
 from infra.targets.kserve.observe import find_way, look, observe
 from infra.targets.moves import ShiftPolicy
 from modelpack.errors import EcomdeployError, Unhealthy

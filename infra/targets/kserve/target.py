@@ -10,8 +10,6 @@ from infra.hosts import Hosts
 from infra.targets.base import Declared, Provisioned, Service, Target, Traffic
 from modelpack.server.http.metrics import SECONDS
 
-NO_KEDA = "that takes KEDA, which ecomdeploy does not set up yet"
-
 
 class KServe(Target):
     """One HTTPRoute per service. A release's revision is an InferenceService, with pods and a Service of its own.
@@ -25,14 +23,12 @@ class KServe(Target):
     on_cluster = True
     slowest_ms = 1000 * SECONDS[-1]
     lacks: ClassVar[Mapping[Capability, str]] = {
-        Capability.SCALE_TO_ZERO: NO_KEDA,
-        Capability.SCALE_BY_REQUESTS: f"{NO_KEDA}; without target_rps the CPU's load moves it between min and max",
-        Capability.SALE_DAYS: NO_KEDA,
+        Capability.SCALE_TO_ZERO: "nothing there holds a request until a pod has started: first callers would get 503",
         Capability.ALARM_TOPIC: "no SNS is there; Alertmanager tells, by the rules in the ConfigMap <endpoint>-alarms",
         Capability.ROLLING: "all servers of both releases run there before traffic moves; strategy: linear",
         Capability.AUTO: "all servers of both releases run there before traffic moves, whatever is chosen",
-        Capability.SCALE_BY_CONCURRENCY: NO_KEDA,
-        Capability.SCALE_BY_STEPS: NO_KEDA,
+        Capability.SCALE_BY_CONCURRENCY: "servers do not tell how many requests are under way; scale.target_rps",
+        Capability.SCALE_BY_STEPS: "KEDA holds a load, and knows no steps; scale.target_rps",
         Capability.SERVING_NETWORK: "pods are in the cluster's network",
         Capability.ISOLATION: "that takes a network plugin that holds pods to policies, which not every cluster has",
         Capability.VOLUME_KEYS: "its pods have no volumes; a pool's disks are encrypted",

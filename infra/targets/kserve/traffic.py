@@ -10,7 +10,7 @@ from infra.kubernetes.patience import look_patiently
 from infra.spec import ClusterSpec
 from infra.targets.base import JSON, Answer, Clock, Look, Observation, look_away
 from infra.targets.guard import Guard
-from infra.targets.kserve import invoke, logs, observe, shift
+from infra.targets.kserve import invoke, logs, observe, scaler, shift
 from infra.targets.kserve.doors import Door, GatewayDoor, door_of_release, find_door, has_services_hosts
 from infra.targets.kserve.guard import PrometheusGuard
 from infra.targets.kserve.names import ClusterPlace, own_host
@@ -39,6 +39,9 @@ class KServeTraffic:
 
     def obstacles(self, revision: str) -> tuple[str, ...]:
         return observe.obstacles(self.api, self.place.namespace, revision)
+
+    def find_scaling_trouble(self, revision: str) -> tuple[str, ...]:
+        return scaler.find_trouble(self.api, self.place.namespace, revision)
 
     def prepare(self, endpoint: str, revision: str, progress: Progress, deadline: float) -> bool:
         shift.prepare(self.api, self.place.namespace, endpoint, revision, progress, deadline, self.clock)

@@ -37,6 +37,10 @@ class SageMakerTraffic:
         registry, iam = self.session.client("ecr"), self.session.client("iam")
         return observe.obstacles(self._control, registry, iam, revision)
 
+    def find_scaling_trouble(self, revision: str) -> tuple[str, ...]:
+        """Application Auto Scaling keeps what it is told, or refuses it."""
+        return ()
+
     def prepare(self, endpoint: str, revision: str, progress: Progress, deadline: float) -> bool:
         """Nothing of a configuration runs before an endpoint is put on it."""
         return False

@@ -11,7 +11,7 @@ import pulumi
 
 from infra import program
 from infra.spec import AlarmSpec, ClusterSpec, ScaleSpec
-from infra.targets.base import OURS, Declared, Service
+from infra.targets.base import OURS, Declared, MetricsPlace, Service
 from infra.targets.catalog import targets
 
 
@@ -36,6 +36,7 @@ def main() -> None:
             alarms=settings.section("alarms", AlarmSpec),
             watched=bool(settings.data.get("watched")),
             rules=bool(settings.data.get("rules")),
+            metrics=settings.section("metrics", MetricsPlace),
         ),
         # Each as it was made: a later change of scale leaves it as it is.
         settings.section("releases", tuple[Declared, ...], ()),

@@ -14,10 +14,12 @@ from waiting import wait_for
 from infra.rehearsal.cloud.addresses import LOOPBACK, Identity
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.cloud.kubernetes.binaries import NAMES, Binaries
+from infra.rehearsal.cloud.kubernetes.keda import install
 from infra.rehearsal.cloud.kubernetes.local import LocalKubernetes, StartRequest
 from infra.rehearsal.cloud.kubernetes.parts import Images
 from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces
 from infra.rehearsal.cloud.kubernetes.processes import ProcessRecord
+from modelpack.errors import BadInput
 from modelpack.home import Home
 
 
@@ -69,6 +71,18 @@ def test_a_start_after_a_failed_one_takes_new_binaries_and_new_ports(
 def test_a_start_that_breaks_says_so(local: LocalKubernetes, tmp_path: Path) -> None:
     asked = StartRequest(binaries=Binaries((), "nowhere"), definitions=tmp_path)
     assert fail(local, asked) == "KeyError: 'etcd'"
+
+
+def test_keda_comes_to_one_that_runs_and_that_was_installed(local: LocalKubernetes, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="takes a Kubernetes that runs, and this one is stopped"):
+        local.add_keda(tmp_path)
+    assert not local.places.keda.exists()
+    assert install.find(tmp_path) is None
+    with pytest.raises(BadInput) as refused:
+        install.require(tmp_path)
+    assert refused.value.hint == "ecomdeploy cloud kubernetes install --keda"
+    install.install_folder(tmp_path).mkdir(parents=True)
+    assert install.require(tmp_path).name.startswith("keda-v2.")
 
 
 @pytest.mark.parametrize("unusable", ["[]", "{", "", None])

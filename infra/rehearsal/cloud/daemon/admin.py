@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from infra.rehearsal.cloud.aws.account import Account
@@ -76,6 +77,9 @@ class Admin:
             case "POST", "kubernetes/start":
                 self.kubernetes.start(_request(environ))
                 return self.kubernetes.status()
+            case "POST", "kubernetes/keda":
+                self.kubernetes.add_keda(_folder(environ))
+                return self.kubernetes.status()
             case "POST", "kubernetes/stop":
                 self.kubernetes.forget()
             case "POST", "stop":
@@ -90,6 +94,13 @@ def _request(environ: Environ) -> StartRequest:
         return StartRequest.read(_object(environ))
     except (KeyError, TypeError) as error:
         raise BadInput(f"not what a start of Kubernetes is asked for with: {error}") from None
+
+
+def _folder(environ: Environ) -> Path:
+    found = _object(environ).get("folder")
+    if not isinstance(found, str):
+        raise BadInput("not what KEDA is asked for with: its folder is missing")
+    return Path(found)
 
 
 def _object(environ: Environ) -> dict[str, Any]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra.rehearsal.cloud.addresses import LOOPBACK
+from modelpack.errors import EcomdeployError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +20,12 @@ class KubernetesAccess:
     kubeconfig: Path
     gateway: str
     prometheus: str = ""
+
+    @classmethod
+    def read(cls, status: dict[str, Any]) -> KubernetesAccess:
+        """Of the status of one that is ready."""
+        kubeconfig, prometheus = Path(status["kubeconfig"]), status.get("prometheus", "")
+        return cls(kubeconfig=kubeconfig, gateway=status["gateway"], prometheus=prometheus)
 
 
 def variables(root: Path) -> dict[str, str]:
@@ -32,4 +42,20 @@ def variables(root: Path) -> dict[str, str]:
     found = {"KUBECONFIG": str(places.kubeconfig), "ECOMDEPLOY_GATEWAY": f"http://{LOOPBACK}:{ports.gateway}"}
     if (places.records / "prometheus.json").exists():
         found["ECOMDEPLOY_PROMETHEUS"] = f"http://{LOOPBACK}:{ports.prometheus}"
+    return found
+
+
+def await_ready(
+    found: dict[str, Any], status: Callable[[], dict[str, Any]], seconds: float, logs: Path
+) -> dict[str, Any]:
+    """Its status once it is ready. Raises EcomdeployError when it comes to anything else, or to nothing in twice as
+    many `seconds`."""
+    deadline = time.monotonic() + 2 * seconds
+    while found["state"] == "starting" and time.monotonic() < deadline:
+        time.sleep(0.1)
+        found = status()
+    if found["state"] != "ready":
+        raise EcomdeployError(
+            f"the local Kubernetes is {found['state']}: {found['reason']}", hint=f"see {logs}"
+        )
     return found

@@ -47,14 +47,14 @@ def _build(folder: Path, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
         fresh = Path(parent) / "bin"
         fresh.mkdir()
-        _compile("etcd", ["."], "-s -w", fresh / "etcd", progress)
+        compile_module("etcd", ["."], "-s -w", fresh / "etcd", progress)
         commands = [f"k8s.io/kubernetes/cmd/{name}" for name in NAMES[1:]]
-        _compile("kubernetes", commands, f"-s -w -X {STAMP}={version}", fresh, progress)
+        compile_module("kubernetes", commands, f"-s -w -X {STAMP}={version}", fresh, progress)
         fresh.rename(folder)
 
 
-def _compile(module: str, packages: Sequence[str], flags: str, out: Path, progress: Progress) -> None:
-    """One `go build`, told package by package."""
+def compile_module(module: str, packages: Sequence[str], flags: str, out: Path, progress: Progress) -> None:
+    """One `go build`, told package by package. Raises EcomdeployError with its last words."""
     own = {**os.environ, "GOFLAGS": f"{os.environ.get('GOFLAGS', '')} -mod=readonly -buildvcs=false".strip()}
     listed = subprocess.run(
         ["go", "list", "-deps", *packages],  # noqa: S607 - the user's own Go, by the PATH

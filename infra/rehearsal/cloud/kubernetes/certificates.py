@@ -46,6 +46,8 @@ SERVICE_ADDRESS = "10.96.0.1"
 """The first of the control plane's service addresses: the Service `kubernetes` itself."""
 API_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost", "127.0.0.1")
 METRICS_SERVICE = "ecomdeploy-metrics.kube-system.svc"
+KEDA_OPERATOR = "keda-operator.keda.svc"
+"""The name that KEDA's adapter holds its operator to."""
 CERTIFICATES = (
     CertificateSpec(name="apiserver", user="kube-apiserver", names=(*API_NAMES, SERVICE_ADDRESS)),
     CertificateSpec(name="kubelet-client", user="kube-apiserver-kubelet-client", group=MASTERS),
@@ -64,6 +66,11 @@ CERTIFICATES = (
         name="metrics", user="ecomdeploy-metrics", names=(METRICS_SERVICE, "localhost", "127.0.0.1")
     ),
     CertificateSpec(name="webhook", user="ecomdeploy-webhook", names=("localhost", "127.0.0.1")),
+    CertificateSpec(
+        name="keda",
+        user="keda",
+        names=(KEDA_OPERATOR, "keda-metrics-apiserver.keda.svc", "localhost", "127.0.0.1"),
+    ),
 )
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import Mapping
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 
 from infra.rehearsal.cloud.addresses import LOOPBACK
@@ -192,3 +194,18 @@ def _client(places: KubernetesPlaces, name: str, port: int) -> Mapping[str, obje
         "tls-private-key-file": kept.key(name),
         "leader-elect": "false",
     }
+
+
+def answers(places: KubernetesPlaces, ports: KubernetesPorts) -> bool:
+    """Whether the API server says that it is ready."""
+    certificates = Certificates(places.certificates)
+    context = ssl.create_default_context(cafile=certificates.certificate(AUTHORITY))
+    context.load_cert_chain(certificates.certificate("admin"), certificates.key("admin"))
+    connection = HTTPSConnection(LOOPBACK, ports.api, timeout=5, context=context)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import socket
-import ssl
 import threading
 import time
 import traceback
@@ -16,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from functools import partial
-from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,18 +23,21 @@ from infra.rehearsal.cloud.addresses import LOOPBACK, free, is_released
 from infra.rehearsal.cloud.kubernetes import gateway_api
 from infra.rehearsal.cloud.kubernetes.basics import basics
 from infra.rehearsal.cloud.kubernetes.binaries import NAMES, Binaries
-from infra.rehearsal.cloud.kubernetes.certificates import AUTHORITY, Certificates
+from infra.rehearsal.cloud.kubernetes.certificates import Certificates
 from infra.rehearsal.cloud.kubernetes.control_plane import (
+    answers,
     control_plane,
     write_kubeconfigs,
     write_logins,
 )
+from infra.rehearsal.cloud.kubernetes.keda import programs as keda
+from infra.rehearsal.cloud.kubernetes.keda.install import INSTALL_KEDA, load_definitions
 from infra.rehearsal.cloud.kubernetes.left import ENDED, end_left
 from infra.rehearsal.cloud.kubernetes.parts import PARTS, Images, part, there
 from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces, KubernetesPorts
 from infra.rehearsal.cloud.kubernetes.processes import Keeper, ProcessRecord, Program
 from infra.rehearsal.cloud.own_files import claim_folder, read_own
-from modelpack.errors import EcomdeployError
+from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import write_atomically
 
 State = Literal["stopped", "starting", "ready", "failed"]
@@ -102,10 +103,19 @@ class LocalKubernetes:
             claim_folder(self.places.root)
             write_atomically(self.places.wanted, json.dumps(request.as_data()).encode(), private=True)
             self._request = request
-            self.state, self.reason = "starting", ""
             self._ending.clear()
-            self._thread = threading.Thread(target=self._bring_up, args=(request,), daemon=True)
-            self._thread.start()
+            self._begin(partial(self._start_all, request))
+
+    def add_keda(self, folder: Path) -> None:
+        """Run KEDA of that install (keda/install.py) beside the rest, from now on; nothing where it runs, or while all
+        of it comes up. Raises BadInput where the rest does not run."""
+        with self._lock:
+            if self.state == "starting" or (self.state == "ready" and keda.OPERATOR in self._keepers):
+                return
+            if self.state != "ready":
+                raise BadInput(f"KEDA takes a Kubernetes that runs, and this one is {self.state}")
+            write_atomically(self.places.keda, json.dumps({"folder": str(folder)}).encode(), private=True)
+            self._begin(self._start_keda)
 
     def resume(self) -> None:
         """Bring it up if it ran when the local cloud last ended, however that was."""
@@ -186,29 +196,14 @@ class LocalKubernetes:
 
     # ---- coming up ----
 
-    def _bring_up(self, request: StartRequest) -> None:
+    def _begin(self, bring_up: Callable[[float], None]) -> None:
+        self.state, self.reason = "starting", ""
+        self._thread = threading.Thread(target=self._try, args=(bring_up,), daemon=True)
+        self._thread.start()
+
+    def _try(self, bring_up: Callable[[float], None]) -> None:
         try:
-            self._end()
-            deadline = time.monotonic() + self.seconds
-            Certificates(self.places.certificates).ensure()
-            ports = self._choose_ports()
-            write_kubeconfigs(self.places, ports)
-            write_logins(self.places, self.logins)
-            self._keep(control_plane(self.places, ports, request.binaries))
-            self._wait("the API server", lambda: answers(self.places, ports), deadline)
-            self._keep(
-                part(name, self.places, ports, self.images, self.variables)
-                for name in PARTS
-                if name in self.parts
-            )
-            client = KubernetesClient(self.places.kubeconfig)
-            try:
-                self._furnish(client, request, deadline)
-            finally:
-                client.close()
-            for name in self._keepers_of(PARTS):
-                keeper = self._keepers[name]
-                self._wait(name, partial(self._is_up, keeper, keeper.starts), deadline)
+            bring_up(time.monotonic() + self.seconds)
         except _Ended:
             return
         except (EcomdeployError, OSError) as error:
@@ -219,6 +214,43 @@ class LocalKubernetes:
             self.state, self.reason = "failed", f"{type(error).__name__}: {error}"
             return
         self.state = "ready"
+
+    def _start_all(self, request: StartRequest, deadline: float) -> None:
+        self._end()
+        Certificates(self.places.certificates).ensure()
+        ports = self._choose_ports()
+        write_kubeconfigs(self.places, ports)
+        write_logins(self.places, self.logins)
+        self._keep(control_plane(self.places, ports, request.binaries))
+        self._wait("the API server", lambda: answers(self.places, ports), deadline)
+        self._keep(
+            part(name, self.places, ports, self.images, self.variables)
+            for name in PARTS
+            if name in self.parts
+        )
+        with contextlib.closing(KubernetesClient(self.places.kubeconfig)) as client:
+            self._furnish(client, request, deadline)
+        self._await_up(PARTS, deadline)
+        if self.places.keda.exists():
+            self._start_keda(deadline)
+
+    def _start_keda(self, deadline: float) -> None:
+        folder, ports = Path(json.loads(read_own(self.places.keda))["folder"]), self.places.ports()
+        with contextlib.closing(KubernetesClient(self.places.kubeconfig)) as client:
+            if not folder.is_dir():
+                self.reason = f"nothing scales by KEDA, which is not in {folder} any more: {INSTALL_KEDA}"
+                client.delete(keda.METRICS_API)  # which nobody answers: no namespace could be deleted
+                return
+            for obj in (*load_definitions(folder), *keda.objects(self.places, ports)):
+                self._apply(client, obj, deadline)
+            self._keep(keda.programs(folder, self.places, ports))
+            self._await_up(keda.NAMES, deadline)
+            self._wait(keda.ADAPTER, lambda: keda.is_available(client), deadline)
+
+    def _await_up(self, names: Sequence[str], deadline: float) -> None:
+        for name in self._keepers_of(names):
+            keeper = self._keepers[name]
+            self._wait(name, partial(self._is_up, keeper, keeper.starts), deadline)
 
     def _is_up(self, keeper: Keeper, before: int) -> bool:
         """Whether a part of ours listens. Raises EcomdeployError for one that only ever ends."""
@@ -309,21 +341,6 @@ class _Ended(Exception):
 
 def _numbers(ports: KubernetesPorts) -> dict[str, int]:
     return {one.name: int(getattr(ports, one.name)) for one in fields(KubernetesPorts)}
-
-
-def answers(places: KubernetesPlaces, ports: KubernetesPorts) -> bool:
-    """Whether the API server says that it is ready."""
-    certificates = Certificates(places.certificates)
-    context = ssl.create_default_context(cafile=certificates.certificate(AUTHORITY))
-    context.load_cert_chain(certificates.certificate("admin"), certificates.key("admin"))
-    connection = HTTPSConnection(LOOPBACK, ports.api, timeout=5, context=context)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def listens(port: int) -> bool:

@@ -19,7 +19,7 @@ CONTROLLER = "ecomdeploy.dev/local-gateway"
 class KubernetesPorts:
     """TCP ports on 127.0.0.1, chosen at the first start. `kubelet`: the node agent's HTTPS (logs); `metrics`: its
     metrics.k8s.io; `gateway`: plain HTTP for callers; `webhook`: KServe's admission, HTTPS;
-    `prometheus`: plain HTTP."""
+    `prometheus`: plain HTTP; `keda`: its operator's gRPC, `external_metrics`: its adapter's HTTPS."""
 
     api: int
     etcd: int
@@ -31,6 +31,8 @@ class KubernetesPorts:
     gateway: int
     webhook: int
     prometheus: int
+    keda: int
+    external_metrics: int
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class KubernetesPlaces:
         return self.root / "wanted.json"
 
     @property
+    def keda(self) -> Path:
+        """There once KEDA was asked for: in which folder it is. Its objects are among the data, and need it."""
+        return self.root / "keda.json"
+
+    @property
     def records(self) -> Path:
         """Which process each program is."""
         return self.root / "running"
@@ -57,7 +64,7 @@ class KubernetesPlaces:
     @property
     def certificates(self) -> Path:
         """`ca.crt`, and `<name>.crt` with `<name>.key` for each part that listens: `kubelet` (127.0.0.1), `metrics`
-        (ecomdeploy-metrics.kube-system.svc), `webhook` (127.0.0.1, localhost)."""
+        (ecomdeploy-metrics.kube-system.svc), `webhook` (127.0.0.1, localhost), `keda`."""
         return self.root / "certificates"
 
     @property
