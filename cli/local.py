@@ -9,8 +9,6 @@ from cli import wiring
 from modelpack.progress import Progress
 
 if TYPE_CHECKING:
-    from infra.preflight.base import Looked
-    from infra.rehearsal.cloud.client import LocalCloud
     from stacks.spec import Spec
 
 
@@ -35,23 +33,18 @@ def where_kubernetes(cache: Path) -> str:
     return found.found if found else ""
 
 
+def where_keda(cache: Path) -> str:
+    """Whether it is installed, in words."""
+    from infra.rehearsal.cloud.kubernetes.keda import install
+
+    return f"KEDA is in {found}" if (found := install.find(cache)) else f"no KEDA: {install.INSTALL_KEDA}"
+
+
 def install_keda(cache: Path, progress: Progress) -> str:
     """Fill the user's cache with KEDA; where it is."""
     from infra.rehearsal.cloud.kubernetes.keda import install
 
     return str(install.build(cache, progress))
-
-
-def examine_keda(cloud: LocalCloud, progress: Progress) -> tuple[Looked, ...]:
-    """Start KEDA beside the local Kubernetes; what is lacking where it was not installed."""
-    from infra.preflight.base import Lack, Looked
-    from infra.rehearsal.cloud.kubernetes.keda import install
-
-    if install.find(cloud.home.cache) is None:
-        what = "scale.target_rps, schedule and recurring take KEDA, and it is not installed here"
-        return (Looked("keda", (Lack(what=what, hint=install.INSTALL_KEDA),)),)
-    cloud.ensure_keda(progress)
-    return (Looked("keda"),)
 
 
 def install_kubernetes(cache: Path, progress: Progress, from_source: bool) -> str:

@@ -200,7 +200,7 @@ class Wiring(PlacedProject):
 
     def preflight(self, wanted: Wanted) -> tuple[Looked, ...]:
         """What the local Kubernetes lacks for it. KEDA is started where it is asked for."""
-        from cli.local import examine_keda
+        from infra.rehearsal.cloud.kubernetes.keda.examine import examine_keda
 
         asked = self.target.on_cluster and wanted.spec.scale.is_automatic
         return examine_keda(local_cloud(), self.progress) if asked else ()

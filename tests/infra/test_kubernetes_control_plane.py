@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -12,7 +13,8 @@ from waiting import wait_for
 
 from infra.kubernetes.client import KubernetesUnreachable
 from infra.rehearsal.cloud.kubernetes.binaries import NAMES
-from infra.rehearsal.cloud.kubernetes.places import GATEWAY, GATEWAY_CLASS
+from infra.rehearsal.cloud.kubernetes.places import GATEWAY, GATEWAY_CLASS, KubernetesPlaces
+from modelpack.home import write_atomically
 from tests.kubernetes_cluster import Cluster, run_cluster
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
@@ -63,6 +65,16 @@ def test_a_killed_one_comes_back_with_its_data(cluster: Cluster, namespace: str,
     wait_for(is_back)
     # the controllers work again: they give a new namespace its account
     wait_for(lambda: cluster.new_namespace())
+
+
+@pytest.mark.nightly(like="test_a_cluster_has_its_gateway")
+def test_where_its_keda_is_gone_it_starts_without_and_says_what_to_type(tmp_path: Path) -> None:
+    places = KubernetesPlaces(tmp_path / "kubernetes")
+    places.root.mkdir(mode=0o700)
+    write_atomically(places.keda, json.dumps({"folder": str(tmp_path / "gone")}).encode(), private=True)
+    with run_cluster(tmp_path) as running:
+        assert running.local.reason.endswith("ecomdeploy cloud kubernetes install --keda")
+        assert running.client.get("v1", "Namespace", "default")
 
 
 def test_a_new_keeper_takes_over_what_a_killed_one_left(tmp_path: Path) -> None:

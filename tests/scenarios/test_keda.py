@@ -30,7 +30,7 @@ from tests.kubernetes_cluster import keda_or_skip, request_or_skip
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.kubernetes]
 
 PACE, MOST = 12, 3
-LIKE = "test_servers_come_and_go_with_the_load"
+FURTHER = pytest.mark.nightly(like="test_servers_come_and_go_with_the_load")
 SPEC = """\
 version: 1
 service: aisles
@@ -127,7 +127,7 @@ def test_servers_come_and_go_with_the_load(live: Live) -> None:
     wait_for(lambda: live.wanted() == live.serving() == 1)
 
 
-@pytest.mark.nightly(like=LIKE)
+@FURTHER
 def test_a_prometheus_that_is_restarted_takes_no_server_of_a_loaded_service(live: Live) -> None:
     with live.under_load():
         before = live.pid("prometheus")
@@ -137,7 +137,7 @@ def test_a_prometheus_that_is_restarted_takes_no_server_of_a_loaded_service(live
         assert "do not follow" not in live.notes()
 
 
-@pytest.mark.nightly(like=LIKE)
+@FURTHER
 def test_servers_stay_while_the_operator_is_away_and_status_says_so(live: Live) -> None:
     with live.under_load() as poller:
         operator = live.pid("keda-operator")
@@ -154,7 +154,7 @@ def test_servers_stay_while_the_operator_is_away_and_status_says_so(live: Live) 
     wait_for(lambda: "do not follow" not in live.notes())
 
 
-@pytest.mark.nightly(like=LIKE)
+@FURTHER
 def test_a_killed_operator_and_a_killed_daemon_come_back(live: Live) -> None:
     before = {name: live.pid(name) for name in ("keda-operator", "keda-adapter")}
     cloud = LocalCloud(Home(live.terminal.home, live.terminal.home / "cache"))
@@ -169,7 +169,7 @@ def test_a_killed_operator_and_a_killed_daemon_come_back(live: Live) -> None:
         assert not set(before.values()) & {live.pid(name) for name in before}
 
 
-@pytest.mark.nightly(like=LIKE)
+@FURTHER
 def test_a_second_autoscaler_on_the_same_pods_is_told(live: Live) -> None:
     (own,) = live.api.list(SCALED, SCALED_KIND, "default")
     metadata = {"name": "somebody-elses", "namespace": "default"}
@@ -181,7 +181,7 @@ def test_a_second_autoscaler_on_the_same_pods_is_told(live: Live) -> None:
         live.api.delete(other)
 
 
-@pytest.mark.nightly(like=LIKE)
+@FURTHER
 def test_what_was_scaled_goes_and_leaves_nothing(live: Live) -> None:
     """The last of this file: it takes the service down."""
     live.terminal.type("down", "--yes", "--json")

@@ -38,8 +38,8 @@ def at_work(cluster: Cluster, nodes: PretendedNodes) -> Iterator[None]:
         yield
 
 
-def declared_service(namespace: str, release: dict[str, Any]) -> Object:
-    settings = {"service": "shop", "target": "kserve", "namespace": namespace, "releases": [release]}
+def declared_service(namespace: str, release: dict[str, Any], **more: Any) -> Object:
+    settings = {"service": "shop", "target": "kserve", "namespace": namespace, "releases": [release], **more}
     [found] = declared.program("service", settings).of("InferenceService")
     told: Object = {"apiVersion": API_VERSION, "kind": KIND} | dict(found.inputs)
     return told
@@ -75,6 +75,20 @@ def test_one_that_is_born_stopped_has_no_children(cluster: Cluster, namespace: s
     client.request("POST", client.kind(API_VERSION, KIND).path(namespace), body=isvc)
     wait_for(lambda: condition(client.get(API_VERSION, KIND, name, namespace), "Stopped") == "True")
     assert not found_children(client, namespace)
+
+
+def test_one_that_keda_scales_has_no_autoscaler_of_kserves(
+    cluster: Cluster, namespace: str, at_work: None
+) -> None:
+    """As recorded (b7); and where it had one, that goes."""
+    scaled = {"scale": {"max": 4, "target_rps": 9.0}, "metrics": {"prometheus": "monitoring/prometheus:80"}}
+    before, after = declared_service(namespace, RELEASE), declared_service(namespace, RELEASE, **scaled)
+    client, name = cluster.client, after["metadata"]["name"]
+    client.request("POST", client.kind(API_VERSION, KIND).path(namespace), body=before)
+    wait_for(lambda: "HorizontalPodAutoscaler" in found_children(client, namespace))
+    assert client.apply(after, "test", force=True)["spec"]["predictor"]["maxReplicas"] == 4
+    wait_for(lambda: set(found_children(client, namespace)) == {"Deployment", "Service"})
+    wait_for(lambda: condition(client.get(API_VERSION, KIND, name, namespace), "Ready") == "True")
 
 
 def test_one_for_a_gpu_is_admitted(cluster: Cluster, namespace: str, at_work: None) -> None:

@@ -1,0 +1,21 @@
+"""The local cloud's answer to a spec that scales by requests or by a schedule: KEDA started, or told to be missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra.preflight.base import Lack, Looked
+from infra.rehearsal.cloud.kubernetes.keda import install
+from modelpack.progress import Progress
+
+if TYPE_CHECKING:
+    from infra.rehearsal.cloud.client import LocalCloud
+
+
+def examine_keda(cloud: LocalCloud, progress: Progress) -> tuple[Looked, ...]:
+    """Start it beside the local Kubernetes; what is lacking where it was not installed."""
+    if install.find(cloud.home.cache) is None:
+        what = "scale.target_rps, schedule and recurring take KEDA, and it is not installed here"
+        return (Looked("keda", (Lack(what=what, hint=install.INSTALL_KEDA),)),)
+    cloud.ensure_keda(progress)
+    return (Looked("keda"),)
