@@ -25,7 +25,7 @@ from infra.kubernetes.client import KubernetesClient
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.targets.kserve.scaling import SCALED, SCALED_KIND
 from modelpack.home import Home
-from tests.kubernetes_cluster import keda_or_skip, request_or_skip
+from tests.kubernetes_cluster import cache, keda_or_skip, request_or_skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.kubernetes]
 
@@ -51,6 +51,9 @@ class Live:
     api: KubernetesClient
     gateway: Gateway
 
+    def cloud(self) -> LocalCloud:
+        return LocalCloud(Home(self.terminal.home, cache()))
+
     def wanted(self) -> int:
         (found,) = self.api.list("apps/v1", "Deployment", "default")
         return int(found["spec"]["replicas"])
@@ -67,8 +70,8 @@ class Live:
         return " ".join(found["notes"])
 
     def pid(self, name: str) -> int:
-        cloud = LocalCloud(Home(self.terminal.home, self.terminal.home / "cache"))
-        (found,) = [one for one in cloud.kubernetes_status()["processes"] if one["name"] == name]
+        processes = self.cloud().kubernetes_status()["processes"]
+        (found,) = [one for one in processes if one["name"] == name]
         return int(found["pid"] or 0)
 
     @contextmanager
@@ -102,7 +105,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, shared_layers: object) -> Ite
     write_model(terminal.folder / "model.onnx")
     (terminal.folder / "ecomdeploy.yaml").write_text(SPEC)
     try:
-        cloud = LocalCloud(Home(terminal.home, terminal.home / "cache"))
+        cloud = LocalCloud(Home(terminal.home, cache()))
         cloud.ensure()
         cloud.set_pace(PACE)
         assert terminal.type("up", "--yes", "--json").json["verified"] is True
@@ -157,7 +160,7 @@ def test_servers_stay_while_the_operator_is_away_and_status_says_so(live: Live) 
 @FURTHER
 def test_a_killed_operator_and_a_killed_daemon_come_back(live: Live) -> None:
     before = {name: live.pid(name) for name in ("keda-operator", "keda-adapter")}
-    cloud = LocalCloud(Home(live.terminal.home, live.terminal.home / "cache"))
+    cloud = live.cloud()
     os.kill(cloud.ensure().pid, signal.SIGKILL)
     wait_for(lambda: cloud.running() is None)
     cloud.ensure()

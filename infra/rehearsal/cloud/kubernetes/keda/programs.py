@@ -61,6 +61,7 @@ def programs(folder: Path, places: KubernetesPlaces, ports: KubernetesPorts) -> 
     }
     # no proxy variables: all that they ask is on this machine
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ} | {
+        "KUBECONFIG": str(places.kubeconfig),
         "POD_NAMESPACE": NAMESPACE,
         "KEDA_CLUSTER_OBJECT_NAMESPACE": NAMESPACE,
         "WATCH_NAMESPACE": "",
