@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from kserve_shop import Gateway, places
@@ -92,7 +93,7 @@ class Live:
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory, shared_layers: object) -> Iterator[Live]:
+def live(tmp_path_factory: pytest.TempPathFactory, shared_layers: Path) -> Iterator[Live]:
     request_or_skip()
     keda_or_skip()
     if not shutil.which("prometheus"):
