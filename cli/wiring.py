@@ -202,8 +202,7 @@ class Wiring(PlacedProject):
         """What the local Kubernetes lacks for it. KEDA is started where it is asked for."""
         from infra.rehearsal.cloud.kubernetes.keda.examine import examine_keda
 
-        asked = self.target.on_cluster and wanted.spec.scale.is_automatic
-        return examine_keda(local_cloud(), self.progress) if asked else ()
+        return examine_keda(local_cloud(), self.target, wanted.spec.scale, self.progress)
 
     @cached_property
     def session(self) -> AwsSession:

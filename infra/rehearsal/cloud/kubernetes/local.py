@@ -257,12 +257,10 @@ class LocalKubernetes:
         if listens(keeper.program.port):
             return True
         if keeper.starts - before > MOST_STARTS:
-            words = (
-                keeper.log.read_text(errors="replace").strip().splitlines()[-1:]
-                if keeper.log.exists()
-                else []
+            said = keeper.log.read_text(errors="replace").strip() if keeper.log.exists() else ""
+            raise EcomdeployError(
+                f"{keeper.program.name} ends again and again: {said.rpartition(chr(10))[2]}"
             )
-            raise EcomdeployError(f"{keeper.program.name} ends again and again: {''.join(words)}")
         return False
 
     def _furnish(self, client: KubernetesClient, request: StartRequest, deadline: float) -> None:

@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING
 
 from infra.preflight.base import Lack, Looked
 from infra.rehearsal.cloud.kubernetes.keda import install
+from infra.spec import ScaleSpec
+from infra.targets.base import Target
 from modelpack.progress import Progress
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.client import LocalCloud
 
 
-def examine_keda(cloud: LocalCloud, progress: Progress) -> tuple[Looked, ...]:
-    """Start it beside the local Kubernetes; what is lacking where it was not installed."""
+def examine_keda(
+    cloud: LocalCloud, target: Target, scale: ScaleSpec, progress: Progress
+) -> tuple[Looked, ...]:
+    """Start it beside the local Kubernetes where the spec asks for it; what is lacking where it was not installed."""
+    if not (target.on_cluster and scale.is_automatic):
+        return ()
     if install.find(cloud.home.cache) is None:
         what = "scale.target_rps, schedule and recurring take KEDA, and it is not installed here"
         return (Looked("keda", (Lack(what=what, hint=install.INSTALL_KEDA),)),)
