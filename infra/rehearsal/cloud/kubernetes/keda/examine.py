@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from infra.preflight.base import Lack, Looked
 from infra.rehearsal.cloud.kubernetes.keda import install
 from infra.spec import ScaleSpec
 from infra.targets.base import Target
+from modelpack.home import Home
 from modelpack.progress import Progress
 
-if TYPE_CHECKING:
-    from infra.rehearsal.cloud.client import LocalCloud
+
+class KedaHost(Protocol):
+    """Where KEDA can be started: the local cloud."""
+
+    @property
+    def home(self) -> Home: ...
+
+    def ensure_keda(self, progress: Progress | None = None) -> None: ...
 
 
-def examine_keda(
-    cloud: LocalCloud, target: Target, scale: ScaleSpec, progress: Progress
-) -> tuple[Looked, ...]:
+def examine_keda(cloud: KedaHost, target: Target, scale: ScaleSpec, progress: Progress) -> tuple[Looked, ...]:
     """Start it beside the local Kubernetes where the spec asks for it; what is lacking where it was not installed."""
     if not (target.on_cluster and scale.is_automatic):
         return ()
