@@ -66,7 +66,9 @@ def error(error: EcomdeployError, as_json: bool) -> None:
             {"what": problem.what, "where": problem.where, "path": problem.path, "hint": problem.hint}
             for problem in error.problems
         ]
-    words = f"Error: {what}" if "\n" not in what else f"{what.count(chr(10)) + 1} errors:\n{what}"
+    # A line that is indented goes with the one above it: the rows of a broken rule, the figures of a refusal.
+    count = sum(not line.startswith(" ") for line in what.splitlines())
+    words = f"Error: {what}" if count < 2 else f"{count} errors:\n{what}"
     told = error.hint or any(problem["hint"] for problem in more.get("problems", ()))
     _end(what, error.hint if told else NEXT.get(error.exit_code, ""), error.exit_code, as_json, words, more)
 

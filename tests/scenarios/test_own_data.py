@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from own_tables import MADE
 from typed import Terminal
 
 from modelpack.home import Home
@@ -55,6 +56,39 @@ def test_own_payments_go_live_and_stay_here(terminal: Terminal) -> None:
     refused = shop.type("up", "--yes", "--json", expect=2).json["error"]["what"]
     assert "the column 'amount' is missing" in refused
     assert "is it 'Amount'? rename it" in refused
+
+
+@pytest.mark.nightly(like="test_own_payments_go_live_and_stay_here")
+def test_a_folder_of_orders_goes_live_as_the_page_says(terminal: Terminal) -> None:
+    """docs/data.md, typed: parts under the shop's own names, a contract that is broken, one that holds."""
+    shop = terminal.into("shop")
+    [sales] = MADE["pricing"]().values()
+    orders = sales.rename(columns={"time": "ordered_at", "units": "quantity"}).assign(email="a@example.com")
+    (shop.folder / "orders" / "2026").mkdir(parents=True)
+    orders.iloc[:2000].to_parquet(shop.folder / "orders" / "2025.parquet")
+    orders.iloc[2000:].to_parquet(shop.folder / "orders" / "2026" / "part.parquet")
+    shop.type("init", "pricing", ".")
+    names = "columns: {time: ordered_at, units: quantity}"
+    rule = "contract: [{column: quantity, max: MOST}]"
+    shop.edit("^# data: .*", f"data: {{from: orders, personal: [email], {names}, {rule}}}")
+    shop.edit("MOST", "1")
+    refused = shop.type("pack", expect=2).err
+    assert refused.count("Error: ecomdeploy.yaml:") == 1
+    assert "rows: units is a number, 1 or less" in refused
+    assert refused.count(".parquet row ") == 5
+    assert "example.com" not in refused
+    shop.edit("max: 1", "max: 100000")
+    done = shop.type("up", "--yes", "--json").json
+    assert (done["state"], done["verified"]) == ("live", True)
+    (told,) = done["record"]["data"]
+    assert (told["path"], told["rows"]) == ("orders", {"sales": len(orders)})
+    assert told["prepared"]["sales"]["rows"] == len(orders)
+    assert {"rule": "units is a number, 100000 or less", "rows": 0, "allowed": 0.0} in told["contract"][
+        "sales"
+    ]
+    assert shop.type("up", "--yes", "--json").json["outcome"] == "nothing to do"
+    shop.edit("max: 100000", "max: 200000")
+    assert shop.type("plan", "--json").json["push_bytes"] is None, "another rule is asked anew"
 
 
 def as_the_package_has_them(file: Path, home: Home) -> None:
