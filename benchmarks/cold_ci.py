@@ -43,6 +43,9 @@ def figures(machine: FreshMachine) -> dict[str, Any]:
             "up", "--yes", "--json", before=machine.forget_model, rounds=1
         ),
     }
+    images = {json.loads(said)["image"] for _, _, said, _ in found["up_app_changed"]}
+    if len(images) != ROUNDS:
+        raise SystemExit("the copy of the sources was not what ran: a changed server has another image")
     return {name: medians(runs) for name, runs in found.items()}
 
 
