@@ -63,6 +63,9 @@ def test_a_killed_one_comes_back_with_its_data(cluster: Cluster, namespace: str,
             return False
 
     wait_for(is_back)
+    kept = cluster.client.get("v1", "ConfigMap", "kept", namespace)
+    assert kept is not None
+    assert kept["data"] == {"word": "before"}
     # the controllers work again: they give a new namespace its account
     wait_for(lambda: cluster.new_namespace())
 

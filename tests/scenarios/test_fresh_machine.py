@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from lent_layers import keep
@@ -14,11 +16,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 def test_what_was_shipped_is_known_and_its_model_taken_from_the_registry(shop: Terminal) -> None:
     first = shop.type("up", "--yes", "--json").json
-    known_by_the_ledger(shop, first)
-    taken_from_the_image(shop, first)
+    assert_known_by_the_ledger(shop, first)
+    assert_taken_from_the_image(shop, first)
 
 
-def known_by_the_ledger(shop: Terminal, first: dict) -> None:  # type: ignore[type-arg]
+def assert_known_by_the_ledger(shop: Terminal, first: Mapping[str, Any]) -> None:
     """The same inputs: nothing is built, fetched or changed."""
     forget(shop)
     before = shop.counts()["mutating"]
@@ -30,7 +32,7 @@ def known_by_the_ledger(shop: Terminal, first: dict) -> None:  # type: ignore[ty
     assert not (shop.home / "packs").exists()
 
 
-def taken_from_the_image(shop: Terminal, first: dict) -> None:  # type: ignore[type-arg]
+def assert_taken_from_the_image(shop: Terminal, first: Mapping[str, Any]) -> None:
     """Other inputs of the same verdict: packages are locked again, and the model is that of the image."""
     forget(shop)
     lock = shop.folder / "pack.lock"

@@ -24,10 +24,8 @@ FILE, ROW = "ecomdeploy file", "ecomdeploy row"
 """Columns that say where a row lies: its file, and in a Parquet file its number from 0. No user's column has a blank
 and our name."""
 LONGEST = 300
-CSV_LINE, CSV_FILE = (
-    re.compile(r"CSV Error on Line: (\d+)"),
-    re.compile(r"^[ \t]*file ?= ?(.+)$", re.MULTILINE),
-)
+CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
+CSV_FILE = re.compile(r"^[ \t]*file ?= ?(.+)$", re.MULTILINE)
 CSV_REASON = re.compile(r"^(.+)\nPossible (?:fixes|solution)", re.MULTILINE | re.IGNORECASE)
 
 

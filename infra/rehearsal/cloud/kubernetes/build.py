@@ -82,12 +82,16 @@ def compile_module(module: str, packages: Sequence[str], flags: str, out: Path, 
         )
 
 
+def find_cache() -> Path:
+    """The user's cache, as the command line finds it, without any package."""
+    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("ECOMDEPLOY_CACHE") or users / "ecomdeploy")
+
+
 def main() -> None:
     """`python -m infra.rehearsal.cloud.kubernetes.build`: fill the user's cache, where Go is. Needs no package."""
-    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = Path(os.environ.get("ECOMDEPLOY_CACHE") or users / "ecomdeploy")
     if can_build():
-        print(build(cache, Silent()).found)
+        print(build(find_cache(), Silent()).found)
     else:
         print("no go: the control plane is not built")
 

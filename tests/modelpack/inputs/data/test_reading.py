@@ -64,7 +64,8 @@ def both(name: str, path: Path, folder: Path) -> tuple[Any, Any]:
     return first, second
 
 
-def same_split(first: Split, second: Split, rtol: float) -> None:
+def assert_same_split(first: Split, second: Split, rtol: float) -> None:
+    assert list(first.parts) == list(second.parts) != []
     for mine, theirs in zip(first.parts.values(), second.parts.values(), strict=True):
         np.testing.assert_allclose(mine.target, theirs.target, rtol=rtol)
         assert mine.inputs.keys() == theirs.inputs.keys()
@@ -75,12 +76,12 @@ def same_split(first: Split, second: Split, rtol: float) -> None:
 @pytest.mark.parametrize("name", ["fraud", "inventory", "logistics", "marketing-uplift", "pricing"])
 def test_an_engine_gives_the_split_that_memory_gives(name: str, tmp_path: Path) -> None:
     path = written(MADE[name](), tmp_path / "mine", "parquet")
-    same_split(*both(name, path, tmp_path), rtol=0)
+    assert_same_split(*both(name, path, tmp_path), rtol=0)
 
 
 def test_a_csv_is_the_same_data(tmp_path: Path) -> None:
     path = written(MADE["fraud"](), tmp_path / "mine", "csv")
-    same_split(*both("fraud", path, tmp_path), rtol=0)
+    assert_same_split(*both("fraud", path, tmp_path), rtol=0)
 
 
 def test_purchases_in_parts_are_the_same_purchases(tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_purchases_in_parts_are_the_same_purchases(tmp_path: Path) -> None:
 def test_sales_come_back_by_week_and_give_the_split_of_their_lines(tmp_path: Path) -> None:
     sales = daily(np.random.default_rng(0))
     path = written({"sales": sales}, tmp_path / "mine", "parquet")
-    same_split(*both("pricing", path, tmp_path), rtol=1e-6)
+    assert_same_split(*both("pricing", path, tmp_path), rtol=1e-6)
     source = read_source(
         usecases().get("pricing"), wanted("pricing"), tmp_path, DataSpec(source="mine"), Silent()
     )

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from infra.rehearsal.cloud.addresses import ACCOUNT, Ports
 from infra.rehearsal.cloud.aws.calls import ApiCall, ApiError, HttpResponse
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from infra.rehearsal.cloud.servers.host import Host
 
 Handler = Callable[[ApiCall], "Mapping[str, Any] | HttpResponse"]
+Answering = TypeVar("Answering", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class Emulated:
 
 def emulates(
     operations: str, label: Literal["documented", "recorded"], source: str
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[Answering], Answering]:
     """Mark a method of an Overlay as the answer to one or more operations."""
 
-    def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+    def mark(function: Answering) -> Answering:
         about = (function.__doc__ or "").strip().split("\n")[0]
         entries = tuple(Emulated(operation, label, source, about) for operation in operations.split())
         function.emulated = entries  # type: ignore[attr-defined]

@@ -37,15 +37,11 @@ class Ec2(Overlay):
             raise ApiError(
                 "DependencyViolation", f"The subnet '{name}' has dependencies and cannot be deleted."
             )
-        return self.delete_tagged(call)
+        return self.delete(call)
 
     @emulates(" ".join(sorted(GOES.keys() - OWN)), "documented", "Using_Tags")
     def delete(self, call: ApiCall) -> HttpResponse:
         """Its tags go with it; moto keeps them, and looks through them for every later answer."""
-        return self.delete_tagged(call)
-
-    def delete_tagged(self, call: ApiCall) -> HttpResponse:
-        """moto's answer, after which nothing that the call names has tags."""
         answer = self.moto(call)
         tags = self.backend(call).tags
         named = call.parameters.get(GOES[call.operation], ())
@@ -56,7 +52,7 @@ class Ec2(Overlay):
     @emulates("DeleteVpcEndpoints", "documented", "API_DeleteVpcEndpoints")
     def delete_vpc_endpoints(self, call: ApiCall) -> HttpResponse:
         """It is gone: AWS shows it as `deleted` for some minutes, moto for ever."""
-        answer = self.delete_tagged(call)
+        answer = self.delete(call)
         for gone in call.parameters["VpcEndpointIds"]:
             self.backend(call).vpc_end_points.pop(gone, None)
         return answer

@@ -4,7 +4,6 @@ user's cache by version, checksums and platform. Optional: nothing else here nee
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.rehearsal.cloud.kubernetes.binaries import INSTALL, SOURCE, read_pin
-from infra.rehearsal.cloud.kubernetes.build import can_build, compile_module
+from infra.rehearsal.cloud.kubernetes.build import can_build, compile_module, find_cache
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import hold_lock
 from modelpack.progress import Progress, Silent
@@ -102,9 +101,7 @@ def load_definitions(folder: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     """`python -m infra.rehearsal.cloud.kubernetes.keda.install`: fill the user's cache. Needs no package."""
-    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = Path(os.environ.get("ECOMDEPLOY_CACHE") or users / "ecomdeploy")
-    print(build(cache, Silent()) if can_build() else "no go: KEDA is not built")
+    print(build(find_cache(), Silent()) if can_build() else "no go: KEDA is not built")
 
 
 if __name__ == "__main__":
