@@ -20,7 +20,7 @@ from typing import Any
 
 from warm_commands import warm_context
 
-from infra.rehearsal.cloud.addresses import Ports
+from infra.rehearsal.cloud.addresses import Ports, is_released
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.rehearsal.cloud.daemon.process import Folder, choose
 
@@ -40,6 +40,7 @@ SERVICES = {
 """Those that a service's stacks need: botocore's name, moto's name."""
 AEAD = "cryptography.hazmat.primitives.ciphers.aead"
 FOREVER = 10**6
+RELEASED_WITHIN = 120.0
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ class CloudStage:
         """One that does not run now, on the ports that it had."""
         ports = cloud.folder.ports() or choose(cloud.folder.root)
         cloud.folder.keep_ports(ports)
+        # A killed process is a zombie before the last of its threads has let go of what it listened on.
+        assert all(is_released(port, RELEASED_WITHIN) for port in (ports.aws, ports.registry)), ports
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))}
         self.orders.send(
             Start(cloud.folder.root, ports, cloud.host, cloud.home.cache, cloud.folder.log, kept)

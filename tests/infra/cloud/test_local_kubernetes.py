@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def ran(folder: Path) -> set[str]:
     return set(path.read_text().split()) if path.exists() else set()
 
 
+def await_ran(local: LocalKubernetes, folder: Path) -> None:
+    try:
+        wait_for(lambda: ran(folder) == set(NAMES))
+    except AssertionError as late:
+        logs = {log.name: log.read_text() for log in local.places.logs.glob("*")}
+        raise AssertionError(f"{late}: {ran(folder)} ran; {local.status()}; {logs}") from None
+
+
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[LocalKubernetes]:
     """One that gives up at once."""
@@ -59,12 +68,16 @@ def test_a_start_after_a_failed_one_takes_new_binaries_and_new_ports(
     local: LocalKubernetes, tmp_path: Path
 ) -> None:
     assert "the API server was not there" in fail(local, request(tmp_path / "first"))
-    wait_for(lambda: ran(tmp_path / "first") == set(NAMES))
+    await_ran(local, tmp_path / "first")
     before, ports = local.status()["processes"], local.places.ports()
     with socket.create_server((LOOPBACK, ports.etcd)):
-        fail(local, request(tmp_path / "second"))
-        wait_for(lambda: ran(tmp_path / "second") == set(NAMES))
-        assert local.places.ports().etcd != ports.etcd
+        assert "the API server was not there" in fail(local, request(tmp_path / "second"))
+        await_ran(local, tmp_path / "second")
+        chosen = asdict(local.places.ports())
+    kept = {name: port for name, port in asdict(ports).items() if name != "etcd"}
+    assert len(set(chosen.values())) == len(chosen)
+    assert chosen.pop("etcd") != ports.etcd
+    assert chosen == kept
     assert not [one for one in before if Identity.of(one["pid"])]
 
 

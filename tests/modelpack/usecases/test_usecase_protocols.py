@@ -55,7 +55,7 @@ OFFERS = {
     "logistics": TABLE,
     "marketing": TABLE,
     "marketing-uplift": TABLE,
-    "pricing": {*TABLE, "FurtherFigures", "Guardrailed"},
+    "pricing": {*TABLE, "Condensed", "FurtherFigures", "Guardrailed"},
     "recommendation": {
         "Architectures", "Calibrated", "CandidateTable", "Guarded", "Guardrailed", "OwnTables", "TrafficSample",
     },

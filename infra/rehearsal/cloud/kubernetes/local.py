@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -13,13 +12,13 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from infra.kubernetes.client import KubernetesClient, KubernetesRefused, KubernetesUnreachable
-from infra.rehearsal.cloud.addresses import LOOPBACK, free, is_released
+from infra.rehearsal.cloud.addresses import LOOPBACK
 from infra.rehearsal.cloud.kubernetes import gateway_api
 from infra.rehearsal.cloud.kubernetes.basics import basics
 from infra.rehearsal.cloud.kubernetes.binaries import NAMES, Binaries
@@ -34,7 +33,7 @@ from infra.rehearsal.cloud.kubernetes.keda import programs as keda
 from infra.rehearsal.cloud.kubernetes.keda.install import INSTALL_KEDA, load_definitions
 from infra.rehearsal.cloud.kubernetes.left import ENDED, end_left
 from infra.rehearsal.cloud.kubernetes.parts import PARTS, Images, part, there
-from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces, KubernetesPorts
+from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces
 from infra.rehearsal.cloud.kubernetes.processes import Keeper, ProcessRecord, Program
 from infra.rehearsal.cloud.own_files import claim_folder, read_own
 from modelpack.errors import BadInput, EcomdeployError
@@ -218,7 +217,7 @@ class LocalKubernetes:
     def _start_all(self, request: StartRequest, deadline: float) -> None:
         self._end()
         Certificates(self.places.certificates).ensure()
-        ports = self._choose_ports()
+        ports = self.places.choose_ports(running=self._any_runs())
         write_kubeconfigs(self.places, ports)
         write_logins(self.places, self.logins)
         self._keep(control_plane(self.places, ports, request.binaries))
@@ -300,6 +299,9 @@ class LocalKubernetes:
             self._ending.wait(LOOK_SECONDS)
         raise _Ended
 
+    def _any_runs(self) -> bool:
+        return any(ProcessRecord(self.places.records / f"{name}.json").read() for name in (*NAMES, *PARTS))
+
     def _words(self, what: str) -> str:
         log = self.places.logs / f"{'kube-apiserver' if what == 'the API server' else what}.log"
         return f"; see {log if log.exists() else self.places.logs}"
@@ -311,34 +313,9 @@ class LocalKubernetes:
                 self._keepers[program.name] = Keeper(program, self.places.records, log)
                 self._keepers[program.name].start()
 
-    def _choose_ports(self) -> KubernetesPorts:
-        """Those of the last time; where another program has taken one of them meanwhile a new one is chosen."""
-        running = any(ProcessRecord(self.places.records / f"{name}.json").read() for name in (*NAMES, *PARTS))
-        try:
-            kept = self.places.ports()
-        except (FileNotFoundError, ValueError, KeyError):
-            kept = None  # also where a part is new: the others get new ones, too
-        if kept and (running or all(is_released(port) for port in _numbers(kept).values())):
-            return kept
-        seed = int.from_bytes(hashlib.sha256(os.fsencode(self.places.root)).digest()[:4], "big") % 14000
-        candidates = (port for step in range(14000) if free(port := 15000 + (seed + step) % 14000))
-        old = _numbers(kept) if kept else {}
-        chosen = KubernetesPorts(
-            **{
-                one.name: old[one.name] if one.name in old and free(old[one.name]) else next(candidates)
-                for one in fields(KubernetesPorts)
-            }
-        )
-        self.places.keep_ports(chosen)
-        return chosen
-
 
 class _Ended(Exception):
     """It was stopped while it came up."""
-
-
-def _numbers(ports: KubernetesPorts) -> dict[str, int]:
-    return {one.name: int(getattr(ports, one.name)) for one in fields(KubernetesPorts)}
 
 
 def listens(port: int) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from infra.rehearsal.cloud.addresses import free, is_released
 from infra.rehearsal.cloud.own_files import read_own
 from modelpack.home import write_atomically
 
@@ -13,6 +16,8 @@ GATEWAY = "kserve/kserve-ingress-gateway"
 """Namespace and name of the Gateway that routes attach to; KServe's own default."""
 GATEWAY_CLASS = "ecomdeploy-local"
 CONTROLLER = "ecomdeploy.dev/local-gateway"
+LOWEST, SPAN = 15000, 14000
+"""Ports are chosen below the ephemeral ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +93,24 @@ class KubernetesPlaces:
 
     def keep_ports(self, ports: KubernetesPorts) -> None:
         write_atomically(self.root / "ports.json", json.dumps(asdict(ports)).encode(), private=True)
+
+    def choose_ports(self, *, running: bool) -> KubernetesPorts:
+        """Those of the last time; where another program has taken one of them meanwhile that one is chosen anew, where
+        a part has none yet all are. `running`: what holds them is the cluster's own."""
+        try:
+            kept = self.ports()
+        except (FileNotFoundError, ValueError, KeyError):
+            kept = None
+        old = asdict(kept) if kept else {}
+        if kept and (running or all(is_released(port) for port in old.values())):
+            return kept
+        seed = int.from_bytes(hashlib.sha256(os.fsencode(self.root)).digest()[:4], "big") % SPAN
+        others = (
+            port
+            for step in range(SPAN)
+            if (port := LOWEST + (seed + step) % SPAN) not in old.values() and free(port)
+        )
+        names = [one.name for one in fields(KubernetesPorts)]
+        chosen = {name: old[name] if name in old and free(old[name]) else next(others) for name in names}
+        self.keep_ports(KubernetesPorts(**chosen))
+        return KubernetesPorts(**chosen)
