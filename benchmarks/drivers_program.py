@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from cli.wiring import Wiring, load_spec
+from cli.wiring import load_spec, wire_account
 from modelpack.progress import Silent
 from stacks.pulumi_driver.driver import Stack
 from stacks.settings import base_settings
@@ -16,7 +16,7 @@ SPEC = "version: 1\nservice: shop\nusecase: recommendation\nenvironments: {local
 
 def main(folder: Path, verb: str) -> None:
     (folder / "ecomdeploy.yaml").write_text(SPEC)
-    wiring = Wiring(folder, load_spec(folder, "local"), Silent())
+    wiring = wire_account(folder, load_spec(folder, "local"), Silent())
     wanted = Wanted.of(wiring.spec, wiring.target.hosts())
     driver, stack, settings = wiring.driver(), Stack("base", "shop-local"), base_settings(wanted, {})
     if verb == "preview":

@@ -200,6 +200,8 @@ def main() -> None:
     speak_utf8()
     # ONNX Runtime sends telemetry from its Linux wheels unless told not to; nothing leaves this machine.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    # gRPC tells of every program that ended; it asks once, when it is first imported, which any command may do.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     # Imports and exports make millions of objects that stay: looking through them so often costs a fifth of an export.
     gc.set_threshold(50_000)
     spare_loopback(os.environ)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cli import wiring
 from cli.checks.base import Finding
-from cli.cluster import ClusterWiring
+from cli.placed.cluster import ClusterWiring
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.progress import Silent
 from stacks.spec import Spec

@@ -15,6 +15,8 @@ from modelpack.progress import Progress, Silent
 
 QUIET_S = 60.0
 """How long a bar may say nothing in a pipe: pipelines end what is silent for long."""
+LEAST_WORDS = 28
+"""Characters that a table's last column needs to be read."""
 
 
 class PlainLines:
@@ -74,14 +76,19 @@ class Rich:
         self.console.print(f"  [dim]{escape(line)}[/]")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Where the last column, which is words, has no room beside the others, it stands below, a line a row."""
         from rich.table import Table
 
+        fits = self.console.width - framed_width(columns[:-1], rows) >= LEAST_WORDS
+        shown = len(columns) if fits else len(columns) - 1
         table = Table(title=escape(title), title_justify="left", header_style="bold")
-        for column in columns:
+        for column in columns[:shown]:
             table.add_column(escape(column))
         for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*(escape(cell) for cell in row[:shown]))
         self.console.print(table)
+        for row in rows if not fits else ():
+            self.note(f"{row[0]}: {row[-1]}")
 
     @contextmanager
     def track(self, title: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
@@ -105,6 +112,12 @@ class Rich:
                 bars.update(task, amount=f"{amount_of(done, unit)} of {amount_of(total, unit)}")
 
             yield advance
+
+
+def framed_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Of these columns in a table, its frame with them."""
+    cells = zip(*(row[: len(columns)] for row in [columns, *rows]), strict=True)
+    return 1 + sum(max(map(len, column)) + 3 for column in cells)
 
 
 def choose(quiet: bool = False, stream: TextIO | None = None) -> Progress:

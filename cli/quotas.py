@@ -10,6 +10,7 @@ from cli import wiring
 from modelpack.progress import Silent
 
 if TYPE_CHECKING:
+    from cli.placed.aws import AwsWiring
     from infra.quotas.quota import QuotaDemand
     from stacks.quotas import QuotaReport
     from stacks.spec import Spec
@@ -33,11 +34,11 @@ def ask_quotas(folder: Path, spec: Spec) -> QuotaReport:
     from infra.quotas.reading import AwsQuotas
     from stacks.quotas import ask
 
-    there = wiring.Wiring(folder.absolute(), spec, Silent())
+    there = wiring.wire_account(folder.absolute(), spec, Silent())
     return ask(AwsQuotas(there.session), list(demands(there)))
 
 
-def demands(there: wiring.Wiring) -> Iterator[QuotaDemand]:
+def demands(there: AwsWiring) -> Iterator[QuotaDemand]:
     from infra.ground.survey import AwsSurvey
     from stacks.ground import survey_ground
     from stacks.quotas import service_demands

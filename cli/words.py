@@ -18,7 +18,7 @@ def verdict(done: Outcome) -> str:
     """One line that says what is now."""
     release = done.release
     if release is None:
-        return f"{done.spec.name}: nothing is deployed."
+        return f"{done.spec.name}: {'; '.join(done.problems) or 'nothing is deployed'}."
     proof = "verified through the route" if done.verified else "not verified"
     restored = f" (the bytes of release {release.restores})" if release.restores else ""
     name, number = done.spec.name, release.number

@@ -71,6 +71,7 @@ from stacks.steps import (
     reconcile,
     require_base,
     roll_out,
+    stop_using_platform,
     tell_kept_logs,
     verify_live,
 )
@@ -206,8 +207,10 @@ def down(
             deps.sweeper.empty(run.wanted.bucket, run.base.get("repository_url", ""))
             run.take_down(run.wanted.base)
             tell_kept_logs(run)
-        elif run.base:
-            publish(run)
+        else:
+            stop_using_platform(run)
+            if run.base:
+                publish(run)
         stacks = (run.wanted.base, run.wanted.platform)
         remaining = tuple(str(stack) for stack in stacks if run.outputs(stack) is not None)
         if not remaining:

@@ -241,6 +241,13 @@ def leave_platform(run: Run) -> None:
         strike_user(store, name)
 
 
+def stop_using_platform(run: Run) -> None:
+    """The platform stays, but nothing of this service is in it: whoever takes it down need not ask for this one."""
+    if run.wanted.spec.name in read_users(run.deps.platform_store):
+        with run.hold_platform("down"):
+            strike_user(run.deps.platform_store, run.wanted.spec.name)
+
+
 def tell_kept_logs(run: Run) -> None:
     """A base of an earlier release has no log group: the target made the endpoint's own, and nothing takes it away."""
     from infra.targets.catalog import targets

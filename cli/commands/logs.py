@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from cli import options, show, wiring
-from modelpack.errors import BadInput
 
 
 def logs(
@@ -20,13 +19,8 @@ def logs(
 ) -> None:
     """Show the last lines that its model servers wrote, one JSON object each."""
     spec = wiring.load_spec(folder, environment)
-    ledger = wiring.ledger(folder, spec)
-    wanted = ledger.find(release) if release is not None else ledger.live()
-    if wanted is None:
-        raise BadInput(
-            f"nothing of {spec.name} is live", hint="ecomdeploy logs --release N, or ecomdeploy up"
-        )
-    if kept := ledger.kept_log(wanted.number):
+    wanted = wiring.find_release(folder, spec, release, "; or of an earlier one: ecomdeploy logs --release N")
+    if kept := wiring.ledger(folder, spec).kept_log(wanted.number):
         found = kept[-lines:]
     elif spec.environment.cloud == "local" and not wiring.is_on_cluster(spec):
         found = local(wanted.pack.digest, lines)

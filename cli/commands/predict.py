@@ -29,9 +29,7 @@ def predict(
 ) -> None:
     """Ask the live endpoint; without a request, by a real sample, shown with what is known about it."""
     spec = wiring.load_spec(folder, environment)
-    live = wiring.ledger(folder, spec).live()
-    if live is None:
-        raise BadInput(f"nothing of {spec.name} is live", hint="ecomdeploy up")
+    live = wiring.find_release(folder, spec)
     samples = find_samples(spec, live)
     chosen = choose_body(samples, request, text, sample)
     body = chosen["request"]

@@ -85,13 +85,9 @@ def choose_pack(
             raise BadInput("--image and --release exclude each other")
         return Chosen(image if image.startswith(DIGEST) else f"{DIGEST}{image}")
     spec = wiring.load_spec(folder, environment)
-    ledger = wiring.ledger(folder, spec)
-    wanted = ledger.find(release) if release is not None else ledger.live()
-    if wanted is None:
-        raise BadInput(
-            f"nothing of {spec.name} is live",
-            hint="ecomdeploy up; or --image with what `ecomdeploy pack --json` says",
-        )
+    wanted = wiring.find_release(
+        folder, spec, release, "; or --image with what `ecomdeploy pack --json` says"
+    )
     repository = wanted.image.rpartition("@")[0]
     packs.bring(wiring.wire(folder, spec, told).images.registry(repository), wanted.pack.digest, told)
     plain = {name: text for name, text in wanted.serving.environment.items() if not name.startswith(PREFIX)}

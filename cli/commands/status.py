@@ -34,7 +34,7 @@ def status(
             show.say(f"  isolation  {isolation} (local cloud)")
         for note in found.notes:
             show.say(f"  note       {note}")
-        for problem in found.problems:
+        for problem in found.problems if found.release else ():  # else they are the verdict
             show.say(f"  problem    {problem}")
         if found.verified or not found.hint:
             show.next_step("ecomdeploy predict" if found.verified else "ecomdeploy up")

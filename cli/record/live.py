@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TOLD = (EventKind.STEP, EventKind.ALARM, EventKind.BACK, EventKind.LEFT)
 BAR = 16
+WIDE = 80
+"""Columns of a terminal that has room for bars."""
 
 
 @dataclass
@@ -65,17 +67,18 @@ class LiveTable:
         if self.last is None:
             return ""
         record, event = self.last
-        table = Table(
-            box=None, padding=(0, 2), title=escape(self.describe(record, event)), title_justify="left"
-        )
-        for heading in ("", "traffic", "", "requests/min", "failed", "p99 ms"):
+        wide = self.console.width >= WIDE
+        title = escape(self.describe(record, event))
+        table = Table(box=None, padding=(0, 2 if wide else 1), title=title, title_justify="left")
+        for heading in ("", "traffic", *([""] if wide else []), "requests/min", "failed", "p99 ms"):
             table.add_column(heading, justify="left" if heading in ("", "traffic") else "right")
         shares = ((record.replaced, 100 - event.share, event.old), (record.release, event.share, event.new))
         for number, share, figures in shares:
             if number is not None:
-                bar = "█" * round(share / 100 * BAR)
-                cells = figures_of(figures)
-                table.add_row(f"release {number}", Text(bar.ljust(BAR, "░")), f"{share} %", *cells)
+                bar = Text(("█" * round(share / 100 * BAR)).ljust(BAR, "░"))
+                table.add_row(
+                    f"release {number}", *([bar] if wide else []), f"{share} %", *figures_of(figures)
+                )
         return table
 
     def describe(self, record: RolloutRecord, event: RolloutEvent) -> str:

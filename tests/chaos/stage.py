@@ -26,11 +26,13 @@ from word_builder import WordBuilder
 from word_pods import PodBuilder
 
 from cli import wiring
+from cli.placed.rehearsal import LocalWiring
 from infra.targets.base import Traffic
 from modelpack.errors import EcomdeployError
 from modelpack.progress import Silent
 from stacks import ship
 from stacks.records.lease import JointLease
+from stacks.spec import Spec
 from tests.chaos import sabotage
 from tests.chaos.fuse import Fuse
 
@@ -96,7 +98,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class StagedWiring(wiring.Wiring):
+class StagedWiring(LocalWiring):
     """With a session whose clients are made already: AWS's models are read once, not by every process."""
 
     ready: Any = None
@@ -115,6 +117,11 @@ class StagedWiring(wiring.Wiring):
         from infra.targets.sagemaker.traffic import SageMakerTraffic
 
         return super().traffic if self.target.on_cluster else SageMakerTraffic(self.session)
+
+
+def stage(project: Path, spec: Spec, session: Any) -> StagedWiring:
+    """The command line's wiring of a project on the local cloud."""
+    return StagedWiring(project, spec, Silent(), wiring.home(), wiring.builder(project), ready=session)
 
 
 def make_session() -> Any:
@@ -159,7 +166,7 @@ def carry_out(order: Order, told: int, session: Any) -> int:
     os.chdir(project)
     try:
         spec = wiring.load_spec(project, "local")
-        wire = sabotage.spoil(order.spoilt, StagedWiring(project, spec, Silent(), ready=session))
+        wire = sabotage.spoil(order.spoilt, stage(project, spec, session))
         deps = replace(wire.collaborators(), builder=make_builder(spec.serve.target, order.word))
         still(deps.lease)
         deps = sabotage.spoil_more(order.spoilt, wire, deps)

@@ -76,6 +76,23 @@ def test_rich_keeps_square_brackets() -> None:
     assert "onnx [x]" in text
 
 
+COLUMNS = ("pass", "accuracy", "p50 ms", "p99 ms", "rows/CPU-s", "MB", "verdict")
+REASON = "dropped: not applicable: no embedding table of at least 256 rows that this pass can change"
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_a_verdict_can_be_read_on_any_terminal(width: int) -> None:
+    stream = io.StringIO()
+    progress = Rich(stream)
+    progress.console.width = width
+    row = ("embedding-int8", "0.9960", "0.02", "0.26", "31,422", "0.00", REASON)
+    progress.table("Optimization passes", COLUMNS, [row])
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert len(lines) <= 10
+    assert all(any(word in line for line in lines) for word in f"{' '.join(row)}".split())
+
+
 @pytest.mark.parametrize("kind", ["plain", "rich"])
 def test_names_from_files_steer_no_terminal(kind: str) -> None:
     stream = io.StringIO()

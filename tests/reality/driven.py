@@ -81,10 +81,10 @@ def operate(folder: Path, variables: Mapping[str, str], operation: Operation, sa
     os.environ.clear()
     os.environ.update(variables)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    from cli.wiring import Wiring, load_spec
+    from cli.wiring import load_spec, wire_account
     from modelpack.errors import EcomdeployError
 
-    driver = Wiring(folder, load_spec(folder, "local"), Silent()).driver()
+    driver = wire_account(folder, load_spec(folder, "local"), Silent()).driver()
     code = 0
     try:
         print([(change.op, change.name) for change in act(driver, operation)])

@@ -88,6 +88,21 @@ def test_platform_down_names_who_else_uses_it(world: Any, services: Any, driver:
     platform.down(*services("shop"))
 
 
+def test_a_service_whose_endpoint_is_gone_uses_the_platform_no_more(
+    world: Any, services: Any, driver: FakeDriver
+) -> None:
+    """What `platform down` says to type first, and nothing beside it, opens the way."""
+    for name in ("shop", "search"):
+        platform.up(*services(name))
+    with pytest.raises(BadInput) as refused:
+        platform.down(*services("shop"))
+    assert "take those down first" in refused.value.hint
+    assert ship.down(*services("search")).remaining == ("platform/local",)
+    assert read_users(world.shared) == ("shop-local",)
+    assert platform.down(*services("shop")).state == "removed"
+    assert "platform/local" not in driver.stacks
+
+
 def test_on_aws_who_is_taken_down_uses_the_platform_no_more(
     world: Any, services: Any, driver: FakeDriver
 ) -> None:

@@ -28,7 +28,7 @@ READ_LATE = ("AWS_", "ECOMDEPLOY_", "PULUMI_", "PATH", "PYTHONPATH", "PYTEST_")
 def begun() -> Mapping[str, str]:
     """The variables with which the process that forks was started: by the first who asks, for a whole test process."""
     variables = dict(os.environ)
-    os.environ |= {"PYTHONPATH": f"{ROOT}:{SUPPORT}", "GRPC_VERBOSITY": "ERROR"}  # as pulumi_driver/api.py
+    os.environ |= {"PYTHONPATH": f"{ROOT}:{SUPPORT}", "GRPC_VERBOSITY": "ERROR"}  # as cli/app.py
     try:
         multiprocessing.get_context("forkserver").set_forkserver_preload(["warm_imports"])
         forkserver.ensure_running()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from stacks.records.store import RecordStore
     from stacks.spec import Spec
 
+STATE = ".ecomdeploy"
+"""The folder beside ecomdeploy.yaml that has a project's records, by environment."""
+
 
 @dataclass(frozen=True)
 class PlacedProject(abc.ABC):

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.placed import PlacedProject
+from cli.placed.base import PlacedProject
 from cli.who import now, who
 from modelpack.errors import BadInput, EcomdeployError
 
@@ -117,7 +117,7 @@ class ClusterWiring(PlacedProject):
 
     def driver(self) -> Driver:
         """The embedded engine, with its state in the folder; the Pulumi CLI with ECOMDEPLOY_DRIVER=pulumi."""
-        from cli.drivers import make_cluster_driver
+        from cli.placed.drivers import make_cluster_driver
         from stacks.pulumi_driver.given import GivenBase
 
         made = make_cluster_driver(self.spec, self.state / "pulumi", self.environment)

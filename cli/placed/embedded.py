@@ -9,9 +9,6 @@ from typing import Any
 
 def embedded_engine(environment: Mapping[str, str], loader: Any = None) -> Any:
     """The embedded engine with its providers. `loader`: botocore's, where one has read AWS's models already."""
-    from stacks.pulumi_driver.api import hush_grpc
-
-    hush_grpc()
     from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
     from infra.rehearsal.providers.packages import PackageProviders
 
@@ -25,9 +22,6 @@ def embedded_look(
     where one has read AWS's models already."""
 
     def is_as_left(project: str, stack: str) -> bool:
-        from stacks.pulumi_driver.api import hush_grpc
-
-        hush_grpc()
         from infra.rehearsal.engine.drift import find_drift
         from infra.rehearsal.engine.state.checkpoint import StackFiles
         from infra.rehearsal.providers.packages import PackageProviders

@@ -23,7 +23,7 @@ def make_driver(
 
     `folder`: where local state lies; `state_bucket`: bucket and key prefix of state on AWS.
     """
-    from cli.embedded import embedded_engine, embedded_look
+    from cli.placed.embedded import embedded_engine, embedded_look
     from infra.lookup.aws import AwsLookup
     from stacks.pulumi_driver.automation import AutomationDriver, real_cli
     from stacks.secrets import read_secrets
@@ -70,7 +70,7 @@ def make_cluster_driver(spec: Spec, folder: Path, environment: Mapping[str, str]
 
     `environment`: says where the cluster is.
     """
-    from cli.embedded import embedded_engine, embedded_look
+    from cli.placed.embedded import embedded_engine, embedded_look
     from infra.lookup.cluster import ClusterLookup
     from stacks.pulumi_driver.automation import AutomationDriver, real_cli
     from stacks.secrets import read_secrets
