@@ -111,7 +111,7 @@ def separate_rows(trials: Trials) -> str:
 def prepare_data(inputs: Inputs, home: Home, progress: Progress) -> tuple[Any, OwnRows]:
     """The data, the use case's or the user's own; and what was read of the user's. Raises BadInput."""
     usecase, path = inputs.usecase, inputs.data_path
-    if inputs.data_files is not None:
+    if inputs.data_source is not None:
         return inputs.prepare_source(home, progress)
     if path is None:
         return usecase.prepare(home, progress), OwnRows()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelpack.errors import BadInput
-from modelpack.inputs.spec import DataSpec
+from modelpack.inputs.spec import POSTGRESQL, DataSpec
 from modelpack.usecases.base import UseCase
 from modelpack.usecases.optional.own_tables import own_data_of
 from modelpack.usecases.own_data.files import table_files
@@ -15,7 +14,7 @@ from modelpack.usecases.own_data.schema import OwnData
 from modelpack.usecases.own_model.given import GivenModel
 
 if TYPE_CHECKING:
-    from modelpack.inputs.data.files import TableFiles
+    from modelpack.inputs.data.engine import DataSource
 
 
 def find_data(project: Path, data: DataSpec | None, usecase: UseCase[Any]) -> Path | None:
@@ -39,19 +38,28 @@ def find_data(project: Path, data: DataSpec | None, usecase: UseCase[Any]) -> Pa
     return path
 
 
-def find_tables(
-    project: Path, data: DataSpec | None, usecase: UseCase[Any]
-) -> Mapping[str, TableFiles] | None:
-    """The files of the user's own tables that an engine reads; None when there are none. Raises BadInput when they
-    are not there or not taken."""
+def find_source(project: Path, data: DataSpec | None, usecase: UseCase[Any]) -> DataSource | None:
+    """Where the user's own tables lie that an engine reads; None when there are none such. Raises BadInput when files
+    are not there or tables are not taken."""
     if data is None or data.source is None:
         return None
     if isinstance(usecase, GivenModel):
         hint = "data: {path: ...} goes to requests()"
         raise BadInput("data.from is for the tables of our use cases", hint=hint)
+    return source_of(project, data, taken_tables(usecase))
+
+
+def source_of(project: Path, data: DataSpec, wanted: OwnData) -> DataSource:
+    """Where tables lie by `data.from`. Raises BadInput when files are not there."""
+    source = data.source or ""
+    if source.startswith(POSTGRESQL):
+        from modelpack.inputs.data.postgresql import DatabaseSource
+
+        return DatabaseSource(source, wanted, dict(data.tables))
+    from modelpack.inputs.data.duckdb_files import FileSource
     from modelpack.inputs.data.files import find_files
 
-    return find_files(project, data.source, taken_tables(usecase))
+    return FileSource(source, find_files(project, source, wanted))
 
 
 def taken_tables(usecase: UseCase[Any]) -> OwnData:

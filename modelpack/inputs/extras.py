@@ -10,6 +10,7 @@ from modelpack.errors import BadInput
 
 EXTRAS = {
     "data": ("duckdb", "ibis"),
+    "postgresql": ("adbc_driver_postgresql", "adbc_driver_manager"),
     "train": ("torch", "onnxscript", "lightgbm", "gguf"),
     "tensorflow": ("tensorflow", "keras", "tf2onnx", "h5py"),
     "huggingface": ("transformers",),

@@ -5,7 +5,6 @@ A digest covers contents, never paths: another checkout with the same files has 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ from modelpack.digests import digest, installed_version, sha256_of, source_diges
 from modelpack.errors import BadInput
 from modelpack.formats.variant import TORCH
 from modelpack.home import Home
-from modelpack.inputs.data_places import find_data, find_tables
+from modelpack.inputs.data_places import find_data, find_source
 from modelpack.inputs.environment import ServingEnvironment
 from modelpack.inputs.extras import need, to_install
 from modelpack.inputs.lock import Lock
@@ -49,7 +48,7 @@ from modelpack.usecases.own_model.given import GivenModel
 from modelpack.usecases.packages import DataPackage
 
 if TYPE_CHECKING:
-    from modelpack.inputs.data.files import TableFiles
+    from modelpack.inputs.data.engine import DataSource
 
 MEASURING = ("modelpack.gate.reference", "modelpack.gate.measure")
 """Where measuring begins: the model made ready, then judged."""
@@ -100,8 +99,8 @@ class Inputs:
     """Passes that were asked for and do not fit the hardware, with the reason."""
     data_path: Path | None = None
     """The user's own data that is read into memory; None: there is none such."""
-    data_files: Mapping[str, TableFiles] | None = None
-    """The files of the user's own tables that an engine reads; None: there are none such."""
+    data_source: DataSource | None = None
+    """Where the user's own tables lie that an engine reads; None: there are none such."""
 
     @property
     def own_tables(self) -> OwnData | None:
@@ -125,18 +124,16 @@ class Inputs:
 
     @cached_property
     def data_digest(self) -> str | None:
-        """Names the user's own data by the content of its files."""
-        if self.data_files is not None:
-            from modelpack.inputs.data.files import files_digest
-
-            return files_digest(self.data_files)
+        """Names the user's own data by its content."""
+        if self.data_source is not None:
+            return self.data_source.digest()
         return tables_digest(self.data_path) if self.data_path else None
 
     @cached_property
     def data_read(self) -> Any:
         """What a model trained on the user's data, and its verdict, depend on."""
-        if self.data_files is not None and self.request.data is not None:
-            code = rests_on(ENGINE)
+        if self.data_source is not None and self.request.data is not None:
+            code = rests_on(ENGINE, [self.data_source])
             return [self.data_digest, dict(self.request.data.columns), code.digest, code.versions]
         return [self.data_digest, self.unreadable] if self.unreadable else self.data_digest
 
@@ -150,7 +147,11 @@ class Inputs:
         """`UseCase.prepare` on the user's own tables where they lie. Raises BadInput, as `read_source`."""
         from modelpack.inputs.data.reading import prepare_source
 
-        return prepare_source(self.usecase, self.request.project, self.request.data, home, progress)
+        if self.data_source is None:
+            raise BadInput("no own data is read by an engine", hint="data: {from: orders}")
+        return prepare_source(
+            self.usecase, self.data_source, self.request.data, home, progress, self.data_digest
+        )
 
     @cached_property
     def training_code(self) -> Code:
@@ -311,7 +312,7 @@ def resolve(request: PackRequest) -> Inputs:
         model_path=path,
         set_aside=tuple(aside.items()),
         data_path=find_data(request.project, request.data, usecase),
-        data_files=find_tables(request.project, request.data, usecase),
+        data_source=find_source(request.project, request.data, usecase),
     )
 
 

@@ -15,6 +15,8 @@ AUTO = "auto"
 """`passes: auto`: search the combinations of all passes that fit."""
 Objective = Literal["throughput", "latency", "size"]
 Hardware = Literal["cpu", "cuda"]
+POSTGRESQL = ("postgresql://", "postgres://")
+"""What `data.from` begins with where it is a database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +63,19 @@ class DataRuleSpec:
 class DataSpec:
     """The user's own data instead of the use case's, relative to the project: read into memory from `path`, a Parquet
     or CSV file or a folder of them, or in an engine that never holds it whole from `source` (`from` in the file), also
-    a glob. What must be in it: `ecomdeploy schema USECASE`.
+    a glob, or a PostgreSQL database by its address. What must be in it: `ecomdeploy schema USECASE`.
 
     Of `path`, `unreadable`: the share of a table's rows that may be left out because a value cannot be read; the record
     says how many were. Of `source`, `columns`: the user's name of a column by the use case's (`time` or `sales.time`);
-    `contract`: what must hold of it; `personal`: columns whose values are never told.
+    `tables`: the database's name of a table by the use case's (`sales: shop.orders`); `contract`: what must hold of it;
+    `personal`: columns whose values are never told.
     """
 
     path: str | None = None
     source: str | None = None
     unreadable: Annotated[float, Ge(0), Le(0.1)] = 0.0
     columns: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
     personal: tuple[str, ...] = ()
     contract: tuple[DataRuleSpec, ...] = ()
 

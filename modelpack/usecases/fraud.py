@@ -129,6 +129,9 @@ class Fraud(TabularUseCase):
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
         return self.announce(own(tables["payments"]), progress)
 
+    def condense(self, tables: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"payments": tables["payments"].distinct()}
+
     def threshold(self, probability: NDArray[np.float64], part: Part) -> float:
         return cheapest_threshold(part, probability)
 

@@ -6,11 +6,13 @@ They read the plain document, as those of rules.py do.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
+from modelpack.inputs.spec import POSTGRESQL
 from stacks.reading.document import Value, items
 
 Found = Iterator[tuple[Value, str, str]]
-OF_THE_ENGINE = ("columns", "personal", "contract")
+OF_THE_ENGINE = ("columns", "tables", "personal", "contract")
 RULES = ("type", "min", "max", "nulls", "unique", "fresh", "not_after")
 
 
@@ -27,12 +29,37 @@ def data(document: Value) -> Found:
     for key in OF_THE_ENGINE:
         if path and not source and (given := at.at(key)) and given.data:
             yield given, "is for data that an engine reads", "name the data by data.from instead of data.path"
+    if source and isinstance(source.data, str):
+        yield from address(source, source.data, at.at("tables"))
     unreadable = at.at("unreadable")
     if source and unreadable and unreadable.data:
         hint = "leave it out: data.contract says what may be missing"
         yield unreadable, "is for data.path; of data.from every row must be readable", hint
     for rule in items(at.at("contract")):
         yield from one_rule(rule)
+
+
+def address(source: Value, text: str, tables: Value | None) -> Found:
+    """What is wrong with `data.from` as the address of a database, and with the tables named in it."""
+    if not text.startswith(POSTGRESQL):
+        if "://" in text:
+            yield (
+                source,
+                "is at no place that is read",
+                "files of the project, or postgresql://USER@HOST/DATABASE",
+            )
+        if tables and tables.data:
+            yield tables, "names tables of a database", "each table of files is a file or folder by its name"
+        return
+    try:
+        parts = urlsplit(text)
+        secrets = [parts.password, *(key for key in parse_qs(parts.query) if "password" in key.lower())]
+    except ValueError as error:
+        yield source, f"is no address: {error}", "postgresql://USER@HOST:PORT/DATABASE"
+        return
+    if any(secret is not None for secret in secrets):
+        hint = "leave it out; the password comes from PGPASSWORD or ~/.pgpass, as for psql"
+        yield source, "has a password in it, and the spec is no place for one", hint
 
 
 def one_rule(rule: Value) -> Found:

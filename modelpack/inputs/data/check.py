@@ -71,14 +71,15 @@ def tell_broken(
 
 def tell_row(row: Mapping[str, Any], personal: Collection[str]) -> str:
     """A row by its place and its values, the personal ones masked."""
-    file, number = Path(row[FILE]).name, row.get(ROW)
-    at = file if number is None else f"{file} row {int(number) + 1}"
+    number = row.get(ROW)
+    at = [Path(row[FILE]).name] if FILE in row else []
+    at += [] if number is None else [f"row {int(number) + 1}"]
     values = (
         f"{name}={'(missing)' if value is None else MASKED if name in personal else value[:LONGEST]}"
         for name, value in row.items()
         if name not in (FILE, ROW)
     )
-    return f"{at}: {', '.join(values)}"
+    return f"{' '.join(at)}: {', '.join(values)}".removeprefix(": ")
 
 
 def as_text(column: ibis.Column) -> Any:

@@ -1,70 +1,42 @@
-"""DuckDB in this process: files as views, questions asked in SQL, answers as Arrow. What does not fit goes to disk."""
+"""What asks a shop's tables where they lie, whichever engine it is: expressions in, Arrow out."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
-
-from modelpack.errors import BadInput
-from modelpack.inputs.data.files import TableFiles
-from modelpack.usecases.own_data.csv_lines import NotCsv, read_heading
+import abc
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import duckdb
     import ibis
     import pyarrow as pa
 
-MEMORY = "2GB"
-"""What the engine may hold; the rest lies in files while it works."""
 FILE, ROW = "ecomdeploy file", "ecomdeploy row"
-"""Columns that say where a row lies: its file, and in a Parquet file its number from 0. No user's column has a blank
-and our name."""
+"""Columns that say where a row of a file lies: its file, and in a Parquet file its number from 0. No user's column has
+a blank and our name."""
 LONGEST = 300
-CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
-CSV_FILE = re.compile(r"^[ \t]*file ?= ?(.+)$", re.MULTILINE)
-CSV_REASON = re.compile(r"^(.+)\nPossible (?:fixes|solution)", re.MULTILINE | re.IGNORECASE)
+"""Letters of an engine's own words."""
 
 
-class DataEngine:
-    """Views over a shop's files, and what is asked of them. Made by `open_engine`."""
+class DataEngine(abc.ABC):
+    """A shop's tables opened by name, and what is asked of them."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self.connection = connection
+    @abc.abstractmethod
+    def add_view(self, name: str, table: Any) -> ibis.Table:
+        """A table of the engine's source under a name, for expressions. Raises BadInput when it cannot be read."""
 
-    def add_view(self, name: str, files: TableFiles) -> ibis.Table:
-        """A table's files as one view, with FILE (and ROW), as an Ibis table. Raises BadInput when they cannot be
-        read, with the engine's own words."""
-        import ibis
-        from ibis.backends.sql.datatypes import DuckDBType
-
-        with tell_refused(files.place):
-            listed = f"[{', '.join(quote(str(path)) for path in files.paths)}]"
-            if files.kind == "parquet":
-                reader, place = (
-                    f"read_parquet({listed})",
-                    f'filename AS "{FILE}", file_row_number AS "{ROW}", ',
-                )
-            else:
-                columns = ", ".join(f"{quote(one)}: 'VARCHAR'" for one in csv_heading(files))
-                how = "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', strict_mode = true"
-                reader = f"read_csv({listed}, columns = {{{columns}}}, {how}, filename = {quote(FILE)})"
-                place = ""
-            rows = f"SELECT {place}* FROM {reader}"  # noqa: S608 - names and texts are quoted
-            self.connection.execute(f"CREATE VIEW {name_quoted(name)} AS {rows}")
-            described = self.connection.execute(f"DESCRIBE {name_quoted(name)}").fetchall()
-        return ibis.table({column: DuckDBType.from_string(kind) for column, kind, *_ in described}, name=name)
+    @abc.abstractmethod
+    def ask(self, asked: ibis.Table, place: str) -> pa.Table:
+        """What an expression over the tables gives, in the engine's own types."""
 
     def fetch(self, asked: ibis.Table, place: str = "data.from") -> pa.Table:
-        """What an expression over the views gives. Raises BadInput when the engine cannot read or compute it."""
-        from ibis.backends.sql.compilers import DuckDBCompiler
+        """What an expression over the tables gives, in its own types. Raises BadInput when the engine cannot read or
+        compute it; `place` is the user's word for the data."""
+        import pyarrow as pa
 
-        text: str = DuckDBCompiler().to_sqlglot(asked).sql(dialect="duckdb")
-        with tell_refused(place):
-            return self.connection.sql(text).to_arrow_table()
+        found = self.ask(asked, place)
+        kinds = [kind_of(asked.schema()[one.name], one.type) for one in found.schema]
+        return found.cast(pa.schema(list(zip(found.column_names, kinds, strict=True))))
 
     def ask_row(self, asked: ibis.Table, place: str = "data.from") -> dict[str, Any]:
         """The one row that an expression gives, by column."""
@@ -72,73 +44,32 @@ class DataEngine:
         return dict(row)
 
 
-@contextmanager
-def open_engine(memory: str = MEMORY) -> Iterator[DataEngine]:
-    """An engine with `memory` (as DuckDB writes it) for its own; its files for what is more go when it is closed.
+def kind_of(declared: Any, given: pa.DataType) -> pa.DataType:
+    """The one Arrow type of an expression's type, of those that engines give in several."""
+    import pyarrow as pa
 
-    It fetches nothing: no extension is installed or loaded that did not come with it. Times without a zone are kept,
-    those with one are read in UTC.
-    """
-    import duckdb
-
-    with TemporaryDirectory(prefix="ecomdeploy-data-") as spill:
-        settings = {
-            "memory_limit": memory,
-            "temp_directory": str(Path(spill)),
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-        connection = duckdb.connect(":memory:", config=settings)
-        try:
-            connection.execute("SET TimeZone = 'UTC'")
-            yield DataEngine(connection)
-        finally:
-            connection.close()
+    kinds = {
+        pa.string(): declared.is_string(),
+        pa.int64(): declared.is_integer(),
+        pa.float64(): declared.is_floating(),
+        pa.timestamp("us"): declared.is_timestamp(),
+        pa.date32(): declared.is_date(),
+    }
+    return next((kind for kind, holds in kinds.items() if holds), given)
 
 
-@contextmanager
-def tell_refused(place: str) -> Iterator[None]:
-    """What the engine refuses as BadInput, in its own words without rows of the data, where `place` is the user's word
-    for the data; of a row that is no CSV with file and line."""
-    import duckdb
+class DataSource(Protocol):
+    """Where a use case's own tables lie."""
 
-    try:
-        yield
-    except duckdb.Error as error:
-        text = str(error).strip() or type(error).__name__
-        if at := CSV_LINE.search(text):
-            file = CSV_FILE.search(text)
-            reason = CSV_REASON.search(text)
-            what = f"the row is no CSV{f': {reason[1]}' if reason else ''}"
-            raise BadInput(what, where=f"{file[1] if file else place}:{at[1]}") from error
-        raise BadInput(f"it cannot be read: {text.splitlines()[0][:LONGEST]}", where=place) from error
+    @property
+    def place(self) -> str:
+        """The user's word for it."""
 
+    def digest(self) -> str:
+        """Names the tables by their content. Raises BadInput when they cannot be read."""
 
-def quote(text: str) -> str:
-    """A string of SQL."""
-    return "'" + text.replace("'", "''") + "'"
+    def open(self, digest: str | None) -> AbstractContextManager[tuple[DataEngine, Mapping[str, Any]]]:
+        """An engine, and its tables that are there, by the use case's names, for `DataEngine.add_view`.
 
-
-def name_quoted(name: str) -> str:
-    """A name of SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def csv_heading(files: TableFiles) -> list[str]:
-    """The names over the columns, alike in all the files. Raises BadInput where they are not, or are no heading."""
-    first: list[str] = []
-    for path in files.paths:
-        try:
-            found = [one.strip() for one in read_heading(path)]
-        except UnicodeDecodeError:
-            raise BadInput(
-                "it is not in UTF-8", where=str(path), hint="save it as CSV in UTF-8, or as Parquet"
-            ) from None
-        except NotCsv as error:
-            raise BadInput(f"it cannot be read as csv: {error}", where=str(path)) from None
-        if len(set(found)) < len(found) or "" in found:
-            raise BadInput("its first line must name each column, each once", where=f"{path}:1")
-        if first and found != first:
-            raise BadInput(f"its columns are not those of {files.paths[0].name}", where=f"{path}:1")
-        first = found
-    return first
+        Raises BadInput when they cannot be reached, or where rows may change at any time, are not those of `digest`.
+        """

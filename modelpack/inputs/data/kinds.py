@@ -57,20 +57,22 @@ def take_kind(column: ibis.Column, one: Field) -> TypedColumn:
 
 
 def from_text(text: Any, one: Field) -> TypedColumn:
-    """A column of text, or of a CSV."""
+    """A column of text, or of a CSV. Only what looks like its kind is cast: not every engine's cast may fail."""
     if one.kind in ("text", "code"):
         wrong = text.re_search(f"^{SIGNED_ROUNDED}$" if one.identifies else "^$")
         if one.kind == "code":
             wrong |= ~text.re_search(f"^{CODE}$")
         return TypedColumn(text, text.isnull() | wrong)
     if one.kind == "time":
-        return in_years(text.try_cast("timestamp"), text.isnull() | ~text.re_search(MOMENT))
+        wrong = text.isnull() | ~text.re_search(MOMENT)
+        return in_years(wrong.ifelse(None, text).try_cast("timestamp"), wrong)
     if one.kind == "number":
-        return in_range(text.try_cast("float64"), text.isnull() | ~text.re_search(NUMBER), one)
+        wrong = text.isnull() | ~text.re_search(NUMBER)
+        return in_range(wrong.ifelse(None, text).try_cast("float64"), wrong, one)
     wrong = text.isnull() | ~text.re_search(WHOLE)
     if one.identifies:
         wrong |= text.re_search(f"^{LEADING_ZERO}")
-    return in_range(text.re_replace(r"\.0*$", "").try_cast("int64"), wrong, one)
+    return in_range(wrong.ifelse(None, text.re_replace(r"\.0*$", "")).try_cast("int64"), wrong, one)
 
 
 def from_moment(column: Any, one: Field) -> TypedColumn:
@@ -117,7 +119,7 @@ def from_number(column: Any, one: Field) -> TypedColumn:
         return in_range(values, wrong, one)
     most = MOST_EXACT_SINGLE if kind.is_float32() else MOST_EXACT
     wrong |= (values % 1 != 0) | (values.abs() >= most)
-    return in_range(wrong.ifelse(None, values).try_cast("int64"), wrong, one)
+    return in_range(wrong.ifelse(None, values).cast("int64"), wrong, one)
 
 
 def in_years(values: Any, wrong: Any) -> TypedColumn:

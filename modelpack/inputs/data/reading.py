@@ -7,14 +7,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelpack.errors import BadInput, Problem
 from modelpack.home import Home
 from modelpack.inputs.data.check import CheckedTable, check_rules
-from modelpack.inputs.data.engine import DataEngine, open_engine
-from modelpack.inputs.data.files import TableFiles, find_files
+from modelpack.inputs.data.engine import FILE, ROW, DataEngine, DataSource
 from modelpack.inputs.data.kinds import TypedColumn, take_kind
 from modelpack.inputs.data.rules import DataRule, schema_rules, spec_rules, told_line
 from modelpack.inputs.extras import tell_missing
@@ -39,17 +37,23 @@ class SourceTables:
 
 
 def prepare_source(
-    usecase: UseCase[Any], project: Path, data: DataSpec | None, home: Home, progress: Progress
+    usecase: UseCase[Any],
+    source: DataSource,
+    data: DataSpec | None,
+    home: Home,
+    progress: Progress,
+    digest: str | None = None,
 ) -> tuple[Any, OwnRows]:
-    """`UseCase.prepare` on the tables of `data.from`, and what was read of them. Raises BadInput."""
+    """`UseCase.prepare` on the tables of `data.from`, and what was read of them. Raises BadInput, also where they are
+    not those that `digest` names any more."""
     if data is None or not isinstance(usecase, OwnTables):
         raise BadInput(f"the use case {usecase.name!r} takes no own data yet", hint="leave data: out")
-    source = read_source(usecase, usecase.own_data, project, data, progress)
-    with too_little(project / data.place):
+    found = read_source(usecase, usecase.own_data, source, data, progress, digest=digest)
+    with too_little(source.place):
         made = usecase.from_tables(
-            {name: one.to_pandas() for name, one in source.tables.items()}, home, progress
+            {name: one.to_pandas() for name, one in found.tables.items()}, home, progress
         )
-    return made, source.read
+    return made, found.read
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class OpenTable:
     wanted: Table
     rows: Any
     found: Mapping[str, TypedColumn]
-    files: TableFiles
+    place: str
 
     @property
     def values(self) -> Any:
@@ -70,26 +74,28 @@ class OpenTable:
 def read_source(
     usecase: object,
     wanted: OwnData,
-    project: Path,
+    source: DataSource,
     data: DataSpec,
     progress: Progress,
     now: datetime | None = None,
+    digest: str | None = None,
 ) -> SourceTables:
     """The tables of `data.from`, held to the use case's schema and to `data.contract` (as of `now`, of the machine's
     clock where it is None), prepared in the engine where the use case says how.
 
     Raises BadInput: what cannot be read, or every rule that is broken, with five rows each.
     """
-    files = find_files(project, data.source or "", wanted)
-    with tell_missing(), open_engine() as engine:
-        opened = open_tables(engine, wanted, files, data)
+    with tell_missing(), source.open(digest) as (engine, there):
+        opened = open_tables(engine, wanted, there, data, source.place)
         checked = check_tables(engine, opened, data, now or datetime.now(UTC))
         values = {name: table.values for name, table in opened.items()}
         asked = usecase.condense(values) if isinstance(usecase, Condensed) else values
-        tables = {name: engine.fetch(one, data.source or "") for name, one in asked.items()}
+        tables = {name: in_order(engine.fetch(one, source.place)) for name, one in asked.items()}
     for name, one in checked.items():
-        condensed = f", prepared as {len(tables[name]):,}" if len(tables[name]) != one.rows else ""
-        progress.note(f"your own {name}: {one.rows:,} rows{condensed}; {len(one.kept)} rules hold")
+        progress.note(f"your own {name}: {one.rows:,} rows; {len(one.kept)} rules hold")
+    if isinstance(usecase, Condensed):
+        back = ", ".join(f"{len(table):,} {name}" for name, table in tables.items())
+        progress.note(f"prepared where they lie; rows that came back: {back}")
     zones = {
         f"{name}.{column}": "UTC"
         for name, table in opened.items()
@@ -105,30 +111,30 @@ def read_source(
 
 
 def open_tables(
-    engine: DataEngine, wanted: OwnData, files: Mapping[str, TableFiles], data: DataSpec
+    engine: DataEngine, wanted: OwnData, there: Mapping[str, Any], data: DataSpec, place: str
 ) -> dict[str, OpenTable]:
     """Each table that is there, by name. Raises BadInput: columns that are missing or can be of no such kind."""
     opened: dict[str, OpenTable] = {}
     problems: list[Problem] = []
     for table in wanted.tables:
-        if table.name not in files:
+        if table.name not in there:
             continue
-        place = files[table.name].place
-        rows = engine.add_view(table.name, files[table.name])
+        rows = engine.add_view(table.name, there[table.name])
+        have = [name for name in rows.columns if name not in (FILE, ROW)]
         renamed = own_names(table, data.columns)
         lacking = {name: own for name, own in renamed.items() if own not in rows.columns}
-        problems += [told_renamed(name, own, rows.columns, place) for name, own in lacking.items()]
-        there = {name: own for name, own in renamed.items() if name not in lacking}
-        rows = rows.drop(*(name for name in there if name in rows.columns and name not in there.values()))
-        rows = rows.rename(there)
+        problems += [told_renamed(name, own, have, place) for name, own in lacking.items()]
+        given = {name: own for name, own in renamed.items() if name not in lacking}
+        rows = rows.drop(*(name for name in given if name in rows.columns and name not in given.values()))
+        rows = rows.rename(given)
         for one in table.fields:
             if one.required and one.name not in (*rows.columns, *lacking):
-                problems.append(report_absent(one, list(rows.columns[1:]), place))
+                problems.append(report_absent(one, have, place))
         found = {one.name: take_kind(rows[one.name], one) for one in table.fields if one.name in rows.columns}
         problems += [
             Problem(f"{name}: {column.refused}", place) for name, column in found.items() if column.refused
         ]
-        opened[table.name] = OpenTable(table, rows, found, files[table.name])
+        opened[table.name] = OpenTable(table, rows, found, place)
     if problems:
         raise BadInput(problems, hint="data: {columns: {time: ordered_at}} says which column is which")
     return opened
@@ -177,7 +183,7 @@ def check_tables(
             else:
                 rules.append(rule)
         shown = list(dict.fromkeys([*(one.column for one in asked), *table.found]))
-        place = table.files.place
+        place = table.place
         checked[name] = check_rules(engine, table.rows, rules, shown, personal, place)
         problems += checked[name].problems
         if checked[name].rows < table.wanted.fewest:
@@ -207,6 +213,11 @@ def table_of(one: DataRuleSpec, opened: Mapping[str, OpenTable]) -> str:
     """The table that a rule is for: the one that it names, or the first that has its column."""
     having = (name for name, table in opened.items() if one.column in table.rows.columns)
     return one.table or next(having, next(iter(opened)))
+
+
+def in_order(table: pa.Table) -> pa.Table:
+    """The rows by all columns, texts by their bytes: no engine's order is in them."""
+    return table.sort_by([(name, "ascending") for name in table.column_names])
 
 
 def table_digest(table: pa.Table) -> str:

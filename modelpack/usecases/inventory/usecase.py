@@ -81,6 +81,9 @@ class Inventory(TabularUseCase):
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
         return self.announce(own.load(tables), progress)
 
+    def condense(self, tables: Mapping[str, Any]) -> Mapping[str, Any]:
+        return own.condense(tables)
+
     def summary(self, data: Split) -> str:
         return f"{len(data.facts['codes']):,} products; product-weeks: {data.count_rows()}"
 

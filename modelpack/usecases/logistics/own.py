@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelpack.usecases.logistics.data import split
+from modelpack.usecases.own_data.expressions import days_old
 from modelpack.usecases.own_data.reading import enough, optional
 from modelpack.usecases.own_data.schema import Field, OwnData, Table
 from modelpack.usecases.tabular.frame import Split, enough_of_both, keep_here
@@ -51,6 +52,12 @@ OWN = OwnData(
         "Late is more than 15 minutes. A file alone holds the shipments; with weather, a folder of both.",
     ),
 )
+
+
+def condense(tables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The shipments of the last year, of which `load` takes those that lie in the year that is cut; Ibis tables."""
+    shipments = tables["shipments"]
+    return {**tables, "shipments": shipments.filter(days_old(shipments.planned) < 365)}
 
 
 def load(tables: Mapping[str, pd.DataFrame]) -> Split:

@@ -63,6 +63,9 @@ class Logistics(TabularUseCase):
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
         return self.announce(own.load(tables), progress)
 
+    def condense(self, tables: Mapping[str, Any]) -> Mapping[str, Any]:
+        return own.condense(tables)
+
     def summary(self, data: Split) -> str:
         return f"shipments: {data.count_rows('late')}"
 

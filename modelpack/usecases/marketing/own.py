@@ -18,6 +18,7 @@ from modelpack.usecases.marketing.data import (
     Ids,
 )
 from modelpack.usecases.marketing.households import split, with_known_labels
+from modelpack.usecases.own_data.expressions import days_old
 from modelpack.usecases.own_data.reading import TooLittle, enough, optional
 from modelpack.usecases.own_data.schema import Field, OwnData, Table
 from modelpack.usecases.tabular.frame import Split, enough_of_both, keep_here
@@ -104,11 +105,20 @@ OWN = OwnData(
 )
 
 
+def condense(tables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The purchases of the last year by those whom a campaign was sent to, and when all purchases were made; Ibis
+    tables."""
+    bought = tables["purchases"]
+    recent = bought.filter(days_old(bought.time) <= LAST_DAY).semi_join(tables["sent"], "customer")
+    made = bought.aggregate(first=bought.time.min(), last=bought.time.max())
+    return {**tables, "purchases": recent, "made": made}
+
+
 def load(tables: Mapping[str, pd.DataFrame]) -> Split:
     """Customers in campaigns, as from the use case's own data. Raises TooLittle."""
-    bought = tables["purchases"]
-    last = bought.time.max().normalize()
-    enough(int((last - bought.time.min().normalize()).days) + 1, LAST_DAY + 1, "days of purchases")
+    times = tables["made"].iloc[0] if "made" in tables else tables["purchases"].time
+    first, last = times.min().normalize(), times.max().normalize()
+    enough(int((last - first).days) + 1, LAST_DAY + 1, "days of purchases")
     households = number_tables(tables, last)
     enough_campaigns(households, last)
     data = split(households)

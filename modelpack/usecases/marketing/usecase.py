@@ -74,6 +74,9 @@ class Marketing(TabularUseCase):
     def from_tables(self, tables: Mapping[str, Any], home: Home, progress: Progress) -> Split:
         return self.announce(own.load(tables), progress)
 
+    def condense(self, tables: Mapping[str, Any]) -> Mapping[str, Any]:
+        return own.condense(tables)
+
     def summary(self, data: Split) -> str:
         return f"households in campaigns: {data.count_rows('redeemed')}"
 

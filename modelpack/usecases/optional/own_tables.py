@@ -40,8 +40,8 @@ class Condensed(Protocol):
     def condense(self, tables: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ibis tables with the columns of `own_data`, in their kinds -> those that `from_tables` is given instead.
 
-        `from_tables` makes the same of them as of the whole. The rows' order and values are the same on every engine:
-        sums are of exact decimals, and the rows are ordered by what tells them apart.
+        `from_tables` makes the same of them as of the whole. Their values are the same on every engine: sums are of
+        exact decimals (`own_data/expressions.py`), and no expression rests on the order of rows.
         """
 
 

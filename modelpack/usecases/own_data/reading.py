@@ -30,7 +30,7 @@ class TooLittle(Exception):
 
 
 @contextmanager
-def too_little(path: Path) -> Iterator[None]:
+def too_little(path: Path | str) -> Iterator[None]:
     """TooLittle as BadInput, with the data's place."""
     try:
         yield

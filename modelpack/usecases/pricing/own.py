@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelpack.usecases.own_data.expressions import add_up, days_old
 from modelpack.usecases.own_data.reading import enough, optional
 from modelpack.usecases.own_data.schema import Field, OwnData, Table
 from modelpack.usecases.pricing.data import (
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST_PRODUCTS = 20
-EXACT = "decimal(38, 6)"
-"""Sums of floats would differ with the order in which they are taken."""
 
 OWN = OwnData(
     (
@@ -59,18 +58,14 @@ def condense(sales: Any) -> Any:
     the least is taken where a week has several."""
     # What a shop knows of a product or plans for it beside what it sold.
     others = {"department": "min", "name": "min", "display": "max", "mailer": "max"}
-    day = sales.time.date()
-    age = sales.time.max().date().as_scalar().delta(day, unit="day") // 7
-    lines = sales.mutate(day=day, age=age)
+    lines = sales.mutate(day=sales.time.date(), age=days_old(sales.time) // 7)
     found = lines.group_by("product", "age").agg(
         time=lines.day.max().cast("timestamp"),
-        units=lines.units.cast(EXACT).sum().cast("float64"),
-        revenue=lines.revenue.cast(EXACT).sum().cast("float64"),
+        units=add_up(lines.units),
+        revenue=add_up(lines.revenue),
         **{name: getattr(lines[name], how)() for name, how in others.items() if name in lines.columns},
     )
-    return found.order_by("product", "time").select(
-        *(name for name in sales.columns if name in found.columns)
-    )
+    return found.select(*(name for name in sales.columns if name in found.columns))
 
 
 def load(tables: Mapping[str, pd.DataFrame]) -> Split:

@@ -55,6 +55,18 @@ class OwnPurchases(Purchases):
     """Purchases of which no household's history may leave this machine."""
 
 
+def condense(purchases: Any) -> Mapping[str, Any]:
+    """The purchases with a number for each basket, and each product's words once; Ibis tables."""
+    basket = purchases.basket if "basket" in purchases.columns else purchases.time.date()
+    numbered = purchases.mutate(basket=basket.dense_rank()).select("customer", "product", "time", "basket")
+    if "name" not in purchases.columns:
+        return {"purchases": numbered}
+    return {
+        "purchases": numbered,
+        "products": purchases.group_by("product").aggregate(name=purchases.name.min()),
+    }
+
+
 def load(tables: Mapping[str, pd.DataFrame]) -> OwnPurchases:
     """Baskets and split. Raises TooLittle."""
     lines = tables["purchases"]
@@ -67,14 +79,14 @@ def load(tables: Mapping[str, pd.DataFrame]) -> OwnPurchases:
     basket = optional(lines, "basket", day.dt.strftime("%Y%m%d"))
     lines = lines.assign(week=shifted, place=basket.factorize(sort=True)[0])
     lines = lines.sort_values(["customer", "time", "place", "product"], kind="stable")
-    first = lines.drop_duplicates("product")
-    words = optional(first, "name", first["product"].astype(str))
+    named = tables.get("products", lines)
+    words = named.groupby("product").name.min() if "name" in named else {}
     found = split(
         household=lines.customer.to_numpy(np.int64),
         basket=lines.place.to_numpy(np.int64),
         product=lines["product"].to_numpy(np.int64),
         week=lines.week.to_numpy(np.int64),
-        names={int(one): str(word) for one, word in zip(first["product"], words, strict=True)},
+        names={int(one): str(words.get(one, one)) for one in lines["product"].unique()},
     )
     enough(len(found.catalogue), FEWEST_PRODUCTS, "products bought 20 times in training weeks")
     enough(len(found.training), FEWEST_TRAINING, "baskets with ten purchases before them to train on")

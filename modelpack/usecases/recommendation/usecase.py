@@ -90,6 +90,9 @@ class Recommendation(UseCase[Purchases]):
         progress.note(self.summary(data))
         return data
 
+    def condense(self, tables: Mapping[str, Any]) -> Mapping[str, Any]:
+        return own.condense(tables["purchases"])
+
     def train(self, data: Purchases, spec: TrainSpec, progress: Progress) -> Recommender:
         from modelpack.usecases.recommendation.architectures import train_architecture
 

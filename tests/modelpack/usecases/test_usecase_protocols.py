@@ -50,14 +50,15 @@ OFFERS = {
     "chat": {
         *SERVED_TEXT, "Guardrailed", "LanguageTask", "LastingGolden", "ScaledBy", "TimedInTurns", "WithHandler",
     },
-    "fraud": {*TABLE, "Guardrailed"},
-    "inventory": TABLE,
-    "logistics": TABLE,
-    "marketing": TABLE,
+    "fraud": {*TABLE, "Condensed", "Guardrailed"},
+    "inventory": {*TABLE, "Condensed"},
+    "logistics": {*TABLE, "Condensed"},
+    "marketing": {*TABLE, "Condensed"},
     "marketing-uplift": TABLE,
     "pricing": {*TABLE, "Condensed", "FurtherFigures", "Guardrailed"},
     "recommendation": {
-        "Architectures", "Calibrated", "CandidateTable", "Guarded", "Guardrailed", "OwnTables", "TrafficSample",
+        "Architectures", "Calibrated", "CandidateTable", "Condensed", "Guarded", "Guardrailed", "OwnTables",
+        "TrafficSample",
     },
     "search": {*SERVED_TEXT, "FurtherFigures", "Guardrailed", "Labelled", "OwnTables", "TextInput"},
 }  # fmt: skip

@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from own_tables import MADE, written
+from prepared_tables import read_here
 
 from cli.catalogs import known_names
 from modelpack.errors import BadInput
-from modelpack.inputs.data.reading import SourceTables, read_source
+from modelpack.inputs.data.reading import SourceTables
 from modelpack.inputs.resolve import PackRequest, resolve
 from modelpack.inputs.spec import DataRuleSpec, DataSpec, ModelSpec, PackSpec
 from modelpack.progress import Silent
@@ -40,7 +41,7 @@ def read(folder: Path, table: pd.DataFrame, *rules: DataRuleSpec, **more: Any) -
     own = own_data_of(usecase)
     assert own is not None
     data = DataSpec(source="orders", contract=rules, **more)
-    return read_source(usecase, own, folder, data, Silent(), NOW)
+    return read_here(usecase, own, folder, data, Silent(), NOW)
 
 
 def rule(column: str, **asked: Any) -> DataRuleSpec:
@@ -174,7 +175,7 @@ def test_all_that_is_broken_is_told_at_once_with_the_line_of_its_rule(tmp_path: 
     own = own_data_of(usecase)
     assert own is not None
     with pytest.raises(BadInput) as caught:
-        read_source(usecase, own, tmp_path, data, Silent(), datetime(2026, 4, 1, tzinfo=UTC))
+        read_here(usecase, own, tmp_path, data, Silent(), datetime(2026, 4, 1, tzinfo=UTC))
     told = {(problem.where, problem.what.splitlines()[0]) for problem in caught.value.problems}
     assert told == {
         ("ecomdeploy.yaml:16", "a rule is for the table 'sold'; known: sales"),
@@ -207,7 +208,7 @@ def test_the_rules_between_tables_are_asked(tmp_path: Path) -> None:
     }
     written(broken, tmp_path / "shop", "parquet")
     with pytest.raises(BadInput) as caught:
-        read_source(object(), own, tmp_path, DataSpec(source="shop"), Silent())
+        read_here(object(), own, tmp_path, DataSpec(source="shop"), Silent())
     told = "\n".join(problem.what for problem in caught.value.problems)
     assert "broken in 1 of 5,750 rows: campaign is a campaign of campaigns\n    sent.parquet row 4: " in told
     assert "end is not before start\n    campaigns.parquet row 2: " in told

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modelpack.inputs.data.engine import open_engine
+from modelpack.inputs.data.duckdb_files import open_engine
 from modelpack.inputs.data.files import TableFiles
 from modelpack.inputs.data.kinds import take_kind
 from modelpack.usecases.own_data.schema import Field, Kind, Table
