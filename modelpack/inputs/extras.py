@@ -10,7 +10,7 @@ from modelpack.errors import BadInput
 
 EXTRAS = {
     "data": ("duckdb", "ibis"),
-    "postgresql": ("adbc_driver_postgresql", "adbc_driver_manager"),
+    "postgresql": ("adbc_driver_manager", "adbc_driver_postgresql"),
     "train": ("torch", "onnxscript", "lightgbm", "gguf"),
     "tensorflow": ("tensorflow", "keras", "tf2onnx", "h5py"),
     "huggingface": ("transformers",),

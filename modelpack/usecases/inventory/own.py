@@ -55,8 +55,6 @@ def condense(tables: Mapping[str, Any]) -> Mapping[str, Any]:
     """`orders`: of each product that is ordered often, by week, the units, what was paid and in how many orders;
     `shop`: all units and the days with orders, by week; `names`: each product's most frequent words, the least of those
     where several are. Ibis tables; weeks are counted as in `WeeklySales`, earlier ones are below 0."""
-    import ibis
-
     orders = tables["orders"]
     lines = orders.mutate(day=orders.time.date(), week=WEEKS - 1 - days_old(orders.time) // 7)
     sold = (lines.week >= 0) & (lines.units > 0) & (lines.price > 0)
@@ -79,9 +77,9 @@ def condense(tables: Mapping[str, Any]) -> Mapping[str, Any]:
     if "name" not in lines.columns:
         return found
     words = lines.group_by("product", "name").aggregate(lines=lines.count())
-    best = ibis.row_number().over(group_by="product", order_by=[words.lines.desc(), words.name])
-    named = words.mutate(place=best)
-    return {**found, "names": named.filter(named.place == 0)["product", "name"]}
+    most = words.group_by("product").aggregate(lines=words.lines.max())
+    best = words.semi_join(most, ["product", "lines"])
+    return {**found, "names": best.group_by("product").aggregate(name=best.name.min())}
 
 
 def from_weeks(tables: Mapping[str, pd.DataFrame]) -> WeeklySales:

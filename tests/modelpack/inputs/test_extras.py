@@ -29,7 +29,8 @@ def project(repository: Path) -> Any:
 
 def names(requirements: list[str]) -> set[str]:
     """As they are imported: some distributions have a longer name."""
-    return {Requirement(line).name.removesuffix("-cpu").removesuffix("-framework") for line in requirements}
+    named = (Requirement(line).name.removesuffix("-cpu").removesuffix("-framework") for line in requirements)
+    return {one.replace("-", "_") for one in named}
 
 
 def test_the_table_is_that_of_pyproject(repository: Path) -> None:
