@@ -54,13 +54,13 @@ class DatabaseSource:
 
     def digest(self) -> str:
         """By the rows of the tables, in whatever order: the server reads each once. Raises BadInput."""
-        with self.connected() as engine:
+        with self.connect() as engine:
             return engine.digest(self.find(engine))
 
     @contextmanager
     def open(self, digest: str | None = None) -> Iterator[tuple[DataEngine, Mapping[str, str]]]:
         """The database in one transaction. Raises BadInput when its rows are not those of `digest` any more."""
-        with self.connected() as engine:
+        with self.connect() as engine:
             there = self.find(engine)
             if digest is not None and engine.digest(there) != digest:
                 raise BadInput(
@@ -71,7 +71,7 @@ class DatabaseSource:
             yield engine, there
 
     @contextmanager
-    def connected(self) -> Iterator[PostgresEngine]:
+    def connect(self) -> Iterator[PostgresEngine]:
         """A connection within its transaction."""
         with tell_missing():
             from adbc_driver_postgresql import dbapi
@@ -85,7 +85,7 @@ class DatabaseSource:
 
     def find(self, engine: PostgresEngine) -> dict[str, str]:
         """The tables that are there, as SQL names them. Raises BadInput for those that are missing."""
-        named = {one: quoted(self.names.get(one.name, one.name)) for one in self.wanted.tables}
+        named = {one: quote_table(self.names.get(one.name, one.name)) for one in self.wanted.tables}
         there = {one.name: name for one, name in named.items() if engine.columns_of(name)}
         problems = [
             Problem(f"the table {name} is missing", self.place)
@@ -135,7 +135,7 @@ class PostgresEngine(DataEngine):
             kind = PostgresType.from_string(told)
             text = kind.is_string() or kind.is_uuid() or kind.is_unknown()
             kinds[column] = "string" if text else kind
-            one = quoted_part(column)
+            one = quote_name(column)
             columns.append(f'{one}::text COLLATE "C" AS {one}' if text else one)
         self.opened[name] = f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608 - names are quoted
         return ibis.table(kinds, name=name)
@@ -166,11 +166,11 @@ def tell_refused(place: str) -> Iterator[None]:
         raise BadInput(f"it cannot be read: {words}", where=place, hint=hint) from error
 
 
-def quoted(name: str) -> str:
+def quote_table(name: str) -> str:
     """A table's name for SQL, with its schema before a dot."""
-    return ".".join(map(quoted_part, name.split(".")))
+    return ".".join(map(quote_name, name.split(".")))
 
 
-def quoted_part(name: str) -> str:
+def quote_name(name: str) -> str:
     """A name for SQL."""
     return '"' + name.replace('"', '""') + '"'
