@@ -115,7 +115,7 @@ test-kubernetes: $(VENV)/.installed ## what runs on a real control plane: built 
 
 test-keda: $(VENV)/.installed ## scaling by the real KEDA: it and the control plane built once from Go modules, about 13 minutes of CPU
 	@$(BIN)/python -m infra.rehearsal.cloud.kubernetes.build
-	@$(BIN)/python -m infra.rehearsal.cloud.kubernetes.keda.install
+	@$(BIN)/python -m infra.rehearsal.cloud.kubernetes.addons keda
 	@$(BIN)/python -m pytest $(SLOW) -m kubernetes $(KEDA)
 
 chaos: $(VENV)/.installed ## kills, power cuts, two at once, damage at every point: an hour or more, goes on where it was ended; docs/reliability.md

@@ -33,18 +33,28 @@ def where_kubernetes(cache: Path) -> str:
     return found.found if found else ""
 
 
-def where_keda(cache: Path) -> str:
-    """Whether it is installed, in words."""
-    from infra.rehearsal.cloud.kubernetes.keda import install
+def tell_addons(cache: Path) -> tuple[str, ...]:
+    """Which add-ons of the local Kubernetes are installed, in words."""
+    from infra.rehearsal.cloud.kubernetes.addons.source import SOURCES
 
-    return f"KEDA is in {found}" if (found := install.find(cache)) else f"no KEDA: {install.INSTALL_KEDA}"
+    return tuple(
+        f"{one.title} is in {found}" if (found := one.find(cache)) else f"no {one.title}: {one.hint}"
+        for one in SOURCES
+    )
 
 
-def install_keda(cache: Path, progress: Progress) -> str:
-    """Fill the user's cache with KEDA; where it is."""
-    from infra.rehearsal.cloud.kubernetes.keda import install
+def tell_failed_addons() -> str:
+    """Why one that was asked for does not run, in words; empty when all do, or the local cloud does not run."""
+    cloud = wiring.local_cloud()
+    found = cloud.kubernetes_status().get("addons", ()) if cloud.running() else ()
+    return "; ".join(f"{one['name']}: {one['reason']}" for one in found if one["state"] == "failed")
 
-    return str(install.build(cache, progress))
+
+def install_addon(cache: Path, name: str, progress: Progress) -> str:
+    """Fill the user's cache with an add-on; where it is."""
+    from infra.rehearsal.cloud.kubernetes.addons.catalog import find_addon
+
+    return str(find_addon(name).source.build(cache, progress))
 
 
 def install_kubernetes(cache: Path, progress: Progress, from_source: bool) -> str:

@@ -19,10 +19,12 @@ from waiting import wait_for
 
 from infra.kubernetes.client import KubernetesClient, Object
 from infra.rehearsal.cloud.kubernetes import binaries, gateway_api
-from infra.rehearsal.cloud.kubernetes.local import LocalKubernetes, StartRequest, listens
+from infra.rehearsal.cloud.kubernetes.addons.source import SOURCES
+from infra.rehearsal.cloud.kubernetes.local import LocalKubernetes, StartRequest
 from infra.rehearsal.cloud.kubernetes.parts import Images, part
 from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces, KubernetesPorts
 from infra.rehearsal.cloud.kubernetes.processes import Keeper
+from infra.rehearsal.cloud.kubernetes.start_up import listens
 from modelpack.progress import Silent
 
 METRICS_API: Object = {
@@ -49,14 +51,14 @@ def request_or_skip() -> StartRequest:
     return StartRequest(binaries=found, definitions=gateway_api.ensure(cache(), Silent()))
 
 
-def keda_or_skip() -> Path:
-    """Where KEDA is; it is built where it is not, and Go is."""
+def addon_or_skip(name: str) -> Path:
+    """Where KEDA or Karpenter is; it is built where it is not, and Go is."""
     from infra.rehearsal.cloud.kubernetes.build import can_build
-    from infra.rehearsal.cloud.kubernetes.keda import install
 
-    if install.find(cache()) is None and not can_build():
-        pytest.skip("no KEDA here, and no go to build it")
-    return install.build(cache(), Silent())
+    (source,) = [one for one in SOURCES if one.name == name]
+    if source.find(cache()) is None and not can_build():
+        pytest.skip(f"no {source.title} here, and no go to build it")
+    return source.build(cache(), Silent())
 
 
 @dataclass

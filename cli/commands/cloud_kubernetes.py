@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import options, progress, show, wiring
-from cli.local import install_keda, install_kubernetes
+from cli.local import install_addon, install_kubernetes
 
 
 def application() -> typer.Typer:
@@ -18,37 +18,47 @@ def application() -> typer.Typer:
     return app
 
 
+Keda = Annotated[bool, typer.Option("--keda", help="Also KEDA, which scales by requests and by schedule.")]
+Karpenter = Annotated[bool, typer.Option("--karpenter", help="Also Karpenter, which brings nodes for pods.")]
+
+
 def install(
     from_source: Annotated[
         bool, typer.Option("--from-source", help="Build them, also where others are on the PATH.")
     ] = False,
-    keda: Annotated[
-        bool,
-        typer.Option("--keda", help="Also KEDA, which scales by requests and by schedule; it takes Go."),
-    ] = False,
+    keda: Keda = False,
+    karpenter: Karpenter = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Have the control plane's binaries: those that are there already, else built by Go from pinned sources."""
+    """Have the control plane's binaries: those that are there already, else built by Go from pinned sources.
+    Add-ons take Go."""
     cache, told = wiring.home().cache, progress.choose(as_json)
     found = install_kubernetes(cache, told, from_source)
-    scaler = install_keda(cache, told) if keda else ""
+    addons = {name: install_addon(cache, name, told) for name in _chosen(keda, karpenter)}
     if as_json:
-        show.document({"binaries": found, **({"keda": scaler} if scaler else {})})
+        show.document({"binaries": found, **addons})
         return
     show.say(f"The local Kubernetes runs on the binaries of {found}.")
-    if scaler:
-        show.say(f"KEDA is in {scaler}; it is started by what needs it.")
-    show.next_step("ecomdeploy cloud kubernetes start")
+    for name, folder in addons.items():
+        show.say(f"{name} is in {folder}; it is started by what needs it.")
+    show.next_step(" ".join(["ecomdeploy cloud kubernetes start", *(f"--{name}" for name in addons)]))
 
 
-def start(as_json: options.AsJson = False) -> None:
-    """Start it, and the local cloud, and wait until it is ready."""
-    access = wiring.local_cloud().ensure_kubernetes(progress.choose(as_json))
+def start(keda: Keda = False, karpenter: Karpenter = False, as_json: options.AsJson = False) -> None:
+    """Start it, and the local cloud, and wait until it is ready. Add-ons come with it from then on."""
+    cloud, told = wiring.local_cloud(), progress.choose(as_json)
+    access = cloud.ensure_kubernetes(told)
+    for name in _chosen(keda, karpenter):
+        cloud.ensure_addon(name, told)
     if as_json:
         show.document({"kubeconfig": str(access.kubeconfig), "gateway": access.gateway})
         return
     show.say(f"The local Kubernetes is ready: {access.kubeconfig}; services are asked at {access.gateway}.")
     show.next_step("ecomdeploy cloud env", "point kubectl at it")
+
+
+def _chosen(keda: bool, karpenter: bool) -> list[str]:
+    return [name for name, asked in (("keda", keda), ("karpenter", karpenter)) if asked]
 
 
 def status(as_json: options.AsJson = False) -> None:
@@ -60,6 +70,8 @@ def status(as_json: options.AsJson = False) -> None:
     for name in ("state", "reason", "kubeconfig", "gateway", "binaries"):
         if found.get(name):
             show.say(f"{name:12} {found[name]}")
+    for one in found.get("addons", ()):
+        show.say(f"{one['name']:12} {one['state']}{': ' * bool(one['reason'])}{one['reason']}")
     for one in found["processes"]:
         show.say(f"{one['name']:24} {one['pid'] or 'not running'}")
 

@@ -63,7 +63,7 @@ class LocalWiring(AwsWiring):
 
     def preflight(self, wanted: Wanted) -> tuple[Looked, ...]:
         """What the local Kubernetes lacks for it. KEDA is started where it is asked for."""
-        from infra.rehearsal.cloud.kubernetes.keda.examine import examine_keda
+        from infra.rehearsal.cloud.kubernetes.addons.keda.examine import examine_keda
 
         return examine_keda(self.cloud, self.target, wanted.spec.scale, self.progress)
 

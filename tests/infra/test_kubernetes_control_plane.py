@@ -13,6 +13,7 @@ from waiting import wait_for
 
 from infra.kubernetes.client import KubernetesUnreachable
 from infra.rehearsal.cloud.kubernetes.binaries import NAMES
+from infra.rehearsal.cloud.kubernetes.local import LocalKubernetes
 from infra.rehearsal.cloud.kubernetes.places import GATEWAY, GATEWAY_CLASS, KubernetesPlaces
 from modelpack.home import write_atomically
 from tests.kubernetes_cluster import Cluster, run_cluster
@@ -50,7 +51,7 @@ def test_a_killed_one_comes_back_with_its_data(cluster: Cluster, namespace: str,
         "data": {"word": "before"},
     }
     uid = cluster.client.create(made)["metadata"]["uid"]
-    keeper = cluster.local._keepers[name]
+    keeper = cluster.local.keepers[name]
     killed = keeper.identity
     os.kill(killed.pid, signal.SIGKILL)
     wait_for(lambda: keeper.identity and keeper.identity != killed)
@@ -70,23 +71,45 @@ def test_a_killed_one_comes_back_with_its_data(cluster: Cluster, namespace: str,
     wait_for(lambda: cluster.new_namespace())
 
 
-@pytest.mark.nightly(like="test_a_cluster_has_its_gateway")
-def test_where_its_keda_is_gone_it_starts_without_and_says_what_to_type(tmp_path: Path) -> None:
+def test_an_addon_that_is_gone_or_only_ever_ends_leaves_the_rest_ready(tmp_path: Path) -> None:
     places = KubernetesPlaces(tmp_path / "kubernetes")
     places.root.mkdir(mode=0o700)
-    write_atomically(places.keda, json.dumps({"folder": str(tmp_path / "gone")}).encode(), private=True)
+    write_atomically(
+        places.addon("keda"), json.dumps({"folder": str(tmp_path / "gone")}).encode(), private=True
+    )
+    broken = tmp_path / "broken"
+    (broken / "bin").mkdir(parents=True)
+    (broken / "definitions").mkdir()
+    for name in ("operator", "adapter"):
+        (broken / "bin" / name).write_text("#!/bin/sh\necho 'it cannot be run here'; exit 3\n")
+        (broken / "bin" / name).chmod(0o755)
+
+    def keda(local: LocalKubernetes) -> tuple[str, str]:
+        (found,) = local.status()["addons"]
+        return found["state"], found["reason"]
+
     with run_cluster(tmp_path) as running:
-        assert running.local.reason.endswith("ecomdeploy cloud kubernetes install --keda")
-        assert running.client.get("v1", "Namespace", "default")
+        wait_for(lambda: keda(running.local)[0] == "failed")
+        assert keda(running.local)[1].endswith("ecomdeploy cloud kubernetes install --keda")
+        running.local.add_addon("keda", broken)
+        wait_for(lambda: keda(running.local)[0] == "failed")
+        assert "keda-operator ends again and again: it cannot be run here; see " in keda(running.local)[1]
+        assert running.local.status()["state"] == "ready"
+        assert {one["name"] for one in running.local.status()["processes"]} == set(NAMES)
+        # an API that nobody answers would keep it from going
+        name = running.new_namespace()
+        gone = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        running.client.delete(gone)
+        wait_for(lambda: running.client.get("v1", "Namespace", name) is None)
 
 
 def test_a_new_keeper_takes_over_what_a_killed_one_left(tmp_path: Path) -> None:
     with run_cluster(tmp_path) as first:
-        before = {name: first.local._keepers[name].identity for name in NAMES}
+        before = {name: first.local.keepers[name].identity for name in NAMES}
         # a keeper that is killed says nothing to anybody: a second one beside it is what comes then
         with run_cluster(tmp_path) as second:
-            assert {name: second.local._keepers[name].identity for name in NAMES} == before
-            assert [second.local._keepers[name].starts for name in NAMES] == [0] * len(NAMES)
+            assert {name: second.local.keepers[name].identity for name in NAMES} == before
+            assert [second.local.keepers[name].starts for name in NAMES] == [0] * len(NAMES)
             for name in NAMES:
-                first.local._keepers[name]._stopping.set()
+                first.local.keepers[name]._stopping.set()
         assert not any(identity.alive for identity in before.values())

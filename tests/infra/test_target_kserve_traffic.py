@@ -293,6 +293,37 @@ def test_what_may_pass_is_waited_for_and_then_told(
     assert passing.traffic.prepare("shop-local", NEW, Silent(), 1800)
 
 
+def of_karpenter(revision: str, reason: str, message: str, moment: str) -> Object:
+    """Its event on the first pod."""
+    return {
+        "kind": "Event",
+        "metadata": {"name": f"{revision}-0.{moment}", "namespace": "shop"},
+        "involvedObject": {"kind": "Pod", "name": f"{revision}-0"},
+        "source": {"component": "karpenter"},
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": moment,
+    }
+
+
+def test_a_node_that_karpenter_brings_is_waited_for_and_its_own_no_is_told(cluster: Cluster) -> None:
+    cluster.release(NEW)
+    cluster.pods(NEW, unschedulable("0/1 nodes are available: 1 Insufficient nvidia.com/gpu."))
+    cluster.api.put(of_karpenter(NEW, "Nominated", "Pod should schedule on: x", "2026-01-01T00:00:05Z"))
+    cluster.waiting.planned = [(3 * PATIENCE, lambda: cluster.run(NEW))]
+    assert cluster.traffic.prepare("shop-local", NEW, Silent(), 1800)
+    assert cluster.waiting.seconds >= 3 * PATIENCE
+
+    full = Cluster()
+    full.release(NEW)
+    full.pods(NEW, unschedulable("0/1 nodes are available: 1 Insufficient nvidia.com/gpu."))
+    full.api.put(of_karpenter(NEW, "Nominated", "Pod should schedule on: x", "2026-01-01T00:00:05Z"))
+    words = "Failed to schedule pod, all available instance types exceed limits for nodepool"
+    full.api.put(of_karpenter(NEW, "FailedScheduling", words, "2026-01-01T00:00:09Z"))
+    with pytest.raises(CloudRefused, match=rf"no node for .*: {words} \(Karpenter\); 0/1 nodes"):
+        full.traffic.prepare("shop-local", NEW, Silent(), 1800)
+
+
 def test_a_quota_is_the_clusters_own_no(cluster: Cluster) -> None:
     words = 'pods "x" is forbidden: exceeded quota: small'
     failed = {"type": "ReplicaFailure", "status": "True", "message": words}

@@ -26,7 +26,7 @@ from infra.kubernetes.client import KubernetesClient
 from infra.rehearsal.cloud.client import LocalCloud
 from infra.targets.kserve.scaling import SCALED, SCALED_KIND
 from modelpack.home import Home
-from tests.kubernetes_cluster import cache, keda_or_skip, request_or_skip
+from tests.kubernetes_cluster import addon_or_skip, cache, request_or_skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.kubernetes]
 
@@ -95,7 +95,7 @@ class Live:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory, shared_layers: Path) -> Iterator[Live]:
     request_or_skip()
-    keda_or_skip()
+    addon_or_skip("keda")
     if not shutil.which("prometheus"):
         pytest.skip("no prometheus here (apt-get install prometheus)")
     root = tmp_path_factory.mktemp("keda")

@@ -131,14 +131,17 @@ class LocalCloud:
             found = self._ask("POST", "kubernetes/start", request.as_data())
         return access.KubernetesAccess.read(self._await_kubernetes(found))
 
-    def ensure_keda(self, progress: Progress | None = None) -> None:
-        """Have KEDA run beside the local Kubernetes, which is started, from now on. Raises as `ensure_kubernetes`, and
-        BadInput where it was not installed."""
-        from infra.rehearsal.cloud.kubernetes.keda import install
+    def ensure_addon(self, name: str, progress: Progress | None = None) -> None:
+        """Have that add-on ("keda", "karpenter") run beside the local Kubernetes, which is started, from now on.
 
-        folder = install.require(self.home.cache)
+        Raises as `ensure_kubernetes`, BadInput where it was not installed, and EcomdeployError where it fails."""
+        from infra.rehearsal.cloud.kubernetes.addons.catalog import find_addon
+
+        source = find_addon(name).source
+        folder = source.require(self.home.cache)
         self.ensure_kubernetes(progress)
-        self._await_kubernetes(self._ask("POST", "kubernetes/keda", {"folder": str(folder)}))
+        found = self._ask("POST", "kubernetes/addon", {"name": name, "folder": str(folder)})
+        access.await_addon(source.title, name, found, self.kubernetes_status, START_SECONDS)
 
     def _await_kubernetes(self, found: dict[str, Any]) -> dict[str, Any]:
         return access.await_ready(found, self.kubernetes_status, START_SECONDS, self._kubernetes.logs)

@@ -16,6 +16,7 @@ from infra.kubernetes.objects import condition
 from infra.targets.base import Observation, Phase
 from infra.targets.kserve.manifests import ISVC, ISVC_KIND, MIRROR, ROUTE, ROUTE_KIND, STOP
 from infra.targets.kserve.names import CONTAINER, app_label, revision_of, service_name
+from infra.targets.kserve.provisioner import COMES, ask_provisioner, is_unplaced
 from modelpack.server.guarding.record import (
     ALARM,
     BACK,
@@ -42,8 +43,9 @@ SAID_AT_MOST = 400
 @dataclass(frozen=True, kw_only=True)
 class RevisionState:
     """What runs of a revision. `wanted`: pods asked for; `available`: those that answer; `complete`: all of them, and
-    none of another kind; `once`: that was so before; `trouble`: what is in the way, in the cluster's words; `hopeless`:
-    waiting does not help; `shortage`: for want of room or quota; `images`: of the pods, by digest."""
+    none of another kind; `once`: that was so before; `awaited`: what is on its way; `trouble`: what is in the way, in
+    the cluster's words; `hopeless`: waiting does not help; `shortage`: for want of room or quota; `images`: of the
+    pods, by digest."""
 
     exists: bool = False
     stopped: bool = False
@@ -52,6 +54,7 @@ class RevisionState:
     most: int = 0
     complete: bool = False
     once: bool = False
+    awaited: str = ""
     trouble: str = ""
     hopeless: bool = False
     shortage: bool = False
@@ -79,11 +82,13 @@ def look(api: KubernetesApi, namespace: str, revision: str) -> RevisionState:
         return RevisionState()
     deployment = api.get("apps/v1", "Deployment", service_name(revision), namespace)
     pods = api.list("v1", "Pod", namespace, labels=f"app={app_label(revision)}")
-    return read_running(isvc, deployment, pods)
+    return read_running(isvc, deployment, pods, ask_provisioner(api, namespace, pods))
 
 
-def read_running(isvc: Object, deployment: Object | None, pods: Sequence[Object]) -> RevisionState:
-    """The same, of the objects."""
+def read_running(
+    isvc: Object, deployment: Object | None, pods: Sequence[Object], told: Mapping[str, Object]
+) -> RevisionState:
+    """The same, of the objects; `told`: by a pod's name, what Karpenter said of it last."""
     predictor = isvc["spec"]["predictor"]
     most = int(predictor.get("maxReplicas") or 0)
     if (isvc["metadata"].get("annotations") or {}).get(STOP) == "true":
@@ -91,7 +96,8 @@ def read_running(isvc: Object, deployment: Object | None, pods: Sequence[Object]
     if deployment is None:
         return RevisionState(exists=True, most=most, trouble=tell_of_kserve(isvc))
     here = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-    troubles = [found for pod in here if (found := trouble_of(pod))]
+    coming = [pod["metadata"]["name"] for pod in here if is_coming(pod, told)]
+    troubles = [found for pod in here if (found := trouble_of(pod, told))]
     refused = condition(deployment, "ReplicaFailure")
     if refused.get("status") == "True":
         words = str(refused.get("message", ""))
@@ -109,6 +115,7 @@ def read_running(isvc: Object, deployment: Object | None, pods: Sequence[Object]
         most=most,
         complete=observed and same and whole and not (set(images_of(here)) - {digest(image_of(predictor))}),
         once=condition(deployment, "Progressing").get("reason") == "NewReplicaSetAvailable",
+        awaited=f"Karpenter brings a node for {', '.join(coming)}" if coming else "",
         trouble="; ".join(dict.fromkeys(words for words, _, _ in troubles))[:SAID_AT_MOST],
         hopeless=any(hopeless for _, hopeless, _ in troubles),
         shortage=any(shortage for _, _, shortage in troubles),
@@ -116,12 +123,19 @@ def read_running(isvc: Object, deployment: Object | None, pods: Sequence[Object]
     )
 
 
-def trouble_of(pod: Object) -> tuple[str, bool, bool] | None:
+def is_coming(pod: Object, told: Mapping[str, Object]) -> bool:
+    """Whether Karpenter brings a node for it."""
+    return is_unplaced(pod) and told.get(pod["metadata"]["name"], {}).get("reason") == COMES
+
+
+def trouble_of(pod: Object, told: Mapping[str, Object]) -> tuple[str, bool, bool] | None:
     """Why a pod does not answer, whether waiting does not help, and whether it is for want of room."""
     name, status = pod["metadata"]["name"], pod.get("status") or {}
-    scheduled = condition(pod, "PodScheduled")
-    if scheduled.get("reason") == "Unschedulable":
-        return f"no node for {name}: {scheduled.get('message', '')}", False, True
+    if is_unplaced(pod):
+        why = str(condition(pod, "PodScheduled").get("message", ""))
+        if event := told.get(name):
+            why = f"{event['message']} (Karpenter); {why}"
+        return None if is_coming(pod, told) else (f"no node for {name}: {why}", False, True)
     for one in status.get("containerStatuses") or ():
         if one.get("ready"):
             continue

@@ -14,7 +14,7 @@ from modelpack.server.guarding.cluster import MANAGER
 
 PATIENCE = 90.0
 """How long what is in the way may stay there before waiting is given up: an image that is not found, no room. What
-brings nodes, and a registry, need some time."""
+brings nodes, and a registry, need some time. A node that Karpenter said to bring is no trouble, and is waited for."""
 LOOKS_ELSEWHERE = 3
 
 
@@ -71,7 +71,11 @@ def await_complete(
             return
         if not running.exists or running.stopped:
             raise Unhealthy(f"{revision} is {'stopped' if running.exists else 'gone'}")
-        words = running.trouble or f"{running.available} of {running.wanted or '?'} pods answer"
+        words = (
+            running.trouble
+            or running.awaited
+            or f"{running.available} of {running.wanted or '?'} pods answer"
+        )
         if words != told:
             told = words
             progress.note(f"{revision}: {words}")

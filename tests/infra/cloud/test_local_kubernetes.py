@@ -14,8 +14,8 @@ from waiting import wait_for
 
 from infra.rehearsal.cloud.addresses import LOOPBACK, Identity
 from infra.rehearsal.cloud.client import LocalCloud
+from infra.rehearsal.cloud.kubernetes.addons.source import SOURCES, AddonSource
 from infra.rehearsal.cloud.kubernetes.binaries import NAMES, Binaries
-from infra.rehearsal.cloud.kubernetes.keda import install
 from infra.rehearsal.cloud.kubernetes.local import LocalKubernetes, StartRequest
 from infra.rehearsal.cloud.kubernetes.parts import Images
 from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces
@@ -86,16 +86,19 @@ def test_a_start_that_breaks_says_so(local: LocalKubernetes, tmp_path: Path) -> 
     assert fail(local, asked) == "KeyError: 'etcd'"
 
 
-def test_keda_comes_to_one_that_runs_and_that_was_installed(local: LocalKubernetes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_an_addon_comes_to_one_that_runs_and_that_was_installed(
+    local: LocalKubernetes, tmp_path: Path, source: AddonSource
+) -> None:
     with pytest.raises(BadInput, match="takes a Kubernetes that runs, and this one is stopped"):
-        local.add_keda(tmp_path)
-    assert not local.places.keda.exists()
-    assert install.find(tmp_path) is None
+        local.add_addon(source.name, tmp_path)
+    assert not local.places.addon(source.name).exists()
+    assert source.find(tmp_path) is None
     with pytest.raises(BadInput) as refused:
-        install.require(tmp_path)
-    assert refused.value.hint == "ecomdeploy cloud kubernetes install --keda"
-    install.install_folder(tmp_path).mkdir(parents=True)
-    assert install.require(tmp_path).name.startswith("keda-v2.")
+        source.require(tmp_path)
+    assert refused.value.hint == f"ecomdeploy cloud kubernetes install --{source.name}"
+    source.folder(tmp_path).mkdir(parents=True)
+    assert source.require(tmp_path).name.startswith(f"{source.name}-v")
 
 
 @pytest.mark.parametrize("unusable", ["[]", "{", "", None])

@@ -77,8 +77,8 @@ class Admin:
             case "POST", "kubernetes/start":
                 self.kubernetes.start(_request(environ))
                 return self.kubernetes.status()
-            case "POST", "kubernetes/keda":
-                self.kubernetes.add_keda(_folder(environ))
+            case "POST", "kubernetes/addon":
+                self.kubernetes.add_addon(*_addon(environ))
                 return self.kubernetes.status()
             case "POST", "kubernetes/stop":
                 self.kubernetes.forget()
@@ -96,11 +96,12 @@ def _request(environ: Environ) -> StartRequest:
         raise BadInput(f"not what a start of Kubernetes is asked for with: {error}") from None
 
 
-def _folder(environ: Environ) -> Path:
-    found = _object(environ).get("folder")
-    if not isinstance(found, str):
-        raise BadInput("not what KEDA is asked for with: its folder is missing")
-    return Path(found)
+def _addon(environ: Environ) -> tuple[str, Path]:
+    found = _object(environ)
+    name, folder = found.get("name"), found.get("folder")
+    if not (isinstance(name, str) and isinstance(folder, str)):
+        raise BadInput("not what an add-on is asked for with: name and folder")
+    return name, Path(folder)
 
 
 def _object(environ: Environ) -> dict[str, Any]:

@@ -59,3 +59,21 @@ def await_ready(
             f"the local Kubernetes is {found['state']}: {found['reason']}", hint=f"see {logs}"
         )
     return found
+
+
+def await_addon(
+    title: str, name: str, found: dict[str, Any], status: Callable[[], dict[str, Any]], seconds: float
+) -> None:
+    """Until that add-on does its work. Raises as `await_ready`."""
+    deadline = time.monotonic() + 2 * seconds
+    while True:
+        one = next((one for one in found.get("addons", ()) if one["name"] == name), {})
+        state, reason = one.get("state", "stopped"), one.get("reason") or found["reason"]
+        if state != "starting" or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+        found = status()
+    if state != "ready":
+        raise EcomdeployError(
+            f"{title} of the local Kubernetes is {state}: {reason}", hint="ecomdeploy cloud kubernetes status"
+        )

@@ -15,7 +15,7 @@ from modelpack.errors import BadInput
 
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 SOURCE = Path(__file__).parent / "source"
-"""Go modules: `kubernetes`, `etcd` and `keda`, each a go.mod that pins and a go.sum that verifies."""
+"""Go modules: `kubernetes`, `etcd` and one an add-on, each a go.mod that pins and a go.sum that verifies."""
 INSTALL = "ecomdeploy cloud kubernetes install"
 
 

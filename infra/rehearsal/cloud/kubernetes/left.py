@@ -9,7 +9,7 @@ from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces
 from infra.rehearsal.cloud.kubernetes.processes import ProcessRecord, end_all
 
 ENDED = (
-    ("keda-adapter",),
+    ("keda-adapter", "karpenter"),
     ("keda-operator",),
     ("prometheus",),
     ("kserve",),

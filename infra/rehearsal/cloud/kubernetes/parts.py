@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.rehearsal.cloud.kubernetes import prometheus
+from infra.rehearsal.cloud.kubernetes.addons import prometheus
 from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces, KubernetesPorts
 from infra.rehearsal.cloud.kubernetes.processes import Program
 from modelpack.inputs.children import child_environment, module_command

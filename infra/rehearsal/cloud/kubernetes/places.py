@@ -24,7 +24,8 @@ LOWEST, SPAN = 15000, 14000
 class KubernetesPorts:
     """TCP ports on 127.0.0.1, chosen at the first start. `kubelet`: the node agent's HTTPS (logs); `metrics`: its
     metrics.k8s.io; `gateway`: plain HTTP for callers; `webhook`: KServe's admission, HTTPS;
-    `prometheus`: plain HTTP; `keda`: its operator's gRPC, `external_metrics`: its adapter's HTTPS."""
+    `prometheus`: plain HTTP; `keda`: its operator's gRPC, `external_metrics`: its adapter's HTTPS; `karpenter`: its
+    health, plain HTTP."""
 
     api: int
     etcd: int
@@ -38,6 +39,7 @@ class KubernetesPorts:
     prometheus: int
     keda: int
     external_metrics: int
+    karpenter: int
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,9 @@ class KubernetesPlaces:
         """There as long as it is to run whenever the local cloud does; what it is started with."""
         return self.root / "wanted.json"
 
-    @property
-    def keda(self) -> Path:
-        """There once KEDA was asked for: in which folder it is. Its objects are among the data, and need it."""
-        return self.root / "keda.json"
+    def addon(self, name: str) -> Path:
+        """There once that add-on was asked for: in which folder it is. Its objects are among the data, and need it."""
+        return self.root / f"{name}.json"
 
     @property
     def records(self) -> Path:

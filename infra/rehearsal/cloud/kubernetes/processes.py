@@ -68,6 +68,8 @@ class Keeper:
     log: Path
     starts: int = 0
     """How often it was started from here."""
+    failures: int = 0
+    """How often in a row it was started and soon ended."""
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -95,12 +97,14 @@ class Keeper:
     def _run(self) -> None:
         pause = FIRST_PAUSE
         while not self._stopping.is_set():
-            began = time.monotonic()
+            began, before = time.monotonic(), self.starts
             if adopted := self._adopt():
                 self._await(adopted)
             else:
                 self._once()
-            pause = FIRST_PAUSE if time.monotonic() - began > STEADY_SECONDS else pause
+            steady = time.monotonic() - began > STEADY_SECONDS
+            self.failures = 0 if steady else self.failures + self.starts - before
+            pause = FIRST_PAUSE if steady else pause
             self._stopping.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from infra.kubernetes.client import KubernetesClient, KubernetesRefused, KubernetesUnreachable
 from infra.kubernetes.follow import Follow
+from infra.rehearsal.cloud.kubernetes.addons.prometheus import write_targets
 from infra.rehearsal.cloud.kubernetes.node_agent.addresses import PodAddresses
 from infra.rehearsal.cloud.kubernetes.node_agent.agent import NodeAgent
 from infra.rehearsal.cloud.kubernetes.node_agent.back_off import FIRST_BACK_OFF
@@ -21,7 +22,6 @@ from infra.rehearsal.cloud.kubernetes.node_agent.pod_store import KubernetesPodS
 from infra.rehearsal.cloud.kubernetes.node_agent.relay import Relay
 from infra.rehearsal.cloud.kubernetes.node_agent.usage import UsageMeter
 from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces
-from infra.rehearsal.cloud.kubernetes.prometheus import write_targets
 from infra.rehearsal.cloud.servers.models import ModelHost
 from infra.rehearsal.cloud.signals import hear_signals
 from modelpack.errors import EcomdeployError

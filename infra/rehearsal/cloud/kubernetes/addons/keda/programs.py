@@ -14,15 +14,15 @@ from pathlib import Path
 from infra.kubernetes.client import KubernetesClient, Object
 from infra.kubernetes.objects import condition
 from infra.rehearsal.cloud.addresses import LOOPBACK
+from infra.rehearsal.cloud.kubernetes.addons.base import Addon
+from infra.rehearsal.cloud.kubernetes.addons.source import KEDA
 from infra.rehearsal.cloud.kubernetes.certificates import AUTHORITY, KEDA_OPERATOR, Certificates
-from infra.rehearsal.cloud.kubernetes.keda import install
 from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces, KubernetesPorts
 from infra.rehearsal.cloud.kubernetes.processes import Program
 from infra.rehearsal.cloud.own_files import claim_folder, read_own
 from modelpack.home import write_atomically
 
 OPERATOR, ADAPTER = "keda-operator", "keda-adapter"
-NAMES = (OPERATOR, ADAPTER)
 NAMESPACE, SERVICE = "keda", "keda-metrics-apiserver"
 METRICS_API: Object = {
     "apiVersion": "apiregistration.k8s.io/v1",
@@ -31,6 +31,12 @@ METRICS_API: Object = {
 }
 END_SECONDS = 3.0
 """The adapter waits more than 20 seconds for an operator that is gone."""
+
+
+def addon() -> Addon:
+    return Addon(
+        source=KEDA, programs=programs, objects=objects, answers=is_available, orphans=(METRICS_API,)
+    )
 
 
 def programs(folder: Path, places: KubernetesPlaces, ports: KubernetesPorts) -> tuple[Program, Program]:
@@ -67,8 +73,8 @@ def programs(folder: Path, places: KubernetesPlaces, ports: KubernetesPorts) -> 
         "WATCH_NAMESPACE": "",
     }
     told = (
-        (OPERATOR, folder / "bin" / install.OPERATOR, operator, ports.keda),
-        (ADAPTER, folder / "bin" / install.ADAPTER, adapter, ports.external_metrics),
+        (OPERATOR, folder / "bin" / "operator", operator, ports.keda),
+        (ADAPTER, folder / "bin" / "adapter", adapter, ports.external_metrics),
     )
     first, second = (
         Program(
@@ -130,7 +136,7 @@ def objects(places: KubernetesPlaces, ports: KubernetesPorts) -> list[Object]:
     ]
 
 
-def is_available(client: KubernetesClient) -> bool:
+def is_available(client: KubernetesClient, ports: KubernetesPorts) -> bool:
     """Whether the API server reaches the adapter."""
     found = client.get(METRICS_API["apiVersion"], METRICS_API["kind"], METRICS_API["metadata"]["name"])
     return found is not None and condition(found, "Available").get("status") == "True"
