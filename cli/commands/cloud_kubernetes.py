@@ -34,7 +34,7 @@ def install(
     Add-ons take Go."""
     cache, told = wiring.home().cache, progress.choose(as_json)
     found = install_kubernetes(cache, told, from_source)
-    addons = {name: install_addon(cache, name, told) for name in _chosen(keda, karpenter)}
+    addons = {name: install_addon(cache, name, told) for name in _choose(keda, karpenter)}
     if as_json:
         show.document({"binaries": found, **addons})
         return
@@ -48,7 +48,7 @@ def start(keda: Keda = False, karpenter: Karpenter = False, as_json: options.AsJ
     """Start it, and the local cloud, and wait until it is ready. Add-ons come with it from then on."""
     cloud, told = wiring.local_cloud(), progress.choose(as_json)
     access = cloud.ensure_kubernetes(told)
-    for name in _chosen(keda, karpenter):
+    for name in _choose(keda, karpenter):
         cloud.ensure_addon(name, told)
     if as_json:
         show.document({"kubeconfig": str(access.kubeconfig), "gateway": access.gateway})
@@ -57,7 +57,7 @@ def start(keda: Keda = False, karpenter: Karpenter = False, as_json: options.AsJ
     show.next_step("ecomdeploy cloud env", "point kubectl at it")
 
 
-def _chosen(keda: bool, karpenter: bool) -> list[str]:
+def _choose(keda: bool, karpenter: bool) -> list[str]:
     return [name for name, asked in (("keda", keda), ("karpenter", karpenter)) if asked]
 
 

@@ -29,7 +29,9 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.network,
     pytest.mark.kubernetes,
-    pytest.mark.nightly(like="test_node_groups_make_nodes_that_a_gpu_pod_lands_on"),
+    pytest.mark.nightly(
+        like="tests/infra/cloud/test_eks_is_kubernetes.py::test_node_groups_make_nodes_that_a_gpu_pod_lands_on"
+    ),
 ]
 
 KARPENTER = "karpenter.sh/v1"
@@ -162,7 +164,7 @@ def test_gpu_pods_bring_machines_up_to_the_limit_and_fewer_let_them_go(shop: Sho
     for name in names:
         api.delete(pod(name), grace=0)
     wait_for(lambda: not shop.machines())
-    assert not api.list(KARPENTER, "NodeClaim")
+    wait_for(lambda: not api.list(KARPENTER, "NodeClaim"))
     api.delete(node_pool("gpu", [], {}))
 
 

@@ -32,7 +32,7 @@ def ask_provisioner(api: KubernetesApi, namespace: str, pods: Sequence[Object]) 
         return {}
     found: dict[str, Object] = {}
     for event in sorted(events, key=lambda one: str(one.get("lastTimestamp") or "")):
-        name = event["involvedObject"]["name"]
+        name = event["involvedObject"].get("name")
         if name in wanted and event["reason"] in (COMES, FAILS):
             found[name] = event
     return found
