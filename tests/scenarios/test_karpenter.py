@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kserve_shop import places
+from kserve_shop import Gateway, places
 from lent_layers import keep, lend
 from own_shop import write_model, write_shop
-from typed import Terminal
+from typed import Poller, Terminal
 from waiting import wait_for
 
 from infra import instances
@@ -116,10 +116,23 @@ class Shop:
         """The nodes that Karpenter brought."""
         return self.api.list("v1", "Node", labels="karpenter.sh/nodepool")
 
+    def uids(self) -> set[str]:
+        return {one["metadata"]["uid"] for one in self.machines()}
+
+    def take_away(self, machine: Object) -> None:
+        """As AWS takes a spot machine: it is drained, and goes."""
+        name = machine["metadata"]["name"]
+        self.api.delete({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+
+    def serving(self) -> int:
+        """Servers that answer."""
+        (found,) = self.api.list("apps/v1", "Deployment", "default")
+        return int((found.get("status") or {}).get("availableReplicas", 0))
+
     def words_on(self, name: str) -> str:
         """Karpenter's, on a pod."""
         events = self.api.list("v1", "Event", "default", fields="source=karpenter")
-        return " ".join(one["message"] for one in events if one["involvedObject"]["name"] == name)
+        return " ".join(one["message"] for one in events if one["involvedObject"].get("name") == name)
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +218,9 @@ def test_a_service_without_room_tells_karpenters_reason_and_comes_with_its_machi
 
     # the machine is gone, and its successor is beyond the limit
     api.patch(pool, {"spec": {"limits": {"cpu": "1"}}})
-    api.delete({"apiVersion": "v1", "kind": "Node", "metadata": {"name": machine["metadata"]["name"]}})
+    shop.take_away(machine)
     wait_for(lambda: reason in shop.terminal.type("status", "--json", expect=None).out)
-    api.patch(pool, {"spec": {"limits": {"cpu": "4"}}})
+    api.patch(pool, {"spec": {"limits": {"cpu": "8"}}})
     wait_for(lambda: shop.terminal.type("status", "--json", expect=None).json.get("verified") is True)
 
 
@@ -217,9 +230,30 @@ def test_killed_it_comes_back_and_its_machines_stay(shop: Shop) -> None:
         return int(next(one["pid"] or 0 for one in processes if one["name"] == "karpenter"))
 
     before, machines = pid(), [one["metadata"]["uid"] for one in shop.machines()]
+    assert machines
     os.kill(before, signal.SIGKILL)
     wait_for(lambda: pid() not in (0, before))
     wait_for(lambda: shop.cloud.kubernetes_status()["addons"][0]["state"] == "ready")
     assert [one["metadata"]["uid"] for one in shop.machines()] == machines
+
+
+def test_of_two_servers_on_spot_machines_one_is_taken_and_nobody_notices(shop: Shop) -> None:
+    shop.terminal.edit(r"^scale: .*$", "scale: {min: 2, max: 2}")
+    assert shop.terminal.type("up", "--yes", "--json").json["verified"] is True
+    wait_for(lambda: shop.serving() == 2)
+    predicted = shop.terminal.type("predict", "--json").json
+    gateway = Gateway(places(shop.terminal).ports().gateway, predicted)
+    with Poller(gateway.ask) as poller:
+        first, other = shop.machines()
+        assert first["metadata"]["labels"]["karpenter.sh/capacity-type"] == "spot"
+        shop.take_away(first)
+        wait_for(lambda: first["metadata"]["uid"] not in shop.uids())
+        wait_for(lambda: shop.serving() == 2)
+    assert poller.errors == []
+    assert other["metadata"]["uid"] in shop.uids(), "the budget's pod was not touched"
+
+
+def test_with_the_service_its_machines_go(shop: Shop) -> None:
+    """The last of this file."""
     shop.terminal.type("down", "--yes", "--json")
     wait_for(lambda: not shop.machines())
