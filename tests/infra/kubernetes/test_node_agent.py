@@ -13,11 +13,21 @@ import pytest
 from speaking import SpeakingHost
 from waiting import wait_for
 
+from infra.instances import nodes
 from infra.kubernetes.client import KubernetesRefused, KubernetesUnreachable, Object
+from infra.rehearsal.cloud.kubernetes.addons.karpenter.instance_types import instance_types
 from infra.rehearsal.cloud.kubernetes.node_agent.addresses import API, PodAddresses
 from infra.rehearsal.cloud.kubernetes.node_agent.agent import NodeAgent
 from infra.rehearsal.cloud.kubernetes.node_agent.back_off import back_off
-from infra.rehearsal.cloud.kubernetes.node_agent.nodes import NodeWanted, node_of, node_status, read_nodes
+from infra.rehearsal.cloud.kubernetes.node_agent.nodes import (
+    NodeWanted,
+    is_new,
+    is_pretended,
+    machine_status,
+    node_of,
+    node_status,
+    read_nodes,
+)
 from infra.rehearsal.cloud.kubernetes.node_agent.pod import Means, PodRunner
 from infra.rehearsal.cloud.kubernetes.node_agent.pod_store import FakePodStore
 from infra.rehearsal.cloud.kubernetes.node_agent.probes import ContainerProbe, Verdicts, ask, probes_of
@@ -524,6 +534,58 @@ def test_nodes_by_default_and_from_a_file(tmp_path: Path) -> None:
     path.write_text('{"name": 1')
     with pytest.raises(BadInput):
         read_nodes(path)
+
+
+def machine(instance: str, *conditions: Object) -> Object:
+    """A Node as Karpenter's provider of pretended machines makes it."""
+    return {
+        "metadata": {"name": "kwok-1", "labels": {"node.kubernetes.io/instance-type": instance}},
+        "spec": {"providerID": "kwok://kwok-1"},
+        "status": {
+            "capacity": {"nvidia.com/gpu": "1"},
+            "allocatable": {"nvidia.com/gpu": "4"},
+            "conditions": list(conditions),
+        },
+    }
+
+
+def test_a_machine_of_karpenters_has_its_gpus_once_it_is_up() -> None:
+    booting = machine_status(machine("g6.12xlarge"), ready=False)
+    assert booting["capacity"] == {"cpu": "48", "memory": "196608Mi", "nvidia.com/gpu": "4"}
+    assert booting["allocatable"] == {"nvidia.com/gpu": "0"}
+    up = machine_status(machine("g6.12xlarge"), ready=True)
+    assert up == {**booting, "allocatable": {"nvidia.com/gpu": "4"}}
+    assert "allocatable" not in machine_status(machine("c7i.xlarge"), ready=True)
+    assert machine_status(machine("nobody.knows"), ready=True) == {}
+
+
+def test_a_machine_boots_once() -> None:
+    def told(status: str, reason: str) -> Object:
+        return machine("g6.xlarge", {"type": "Ready", "status": status, "reason": reason})
+
+    assert is_new(machine("g6.xlarge"))
+    assert is_new(told("False", "KubeletNotReady")), "its agent ended while it booted"
+    assert not is_new(told("True", "KubeletReady"))
+    assert not is_new(told("Unknown", "NodeStatusUnknown")), "its agent was away"
+    assert is_pretended(machine("g6.xlarge"))
+    assert not is_pretended({"metadata": {"name": "gpu-1"}, "spec": {"providerID": "aws:///us-east-1a/i-1"}})
+
+
+def test_karpenter_may_bring_what_our_own_table_has() -> None:
+    types = {one["name"]: one for one in instance_types()}
+    assert set(types) == {name for name, one in nodes().items() if one.usd_hour}
+    g6 = types["g6.xlarge"]
+    assert g6["resources"]["nvidia.com/gpu"] == "1"
+    assert "nvidia.com/gpu" not in types["c7i.xlarge"]["resources"]
+    offers = {
+        tuple(requirement["values"][0] for requirement in one["Requirements"]): one["Price"]
+        for one in g6["offerings"]
+    }
+    zones = ("us-east-1a", "us-east-1b", "us-east-1c")
+    assert set(offers) == {(capacity, zone) for capacity in ("spot", "on-demand") for zone in zones}
+    assert all(
+        offers["spot", zone] < offers["on-demand", zone] == nodes()["g6.xlarge"].usd_hour for zone in zones
+    )
 
 
 def test_a_nodes_conditions_keep_their_times() -> None:
