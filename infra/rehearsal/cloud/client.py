@@ -129,7 +129,8 @@ class LocalCloud:
             request = StartRequest(binaries=chosen, definitions=gateway_api.ensure(self.home.cache, told))
             told.note("Starting the local Kubernetes: a real control plane, on loopback only.")
             found = self._ask("POST", "kubernetes/start", request.as_data())
-        return access.KubernetesAccess.read(self._await_kubernetes(found))
+        found = access.await_ready(found, self.kubernetes_status, START_SECONDS, self._kubernetes.logs)
+        return access.KubernetesAccess.read(found)
 
     def ensure_addon(self, name: str, progress: Progress | None = None) -> None:
         """Have that add-on ("keda", "karpenter") run beside the local Kubernetes, which is started, from now on.
@@ -142,9 +143,6 @@ class LocalCloud:
         self.ensure_kubernetes(progress)
         found = self._ask("POST", "kubernetes/addon", {"name": name, "folder": str(folder)})
         access.await_addon(source.title, name, found, self.kubernetes_status, START_SECONDS)
-
-    def _await_kubernetes(self, found: dict[str, Any]) -> dict[str, Any]:
-        return access.await_ready(found, self.kubernetes_status, START_SECONDS, self._kubernetes.logs)
 
     def kubernetes_status(self) -> dict[str, Any]:
         """`state`: "stopped", "starting", "ready" or "failed" for its `reason`; `processes`; `kubeconfig` and `gateway`
