@@ -11,7 +11,7 @@ from typing import TextIO
 
 from cli.terminal import visible
 from cli.words import align
-from modelpack.progress import Progress, Silent
+from modelpack.progress import Progress, Silent, tell_size
 
 QUIET_S = 60.0
 """How long a bar may say nothing in a pipe: pipelines end what is silent for long."""
@@ -131,7 +131,7 @@ def choose(quiet: bool = False, stream: TextIO | None = None) -> Progress:
 def amount_of(value: float, unit: str) -> str:
     """'12.5 MB' for bytes, '3 epochs' for whole things."""
     if unit in ("B", "bytes"):
-        return f"{value / 1e6:.1f} MB"
+        return tell_size(value)
     return f"{value:.0f} {unit}" if float(value).is_integer() else f"{value:.1f} {unit}"
 
 

@@ -145,8 +145,3 @@ def _end(
     complain(words or f"Error: {what}")
     if hint:
         complain(f"Hint: {hint}")
-
-
-def megabytes(size: float) -> str:
-    """Bytes as decimal MB."""
-    return f"{size / 1e6:,.1f} MB"

@@ -44,3 +44,8 @@ class Silent:
     def track(self, title: str, total: float, unit: str) -> Iterator[Callable[[float], None]]:
         self.lines.append(title)
         yield lambda amount: None
+
+
+def tell_size(size: float) -> str:
+    """Bytes in words, in decimal units: "76.7 MB"; below one of them "77 kB", since a push is to be small."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"

@@ -10,6 +10,7 @@ import typer
 
 from cli import options, progress, show, wiring
 from modelpack.errors import BadInput
+from modelpack.progress import tell_size
 
 
 def pack(
@@ -52,7 +53,7 @@ def pack(
         explained(packed.record)
         return
     metric, chosen = packed.record["metric"], packed.record["chosen"]
-    show.say(f"Packed {spec.usecase}: {packed.digest}, {show.megabytes(packed.size_bytes)}.")
+    show.say(f"Packed {spec.usecase}: {packed.digest}, {tell_size(packed.size_bytes)}.")
     show.say(
         f"  {metric['name']} {metric['value']:.4f} [{metric['low']:.4f}, {metric['high']:.4f}], "
         f"{against(metric)}; model {chosen['size_mb']:.1f} MB, {speed(packed.record)}"

@@ -121,6 +121,10 @@ def show_release(
         show.document(story.document())
         return
     tell(story)
+    for file in filter(None, (html, report)):
+        show.say(f"  drawn in {file}")
+    if html is None:
+        show.next_step(f"ecomdeploy releases show {number} --html FILE", "both releases around each step")
 
 
 def draw_report(story: ReleaseStory) -> str:
@@ -153,7 +157,6 @@ def tell(story: ReleaseStory) -> None:
             if one.kind is not EventKind.LOOK
         ]
         show.table(columns, rows)
-    show.next_step(f"ecomdeploy releases show {release.number} --html FILE", "both releases around each step")
 
 
 def origin(release: Release) -> str:

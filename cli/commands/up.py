@@ -9,6 +9,7 @@ import typer
 
 from cli import options, progress, show, wiring
 from cli.words import changes_in_words, describe_place, verdict
+from modelpack.progress import tell_size
 
 
 def up(
@@ -66,7 +67,7 @@ def up(
         return
     show.say(verdict(done))
     if done.changes:
-        show.say(f"Changed: {changes_in_words(done.changes)}; pushed {show.megabytes(done.pushed_bytes)}.")
+        show.say(f"Changed: {changes_in_words(done.changes)}; pushed {tell_size(done.pushed_bytes)}.")
     for note in done.notes:
         show.say(f"  {note}")
     show.next_step("ecomdeploy predict", "or `ecomdeploy rollback`, `ecomdeploy down`")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from modelpack.home import Home
-from modelpack.progress import Progress
+from modelpack.progress import Progress, tell_size
 
 if TYPE_CHECKING:
     from modelpack.image.oci.layout import Layout
@@ -52,9 +52,7 @@ class RegistryImages:
             return 0
         progress.step(f"Pushing to {repository}")
         sent = push(self.registry(repository), self.layout(), digest, tag_of(digest), progress)
-        progress.note(
-            f"pushed {sent.bytes_sent / 1e6:,.1f} MB; {sent.blobs_present} layers were there already"
-        )
+        progress.note(f"pushed {tell_size(sent.bytes_sent)}; {sent.blobs_present} layers were there already")
         return sent.bytes_sent
 
     def fetch(self, image: str, progress: Progress) -> None:

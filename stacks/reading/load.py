@@ -151,7 +151,7 @@ def translate(merged: Value, where: str, error: Mapping[str, Any]) -> Problem:
     if error["type"] == "unexpected_keyword_argument" or error["type"] == "extra_forbidden":
         word = str(keys[-1]).strip()
         return Problem("unknown key", line, path, nearest(word, siblings(keys[:-1])))
-    return Problem(say(error), line, path)
+    return Problem(say(error, at.data), line, path)
 
 
 @cache

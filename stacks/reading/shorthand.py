@@ -9,10 +9,10 @@ from typing import Any
 
 from modelpack.inputs.spec import AUTO
 from stacks.reading.document import Value
+from stacks.reading.wording import NoDuration
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)")
-
 
 BAKED = ("blue-green", "canary", "linear", "rolling", "shadow")
 """The keys of `rollout` that have a bake."""
@@ -55,9 +55,9 @@ def put_through(document: Value, path: tuple[str, ...], write: Callable[[Value],
 
 
 def in_seconds(text: str) -> float | str:
-    """ "3m" as 180; the text itself when it is no duration."""
+    """ "3m" as 180; the text itself, to be complained of, when it is no duration."""
     found = DURATION.fullmatch(text)
-    return float(found[1]) * SECONDS[found[2]] if found else text
+    return float(found[1]) * SECONDS[found[2]] if found else NoDuration(text)
 
 
 def describe(parts: dict[str, Any]) -> None:

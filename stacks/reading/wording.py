@@ -30,14 +30,20 @@ WORDS = {
 }
 
 
+class NoDuration(str):
+    """A text where seconds are wanted: it was to be a duration, and is none."""
+
+
 LONGEST = 80
 
 
-def say(error: Mapping[str, Any]) -> str:
-    """What was expected, and what is there."""
+def say(error: Mapping[str, Any], written: object = None) -> str:
+    """What was expected, and what is there. `written`: as the file has it, with what was to become of it."""
     words = WORDS.get(error["type"])
     if words is None:
         return str(error["msg"])
+    if isinstance(written, NoDuration):
+        words = "expected a time like 90s, 5m or 48h, or seconds"
     text = words.format(**error.get("ctx", {}))
     return text if error["type"] == "missing" else f"{text}, got {show(error['input'])}"
 

@@ -141,7 +141,13 @@ def test_a_pipe_gets_lines_and_a_machine_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("value", "unit", "words"),
-    [(2_500_000, "B", "2.5 MB"), (3, "epochs", "3 epochs"), (0.5, "turns", "0.5 turns")],
+    [
+        (2_500_000, "B", "2.5 MB"),
+        (77_431, "B", "77 kB"),
+        (0, "B", "0 kB"),
+        (3, "epochs", "3 epochs"),
+        (0.5, "turns", "0.5 turns"),
+    ],
 )
 def test_amounts_in_words(value: float, unit: str, words: str) -> None:
     assert amount_of(value, unit) == words

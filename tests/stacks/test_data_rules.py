@@ -67,7 +67,7 @@ WRONG = {
     "{from: a, contract: [{min: 1}]}": r"data.contract\[0\].column: is missing",
     "{from: a, contract: [{column: a, min: 1, line: 3}]}": r"data.contract\[0\].line: unknown key \(known: column, ",
     "{from: a, contract: [{column: a, fersh: 3h}]}": r"unknown key \(did you mean fresh\?\)",
-    "{from: a, contract: [{column: a, fresh: 3x}]}": r"data.contract\[0\].fresh: expected a number",
+    "{from: a, contract: [{column: a, fresh: 3x}]}": r"data.contract\[0\].fresh: expected a time like 90s, 5m or 48h",
     "{from: a, contract: [{column: a, min: 3, max: 2}]}": r"data.contract\[0\].min: 3 is above max: 2",
     "{from: a, contract: [{column: a, type: time, min: 3}]}": "min and max are of numbers",
     "{from: a, contract: [{column: a, nulls: 2}]}": r"data.contract\[0\].nulls: must be at most 1",

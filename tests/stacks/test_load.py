@@ -299,7 +299,7 @@ CASES: list[tuple[str, str, str]] = [
     ("all-at-once", "canary, canary: {steps: []}", "18: rollout.canary.steps: needs at least 1 entry"),
     ("all-at-once", "linear, linear: {step: 5}", "18: rollout.linear.step: must be at least 10, got 5"),
     ("all-at-once", "rolling, rolling: {batch: 51}", "18: rollout.rolling.batch: must be at most 50, got 51"),
-    ("all-at-once", "rolling, rolling: {bake: soon}", "18: rollout.rolling.bake: expected a number, got 'soon'"),
+    ("all-at-once", "rolling, rolling: {bake: soon}", "18: rollout.rolling.bake: expected a time like 90s, 5m or 48h, or seconds, got 'soon'"),
     ("all-at-once", "canary, canary: {bake: 2h}", "18: rollout.canary.bake: must be at most 3600"),
     ("error_rate: 0.02", "topic: on-call", "18: rollout.alarms.topic: expected own or the ARN of an SNS topic, got 'on-call' (own makes one for the service)"),
     ("error_rate: 0.02", "error_rte: 1", "18: rollout.alarms.error_rte: unknown key (did you mean error_rate?)"),
@@ -417,7 +417,10 @@ def test_a_search_for_passes_is_one_word_and_its_budget_a_duration(tmp_path: Pat
     for written, seconds in (("3m", 180), ("90s", 90), ("1.5h", 5400), ("20", 20)):
         pack = load(write(tmp_path, f"{start}{written}}}\n"), "local", KNOWN).pack
         assert (pack.automatic, pack.budget, pack.objective) == (True, seconds, "throughput")
-    for wrong, words in (("3 minutes", "expected a number, got '3 minutes'"), ("0s", "more than 0")):
+    for wrong, words in (
+        ("3 minutes", "expected a time like 90s, 5m or 48h, or seconds, got '3 minutes'"),
+        ("0s", "more than 0"),
+    ):
         with pytest.raises(BadInput, match=words):
             load(write(tmp_path, f"{start}{wrong}}}\n"), "local", KNOWN)
     with pytest.raises(BadInput, match="auto stands alone"):

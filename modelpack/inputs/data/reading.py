@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -115,7 +115,7 @@ def open_tables(
 ) -> dict[str, OpenTable]:
     """Each table that is there, by name. Raises BadInput: columns that are missing or can be of no such kind."""
     opened: dict[str, OpenTable] = {}
-    problems: list[Problem] = []
+    problems: list[Problem] = list(report_unknown(wanted, data))
     for table in wanted.tables:
         if table.name not in there:
             continue
@@ -149,6 +149,21 @@ def own_names(table: Table, columns: Mapping[str, str]) -> dict[str, str]:
         if name in names and of_table in ("", table.name) and own != name:
             found[name] = own
     return found
+
+
+def report_unknown(wanted: OwnData, data: DataSpec) -> Iterator[Problem]:
+    """Names of `data.columns` that no table of the use case has: nothing would come of them."""
+    known = [
+        name
+        for table in wanted.tables
+        for one in table.fields
+        for name in (one.name, f"{table.name}.{one.name}")
+    ]
+    for key in data.columns:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            what = f"data.columns names {key!r}, which is no column of the use case's"
+            yield Problem(what, data.place, hint=f"is it {near[0]!r}?" if near else "")
 
 
 def told_renamed(name: str, own: str, have: Sequence[str], place: str) -> Problem:
