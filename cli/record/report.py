@@ -101,7 +101,7 @@ def tiles(record: Mapping[str, Any]) -> str:
     shown = [
         (f"{after['rows_per_cpu_s'] / before['rows_per_cpu_s']:.2f}x", "rows per CPU-second in full batches"),
         (f"{before['p50_ms'] / after['p50_ms']:.2f}x", f"faster on one request ({after['p50_ms']:.3f} ms)"),
-        (f"{after['size_mb'] / before['size_mb']:.2f}x", f"the size ({after['size_mb']:.1f} MB)"),
+        (f"{after['size_mb'] / before['size_mb']:.2f}x", f"the size ({after['size_mb']:.3g} MB)"),
         (f"{after['metric'] - before['metric']:+.4f}", f"{metric['name']} (now {after['metric']:.4f})"),
     ]
     inside = "".join(f'<div class="tile"><b>{value}</b>{escape(words)}</div>' for value, words in shown)
