@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
@@ -15,7 +16,7 @@ from stacks.rollout.events import EventKind, RolloutEvent, RolloutRecord
 @pytest.mark.parametrize("width", [60, 80, 160])
 def test_nothing_of_it_is_cut_off(width: int) -> None:
     console = Console(file=io.StringIO(), width=width)
-    seen = Figures(at="2026-11-10T14:00:00+00:00", requests=24000, errors=12, p99_ms=17.3)
+    seen = Figures(at=datetime(2026, 11, 10, 14, tzinfo=UTC), requests=24000, errors=12, p99_ms=17.3)
     event = RolloutEvent(
         at="2026-11-10T14:00:12+00:00",
         kind=EventKind.STEP,
