@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelpack.errors import BadInput
-from modelpack.inputs.spec import POSTGRESQL, DataSpec
+from modelpack.inputs.spec import POSTGRESQL, S3, DataSpec
 from modelpack.usecases.base import UseCase
 from modelpack.usecases.optional.own_tables import own_data_of
 from modelpack.usecases.own_data.files import table_files
@@ -56,6 +56,10 @@ def source_of(project: Path, data: DataSpec, wanted: OwnData) -> DataSource:
         from modelpack.inputs.data.postgresql import DatabaseSource
 
         return DatabaseSource(source, wanted, dict(data.tables))
+    if source.startswith(S3):
+        from modelpack.inputs.data.s3 import BucketSource
+
+        return BucketSource(source, wanted)
     from modelpack.inputs.data.duckdb_files import FileSource
     from modelpack.inputs.data.files import find_files
 

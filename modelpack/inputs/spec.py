@@ -17,6 +17,8 @@ Objective = Literal["throughput", "latency", "size"]
 Hardware = Literal["cpu", "cuda"]
 POSTGRESQL = ("postgresql://", "postgres://")
 """What `data.from` begins with where it is a database."""
+S3 = "s3://"
+"""What it begins with where it is objects of a bucket."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ class DataRuleSpec:
 class DataSpec:
     """The user's own data instead of the use case's, relative to the project: read into memory from `path`, a Parquet
     or CSV file or a folder of them, or in an engine that never holds it whole from `source` (`from` in the file), also
-    a glob, or a PostgreSQL database by its address. What must be in it: `ecomdeploy schema USECASE`.
+    a glob, objects of a bucket, or a PostgreSQL database. What it must hold: `ecomdeploy schema USECASE`.
 
     Of `path`, `unreadable`: the share of a table's rows that may be left out because a value cannot be read; the record
     says how many were. Of `source`, `columns`: the user's name of a column by the use case's (`time` or `sales.time`);

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
-from modelpack.inputs.spec import POSTGRESQL
+from modelpack.inputs.spec import POSTGRESQL, S3
 from stacks.reading.document import Value, items
 
 Found = Iterator[tuple[Value, str, str]]
@@ -42,12 +42,9 @@ def data(document: Value) -> Found:
 def address(source: Value, text: str, tables: Value | None) -> Found:
     """What is wrong with `data.from` as the address of a database, and with the tables named in it."""
     if not text.startswith(POSTGRESQL):
-        if "://" in text:
-            yield (
-                source,
-                "is at no place that is read",
-                "files of the project, or postgresql://USER@HOST/DATABASE",
-            )
+        if "://" in text and not text.startswith(S3):
+            hint = "files of the project, s3://BUCKET/PREFIX, or postgresql://USER@HOST/DATABASE"
+            yield source, "is at no place that is read", hint
         if tables and tables.data:
             yield tables, "names tables of a database", "each table of files is a file or folder by its name"
         return

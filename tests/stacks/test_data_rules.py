@@ -57,7 +57,7 @@ WRONG = {
     "{from: a, unreadable: 0.01}": "data.unreadable: is for data.path",
     "{path: a, tables: {sales: b}}": "data.tables: is for data that an engine reads",
     "{from: a, tables: {sales: b}}": "data.tables: names tables of a database",
-    "{from: 's3://bucket/orders'}": "data.from: is at no place that is read",
+    "{from: 'gs://bucket/orders'}": "data.from: is at no place that is read",
     "{from: 'postgresql://[x/shop'}": "data.from: is no address",
     "{from: 'postgresql://me:hush@db/shop'}": "data.from: has a password in it",
     "{from: 'postgres://me:@db/shop'}": "data.from: has a password in it",

@@ -36,9 +36,6 @@ class DuckEngine(DataEngine):
     def add_view(self, name: str, table: TableFiles) -> ibis.Table:
         """A table's files as one view, with FILE (and ROW). Raises BadInput when they cannot be read, with the engine's
         own words."""
-        import ibis
-        from ibis.backends.sql.datatypes import DuckDBType
-
         with tell_refused(table.place):
             listed = f"[{', '.join(quote(str(path)) for path in table.paths)}]"
             if table.kind == "parquet":
@@ -53,8 +50,15 @@ class DuckEngine(DataEngine):
                 place = ""
             rows = f"SELECT {place}* FROM {reader}"  # noqa: S608 - names and texts are quoted
             self.connection.execute(f"CREATE VIEW {name_quoted(name)} AS {rows}")
-            described = self.connection.execute(f"DESCRIBE {name_quoted(name)}").fetchall()
-        return ibis.table({column: DuckDBType.from_string(kind) for column, kind, *_ in described}, name=name)
+            return self.describe(name)
+
+    def describe(self, name: str) -> ibis.Table:
+        """A table or view of the engine, for expressions."""
+        import ibis
+        from ibis.backends.sql.datatypes import DuckDBType
+
+        found = self.connection.execute(f"DESCRIBE {name_quoted(name)}").fetchall()
+        return ibis.table({column: DuckDBType.from_string(kind) for column, kind, *_ in found}, name=name)
 
     def ask(self, asked: ibis.Table, place: str) -> pa.Table:
         from ibis.backends.sql.compilers import DuckDBCompiler
