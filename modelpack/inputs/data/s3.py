@@ -89,14 +89,14 @@ class BucketSource:
         """The digest of these objects."""
         top = path_of(self.place)
 
-        def told(path: str) -> str:
+        def tell_object(path: str) -> str:
             with bucket.open_input_stream(path) as opened:
                 known = opened.metadata()
             return f"{path.removeprefix(top)}\0{known['Content-Length']!r}\0{known['ETag']!r}"
 
         paths = [path for name in sorted(tables) for path in tables[name]]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return hashlib.sha256("\n".join(pool.map(told, paths)).encode()).hexdigest()
+            return hashlib.sha256("\n".join(pool.map(tell_object, paths)).encode()).hexdigest()
 
 
 class BucketEngine(DuckEngine):
