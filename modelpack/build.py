@@ -112,7 +112,8 @@ def build(
         if model is None:
             model, lock = make_model(inputs, lock, remembered, home, folder, progress)
         lock = remembered.complete(inputs, lock, packages)
-        lock = complete_lock(inputs, inputs.find_environment(model.variant.format), lock, home, progress)
+        served = inputs.find_environment(model.variant.format)
+        lock = complete_lock(inputs, served, lock, home, progress, shipped)
         remembered.keep(lock)
         return finish_pack(inputs, lock, model, home, progress)
 
@@ -146,7 +147,7 @@ def context(home: Home) -> Iterator[Path]:
 def finish_pack(inputs: Inputs, lock: Lock, model: ServedModel, home: Home, progress: Progress) -> Pack:
     """The image with everything attached; lock written, pack remembered."""
     from modelpack.assembly import contents
-    from modelpack.assembly.assemble import assemble_image, locked_wheels
+    from modelpack.assembly.assemble import assemble_image, locked_wheels, pin_built
     from modelpack.assembly.needs import bind
     from modelpack.gate import record
     from modelpack.image.oci.attachments import attach
@@ -160,6 +161,7 @@ def finish_pack(inputs: Inputs, lock: Lock, model: ServedModel, home: Home, prog
     built = assemble_image(
         inputs, served, lock, home, files, contents.labels(usecase, variant, binding), progress
     )
+    lock = pin_built(served, lock, built)
     figures = lock.get("verdict", inputs.verdict_digest) or {}
     layout = Layout(home.images)
     more: dict[str, Any] = {

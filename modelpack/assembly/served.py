@@ -7,7 +7,7 @@ takes all of it from an image that was shipped before, and every byte is compare
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -49,6 +49,10 @@ class ShippedImages(Protocol[T_co]):
     def bring(self, inputs: str, layout: Layout, progress: Progress) -> str | None:
         """The digest of an image whose record says that its model was made of these inputs (`Inputs.verdict_digest`),
         its model layers and what is attached to it now in the layout; None where there is none."""
+        ...
+
+    def bring_layers(self, digests: Collection[str], layout: Layout, progress: Progress) -> None:
+        """Those layers that images have, by their digests, into the layout, where their bytes are those."""
         ...
 
 

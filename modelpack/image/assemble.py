@@ -44,7 +44,7 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
     """
     layout.sweep()
     lower = _lower(parts, layout, progress)
-    with plans.compiler_of(parts) or nullcontext() as compiler:
+    with plans.compiler_of(parts, layout) or nullcontext() as compiler:
         wanted = plans.of(parts, compiler)
         with progress.track("Building layers", len(wanted), "layers") as advance:
             layers = [*lower, *_make_all(wanted, layout, advance)]
@@ -107,4 +107,4 @@ def _interpreter(facts: Sequence[LayerFacts]) -> str:
 
 def _describe(layer: Layer) -> BuiltLayer:
     pointer = layer.descriptor
-    return BuiltLayer(layer.role, pointer.digest, layer.diff_id, pointer.size, layer.reused)
+    return BuiltLayer(layer.role, pointer.digest, layer.diff_id, pointer.size, layer.reused, layer.key)

@@ -16,6 +16,7 @@ from modelpack.image.binaries import elf
 from modelpack.image.binaries.elf import LayerFacts, LoaderNeeds
 from modelpack.image.oci.descriptor import LAYER, Descriptor, digest_of, encode, parse
 from modelpack.image.oci.layout import Layout
+from modelpack.image.parts import Deb, Wheel
 from modelpack.image.tree import Entry
 
 
@@ -24,6 +25,7 @@ class LayerPlan:
     """What a layer will hold. `inputs` are all that `entries()` depends on; equal inputs, equal bytes.
 
     `expected`: sha256 hex of files that were hashed for `inputs`, which must be the same when they are packed.
+    `packages`: what must have been fetched before `entries()`.
     """
 
     role: str
@@ -32,6 +34,7 @@ class LayerPlan:
     entries: Callable[[], Iterable[Entry]]
     expected: Mapping[str, str] = field(default_factory=dict)
     compressor: type[compress.Compressor] = compress.Gzip
+    packages: tuple[Deb | Wheel, ...] = ()
 
     def key(self) -> str:
         """The layer's name before it exists: inputs, compressor with its version, and the code that makes it."""
@@ -49,6 +52,7 @@ class Layer:
     diff_id: str
     facts: LayerFacts
     reused: bool
+    key: str = ""
 
 
 @cache
@@ -62,13 +66,17 @@ def recipe() -> str:
 
 def make(plan: LayerPlan, layout: Layout) -> Layer:
     """The layer of that key from the layout, or built now."""
-    key = plan.key()
-    known = _recall(plan, layout, key)
+    known = recall(plan, layout)
     if known is not None:
         return known
     layer = _build(plan, layout)
-    layout.replace(f"layers/{key}.json", encode(_record(layer)))
+    remember(layer, layout)
     return layer
+
+
+def remember(layer: Layer, layout: Layout) -> None:
+    """Note in the layout what its key is the key of."""
+    layout.replace(f"layers/{layer.key}.json", encode(_record(layer)))
 
 
 def _build(plan: LayerPlan, layout: Layout) -> Layer:
@@ -121,6 +129,7 @@ def _build(plan: LayerPlan, layout: Layout) -> Layer:
         f"sha256:{whole.hexdigest()}",
         facts,
         False,
+        plan.key(),
     )
 
 
@@ -144,9 +153,10 @@ def _record(layer: Layer) -> dict[str, Any]:
     }
 
 
-def _recall(plan: LayerPlan, layout: Layout, key: str) -> Layer | None:
-    """A record whose blob is gone or cut short, or that cannot be read, is no record."""
-
+def recall(plan: LayerPlan, layout: Layout) -> Layer | None:
+    """The layer of that key; None where it was never made here. A record whose blob is gone or cut short, or that
+    cannot be read, is no record."""
+    key = plan.key()
     try:
         data = json.loads((layout.root / "layers" / f"{key}.json").read_bytes())
         descriptor = parse(data["descriptor"])
@@ -160,4 +170,4 @@ def _recall(plan: LayerPlan, layout: Layout, key: str) -> Layer | None:
         return None
     if not layout.has(descriptor.digest, descriptor.size):
         return None
-    return Layer(plan.role, plan.title, descriptor, diff_id, facts, True)
+    return Layer(plan.role, plan.title, descriptor, diff_id, facts, True, key)

@@ -13,8 +13,11 @@ from pathlib import Path
 from modelpack.errors import EcomdeployError
 from modelpack.image import compress, tree
 from modelpack.image.debian import root as base
-from modelpack.image.layer import LayerPlan, recipe
+from modelpack.image.debian.lock import path_of
+from modelpack.image.layer import LayerPlan, recall, recipe
+from modelpack.image.oci.layout import Layout
 from modelpack.image.parts import BaseImage, Deb, ImageParts, Wheel
+from modelpack.image.pinned import read_interpreter
 from modelpack.image.tree import Entry
 from modelpack.image.wheels import files as wheel_files
 from modelpack.image.wheels.bytecode import Compiler
@@ -36,28 +39,44 @@ Bytecode = Callable[[Iterable[Entry]], Iterable[Entry]]
 def of(parts: ImageParts, compiler: Compiler | None) -> list[LayerPlan]:
     """All layers but a base image's and the file manifest's, lowest first. Without a compiler no bytecode is added."""
     bytecode: Bytecode = compiler.with_bytecode if compiler else tuple
-    debs = () if isinstance(parts.base, BaseImage) else parts.base
-    # bytecode is the base's Python's work, so its packages are an input of whatever holds some
-    python = tuple(sorted(f"{deb.name} {deb.version} {deb.sha256}" for deb in debs)) if compiler else ()
-    lowest = [] if isinstance(parts.base, BaseImage) else [_base(parts, parts.base, bytecode)]
     return [
-        *lowest,
-        *_wheels(parts, python, bytecode),
-        *_app(parts.app, python, bytecode),
+        *of_packages(parts, compiler),
+        *_app(parts.app, _python(parts, compiler), bytecode),
         *_model(parts),
     ]
 
 
-def compiler_of(parts: ImageParts) -> Compiler | None:
-    """The interpreter of a base made of packages, kept beside the downloads; the one of a base image is not run
-    here."""
+def of_packages(parts: ImageParts, compiler: Compiler | None) -> list[LayerPlan]:
+    """Those of the Debian packages and the wheels, lowest first: named without anything that has to be fetched, where
+    the wheels' sizes are known."""
+    bytecode: Bytecode = compiler.with_bytecode if compiler else tuple
+    lowest = [] if isinstance(parts.base, BaseImage) else [_base(parts, parts.base, bytecode)]
+    return [*lowest, *_wheels(parts, _python(parts, compiler), bytecode)]
+
+
+def _python(parts: ImageParts, compiler: Compiler | None) -> tuple[str, ...]:
+    """Bytecode is the base's Python's work, so its packages are an input of whatever holds some."""
+    debs = () if isinstance(parts.base, BaseImage) else parts.base
+    return tuple(sorted(f"{deb.name} {deb.version} {deb.sha256}" for deb in debs)) if compiler else ()
+
+
+def compiler_of(parts: ImageParts, layout: Layout) -> Compiler | None:
+    """The interpreter of a base made of packages, kept beside the downloads; out of the base's layer where that was not
+    built here. The one of a base image is not run here."""
     if isinstance(parts.base, BaseImage) or not parts.bytecode:
         return None
     needed = tuple(deb for deb in parts.base if COMPILES.fullmatch(deb.name))
     made_of = [recipe(), *sorted(deb.sha256 for deb in needed)]
     name = hashlib.sha256("\n".join(made_of).encode()).hexdigest()
     kept = parts.downloads.parent / "interpreters" / name
-    return Compiler(partial(base.entries, needed, parts.downloads), kept)
+    plan = _base(parts, parts.base, tuple)
+
+    def unpack_interpreter() -> Iterable[Entry]:
+        fetched = all(path_of(deb, parts.downloads).is_file() for deb in needed)
+        layer = None if fetched else recall(plan, layout)
+        return read_interpreter(layer, layout) if layer else base.entries(needed, parts.downloads)
+
+    return Compiler(unpack_interpreter, kept)
 
 
 def _base(parts: ImageParts, debs: Sequence[Deb], bytecode: Bytecode) -> LayerPlan:
@@ -67,6 +86,7 @@ def _base(parts: ImageParts, debs: Sequence[Deb], bytecode: Bytecode) -> LayerPl
         f"{len(debs)} Debian packages",
         (*inputs, f"bytecode {parts.bytecode}"),
         lambda: bytecode(base.entries(debs, parts.downloads)),
+        packages=tuple(debs),
     )
 
 
@@ -75,7 +95,7 @@ def _wheels(parts: ImageParts, python: Sequence[str], bytecode: Bytecode) -> Ite
         without = tuple(f"without {pattern}" for pattern in parts.left_out)
         inputs = (*python, *without, *(f"{wheel.filename} {wheel.sha256}" for wheel in group))
         entries = partial(_wheel_entries, group, parts, bytecode)
-        yield LayerPlan("wheels", _wheel_title(group), inputs, entries)
+        yield LayerPlan("wheels", _wheel_title(group), inputs, entries, packages=tuple(group))
 
 
 def _wheel_entries(group: Sequence[Wheel], parts: ImageParts, bytecode: Bytecode) -> Iterable[Entry]:

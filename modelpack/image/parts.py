@@ -55,16 +55,20 @@ class Deb:
 
 @dataclass(frozen=True)
 class Wheel:
-    """One locked wheel of PyPI or the user's own index."""
+    """One locked wheel of PyPI or the user's own index. `size` in bytes, which an index does not tell: 0 until it was
+    fetched."""
 
     name: str
     version: str
     filename: str
     sha256: str
+    size: int = 0
 
     def __post_init__(self) -> None:
         """Raises BadInput for a field that is not of its form: pip would read more than a name out of it."""
         check_form(self, WHEEL_FORMS)
+        if type(self.size) is not int or not 0 <= self.size < 2**40:
+            raise BadInput(f"a wheel of {self.size!r} bytes cannot be")
 
 
 @dataclass(frozen=True)
@@ -101,13 +105,15 @@ class ImageParts:
 
 @dataclass(frozen=True)
 class BuiltLayer:
-    """One layer of a built image: `role` is base, wheels, app, model or files; sizes in bytes."""
+    """One layer of a built image: `role` is base, wheels, app, model or files; sizes in bytes; `key` names what it was
+    made of, "" for one of a base image."""
 
     role: str
     digest: str
     diff_id: str
     size: int
     reused: bool
+    key: str
 
 
 @dataclass(frozen=True)

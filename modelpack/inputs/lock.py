@@ -24,6 +24,8 @@ NOTE = "Written by `ecomdeploy pack`. Commit it: the same inputs then give the s
 SECTIONS = ("verdict", "debs", "wheels")
 MADE = "made"
 """In a verdict: what was made of the model for the image, by digests (`modelpack.assembly.served`)."""
+LAYERS = "layers"
+"""In the sections of packages: the layers that they were made into, by what these are made of (`LayerPlan.key`)."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class Lock:
         """A section's content when it holds for exactly these inputs."""
         section: Section | None = getattr(self, name)
         return section.content if section is not None and section.holds_for == holds_for else None
+
+    def get_packages(self, name: str, holds_for: str) -> Mapping[str, Any] | None:
+        """A section's content without the layers that were made of it: they follow from it and from our own code."""
+        content = self.get(name, holds_for)
+        return content and {key: value for key, value in content.items() if key != LAYERS}
 
     def having(self, name: str, holds_for: str, content: Mapping[str, Any]) -> Lock:
         """The lock with one section set."""

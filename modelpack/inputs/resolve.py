@@ -252,8 +252,8 @@ class Inputs:
         verdict, served = lock.get("verdict", self.verdict_digest), self.find_locked_environment(lock)
         if verdict is None or served is None:
             return None
-        base = self.request.pack.base or lock.get("debs", served.debs_digest)
-        wheels = lock.get("wheels", served.wheels_digest)
+        base = self.request.pack.base or lock.get_packages("debs", served.debs_digest)
+        wheels = lock.get_packages("wheels", served.wheels_digest)
         if base is None or wheels is None:
             return None
         return digest(

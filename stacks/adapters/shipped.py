@@ -3,7 +3,7 @@ needs not build again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +15,13 @@ from stacks.records.ledger import RETAINED, Ledger
 from stacks.records.release import Packed, Release
 
 if TYPE_CHECKING:
+    from modelpack.image.oci.descriptor import Descriptor
     from modelpack.image.oci.layout import Layout
+
+
+def is_among(digests: Collection[str]) -> Callable[[Descriptor], bool]:
+    """Whether a layer is one of these."""
+    return lambda layer: layer.digest in digests
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,23 @@ class ShippedPacks:
                 progress.note(f"{each.image} cannot be read ({problem}); the model is made anew")
                 return None
         return None
+
+    def bring_layers(self, digests: Collection[str], layout: Layout, progress: Progress) -> None:
+        """`modelpack.assembly.served.ShippedImages`. What the registry refuses or lacks is told."""
+        from modelpack.image.registry.pull import pull
+
+        for each in self.releases():
+            lacking = {digest for digest in digests if not layout.has(digest)}
+            if not lacking:
+                return
+            repository, _, digest = each.image.partition("@")
+            try:
+                if self.holds(each):
+                    progress.step(f"Taking layers of packages from {repository}")
+                    registry = self.images.registry(repository)
+                    pull(registry, layout, digest, progress, is_among(lacking))
+            except EcomdeployError as problem:
+                progress.note(f"{each.image} cannot be read ({problem})")
 
     def releases(self) -> Iterator[Release]:
         """Newest first, each image once."""

@@ -1,4 +1,4 @@
-"""What of the image benchmark runs without a builder of others: its turns, its figures, and what ours sends, counted."""
+"""What of the image benchmark runs without others' builders: its turns, its figures, and what ours sends, counted."""
 
 from __future__ import annotations
 

@@ -47,7 +47,8 @@ def wheel(downloads: pathlib.Path, files: Mapping[str, bytes], name: str = "shop
     target = downloads / "wheels" / filename
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(out.getvalue())
-    return Wheel(name, "1.0", filename, hashlib.sha256(out.getvalue()).hexdigest())
+    data = out.getvalue()
+    return Wheel(name, "1.0", filename, hashlib.sha256(data).hexdigest(), len(data))
 
 
 def parts(folder: pathlib.Path, **changed: Any) -> ImageParts:

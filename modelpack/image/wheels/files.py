@@ -35,7 +35,7 @@ def group(wheels: Sequence[Wheel], downloads: Path) -> tuple[tuple[Wheel, ...], 
 
     A bump of one small package then sends a few MB, a bump of a large one that one.
     """
-    sizes = {wheel: _size(wheel, downloads) for wheel in wheels}
+    sizes = {wheel: wheel.size or _size(wheel, downloads) for wheel in wheels}
     large = sorted((w for w in wheels if sizes[w] >= OWN_LAYER_BYTES), key=lambda w: (-sizes[w], w.name))
     alone = sorted(large[:MOST_OWN_LAYERS], key=lambda wheel: wheel.name)
     rest = tuple(sorted((wheel for wheel in wheels if wheel not in alone), key=lambda wheel: wheel.name))
