@@ -4,7 +4,8 @@ model of 100 MB.
 Packages and wheels lie on disk for everybody, so no figure is a network's. Six scenarios, in which the builders take
 their turns: `cold`, from the packages; `cold_with_base`, where a peer finds base image and interpreter in the registry
 (ours is cold as before); `unchanged`; `app_changed`, one more line in a file of the server; `model_changed`;
-`fresh_app_changed`, an empty store with the image before in the registry, where a peer may look for its layers.
+`fresh_app_changed`, an empty store with the image before in the registry, where a builder may look for its layers (ours
+with what a committed `pack.lock` says of them).
 Each figure is wall and CPU seconds of all processes from the command to the pushed image, and the bytes that the
 registry has more than before. At the end every builder's image is pulled, its files compared with what went in, and
 its interpreter imports its server.

@@ -63,10 +63,9 @@ def complete_lock(
         wheels = measure_wheels(wheels, downloads, progress)
     lock = with_packages(lock, "wheels", served.wheels_digest, wheels)
     layout = Layout(home.images)
-    take_pinned(
-        list_unmade(parts_of(inputs, served, lock, home), layout), served, lock, shipped, layout, progress
-    )
     unmade = list_unmade(parts_of(inputs, served, lock, home), layout)
+    if shipped is not None:
+        unmade = take_pinned(unmade, read_pins(served, lock), shipped, layout, progress)
     if any(plan.role == "base" for plan in unmade):
         progress.step("Fetching the image's packages")
         debs = read_packages(Deb, lock.get("debs", served.debs_digest) or {})
@@ -99,35 +98,37 @@ def list_unmade(parts: ImageParts, layout: Layout) -> list[LayerPlan]:
 
 
 def take_pinned(
-    unmade: Sequence[LayerPlan],
-    served: ServingEnvironment,
-    lock: Lock,
-    shipped: ShippedImages[object] | None,
+    unmade: list[LayerPlan],
+    pins: Mapping[str, LayerPin],
+    shipped: ShippedImages[object],
     layout: Layout,
     progress: Progress,
-) -> None:
-    """Those of the layers that the lock pins and an image has, into the layout. Which must be built, and why, is
+) -> list[LayerPlan]:
+    """Those of the layers that the lock pins and an image has, into the layout; gives those that must be built. Why is
     told."""
-    pins = read_pins(served, lock)
-    if not pins or not unmade or shipped is None:
-        return
+    if not pins or not unmade:
+        return unmade
     known = [(plan, pins[key]) for plan in unmade if (key := plan.key()) in pins]
-    if len(known) < len(unmade):
-        progress.note(
-            f"{len(unmade) - len(known)} layers of packages are built: pack.lock names them as made of other packages, "
-            "or by another version of ecomdeploy"
-        )
+    tell_built(
+        len(unmade) - len(known),
+        "pack.lock names others, of other packages or by another version of ecomdeploy",
+        progress,
+    )
     shipped.bring_layers([pin.digest for _, pin in known], layout, progress)
     there = [(plan, pin) for plan, pin in known if layout.has(pin.digest, pin.size)]
-    if len(there) < len(known):
-        progress.note(
-            f"{len(known) - len(there)} layers that pack.lock names are in no shipped image: built anew"
-        )
+    tell_built(len(known) - len(there), "no shipped image has those that pack.lock names", progress)
     for plan, pin in there:
         try:
             take_layer(plan, pin, layout)
         except EcomdeployError as problem:
             progress.note(f"{problem}: the layer is built anew")
+    return [plan for plan in unmade if recall(plan, layout) is None]
+
+
+def tell_built(count: int, why: str, progress: Progress) -> None:
+    """Say that layers are built, where there are some."""
+    if count:
+        progress.note(f"layers of packages that are built anew: {count}; {why}")
 
 
 def read_pins(served: ServingEnvironment, lock: Lock) -> dict[str, LayerPin]:

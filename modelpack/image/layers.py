@@ -13,7 +13,6 @@ from pathlib import Path
 from modelpack.errors import EcomdeployError
 from modelpack.image import compress, tree
 from modelpack.image.debian import root as base
-from modelpack.image.debian.lock import path_of
 from modelpack.image.layer import LayerPlan, recall, recipe
 from modelpack.image.oci.layout import Layout
 from modelpack.image.parts import BaseImage, Deb, ImageParts, Wheel
@@ -61,8 +60,8 @@ def _python(parts: ImageParts, compiler: Compiler | None) -> tuple[str, ...]:
 
 
 def compiler_of(parts: ImageParts, layout: Layout) -> Compiler | None:
-    """The interpreter of a base made of packages, kept beside the downloads; out of the base's layer where that was not
-    built here. The one of a base image is not run here."""
+    """The interpreter of a base made of packages, kept beside the downloads: out of the base's layer where that is
+    there, for its packages need not be then. The one of a base image is not run here."""
     if isinstance(parts.base, BaseImage) or not parts.bytecode:
         return None
     needed = tuple(deb for deb in parts.base if COMPILES.fullmatch(deb.name))
@@ -72,8 +71,7 @@ def compiler_of(parts: ImageParts, layout: Layout) -> Compiler | None:
     plan = _base(parts, parts.base, tuple)
 
     def unpack_interpreter() -> Iterable[Entry]:
-        fetched = all(path_of(deb, parts.downloads).is_file() for deb in needed)
-        layer = None if fetched else recall(plan, layout)
+        layer = recall(plan, layout)
         return read_interpreter(layer, layout) if layer else base.entries(needed, parts.downloads)
 
     return Compiler(unpack_interpreter, kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -70,13 +71,16 @@ def test_what_nothing_changed_in_is_not_sent_and_a_changed_app_is_three_blobs(tm
     with serving() as fake:
         reference = f"{fake.url.removeprefix('http://')}/shop:latest"
         first, *later = (
-            image_program.build(each, tmp_path / "place", reference) for each in (parts, parts, changed)
+            image_program.build(each, tmp_path / "place", reference, tmp_path / "pins")
+            for each in (parts, parts, changed)
         )
         assert [one.blobs_sent for one in later] == [0, 3]
         assert later[0].bytes_sent == 0
         assert first.blobs_sent > 3
-        emptied = image_program.build(changed, tmp_path / "other", reference)
-        assert (emptied.blobs_sent, emptied.bytes_sent) == (0, 0), "the same bytes, wherever they are made"
+        again = replace(parts, app={"modelpack/__init__.py": b"# changed again\n"})
+        shutil.rmtree(parts.downloads)
+        fresh = image_program.build(again, tmp_path / "other", reference, tmp_path / "pins", shipped=True)
+        assert fresh.blobs_sent == 3, "no package is there: its layers are the registry's"
 
 
 def test_who_cannot_be_had_is_named_with_the_reason() -> None:

@@ -1,4 +1,4 @@
-"""Layers of packages that a lock pins: known by their bytes as if they had been built here, and never for other inputs."""
+"""Layers of packages that a lock pins: known by their bytes as if built here, and never for other inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from dataclasses import asdict, dataclass, field, replace
 import pytest
 import tiny_parts
 
-from modelpack.assembly.assemble import complete_lock, list_unmade, parts_of, pin_built, take_pinned
+from modelpack.assembly.assemble import (
+    complete_lock,
+    list_unmade,
+    parts_of,
+    pin_built,
+    read_pins,
+    take_pinned,
+)
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.formats.variant import ONNX
 from modelpack.home import Home
@@ -180,9 +187,9 @@ def test_packages_that_the_layers_are_not_made_of_are_built_and_that_is_said(loc
     layout = Layout(locked.home.images)
     parts = parts_of(locked.inputs, locked.served, lock, locked.home)
     unmade = list_unmade(parts, layout)
-    take_pinned(unmade, locked.served, lock, locked.shipped, layout, locked.progress)
-    assert [plan.role for plan in list_unmade(parts, layout)] == ["wheels"]
-    assert [line for line in locked.progress.lines if line.startswith("1 layers of packages are built")]
+    left = take_pinned(unmade, read_pins(locked.served, lock), locked.shipped, layout, locked.progress)
+    assert [plan.role for plan in left] == ["wheels"]
+    assert [line for line in locked.progress.lines if "built anew: 1; pack.lock names others" in line]
 
 
 def test_layers_that_no_image_has_or_has_otherwise_are_built_and_that_is_said(
@@ -192,15 +199,13 @@ def test_layers_that_no_image_has_or_has_otherwise_are_built_and_that_is_said(
     parts = parts_of(locked.inputs, locked.served, locked.lock, locked.home)
     unmade = list_unmade(parts, layout)
     nobody = Shipped(Layout(tmp_path / "empty"))
-    take_pinned(unmade, locked.served, locked.lock, nobody, layout, locked.progress)
-    assert "2 layers that pack.lock names are in no shipped image: built anew" in locked.progress.lines
-    content = locked.lock.get("debs", locked.served.debs_digest)
-    assert content is not None
-    [[key, pin]] = content[LAYERS].items()
-    wrong = {**content, LAYERS: {key: {**pin, "diff_id": "sha256:" + "0" * 64}}}
-    lock = locked.lock.having("debs", locked.served.debs_digest, wrong)
-    take_pinned(unmade, locked.served, lock, locked.shipped, layout, locked.progress)
-    assert [plan.role for plan in list_unmade(parts, layout)] == ["base"]
+    pins = read_pins(locked.served, locked.lock)
+    assert take_pinned(unmade, pins, nobody, layout, locked.progress) == unmade
+    assert [line for line in locked.progress.lines if "built anew: 2; no shipped image has" in line]
+    base = unmade[0].key()
+    wrong = {**pins, base: replace(pins[base], diff_id="sha256:" + "0" * 64)}
+    left = take_pinned(unmade, wrong, locked.shipped, layout, locked.progress)
+    assert [plan.role for plan in left] == ["base"]
     assert any("the layer is built anew" in line for line in locked.progress.lines)
 
 
