@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -64,13 +65,13 @@ def assert_only_the_app_is_built(
 ) -> None:
     """Another server, no cache, and nobody to fetch a package from: base and wheels are those of the shipped image, and
     what comes out is what a machine that has all packages builds."""
-    changed = copy_sources(place / "sources")
+    changed = replace(shop, python=copy_sources(place / "sources"))
     with refusing() as (proxy, asked):
-        fresh = replace(shop, variables={**changed, **proxy, "ECOMDEPLOY_CACHE": str(place / "cache")})
+        fresh = replace(changed, variables={**proxy, "ECOMDEPLOY_CACHE": str(place / "cache")})
         empty(shop)
         lock = shop.folder / "pack.lock"
         locked = lock.read_text()
-        assert fresh.type("plan", "--json").json["changes"]
+        assert fresh.type("plan", "--json").json["push_bytes"] is None, "another server is another pack"
         done = fresh.type("up", "--yes", "--json")
         assert asked == []
         assert "Taking layers of packages from" in done.err
@@ -83,7 +84,7 @@ def assert_only_the_app_is_built(
         assert_fetches_what_no_lock_pins(fresh, place / "sources", asked)
     empty(shop)
     lend(shared_layers, shop.home / "images")
-    again = replace(shop, variables=changed).type("pack", "--json").json
+    again = changed.type("pack", "--json").json
     assert again["image"] == done.json["image"].rpartition("@")[2]
     assert lock.read_text() == locked
 
@@ -101,13 +102,20 @@ def assert_fetches_what_no_lock_pins(fresh: Terminal, sources: Path, asked: list
     server.write_text(written)
 
 
-def copy_sources(folder: Path) -> dict[str, str]:
-    """Our own sources with another server; what a shell sets to run them."""
+def copy_sources(folder: Path) -> str:
+    """Our own sources with another server; an interpreter that runs those."""
     for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     with (folder / CHANGED).open("a") as file:
         file.write("# changed\n")
-    return {"PYTHONPATH": str(folder)}
+    program = (
+        f"import runpy, sys; sys.path.insert(0, {str(folder)!r}); sys.argv[:3] = sys.argv[2:3]; "
+        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+    )
+    interpreter = folder / "python"
+    interpreter.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{program}" "$@"\n')
+    interpreter.chmod(0o755)
+    return str(interpreter)
 
 
 @contextmanager
