@@ -118,7 +118,8 @@ class Ours:
         shutil.rmtree(self.place, ignore_errors=True)
 
     def build(self, job: Job) -> float:
-        words = [sys.executable, "-m", "benchmarks.image_program", job.context, self.place, job.reference]
+        words: list[str | Path] = [sys.executable, "-m", "benchmarks.image_program"]
+        words += [job.context, self.place, job.reference]
         words += ["--shipped"] if job.cached else []
         return ask(words, PYTHONPATH=str(ROOT))
 
@@ -204,7 +205,8 @@ class BuildKit:
     def build(self, job: Job) -> float:
         before = self._cpu()
         taken = 0.0 if job.base else unpack_packages(job.context)
-        words = [BUILDKIT[1].build(), "--addr", self._address(), "build", "--frontend", "dockerfile.v0"]
+        words: list[str | Path] = [BUILDKIT[1].build(), "--addr", self._address(), "build"]
+        words += ["--frontend", "dockerfile.v0"]
         folder = write_dockerfile(job, self.place).parent
         words += ["--local", f"context={job.context}", "--local", f"dockerfile={folder}"]
         words += ["--progress", "plain", "--export-cache", "type=inline"]

@@ -107,8 +107,8 @@ def measure() -> dict[str, Any]:
                 rounds.append(take_round(builders, context, registries, empty))
                 print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
                 if number + 1 == ROUNDS:
-                    for name, one in empty.items():
-                        sizes[name] = check_image(f"{one.host}/shop", context, own / f"{name}-unpacked")
+                    for name, registry in empty.items():
+                        sizes[name] = check_image(f"{registry.host}/shop", context, own / f"{name}-unpacked")
             shutil.rmtree(own)
         return {
             "rounds": ROUNDS,

@@ -211,7 +211,8 @@ def test_layers_that_no_image_has_or_has_otherwise_are_built_and_that_is_said(
 
 def test_a_damaged_pin_is_bad_input(locked: Locked) -> None:
     content = locked.lock.get("debs", locked.served.debs_digest)
-    for layers in ([], "x", {"key": "x"}):
+    damaged: tuple[object, ...] = ([], "x", {"key": "x"})
+    for layers in damaged:
         lock = locked.lock.having("debs", locked.served.debs_digest, {**(content or {}), LAYERS: layers})
         with pytest.raises(BadInput, match=r"its layers are damaged"):
             replace(locked, lock=lock).complete()
