@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from modelpack.home import Home
 from modelpack.image.oci.attachments import attachments
 from modelpack.image.oci.layout import Layout
 from modelpack.image.registry.client import RegistryClient
-from modelpack.image.registry.pull import pull_model
+from modelpack.image.registry.pull import pull, pull_model
 from modelpack.image.registry.push import push
 from modelpack.inputs import lock as locks
 from modelpack.inputs.resolve import resolve
@@ -121,6 +121,9 @@ class PushedImage:
             return None
         pull_model(self.registry, layout, self.digest, progress)
         return self.digest
+
+    def bring_layers(self, digests: Collection[str], layout: Layout, progress: Progress) -> None:
+        pull(self.registry, layout, self.digest, progress, lambda layer: layer.digest in digests)
 
 
 @pytest.fixture
