@@ -20,8 +20,9 @@ import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
+import re
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,7 @@ from modelpack.server.from_source import load_source
 T = TypeVar("T")
 GROUP = "ecomdeploy.plugins"
 SKIPPED = ("base", "fakes")
+STATED = re.compile(r'^    name(?:: ClassVar\[str\])? = "([^"\n]*)"$', re.MULTILINE)
 
 
 @dataclass
@@ -138,7 +140,7 @@ class CatalogNames(Collection[str]):
     list_all: Callable[[], tuple[str, ...]]
 
     def __contains__(self, name: object) -> bool:
-        stated = isinstance(name, str) and any(True for _ in files_stating(self.package, name))
+        stated = isinstance(name, str) and name in files_stating(self.package)
         return stated or name in self.list_all()
 
     def __iter__(self) -> Iterator[str]:
@@ -148,21 +150,22 @@ class CatalogNames(Collection[str]):
         return len(self.list_all())
 
 
-def files_stating(package: str, name: str) -> Iterator[tuple[str, ...]]:
-    """The sources of a package in which a class states that `name`, as parts of their path in it."""
-    stated = {f'    name{kind} = "{name}"' for kind in (": ClassVar[str]", "")}
+@cache
+def files_stating(package: str) -> Mapping[str, tuple[tuple[str, ...], ...]]:
+    """The sources of a package, as parts of their path in it, by the names that classes in them state. Read once."""
+    found: dict[str, tuple[tuple[str, ...], ...]] = {}
     for folder in map(Path, importlib.import_module(package).__path__):
         for file in sorted(folder.rglob("*.py")):
             parts = file.relative_to(folder).with_suffix("").parts
-            if parts[0] not in SKIPPED and not stated.isdisjoint(
-                file.read_text(encoding="utf-8").split("\n")
-            ):
-                yield parts
+            if parts[0] not in SKIPPED:
+                for name in dict.fromkeys(STATED.findall(file.read_text(encoding="utf-8"))):
+                    found[name] = (*found.get(name, ()), parts)
+    return found
 
 
 def modules_stating(package: str, name: str) -> Iterator[ModuleType]:
     """The modules in which a plug-in of that name is looked for first."""
-    for parts in files_stating(package, name):
+    for parts in files_stating(package).get(name, ()):
         module = importlib.import_module(f"{package}.{parts[0]}")
         if getattr(module, "ONE_A_FILE", False) and len(parts) > 1:
             module = importlib.import_module(f"{package}.{parts[0]}.{parts[1]}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cli.who import now
 
 if TYPE_CHECKING:
+    from infra.aws_session import AwsSession
     from infra.targets.base import Target, Traffic
     from modelpack.progress import Progress
     from stacks.records.ledger import Ledger
@@ -36,6 +37,11 @@ class PlacedProject(abc.ABC):
     @abc.abstractmethod
     def environment(self) -> Mapping[str, str]:
         """Variables with credentials and addresses."""
+
+    @property
+    def session(self) -> AwsSession | None:
+        """All clients of AWS come from it; None where nothing is AWS's."""
+        return None
 
     @property
     @abc.abstractmethod
@@ -87,4 +93,4 @@ class PlacedProject(abc.ABC):
 
     @property
     def traffic(self) -> Traffic:
-        return self.target.traffic(self.environment)
+        return self.target.traffic(self.environment, self.session)

@@ -23,7 +23,7 @@ def make_driver(
 
     `folder`: where local state lies; `state_bucket`: bucket and key prefix of state on AWS.
     """
-    from cli.placed.embedded import embedded_engine, embedded_look
+    from cli.placed.embedded import EmbeddedPulumi
     from infra.lookup.aws import AwsLookup
     from stacks.pulumi_driver.automation import AutomationDriver, real_cli
     from stacks.secrets import read_secrets
@@ -32,17 +32,17 @@ def make_driver(
     confidential = read_secrets(spec, os.environ).values
     wanted = os.environ.get("ECOMDEPLOY_DRIVER") or ("embedded" if local else "pulumi")
     if wanted == "embedded" and local:
-        backend, environment = folder.as_uri(), session.environment
+        engine = EmbeddedPulumi(folder, session.environment, session.loader)
         return AutomationDriver(
             "embedded engine",
             "embedded",
             folder,
-            backend,
-            environment,
-            lambda: embedded_engine(environment, session.loader),
+            folder.as_uri(),
+            session.environment,
+            engine.command,
             AwsLookup(session),
             confidential=confidential,
-            is_as_left=embedded_look(folder, environment, session.loader),
+            is_as_left=engine.is_as_left,
         )
     if wanted != "pulumi":
         raise EcomdeployError(
@@ -70,22 +70,23 @@ def make_cluster_driver(spec: Spec, folder: Path, environment: Mapping[str, str]
 
     `environment`: says where the cluster is.
     """
-    from cli.placed.embedded import embedded_engine, embedded_look
+    from cli.placed.embedded import EmbeddedPulumi
     from infra.lookup.cluster import ClusterLookup
     from stacks.pulumi_driver.automation import AutomationDriver, real_cli
     from stacks.secrets import read_secrets
 
     confidential = read_secrets(spec, os.environ).values
+    engine = EmbeddedPulumi(folder, environment)
     made = AutomationDriver(
         "embedded engine",
         "embedded",
         folder,
         folder.as_uri(),
         environment,
-        lambda: embedded_engine(environment),
+        engine.command,
         ClusterLookup(),
         confidential=confidential,
-        is_as_left=embedded_look(folder, environment),
+        is_as_left=engine.is_as_left,
     )
     if os.environ.get("ECOMDEPLOY_DRIVER") == "pulumi":
         return replace(made, name="Pulumi CLI", kind="pulumi", command=real_cli, is_as_left=None)

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-
-def embedded_engine(environment: Mapping[str, str], loader: Any = None) -> Any:
-    """The embedded engine with its providers. `loader`: botocore's, where one has read AWS's models already."""
-    from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
+if TYPE_CHECKING:
     from infra.rehearsal.providers.packages import PackageProviders
 
-    return EmbeddedPulumiCommand(PackageProviders(loader), environment=environment)
 
+@dataclass(frozen=True)
+class EmbeddedPulumi:
+    """One project's, with its state in `folder`. What it runs and how it looks share providers, hence clients.
+    `loader`: botocore's, where one has read AWS's models already."""
 
-def embedded_look(
-    folder: Path, environment: Mapping[str, str], loader: Any = None
-) -> Callable[[str, str], bool]:
-    """Whether a stack (of a Pulumi project) is as the embedded engine left it; state in `folder`. `loader`: botocore's,
-    where one has read AWS's models already."""
+    folder: Path
+    environment: Mapping[str, str]
+    loader: Any = None
 
-    def is_as_left(project: str, stack: str) -> bool:
+    @cached_property
+    def providers(self) -> PackageProviders:
+        from infra.rehearsal.providers.packages import PackageProviders
+
+        return PackageProviders(self.loader)
+
+    def command(self) -> Any:
+        """A `PulumiCommand`."""
+        from infra.rehearsal.engine.commands.command import EmbeddedPulumiCommand
+
+        return EmbeddedPulumiCommand(self.providers, environment=self.environment)
+
+    def is_as_left(self, project: str, stack: str) -> bool:
+        """Whether a stack (of a Pulumi project) is as the engine left it. Raises what reading it does."""
         from infra.rehearsal.engine.drift import find_drift
         from infra.rehearsal.engine.state.checkpoint import StackFiles
-        from infra.rehearsal.providers.packages import PackageProviders
         from stacks.pulumi_driver.automation import passphrase
 
-        providers = PackageProviders(loader)
-        secret = passphrase(folder.parent / "passphrase")
-        return not find_drift(StackFiles(folder, project, stack), providers, environment, secret)
-
-    return is_as_left
+        secret = passphrase(self.folder.parent / "passphrase")
+        return not find_drift(
+            StackFiles(self.folder, project, stack), self.providers, self.environment, secret
+        )

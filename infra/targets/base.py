@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from infra.capabilities import Capability
 from infra.hosting import HostingOptions
@@ -25,6 +25,9 @@ from infra.tags import Tags
 from infra.targets.guard import Guard
 from infra.targets.moves import ShiftPolicy
 from modelpack.progress import Progress
+
+if TYPE_CHECKING:
+    from infra.aws_session import AwsSession
 
 JSON = "application/json"
 OURS = ClusterSpec(distribution="eks")
@@ -302,8 +305,9 @@ class Target(abc.ABC):
         """Declare everything the releases need, inside a running Pulumi program (`opts`: ResourceOptions)."""
 
     @abc.abstractmethod
-    def traffic(self, environment: Mapping[str, str]) -> Traffic:
-        """The acting side, for the credentials and addresses in `environment`: AWS's variables, and for a cluster
+    def traffic(self, environment: Mapping[str, str], session: AwsSession | None = None) -> Traffic:
+        """The acting side, for the credentials and addresses in `environment` (`session`: one that was made of them
+        already, with its clients): AWS's variables, and for a cluster
         KUBECONFIG, ECOMDEPLOY_CONTEXT, ECOMDEPLOY_NAMESPACE, ECOMDEPLOY_GATEWAY (where callers ask),
         ECOMDEPLOY_PROMETHEUS (where alarms are asked for), ECOMDEPLOY_PACE (how fast bakes pass) and, where the cluster
         is another's, ECOMDEPLOY_PARENT (its Gateway's namespace and name)."""

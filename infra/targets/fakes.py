@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from infra.capabilities import Capability
 from infra.hosts import Hosts
@@ -26,6 +26,9 @@ from infra.targets.guard import FakeGuard
 from infra.targets.moves import ShiftPolicy
 from modelpack.errors import EcomdeployError, Unhealthy
 from modelpack.progress import Progress
+
+if TYPE_CHECKING:
+    from infra.aws_session import AwsSession
 
 
 @dataclass
@@ -159,5 +162,5 @@ class FakeTarget(Target):
         names = {release.key: f"{service.endpoint}-{release.key}" for release in releases}
         return Provisioned(endpoint=service.endpoint if releases else "", revisions=names, alarms=())
 
-    def traffic(self, environment: Mapping[str, str]) -> Traffic:
+    def traffic(self, environment: Mapping[str, str], session: AwsSession | None = None) -> Traffic:
         return self.acting

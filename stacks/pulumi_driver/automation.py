@@ -11,9 +11,10 @@ import json
 import runpy
 import secrets as random
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -159,15 +160,18 @@ class AutomationDriver:
 
     def source(self, stack: Stack) -> str:
         """The program, everything of ours that it may use, and the versions of Pulumi's packages."""
+        return hashlib.sha256(
+            f"{self.used} {digest_sources([self.programs / stack.program])}".encode()
+        ).hexdigest()
+
+    @cached_property
+    def used(self) -> str:
+        """What every program may use: `infra`, but for what stands in for a cloud. It is read once, as Python does."""
         from importlib.metadata import version
 
         versions = [version(one) for one in ("pulumi", "pulumi-aws", "pulumi-kubernetes")]
-        digest = hashlib.sha256(" ".join(versions).encode())
-        files = [*(self.programs / stack.program).rglob("*"), *(ROOT / "infra").rglob("*")]
-        for file in sorted(files):
-            if file.suffix in (".py", ".json", ".yaml") and "rehearsal" not in file.parts:
-                digest.update(f"{file.name}\0".encode() + file.read_bytes())
-        return digest.hexdigest()
+        parts = sorted(one for one in (ROOT / "infra").iterdir() if one.name != "rehearsal")
+        return " ".join([*versions, digest_sources(parts)])
 
     def select(self, stack: Stack, progress: Progress | None = None) -> Any:
         """The stack, or None when there is none. Raises what `in_words` raises."""
@@ -261,6 +265,16 @@ class AutomationDriver:
             return attempt()
 
 
+def digest_sources(places: Iterable[Path]) -> str:
+    """Of the sources in these files and folders."""
+    digest = hashlib.sha256()
+    for place in places:
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if file.suffix in (".py", ".json", ".yaml"):
+                digest.update(f"{file.name}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
 def passphrase(file: Path) -> str:
     """The generated passphrase of an environment's state; made on first use, readable by its owner only.
 
@@ -280,6 +294,7 @@ def passphrase(file: Path) -> str:
     raise EcomdeployError(f"{file} is damaged", hint=hint)
 
 
+@cache
 def project_name(folder: Path) -> str:
     """`name` of the folder's Pulumi.yaml: the namespace of its configuration, here and under `pulumi up`."""
     from ruamel.yaml import YAML

@@ -27,7 +27,6 @@ from word_pods import PodBuilder
 
 from cli import wiring
 from cli.placed.rehearsal import LocalWiring
-from infra.targets.base import Traffic
 from modelpack.errors import EcomdeployError
 from modelpack.progress import Silent
 from stacks import ship
@@ -111,12 +110,6 @@ class StagedWiring(LocalWiring):
             return super().session
         refuse_other_account(self.ready, self.spec.environment.account)
         return self.ready
-
-    @property
-    def traffic(self) -> Traffic:
-        from infra.targets.sagemaker.traffic import SageMakerTraffic
-
-        return super().traffic if self.target.on_cluster else SageMakerTraffic(self.session)
 
 
 def stage(project: Path, spec: Spec, session: Any) -> StagedWiring:

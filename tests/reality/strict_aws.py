@@ -66,7 +66,8 @@ class FusedSessions(Sessions):
 
     @override
     def client(self, service: str, region: str, endpoint: str, credentials: tuple[str, str]) -> Any:
-        made = super().client(service, region, endpoint, credentials)
+        with self._lock:
+            made = self.make(service, region, endpoint, credentials)
         fuse = self.fuse
         made.meta.events.register("before-call", fuse.before)
         made.meta.events.register("after-call", fuse.after)

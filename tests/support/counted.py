@@ -21,12 +21,16 @@ SUPPORT = Path(__file__).parent
 @dataclass(frozen=True)
 class Taken:
     """`heavy`: what it may import of counted_command.HEAVY; at most so many `modules` in all, opened `models` and
-    `calls` to the local cloud. A preview or an update would import Pulumi: no row has that, so none is run."""
+    `calls` to the local cloud, and so many `reads` of one and the same source (one as Python compiles it, one for its
+    catalogue, one for what a program is made of) and of one API's description (`described`). A preview or an update
+    would import Pulumi: no row has that, so none is run."""
 
     heavy: frozenset[str] = frozenset()
     modules: int = 0
     models: int = 0
     calls: int = 0
+    reads: int = 3
+    described: int = 1
 
 
 CLOUD = frozenset({"botocore"})
@@ -67,14 +71,15 @@ def take(terminal: Terminal, line: str) -> tuple[Taken, dict[str, int], str]:
     made = {name: count - before.get(name, 0) for name, count in cloud.operations().items()}
     calls = {name: count for name, count in made.items() if count and not name.endswith(UNCOUNTED)}
     heavy, modules, models = frozenset(counted["heavy"]), counted["modules"], counted["models"]
-    return Taken(heavy, modules, models, sum(calls.values())), calls, done.stdout
+    reads, described = (sum(times for _, times in counted[what]) for what in ("reads", "described"))
+    return Taken(heavy, modules, models, sum(calls.values()), reads, described), calls, done.stdout
 
 
 def takes_no_more(terminal: Terminal, line: str) -> str:
     """What the command said, which took no more than its row says."""
     (taken, calls, said), most = take(terminal, line), LIMITS[line]
     assert taken.heavy <= most.heavy, f"{line} imports {sorted(taken.heavy - most.heavy)}"
-    for what in ("modules", "models", "calls"):
+    for what in ("modules", "models", "calls", "reads", "described"):
         took, limit = getattr(taken, what), getattr(most, what)
         assert took <= limit, f"{line}: {took} {what}, at most {limit}; calls: {calls}"
     return said

@@ -1,32 +1,51 @@
 """`python -m counted_command FILE ARGUMENTS`: a command in this process, and what it took, counted, as JSON in FILE.
 
-`heavy`: which of the packages below it imported; `modules`: how many in all; `models`: how often one was opened.
+`heavy`: which of the packages below it imported; `modules`: how many in all; `models`: how often one was opened;
+`reads` and `described`: how often the one source of ours, and the one description of an API of AWS's, was read that was
+read most often, each with its name.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 HEAVY = ("torch", "onnx", "onnxruntime", "pulumi", "pulumi_aws", "grpc", "botocore", "httpx", "numpy", "rich")
 MODELS = (".onnx", ".safetensors", ".pt2")
+ROOT = Path(__file__).parents[2]
+ROOMS = tuple(f"{ROOT / room}/" for room in ("cli", "stacks", "infra", "modelpack"))
 
 
 def main(file: Path, arguments: list[str]) -> int:
     opened: list[str] = []
+    read, described = Counter[str](), Counter[str]()
 
     def hear(event: str, details: tuple[Any, ...]) -> None:
-        if event == "open" and str(details[0]).endswith(MODELS):
-            opened.append(str(details[0]))
+        if event != "open":
+            return
+        name = str(details[0])
+        if name.endswith(MODELS):
+            opened.append(name)
+        if name.endswith(".py") and name.startswith(ROOMS):
+            read[name] += 1
+        if "/botocore/data/" in name:
+            described[name] += 1
 
     sys.addaudithook(hear)
     from cli import app
 
     code = app.run(arguments)
     heavy = [name for name in HEAVY if name in sys.modules]
-    counted = {"heavy": heavy, "modules": len(sys.modules), "models": len(opened)}
+    counted = {
+        "heavy": heavy,
+        "modules": len(sys.modules),
+        "models": len(opened),
+        "reads": read.most_common(1),
+        "described": described.most_common(1),
+    }
     file.write_text(json.dumps(counted))
     return code
 

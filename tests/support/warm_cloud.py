@@ -57,6 +57,7 @@ class Start:
 
 def warm() -> None:
     """What a daemon does in its first calls, and what is the same in each."""
+    from moto.core.base_backend import AccountSpecificBackend
     from moto.core.utils import get_service_model
     from moto.moto_server import werkzeug_app  # noqa: F401
 
@@ -66,8 +67,11 @@ def warm() -> None:
 
     for found in pkgutil.iter_modules(overlay.__path__, f"{overlay.__name__}."):
         importlib.import_module(found.name)
+    regions = AccountSpecificBackend.get_session()
     for name, folder in SERVICES.items():
         get_service_model(name)
+        for partition in regions.get_available_partitions():
+            regions.get_available_regions(name, partition_name=partition)
         importlib.import_module(f"moto.{folder}.models")
         importlib.import_module(f"moto.{folder}.urls")
     for module in ("flask.debughelpers", "moto.iam.access_control", AEAD):

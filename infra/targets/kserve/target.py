@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from infra.capabilities import Capability
 from infra.hosts import Hosts
 from infra.targets.base import Declared, Provisioned, Service, Target, Traffic
 from modelpack.server.http.metrics import SECONDS
+
+if TYPE_CHECKING:
+    from infra.aws_session import AwsSession
 
 
 class KServe(Target):
@@ -54,7 +57,7 @@ class KServe(Target):
 
         return provision(service, releases, opts)
 
-    def traffic(self, environment: Mapping[str, str]) -> Traffic:
+    def traffic(self, environment: Mapping[str, str], session: AwsSession | None = None) -> Traffic:
         from infra.kubernetes.client import KubernetesClient
         from infra.kubernetes.kubeconfig import find_kubeconfig
         from infra.targets.kserve.names import ClusterPlace

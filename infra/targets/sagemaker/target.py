@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from infra.capabilities import Capability
 from infra.hosts import Hosts
 from infra.targets.base import Declared, Provisioned, Service, Target, Traffic
+
+if TYPE_CHECKING:
+    from infra.aws_session import AwsSession
 
 
 class SageMaker(Target):
@@ -40,8 +43,8 @@ class SageMaker(Target):
 
         return provision(service, releases, opts)
 
-    def traffic(self, environment: Mapping[str, str]) -> Traffic:
+    def traffic(self, environment: Mapping[str, str], session: AwsSession | None = None) -> Traffic:
         from infra.aws_session import AwsSession
         from infra.targets.sagemaker.traffic import SageMakerTraffic
 
-        return SageMakerTraffic(AwsSession(environment))
+        return SageMakerTraffic(session or AwsSession(environment))

@@ -36,10 +36,11 @@ def loopback(url: str) -> bool:
 
 @dataclass
 class Sessions:
-    """The botocore session that all accounts share. `loader` holds the services' models: another session's, which
-    has read some already, or None."""
+    """The botocore session that all accounts share, and its clients. `loader` holds the services' models: another
+    session's, which has read some already, or None."""
 
     loader: Any = None
+    _clients: dict[tuple[Any, ...], Any] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
@@ -57,7 +58,16 @@ class Sessions:
         return session
 
     def client(self, service: str, region: str, endpoint: str, credentials: tuple[str, str]) -> Any:
-        """A new client. botocore's session is not safe to use from two threads."""
+        """The client of a service in one place with these keys, made when first asked for. botocore's session is not
+        safe to use from two threads; its clients are."""
+        key = (service, region, endpoint, credentials)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self.make(service, region, endpoint, credentials)
+            return self._clients[key]
+
+    def make(self, service: str, region: str, endpoint: str, credentials: tuple[str, str]) -> Any:
+        """A new one; `_lock` is held. Raises `ProviderError` where it would leave this machine."""
         from botocore.config import Config
 
         if not loopback(endpoint):
@@ -69,15 +79,14 @@ class Sessions:
             s3={"addressing_style": "path"},
             ignore_configured_endpoint_urls=True,
         )
-        with self._lock:
-            return self._session.create_client(
-                service,
-                region_name=region,
-                endpoint_url=endpoint,
-                aws_access_key_id=credentials[0],
-                aws_secret_access_key=credentials[1],
-                config=config,
-            )
+        return self._session.create_client(
+            service,
+            region_name=region,
+            endpoint_url=endpoint,
+            aws_access_key_id=credentials[0],
+            aws_secret_access_key=credentials[1],
+            config=config,
+        )
 
 
 @dataclass
