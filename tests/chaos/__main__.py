@@ -14,9 +14,10 @@ from functools import cache
 from pathlib import Path
 
 from tests import kubernetes_cluster
-from tests.chaos import cluster, kills, others
+from tests.chaos import cluster, kills, others, shadows
 from tests.chaos.cluster import ClusterShop
 from tests.chaos.rows import Row
+from tests.chaos.shadows import ShadowShop
 from tests.chaos.shop import Shop
 from tests.chaos.tally import Tally
 
@@ -39,7 +40,14 @@ def list_rows(stack: ExitStack, folder: Path) -> Iterator[Row]:
         stack.callback(made.close)
         return made
 
+    @cache
+    def shadowing() -> Shop:
+        made = ShadowShop(folder / "shadow")
+        stack.callback(made.close)
+        return made
+
     yield from kills.rows(shop)
+    yield from shadows.rows(shadowing)
     yield from others.rows(shop)
     yield from cluster.rows(on_cluster)
 

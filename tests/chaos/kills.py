@@ -116,11 +116,16 @@ def rows(shop: Callable[[], Shop]) -> Iterator[Row]:
             if how != KILL and ", then" in blow.name:
                 continue
             yield Row(
-                f"{way}: {blow.name}", "sagemaker", _count(shop, blow, how), _strike(shop, blow, how, lasts)
+                f"{way}: {blow.name}",
+                "sagemaker",
+                count_effects(shop, blow, how),
+                strike_with(shop, blow, how, lasts),
             )
 
 
-def _count(shop: Callable[[], Shop], blow: Blow, how: str) -> Callable[[], int]:
+def count_effects(shop: Callable[[], Shop], blow: Blow, how: str) -> Callable[[], int]:
+    """How many points a row has: the effects of an undisturbed command, or its calls."""
+
     def count() -> int:
         effects = shop().effects(blow.state, blow.verb, blow.number, blow.word)
         return len([one for one in effects if how in (KILL, CUT) or one.startswith("call")])
@@ -128,5 +133,6 @@ def _count(shop: Callable[[], Shop], blow: Blow, how: str) -> Callable[[], int]:
     return count
 
 
-def _strike(shop: Callable[[], Shop], blow: Blow, how: str, lasts: int) -> Callable[[int], None]:
+def strike_with(shop: Callable[[], Shop], blow: Blow, how: str, lasts: int) -> Callable[[int], None]:
+    """What a row does at each."""
     return lambda at: blow.strike(shop(), at, how, lasts)

@@ -71,6 +71,9 @@ class Shop:
     def spec(self) -> str:
         return SPEC
 
+    def begin(self) -> None:
+        """What the cloud is told before anything is there."""
+
     def close(self) -> None:
         for stage in self.stages:
             stage.close()
@@ -111,6 +114,7 @@ class Shop:
 
     def make(self, state: str) -> None:
         self.cloud.reset()
+        self.begin()
         shutil.rmtree(self.project / ".ecomdeploy", ignore_errors=True)
         for word in HISTORY[state]:
             self.do("up", word)

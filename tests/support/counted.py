@@ -21,9 +21,9 @@ SUPPORT = Path(__file__).parent
 @dataclass(frozen=True)
 class Taken:
     """`heavy`: what it may import of counted_command.HEAVY; at most so many `modules` in all, opened `models` and
-    `calls` to the local cloud, and so many `reads` of one and the same source (one as Python compiles it, one for its
-    catalogue, one for what a program is made of) and of one API's description (`described`). A preview or an update
-    would import Pulumi: no row has that, so none is run."""
+    `calls` to the local cloud; `reads` of one and the same source of `infra` (one as Python compiles it, one for its
+    catalogue, one for what programs are made of), and of one description of an API (`described`). A preview or an
+    update would import Pulumi: no row has that, so none is run."""
 
     heavy: frozenset[str] = frozenset()
     modules: int = 0

@@ -1,8 +1,8 @@
 """`python -m counted_command FILE ARGUMENTS`: a command in this process, and what it took, counted, as JSON in FILE.
 
 `heavy`: which of the packages below it imported; `modules`: how many in all; `models`: how often one was opened;
-`reads` and `described`: how often the one source of ours, and the one description of an API of AWS's, was read that was
-read most often, each with its name.
+`reads`: how often the source of `infra` was read that was read most often, and which it is; `described`: likewise of
+the descriptions of AWS's APIs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 HEAVY = ("torch", "onnx", "onnxruntime", "pulumi", "pulumi_aws", "grpc", "botocore", "httpx", "numpy", "rich")
 MODELS = (".onnx", ".safetensors", ".pt2")
 ROOT = Path(__file__).parents[2]
-ROOMS = tuple(f"{ROOT / room}/" for room in ("cli", "stacks", "infra", "modelpack"))
+INFRA = f"{ROOT / 'infra'}/"
 
 
 def main(file: Path, arguments: list[str]) -> int:
@@ -29,7 +29,7 @@ def main(file: Path, arguments: list[str]) -> int:
         name = str(details[0])
         if name.endswith(MODELS):
             opened.append(name)
-        if name.endswith(".py") and name.startswith(ROOMS):
+        if name.endswith(".py") and name.startswith(INFRA):
             read[name] += 1
         if "/botocore/data/" in name:
             described[name] += 1
