@@ -9,6 +9,7 @@ from pathlib import Path
 from cli.placed.embedded import EmbeddedPulumi
 from infra.aws_session import AwsSession
 from infra.rehearsal.providers.aws.clients import Sessions
+from infra.rehearsal.providers.aws.provider import AwsProvider
 from infra.targets.catalog import targets
 from infra.targets.sagemaker.traffic import SageMakerTraffic
 
@@ -69,8 +70,10 @@ def test_a_source_is_read_for_python_its_catalogue_and_its_digest_alone(
 
 def test_what_runs_a_stack_and_what_looks_at_it_share_their_clients(tmp_path: Path) -> None:
     engine = EmbeddedPulumi(tmp_path, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
-    sessions = [engine.providers("aws", {}, engine.environment).sessions for _ in range(2)]
-    assert sessions[0] is sessions[1]
+    first, second = (engine.providers("aws", {}, engine.environment) for _ in range(2))
+    assert isinstance(first, AwsProvider)
+    assert isinstance(second, AwsProvider)
+    assert first.sessions is second.sessions
     assert engine.command().providers is engine.providers
 
 
