@@ -1,7 +1,8 @@
 """`python -m benchmarks [name ...]`: run benchmarks and write benchmarks/results/<name>.json.
 
 Each is a module of this folder with `measure() -> dict`. Figures are medians; comparisons are paired and interleaved.
-One that may have `lacks() -> str` says there why it cannot be measured on this machine, and is then passed over.
+One that may have `lacks() -> str` says there why it cannot be measured on this machine, and is then passed over; one
+with `write_page(figures)` writes a page of docs/ from them.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ def main(names: list[str]) -> int:
         }
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+        if write_page := getattr(module, "write_page", None):
+            write_page(figures)
         print(json.dumps(figures, indent=1))
     return 1 if names and passed_over else 0
 

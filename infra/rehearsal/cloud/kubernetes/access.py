@@ -67,8 +67,8 @@ def await_addon(
     """Until that add-on does its work. Raises as `await_ready`."""
     deadline = time.monotonic() + 2 * seconds
     while True:
-        one = next((one for one in found.get("addons", ()) if one["name"] == name), {})
-        state, reason = one.get("state", "stopped"), one.get("reason") or found["reason"]
+        addon: dict[str, Any] = next((one for one in found.get("addons", ()) if one["name"] == name), {})
+        state, reason = addon.get("state", "stopped"), addon.get("reason") or found["reason"]
         if state != "starting" or time.monotonic() > deadline:
             break
         time.sleep(0.1)
