@@ -25,7 +25,7 @@ service: boutique
 usecase: ./shop.py:ShopRecs
 model: {path: model.onnx}
 """
-HOW_FAR = re.compile(r"MB of \d")
+HOW_FAR = re.compile(r"[Mk]B of \d")
 
 
 @dataclass(frozen=True)
