@@ -1,0 +1,108 @@
+"""`docs/performance.md` between its marks, and its plot, from the figures of benchmarks/growth.py."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE, PLOT = DOCS / "performance.md", DOCS / "performance.svg"
+BEGIN, END = "<!-- growth: written by benchmarks/growth.py -->\n", "<!-- /growth -->"
+WORDS = {"up_nothing_changed": "`up`, nothing changed", "first_up": "first `up`"}
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "ecomdeploy",
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.color": "#ddd",
+}
+MARKERS = "osv^D"
+
+
+def write(figures: Mapping[str, Any]) -> None:
+    """Both files, so that they say what the figures say."""
+    PAGE.write_text(rewrite(PAGE.read_text(), figures))
+    PLOT.write_text(draw(figures))
+
+
+def rewrite(page: str, figures: Mapping[str, Any]) -> str:
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}{tables(figures)}{END}{rest.partition(END)[2]}"
+
+
+def tables(figures: Mapping[str, Any]) -> str:
+    """Figures as they are, and how much dearer the last ten times as many are (linear: 10)."""
+    return (
+        "\n".join([*commands("releases", figures), *commands("resources", figures), *catalogue(figures)])
+        + "\n"
+    )
+
+
+def commands(what: str, figures: Mapping[str, Any]) -> Iterator[str]:
+    sizes = list(figures[what])
+    yield from head(
+        [f"CPU seconds with so many {what}", *(f"{int(size):,}" for size in sizes), "ten times as many"]
+    )
+    for name in figures[what][sizes[0]]:
+        spent = [figures[what][size][name] for size in sizes]
+        cells = [f"{one:.2f}" for one in spent]
+        yield f"| {WORDS.get(name, f'`{name}`')} | {' | '.join(cells)} | {spent[-1] / spent[-2]:.1f}x |"
+    yield ""
+
+
+def catalogue(figures: Mapping[str, Any]) -> Iterator[str]:
+    by_kind = lines_of(figures)
+    sizes = [row["products"] for row in next(iter(by_kind.values()))]
+    yield from head(
+        ["one row, milliseconds; MB served", *(f"{size:,} products" for size in sizes), "ten times as many"]
+    )
+    for kind, rows in by_kind.items():
+        cells = [f"{row['row_us'] / 1e3:.2f}; {row['size_mb']:,.0f}" for row in rows]
+        yield f"| {kind} | {' | '.join(cells)} | {rows[-1]['row_us'] / rows[-2]['row_us']:.1f}x |"
+
+
+def head(cells: Sequence[str]) -> list[str]:
+    return [f"| {' | '.join(cells)} |", f"|{'---|' * len(cells)}"]
+
+
+def lines_of(figures: Mapping[str, Any]) -> Mapping[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in figures["catalogue"]:
+        found.setdefault(row["architecture"], []).append(row)
+    return found
+
+
+def draw(figures: Mapping[str, Any]) -> str:
+    """Three plots beside one another, both axes logarithmic, with a dotted line for what is linear."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    written = io.StringIO()
+    with rc_context(STYLE):
+        figure = Figure((11, 3.4), layout="constrained")
+        axes = figure.subplots(1, 3)
+        for place, what in enumerate(("releases", "resources")):
+            sizes = [int(size) for size in figures[what]]
+            spent = {
+                name: [one[name] for one in figures[what].values()]
+                for name in next(iter(figures[what].values()))
+            }
+            plot(axes[place], what, "CPU seconds", sizes, {WORDS.get(one, one): spent[one] for one in spent})
+        by_kind = lines_of(figures)
+        sizes = [row["products"] for row in next(iter(by_kind.values()))]
+        rows = {kind: [row["row_us"] / 1e3 for row in found] for kind, found in by_kind.items()}
+        plot(axes[2], "products", "milliseconds a row", sizes, rows)
+        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+    return "".join(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())
+
+
+def plot(axes: Any, across: str, up: str, sizes: Sequence[int], lines: Mapping[str, Sequence[float]]) -> None:
+    for marker, (name, spent) in zip(MARKERS, lines.items(), strict=False):
+        axes.plot(sizes, spent, marker=marker, label=name.replace("`", ""))
+    least = min(spent[0] for spent in lines.values())
+    axes.plot(sizes, [least * size / sizes[0] for size in sizes], ":", color="#888", label="linear")
+    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
+    axes.set_ylim(top=3 * max(max(spent) for spent in lines.values()))
+    axes.legend(fontsize=7)
