@@ -22,10 +22,11 @@ TLS_HANDSHAKE = 0x16
 
 
 class PlainParser(HTTPRequestParser):  # type: ignore[misc]
-    """Answers a TLS greeting with 400 at once.
+    """Answers a TLS greeting with 400 at once, and tells nobody to go on who has sent all.
 
     waitress would wait for a line end that never comes, and container tools (skopeo, podman) that try TLS
-    before plain HTTP would sit out their 10 s handshake timeout on every connection.
+    before plain HTTP would sit out their 10 s handshake timeout on every connection. It would wait for an empty body,
+    too, of a client that expects "100 Continue": boto3's `put_object` of an empty object.
     """
 
     def received(self, data: bytes) -> int:
@@ -34,7 +35,10 @@ class PlainParser(HTTPRequestParser):  # type: ignore[misc]
             self.error = BadRequest("this port speaks plain HTTP")
             self.completed = True
             return len(data)
-        return int(super().received(data))
+        taken = int(super().received(data))
+        if self.completed:
+            self.expect_continue = False
+        return taken
 
 
 class PlainChannel(HTTPChannel):  # type: ignore[misc]
