@@ -99,7 +99,15 @@ def unpack_packages(context: Path) -> float:
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
     (root / "tmp").mkdir()
-    return sum(ask(["dpkg-deb", "-x", one, root]) for one in sorted((context / "debs").iterdir()))
+    # `dpkg-deb -x` would put folders in the place of these links
+    words = [
+        "bash",
+        "-o",
+        "pipefail",
+        "-c",
+        'dpkg-deb --fsys-tarfile "$1" | tar -x --keep-directory-symlink -C "$2"',
+    ]
+    return sum(ask([*words, "bash", one, root]) for one in sorted((context / "debs").iterdir()))
 
 
 @dataclass
