@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from tests.chaos.checks import converges, in_our_words, is_gone, served, stands
@@ -12,6 +13,8 @@ from tests.chaos.shop import BACK, EMPTY, ONE, TWO, Shop
 from tests.chaos.stage import KILLED
 
 FOR_GOOD = 1000
+KEY = "call CreateKey"
+"""Of one that was carried out and never answered a key is left: the known miss of docs/reliability.md."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,13 @@ class Blow:
         shop.put(self.state)
         order = {"number": self.number, "at": at, "how": how, "lasts": lasts}
         serves = self.state != EMPTY and self.verb != "down"
-        if serves:
-            with served(shop, "one", "two", "three"):
-                ended = shop.run(self.verb, self.word, **order)
-                self.then(shop)
-        else:
+        with served(shop, "one", "two", "three") if serves else nullcontext():
             ended = shop.run(self.verb, self.word, **order)
+            if (
+                how == AFTER
+                and KEY in [one for one in ended.effects if one.startswith("call")][at - 1 :][:lasts]
+            ):
+                shop.spared = frozenset({"key"})
             self.then(shop)
         in_our_words(ended)
         if how in (KILL, CUT):

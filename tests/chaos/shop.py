@@ -62,6 +62,7 @@ class Shop:
         self.digests: dict[str, str] = {}
         self.whole: dict[str, Counter[str]] = {}
         self.lengths: dict[tuple[str, str, int, str], tuple[str, ...]] = {}
+        self.spared: frozenset[str] = frozenset()
         self.clouds.start(self.cloud)
         self.session = AwsSession(self.cloud.environment())
         self.whole[EMPTY] = self.holdings()
@@ -101,7 +102,8 @@ class Shop:
     # ---- states ----
 
     def put(self, state: str) -> None:
-        """Be in that state, whatever was before."""
+        """Be in that state, whatever was before. From here on nothing is `spared`: more than is wanted of a thing."""
+        self.spared = frozenset()
         kept = self.folder / "kept" / state
         if not kept.exists():
             self.make(state)
