@@ -257,3 +257,4 @@ def test_with_the_service_its_machines_go(shop: Shop) -> None:
     """The last of this file."""
     shop.terminal.type("down", "--yes", "--json")
     wait_for(lambda: not shop.machines())
+    assert shop.uids() == set()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+LOWEST_PORT, PORTS = 15000, 16000
 ACCESS_KEY = "local"
 """The access key id of the account's owner; the secret key is the home's own."""
 
@@ -60,6 +64,13 @@ def free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def list_free_ports(folder: Path) -> Iterator[int]:
+    """Below the ephemeral range; for the same folder the same each time, as long as they are free."""
+    seed = int.from_bytes(hashlib.sha256(os.fsencode(folder)).digest()[:4], "big")
+    candidates = (LOWEST_PORT + (seed + step) % PORTS for step in range(PORTS))
+    return (port for port in candidates if free(port))
 
 
 def is_released(port: int, seconds: float = 2) -> bool:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.rehearsal.cloud.addresses import LOOPBACK, REGION, Identity, Ports, free
+from infra.rehearsal.cloud.addresses import LOOPBACK, REGION, Identity, Ports, list_free_ports
 from infra.rehearsal.cloud.own_files import claim_folder, read_key, read_own
 from modelpack.home import write_atomically
 
@@ -123,8 +123,7 @@ class Folder:
 
 def choose(root: Path, aws: int | None = None) -> Ports:
     """Free ports below the ephemeral range, the same each time for the same folder as long as they are free."""
-    seed = int.from_bytes(hashlib.sha256(os.fsencode(root)).digest()[:4], "big") % 16000
-    candidates = (port for step in range(16000) if free(port := 15000 + (seed + step) % 16000))
+    candidates = list_free_ports(root)
     first = aws if aws is not None else next(candidates)
     return Ports(aws=first, registry=next(port for port in candidates if port != first))
 

@@ -9,7 +9,7 @@ import json
 import os
 import ssl
 from collections.abc import Mapping
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 
 from infra.rehearsal.cloud.addresses import LOOPBACK
@@ -201,7 +201,11 @@ def answers(places: KubernetesPlaces, ports: KubernetesPorts) -> bool:
     certificates = Certificates(places.certificates)
     context = ssl.create_default_context(cafile=certificates.certificate(AUTHORITY))
     context.load_cert_chain(certificates.certificate("admin"), certificates.key("admin"))
-    connection = HTTPSConnection(LOOPBACK, ports.api, timeout=5, context=context)
+    return is_ready(HTTPSConnection(LOOPBACK, ports.api, timeout=5, context=context))
+
+
+def is_ready(connection: HTTPConnection) -> bool:
+    """Whether who listens there says that it is; the connection is closed."""
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200

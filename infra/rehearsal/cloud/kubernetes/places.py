@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from infra.rehearsal.cloud.addresses import free, is_released
+from infra.rehearsal.cloud.addresses import free, is_released, list_free_ports
 from infra.rehearsal.cloud.own_files import read_own
 from modelpack.home import write_atomically
 
@@ -16,8 +14,6 @@ GATEWAY = "kserve/kserve-ingress-gateway"
 """Namespace and name of the Gateway that routes attach to; KServe's own default."""
 GATEWAY_CLASS = "ecomdeploy-local"
 CONTROLLER = "ecomdeploy.dev/local-gateway"
-LOWEST, SPAN = 15000, 14000
-"""Ports are chosen below the ephemeral ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +101,7 @@ class KubernetesPlaces:
         old = asdict(kept) if kept else {}
         if kept and (running or all(is_released(port) for port in old.values())):
             return kept
-        seed = int.from_bytes(hashlib.sha256(os.fsencode(self.root)).digest()[:4], "big") % SPAN
-        others = (
-            port
-            for step in range(SPAN)
-            if (port := LOWEST + (seed + step) % SPAN) not in old.values() and free(port)
-        )
+        others = (port for port in list_free_ports(self.root) if port not in old.values())
         names = [one.name for one in fields(KubernetesPorts)]
         chosen = {name: old[name] if name in old and free(old[name]) else next(others) for name in names}
         self.keep_ports(KubernetesPorts(**chosen))

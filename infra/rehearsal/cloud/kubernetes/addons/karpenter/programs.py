@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection
 from pathlib import Path
 
 from infra.kubernetes.client import KubernetesClient, Object
@@ -16,6 +16,7 @@ from infra.rehearsal.cloud.addresses import LOOPBACK
 from infra.rehearsal.cloud.kubernetes.addons.base import Addon
 from infra.rehearsal.cloud.kubernetes.addons.karpenter.instance_types import instance_types
 from infra.rehearsal.cloud.kubernetes.addons.source import KARPENTER
+from infra.rehearsal.cloud.kubernetes.control_plane import is_ready
 from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces, KubernetesPorts
 from infra.rehearsal.cloud.kubernetes.processes import Program
 from infra.rehearsal.cloud.own_files import claim_folder
@@ -68,11 +69,4 @@ def objects(places: KubernetesPlaces, ports: KubernetesPorts) -> list[Object]:
 
 def answers(client: KubernetesClient, ports: KubernetesPorts) -> bool:
     """Whether it knows the cluster."""
-    connection = HTTPConnection(LOOPBACK, ports.karpenter, timeout=5)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
+    return is_ready(HTTPConnection(LOOPBACK, ports.karpenter, timeout=5))
