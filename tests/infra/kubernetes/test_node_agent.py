@@ -37,7 +37,7 @@ from infra.rehearsal.cloud.kubernetes.node_agent.selectors import matches
 from infra.rehearsal.cloud.kubernetes.node_agent.settings import Unconfigured, expand, settings_of
 from infra.rehearsal.cloud.kubernetes.node_agent.status import running
 from infra.rehearsal.cloud.kubernetes.node_agent.usage import UsageMeter, measure
-from infra.rehearsal.cloud.servers.host import KILLED, ModelServer
+from infra.rehearsal.cloud.servers.host import KILLED
 from modelpack.errors import BadInput
 
 IMAGE = "127.0.0.1:5001/shop@sha256:" + "a" * 64
@@ -182,19 +182,21 @@ def test_a_container_that_never_starts_up_is_ended_and_started_again(place: Plac
     assert ("a", "Killing", "Container server failed startup probe, will be restarted") in place.store.events
 
 
-def _is_another(runner: PodRunner, before: ModelServer) -> bool:
-    return runner.server is not None and runner.server.id != before.id
+def _restarted(place: Place, times: int) -> bool:
+    """Whether it runs again and the API server knows: that there is a server is seen before it is told."""
+    told = place.state("a")
+    return told["restartCount"] == times and "running" in told["state"]
 
 
 def test_a_crash_is_started_again_at_once_then_later_and_later(place: Place) -> None:
     runner = place.put(pod())
     for count in range(3):
-        wait_for(lambda: runner.server is not None)
+        wait_for(lambda: place.store.statuses.get("a") and "running" in place.state("a")["state"])
         server = runner.server
         assert server
         place.host.log(server.id).write_text(f"words {count}\n")
         place.host.crash(server, 7)
-        wait_for(partial(_is_another, runner, server))
+        wait_for(partial(_restarted, place, count + 1))
     assert runner.view.restarts == 3
     last = place.state("a")["lastState"]["terminated"]
     assert (last["exitCode"], last["reason"]) == (7, "Error")
