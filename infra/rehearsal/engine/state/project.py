@@ -62,10 +62,15 @@ def _project(path: Path) -> Project:
     return Project(str(document["name"]), path.parent, folder.resolve())
 
 
+def _parse(text: str) -> Any:
+    """By libyaml, which takes a tenth of the time: an `up` reads these files twenty times."""
+    return yaml.load(text, yaml.CSafeLoader) if yaml.__with_libyaml__ else yaml.safe_load(text)
+
+
 def _read(path: Path) -> dict[str, Any]:
     """A YAML map; empty where there is no file."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        document = _parse(path.read_text(encoding="utf-8")) if path.exists() else {}
     except yaml.YAMLError as error:
         raise EngineError(f"{path}: {error}") from error
     if not isinstance(document, dict | None):
