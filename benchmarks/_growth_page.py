@@ -35,7 +35,14 @@ def rewrite(page: str, figures: Mapping[str, Any]) -> str:
 def tables(figures: Mapping[str, Any]) -> str:
     """Figures as they are, and how much dearer the last ten times as many are (linear: 10)."""
     return (
-        "\n".join([*commands("releases", figures), *commands("resources", figures), *catalogue(figures)])
+        "\n".join(
+            [
+                *commands("releases", figures),
+                *commands("resources", figures),
+                *catalogue(figures),
+                *image(figures),
+            ]
+        )
         + "\n"
     )
 
@@ -61,6 +68,18 @@ def catalogue(figures: Mapping[str, Any]) -> Iterator[str]:
     for kind, rows in by_kind.items():
         cells = [f"{row['row_us'] / 1e3:.2f}; {row['size_mb']:,.0f}" for row in rows]
         yield f"| {kind} | {' | '.join(cells)} | {rows[-1]['row_us'] / rows[-2]['row_us']:.1f}x |"
+    yield ""
+
+
+def image(figures: Mapping[str, Any]) -> Iterator[str]:
+    found = figures["image"]
+    yield from head(
+        ["an image with a model of so many MB", *(f"{int(size):,}" for size in found), "ten times as many"]
+    )
+    for name, field, places in (("CPU seconds", "cpu_s", 2), ("most memory, MB", "peak_mb", 0)):
+        values = [one[field] for one in found.values()]
+        cells = [f"{one:,.{places}f}" for one in values]
+        yield f"| {name} | {' | '.join(cells)} | {values[-1] / values[-2]:.1f}x |"
 
 
 def head(cells: Sequence[str]) -> list[str]:
@@ -75,14 +94,14 @@ def lines_of(figures: Mapping[str, Any]) -> Mapping[str, list[dict[str, Any]]]:
 
 
 def draw(figures: Mapping[str, Any]) -> str:
-    """Three plots beside one another, both axes logarithmic, with a dotted line for what is linear."""
+    """A plot a table, both axes logarithmic, with a dotted line for what is linear."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     written = io.StringIO()
     with rc_context(STYLE):
-        figure = Figure((11, 3.4), layout="constrained")
-        axes = figure.subplots(1, 3)
+        figure = Figure((9, 6.8), layout="constrained")
+        axes = figure.subplots(2, 2).flat
         for place, what in enumerate(("releases", "resources")):
             sizes = [int(size) for size in figures[what]]
             spent = {
@@ -94,6 +113,9 @@ def draw(figures: Mapping[str, Any]) -> str:
         sizes = [row["products"] for row in next(iter(by_kind.values()))]
         rows = {kind: [row["row_us"] / 1e3 for row in found] for kind, found in by_kind.items()}
         plot(axes[2], "products", "milliseconds a row", sizes, rows)
+        sizes = [int(size) for size in figures["image"]]
+        spent = {"build and push": [one["cpu_s"] for one in figures["image"].values()]}
+        plot(axes[3], "MB of the model", "CPU seconds", sizes, spent)
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     return "".join(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())
 

@@ -54,11 +54,13 @@ ARRAYS = Protocol("/predict", lambda rows: {"features": rows}, lambda told: told
 
 @dataclass(frozen=True)
 class Peer:
-    """`start` begins it with its environment's bin folder, a folder of its own, the model and the port."""
+    """`start` begins it with its environment's bin folder, a folder of its own, the model and the port; `build` puts
+    what is to be compiled into that bin folder."""
 
     requirements: tuple[str, ...]
     protocol: Protocol
     start: Callable[[Path, Path, Path, int], subprocess.Popen[bytes]]
+    build: Callable[[Path], object] = lambda tools: None
 
 
 def spawn(words: Sequence[str], folder: Path, **variables: str) -> subprocess.Popen[bytes]:
@@ -88,6 +90,20 @@ def start_bentoml(tools: Path, folder: Path, model: Path, port: int) -> subproce
     return spawn([*words, "--port", str(port)], folder, **quiet)
 
 
+def build_ceiling(tools: Path) -> None:
+    """With the library of ONNX Runtime's wheel, linked by the name that it gives itself."""
+    [library] = tools.parent.glob("lib/python*/site-packages/onnxruntime/capi/libonnxruntime.so.*")
+    named = tools / "libonnxruntime.so.1"
+    named.unlink(missing_ok=True)
+    named.symlink_to(library)
+    words = ["cc", "-D_GNU_SOURCE", "-O2", str(PROGRAMS / "ceiling.c"), str(named), f"-Wl,-rpath,{tools}"]
+    subprocess.run([*words, "-o", str(tools / "ceiling")], check=True)
+
+
+def start_ceiling(tools: Path, folder: Path, model: Path, port: int) -> subprocess.Popen[bytes]:
+    return spawn([str(tools / "ceiling"), str(model), str(port)], folder)
+
+
 RUNTIME = ("onnxruntime==1.32.0", "numpy==2.4.6")
 PEERS: Mapping[str, Peer] = {
     "MLServer": Peer(("mlserver==1.7.1", *RUNTIME), TENSORS, start_mlserver),
@@ -100,17 +116,21 @@ PEERS: Mapping[str, Peer] = {
         partial(start_program, "fastapi_server.py"),
     ),
 }
+CEILING = "C ceiling"
+"""What nobody serves with, for it checks nothing: how much of a figure is sockets, numbers as text and the model."""
+SERVERS = {**PEERS, CEILING: Peer(RUNTIME, INSTANCES, start_ceiling, build_ceiling)}
 
 
-def install(name: str, requirements: Sequence[str]) -> Path:
+def install(name: str, peer: Peer) -> Path:
     """The bin folder of an environment with what the peer needs, kept in the user's cache."""
-    named = "-".join(one.partition("==")[2] for one in requirements)
-    place = wiring.home().cache / "peers" / f"{name.lower()}-{named}"
+    named = "-".join([*name.lower().split(), *(one.partition("==")[2] for one in peer.requirements)])
+    place = wiring.home().cache / "peers" / named
     if not (place / "done").exists():
         shutil.rmtree(place, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-        words = [str(place / "bin" / "python"), "-m", "pip", "install", "-q", *requirements]
+        words = [str(place / "bin" / "python"), "-m", "pip", "install", "-q", *peer.requirements]
         subprocess.run(words, check=True)
+        peer.build(place / "bin")
         (place / "done").touch()
     return place / "bin"
 

@@ -1,15 +1,23 @@
-"""How cost grows: commands with the releases behind them, a stack with its resources, an answer with the catalogue.
+"""How cost grows: commands with the releases behind them, a stack with its resources, an answer with the catalogue,
+an image with its model.
 
 *Releases*: a service that is live on the local cloud, whose ledger is then made longer by the ledger's own code, four
 events a release as an `up` writes them; CPU seconds of whole commands. *Resources*: parameters that the embedded
 engine makes on the local cloud; CPU seconds of the process that holds engine, program and provider. *Catalogue*: the
 recommenders with tables of made numbers, exported as every pack's reference is; one row at a time on one thread.
-`python -m benchmarks growth` takes about six minutes.
+*Model*: an image whose other layers are there, built and pushed with weights of random numbers to Debian's
+docker-registry; CPU seconds of the process that does it, and the most memory that it ever had.
+
+`python -m benchmarks growth` takes about eight minutes, and 16 GB of the disk for temporary files.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,14 +27,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._growth_page import write as write_page
-from benchmarks.commands import Bench, write_project
+from benchmarks.commands import ROOT, Bench, write_project
+from benchmarks.image import lacks, start_registry, write_context, write_model
 
 RELEASES = (1, 10, 100, 1000)
 RESOURCES = (2, 20, 200)
 PRODUCTS, HOUSEHOLDS = (12_000, 120_000, 1_200_000), 2_469
 """As many products as the demo's data has, ten and a hundred times as many."""
+MODEL_MB = (4, 40, 400, 4000)
 ROUNDS, ROWS = 3, 60
-__all__ = ["measure", "write_page"]
+__all__ = ["lacks", "measure", "write_page"]
 COMMANDS = {
     "status": ("status",),
     "releases": ("releases",),
@@ -51,7 +61,9 @@ def measure() -> dict[str, Any]:
             for kind in ("one-stage", "two-stage")
             for products in PRODUCTS
         ]
-    return {"releases": releases, "resources": resources, "catalogue": catalogue}
+        context = write_context(folder / "context")
+        image = {str(size): build_image(context, folder / f"model-{size}", size) for size in MODEL_MB}
+    return {"releases": releases, "resources": resources, "catalogue": catalogue, "image": image}
 
 
 # ---- releases ----
@@ -165,4 +177,35 @@ def answer(kind: str, products: int, folder: Path) -> dict[str, Any]:
         "products": products,
         "row_us": round(statistics.median(spent) * 1e6, 1),
         "size_mb": round(sum(file.stat().st_size for file in served.files.values()) / 1e6, 1),
+    }
+
+
+# ---- image ----
+
+
+def build_image(context: Path, folder: Path, megabytes: int) -> dict[str, float]:
+    """CPU seconds and megabytes of memory of a build with so large a model, after one with a small one."""
+    with start_registry(folder / "registry") as registry:
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.image_program",
+            context,
+            folder,
+            f"{registry.host}/shop:latest",
+        ]
+        for size in (1, megabytes):
+            write_model(context, size * 1_000_000)
+            process = subprocess.Popen(list(map(str, command)), cwd=ROOT)
+            _, status, spent = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                raise SystemExit(f"the image with a model of {size} MB was not built")
+        sent = registry.size()
+    shutil.rmtree(folder)
+    if sent < megabytes * 1_000_000:
+        raise SystemExit(f"the registry has {sent} bytes: the model is not among them")
+    return {
+        "cpu_s": round(spent.ru_utime + spent.ru_stime, 2),
+        "peak_mb": round(spent.ru_maxrss * 1024 / 1e6, 1),
     }

@@ -195,8 +195,11 @@ def copy(source: Path, target: Path) -> None:
 def write_model(context: Path, size: int = MODEL_BYTES) -> None:
     """Weights that were never there before."""
     (context / "model").mkdir(exist_ok=True)
-    weights = np.random.default_rng().normal(size=size // 4).astype(np.float32)
-    weights.tofile(context / "model" / "model.onnx")
+    random = np.random.default_rng()
+    with (context / "model" / "model.onnx").open("wb") as file:
+        for begun in range(0, size, MODEL_BYTES):
+            weights = random.normal(size=min(MODEL_BYTES, size - begun) // 4)
+            weights.astype(np.float32).tofile(file)
     (context / "model" / "serving.json").write_text("{}")
 
 

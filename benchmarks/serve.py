@@ -7,14 +7,15 @@ round, in which they take their turns. Figures are of CPU: what the server's who
 a busy machine, though the one who asks (bombardier, built from the Go modules that benchmarks/bombardier pins) runs on
 the same cores. `start_s` is from the start of the program to its first right answer.
 
-Peers are installed into environments of their own below the user's cache (some 1.2 GB). A ceiling in C is not among
-them, and nothing is known here of GPUs.
+Peers are installed into environments of their own below the user's cache (some 1.2 GB). Beside them stands a ceiling:
+`peers/ceiling.c`, which does nothing but what the figure cannot be without. Nothing is known here of GPUs.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,7 +32,9 @@ import numpy as np
 import psutil
 
 from benchmarks._peers import (
+    CEILING,
     PEERS,
+    SERVERS,
     Protocol,
     Rows,
     end,
@@ -65,12 +68,14 @@ def read_scores(told: Any) -> Any:
 
 def lacks() -> str:
     """Why it cannot be measured here."""
+    if not shutil.which("cc"):
+        return "there is no C compiler for the ceiling"
     return "" if BOMBARDIER.can_be_had() else "there is no Go to build bombardier with, which asks"
 
 
 def measure() -> dict[str, Any]:
     asker = BOMBARDIER.build()
-    tools = {name: install(name, peer.requirements) for name, peer in PEERS.items()}
+    tools = {name: install(name, peer) for name, peer in SERVERS.items()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         digest = pack(folder / "shop", folder / "home")
@@ -85,7 +90,7 @@ def measure() -> dict[str, Any]:
                 ):
                     taken[name] = measure_one(asker, port, tree, began, Protocol(path, write, read))
                 taken[OURS[1]]["start_s"] = taken[OURS[0]]["start_s"]
-            for name, peer in PEERS.items():
+            for name, peer in SERVERS.items():
                 own = folder / f"{name}-{number}"
                 own.mkdir()
                 port, began = free_port(), time.perf_counter()
@@ -100,7 +105,7 @@ def measure() -> dict[str, Any]:
     return {
         "asker": f"bombardier {BOMBARDIER.version()}",
         "rounds": ROUNDS,
-        "peers": {name: peer.requirements[0] for name, peer in PEERS.items()},
+        "peers": {name: peer.requirements[0] for name, peer in SERVERS.items()},
         **compare(rounds),
     }
 
@@ -214,7 +219,7 @@ def ask_on(
 
 
 def compare(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Medians by server, and ours over the best peer's CPU, round by round."""
+    """Medians by server, and ours over the CPU of the best peer and of the ceiling, round by round."""
     names = [f"{connections} x {rows}" for connections, rows in SCENARIOS]
     servers = {
         name: {
@@ -224,12 +229,15 @@ def compare(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 for scenario in names
             },
         }
-        for name in (*OURS, *PEERS)
+        for name in (*OURS, *SERVERS)
     }
     return {
         "servers": servers,
-        "cpu_of_best_peer": {
-            name: {scenario: ratio(rounds, name, scenario) for scenario in names} for name in OURS
+        **{
+            f"cpu_of_{other}": {
+                name: {scenario: ratio(rounds, name, scenario, among) for scenario in names} for name in OURS
+            }
+            for other, among in (("best_peer", tuple(PEERS)), ("ceiling", (CEILING,)))
         },
     }
 
@@ -244,10 +252,12 @@ def median(rounds: Sequence[Mapping[str, Any]], name: str, *keys: str) -> float:
     return round(float(statistics.median(found)), 3)
 
 
-def ratio(rounds: Sequence[Mapping[str, Any]], name: str, scenario: str) -> dict[str, Any]:
+def ratio(
+    rounds: Sequence[Mapping[str, Any]], name: str, scenario: str, among: Sequence[str]
+) -> dict[str, Any]:
     """Ours over the least of the others', each round by itself."""
     found = [
-        taken[name][scenario]["cpu_us"] / min(taken[peer][scenario]["cpu_us"] for peer in PEERS)
+        taken[name][scenario]["cpu_us"] / min(taken[peer][scenario]["cpu_us"] for peer in among)
         for taken in rounds
     ]
     return {

@@ -1,17 +1,24 @@
 """`python -m tests.chaos [WORDS...]`: every point of the rows whose names have all of these words; `make chaos`.
 
-It takes an hour or more, and goes on where an earlier run of the same sources was ended.
+A processor has its rows, and a local cloud of its own for them. It takes an hour or more, and goes on where an earlier
+run of the same sources was ended.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cache
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Lock
 
 from tests import kubernetes_cluster
 from tests.chaos import cluster, kills, others, shadows
@@ -21,6 +28,7 @@ from tests.chaos.shadows import ShadowShop
 from tests.chaos.shop import Shop
 from tests.chaos.tally import Tally
 
+AT_ONCE = min(4, os.cpu_count() or 1)
 MUST_PASS = ("kill", "power cut", "two at once", "lease", "damage", "servers of other files")
 """Rows by their first words; of the others each miss is listed in docs/reliability.md."""
 
@@ -52,28 +60,66 @@ def list_rows(stack: ExitStack, folder: Path) -> Iterator[Row]:
     yield from cluster.rows(on_cluster)
 
 
-def try_row(row: Row, tally: Tally) -> None:
-    """Its points that have not passed yet."""
-    count = row.count()
-    for at in range(1, count + 1):
-        if not tally.has_passed(row.name, at):
-            failure = row.try_at(at)
-            tally.keep(row.name, count, at, failure)
-            if failure:
-                print(f"{row.name}, point {at} of {count}: {failure}", flush=True)
-    print(f"{tally.passed(row.name):4} of {count:4}  {row.name}", flush=True)
+def try_rows(orders: Connection, passed: Mapping[str, frozenset[int]]) -> None:
+    """In a process of its own: each row that is ordered by its name, but for the points that have passed; what came
+    of a point is told as (points of the row, point, failure), and None once the row is over."""
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        known = {row.name: row for row in list_rows(stack, folder)}
+        while name := orders.recv():
+            count = known[name].count()
+            for at in range(1, count + 1):
+                if at not in passed[name]:
+                    orders.send((count, at, known[name].try_at(at)))
+            orders.send(None)
+
+
+def share_out(rows: Iterator[str], tally: Tally, lock: Lock) -> None:
+    """One process at work on the rows that no other has taken, until there is none left.
+
+    Raises:
+        EOFError: the process has ended; its own words stand before that on the terminal.
+    """
+    ours, theirs = get_context("spawn").Pipe()
+    passed = {name: tally.which_passed(name) for name in tally.counts}
+    process = get_context("spawn").Process(target=try_rows, args=(theirs, defaultdict(frozenset, passed)))
+    process.start()
+    theirs.close()
+    try:
+        while name := take(rows, lock):
+            ours.send(name)
+            while told := ours.recv():
+                count, at, failure = told
+                with lock:
+                    tally.keep(name, count, at, failure)
+                if failure:
+                    print(f"{name}, point {at} of {count}: {failure}", flush=True)
+            print(f"{tally.passed(name):4} of {tally.counts.get(name, 0):4}  {name}", flush=True)
+        ours.send("")
+    finally:
+        ours.close()
+        process.join()
+
+
+def take(rows: Iterator[str], lock: Lock) -> str:
+    with lock:
+        return next(rows, "")
 
 
 def main(words: Sequence[str]) -> int:
-    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     tally = Tally.read()
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        for row in list_rows(stack, folder):
-            if all(word in row.name for word in words):
-                try_row(row, tally)
+    with ExitStack() as nothing:
+        names = [row.name for row in list_rows(nothing, Path())]
+    rows = iter([name for name in names if all(word in name for word in words)])
+    lock = Lock()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        shares = [pool.submit(share_out, rows, tally, lock) for _ in range(AT_ONCE)]
     print("\n".join(tally.lines()))
-    return 1 if any(name.startswith(MUST_PASS) for name in tally.failures()) else 0
+    if lost := [share for share in shares if share.exception()]:
+        print(f"{len(lost)} of {AT_ONCE} processes ended before their rows did")
+    missed = any(name.startswith(MUST_PASS) for name in tally.failures())
+    return 1 if missed or lost else 0
 
 
 if __name__ == "__main__":

@@ -39,8 +39,9 @@ class Tally:
             return cls(file, sources)
         return cls(file, sources, kept["counts"], kept["points"])
 
-    def has_passed(self, row: str, at: int) -> bool:
-        return self.points.get(row, {}).get(str(at)) == ""
+    def which_passed(self, row: str) -> frozenset[int]:
+        """Points of a row that need not be tried again."""
+        return frozenset(int(at) for at, failure in self.points.get(row, {}).items() if not failure)
 
     def keep(self, row: str, count: int, at: int, failure: str) -> None:
         self.counts[row] = count
