@@ -107,6 +107,15 @@ def test_cloudformation_accepts_the_template(repository_of_shop: Path, provider:
     assert lint_file(templates[0])
 
 
+@pytest.mark.parametrize("provider", [one for one in list_providers() if one != "roles"])
+def test_no_job_compiles_what_it_does_not_import(repository_of_shop: Path, provider: str) -> None:
+    """pulumi-aws alone is 3,000 files: pip would compile all of them, in each job."""
+    lines = [line for one in written(repository_of_shop, provider) for line in one.read_text().splitlines()]
+    installs = [line for line in lines if "pip install" in line]
+    assert installs
+    assert [line for line in installs if "--no-compile" not in line] == []
+
+
 READING = re.compile(
     r"[a-z0-9-]+:(Get|List|Describe|BatchGet|BatchCheck)\w*\*?|kms:Decrypt|sagemaker:InvokeEndpoint"
     r"|budgets:ViewBudget"
