@@ -47,6 +47,7 @@ def install(
 def start(keda: Keda = False, karpenter: Karpenter = False, as_json: options.AsJson = False) -> None:
     """Start it, and the local cloud, and wait until it is ready. Add-ons come with it from then on."""
     cloud, told = wiring.local_cloud(), progress.choose(as_json)
+    cloud.ensure(told)
     access = cloud.ensure_kubernetes(told)
     for name in _choose(keda, karpenter):
         cloud.ensure_addon(name, told)

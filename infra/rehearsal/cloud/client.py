@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import re
-import subprocess
 import time
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, cast
 
-from infra.rehearsal.cloud.addresses import ACCESS_KEY, LOOPBACK, REGION, Ports, is_released
-from infra.rehearsal.cloud.daemon.process import Folder, choose
+from infra.rehearsal.cloud import starting
+from infra.rehearsal.cloud.addresses import ACCESS_KEY, LOOPBACK, REGION, Ports
+from infra.rehearsal.cloud.daemon.process import Folder
 from infra.rehearsal.cloud.kubernetes import access
 from infra.rehearsal.cloud.kubernetes.left import end_left, tell_left
 from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces
 from infra.rehearsal.cloud.running import Running
+from infra.rehearsal.cloud.sources import SOURCES, name_sources
+from infra.rehearsal.cloud.starting import START_SECONDS
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
-from modelpack.inputs.children import child_environment, module_command
 from modelpack.progress import Progress, Silent
 
-LARGEST_LOG = 8 * 2**20
-PATIENCE = 2.0
-"""Seconds of waiting before a start explains itself."""
-START_SECONDS = 240.0
-"""How long a start may take: it includes bringing the model servers of live endpoints back up."""
+RENEWED = (
+    "the local cloud runs code from before an upgrade: `ecomdeploy cloud stop`, and the next command starts it anew "
+    "(its state is kept)"
+)
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,6 @@ class CloudStopped:
     """A local cloud that has ended. `lost`: what of its state was not kept, in words; empty when all of it was."""
 
     lost: tuple[str, ...]
-
-
-INHERITED = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|TZ|TMPDIR|LANG|LC_\w+|PYTHONUTF8|XDG_\w+|LD_LIBRARY_PATH|OMP_NUM_THREADS|ECOMDEPLOY_\w+"
-)
-"""Variables that the daemon is started with."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +46,9 @@ class LocalCloud:
 
     answer_seconds: float = 30.0
     """How long a daemon may leave a question unanswered before it counts as hung."""
+
+    sources: Path = SOURCES
+    """The code that a daemon started from here runs."""
 
     @property
     def folder(self) -> Folder:
@@ -76,12 +71,9 @@ class LocalCloud:
             EcomdeployError: it did not start; the message carries its last words.
         """
         told = progress or Silent()
-        health = self._health()
-        if health is None or not health["ready"]:
-            with self.folder.lock("start.lock", wait=True):
-                if not self._lives():
-                    self._start(told, port)
-                health = self._wait(told)
+        health = self._bring_up(told, port)
+        if health.get("code") != name_sources(self.sources):
+            told.note(RENEWED)
         if port is not None and health["aws_port"] != port:
             raise BadInput(
                 f"the local cloud already runs on port {health['aws_port']}",
@@ -108,7 +100,7 @@ class LocalCloud:
 
     def reset(self) -> None:
         """Empty the account, the registry and all model servers. Starts it when it does not run."""
-        self.ensure()
+        self._bring_up(Silent())
         self._ask("POST", "reset", seconds=120)
 
     def ensure_kubernetes(self, progress: Progress | None = None) -> access.KubernetesAccess:
@@ -119,7 +111,7 @@ class LocalCloud:
             EcomdeployError: it did not come up; the message says what did not, and where its log is.
         """
         told = progress or Silent()
-        self.ensure(told)
+        self._bring_up(told)
         found = self.kubernetes_status()
         if found["state"] not in ("starting", "ready"):
             from infra.rehearsal.cloud.kubernetes import binaries, gateway_api
@@ -157,7 +149,7 @@ class LocalCloud:
         with self.folder.lock("start.lock", wait=True):
             request = self._kubernetes.wanted
             wanted = request.exists()
-            if self._lives():
+            if starting.lives(self.folder, self._health, self.answer_seconds):
                 self._ask("POST", "kubernetes/stop", {}, seconds=120)
                 return wanted
             request.unlink(missing_ok=True)
@@ -189,7 +181,7 @@ class LocalCloud:
 
     def generation(self) -> str:
         """Another word after a reset, a kill of the daemon, or a lost snapshot. Starts it when it does not run."""
-        self.ensure()
+        self._bring_up(Silent())
         return str(self._ask("GET", "health")["generation"])
 
     def counts(self) -> dict[str, int]:
@@ -227,83 +219,15 @@ class LocalCloud:
             "REGISTRY_AUTH_FILE": str(self.folder.containers / "config.json"),
         }
 
-    # ---- starting ----
-
-    def _lives(self) -> bool:
-        """Whether a daemon answers and means to go on; one that is just ending is waited for."""
-        deadline = time.monotonic() + self.answer_seconds
-        while daemon := self.folder.daemon():
-            health = self._health()
-            if health and not health["ending"]:
-                return True
-            if time.monotonic() > deadline:
-                raise EcomdeployError(
-                    f"the local cloud runs (pid {daemon.pid}) but does not answer",
-                    hint=f"kill -9 {daemon.pid}",
-                )
-            time.sleep(0.05)
-        return False
-
-    def _start(self, progress: Progress, port: int | None) -> None:
-        ports = self._free_ports(port)
-        progress.note("Starting the local cloud; nothing leaves this machine.")
-        # It outlives this command: what else is in the variables, secrets among them, is none of its business.
-        inherited = {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
-        command = module_command("infra.rehearsal.cloud", "--root", str(self.folder.root))
-        command += ["--aws-port", str(ports.aws), "--registry-port", str(ports.registry), "--host", self.host]
-        command += ["--cache", str(self.home.cache)]
-        large = self.folder.log.exists() and self.folder.log.stat().st_size > LARGEST_LOG
-        with self.folder.log.open("wb" if large else "ab") as log:
-            # The launcher returns when the daemon, its detached child, listens on both ports.
-            started = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env=child_environment(inherited),
-                start_new_session=True,
-                check=False,
-            )
-        if started.returncode != 0:
-            words = "\n".join(self.folder.log.read_text(errors="replace").splitlines()[-5:])
-            raise EcomdeployError(
-                f"the local cloud did not start on port {ports.aws}:\n{words}", hint=f"see {self.folder.log}"
-            )
-
-    def _free_ports(self, port: int | None) -> Ports:
-        kept = self.folder.ports()
-        chosen = kept or choose(self.folder.root, port)
-        if port is not None and chosen.aws != port:
-            registry = chosen.registry if chosen.registry != port else choose(self.folder.root, port).registry
-            chosen = Ports(aws=port, registry=registry)
-        if not is_released(chosen.aws):
-            other = choose(self.folder.root).aws
-            raise BadInput(
-                f"port {chosen.aws} is in use by another program",
-                hint=f"ecomdeploy cloud start --port {other}",
-            )
-        if not is_released(chosen.registry):
-            chosen = Ports(aws=chosen.aws, registry=choose(self.folder.root, chosen.aws).registry)
-        self.folder.keep_ports(chosen)
-        return chosen
-
-    def _wait(self, progress: Progress) -> dict[str, Any]:
-        deadline = time.monotonic() + START_SECONDS
-        said = False
-        while time.monotonic() < deadline:
-            health = self._health()
-            if health is None:
-                raise EcomdeployError("the local cloud ended while it started", hint=f"see {self.folder.log}")
-            if health["ready"]:
-                return health
-            if not said and time.monotonic() > deadline - START_SECONDS + PATIENCE:
-                progress.note("Bringing the model servers of live endpoints back up.")
-                said = True
-            time.sleep(0.05)
-        raise EcomdeployError(
-            f"the local cloud was not ready within {START_SECONDS:g} s", hint=f"see {self.folder.log}"
-        )
+    def _bring_up(self, told: Progress, port: int | None = None) -> dict[str, Any]:
+        """Its health, once it is ready. Raises as `ensure`."""
+        health = self._health()
+        if health is None or not health["ready"]:
+            with self.folder.lock("start.lock", wait=True):
+                if not starting.lives(self.folder, self._health, self.answer_seconds):
+                    starting.start(self.folder, self.host, self.home.cache, told, port)
+                health = starting.await_ready(self.folder, self._health, told)
+        return health
 
     # ---- talking ----
 

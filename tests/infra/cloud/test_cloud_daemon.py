@@ -20,9 +20,12 @@ from botocore.exceptions import ClientError
 from waiting import wait_for
 
 from infra.rehearsal.cloud.addresses import Identity
-from infra.rehearsal.cloud.client import LocalCloud
+from infra.rehearsal.cloud.client import RENEWED, LocalCloud
+from infra.rehearsal.cloud.sources import name_sources
+from infra.rehearsal.cloud.starting import explain_wait
 from modelpack.errors import BadInput, EcomdeployError
 from modelpack.home import Home
+from modelpack.progress import Silent
 
 SPEAKING = f"{Path(__file__).resolve().parents[2] / 'support' / 'speaking.py'}:SpeakingHost"
 
@@ -79,6 +82,36 @@ def test_the_client_is_light() -> None:
         "assert not {'moto', 'boto3', 'botocore', 'waitress', 'werkzeug'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[3])
+
+
+def test_code_that_was_renewed_under_it_is_told(own: LocalCloud, tmp_path: Path) -> None:
+    own.ensure()
+    own.ensure(told := Silent())
+    assert told.lines == []
+    renewed = tmp_path / "renewed"
+    renewed.mkdir()
+    (renewed / "client.py").write_text("VERSION = 2\n")
+    LocalCloud(own.home, own.host, sources=renewed).ensure(told)
+    assert told.lines == [RENEWED]
+
+
+def test_sources_are_named_by_what_they_say(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for name in ("a.py", "inner/b.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    first = name_sources(tmp_path)
+    os.utime(tmp_path / "a.py", (0, 0))
+    (tmp_path / "a.txt").write_text("not code")
+    assert name_sources(tmp_path) == first
+    (tmp_path / "inner" / "b.py").write_text("x = 2\n")
+    assert name_sources(tmp_path) != first
+
+
+def test_a_start_that_has_nothing_to_bring_back_does_not_say_so(own: LocalCloud) -> None:
+    assert "back" not in explain_wait(own.folder)
+    own.folder.claim()
+    own.folder.snapshot.write_bytes(b"of an earlier life")
+    assert "Bringing the model servers of live endpoints back up" in explain_wait(own.folder)
 
 
 def test_a_stale_pid_file_is_no_daemon(own: LocalCloud) -> None:

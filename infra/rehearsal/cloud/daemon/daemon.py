@@ -32,6 +32,7 @@ from infra.rehearsal.cloud.kubernetes.places import KubernetesPlaces
 from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.servers.host import Host
 from infra.rehearsal.cloud.signals import hear_signals
+from infra.rehearsal.cloud.sources import name_sources
 from modelpack.home import write_atomically
 
 HostFactory = Callable[[Any, str], Host]
@@ -58,6 +59,7 @@ class Daemon:
         self.folder = folder
         self.ports = ports
         self.began = time.monotonic()
+        self.code = name_sources()
         self.ready = threading.Event()
         self.ending = threading.Event()
         self.notes: list[str] = []
@@ -155,6 +157,7 @@ class Daemon:
             "isolation": self.account.host.isolation,
             "generation": self.generation.id,
             "pace": self.account.clock.pace,
+            "code": self.code,
         }
 
     def status(self) -> dict[str, Any]:
