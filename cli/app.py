@@ -37,7 +37,7 @@ from cli.commands import (
     status,
     up,
 )
-from cli.options import CommandGroup
+from cli.options import CommandGroup, for_environment
 from modelpack.errors import EcomdeployError
 
 INTERRUPTED = 130
@@ -101,7 +101,7 @@ def application(first: str = "") -> typer.Typer:
     asked = {first} & (COMMANDS.keys() | GROUPS.keys())
     for name, command in COMMANDS.items():
         if name in asked or not asked:
-            app.command(name)(command)
+            app.command(name)(for_environment(command))
     for name, group in GROUPS.items():
         if name in asked or not asked:
             app.add_typer(group(), name=name)

@@ -3,7 +3,9 @@ importing rich takes longer than all else that help needs."""
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +14,8 @@ from typer.core import TyperGroup
 
 from cli import show
 from cli.terminal import visible
-from modelpack.errors import BadInput
+from cli.words import in_environment
+from modelpack.errors import BadInput, EcomdeployError
 
 Environment = Annotated[str, typer.Argument(metavar="[ENV]", help="An environment of ecomdeploy.yaml.")]
 EnvironmentOption = Annotated[
@@ -35,6 +38,20 @@ Events = Annotated[
         "--events", metavar="FILE", help="Each event of the rollout as a line of JSON, as it happens."
     ),
 ]
+
+
+def for_environment(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, the hints of its errors as they are typed for the environment that it was typed for."""
+
+    @functools.wraps(command)
+    def run(*given: Any, **options: Any) -> None:
+        try:
+            command(*given, **options)
+        except EcomdeployError as error:
+            error.hint = in_environment(error.hint, options.get("environment", "local"))
+            raise
+
+    return run
 
 
 def confirm(question: str, yes: bool, *, careful: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from typer.exceptions import TyperException
 
 from cli.terminal import visible
-from cli.words import align
+from cli.words import align, in_environment
 from modelpack.errors import BadInput, EcomdeployError
 
 
@@ -38,9 +38,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         say(line)
 
 
-def next_step(command: str, why: str = "") -> None:
-    """The last line of a command: what to type next."""
-    say(f"Next: {command}" + (f"   ({why})" if why else ""))
+def next_step(command: str, why: str = "", environment: str = "local") -> None:
+    """The last line of a command: what to type next, on that environment."""
+    say(in_environment(f"Next: {command}" + (f"   ({why})" if why else ""), environment))
 
 
 def complain(text: str) -> None:
@@ -81,7 +81,7 @@ def usage(problem: TyperException, as_json: bool) -> None:
 
 
 GOING_ON = {
-    "up": "what serves keeps serving; the same command again goes on from here",
+    "up": "what serves, if anything does, keeps serving; the same command again goes on from here",
     "rollback": "what serves keeps serving; `ecomdeploy status` says which release that is",
     "down": "the same command again goes on from here",
     "recover": "the same command again goes on from here",

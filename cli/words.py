@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from modelpack.progress import tell_size
 
 if TYPE_CHECKING:
     from stacks.pulumi_driver.driver import Change
@@ -24,12 +27,19 @@ def verdict(done: Outcome) -> str:
     name, number = done.spec.name, release.number
     sentences = {
         "live": f"{name}: release {number} is live, {proof}.",
-        "updated": f"{name}: release {number} stays live, {proof}; what stands around it was updated.",
+        "updated": f"{name}: release {number} stays live, {proof}; {describe_update(done)}.",
         "nothing to do": f"{name}: nothing to do. Release {number} is live, {proof}.",
         "rolled back": f"{name}: release {number}{restored} is live, {proof}.",
         "removed": f"{name}: the endpoint and all its releases are gone; the history stays.",
     }
     return sentences.get(done.done, f"{name}: release {number}{restored} is {release.state}, {proof}.")
+
+
+def describe_update(done: Outcome) -> str:
+    """What became of a release that was live already and still is."""
+    if done.changes or not done.pushed_bytes:
+        return "what stands around it was updated"
+    return f"{tell_size(done.pushed_bytes)} that the registry lacked of its image or record were pushed"
 
 
 def changes_in_words(changes: Iterable[Change]) -> str:
@@ -56,6 +66,21 @@ def align(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
     widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
     for row in [columns, *rows]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+COMMAND = re.compile(
+    r"\becomdeploy (?:(?P<option>approve|releases show|rollback)"
+    r"|platform (?:down|plan|up)|down|logs|pack|plan|predict|recover|releases|status|up)"
+    r"(?=$|[`\n,;:.)]| -| \(|  | \[?[\dN])(?! [\dN]+ -e )"
+)
+"""A command on one environment, which it does not name yet. Some have an option for it."""
+
+
+def in_environment(text: str, name: str) -> str:
+    """The text with its commands as they are typed for that environment; `local` is the one that needs no name."""
+    if name == "local":
+        return text
+    return COMMAND.sub(lambda found: f"{found[0]} {'-e ' if found['option'] else ''}{name}", text)
 
 
 def describe_place(spec: Spec) -> str:

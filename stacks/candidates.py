@@ -9,6 +9,7 @@ import msgspec
 
 from modelpack.errors import BadInput
 from stacks.hardware import find_shortcomings
+from stacks.records.ledger import Ledger
 from stacks.records.release import Packed, Release, State
 from stacks.run import Run
 from stacks.spec import Spec
@@ -25,6 +26,13 @@ def refuse_marked(run: Run, pack: Packed, again: bool) -> None:
     if marked and not again and not serves_already(run, pack):
         what = f"this very pack was release {marked.number}, and it {describe_end(marked)}"
         raise BadInput(what, hint="change the spec, or ship it nevertheless: ecomdeploy up --again")
+
+
+def type_up(ledger: Ledger) -> str:
+    """What brings a service back that was taken down: the pack that was asked for last may be marked."""
+    asked = next((each for each in reversed(ledger.releases()) if each.restores is None), None)
+    marked = asked is not None and ledger.find_mark(asked.pack.digest, asked.serving) is not None
+    return "ecomdeploy up --again" if marked else "ecomdeploy up"
 
 
 def serves_already(run: Run, pack: Packed) -> bool:

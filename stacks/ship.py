@@ -46,7 +46,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from stacks.candidates import find_target, make_candidate, refuse_marked, restore
+from stacks.candidates import find_target, make_candidate, refuse_marked, restore, type_up
 from stacks.collaborators import Collaborators
 from stacks.hardware import refuse_hopeless, refuse_unfit
 from stacks.history.publish import publish
@@ -215,7 +215,7 @@ def down(
         remaining = tuple(str(stack) for stack in stacks if run.outputs(stack) is not None)
         if not remaining:
             disclaim(deps.store)
-        done = run.outcome("removed", deps.ledger.newest(), remaining=remaining)
+        done = run.outcome("removed", deps.ledger.newest(), remaining=remaining, hint=type_up(deps.ledger))
         return replace(done, notes=()) if former else done
 
 

@@ -38,5 +38,7 @@ def approve(
         return
     show.say(f"{spec.name}: release {number} is {given.words}.")
     show.next_step(
-        "ecomdeploy releases", "whoever waits for it goes on within seconds, or with the next `up`"
+        "ecomdeploy releases",
+        "whoever waits for it goes on within seconds, or with the next `up`",
+        environment,
     )

@@ -46,7 +46,12 @@ def init(
         show.document({"root": str(root), "files": names})
         return
     show.say(f"Wrote {', '.join(names)}." if names else "Everything is there already, and the same.")
-    show.next_step("git add, commit, push", "docs/ci.md: roles and settings that it needs")
+    if provider == "roles":
+        show.next_step(
+            "aws cloudformation deploy, once for each environment", "docs/ci.md has the whole line"
+        )
+    else:
+        show.next_step("git add, commit, push", "docs/ci.md: roles and settings that it needs")
 
 
 def check(folder: options.Folder = Path(), as_json: options.AsJson = False) -> None:
@@ -65,7 +70,9 @@ def check(folder: options.Folder = Path(), as_json: options.AsJson = False) -> N
     if as_json:
         show.document({"differences": texts})
     else:
-        show.say("\n".join(texts) if texts else f"{len(pipelines)} as `ecomdeploy ci init` writes it today.")
+        show.say(
+            "\n".join(texts) if texts else f"{len(pipelines)} there, as `ecomdeploy ci init` writes it today."
+        )
     if texts and not as_json:
         name, staging, production = next(again for again, each in found.items() if each)
         words = f"ecomdeploy ci init {name} --staging {staging} --production {production} --force"

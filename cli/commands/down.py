@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli import options, progress, show, wiring
-from cli.words import verdict
+from cli.words import in_environment, verdict
 
 LEFT = {
     "base": "the registry, bucket, key and role (stack {}): ecomdeploy down --all",
@@ -42,7 +42,9 @@ def down(
     deps = wiring.collaborators(folder, spec, progress.choose())
     done = ship.down(deps, spec, everything=everything, former=service is not None, adopt=adopt)
     left = LEFT | (LEFT_ON_CLUSTER if spec.environment.cluster else {})
-    running = [left[stack.split("/")[0]].format(stack) for stack in done.remaining]
+    running = [
+        in_environment(left[stack.split("/")[0]].format(stack), environment) for stack in done.remaining
+    ]
     if spec.environment.cloud == "local":
         running.append("the local cloud itself: ecomdeploy cloud stop")
     if as_json:
@@ -53,4 +55,8 @@ def down(
         show.say(f"Still there: {line}")
     for note in done.notes:
         show.say(f"  {note}")
-    show.next_step("ecomdeploy up", "brings it back")
+    if service:
+        show.next_step("ecomdeploy status", "of the service as it is called now", environment)
+        return
+    marked = ", although its pack was rolled back or failed" if "--again" in done.hint else ""
+    show.next_step(done.hint, f"brings it back{marked}", environment)

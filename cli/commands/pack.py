@@ -64,7 +64,9 @@ def pack(
         show.say(f"  {words}")
     if report is not None:
         show.say(f"  drawn in {report}")
-    show.next_step("ecomdeploy up", f"ships it; commit {lock.name} to get the same bytes everywhere")
+    show.next_step(
+        "ecomdeploy up", f"ships it; commit {lock.name} to get the same bytes everywhere", environment
+    )
 
 
 def against(metric: Mapping[str, Any]) -> str:

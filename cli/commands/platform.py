@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 def application() -> typer.Typer:
     """The sub-commands."""
     app = options.group("Network, cluster and GPU pools of an environment.")
-    app.command("plan")(plan)
-    app.command("up")(up)
-    app.command("down")(down)
+    for name, command in (("plan", plan), ("up", up), ("down", down)):
+        app.command(name)(options.for_environment(command))
     return app
 
 
@@ -39,9 +38,9 @@ def plan(
         show.table(("change", "type", "name", "what differs"), list_changes(done.changes))
     if sum_up(done, "nothing would change", as_json):
         if done.changes:
-            show.next_step("ecomdeploy platform up")
+            show.next_step("ecomdeploy platform up", environment=environment)
         else:
-            show.next_step("ecomdeploy plan", "nothing is to be done here")
+            show.next_step("ecomdeploy plan", "nothing is to be done here", environment)
 
 
 def up(
@@ -61,7 +60,9 @@ def up(
     if sum_up(done, "nothing to do", as_json):
         for name, value in done.outputs.items():
             show.say(f"  {name:16} {value}")
-        show.next_step("ecomdeploy platform plan", "sees what changed since, also by other hands")
+        show.next_step(
+            "ecomdeploy platform plan", "sees what changed since, also by other hands", environment
+        )
 
 
 def down(

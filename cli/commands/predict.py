@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import options, show, talk, wiring
 from cli.samples import find_samples
 from modelpack.errors import BadInput, EcomdeployError
+
+if TYPE_CHECKING:
+    from stacks.spec import Spec
 
 JSON = "application/json"
 MOST_SHOWN, SHOWN_OF_MANY = 20, 5
@@ -40,7 +43,8 @@ def predict(
         and len(body.get("instances", ())) == 1
     ):
         show.say(chosen.get("about", ""))
-        report(live.number, spec.name, talk.as_it_comes(wiring.traffic(spec), spec.name, body))
+        took = talk.as_it_comes(wiring.traffic(spec), spec.name, body)
+        report(live.number, spec, took)
         return
     answer = wiring.traffic(spec).invoke(spec.name, json.dumps(body).encode(), JSON)
     if request is not None and 400 <= answer.status < 500:
@@ -69,13 +73,14 @@ def predict(
         )
         return
     tell(chosen, predictions, samples)
-    report(live.number, spec.name, answer.latency_ms)
+    report(live.number, spec, answer.latency_ms)
 
 
-def report(release: int, service: str, milliseconds: float) -> None:
+def report(release: int, spec: Spec, milliseconds: float) -> None:
     """Who answered, and what to type next."""
-    show.say(f"Answered by release {release} of {service} in {milliseconds:.1f} ms.")
-    show.next_step("ecomdeploy predict --sample 2", "another one; or `ecomdeploy status`")
+    show.say(f"Answered by release {release} of {spec.name} in {milliseconds:.1f} ms.")
+    environment = spec.environment.name
+    show.next_step("ecomdeploy predict --sample 2", "another one; or `ecomdeploy status`", environment)
 
 
 def choose_body(

@@ -32,4 +32,4 @@ def recover(
     show.say(f"{spec.name}: {len(done.added)} releases recovered; {live}.")
     for line in done.found:
         show.say(f"  {line}")
-    show.next_step("ecomdeploy status")
+    show.next_step("ecomdeploy status", environment=environment)

@@ -31,8 +31,8 @@ def application() -> typer.Typer:
     """The history and one release of it."""
     app = typer.Typer(cls=ListFirst, no_args_is_help=False, add_completion=False)
     app.callback()(describe)
-    app.command("list")(releases)
-    app.command("show")(show_release)
+    app.command("list")(options.for_environment(releases))
+    app.command("show")(options.for_environment(show_release))
     return app
 
 
@@ -73,7 +73,7 @@ def releases(
         return
     if not history:
         show.say(f"{spec.name} has no releases yet.")
-        show.next_step("ecomdeploy up")
+        show.next_step("ecomdeploy up", environment=environment)
         return
     rows = [
         [
@@ -88,7 +88,9 @@ def releases(
     ]
     show.table(("release", "state", "image", "", "created", "cause"), rows)
     show.next_step(
-        "ecomdeploy releases show N", "all of one; `ecomdeploy rollback [N]` puts an earlier one back"
+        "ecomdeploy releases show N",
+        "all of one; `ecomdeploy rollback [N]` puts an earlier one back",
+        environment,
     )
 
 
@@ -124,7 +126,8 @@ def show_release(
     for file in filter(None, (html, report)):
         show.say(f"  drawn in {file}")
     if html is None:
-        show.next_step(f"ecomdeploy releases show {number} --html FILE", "both releases around each step")
+        asked = f"ecomdeploy releases show {number} --html FILE"
+        show.next_step(asked, "both releases around each step", environment)
 
 
 def draw_report(story: ReleaseStory) -> str:

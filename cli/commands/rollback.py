@@ -35,4 +35,4 @@ def rollback(
         show.document({**done.document(), "record": wiring.record_of(done)})
         return
     show.say(verdict(done))
-    show.next_step("ecomdeploy releases", "the history")
+    show.next_step("ecomdeploy releases", "the history", environment)

@@ -37,7 +37,9 @@ def status(
         for problem in found.problems if found.release else ():  # else they are the verdict
             show.say(f"  problem    {problem}")
         if found.verified or not found.hint:
-            show.next_step("ecomdeploy predict" if found.verified else "ecomdeploy up")
+            show.next_step(
+                "ecomdeploy predict" if found.verified else "ecomdeploy up", environment=environment
+            )
         else:
             show.say(f"Next: {found.hint}")
     if found.release is not None and found.endpoint and not found.verified:

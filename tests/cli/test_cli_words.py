@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from cli import show
 from cli.commands import predict
 from cli.commands.cloud import endpoint_in_words, in_words
 from cli.commands.pack import describe_normal, speed
+from cli.options import for_environment
 from cli.terminal import visible
-from cli.words import changes_in_words, list_changes, verdict
-from modelpack.errors import BadInput
+from cli.words import changes_in_words, in_environment, list_changes, verdict
+from modelpack.errors import BadInput, EcomdeployError
 from stacks.pulumi_driver.driver import Change
 from stacks.records.release import Packed, Release, ServingConfiguration, State, Transition
 from stacks.run import Outcome
@@ -37,10 +41,83 @@ def test_every_outcome_is_one_sentence_about_the_service(done: str) -> None:
     assert text.endswith(".")
 
 
+def test_an_update_says_what_was_updated() -> None:
+    pushed = Outcome(
+        done="updated", spec=SPEC, driver="fake", release=RELEASE, verified=True, pushed_bytes=3000
+    )
+    assert "3 kB that the registry lacked" in verdict(pushed)
+    assert "around it" not in verdict(pushed)
+    assert "around it was updated" in verdict(replace(pushed, changes=(Change(URN, "update"),)))
+
+
 def test_a_rollback_says_whose_bytes_are_back() -> None:
     text = verdict(Outcome(done="rolled back", spec=SPEC, driver="fake", release=RELEASE, verified=True))
     assert "the bytes of release 1" in text
     assert "nothing is deployed" in verdict(Outcome(done="status", spec=SPEC, driver="fake"))
+
+
+@pytest.mark.parametrize(
+    ("said", "for_production"),
+    [
+        ("ecomdeploy predict --sample 2", "ecomdeploy predict prod --sample 2"),
+        ("ecomdeploy up --again", "ecomdeploy up prod --again"),
+        ("ecomdeploy releases show N", "ecomdeploy releases show -e prod N"),
+        ("ecomdeploy releases", "ecomdeploy releases prod"),
+        (
+            "or `ecomdeploy rollback`, `ecomdeploy down`",
+            "or `ecomdeploy rollback -e prod`, `ecomdeploy down prod`",
+        ),
+        ("the platform: ecomdeploy platform down", "the platform: ecomdeploy platform down prod"),
+        ("ecomdeploy rollback 2", "ecomdeploy rollback -e prod 2"),
+        ("ecomdeploy cloud env; ecomdeploy doctor", "ecomdeploy cloud env; ecomdeploy doctor"),
+        ("ecomdeploy up staging", "ecomdeploy up staging"),
+        ("ecomdeploy approve 3 -e prod", "ecomdeploy approve 3 -e prod"),
+        ("ecomdeploy up goes on with it", "ecomdeploy up goes on with it"),
+    ],
+)
+def test_what_to_type_next_is_for_the_environment_at_hand(
+    said: str, for_production: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show.next_step(said, environment="prod")
+    show.next_step(said, environment="local")
+    assert capsys.readouterr().out == f"Next: {for_production}\nNext: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"), [({}, "ecomdeploy up"), ({"environment": "prod"}, "ecomdeploy up prod")]
+)
+def test_a_hint_is_for_the_environment_at_hand(given: dict[str, str], hint: str) -> None:
+    def refuse(environment: str = "local") -> None:
+        raise EcomdeployError("nothing is live", hint="ecomdeploy up")
+
+    with pytest.raises(EcomdeployError) as caught:
+        for_environment(refuse)(**given)
+    assert caught.value.hint == hint
+
+
+def test_commands_take_their_environment_where_they_are_told_with_it() -> None:
+    """Each command that the words know takes an environment, and the one that is told as an option takes it so."""
+    import typer.main
+
+    from cli.app import application
+
+    root = typer.main.get_group(application())
+    for words in (
+        "approve",
+        "releases show",
+        "rollback",
+        "platform up",
+        "down",
+        "logs",
+        "pack",
+        "status",
+    ):
+        command: Any = root
+        for word in words.split():
+            command = command.commands[word]
+        (one,) = (one for one in command.params if one.name == "environment")
+        told = in_environment(f"ecomdeploy {words}", "prod")
+        assert told.endswith(" -e prod") == ("-e" in one.opts), words
 
 
 def test_changes_are_counted_and_listed() -> None:

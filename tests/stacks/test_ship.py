@@ -352,6 +352,22 @@ def test_down_leaves_base_and_can_be_repeated(world: Any, spec_of: Any) -> None:
     assert len(world.revisions) == 1
 
 
+@pytest.mark.parametrize("rolled_back", [False, True])
+def test_down_says_what_brings_it_back(world: Any, spec_of: Any, rolled_back: bool) -> None:
+    ship.up(world.process("one"), spec_of())
+    ship.up(world.process("two"), spec_of())
+    if rolled_back:
+        ship.rollback(world.process("two"), spec_of())
+    hint = ship.down(world.process("two"), spec_of()).hint
+    assert hint == ("ecomdeploy up --again" if rolled_back else "ecomdeploy up")
+    assert ship.up(world.process("two"), spec_of(), again="--again" in hint).verified
+    if rolled_back:
+        ship.down(world.process("two"), spec_of())
+        assert ship.up(world.process("two"), spec_of()).verified, (
+            "it was shipped again, and not rolled back since"
+        )
+
+
 def test_down_all_sweeps_first_and_can_be_repeated(world: Any, spec_of: Any) -> None:
     ship.up(world.process("one"), spec_of())
     deps = world.process("one")
