@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [WORDS...]`: every point of the rows whose names have all of these words; `make chaos`.
+"""`make chaos ROWS="WORDS..."`: every point of the rows whose names have all of these words, without any: of all rows.
 
 A processor has its rows, and a local cloud of its own for them. It takes an hour or more, and goes on where an earlier
 run of the same sources was ended.
