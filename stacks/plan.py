@@ -17,7 +17,7 @@ from stacks.hardware import refuse_hopeless, refuse_unfit, remarks
 from stacks.ownership import find_objection, foresee_owner
 from stacks.preflight import tell_lacks, warn_of_lacks
 from stacks.pulumi_driver.driver import Change, Settings
-from stacks.quotas import QuotaReport, ask_for_service
+from stacks.quotas import QuotaReport, ask_for_service, tell_remedy
 from stacks.quotas import warn as warn_of_quotas
 from stacks.records.ledger import RETAINED
 from stacks.records.release import Packed, Release, State
@@ -122,7 +122,7 @@ def foresee(run: Run, lacks: Sequence[Looked]) -> Plan:
         declared=digest_declared(*map(deps.driver.source, (wanted.base, wanted.service)), told),
         replicas=replicas,
         quotas=quotas,
-        hint=objection.hint if objection else "",
+        hint=type_instead(run, None if keeps else pack, quotas, objection),
         notes=(
             *warn_of_lacks(lacks),
             *warn(run, objection),
@@ -166,6 +166,16 @@ def settings_ahead(run: Run, release: Release) -> Settings:
     kept = [each for each in (left, *ledger.list_retained()) if each is not None and each.key != ahead.key]
     declared = (ahead, *kept[:RETAINED])
     return run.tell_service(declared, (live or ahead).key)
+
+
+def type_instead(run: Run, shipped: Packed | None, quotas: QuotaReport, objection: BadInput | None) -> str:
+    """What to type where `up` would refuse; "" where it would not, or only time helps."""
+    if objection:
+        return objection.hint
+    if quotas.short:
+        return tell_remedy(run.wanted.spec, quotas.short[0])
+    marked = run.deps.ledger.find_mark(shipped.digest, run.wanted.serving) if shipped else None
+    return "ecomdeploy up --again" if marked else ""
 
 
 def warn(run: Run, objection: BadInput | None) -> list[str]:

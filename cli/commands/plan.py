@@ -43,7 +43,7 @@ def plan(
         show.document(found.document())
     else:
         tell(found)
-        show.next_step(*next_step(found, out), "local" if found.hint else environment)
+        show.next_step(*next_step(found, out), environment)
     if exit_code and found.has_work:
         raise typer.Exit(CHANGES)
 

@@ -74,7 +74,10 @@ def test_it_says_when_up_would_refuse(world: Any, spec_of: Any) -> None:
     world.broken.add("sha256:bad")
     with pytest.raises(Unhealthy):
         ship.up(world.process("bad"), spec_of())
-    assert any("`up` will refuse" in note for note in plan(known(world.process("bad")), spec_of()).notes)
+    found = plan(known(world.process("bad")), spec_of())
+    assert any("`up` will refuse" in note for note in found.notes)
+    assert found.hint == "ecomdeploy up --again"
+    assert plan(known(world.process("one")), spec_of()).hint == "", "it serves"
 
 
 def test_whether_the_cluster_takes_rules_is_asked_once_and_told_by_plan_and_up_alike(

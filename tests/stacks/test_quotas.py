@@ -43,6 +43,7 @@ def test_plan_says_what_up_will_refuse_and_shows_the_figures(world: Any, spec_of
     world.quotas.limits = {CPU: 0}
     found = plan(world.process("one"), spec_of())
     assert any(note.startswith(f"`up` will refuse: 0 of 1 {CPU}") for note in found.notes)
+    assert found.hint == f'ecomdeploy cloud quota "{CPU}" 1'
     (figures,) = found.document()["quotas"]
     assert {key: figures[key] for key in ("service", "name", "limit", "used", "needed")} == {
         "service": "sagemaker",
