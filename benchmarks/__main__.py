@@ -12,7 +12,9 @@ import json
 import os
 import pkgutil
 import platform
+import statistics
 import sys
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -49,10 +51,20 @@ def machine() -> dict[str, object]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "load_before": os.getloadavg()[0],
+        "loop_s": round(statistics.median(spend_loop() for _ in range(5)), 3),
     }
 
 
+def spend_loop() -> float:
+    """CPU seconds of a loop of Python: how fast this machine is just now, for a shared one is not always as fast."""
+    began = time.process_time()
+    sum(number * number for number in range(1_000_000))
+    return time.process_time() - began
+
+
 def main(names: list[str]) -> int:
+    # as the Makefile does: an installed program has its bytecode, and most benchmarks start many
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     every = (found.name for found in pkgutil.iter_modules(benchmarks.__path__))
     known = [name for name in every if not name.startswith("_") and not name.endswith("_program")]
     passed_over = 0

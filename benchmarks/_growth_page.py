@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGE, PLOT = DOCS / "performance.md", DOCS / "performance.svg"
-BEGIN, END = "<!-- growth: written by benchmarks/growth.py -->\n", "<!-- /growth -->"
+from benchmarks._page import DOCS, head, row, write_part
+
+PLOT = DOCS / "performance.svg"
 WORDS = {"up_nothing_changed": "`up`, nothing changed", "first_up": "first `up`"}
 STYLE = {
     "svg.fonttype": "none",
@@ -22,29 +21,19 @@ MARKERS = "osv^D"
 
 
 def write(figures: Mapping[str, Any]) -> None:
-    """Both files, so that they say what the figures say."""
-    PAGE.write_text(rewrite(PAGE.read_text(), figures))
+    """Tables and plot, so that they say what the figures say."""
+    write_part("growth", tables(figures))
     PLOT.write_text(draw(figures))
 
 
-def rewrite(page: str, figures: Mapping[str, Any]) -> str:
-    before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}{tables(figures)}{END}{rest.partition(END)[2]}"
-
-
-def tables(figures: Mapping[str, Any]) -> str:
+def tables(figures: Mapping[str, Any]) -> list[str]:
     """Figures as they are, and how much dearer the last ten times as many are (linear: 10)."""
-    return (
-        "\n".join(
-            [
-                *commands("releases", figures),
-                *commands("resources", figures),
-                *catalogue(figures),
-                *image(figures),
-            ]
-        )
-        + "\n"
-    )
+    return [
+        *commands("releases", figures),
+        *commands("resources", figures),
+        *catalogue(figures),
+        *image(figures),
+    ]
 
 
 def commands(what: str, figures: Mapping[str, Any]) -> Iterator[str]:
@@ -55,19 +44,19 @@ def commands(what: str, figures: Mapping[str, Any]) -> Iterator[str]:
     for name in figures[what][sizes[0]]:
         spent = [figures[what][size][name] for size in sizes]
         cells = [f"{one:.2f}" for one in spent]
-        yield f"| {WORDS.get(name, f'`{name}`')} | {' | '.join(cells)} | {spent[-1] / spent[-2]:.1f}x |"
+        yield row([WORDS.get(name, f"`{name}`"), *cells, f"{spent[-1] / spent[-2]:.1f}x"])
     yield ""
 
 
 def catalogue(figures: Mapping[str, Any]) -> Iterator[str]:
     by_kind = lines_of(figures)
-    sizes = [row["products"] for row in next(iter(by_kind.values()))]
+    sizes = [one["products"] for one in next(iter(by_kind.values()))]
     yield from head(
         ["one row, milliseconds; MB served", *(f"{size:,} products" for size in sizes), "ten times as many"]
     )
     for kind, rows in by_kind.items():
-        cells = [f"{row['row_us'] / 1e3:.2f}; {row['size_mb']:,.0f}" for row in rows]
-        yield f"| {kind} | {' | '.join(cells)} | {rows[-1]['row_us'] / rows[-2]['row_us']:.1f}x |"
+        cells = [f"{one['row_us'] / 1e3:.2f}; {one['size_mb']:,.0f}" for one in rows]
+        yield row([kind, *cells, f"{rows[-1]['row_us'] / rows[-2]['row_us']:.1f}x"])
     yield ""
 
 
@@ -79,17 +68,13 @@ def image(figures: Mapping[str, Any]) -> Iterator[str]:
     for name, field, places in (("CPU seconds", "cpu_s", 2), ("most memory, MB", "peak_mb", 0)):
         values = [one[field] for one in found.values()]
         cells = [f"{one:,.{places}f}" for one in values]
-        yield f"| {name} | {' | '.join(cells)} | {values[-1] / values[-2]:.1f}x |"
-
-
-def head(cells: Sequence[str]) -> list[str]:
-    return [f"| {' | '.join(cells)} |", f"|{'---|' * len(cells)}"]
+        yield row([name, *cells, f"{values[-1] / values[-2]:.1f}x"])
 
 
 def lines_of(figures: Mapping[str, Any]) -> Mapping[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in figures["catalogue"]:
-        found.setdefault(row["architecture"], []).append(row)
+    for one in figures["catalogue"]:
+        found.setdefault(one["architecture"], []).append(one)
     return found
 
 
@@ -110,8 +95,8 @@ def draw(figures: Mapping[str, Any]) -> str:
             }
             plot(axes[place], what, "CPU seconds", sizes, {WORDS.get(one, one): spent[one] for one in spent})
         by_kind = lines_of(figures)
-        sizes = [row["products"] for row in next(iter(by_kind.values()))]
-        rows = {kind: [row["row_us"] / 1e3 for row in found] for kind, found in by_kind.items()}
+        sizes = [one["products"] for one in next(iter(by_kind.values()))]
+        rows = {kind: [one["row_us"] / 1e3 for one in found] for kind, found in by_kind.items()}
         plot(axes[2], "products", "milliseconds a row", sizes, rows)
         sizes = [int(size) for size in figures["image"]]
         spent = {"build and push": [one["cpu_s"] for one in figures["image"].values()]}

@@ -130,8 +130,8 @@ def install(name: str, peer: Peer) -> Path:
         subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
         words = [str(place / "bin" / "python"), "-m", "pip", "install", "-q", *peer.requirements]
         subprocess.run(words, check=True)
-        peer.build(place / "bin")
         (place / "done").touch()
+    peer.build(place / "bin")
     return place / "bin"
 
 

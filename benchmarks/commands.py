@@ -16,9 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from benchmarks import _peer_tables as tables
+from benchmarks._page import write_part
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 7
@@ -35,6 +39,11 @@ UNCHANGED = {
     "plan": ("plan", "--json"),
     "up_nothing_changed": ("up", "--yes", "--json"),
 }
+
+
+def write_page(figures: Mapping[str, Any]) -> None:
+    """Its part of docs/performance.md."""
+    write_part("commands", [*tables.commands(figures)])
 
 
 def measure() -> dict[str, Any]:
@@ -84,7 +93,6 @@ class Bench:
         self.folder, self.home = folder, home
         cache = os.environ.get("ECOMDEPLOY_CACHE") or str(Path.home() / ".cache" / "ecomdeploy")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PULUMI_"))}
-        kept.pop("PYTHONDONTWRITEBYTECODE", None)
         ours = {"ECOMDEPLOY_HOME": str(home), "ECOMDEPLOY_CACHE": cache, "PYTHONPATH": str(ROOT)}
         self.environment = {**kept, **ours}
 

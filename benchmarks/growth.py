@@ -14,6 +14,7 @@ docker-registry; CPU seconds of the process that does it, and the most memory th
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -35,6 +37,8 @@ RESOURCES = (2, 20, 200)
 PRODUCTS, HOUSEHOLDS = (12_000, 120_000, 1_200_000), 2_469
 """As many products as the demo's data has, ten and a hundred times as many."""
 MODEL_MB = (4, 40, 400, 4000)
+COMPRESSED = 0.9
+"""Of weights of random numbers, a little less than is left of them once they are compressed."""
 ROUNDS, ROWS = 3, 60
 __all__ = ["lacks", "measure", "write_page"]
 COMMANDS = {
@@ -194,18 +198,31 @@ def build_image(context: Path, folder: Path, megabytes: int) -> dict[str, float]
             folder,
             f"{registry.host}/shop:latest",
         ]
+        sizes = []
         for size in (1, megabytes):
             write_model(context, size * 1_000_000)
             process = subprocess.Popen(list(map(str, command)), cwd=ROOT)
-            _, status, spent = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
+            peak, spent = watch(process)
             if process.returncode:
                 raise SystemExit(f"the image with a model of {size} MB was not built")
-        sent = registry.size()
+            sizes.append(registry.size())
     shutil.rmtree(folder)
-    if sent < megabytes * 1_000_000:
-        raise SystemExit(f"the registry has {sent} bytes: the model is not among them")
-    return {
-        "cpu_s": round(spent.ru_utime + spent.ru_stime, 2),
-        "peak_mb": round(spent.ru_maxrss * 1024 / 1e6, 1),
-    }
+    if sizes[1] - sizes[0] < COMPRESSED * megabytes * 1_000_000:
+        raise SystemExit(f"the registry has {sizes[1] - sizes[0]} bytes more: not a model of {megabytes} MB")
+    return {"cpu_s": round(spent, 2), "peak_mb": round(peak, 1)}
+
+
+def watch(process: subprocess.Popen[bytes]) -> tuple[float, float]:
+    """The most megabytes that a program ever had, and its CPU seconds. (`ru_maxrss` would count this process, which it
+    was forked from.)"""
+    peak = 0.0
+    while True:
+        with suppress(OSError):
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            if found := re.search(r"VmHWM:\s+(\d+) kB", status):
+                peak = int(found[1]) * 1024 / 1e6
+        ended, code, spent = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            process.returncode = os.waitstatus_to_exitcode(code)
+            return peak, spent.ru_utime + spent.ru_stime
+        time.sleep(0.01)

@@ -34,6 +34,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from benchmarks import _peer_tables as tables
 from benchmarks._builders import (
     PATH,
     Buildah,
@@ -44,6 +45,7 @@ from benchmarks._builders import (
     wait_until,
 )
 from benchmarks._builders import part as part_builders
+from benchmarks._page import write_part
 from benchmarks._peers import end, free_port
 from benchmarks.image_program import PACKAGES, files_below
 from cli import wiring
@@ -61,7 +63,7 @@ from modelpack.image.wheels.lock import path_of as path_of_wheel
 from modelpack.inputs.server_files import server
 from modelpack.progress import Silent
 
-ROUNDS = 5
+ROUNDS = 3
 MODEL_BYTES = 100_000_000
 OURS, BASE = "ecomdeploy", "base:latest"
 REQUIREMENTS = ("onnxruntime", "numpy", "msgspec", "uvicorn", "httptools", "uvloop")
@@ -78,6 +80,11 @@ Taken = dict[str, dict[str, float]]
 def lacks() -> str:
     """Why it cannot be measured here."""
     return "" if shutil.which("docker-registry", path=PATH) else "apt-get install docker-registry, to push to"
+
+
+def write_page(figures: Mapping[str, Any]) -> None:
+    """Its part of docs/performance.md."""
+    write_part("image", [*tables.image(figures)])
 
 
 def measure() -> dict[str, Any]:

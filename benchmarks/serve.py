@@ -31,6 +31,8 @@ import httpx
 import numpy as np
 import psutil
 
+from benchmarks import _peer_tables as tables
+from benchmarks._page import write_part
 from benchmarks._peers import (
     CEILING,
     PEERS,
@@ -71,6 +73,11 @@ def lacks() -> str:
     if not shutil.which("cc"):
         return "there is no C compiler for the ceiling"
     return "" if BOMBARDIER.can_be_had() else "there is no Go to build bombardier with, which asks"
+
+
+def write_page(figures: Mapping[str, Any]) -> None:
+    """Its part of docs/performance.md."""
+    write_part("serve", [*tables.serve(figures)])
 
 
 def measure() -> dict[str, Any]:
@@ -195,12 +202,19 @@ def cpu(tree: psutil.Process) -> float:
 
 
 def ask_on(
-    asker: Path, url: str, body: Path, connections: int, seconds: int, tree: psutil.Process
+    asker: Path,
+    url: str,
+    body: Path,
+    connections: int,
+    seconds: int,
+    tree: psutil.Process,
+    headers: Sequence[str] = (),
 ) -> dict[str, float]:
     """Raises RuntimeError where an answer is not 200."""
     before = cpu(tree)
     words = [str(asker), "-c", str(connections), "-d", f"{seconds}s", "-m", "POST", "-f", str(body)]
-    words += ["-H", "Content-Type: application/json", "-t", "30s", "-l", "-o", "json", "-p", "r", url]
+    words += [word for one in ("Content-Type: application/json", *headers) for word in ("-H", one)]
+    words += ["-t", "30s", "-l", "-o", "json", "-p", "r", url]
     told = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)["result"]
     taken = cpu(tree) - before
     answered, failed = told["req2xx"], {key: told[key] for key in ("req4xx", "req5xx", "others") if told[key]}

@@ -2,7 +2,7 @@
    than this benchmark sends. Nothing is checked, limited, logged or counted. All requests that have arrived are one
    call of the model; no timer waits for more.
 
-   ceiling MODEL PORT: POST {"instances": [{"features": [..12 numbers..]}, ..]} -> {"predictions": [{"scores": [..3..]}, ..]}
+   ceiling MODEL PORT: POST {"instances": [{"features": [..12 numbers..]}, ..]} -> {"predictions": [[..3..], ..]}
 
    ONNX Runtime's wheel brings the library without its header. The C API is a table of functions to which new ones are
    only appended (onnxruntime_c_api.h), so the few that are needed are named by their place. */
@@ -76,7 +76,7 @@ static void answer(Client *client, const float *scores) {
     char *body = out + 128, *at = body;
     at += sprintf(at, "{\"predictions\":[");
     for (int row = 0; row < client->rows; row++, scores += SCORES)
-        at += sprintf(at, "%s{\"scores\":[%.9g,%.9g,%.9g]}", row ? "," : "", scores[0], scores[1], scores[2]);
+        at += sprintf(at, "%s[%.9g,%.9g,%.9g]", row ? "," : "", scores[0], scores[1], scores[2]);
     at += sprintf(at, "]}");
     char head[128];
     int length = sprintf(
