@@ -41,7 +41,7 @@ def measure() -> dict[str, Any]:
         try:
             _, _, shipped = bench.run("up", "--yes")
             cloud = LocalCloud(Home(bench.home, bench.home / "cache"))
-            with start_ours(folder, shipped["image"].partition("@")[2] or shipped["image"]) as (
+            with start_ours(folder, shipped["image"].partition("@")[2]) as (
                 port,
                 server,
                 _,

@@ -11,12 +11,14 @@ SOURCES = Path(__file__).parent
 
 
 def name_sources(folder: Path = SOURCES) -> str:
-    """16 hex digits of the Python files below `folder`, by name and content."""
-    total = hashlib.sha256()
-    for root, folders, files in os.walk(folder):
+    """16 hex digits of the Python files below `folder`, by name and content. Each command asks once: names are text
+    here, for Paths took half of the time."""
+    total, top = hashlib.sha256(), os.fspath(folder)
+    for root, folders, files in os.walk(top):
         folders.sort()
-        for file in sorted(name for name in files if name.endswith(".py")):
-            path = Path(root, file)
-            content = path.read_bytes()
-            total.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode() + content)
+        for path in sorted(f"{root}/{name}" for name in files if name.endswith(".py")):
+            with open(path, "rb") as source:
+                content = source.read()
+            total.update(f"{path[len(top) + 1 :]}\0{len(content)}\0".encode())
+            total.update(content)
     return total.hexdigest()[:16]
