@@ -6,13 +6,20 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
+
+from modelpack.errors import Locked
 
 DURABLE = "ecomdeploy.durable"
+A_MOMENT, TURN_SECONDS = 20.0, 0.02
+"""Seconds that a small write may take on a slow disk, and between two tries to be the next who writes."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +71,43 @@ def hold_lock(file: Path, on_wait: Callable[[], None] = lambda: None) -> Iterato
 
     The kernel lets go of it when its holder dies.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab") as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with _open_lock(file) as opened:
+        if not _try_lock(opened):
             on_wait()
             fcntl.flock(opened, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def hold_lock_briefly(file: Path, patience: float = A_MOMENT) -> Iterator[None]:
+    """As `hold_lock`, for what takes no time, such as one small file written.
+
+    Raises:
+        Locked: another process has held it for `patience` seconds, so it stands still.
+    """
+    until = time.monotonic() + patience
+    with _open_lock(file) as opened:
+        while not _try_lock(opened):
+            if time.monotonic() > until:
+                raise Locked(
+                    f"{file}: another process has held this for {patience:g} s and does not go on; it may be stopped"
+                    f" (Ctrl-Z: type `fg` there) or in a debugger. `fuser {shlex.quote(str(file))}` names it"
+                )
+            time.sleep(TURN_SECONDS)
+        yield
+
+
+def _open_lock(file: Path) -> IO[bytes]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file.open("ab")
+
+
+def _try_lock(opened: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from modelpack.home import hold_lock, sync_folder, write_atomically
+from modelpack.home import A_MOMENT, hold_lock_briefly, sync_folder, write_atomically
 
 
 class RecordStore(Protocol):
@@ -52,10 +52,12 @@ class RecordStore(Protocol):
 class FolderStore:
     """One file per record.
 
-    New bytes are synced under another name first, so a kill leaves the old or the new.
+    New bytes are synced under another name first, so a kill leaves the old or the new. A writer that stands still in a
+    write keeps others waiting for `patience` seconds; then they raise Locked.
     """
 
     root: Path
+    patience: float = A_MOMENT
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -70,14 +72,14 @@ class FolderStore:
             return None
 
     def write(self, name: str, data: bytes, *, was: bytes | None) -> bool:
-        with hold_lock(self.root / ".guard"):
+        with hold_lock_briefly(self.root / ".guard", self.patience):
             if self.read(name) != was:
                 return False
             write_atomically(self.root / name, data, durable=True)
         return True
 
     def remove(self, name: str, *, was: bytes) -> bool:
-        with hold_lock(self.root / ".guard"):
+        with hold_lock_briefly(self.root / ".guard", self.patience):
             if self.read(name) != was:
                 return False
             (self.root / name).unlink()

@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.targets.base import JSON, Answer
 from infra.targets.sagemaker.traffic import SageMakerTraffic
-from modelpack.home import hold_lock, write_atomically
+from modelpack.home import hold_lock_briefly, write_atomically
 from stacks.collaborators import Collaborators
 from stacks.records.lease import Lease
 from stacks.records.ledger import Ledger
@@ -25,7 +25,7 @@ class UnsyncedStore(FolderStore):
     """Writes whole, and syncs nothing to disk."""
 
     def write(self, name: str, data: bytes, *, was: bytes | None) -> bool:
-        with hold_lock(self.root / ".guard"):
+        with hold_lock_briefly(self.root / ".guard"):
             if self.read(name) != was:
                 return False
             write_atomically(self.root / name, data)

@@ -11,7 +11,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from modelpack.errors import CloudRefused
+from modelpack.errors import CloudRefused, Locked
+from modelpack.home import hold_lock
 from modelpack.progress import Progress
 from stacks import ship
 from stacks.adapters.bucket import CloudSweeper, S3Publisher
@@ -158,3 +159,18 @@ def test_the_sweeper_empties_all_versions_and_does_not_mind_what_is_gone(cloud: 
     s3.delete_bucket(Bucket="swept")
     sweeper.empty("swept", "127.0.0.1:5000/gone")
     sweeper.empty("swept", "")
+
+
+@pytest.mark.parametrize("order", ["write", "remove"])
+def test_a_writer_that_stands_still_is_told_and_not_waited_for(tmp_path: Path, order: str) -> None:
+    store = FolderStore(tmp_path / "of a shop", patience=0.1)
+    assert store.write("lease.json", b"1", was=None)
+    change = {
+        "write": lambda: store.write("lease.json", b"2", was=b"1"),
+        "remove": lambda: store.remove("lease.json", was=b"1"),
+    }[order]
+    with hold_lock(store.root / ".guard"), pytest.raises(Locked) as told:
+        change()
+    assert f"fuser '{store.root}/.guard'" in str(told.value)
+    assert store.read("lease.json") == b"1"
+    assert change()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpack.errors import EcomdeployError
-from modelpack.home import hold_lock, name_file, write_atomically
+from modelpack.home import hold_lock_briefly, name_file, write_atomically
 from modelpack.image.oci.descriptor import (
     INDEX,
     MANIFEST,
@@ -134,7 +134,7 @@ class Layout:
             dict(annotations or {}),
             str(document.get("artifactType", "")),
         )
-        with hold_lock(self.root / ".lock"):
+        with hold_lock_briefly(self.root / ".lock"):
             others = [entry for entry in self.descriptors() if entry.digest != described.digest]
             listed = sorted((*others, described), key=lambda entry: entry.digest)
             self._write_index([entry.data() for entry in listed])
