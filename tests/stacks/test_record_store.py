@@ -165,10 +165,12 @@ def test_the_sweeper_empties_all_versions_and_does_not_mind_what_is_gone(cloud: 
 def test_a_writer_that_stands_still_is_told_and_not_waited_for(tmp_path: Path, order: str) -> None:
     store = FolderStore(tmp_path / "of a shop", patience=0.1)
     assert store.write("lease.json", b"1", was=None)
-    change = {
-        "write": lambda: store.write("lease.json", b"2", was=b"1"),
-        "remove": lambda: store.remove("lease.json", was=b"1"),
-    }[order]
+
+    def change() -> bool:
+        if order == "write":
+            return store.write("lease.json", b"2", was=b"1")
+        return store.remove("lease.json", was=b"1")
+
     with hold_lock(store.root / ".guard"), pytest.raises(Locked) as told:
         change()
     assert f"fuser '{store.root}/.guard'" in str(told.value)
