@@ -26,6 +26,7 @@ NAMED = {
     ("sagemaker", "model"): ("aws:sagemaker/model:Model", "name"),
     ("sagemaker", "endpoint"): ("aws:sagemaker/endpoint:Endpoint", "name"),
     ("sagemaker", "endpoint-config"): ("aws:sagemaker/endpointConfiguration:EndpointConfiguration", "name"),
+    ("events", "rule"): ("aws:cloudwatch/eventRule:EventRule", "name"),
     ("cloudwatch", "alarm"): ("aws:cloudwatch/metricAlarm:MetricAlarm", "name"),
     **{("ec2", kind): (f"aws:ec2/{token}", "id") for kind, token in EC2.items()},
 }
@@ -47,8 +48,8 @@ def read_arn(arn: str) -> tuple[str, dict[str, Any]] | None:
     kind, _, name = rest.replace(":", "/", 1).partition("/")
     if service == "s3":
         return "aws:s3/bucket:Bucket", {"bucket": rest}
-    if service == "sns":
-        return "aws:sns/topic:Topic", {"name": rest}
+    if service in ("sns", "sqs"):
+        return {"sns": "aws:sns/topic:Topic", "sqs": "aws:sqs/queue:Queue"}[service], {"name": rest}
     if (service, kind) == ("ssm", "parameter"):
         return "aws:ssm/parameter:Parameter", {"name": f"/{name}" if "/" in name else name}
     if (service, kind) == ("eks", "nodegroup"):

@@ -1,4 +1,4 @@
-"""What a name finds: repository, bucket, cluster, node group, model, endpoint, parameter, alarm, topic, what scales."""
+"""What a name finds: repository, bucket, cluster and its parts, model, endpoint, parameter, alarm, topic, queue."""
 
 from __future__ import annotations
 
@@ -111,6 +111,38 @@ def find_access_entry(session: AwsSession, wanted: PendingCreate) -> Iterable[st
         yield f"{cluster}:{principal}"
 
 
+def find_pod_identity(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+    """A service account has one."""
+    eks, cluster = session.client("eks"), wanted.text("clusterName")
+    found = ask(
+        eks.list_pod_identity_associations,
+        clusterName=cluster,
+        namespace=wanted.text("namespace"),
+        serviceAccount=wanted.text("serviceAccount"),
+    )
+    for one in found["associations"] if found else ():
+        name = one["associationId"]
+        told = ask(eks.describe_pod_identity_association, clusterName=cluster, associationId=name)
+        if told and wanted.owns(told["association"].get("tags") or {}):
+            yield name
+
+
+def find_queue(session: AwsSession, wanted: PendingCreate) -> Iterable[str]:
+    """Its id is its URL."""
+    sqs, name = session.client("sqs"), wanted.text("name")
+    for page in sqs.get_paginator("list_queues").paginate(QueueNamePrefix=name):
+        for url in page.get("QueueUrls", ()):
+            if url.rpartition("/")[2] == name and wanted.owns(
+                sqs.list_queue_tags(QueueUrl=url).get("Tags") or {}
+            ):
+                yield url
+
+
+def event_rule_tags(events: Any, wanted: PendingCreate) -> Mapping[str, str] | None:
+    found = ask(events.describe_rule, Name=wanted.text("name"))
+    return tag_map(events.list_tags_for_resource(ResourceARN=found["Arn"])["Tags"]) if found else None
+
+
 def log_group_tags(logs: Any, wanted: PendingCreate) -> Mapping[str, str] | None:
     name = wanted.text("name")
     for group in logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]:
@@ -141,6 +173,8 @@ def find_scalable_target(session: AwsSession, wanted: PendingCreate) -> Iterable
         yield wanted.text("resourceId")
 
 
+WITH_ITS_QUEUE = "not looked up: made again it is the same call, and it goes with its queue"
+WITH_ITS_RULE = "not looked up: made again it is the same call, and alone it sends nothing"
 WITH_ITS_BUCKET = "not looked up: made again it is the same call, and it goes with its bucket"
 WITH_ITS_ENTRY = "not looked up: made again it is the same call, and it goes with its access entry"
 WITH_ITS_TARGET = "not looked up: made again it is the same call, and it goes with its scalable target"
@@ -182,6 +216,15 @@ ROWS = (
     LookupRow("aws:eks/addon:Addon", f"{BY_NAME}; waited for", find_in_cluster("addon", "addonName")),
     LookupRow("aws:eks/accessEntry:AccessEntry", "by whom it is for, and then its tags", find_access_entry),
     LookupRow("aws:eks/accessPolicyAssociation:AccessPolicyAssociation", WITH_ITS_ENTRY),
+    LookupRow(
+        "aws:eks/podIdentityAssociation:PodIdentityAssociation",
+        "by its service account, and then its tags",
+        find_pod_identity,
+    ),
+    LookupRow("aws:sqs/queue:Queue", BY_NAME, find_queue),
+    LookupRow("aws:sqs/queuePolicy:QueuePolicy", WITH_ITS_QUEUE),
+    LookupRow("aws:cloudwatch/eventRule:EventRule", BY_NAME, check_tags("events", event_rule_tags, "name")),
+    LookupRow("aws:cloudwatch/eventTarget:EventTarget", WITH_ITS_RULE),
     LookupRow("aws:cloudwatch/logGroup:LogGroup", BY_NAME, check_tags("logs", log_group_tags, "name")),
     LookupRow("aws:appautoscaling/target:Target", "by what it scales, which has one", find_scalable_target),
     LookupRow("aws:appautoscaling/policy:Policy", WITH_ITS_TARGET),

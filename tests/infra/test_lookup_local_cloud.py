@@ -97,6 +97,12 @@ def test_everything_is_found_by_the_id_that_the_provider_gave(
         "aws:s3/bucketPolicy:BucketPolicy",
         "aws:eks/accessEntry:AccessEntry",
         "aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
+        # What Karpenter's pools need: below as well.
+        "aws:eks/podIdentityAssociation:PodIdentityAssociation",
+        "aws:sqs/queue:Queue",
+        "aws:sqs/queuePolicy:QueuePolicy",
+        "aws:cloudwatch/eventRule:EventRule",
+        "aws:cloudwatch/eventTarget:EventTarget",
     }
 
 
@@ -109,6 +115,40 @@ def test_a_parameter_is_found_by_its_name_and_its_tags(place: programs.Place, lo
     assert lookup.find(replace(wanted, inputs={**wanted.inputs, "name": "/shop/other"})) is None
     assert lookup.find(replace(wanted, inputs={**wanted.inputs, "tags": {**mine, STACK: "x"}})) is None
     place.client("ssm").delete_parameter(Name="/shop/key")
+
+
+def test_what_karpenter_needs_is_found_by_its_names_and_its_tags(
+    made: dict[str, list[dict[str, Any]]], place: programs.Place, lookup: AwsLookup
+) -> None:
+    """One of each, made as a run that was then killed."""
+    tags = {STACK: "ecomdeploy-platform/local", RESOURCE: "one"}
+    sqs, events, eks = (place.client(name) for name in ("sqs", "events", "eks"))
+    url = sqs.create_queue(QueueName="shop", tags=tags)["QueueUrl"]
+    sqs.create_queue(QueueName="shop-2", tags=tags)
+    pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+    events.put_rule(Name="shop-spot", EventPattern='{"source": ["aws.ec2"]}', Tags=pairs)
+    (cluster,) = eks.list_clusters()["clusters"]
+    role = place.client("iam").list_roles()["Roles"][0]["Arn"]
+    account = {"clusterName": cluster, "namespace": "kube-system", "serviceAccount": "karpenter"}
+    pods = eks.create_pod_identity_association(**account, roleArn=role, tags=tags)["association"]
+    wanted = {
+        url: PendingCreate("aws:sqs/queue:Queue", "one", {"name": "shop", "tags": tags}),
+        "shop-spot": PendingCreate(
+            "aws:cloudwatch/eventRule:EventRule", "one", {"name": "shop-spot", "tags": tags}
+        ),
+        pods["associationId"]: PendingCreate(
+            "aws:eks/podIdentityAssociation:PodIdentityAssociation", "one", {**account, "tags": tags}
+        ),
+    }
+    for id, one in wanted.items():  # noqa: A001
+        assert lookup.find(one) == id
+        foreign = {**one.inputs, "tags": {**tags, RESOURCE: "another"}}
+        assert lookup.find(replace(one, inputs=foreign)) is None
+    eks.delete_pod_identity_association(clusterName=cluster, associationId=pods["associationId"])
+    events.delete_rule(Name="shop-spot")
+    for name in ("shop", "shop-2"):
+        sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"])
+    assert [lookup.find(one) for one in wanted.values()] == [None, None, None]
 
 
 def test_what_is_another_stacks_or_another_resources_is_never_taken(
@@ -186,6 +226,8 @@ def test_the_page_tells_every_row() -> None:
             "arn:aws:eks:r:1:nodegroup/eco/g6/1234",
             ("aws:eks/nodeGroup:NodeGroup", {"clusterName": "eco", "nodeGroupName": "g6"}),
         ),
+        ("arn:aws:sqs:r:1:shop", ("aws:sqs/queue:Queue", {"name": "shop"})),
+        ("arn:aws:events:r:1:rule/shop", ("aws:cloudwatch/eventRule:EventRule", {"name": "shop"})),
         ("arn:aws:ec2:r:1:vpc/vpc-1", ("aws:ec2/vpc:Vpc", {"id": "vpc-1"})),
         ("arn:aws:ec2:r:1:instance/i-1", None),
     ],

@@ -32,7 +32,7 @@ def tag_of(pairs: Any) -> str:
 
 def pages(client: Any, operation: str, key: str, **arguments: Any) -> Iterator[Any]:
     for page in client.get_paginator(operation).paginate(**arguments):
-        yield from page[key]
+        yield from page.get(key, ())  # SQS leaves out what is empty
 
 
 def kms(client: Any) -> Iterator[Holding]:
@@ -158,6 +158,27 @@ def eks(client: Any) -> Iterator[Holding]:
             asked = {"clusterName": name, "principalArn": who}
             for one in pages(client, "list_associated_access_policies", "associatedAccessPolicies", **asked):
                 yield Holding("access policy", f"{name}:{who}:{one['policyArn']}")
+        yield from pods(client, name)
+
+
+def pods(client: Any, cluster: str) -> Iterator[Holding]:
+    """Those of add-ons go with them."""
+    for one in pages(client, "list_pod_identity_associations", "associations", clusterName=cluster):
+        if "ownerArn" not in one:
+            asked = {"clusterName": cluster, "associationId": one["associationId"]}
+            found = client.describe_pod_identity_association(**asked)["association"]
+            yield Holding("pod identity", one["associationId"], tag_of(found.get("tags")))
+
+
+def queues(client: Any) -> Iterator[Holding]:
+    for url in pages(client, "list_queues", "QueueUrls"):
+        yield Holding("queue", url, tag_of(client.list_queue_tags(QueueUrl=url).get("Tags")))
+
+
+def rules(client: Any) -> Iterator[Holding]:
+    for one in pages(client, "list_rules", "Rules"):
+        tags = client.list_tags_for_resource(ResourceARN=one["Arn"])["Tags"]
+        yield Holding("event rule", one["Name"], tag_of(tags))
 
 
 def logs(client: Any) -> Iterator[Holding]:
@@ -186,6 +207,8 @@ SERVICES: Mapping[str, Callable[[Any], Iterator[Holding]]] = {
     "ec2": ec2,
     "eks": eks,
     "logs": logs,
+    "sqs": queues,
+    "events": rules,
     "ssm": ssm,
 }
 
@@ -213,6 +236,7 @@ TYPES = {
     "aws:eks/addon:Addon": "add-on",
     "aws:eks/cluster:Cluster": "cluster",
     "aws:eks/nodeGroup:NodeGroup": "node group",
+    "aws:eks/podIdentityAssociation:PodIdentityAssociation": "pod identity",
     "aws:iam/openIdConnectProvider:OpenIdConnectProvider": "issuer",
     "aws:iam/role:Role": "role",
     "aws:iam/rolePolicy:RolePolicy": "role policy",
@@ -224,6 +248,8 @@ TYPES = {
     "aws:sagemaker/endpointConfiguration:EndpointConfiguration": "EndpointConfig",
     "aws:sagemaker/model:Model": "Model",
     "aws:sns/topic:Topic": "topic",
+    "aws:cloudwatch/eventRule:EventRule": "event rule",
+    "aws:sqs/queue:Queue": "queue",
     "aws:ssm/parameter:Parameter": "parameter",
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": "security group rule",
 }
@@ -231,6 +257,8 @@ TYPES = {
 
 PART_OF = {
     "aws:ec2/route:Route": "aws:ec2/routeTable:RouteTable",
+    "aws:cloudwatch/eventTarget:EventTarget": "aws:cloudwatch/eventRule:EventRule",
+    "aws:sqs/queuePolicy:QueuePolicy": "aws:sqs/queue:Queue",
     **{
         f"aws:s3/{part[0].lower()}{part[1:]}:{part}": "aws:s3/bucket:Bucket"
         for part in (

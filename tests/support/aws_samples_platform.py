@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from aws_world import Sample
 
 NETWORK = {
@@ -308,5 +310,86 @@ CLUSTER = {
         replace={"policyArn": "arn:aws:eks::aws:cluster-access-policy/AmazonEKSEditPolicy"},
     ),
 }
+
+CLUSTER |= {
+    "pod-role": Sample(
+        "aws:eks/podIdentityAssociation:PodIdentityAssociation",
+        lambda world: {
+            "clusterName": world.id("cluster"),
+            "namespace": "kube-system",
+            "serviceAccount": "karpenter",
+            "roleArn": world.output("role", "arn"),
+        },
+        update=lambda world: {"disableSessionTags": True},
+        replace={"serviceAccount": "other"},
+        edit=lambda world, client, it: client("eks").update_pod_identity_association(
+            clusterName="shop", associationId=it, disableSessionTags=True
+        ),
+        seen="disableSessionTags",
+    ),
+    "queue": Sample(
+        "aws:sqs/queue:Queue",
+        lambda world: {"name": "shop-nodes", "messageRetentionSeconds": 300, "sqsManagedSseEnabled": True},
+        update=lambda world: {"messageRetentionSeconds": 600, "visibilityTimeoutSeconds": 60},
+        replace={"name": "other"},
+        edit=lambda world, client, it: client("sqs").set_queue_attributes(
+            QueueUrl=it, Attributes={"MessageRetentionPeriod": "60"}
+        ),
+        seen="messageRetentionSeconds",
+    ),
+    "queue-policy": Sample(
+        "aws:sqs/queuePolicy:QueuePolicy",
+        lambda world: {
+            "queueUrl": world.id("queue"),
+            "policy": may_send(world.output("queue", "arn"), "events.amazonaws.com"),
+        },
+        update=lambda world: {"policy": may_send(world.output("queue", "arn"), "sqs.amazonaws.com")},
+        replace={"queueUrl": "http://127.0.0.1/other"},
+        edit=lambda world, client, it: client("sqs").set_queue_attributes(
+            QueueUrl=it, Attributes={"Policy": may_send("*", "events.amazonaws.com")}
+        ),
+        seen="policy",
+    ),
+    "rule": Sample(
+        "aws:cloudwatch/eventRule:EventRule",
+        lambda world: {
+            "name": "shop-spot",
+            "description": "What EC2 takes back",
+            "eventPattern": json.dumps(
+                {"source": ["aws.ec2"], "detail-type": ["EC2 Spot Instance Interruption Warning"]}
+            ),
+        },
+        update=lambda world: {"description": "Spot", "state": "DISABLED"},
+        replace={"name": "other"},
+        edit=lambda world, client, it: client("events").disable_rule(Name=it),
+        seen="state",
+    ),
+    "rule-target": Sample(
+        "aws:cloudwatch/eventTarget:EventTarget",
+        lambda world: {
+            "rule": world.id("rule"),
+            "targetId": "karpenter",
+            "arn": world.output("queue", "arn"),
+        },
+        update=lambda world: {"arn": "arn:aws:sqs:us-east-1:123456789012:other"},
+        replace={"rule": "other"},
+        edit=lambda world, client, it: client("events").put_targets(
+            Rule=world.id("rule"), Targets=[{"Id": "karpenter", "Arn": world.output("topic", "arn")}]
+        ),
+        seen="arn",
+    ),
+}
+
+
+def may_send(queue: str, service: str) -> str:
+    """A queue's policy."""
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sqs:SendMessage",
+        "Resource": queue,
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+
 
 PLATFORM = {**NETWORK, **CLUSTER}

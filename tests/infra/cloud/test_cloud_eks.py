@@ -205,3 +205,42 @@ def test_managed_policies_of_aws_can_be_attached(aws: Any) -> None:
     assert "NoSuchEntity" in refused(
         iam.attach_role_policy, RoleName="nodes", PolicyArn="arn:aws:iam::aws:policy/NoSuchPolicy"
     )
+
+
+def test_the_pods_of_a_service_account_take_one_role(aws: Any) -> None:
+    network, eks = Network(aws), aws("eks")
+    network.cluster(aws)
+    asked = {"clusterName": "shop", "namespace": "kube-system", "serviceAccount": "karpenter"}
+    roleless = {"roleArn": "arn:aws:iam::123456789012:role/none"}
+    assert "cannot be found" in refused(eks.create_pod_identity_association, **asked, **roleless)
+    made = eks.create_pod_identity_association(**asked, roleArn=network.role, tags={"owner": "shop"})
+    one = made["association"]
+    assert one["associationArn"].endswith(f":podidentityassociation/shop/{one['associationId']}")
+    assert f"ResourceInUseException: Association already exists: {one['associationId']}" in refused(
+        eks.create_pod_identity_association, **asked, roleArn=network.role
+    )
+    where = {"clusterName": "shop", "associationId": one["associationId"]}
+    assert eks.describe_pod_identity_association(**where)["association"] == one
+    told = eks.list_pod_identity_associations(clusterName="shop")["associations"]
+    assert told == [{**asked, "associationArn": one["associationArn"], "associationId": one["associationId"]}]
+    others = eks.list_pod_identity_associations(clusterName="shop", namespace="default")["associations"]
+    assert others == []
+    eks.untag_resource(resourceArn=one["associationArn"], tagKeys=["owner"])
+    changed = eks.update_pod_identity_association(**where, disableSessionTags=True)["association"]
+    assert (changed["disableSessionTags"], changed["roleArn"], changed["tags"]) == (True, network.role, {})
+    eks.delete_pod_identity_association(**where)
+    assert "was not found" in refused(eks.describe_pod_identity_association, **where)
+    assert "No cluster found" in refused(eks.list_pod_identity_associations, clusterName="other")
+
+
+def test_a_queue_keeps_its_policy_when_another_setting_changes(aws: Any) -> None:
+    sqs = aws("sqs")
+    url = sqs.create_queue(QueueName="shop")["QueueUrl"]
+    said = {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [said]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "60"})
+    told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert (told["Policy"], told["VisibilityTimeout"]) == (policy, "60")
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": ""})
+    assert not sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes")

@@ -51,6 +51,11 @@ def tagged(aws: Any) -> dict[str, str]:
     aws("s3").create_bucket(Bucket="tagged")
     aws("s3").put_bucket_tagging(Bucket="tagged", Tagging={"TagSet": PAIRS})
     topic = aws("sns").create_topic(Name="tagged", Tags=PAIRS)["TopicArn"]
+    queue = aws("sqs").create_queue(QueueName="tagged", tags=TAGS)["QueueUrl"]
+    assert queue.endswith("/tagged")
+    rule = aws("events").put_rule(Name="tagged", EventPattern='{"source": ["aws.ec2"]}', Tags=PAIRS)
+    pods = {"namespace": "kube-system", "serviceAccount": "tagged", "roleArn": role}
+    association = aws("eks").create_pod_identity_association(clusterName="tagged", **pods, tags=TAGS)
     issuer = aws("iam").create_open_id_connect_provider(
         Url="https://tagged.example", ClientIDList=["x"], Tags=PAIRS
     )["OpenIDConnectProviderArn"]
@@ -69,6 +74,9 @@ def tagged(aws: Any) -> dict[str, str]:
         "kms:key": key["KeyMetadata"]["Arn"],
         "s3": "arn:aws:s3:::tagged",
         "sns": topic,
+        "sqs": "arn:aws:sqs:us-east-1:123456789012:tagged",
+        "events:rule": rule["RuleArn"],
+        "eks:podidentityassociation": association["association"]["associationArn"],
         "iam:oidc-provider": issuer,
         "budgets:budget": "arn:aws:budgets::123456789012:budget/tagged",
     }
@@ -126,7 +134,8 @@ def test_asking_for_tags_makes_no_network() -> None:
     from moto.ec2.models import ec2_backends
 
     from infra.rehearsal.cloud.addresses import ACCOUNT
-    from infra.rehearsal.cloud.aws.overlay.tagging import ec2, ecr, sns
+    from infra.rehearsal.cloud.aws.overlay.tagging import ec2, ecr, events, sns
 
-    assert [*ec2("af-south-1"), *ecr("af-south-1"), *sns("af-south-1")] == []
+    found = [*ec2("af-south-1"), *ecr("af-south-1"), *sns("af-south-1"), *events("af-south-1")]
+    assert found == []
     assert not dict.__contains__(ec2_backends[ACCOUNT], "af-south-1")

@@ -7,22 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from infra.rehearsal.cloud.aws import eks_catalogue, eks_state
-from infra.rehearsal.cloud.aws.eks_state import EksState, Key
+from infra.rehearsal.cloud.aws import eks_catalogue
+from infra.rehearsal.cloud.aws.eks_access.pods import PodIdentities
+from infra.rehearsal.cloud.aws.eks_state import Key
 from infra.rehearsal.cloud.aws.lifecycle import GONE, Record
-from infra.rehearsal.cloud.aws.overlay.base import ApiCall, ApiError, Overlay, arn, emulates, now
+from infra.rehearsal.cloud.aws.overlay.base import ApiCall, ApiError, arn, emulates, now
 
 SECONDS = 0.5
 
 
-class EksParts(Overlay, ABC):
+class EksParts(PodIdentities, ABC):
     """A part of the EKS overlay (overlay/eks.py), which gives it state and clusters."""
-
-    state: EksState
-
-    @abstractmethod
-    def cluster_of(self, call: ApiCall, parameter: str) -> Record:
-        """The cluster that the call names. Raises ApiError when there is none."""
 
     @abstractmethod
     def active(self, record: Record, kind: str) -> Record:
@@ -86,9 +81,8 @@ class EksParts(Overlay, ABC):
             "health": {"issues": []},
             **{one: asked[one] for one in ("configurationValues", "serviceAccountRoleArn") if one in asked},
         }
-        fields["podIdentityAssociations"] = self._identify(
-            call, asked.get("podIdentityAssociations", ()), "kube-system"
-        )
+        wanted = asked.get("podIdentityAssociations", ())
+        fields["podIdentityAssociations"] = self.identify(call, wanted, fields["addonArn"])
         record = Record(fields=fields, tags=dict(asked.get("tags", {})))
         record.become("CREATING", self._state_of(record, key), SECONDS)
         self.state.addons[key] = record
@@ -121,8 +115,8 @@ class EksParts(Overlay, ABC):
         if "podIdentityAssociations" in asked:
             for held in record.fields["podIdentityAssociations"]:
                 self.state.identities.pop((*key[:2], held.rpartition("/")[2]), None)
-            identified = self._identify(call, asked["podIdentityAssociations"], "kube-system")
-            record.fields["podIdentityAssociations"] = identified
+            wanted = asked["podIdentityAssociations"]
+            record.fields["podIdentityAssociations"] = self.identify(call, wanted, record.fields["addonArn"])
         record.fields["modifiedAt"] = now()
         answer = self.start_update(key, record, "AddonUpdate", {})
         record.then = self._state_of(record, key)
@@ -137,34 +131,6 @@ class EksParts(Overlay, ABC):
             for held in record.fields["podIdentityAssociations"]:
                 self.state.identities.pop((*self._addon_key(call)[:2], held.rpartition("/")[2]), None)
         return {"addon": self._addon(record)}
-
-    @emulates("DescribePodIdentityAssociation", "documented", "API_DescribePodIdentityAssociation")
-    def describe_pod_identity_association(self, call: ApiCall) -> Mapping[str, Any]:
-        """Those of add-ons; others cannot be made here."""
-        asked = call.parameters
-        record = self.state.identities.get((call.region, asked["clusterName"], asked["associationId"]))
-        if record is None:
-            text = f"The association {asked['associationId']} was not found"
-            raise ApiError("ResourceNotFoundException", text)
-        return {"association": record.fields}
-
-    def _identify(self, call: ApiCall, wanted: Any, namespace: str) -> list[str]:
-        cluster, made = call.parameters["clusterName"], []
-        for one in wanted:
-            eks_state.check_role(one["roleArn"])
-            name = f"a-{uuid4().hex[:17]}"
-            where = arn("eks", call.region, f"podidentityassociation/{cluster}/{name}")
-            fields = {
-                **one,
-                "clusterName": cluster,
-                "namespace": namespace,
-                "associationArn": where,
-                "associationId": name,
-                "createdAt": now(),
-            }
-            self.state.identities[call.region, cluster, name] = Record(fields=fields)
-            made.append(where)
-        return made
 
     def _default(self, name: str, cluster: Record) -> str:
         return next(iter(eks_catalogue.addon_versions(name, cluster.fields["version"])), "")

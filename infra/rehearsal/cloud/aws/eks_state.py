@@ -16,6 +16,9 @@ Key = tuple[str, ...]
 """Region and cluster; for a node group its name too."""
 
 
+ADDONS_NAMESPACE = "kube-system"
+
+
 @dataclass
 class EksState:
     """By region and name. `updates` by id, with the key of what they update."""
@@ -177,12 +180,13 @@ def check_node_version(version: str, cluster: str) -> None:
 
 
 def find_by_arn(state: EksState, wanted: str) -> Record:
-    """A cluster, node group, add-on or access entry. Raises ApiError when there is none."""
+    """A cluster, node group, add-on, access entry or pod identity association. Raises ApiError when there is none."""
     for store, field_name in (
         (state.clusters, "arn"),
         (state.groups, "nodegroupArn"),
         (state.addons, "addonArn"),
         (state.access, "accessEntryArn"),
+        (state.identities, "associationArn"),
     ):
         for record in store.values():
             if record.fields[field_name] == wanted and not record.gone:

@@ -2,7 +2,7 @@
 
 One cluster can be the local Kubernetes, its groups' nodes in it (eks_nodes/); the others are records.
 
-Add-ons and access entries are in eks_parts.py; Fargate is not here: it is refused by name.
+Add-ons and access entries are in eks_parts.py, the roles of pods in eks_access/; Fargate is refused by name.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ class Eks(EksParts):
 
     @emulates("TagResource", "documented", "API_TagResource")
     def tag_resource(self, call: ApiCall) -> Mapping[str, Any]:
-        """Clusters, node groups, add-ons and access entries."""
+        """Clusters, node groups, add-ons, access entries and pod identity associations."""
         eks_state.find_by_arn(self.state, call.parameters["resourceArn"]).tags.update(call.parameters["tags"])
         return {}
 

@@ -26,7 +26,7 @@ class Tagging(Overlay):
 
     @emulates("GetResources", "documented", SOURCE)
     def get_resources(self, call: ApiCall) -> Mapping[str, Any]:
-        """By tags, types or ARNs, in pages; SageMaker, ECR, EKS, SNS and all of EC2 are told as well."""
+        """By tags, types or ARNs, in pages; SageMaker, ECR, EKS, SNS, EventBridge and all of EC2 are told as well."""
         from moto.core.resource_tagging import make_tag_matcher, match_resource_type
 
         asked = call.parameters
@@ -69,6 +69,7 @@ class Tagging(Overlay):
             for one in backend.iter_tagged_resources()
         }
         ours = (*self._sagemaker(region), *self._eks(region), *ecr(region), *ec2(region), *sns(region))
+        ours = (*ours, *events(region))
         if region == DEFAULT_REGION:
             ours = (*ours, *issuers(), *self.account.state.get("budgets", {}).items())
         return {name: tags for name, tags in (known | dict(ours)).items() if tags}
@@ -88,6 +89,7 @@ class Tagging(Overlay):
             (state.groups, "nodegroupArn"),
             (state.addons, "addonArn"),
             (state.access, "accessEntryArn"),
+            (state.identities, "associationArn"),
         ):
             for key, record in store.items():
                 if key[0] == region and not record.gone:
@@ -129,6 +131,16 @@ def sns(region: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield name, dict(topic._tags)
 
 
+def events(region: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """EventBridge's rules: of buses moto tells itself."""
+    from moto.events.models import events_backends
+
+    backend = find_made(events_backends, region)
+    for bus in backend.event_buses.values() if backend else ():
+        for rule in bus.rules.values():
+            yield rule.arn, backend.tagger.get_tag_dict_for_resource(rule.arn)
+
+
 def issuers() -> Iterator[tuple[str, dict[str, str]]]:
     """IAM's identity providers: they, and budgets, are in no region, and us-east-1 tells of them."""
     from moto.iam.models import iam_backends
@@ -144,7 +156,7 @@ def find_made(backends: Mapping[str, Mapping[str, Any]], region: str) -> Any:
 
 
 def type_of(name: str) -> str:
-    """An ARN's resource type as the API's filter has it, "ec2:instance"; those of S3 and SNS have none."""
+    """An ARN's resource type as the API's filter has it, "ec2:instance"; those of S3, SNS and SQS have none."""
     _, _, service, _, _, rest = name.split(":", 5)
     kind = rest.replace(":", "/").partition("/")[0]
-    return service if service in ("s3", "sns") else f"{service}:{kind}"
+    return service if service in ("s3", "sns", "sqs") else f"{service}:{kind}"

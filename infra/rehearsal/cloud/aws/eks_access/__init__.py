@@ -1,0 +1,1 @@
+"""Who may do what from within a cluster of the emulated EKS: the roles of its pods."""

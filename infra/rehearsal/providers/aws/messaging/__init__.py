@@ -1,0 +1,1 @@
+"""What carries events from service to service: SQS, EventBridge."""
