@@ -212,11 +212,15 @@ class AutomationDriver:
         }
         if self.secrets is None:
             variables["PULUMI_CONFIG_PASSPHRASE"] = passphrase(self.folder.parent / "passphrase")
+        name = project_name(self.programs / stack.program)
+        project = automation.ProjectSettings(name, "python", str(Path.cwd()))
         return {
-            "project_name": project_name(self.programs / stack.program),
+            "project_name": name,
             "program": lambda: self.run(stack),
             "opts": automation.LocalWorkspaceOptions(
                 work_dir=str(work),
+                # written where it is given, and others may be reading it
+                project_settings=None if _is_project(work / "Pulumi.yaml", name) else project,
                 env_vars=variables,
                 secrets_provider=self.secrets,
                 pulumi_command=self.command(),
@@ -297,9 +301,24 @@ def passphrase(file: Path) -> str:
 @cache
 def project_name(folder: Path) -> str:
     """`name` of the folder's Pulumi.yaml: the namespace of its configuration, here and under `pulumi up`."""
+    return str(_read_project(folder / "Pulumi.yaml")["name"])
+
+
+def _is_project(file: Path, name: str) -> bool:
+    """Whether the file is that project's; not where it is missing or damaged."""
+    from ruamel.yaml import YAMLError
+
+    try:
+        found = _read_project(file)
+    except (OSError, UnicodeDecodeError, YAMLError):
+        return False
+    return isinstance(found, dict) and found.get("name") == name
+
+
+def _read_project(file: Path) -> Any:
     from ruamel.yaml import YAML
 
-    return str(YAML(typ="safe", pure=True).load((folder / "Pulumi.yaml").read_text())["name"])
+    return YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
 
 
 def real_cli() -> Any:

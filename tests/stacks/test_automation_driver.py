@@ -141,6 +141,20 @@ def test_a_stack_comes_up_changes_and_goes(driver: AutomationDriver, cloud: Fake
     assert sys.path == path, "the programs' folder is never on sys.path"
 
 
+@pytest.mark.parametrize(
+    "damage", ["", "name: ecom", "[1", "\0\0", "- a", "name: another\nruntime: python\n", b"\xff\xfe"]
+)
+def test_a_damaged_project_file_is_written_anew(driver: AutomationDriver, damage: str | bytes) -> None:
+    """As a full disk or a power cut leaves it."""
+    driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False)
+    file = driver.folder / BASE.program / "Pulumi.yaml"
+    whole = file.read_text()
+    file.write_bytes(damage if isinstance(damage, bytes) else damage.encode())
+    assert driver.up(BASE, {"things": ["a"], "size": 1}, Silent(), refresh=False).changes == ()
+    assert file.read_text() == whole
+    assert driver.outputs(BASE) == {"things": ["a"], "size": 1}
+
+
 def test_a_preview_before_the_first_up_makes_nothing(driver: AutomationDriver, cloud: Fake) -> None:
     assert ops(driver.preview(BASE, {"things": ["a"], "size": 1})) == {"a": "create"}
     assert cloud.mutations == []
