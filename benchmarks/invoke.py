@@ -7,12 +7,15 @@ two take turns. `python -m benchmarks invoke` takes about two minutes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import psutil
 
@@ -46,6 +49,7 @@ def measure() -> dict[str, Any]:
                 server,
                 _,
             ):
+                await_ready(f"http://127.0.0.1:{port}/ping")
                 url, headers = sign(cloud, body.read_bytes())
                 daemon = psutil.Process(int(cloud.status()["pid"]))
                 ways = {
@@ -55,6 +59,17 @@ def measure() -> dict[str, Any]:
                 return compare(take(asker, body, ways))
         finally:
             bench.run("cloud", "stop")
+
+
+def await_ready(url: str) -> None:
+    """It opens its port a while after it was begun, and is ready a while after that."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url).status_code == 200:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"{url} is not ready after two minutes")
 
 
 def sign(cloud: LocalCloud, body: bytes) -> tuple[str, tuple[str, ...]]:

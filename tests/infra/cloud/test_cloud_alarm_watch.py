@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from infra.rehearsal.cloud.addresses import ACCOUNT
-from infra.rehearsal.cloud.aws.invocations import Invocations
 from infra.rehearsal.cloud.aws.pace import CloudClock, read_pace
+from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Invocations
 from infra.rehearsal.cloud.aws.watching.alarms import AlarmHistory, AlarmWatch
 from infra.rehearsal.cloud.aws.watching.invocation_metrics import InvocationMetrics, Served
 from modelpack.errors import BadInput

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from infra.rehearsal.cloud.aws import overlay
 from infra.rehearsal.cloud.aws.faults import Fault, Faults, spoil
-from infra.rehearsal.cloud.aws.invocations import Invocations, WeightedServer
 from infra.rehearsal.cloud.aws.lifecycle import GONE, Record
 from infra.rehearsal.cloud.aws.overlay.base import Overlay
+from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Invocations, WeightedServer
 from infra.rehearsal.cloud.servers.host import ModelServer
 
 

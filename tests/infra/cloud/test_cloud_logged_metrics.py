@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from infra.rehearsal.cloud.aws.invocations import Invocations, WeightedServer
 from infra.rehearsal.cloud.aws.overlay.base import Surroundings
+from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Invocations, WeightedServer
 from infra.rehearsal.cloud.aws.watching.log_reader import LogReader
 from infra.rehearsal.cloud.aws.watching.logged_metrics import read_line
 from infra.rehearsal.cloud.aws.watching.points import MetricKey, Points

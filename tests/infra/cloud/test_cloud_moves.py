@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from infra.rehearsal.cloud.addresses import Ports
 from infra.rehearsal.cloud.aws.faults import Fault, Faults
 from infra.rehearsal.cloud.aws.hosting import Endpoint, Fleet, Hosting, PendingDeployment, ProductionVariant
-from infra.rehearsal.cloud.aws.invocations import Invocations, Servers, WeightedServer
 from infra.rehearsal.cloud.aws.pace import CloudClock
+from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Invocations, Servers, WeightedServer
 from infra.rehearsal.cloud.aws.updates.moves import Moves, mix
 from infra.rehearsal.cloud.aws.updates.shifts import plan
 from infra.rehearsal.cloud.servers.host import FakeHost, ModelServer

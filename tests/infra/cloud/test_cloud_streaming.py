@@ -20,9 +20,9 @@ from model_server import launch
 from tiny_chat import MINE, OWNER
 
 from infra.rehearsal.cloud.addresses import ACCESS_KEY, REGION
-from infra.rehearsal.cloud.aws.invocations import Invocations, WeightedServer
+from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Invocations, WeightedServer
+from infra.rehearsal.cloud.aws.sagemaker_runtime.streaming import message
 from infra.rehearsal.cloud.aws.signatures import Signatures
-from infra.rehearsal.cloud.aws.streaming import message
 from infra.rehearsal.cloud.daemon.app import AwsApi
 from infra.rehearsal.cloud.daemon.loopback import listen
 from infra.rehearsal.cloud.servers.host import ModelServer

@@ -1,7 +1,8 @@
-"""Connections to a model server: whatever comes back, or does not, over a real socket."""
+"""Connections to a model server, by threads and by an event loop: whatever comes back, or not, over a real socket."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 from waiting import SECONDS
 
+from infra.rehearsal.cloud.servers.async_connections import AsyncServerConnections
 from infra.rehearsal.cloud.servers.connections import ServerConnections, TooLate, Unreachable
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nX-Two: a\r\nContent-Length: 2\r\n\r\nok"
@@ -59,12 +61,57 @@ def read_request(connection: socket.socket) -> bytes:
     return data
 
 
+@dataclass
+class Whole:
+    """An answer, all of it there."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def read(self) -> bytes:
+        return self.body
+
+
+@dataclass
+class OnLoop:
+    """An event loop's connections, asked as those of threads are."""
+
+    connect: Callable[[], socket.socket]
+    seconds: float = SECONDS
+    runner: asyncio.Runner = field(default_factory=asyncio.Runner)
+
+    def __post_init__(self) -> None:
+        self.connections = AsyncServerConnections(self.connect, self.seconds)
+
+    def post(self, path: str, headers: dict[str, str], body: bytes) -> Whole:
+        return Whole(*self.runner.run(self.connections.post(path, headers, body)))
+
+    def close(self) -> None:
+        async def close() -> None:
+            self.connections.close()
+
+        self.runner.run(close())
+        self.runner.close()
+
+
+Kind = type[ServerConnections] | type[OnLoop]
+
+
+@pytest.fixture(params=[ServerConnections, OnLoop], ids=["threads", "event loop"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    made: Kind = request.param
+    return made
+
+
 @contextmanager
-def served(*script: list[bytes | None]) -> Iterator[tuple[Scripted, ServerConnections]]:
+def served(
+    *script: list[bytes | None], kind: Kind = ServerConnections
+) -> Iterator[tuple[Scripted, ServerConnections | OnLoop]]:
     server = Scripted(list(script))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    connections = ServerConnections(server.connect, SECONDS)
+    connections = kind(server.connect, SECONDS)
     try:
         yield server, connections
     finally:
@@ -73,8 +120,8 @@ def served(*script: list[bytes | None]) -> Iterator[tuple[Scripted, ServerConnec
         thread.join(SECONDS)
 
 
-def test_a_whole_answer_and_what_was_asked() -> None:
-    with served([GOOD]) as (server, connections):
+def test_a_whole_answer_and_what_was_asked(kind: Kind) -> None:
+    with served([GOOD], kind=kind) as (server, connections):
         answer = connections.post("/invocations", {"Accept": "text/csv"}, b"body")
         assert (answer.status, answer.headers["content-type"], answer.headers["x-two"]) == (
             200,
@@ -88,8 +135,8 @@ def test_a_whole_answer_and_what_was_asked() -> None:
         assert body == b"body"
 
 
-def test_a_large_body() -> None:
-    with served([GOOD]) as (server, connections):
+def test_a_large_body(kind: Kind) -> None:
+    with served([GOOD], kind=kind) as (server, connections):
         assert connections.post("/", {}, b"x" * 3_000_000).read() == b"ok"
         assert server.asked[0].endswith(b"x" * 3_000_000)
 
@@ -103,8 +150,8 @@ def test_a_large_body() -> None:
         (b"HTTP/1.1 500 Oh\r\nContent-Length: 1\r\n\r\nx", b"x"),
     ],
 )
-def test_the_connection_is_used_again(sent: bytes, body: bytes) -> None:
-    with served([sent, GOOD]) as (server, connections):
+def test_the_connection_is_used_again(sent: bytes, body: bytes, kind: Kind) -> None:
+    with served([sent, GOOD], kind=kind) as (server, connections):
         assert connections.post("/", {}, b"").read() == body
         assert connections.post("/", {}, b"").read() == b"ok"
         assert server.made == 1
@@ -114,39 +161,39 @@ def test_the_connection_is_used_again(sent: bytes, body: bytes) -> None:
     "sent",
     [GOOD.replace(b"X-Two: a", b"Connection: close"), b"HTTP/1.1 200 OK\r\n\r\nok"],
 )
-def test_the_connection_is_not_used_again(sent: bytes) -> None:
+def test_the_connection_is_not_used_again(sent: bytes, kind: Kind) -> None:
     """Where the server says so, or where its end is the answer's."""
-    with served([sent, None], [GOOD]) as (server, connections):
+    with served([sent, None], [GOOD], kind=kind) as (server, connections):
         assert connections.post("/", {}, b"").read() == b"ok"
         assert connections.post("/", {}, b"").read() == b"ok"
         assert server.made == 2
 
 
-def test_one_that_was_closed_while_it_was_idle_is_replaced() -> None:
-    with served([GOOD, None], [GOOD]) as (server, connections):
+def test_one_that_was_closed_while_it_was_idle_is_replaced(kind: Kind) -> None:
+    with served([GOOD, None], [GOOD], kind=kind) as (server, connections):
         assert connections.post("/", {}, b"").read() == b"ok"
         assert connections.post("/", {}, b"again").read() == b"ok"
         assert server.made == 2
 
 
 @pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\nContent-", b"SSH-2.0-OpenSSH\r\n", GOOD[:-1]])
-def test_no_answer_or_half_of_one(sent: bytes) -> None:
-    with served([sent, None]) as (_, connections), pytest.raises(Unreachable):
+def test_no_answer_or_half_of_one(sent: bytes, kind: Kind) -> None:
+    with served([sent, None], kind=kind) as (_, connections), pytest.raises(Unreachable):
         connections.post("/", {}, b"").read()
 
 
-def test_nobody_listens() -> None:
+def test_nobody_listens(kind: Kind) -> None:
     def refuse() -> socket.socket:
         raise ConnectionRefusedError("no")
 
     with pytest.raises(Unreachable):
-        ServerConnections(refuse).post("/", {}, b"")
+        kind(refuse).post("/", {}, b"")
 
 
 @pytest.mark.parametrize("sent", [b"", GOOD[:-1]])
-def test_too_late(sent: bytes) -> None:
-    with served([sent]) as (server, _):
-        hasty = ServerConnections(server.connect, 0.05)
+def test_too_late(sent: bytes, kind: Kind) -> None:
+    with served([sent], kind=kind) as (server, _):
+        hasty = kind(server.connect, 0.05)
         with pytest.raises(TooLate):
             hasty.post("/", {}, b"").read()
 
@@ -183,9 +230,9 @@ def test_a_stream_that_breaks() -> None:
             list(parts)
 
 
-def test_a_header_is_one_line() -> None:
+def test_a_header_is_one_line(kind: Kind) -> None:
     with pytest.raises(ValueError, match="one line"):
-        ServerConnections(lambda: pytest.fail("nobody is asked")).post("/", {"Accept": "a\r\nX: b"}, b"")
+        kind(lambda: pytest.fail("nobody is asked")).post("/", {"Accept": "a\r\nX: b"}, b"")
 
 
 def test_after_its_end_nothing_is_kept() -> None:

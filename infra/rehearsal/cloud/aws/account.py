@@ -20,9 +20,9 @@ from infra.rehearsal.cloud.aws.pace import CloudClock, keep_pace
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.eks_nodes.ground import ClusterGround
-    from infra.rehearsal.cloud.aws.invocations import Invocations
     from infra.rehearsal.cloud.aws.overlay.base import Overlay
     from infra.rehearsal.cloud.aws.refusals.table import RefusalTable
+    from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Invocations
     from infra.rehearsal.cloud.registry.registry import RegistryServer
     from infra.rehearsal.cloud.servers.host import Host
 

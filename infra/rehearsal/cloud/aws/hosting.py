@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.addresses import ACCOUNT, LOOPBACK
-from infra.rehearsal.cloud.aws.invocations import Key, Servers, WeightedServer
 from infra.rehearsal.cloud.aws.overlay.base import now
 from infra.rehearsal.cloud.aws.pace import CloudClock
+from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Key, Servers, WeightedServer
 from infra.rehearsal.cloud.aws.secrets import look_up
 from infra.rehearsal.cloud.servers.host import ModelServer, ServerFailed
 from modelpack.server.metric_names import EVERY, RELEASE, SECONDS

@@ -7,8 +7,8 @@ from typing import Any
 
 from infra.rehearsal.cloud.aws.calls import ApiCall, ApiError
 from infra.rehearsal.cloud.aws.hosting import Endpoint, PendingDeployment, ProductionVariant
-from infra.rehearsal.cloud.aws.invocations import Servers
 from infra.rehearsal.cloud.aws.overlay.base import arn
+from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Servers
 
 KINDS = {"model": "model", "endpoint configuration": "endpoint-config", "endpoint": "endpoint"}
 

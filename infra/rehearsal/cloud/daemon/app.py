@@ -9,7 +9,7 @@ from typing import Any
 
 from infra.rehearsal.cloud.aws.account import Account, Counts
 from infra.rehearsal.cloud.aws.calls import ApiError, Environ, identify
-from infra.rehearsal.cloud.aws.invocations import INVOCATION, Invocations
+from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import INVOCATION, Invocations
 from infra.rehearsal.cloud.aws.signatures import Signatures, refuse
 from infra.rehearsal.cloud.daemon.admin import PREFIX
 from infra.rehearsal.cloud.daemon.callers import NOT_FOR_PAGES, bears, from_a_page

@@ -14,8 +14,9 @@ from typing import Any
 from infra.rehearsal.cloud.addresses import LOOPBACK, Identity, Ports
 from infra.rehearsal.cloud.aws.account import Account
 from infra.rehearsal.cloud.aws.calls import ApiError
-from infra.rehearsal.cloud.aws.invocations import Invocations
 from infra.rehearsal.cloud.aws.pace import PACE, VARIABLE, CloudClock, describe_pace, read_pace
+from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Invocations
+from infra.rehearsal.cloud.aws.sagemaker_runtime.signed_head import OwnersSignatures
 from infra.rehearsal.cloud.aws.signatures import Signatures, find_given
 from infra.rehearsal.cloud.aws.watching.invocation_metrics import InvocationMetrics
 from infra.rehearsal.cloud.daemon import snapshot
@@ -23,6 +24,7 @@ from infra.rehearsal.cloud.daemon.admin import Admin
 from infra.rehearsal.cloud.daemon.app import AwsApi, OwnRegistry
 from infra.rehearsal.cloud.daemon.clusters import LocalClusters
 from infra.rehearsal.cloud.daemon.generation import Generation
+from infra.rehearsal.cloud.daemon.invocation_loop import InvocationLoop, give_invocations
 from infra.rehearsal.cloud.daemon.loopback import LARGEST_CALL, listen
 from infra.rehearsal.cloud.daemon.process import Folder
 from infra.rehearsal.cloud.daemon.tokens import TOKENS, TokenReviews
@@ -131,12 +133,16 @@ class Daemon:
         signatures = Signatures(self.folder.secret("aws"), self._find_secret)
         tokens = TokenReviews(self.account, signatures, self.folder.secret("tokens"))
         aws = AwsApi(self.account, self.invocations, admin, self.ready, signatures, tokens)
+        calls = listen(aws, self.ports.aws, THREADS, LARGEST_CALL)
+        give_invocations(
+            calls,
+            InvocationLoop(
+                self.invocations, OwnersSignatures(self.folder.secret("aws")), self.ready, LARGEST_CALL
+            ),
+        )
         login = self.folder.secret("registry")
         registry = OwnRegistry(self.account.registry, self.account.counts, self.ready, login)
-        for server in (
-            listen(aws, self.ports.aws, THREADS, LARGEST_CALL),
-            listen(registry, self.ports.registry),
-        ):
+        for server in (calls, listen(registry, self.ports.registry)):
             _run(server)
 
     def _find_secret(self, key: str) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
 from typing import Any
 
 from waitress.adjustments import Adjustments
@@ -17,6 +19,8 @@ LARGEST_CALL = 256 * 1024**2
 MOST_CONNECTIONS = 500
 """Of more the one that has been idle longest is closed: whoever only holds connections open locks nobody out."""
 IDLE_SECONDS = 60
+FindTaker = Callable[[bytes], Callable[[socket.socket, bytes], None] | None]
+"""Who is given a connection that begins with these bytes; None: it is answered here."""
 TLS_HANDSHAKE = 0x16
 """First byte of a TLS ClientHello record (RFC 8446 section 5.1)."""
 
@@ -42,13 +46,37 @@ class PlainParser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class PlainChannel(HTTPChannel):  # type: ignore[misc]
+    """A connection; by its first words it may be for somebody else."""
+
     parser_class = PlainParser
+    is_new = True
+
+    def received(self, data: bytes) -> bool:
+        take = self.server.find_taker(data) if self.is_new else None
+        self.is_new = False
+        if take is None:
+            return bool(super().received(data))
+        connection = self.socket.dup()
+        self.handle_close()
+        take(connection, data)
+        return False
 
 
 class LoopbackServer(TcpWSGIServer):  # type: ignore[misc]
     """Takes every connection, at the price of the one that has been idle longest."""
 
     channel_class = PlainChannel
+    find_taker: FindTaker = staticmethod(lambda data: None)
+
+    def take_back(self, connection: socket.socket, read: bytes) -> None:
+        """Answer a connection of which so much was read elsewhere. From any thread."""
+        self.trigger.pull_trigger(lambda: self._take_back(connection, read))
+
+    def _take_back(self, connection: socket.socket, read: bytes) -> None:
+        self.set_socket_options(connection)
+        channel = self.channel_class(self, connection, connection.getpeername(), self.adj, map=self._map)
+        channel.is_new = False
+        channel.received(read)
 
     def handle_accept(self) -> None:
         super().handle_accept()

@@ -15,8 +15,8 @@ from infra.rehearsal.cloud.aws.calls import ApiCall, ApiError, HttpResponse
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.eks_nodes.ground import ClusterGround
     from infra.rehearsal.cloud.aws.faults import Faults
-    from infra.rehearsal.cloud.aws.invocations import Invocations
     from infra.rehearsal.cloud.aws.pace import CloudClock
+    from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Invocations
     from infra.rehearsal.cloud.registry.registry import RegistryServer
     from infra.rehearsal.cloud.servers.host import Host
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from infra.rehearsal.cloud.addresses import LOOPBACK
-from infra.rehearsal.cloud.aws.captures import Captures
 from infra.rehearsal.cloud.aws.hosting import (
     READY_SECONDS,
     Endpoint,
@@ -34,11 +33,12 @@ from infra.rehearsal.cloud.aws.hosting_shapes import (
 )
 from infra.rehearsal.cloud.aws.listing import list_page
 from infra.rehearsal.cloud.aws.overlay.base import ApiCall, HttpResponse, Overlay, emulates, now
+from infra.rehearsal.cloud.aws.sagemaker_runtime.captures import Captures
 from infra.rehearsal.cloud.aws.updates.moves import Moves
 
 if TYPE_CHECKING:
-    from infra.rehearsal.cloud.aws.invocations import WeightedServer
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
+    from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import WeightedServer
 
 IMAGE = re.compile(
     rf"(?:{re.escape(LOOPBACK)}|localhost):\d+/(?P<name>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:\w+))?"

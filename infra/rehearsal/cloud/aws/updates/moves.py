@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from infra.rehearsal.cloud.addresses import ACCOUNT
 from infra.rehearsal.cloud.aws.hosting import Endpoint, Fleet, PendingDeployment
-from infra.rehearsal.cloud.aws.invocations import Servers
 from infra.rehearsal.cloud.aws.overlay.base import now
+from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Servers
 from infra.rehearsal.cloud.aws.updates.shifts import ShiftPlan, plan, smallest
 from infra.rehearsal.cloud.aws.watching.judgement import ALARM
 from infra.rehearsal.cloud.servers.host import ServerFailed

@@ -20,8 +20,8 @@ from uuid import uuid4
 from infra.rehearsal.cloud.addresses import ACCOUNT
 
 if TYPE_CHECKING:
-    from infra.rehearsal.cloud.aws.invocations import Exchange, WeightedServer
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
+    from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Exchange, WeightedServer
 
 GATHER_SECONDS = 0.5
 """How long lines are gathered for one object; AWS takes minutes."""

@@ -7,7 +7,6 @@ stopped when the last request on them has ended.
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import socket
@@ -17,13 +16,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
-from uuid import uuid4
 
-from infra.rehearsal.cloud.addresses import ACCOUNT, REGION
-from infra.rehearsal.cloud.aws.calls import SCOPE, Environ, HttpResponse, body, line
+from infra.rehearsal.cloud.addresses import REGION
+from infra.rehearsal.cloud.aws.calls import SCOPE, Environ, HttpResponse, body
 from infra.rehearsal.cloud.aws.faults import spoil
-from infra.rehearsal.cloud.aws.streaming import CONTENT_TYPE, StreamedResponse
+from infra.rehearsal.cloud.aws.sagemaker_runtime.answers import (
+    CUSTOM,
+    pass_back,
+    pass_on,
+    refuse,
+    refuse_unknown,
+    tell_model_error,
+)
+from infra.rehearsal.cloud.aws.sagemaker_runtime.streaming import StreamedResponse
 from infra.rehearsal.cloud.aws.watching.invocation_metrics import InvocationMetrics, Served
 from infra.rehearsal.cloud.aws.watching.logged_metrics import LoggedMetrics
 from infra.rehearsal.cloud.servers.connections import (
@@ -41,8 +46,9 @@ PASSED_ON = {
     "HTTP_ACCEPT": "Accept",
     "HTTP_X_AMZN_SAGEMAKER_ACCEPT": "Accept",
     "CONTENT_TYPE": "Content-Type",
+    "HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES": CUSTOM,
 }
-CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
+"""By WSGI's names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +82,44 @@ Key = tuple[str, str]
 """Region and endpoint name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A client's request: whose, the variant that it names or "", and what the model server gets of it. `received`: on
+    the clock of `time.perf_counter`."""
+
+    key: Key
+    wanted: str
+    headers: dict[str, str]
+    data: bytes
+    received: float
+
+    @classmethod
+    def read(cls, endpoint: str, environ: Environ) -> Asked:
+        """Out of WSGI's words for it."""
+        received = time.perf_counter()
+        scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+        headers = {name: environ[key] for key, name in PASSED_ON.items() if environ.get(key)}
+        return cls(
+            key=(scope[1] if scope else REGION, endpoint),
+            wanted=environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", ""),
+            headers=headers,
+            data=body(environ),
+            received=received,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a model server said; `headers` by their names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+TOO_LATE = Answered(504, {}, b"the model did not answer within 60 s")
+
+
 @dataclass
 class Invocations:
     """Thread-safe; nothing here takes the account's lock."""
@@ -89,6 +133,8 @@ class Invocations:
     """Told of every request that a variant has answered whole; set by the emulated SageMaker, which keeps some."""
     connect: Callable[[ModelServer], socket.socket] = connect_here
     """Makes a connection to a server; set to the host's own way."""
+    left: Callable[[ModelServer], None] = lambda server: None
+    """Told of a server that is asked nothing any more; set by whoever keeps connections to it."""
     copies: RequestCopies = field(default_factory=RequestCopies)
     _routes: dict[Key, Servers] = field(default_factory=dict)
     _busy: Counter[str] = field(default_factory=Counter)
@@ -123,6 +169,7 @@ class Invocations:
             kept = self._kept.pop(server.id, None)
         if kept:
             kept.close()
+        self.left(server)
         return ended
 
     def invoke(
@@ -130,51 +177,78 @@ class Invocations:
     ) -> HttpResponse | StreamedResponse:
         """Answer InvokeEndpoint; with `stream` InvokeEndpointWithResponseStream, where the server counts as busy until
         the stream has ended."""
-        received = time.perf_counter()
-        scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
-        key = (scope[1] if scope else REGION, endpoint)
-        wanted = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", "")
-        with self._changed:
-            route = self._routes.get(key, ())
-            way = _choose(route, wanted)
-            if way:
-                self._busy[way.server.id] += 1
+        asked = Asked.read(endpoint, environ)
+        way = self.hold(asked)
         if way is None:
-            return _refuse_unknown(endpoint, wanted if self.route(key) else "")
-        by, request = _name_server(key, way), _pass_on(environ)
+            return self.refuse_unknown(asked)
+        began, streamed = time.perf_counter(), None
+        try:
+            found = self._post(way.server, asked.headers, asked.data)
+            if stream and found.status < 400:
+                streamed = pass_on(way.variant, way.wrong, found, lambda: self.free(way.server))
+            else:
+                answered = Answered(found.status, found.headers, found.read())
+        except TooLate:
+            answered = TOO_LATE
+        except Unreachable:
+            return self.give_up(asked, way, began)
+        finally:
+            if streamed is None:
+                self.free(way.server)
+        if streamed is None:
+            return self.conclude(asked, way, answered, began)
+        self.metrics.add(_name_server(asked.key, way), found.status, time.perf_counter() - began)
+        return streamed
+
+    def hold(self, asked: Asked) -> WeightedServer | None:
+        """Who is to answer, held until `free`; None: nobody. Whoever shadows it gets a copy."""
+        with self._changed:
+            route = self._routes.get(asked.key, ())
+            way = _choose(route, asked.wanted)
+            if way is None:
+                return None
+            self._busy[way.server.id] += 1
         for shadow in route:
             if shadow.shadow and shadow.configuration == way.configuration:
                 share = shadow.full / way.full if way.full else 0.0
-                self.copies.send(share, partial(self.ask_shadow, key, shadow, *request))
-        began, streamed = time.perf_counter(), None
-        try:
-            found = self._post(way.server, *request)
-            status, headers = found.status, found.headers
-            if stream and status < 400:
-                streamed = _stream(way, found, lambda: self._free(way.server))
-            else:
-                data = found.read()
-        except TooLate:
-            status, headers, data = 504, {}, b"the model did not answer within 60 s"
-        except Unreachable:
-            self.metrics.add(by, 503, time.perf_counter() - began, began - received)
-            self.lost(key, way.server)
-            return _error(503, "ServiceUnavailable", {"Message": "The service is currently unavailable."})
-        finally:
-            if streamed is None:
-                self._free(way.server)
+                self.copies.send(
+                    share, partial(self.ask_shadow, asked.key, shadow, asked.headers, asked.data)
+                )
+        return way
+
+    def free(self, server: ModelServer) -> None:
+        """One request less is on the server."""
+        with self._changed:
+            self._busy[server.id] -= 1
+            self._changed.notify_all()
+
+    def refuse_unknown(self, asked: Asked) -> HttpResponse:
+        """What there is to say where nobody is to answer."""
+        return refuse_unknown(asked.key[1], asked.wanted if self.route(asked.key) else "")
+
+    def give_up(self, asked: Asked, way: WeightedServer, began: float) -> HttpResponse:
+        """The answer in the place of a server that does not live any more; somebody is told of it."""
+        now = time.perf_counter()
+        self.metrics.add(_name_server(asked.key, way), 503, now - began, began - asked.received)
+        self.lost(asked.key, way.server)
+        return refuse(503, "ServiceUnavailable", {"Message": "The service is currently unavailable."})
+
+    def conclude(self, asked: Asked, way: WeightedServer, answered: Answered, began: float) -> HttpResponse:
+        """A server's answer as SageMaker passes it back; it is counted, and captured where that is asked for. `began`:
+        when the server was asked."""
         ended = time.perf_counter()
-        if streamed is not None:
-            answer: HttpResponse | StreamedResponse = streamed
-        elif status >= 400:
-            answer = _model_error(key, status, data)
+        status, headers, data = answered.status, answered.headers, answered.data
+        if status >= 400:
+            answer = tell_model_error(*asked.key, status, data)
         else:
             data = spoil(data) if way.wrong else data
-            asked = (environ.get("CONTENT_TYPE", ""), body(environ))
-            self.capture(key, way, Exchange(request=asked, answer=(headers.get("content-type", ""), data)))
-            answer = _pass_back(way, headers, data)
-        overhead = began - received + time.perf_counter() - ended
-        self.metrics.add(by, status, ended - began, overhead)
+            request = (asked.headers.get("Content-Type", ""), asked.data)
+            self.capture(
+                asked.key, way, Exchange(request=request, answer=(headers.get("content-type", ""), data))
+            )
+            answer = pass_back(way.variant, headers, data)
+        overhead = began - asked.received + time.perf_counter() - ended
+        self.metrics.add(_name_server(asked.key, way), status, ended - began, overhead)
         return answer
 
     def ask_shadow(self, key: Key, way: WeightedServer, headers: dict[str, str], data: bytes) -> None:
@@ -193,18 +267,12 @@ class Invocations:
             status = 503
             self.lost(key, way.server)
         finally:
-            self._free(way.server)
+            self.free(way.server)
         self.metrics.add(_name_server(key, way), status, time.perf_counter() - began)
         if status < 400:
             given = (headers.get("Content-Type", ""), data)
             told = (answered.get("content-type", ""), answer)
             self.capture(key, way, Exchange(request=given, answer=told))
-
-    def _free(self, server: ModelServer) -> None:
-        """One request less is on the server."""
-        with self._changed:
-            self._busy[server.id] -= 1
-            self._changed.notify_all()
 
     def _post(self, server: ModelServer, headers: dict[str, str], data: bytes) -> ServerAnswer:
         """The answer, its body unread. Raises `Unreachable`, `TooLate`."""
@@ -216,14 +284,6 @@ class Invocations:
             made = ServerConnections(lambda: self.connect(server))
             kept = self._kept.setdefault(server.id, made)
         return kept
-
-
-def _pass_on(environ: Environ) -> tuple[dict[str, str], bytes]:
-    """What a model server gets of a client's request: headers and body."""
-    headers = {name: environ[key] for key, name in PASSED_ON.items() if environ.get(key)}
-    if custom := environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"):
-        headers[CUSTOM] = custom
-    return headers, body(environ)
 
 
 def _choose(route: Servers, wanted: str) -> WeightedServer | None:
@@ -244,70 +304,3 @@ def _name_server(key: Key, way: WeightedServer) -> Served:
         configuration=way.configuration,
         instances=way.instances,
     )
-
-
-def _pass_back(way: WeightedServer, headers: Mapping[str, str], data: bytes) -> HttpResponse:
-    answered = [
-        ("Content-Type", headers.get("content-type", "application/octet-stream")),
-        ("x-Amzn-Invoked-Production-Variant", way.variant),
-        ("x-amzn-RequestId", str(uuid4())),
-        ("Content-Length", str(len(data))),
-    ]
-    if custom := headers.get(CUSTOM.lower()):
-        answered.append((CUSTOM, custom))
-    return HttpResponse("200 OK", answered, data)
-
-
-def _stream(way: WeightedServer, found: ServerAnswer, free: Callable[[], None]) -> StreamedResponse:
-    """The server's answer, passed on part by part; when it ends, however it ends, its connection is closed."""
-    headers = [
-        ("Content-Type", CONTENT_TYPE),
-        ("X-Amzn-SageMaker-Content-Type", found.headers.get("content-type", "application/octet-stream")),
-        ("x-Amzn-Invoked-Production-Variant", way.variant),
-        ("x-amzn-RequestId", str(uuid4())),
-    ]
-    if custom := found.headers.get(CUSTOM.lower()):
-        headers.append((CUSTOM, custom))
-    parts = (spoil(part) if way.wrong else part for part in found.parts())
-
-    def end() -> None:
-        found.close()
-        free()
-
-    return StreamedResponse("200 OK", headers, parts, end)
-
-
-def _refuse_unknown(endpoint: str, variant: str) -> HttpResponse:
-    text = f"Variant {variant} not found for endpoint {endpoint} of account {ACCOUNT}."
-    if not variant:
-        text = f"Endpoint {endpoint} of account {ACCOUNT} not found."
-    return _error(400, "ValidationError", {"Message": text})
-
-
-def _model_error(key: Key, status: int, data: bytes) -> HttpResponse:
-    region, endpoint = key
-    whose = "server" if status >= 500 else "client"
-    original = data[:8192].decode("utf-8", "replace")
-    text = (
-        f'Received {whose} error ({status}) from primary with message "{original}". See the model server\'s log:'
-        " ecomdeploy logs"
-    )
-    fields = {
-        "ErrorCode": f"{whose.upper()}_ERROR_FROM_MODEL",
-        "LogStreamArn": f"arn:aws:logs:{region}:{ACCOUNT}:log-group:/aws/sagemaker/Endpoints/{endpoint}",
-        "Message": text,
-        "OriginalMessage": original,
-        "OriginalStatusCode": status,
-    }
-    return _error(424, "ModelError", fields)
-
-
-def _error(status: int, code: str, fields: dict[str, Any]) -> HttpResponse:
-    data = json.dumps(fields).encode()
-    headers = [
-        ("Content-Type", "application/json"),
-        ("x-amzn-ErrorType", code),
-        ("x-amzn-RequestId", str(uuid4())),
-        ("Content-Length", str(len(data))),
-    ]
-    return HttpResponse(line(status), headers, data)
