@@ -306,7 +306,7 @@ def project_name(folder: Path) -> str:
 
 def _is_project(file: Path, name: str) -> bool:
     """Whether the file is that project's; not where it is missing or damaged."""
-    from ruamel.yaml import YAMLError
+    from ruamel.yaml.error import YAMLError
 
     try:
         found = _read_project(file)

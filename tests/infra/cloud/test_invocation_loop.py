@@ -99,7 +99,8 @@ def model() -> Iterator[Model]:
 
 @pytest.fixture
 def cloud(model: Model) -> Iterator[Cloud]:
-    ready, runtime, nothing = threading.Event(), Invocations(), Any
+    ready, runtime = threading.Event(), Invocations()
+    nothing: Any = None
     ready.set()
     made = Cloud(runtime, InvocationLoop(runtime, OwnersSignatures("test"), ready, LARGEST), ready)
     answer = AwsApi(nothing, runtime, nothing, ready, Signatures("test", lambda key: None), nothing)

@@ -23,7 +23,12 @@ import uvloop
 
 from infra.rehearsal.cloud.aws.calls import HttpResponse
 from infra.rehearsal.cloud.aws.sagemaker_runtime.answers import CUSTOM
-from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import TOO_LATE, Answered, Asked, Invocations
+from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import (
+    TOO_LATE,
+    InvocationRequest,
+    Invocations,
+    ServerReply,
+)
 from infra.rehearsal.cloud.aws.sagemaker_runtime.signed_head import OwnersSignatures
 from infra.rehearsal.cloud.daemon.callers import LOCAL
 from infra.rehearsal.cloud.daemon.loopback import LoopbackServer
@@ -79,7 +84,7 @@ class InvocationLoop:
         """Connections to this server end. From any thread."""
         self._loop.call_soon_threadsafe(self._leave, server)
 
-    async def answer(self, asked: Asked) -> HttpResponse:
+    async def answer(self, asked: InvocationRequest) -> HttpResponse:
         """As `Invocations.invoke`."""
         invocations = self.invocations
         way = invocations.hold(asked)
@@ -87,7 +92,7 @@ class InvocationLoop:
             return invocations.refuse_unknown(asked)
         began = time.perf_counter()
         try:
-            answered = Answered(
+            answered = ServerReply(
                 *await self._connections(way.server).post("/invocations", asked.headers, asked.data)
             )
         except TooLate:
@@ -221,7 +226,7 @@ class Caller(asyncio.Protocol):
 
     # ---- answering ----
 
-    def _understand(self) -> Asked | None:
+    def _understand(self) -> InvocationRequest | None:
         """The request; None where it is not for here."""
         received = time.perf_counter()
         path, headers = self._url.decode("latin-1"), self._headers
@@ -238,7 +243,7 @@ class Caller(asyncio.Protocol):
         region = self._invocations.signatures.region(path, headers, body)
         if region is None:
             return None
-        return Asked(
+        return InvocationRequest(
             key=(region, found[1]),
             wanted=headers.get("x-amzn-sagemaker-target-variant", ""),
             headers={name: headers[key] for key, name in PASSED_ON.items() if headers.get(key)},
@@ -246,7 +251,7 @@ class Caller(asyncio.Protocol):
             received=received,
         )
 
-    async def _answer(self, asked: Asked, keeps: bool) -> None:
+    async def _answer(self, asked: InvocationRequest, keeps: bool) -> None:
         try:
             answer = await self._invocations.answer(asked)
         except Exception as problem:

@@ -83,7 +83,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class InvocationRequest:
     """A client's request: whose, the variant that it names or "", and what the model server gets of it. `received`: on
     the clock of `time.perf_counter`."""
 
@@ -94,7 +94,7 @@ class Asked:
     received: float
 
     @classmethod
-    def read(cls, endpoint: str, environ: Environ) -> Asked:
+    def read(cls, endpoint: str, environ: Environ) -> InvocationRequest:
         """Out of WSGI's words for it."""
         received = time.perf_counter()
         scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
@@ -109,7 +109,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class ServerReply:
     """What a model server said; `headers` by their names in lower case."""
 
     status: int
@@ -117,7 +117,7 @@ class Answered:
     data: bytes
 
 
-TOO_LATE = Answered(504, {}, b"the model did not answer within 60 s")
+TOO_LATE = ServerReply(504, {}, b"the model did not answer within 60 s")
 
 
 @dataclass
@@ -177,7 +177,7 @@ class Invocations:
     ) -> HttpResponse | StreamedResponse:
         """Answer InvokeEndpoint; with `stream` InvokeEndpointWithResponseStream, where the server counts as busy until
         the stream has ended."""
-        asked = Asked.read(endpoint, environ)
+        asked = InvocationRequest.read(endpoint, environ)
         way = self.hold(asked)
         if way is None:
             return self.refuse_unknown(asked)
@@ -187,7 +187,7 @@ class Invocations:
             if stream and found.status < 400:
                 streamed = pass_on(way.variant, way.wrong, found, lambda: self.free(way.server))
             else:
-                answered = Answered(found.status, found.headers, found.read())
+                answered = ServerReply(found.status, found.headers, found.read())
         except TooLate:
             answered = TOO_LATE
         except Unreachable:
@@ -200,7 +200,7 @@ class Invocations:
         self.metrics.add(_name_server(asked.key, way), found.status, time.perf_counter() - began)
         return streamed
 
-    def hold(self, asked: Asked) -> WeightedServer | None:
+    def hold(self, asked: InvocationRequest) -> WeightedServer | None:
         """Who is to answer, held until `free`; None: nobody. Whoever shadows it gets a copy."""
         with self._changed:
             route = self._routes.get(asked.key, ())
@@ -222,18 +222,20 @@ class Invocations:
             self._busy[server.id] -= 1
             self._changed.notify_all()
 
-    def refuse_unknown(self, asked: Asked) -> HttpResponse:
+    def refuse_unknown(self, asked: InvocationRequest) -> HttpResponse:
         """What there is to say where nobody is to answer."""
         return refuse_unknown(asked.key[1], asked.wanted if self.route(asked.key) else "")
 
-    def give_up(self, asked: Asked, way: WeightedServer, began: float) -> HttpResponse:
+    def give_up(self, asked: InvocationRequest, way: WeightedServer, began: float) -> HttpResponse:
         """The answer in the place of a server that does not live any more; somebody is told of it."""
         now = time.perf_counter()
         self.metrics.add(_name_server(asked.key, way), 503, now - began, began - asked.received)
         self.lost(asked.key, way.server)
         return refuse(503, "ServiceUnavailable", {"Message": "The service is currently unavailable."})
 
-    def conclude(self, asked: Asked, way: WeightedServer, answered: Answered, began: float) -> HttpResponse:
+    def conclude(
+        self, asked: InvocationRequest, way: WeightedServer, answered: ServerReply, began: float
+    ) -> HttpResponse:
         """A server's answer as SageMaker passes it back; it is counted, and captured where that is asked for. `began`:
         when the server was asked."""
         ended = time.perf_counter()

@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 from calendar import timegm
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import strptime, time
-from typing import Protocol
 
 from infra.rehearsal.cloud.addresses import ACCESS_KEY
 from infra.rehearsal.cloud.aws.signatures import FORM, HEADER, SCOPE, TIME, USUAL_SKEW_MINUTES
@@ -21,12 +20,6 @@ from infra.rehearsal.cloud.aws.signatures import FORM, HEADER, SCOPE, TIME, USUA
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "sagemaker"
 MOST_KEYS = 16
-
-
-class Clock(Protocol):
-    """Seconds since the epoch."""
-
-    def __call__(self) -> float: ...
 
 
 def _write_canonically(names: Sequence[str], headers: Mapping[str, str]) -> list[str] | None:
@@ -41,10 +34,10 @@ def _write_canonically(names: Sequence[str], headers: Mapping[str, str]) -> list
 
 @dataclass
 class OwnersSignatures:
-    """By the owner's `secret` alone."""
+    """By the owner's `secret` alone. `clock`: seconds since the epoch."""
 
     secret: str = field(repr=False)
-    clock: Clock = time
+    clock: Callable[[], float] = time
     _keys: dict[tuple[str, str], bytes] = field(default_factory=dict, repr=False)
     """The day's signing keys."""
     _times: dict[str, int] = field(default_factory=dict, repr=False)
