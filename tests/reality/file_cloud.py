@@ -135,6 +135,7 @@ class FileCloudProvider:
     """One configured provider. Outputs are the inputs, `arn` and twice the `size`."""
 
     package = PACKAGE
+    inside = False
 
     def __init__(self, cloud: FileCloud) -> None:
         self.cloud = cloud

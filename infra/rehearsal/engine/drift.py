@@ -49,11 +49,16 @@ def find_drift(
 
 
 def compare_all(snapshot: Snapshot, pool: ProviderPool) -> tuple[str, ...]:
-    """Those that are gone, or that the provider would change."""
+    """Those that are gone, or that the provider would change; with a cluster among them its objects, unread."""
     asked = [one for one in snapshot.resources if one.custom and not one.is_provider and not one.delete]
+    hosts = {one.urn: pool.list_hosts(one) for one in asked}
+    drifted: list[str] = []
     with ThreadPoolExecutor(PARALLEL) as threads:
-        same = threads.map(lambda resource: is_as_left(resource, pool), asked)
-        drifted = [resource.urn for resource, fine in zip(asked, same, strict=True) if not fine]
+        for within in (False, True):
+            wave = [one for one in asked if bool(hosts[one.urn]) is within]
+            lost = {one.urn for one in wave if not hosts[one.urn].isdisjoint(drifted)}
+            same = threads.map(lambda one, lost=lost: one.urn not in lost and is_as_left(one, pool), wave)
+            drifted += [one.urn for one, fine in zip(wave, list(same), strict=True) if not fine]
     return (*drifted, *(one.resource.urn for one in snapshot.pending))
 
 

@@ -124,6 +124,8 @@ class Provider(Protocol):
     """
 
     package: str
+    inside: bool
+    """Whether what it makes is in the thing that it is configured from, and goes with that: a cluster's objects."""
 
     def configure(self, inputs: Mapping[str, Any]) -> None:
         """Take the provider's configuration; raise `ProviderError` when it may not be used (account guard).
@@ -202,6 +204,7 @@ class Fake:
     immutable: frozenset[str] = frozenset({"name", "kind"})
     delete_before_replace: frozenset[str] = frozenset()
     configured: list[Values] = field(default_factory=list)
+    inside: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def __call__(self, package: str, inputs: Mapping[str, Any], environment: Mapping[str, str]) -> Fake:

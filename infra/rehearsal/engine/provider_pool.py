@@ -72,6 +72,12 @@ class ProviderPool:
             raise EngineError(f"provider {resource.name} for {package}: {error}") from error
         return provider
 
+    def list_hosts(self, resource: Resource) -> frozenset[str]:
+        """URNs of what a resource is in, so that it is gone where one of them is; none for most."""
+        if not resource.custom or resource.is_provider or resource.pending_replacement:
+            return frozenset()
+        return self.resource(resource.provider_urn).needs if self._of(resource).inside else frozenset()
+
     def _of(self, resource: Resource) -> Provider:
         return self.get(resource.provider_urn)
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from infra.rehearsal.engine.effects import Effects, describe, land
-from infra.rehearsal.engine.errors import Stopped
+from infra.rehearsal.engine.errors import EngineError, Stopped
 from infra.rehearsal.engine.provider import CreateResponse, PartialFailure, ReadResponse
 from infra.rehearsal.engine.redaction import restore_secrets
 from infra.rehearsal.engine.resource import PendingOperation, Resource, now
@@ -24,6 +24,8 @@ class Refresh:
         self._journal = effects.journal
         self._pool = effects.pool
         self._events = effects.events
+        self._gone: set[str] = set()
+        """URNs of what this refresh did not find."""
 
     def forget_creates(self) -> None:
         """Drop pending creates unseen (`refresh --clear-pending-creates`)."""
@@ -80,14 +82,17 @@ class Refresh:
         self._journal.settle(token)
 
     def refresh(self, *, counted: bool) -> None:
-        """Read every resource. Drift in inputs is kept: the next preview shows it.
+        """Read every resource, a cluster before its objects. Drift in inputs is kept: the next preview shows it.
 
         With `counted` its results are the operation's own counts, else only events. Raises `Stopped` when a
         resource could not be read; what was read is kept.
         """
         resources = self._journal.snapshot().resources
-        with ThreadPoolExecutor(self._effects.parallel) as pool:
-            list(pool.map(lambda old: self._refresh(old, counted), resources))
+        inner = {one.urn for one in resources if self._list_hosts(one)}
+        for within in (False, True):
+            wave = [one for one in resources if (one.urn in inner) is within]
+            with ThreadPoolExecutor(self._effects.parallel) as pool:
+                list(pool.map(lambda old: self._refresh(old, counted), wave))
         self._journal.prune()
         if self._effects.failed:
             raise Stopped
@@ -101,18 +106,29 @@ class Refresh:
                 found = self._pool.read(old)
                 new = refresh(old, found) if found else None
         except Exception as error:
-            self._events.tell_failure(Step(Op.REFRESH, old, old))
-            self._effects.fail(f"reading {old.type} '{old.name}': {describe(error)}", old.urn)
-            return
+            if not self._list_hosts(old) & self._gone:
+                self._events.tell_failure(Step(Op.REFRESH, old, old))
+                self._effects.fail(f"reading {old.type} '{old.name}': {describe(error)}", old.urn)
+                return
+            new = None
+            self._events.diagnostic("info", f"{old.name} is gone with what it was in", old.urn)
         outcome = Op.SAME
         if new is None:
             self._journal.drop(old)
+            self._gone.add(old.urn)
             outcome = Op.DELETE
         elif new is not old:
             self._journal.swap(new, old)
             outcome = Op.UPDATE
         plan = ResourcePlan(outcome, find_changes(old.inputs, new.inputs) if new is not None else ())
         self._events.after(Step(outcome if counted else Op.REFRESH, old, new, plan))
+
+    def _list_hosts(self, resource: Resource) -> frozenset[str]:
+        """Of a resource whose provider cannot be had, reading it says why."""
+        try:
+            return self._pool.list_hosts(resource)
+        except EngineError:
+            return frozenset()
 
 
 def refresh(old: Resource, found: ReadResponse) -> Resource:

@@ -25,6 +25,8 @@ from infra.rehearsal.engine.values import find_changes
 class UnconfiguredProvider:
     """Takes inputs as they are; what differs would be updated in place."""
 
+    inside = False
+
     def __init__(self, package: str) -> None:
         self.package = package
 

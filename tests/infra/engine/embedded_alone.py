@@ -22,6 +22,9 @@ WRITES: Final = "the CLI writes its checkpoint in every run, and several times i
 
 EMBEDDED_ALONE: Final[Mapping[str, str]] = {
     "test_the_real_cli_agrees_and_reads_our_state": "it runs both engines by itself",
+    "test_a_clusters_objects_go_with_it": "the CLI is told so by PULUMI_K8S_DELETE_UNREACHABLE",
+    "test_a_destroy_needs_no_cluster_that_is_gone": "it is told so, too",
+    "test_what_cannot_be_read_stays_while_its_cluster_is_there": "it is the other side of the one before",
     "test_version_is_the_sdks": "the CLI has a version of its own, which go.mod pins",
     "test_config_round_trip": "the CLI encrypts a secret anew when the same value is set again",
     "test_history_has_every_operation_with_its_config": "the CLI's file backend does not number its updates",

@@ -9,10 +9,12 @@ from typing import Any
 
 import pulumi
 import pytest
+from pulumi import automation
 
 from infra.rehearsal.engine import drift
 from infra.rehearsal.engine.provider import ProviderError
 from infra.rehearsal.engine.state.checkpoint import StackFiles
+from tests.infra.engine.conftest import FakeProvider
 
 
 def look(lab: Any) -> list[str]:
@@ -92,3 +94,61 @@ def test_what_cannot_be_read_is_told(stack: Any) -> None:
     stack.fake.fail[f"read {key}"] = ProviderError("AccessDenied", "no")
     with pytest.raises(ProviderError):
         look(stack)
+
+
+def bring_up(lab: Any, thing: Any) -> None:
+    """A cluster, and two objects in it by a provider of its own outputs."""
+
+    def program() -> None:
+        made = thing("cluster", {"name": "cluster"})
+        within = FakeProvider("within", {"kubeconfig": made.arn})
+        options = pulumi.ResourceOptions(provider=within)
+        first = thing("first", {"name": "first"}, options)
+        thing("second", {"name": "second", "beside": first.arn}, options)
+
+    lab.fake.inside = True
+    lab.up(program)
+    lab.program = program
+    for key, one in lab.fake.things.items():
+        if one.inputs["name"] != "cluster":
+            lab.fake.fail[f"read {key}"] = ProviderError("Unreachable", "no route to host")
+
+
+def lose(lab: Any, name: str) -> None:
+    del lab.fake.things[next(key for key, one in lab.fake.things.items() if one.inputs["name"] == name)]
+
+
+def test_a_clusters_objects_go_with_it(lab: Any, thing: Any) -> None:
+    bring_up(lab, thing)
+    lose(lab, "cluster")
+    assert sorted(look(lab)) == ["cluster", "first", "second"]
+    names = ("cluster", "first", "second")
+    assert sorted(previewed(lab)) == [*(("create", one) for one in names), ("update", "within")]
+    refreshed = lab.refresh()
+    assert refreshed.counts["delete"] == 3
+    assert "first is gone with what it was in" in refreshed.text
+    assert lab.resources == {}
+
+
+def test_a_destroy_needs_no_cluster_that_is_gone(lab: Any, thing: Any) -> None:
+    bring_up(lab, thing)
+    lose(lab, "cluster")
+    lab.fake.calls.clear()
+    lab.destroy(refresh=True)
+    assert lab.resources == {}
+    assert lab.fake.mutations == []
+
+
+def test_what_cannot_be_read_stays_while_its_cluster_is_there(lab: Any, thing: Any) -> None:
+    """A network that is down is no reason to forget anything; nor is what else has gone."""
+    bring_up(lab, thing)
+    with pytest.raises(ProviderError):
+        look(lab)
+    with pytest.raises(automation.CommandError, match="no route to host"):
+        lab.refresh()
+    assert set(lab.resources) == {"cluster", "first", "second"}
+    lab.fake.inside = False
+    lose(lab, "cluster")
+    with pytest.raises(automation.CommandError, match="no route to host"):
+        lab.refresh()
+    assert set(lab.resources) == {"first", "second"}

@@ -55,7 +55,7 @@ class AwsProviders:
 class AwsProvider:
     """One configured `aws` provider. `environment` gives the endpoint, and region and keys by default."""
 
-    package = "aws"
+    package, inside = "aws", False
 
     def __init__(
         self,

@@ -41,6 +41,7 @@ class KubernetesProvider:
     """One configured `kubernetes` provider. `environment` gives the kubeconfig where the configuration has none."""
 
     package = "kubernetes"
+    inside = True
 
     def __init__(self, environment: Mapping[str, str], clock: Clock | None = None) -> None:
         self.environment = environment
