@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import _data_page as data
 from benchmarks import _growth_page as growth
 from benchmarks import _peer_tables as tables
 from benchmarks.__main__ import RESULTS
@@ -18,6 +19,7 @@ PARTS: dict[str, Callable[[Any], Iterable[str]]] = {
     "serve": tables.serve,
     "commands": tables.commands,
     "cold_ci": tables.cold_ci,
+    "data": data.table,
     "growth": growth.tables,
 }
 TAKEN = [name for name in PARTS if (RESULTS / f"{name}.json").exists()]

@@ -3,8 +3,8 @@ elsewhere its SQL is what sqlglot reads in that engine's dialect, no more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from modelpack.progress import Silent
 from modelpack.usecases.base import usecases
 from modelpack.usecases.optional.own_tables import own_data_of
 from modelpack.usecases.own_data.schema import OwnData
+from modelpack.usecases.recommendation.own import condense
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,41 @@ def test_the_prepared_tables_are_the_same_on_a_real_postgresql(
     assert there.tables.keys() == expected.keys()
     for part, table in there.tables.items():
         assert_same_rows(table.to_pandas(), expected[part])
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The recommender's preparation where training takes no more than so many purchases."""
+
+    most: int
+
+    def condense(self, tables: Mapping[str, Any]) -> Mapping[str, Any]:
+        return condense(tables["purchases"], self.most)
+
+
+def test_of_too_many_purchases_the_same_whole_customers_are_drawn(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    tables = in_kinds("recommendation", STIRRED["recommendation"]())
+    [lines] = tables.values()
+    written(tables, tmp_path / "mine")
+    url = server.load(tables, "drawn")
+    share: dict[int, set[int]] = {}
+    for most in (len(lines), len(lines) // 2, len(lines) // 5):
+        ways = [
+            read_here(Drawing(most), wanted("recommendation"), tmp_path, DataSpec(source=one), Silent())
+            for one in ("mine", url)
+        ]
+        here, there = (way.tables["purchases"] for way in ways)
+        assert here == there
+        drawn = here.to_pandas()
+        share[most] = set(drawn.customer)
+        assert 0.7 * most < len(drawn) < 1.4 * most
+        whole = lines[lines.customer.isin(share[most])]
+        assert len(drawn) == len(whole), "of each customer all or nothing"
+        assert drawn.basket.nunique() == drawn.basket.max() + 1 == whole.basket.nunique()
+    few, half, every = (share[most] for most in sorted(share))
+    assert few < half < every == set(lines.customer)
 
 
 def sales(server: PostgresServer, schema: str, **columns: str) -> DataSpec:

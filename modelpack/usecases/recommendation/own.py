@@ -19,6 +19,9 @@ HELD_OUT_SHARE = 0.08
 """Of the weeks, the last; at least one."""
 FEWEST_WEEKS, FEWEST_PRODUCTS, FEWEST_TRAINING, FEWEST_HELD_OUT = 8, 50, 500, 200
 MADE, MADE_LENGTH = 8, 20
+MOST_PURCHASES = 10_000_000
+"""That training takes; of more, those of whole customers are drawn. The demonstration has 1.4 million."""
+PRIME, MULTIPLIER = 2**31 - 1, 742_938_285
 
 OWN = OwnData(
     (
@@ -44,6 +47,7 @@ OWN = OwnData(
     (
         f"The last {HELD_OUT_SHARE:.0%} of the weeks are held out (at least one); at least {FEWEST_WEEKS} weeks.",
         "A product bought fewer than 20 times in training weeks is not recommended.",
+        f"Of more than {MOST_PURCHASES // 10**6} million purchases (data.from) whole customers are drawn.",
     ),
     "the shop's own data, read on the machine that packed; no basket of it is in the image, but ids of customers and "
     "products that the model knows are, and the products' names beside it",
@@ -55,16 +59,30 @@ class OwnPurchases(Purchases):
     """Purchases of which no household's history may leave this machine."""
 
 
-def condense(purchases: Any) -> Mapping[str, Any]:
-    """The purchases with a number for each basket, and each product's words once; Ibis tables."""
+def condense(purchases: Any, most: int = MOST_PURCHASES) -> Mapping[str, Any]:
+    """The purchases with a number for each basket, and each product's words once; Ibis tables. Of more purchases than
+    `most`, those of about as many customers as make so many."""
+    every = purchases
+    purchases = draw_customers(purchases, most)
     basket = purchases.basket if "basket" in purchases.columns else purchases.time.date()
     numbered = purchases.mutate(basket=basket.dense_rank()).select("customer", "product", "time", "basket")
     if "name" not in purchases.columns:
         return {"purchases": numbered}
     return {
         "purchases": numbered,
-        "products": purchases.group_by("product").aggregate(name=purchases.name.min()),
+        "products": every.group_by("product").aggregate(name=every.name.min()),
     }
+
+
+def draw_customers(purchases: Any, most: int) -> Any:
+    """Whole customers, by their numbers alone: the same ones in every engine, and as the shop grows fewer of those that
+    were drawn before, never others. All of them where there are no more purchases than `most`.
+
+    Source of the multiplier: Fishman and Moore, "An exhaustive analysis of multiplicative congruential random number
+    generators with modulus 2^31 - 1", 1986.
+    """
+    place = purchases.customer % PRIME * MULTIPLIER % PRIME
+    return purchases.filter(place * purchases.count().as_scalar() < PRIME * most)
 
 
 def load(tables: Mapping[str, pd.DataFrame]) -> OwnPurchases:
