@@ -70,4 +70,5 @@ def up(
         show.say(f"Changed: {changes_in_words(done.changes)}; pushed {tell_size(done.pushed_bytes)}.")
     for note in done.notes:
         show.say(f"  {note}")
-    show.next_step("ecomdeploy predict", "or `ecomdeploy rollback`, `ecomdeploy down`", environment)
+    back = "`ecomdeploy rollback`, " if deps.ledger.find_previous() else ""
+    show.next_step("ecomdeploy predict", f"or {back}`ecomdeploy down`", environment)

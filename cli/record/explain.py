@@ -12,9 +12,11 @@ from cli.record.points import cells, difference, headings, points
 def explain(record: Mapping[str, Any]) -> None:
     """Print the trail of passes and, after a search, every combination with the Pareto front marked."""
     title, data = record["metric"], points(record)
+    rule = title["baseline"]
+    to_beat = "no baseline given" if rule is None else f"{title['baseline_name']}: {rule:.4f}"
     show.say(
         f"{record['usecase']}: {title['name']} {title['value']:.4f} [{title['low']:.4f}, {title['high']:.4f}] on "
-        f"{title['requests']:,} requests; {title['baseline_name']}: {title['baseline']:.4f}"
+        f"{title['requests']:,} requests; {to_beat}"
     )
     show.say(f"Measured on {record['chosen']['hardware']}.")
     show.say()

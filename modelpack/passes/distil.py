@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.passes.base import ANY_HARDWARE, TRAINED, Pass, PassContext
-from modelpack.passes.shared.learning import SEED, learner, save_variant
+from modelpack.passes.shared.learning import SEED, ask, learner, save_variant
 
 SHARE = 0.5
 """Of the teacher's widths."""
@@ -32,6 +32,6 @@ class Distil(Pass):
     def apply(self, variant: Variant, context: PassContext) -> Variant:
         usecase, training_rows = learner(context)
         teacher = context.usecase.load(variant.path)
-        student = usecase.student(teacher, SHARE, training_rows)
+        student = ask(lambda: usecase.student(teacher, SHARE, training_rows))
         usecase.tune(student, training_rows, SEED, context.progress, teacher=teacher)
         return save_variant(student, context)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.passes.base import ANY_HARDWARE, TRAINED, Pass, PassContext
-from modelpack.passes.shared.learning import SEED, learner, save_variant
+from modelpack.passes.shared.learning import SEED, ask, learner, save_variant
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,7 +38,8 @@ class PruneChannels(Pass):
     def apply(self, variant: Variant, context: PassContext) -> Variant:
         usecase, training_rows = learner(context)
         model = context.usecase.load(variant.path)
-        found = importance(usecase.hidden_layers(model), lambda: usecase.loss(model, training_rows, ROWS))
+        layers = ask(lambda: usecase.hidden_layers(model))
+        found = importance(layers, lambda: usecase.loss(model, training_rows, ROWS))
         small = usecase.narrow(model, [most_important(one) for one in found])
         usecase.tune(small, training_rows, SEED, context.progress, share=TUNED)
         return save_variant(small, context)

@@ -104,10 +104,14 @@ class Ledger:
         Raises:
             BadInput: there is nothing to go back to.
         """
-        for each in self.list_retained(count=len(self.releases())):
-            if each.state is State.SUPERSEDED:
-                return each
+        if found := self.find_previous():
+            return found
         raise BadInput("there is no earlier release to go back to", hint="ecomdeploy releases")
+
+    def find_previous(self) -> Release | None:
+        """The same, or None."""
+        retained = self.list_retained(count=len(self.releases()))
+        return next((each for each in retained if each.state is State.SUPERSEDED), None)
 
     def find_mark(self, digest: str, serving: ServingConfiguration) -> Release | None:
         """The last release with this pack, served so, if it marks them: it failed or was rolled back."""

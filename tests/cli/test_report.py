@@ -181,3 +181,11 @@ def test_it_is_explained_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert "-0.0010 [-0.0110, +0.0090]" in said
     explain(record(search=False))
     assert "dropped" in capsys.readouterr().out
+
+
+def test_a_model_of_your_own_may_have_no_baseline(capsys: pytest.CaptureFixture[str]) -> None:
+    own = record(search=False)
+    own["metric"] |= {"baseline": None, "baseline_name": ""}
+    explain(own)
+    assert "no baseline given" in capsys.readouterr().out
+    assert "None" not in report(own)

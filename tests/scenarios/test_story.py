@@ -68,6 +68,7 @@ def nothing_changes(shop: Terminal, first: dict) -> None:  # type: ignore[type-a
     assert done.json["outcome"] == "nothing to do"
     assert done.json["image"] == first["image"]
     assert "raining" not in done.err
+    assert "rollback" not in shop.type("up", "--yes").out, "there is no release before"
 
 
 def second_release(shop: Terminal, first: dict) -> dict:  # type: ignore[type-arg]

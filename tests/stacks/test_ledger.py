@@ -105,6 +105,7 @@ def test_nothing_to_go_back_to_is_said() -> None:
     shipped(ledger, "a")
     with pytest.raises(BadInput, match="no earlier release"):
         ledger.previous()
+    assert ledger.find_previous() is None
     with pytest.raises(BadInput, match="no release 7"):
         ledger.find(7)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.passes.base import Inapplicable, PassContext
 from modelpack.usecases.optional.training import Tunable
+
+T = TypeVar("T")
 
 SEED = 7
 """Of every training in a pass: the same model and training_rows give the same bytes on one type of CPU."""
@@ -18,6 +21,14 @@ def learner(context: PassContext) -> tuple[Tunable, Any]:
     if not isinstance(usecase, Tunable) or training_rows is None:
         raise Inapplicable(f"the use case {usecase.name!r} cannot train its model on")
     return usecase, training_rows
+
+
+def ask(given: Callable[[], T]) -> T:
+    """What a `Tunable` gives of its model. Raises Inapplicable, in its words, where there is no such thing."""
+    try:
+        return given()
+    except ValueError as nothing:
+        raise Inapplicable(str(nothing)) from nothing
 
 
 def save_variant(model: Any, context: PassContext) -> Variant:

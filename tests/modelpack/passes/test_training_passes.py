@@ -18,7 +18,7 @@ from modelpack.formats.signature import Arrays
 from modelpack.formats.variant import TORCH, Variant
 from modelpack.gate.trial import Trials, through_the_gate
 from modelpack.inputs.spec import GateSpec
-from modelpack.passes.base import TRAINED, Pass, PassContext, in_order
+from modelpack.passes.base import TRAINED, Inapplicable, Pass, PassContext, in_order
 from modelpack.passes.distil import Distil
 from modelpack.passes.onnx import OnnxExport
 from modelpack.passes.prune_channels import PruneChannels, importance, most_important
@@ -127,6 +127,14 @@ def test_dense_layers_learn_from_trees_and_nothing_is_smaller_than_a_line() -> N
         usecase.hidden_layers(trees)
     with pytest.raises(ValueError, match="no smaller student: the model is a logistic regression"):
         usecase.student(linear.train(COLUMNS, known), 0.5, known)
+
+
+@pytest.mark.parametrize("one", [PruneChannels(), Distil()])
+def test_a_model_with_nothing_to_take_out_is_no_failure(one: Pass, tmp_path: Path) -> None:
+    usecase, data = USECASES[BINARY], split(BINARY)
+    line = draft_of(linear.train(COLUMNS, data.training), usecase, tmp_path / "trained")
+    with pytest.raises(Inapplicable, match="the model is a logistic regression"):
+        one.apply(line, context(usecase, data, tmp_path / "made"))
 
 
 @pytest.mark.parametrize("one", [PruneChannels(), Distil()])
