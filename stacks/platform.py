@@ -7,7 +7,7 @@ first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelpack.errors import BadInput
@@ -15,7 +15,7 @@ from stacks.collaborators import Collaborators
 from stacks.ground import survey_ground
 from stacks.ownership import foresee_owner, refuse_copy, sign_platform
 from stacks.pulumi_driver.driver import Change
-from stacks.quotas import ask, refuse_short, warn
+from stacks.quotas import ask, refuse_short, tell_remedy, warn
 from stacks.records.users import enter_user, read_users, strike_user
 from stacks.run import Outputs, Run, describe_found
 from stacks.spec import Spec
@@ -33,6 +33,8 @@ class PlatformOutcome:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What whoever plans must know."""
+    hint: str = ""
+    """What to type where `platform up` will refuse."""
 
     def document(self) -> dict[str, Any]:
         """What `--json` prints (docs/json.md)."""
@@ -54,8 +56,10 @@ def plan(deps: Collaborators, spec: Spec) -> PlatformOutcome:
     refuse_leaving(run, ground.left)
     foresee_owner(run)
     run.changes = run.preview(run.wanted.platform, ground.settings)
-    notes = (*warn(run.wanted, ask(deps.quotas, ground.demands)), *ground.notes)
-    return report(run, "planned", run.outputs(run.wanted.platform) or {}, notes)
+    quotas = ask(deps.quotas, ground.demands)
+    notes = (*warn(run.wanted, quotas, "platform up"), *ground.notes)
+    planned = report(run, "planned", run.outputs(run.wanted.platform) or {}, notes)
+    return replace(planned, hint=tell_remedy(spec, quotas.short[0]) if quotas.short else "")
 
 
 def up(deps: Collaborators, spec: Spec, *, adopt: bool = False) -> PlatformOutcome:

@@ -151,7 +151,8 @@ def refuse_short(run: Run, report: QuotaReport) -> None:
     if report.short:
         raise CloudRefused(
             "; ".join(one.describe() for one in report.short),
-            hint=f"nothing was changed. Ask for more: {tell_remedy(run.wanted.spec, report.short[0])}",
+            hint="nothing was changed. Ask for more: "
+            + "; ".join(tell_remedy(run.wanted.spec, one) for one in report.short),
         )
 
 
@@ -168,9 +169,9 @@ def tell_remedy(spec: Spec, reading: QuotaReading) -> str:
     )
 
 
-def warn(wanted: Wanted, report: QuotaReport) -> list[str]:
-    """The report in a plan's notes."""
+def warn(wanted: Wanted, report: QuotaReport, command: str = "up") -> list[str]:
+    """The report in a plan's notes. `command`: what will refuse."""
     refused = [
-        f"`up` will refuse: {one.describe()} ({tell_remedy(wanted.spec, one)})" for one in report.short
+        f"`{command}` will refuse: {one.describe()} ({tell_remedy(wanted.spec, one)})" for one in report.short
     ]
     return [*refused, *report.notes]

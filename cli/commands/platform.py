@@ -38,7 +38,7 @@ def plan(
         show.table(("change", "type", "name", "what differs"), list_changes(done.changes))
     if sum_up(done, "nothing would change", as_json):
         if done.changes:
-            show.next_step("ecomdeploy platform up", environment=environment)
+            show.next_step(done.hint or "ecomdeploy platform up", environment=environment)
         else:
             show.next_step("ecomdeploy plan", "nothing is to be done here", environment)
 

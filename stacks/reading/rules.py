@@ -281,7 +281,9 @@ def unknown_instance(at: Value, name: str, hosts: Hosts) -> tuple[Value, str, st
     if reason := hosts.unsupported.get(name.rpartition(".")[0]):
         hint = f"a CPU instance, or one with an NVIDIA GPU: {hosts.with_gpu}"
         return at, f"{name} is not supported: {reason}", hint
-    return at, f"unknown instance type {name!r}", nearest(name, hosts.instances)
+    same = name.removeprefix("ml.") if name.startswith("ml.") else f"ml.{name}"
+    hint = f"did you mean {same}?" if same in hosts.instances else nearest(name, hosts.instances)
+    return at, f"unknown instance type {name!r}", hint
 
 
 def model(document: Value) -> Wrong:

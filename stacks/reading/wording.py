@@ -25,6 +25,7 @@ WORDS = {
     "less_than_equal": "must be at most {le}",
     "less_than": "must be less than {lt}",
     "too_short": "needs at least {min_length} entry",
+    "too_long": "takes at most {max_length} entries",
     "string_too_short": "must not be empty",
     "literal_error": "expected {expected}",
 }

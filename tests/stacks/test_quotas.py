@@ -269,15 +269,17 @@ def test_quotas_that_we_do_not_know_are_not_guessed(instance: str, spot: bool) -
 
 
 def test_platform_up_refuses_before_anything_changes(world: Any, spec_of: Any) -> None:
-    world.quotas.limits = {"VPCs per Region": 5}
-    world.quotas.used = {"VPCs per Region": 5}
+    world.quotas.limits = {"VPCs per Region": 5, "EC2-VPC Elastic IPs": 5}
+    world.quotas.used = {"VPCs per Region": 5, "EC2-VPC Elastic IPs": 5}
     deps = world.process("one")
     wanted = replace(spec_of(), platform=pools(GpuPoolSpec(name="g6", instances=("g6.xlarge",))))
-    notes = platform.plan(deps, wanted).notes
-    assert any(
-        note.startswith("`up` will refuse: 0 of 1 VPCs per Region: quota L-F678F1CE is 5") for note in notes
-    )
-    with pytest.raises(CloudRefused, match="0 of 1 VPCs per Region"):
+    planned = platform.plan(deps, wanted)
+    refused = "`platform up` will refuse: 0 of 1 VPCs per Region: quota L-F678F1CE is 5"
+    assert any(note.startswith(refused) for note in planned.notes)
+    assert planned.hint == 'ecomdeploy cloud quota "VPCs per Region" 6'
+    with pytest.raises(CloudRefused, match="0 of 1 VPCs per Region") as error:
         platform.up(deps, wanted)
+    every = f'{planned.hint}; ecomdeploy cloud quota "EC2-VPC Elastic IPs" 6'
+    assert error.value.hint == f"nothing was changed. Ask for more: {every}"
     assert world.mutations == []
     assert [call for call in deps.driver.calls if call.startswith("up")] == []
