@@ -120,8 +120,13 @@ def validate(merged: Value, where: str) -> tuple[Spec | None, list[Problem]]:
         (spec,) = adapter().validate_json(json.dumps([merged.plain()]))
     except ValidationError as error:
         found = error.errors(include_url=False)
-        return None, [translate(merged, where, one) for one in found if is_meant(one)]
+        return None, [translate(merged, where, one) for one in found if is_meant(one) and not is_echo(one)]
     return spec, []
+
+
+def is_echo(error: Mapping[str, Any]) -> bool:
+    """Whether a list is called too short that is long enough: pydantic counts the entries that it took."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 LITERAL, PLAIN_TEXT = "literal[", "str"

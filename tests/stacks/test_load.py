@@ -248,6 +248,12 @@ def test_an_instance_is_its_target_s_own(tmp_path: Path) -> None:
     assert told.startswith("4: serve.target: needs serve.instance: fake has no ml.c7i.xlarge, the default")
 
 
+def test_a_list_with_a_wrong_entry_is_not_called_empty(tmp_path: Path) -> None:
+    text = "version: 1\nservice: a\nusecase: fraud\nrollout: {strategy: canary, canary: {steps: [60]}}\n"
+    (told,) = complaints(tmp_path, text)
+    assert told == "4: rollout.canary.steps[0]: must be at most 50, got 60"
+
+
 def test_a_plug_in_by_path_is_left_to_its_catalog(tmp_path: Path) -> None:
     text = "version: 1\nservice: a\nusecase: ./shop.py:ShopRecs\n"
     assert load(write(tmp_path, text), "local", KNOWN).usecase == "./shop.py:ShopRecs"
