@@ -8,14 +8,14 @@ from datetime import datetime
 from itertools import combinations
 from typing import Any
 
-from infra.preflight.base import Looked
+from infra.preflight.base import Lack, Looked
 from infra.spec import Window
 from modelpack.errors import BadInput
 from stacks.candidates import describe_end, make_candidate
 from stacks.collaborators import Collaborators
 from stacks.hardware import refuse_hopeless, refuse_unfit, remarks
 from stacks.ownership import find_objection, foresee_owner
-from stacks.preflight import tell_lacks, warn_of_lacks
+from stacks.preflight import find_lack, tell_lacks, warn_of_lacks
 from stacks.pulumi_driver.driver import Change, Settings
 from stacks.quotas import QuotaReport, ask_for_service, tell_remedy
 from stacks.quotas import warn as warn_of_quotas
@@ -122,7 +122,7 @@ def foresee(run: Run, lacks: Sequence[Looked]) -> Plan:
         declared=digest_declared(*map(deps.driver.source, (wanted.base, wanted.service)), told),
         replicas=replicas,
         quotas=quotas,
-        hint=type_instead(run, None if keeps else pack, quotas, objection),
+        hint=type_instead(run, None if keeps else pack, quotas, objection or find_lack(lacks)),
         notes=(
             *warn_of_lacks(lacks),
             *warn(run, objection),
@@ -168,7 +168,9 @@ def settings_ahead(run: Run, release: Release) -> Settings:
     return run.tell_service(declared, (live or ahead).key)
 
 
-def type_instead(run: Run, shipped: Packed | None, quotas: QuotaReport, objection: BadInput | None) -> str:
+def type_instead(
+    run: Run, shipped: Packed | None, quotas: QuotaReport, objection: BadInput | Lack | None
+) -> str:
     """What to type where `up` would refuse; "" where it would not, or only time helps."""
     if objection:
         return objection.hint

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from infra.preflight.base import Looked
+from infra.preflight.base import Lack, Looked
 from modelpack.errors import CloudRefused, EcomdeployError
 from modelpack.progress import Progress
 
@@ -18,6 +18,11 @@ def describe_lacks(looked: Sequence[Looked], *, stops: bool) -> list[str]:
         for lack in one.lacks
         if lack.stops is stops
     ]
+
+
+def find_lack(looked: Sequence[Looked]) -> Lack | None:
+    """The first that stops everything."""
+    return next((lack for one in looked for lack in one.lacks if lack.stops), None)
 
 
 def refuse_lacking(looked: Sequence[Looked], progress: Progress) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from infra.preflight.base import Lack, Looked
 from infra.spec import Window
 from modelpack.errors import BadInput, Unhealthy
 from modelpack.inputs.spec import ModelSpec
@@ -78,6 +79,12 @@ def test_it_says_when_up_would_refuse(world: Any, spec_of: Any) -> None:
     assert any("`up` will refuse" in note for note in found.notes)
     assert found.hint == "ecomdeploy up --again"
     assert plan(known(world.process("one")), spec_of()).hint == "", "it serves"
+    told = Lack(what="no controller", hint="watch it", stops=False)
+    lacking = Looked(
+        "keda", (told, Lack(what="KEDA is not installed", hint="ecomdeploy cloud kubernetes install --keda"))
+    )
+    found = plan(replace(world.process("one"), preflight=lambda wanted: (lacking,)), spec_of())
+    assert found.hint == "ecomdeploy cloud kubernetes install --keda"
 
 
 def test_whether_the_cluster_takes_rules_is_asked_once_and_told_by_plan_and_up_alike(

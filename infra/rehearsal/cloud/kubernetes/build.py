@@ -54,7 +54,7 @@ def _build(folder: Path, progress: Progress) -> None:
 
 
 def compile_module(module: str, packages: Sequence[str], flags: str, out: Path, progress: Progress) -> None:
-    """One `go build`, told package by package. Raises EcomdeployError with its last words."""
+    """One `go build`, told package by package. Raises EcomdeployError with its last words, or what ended it."""
     own = {**os.environ, "GOFLAGS": f"{os.environ.get('GOFLAGS', '')} -mod=readonly -buildvcs=false".strip()}
     listed = subprocess.run(
         ["go", "list", "-deps", *packages],  # noqa: S607 - the user's own Go, by the PATH
@@ -75,6 +75,9 @@ def compile_module(module: str, packages: Sequence[str], flags: str, out: Path, 
         for line in running.stderr:
             said.append(line.rstrip())
             advance(1)
+    if running.returncode < 0:
+        what = f"{module} was not built: go was ended by signal {-running.returncode}"
+        raise EcomdeployError(what, hint="type the same command again: what was compiled is kept")
     if running.returncode:
         last = "\n".join(said[-15:] or listed.stderr.splitlines()[-15:])
         raise EcomdeployError(
