@@ -41,6 +41,6 @@ def status(
                 "ecomdeploy predict" if found.verified else "ecomdeploy up", environment=environment
             )
         else:
-            show.say(f"Next: {found.hint}")
+            show.next_step(found.hint, environment=environment)
     if found.release is not None and found.endpoint and not found.verified:
         raise typer.Exit(4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +119,12 @@ def test_commands_take_their_environment_where_they_are_told_with_it() -> None:
         (one,) = (one for one in command.params if one.name == "environment")
         told = in_environment(f"ecomdeploy {words}", "prod")
         assert told.endswith(" -e prod") == ("-e" in one.opts), words
+
+
+def test_every_next_step_names_its_environment() -> None:
+    """show.next_step puts it in; a "Next: ..." that is said in another way would not."""
+    rooms = Path(show.__file__).parent.rglob("*.py")
+    assert [one.name for one in rooms if '"Next: ' in one.read_text()] == ["show.py"]
 
 
 def test_changes_are_counted_and_listed() -> None:

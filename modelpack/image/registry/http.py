@@ -24,6 +24,10 @@ FIRST_WAIT_SECONDS = 0.4
 LONGEST_WAIT_SECONDS = 20.0
 CODING = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 """Headers that say how a body was sent, and nothing of what it is."""
+UNMADE = (
+    "a registry that makes no repository by itself wants it first: docs/cluster.md, before the first push"
+)
+"""Of an upload to a repository that is not there."""
 REFUSED = {401: "it does not know us", 403: "we may not do this"}
 
 
@@ -106,7 +110,8 @@ class Connection:
         if code in REFUSED:
             hint = "check the registry's user and password, and the account's permissions"
             raise CloudRefused(f"the registry refused, {REFUSED[code]}: {said}", where=self.url, hint=hint)
-        raise EcomdeployError(f"the registry did not accept: {said}", where=self.url)
+        hint = UNMADE if code == 404 and answer.request.method == "POST" else ""
+        raise EcomdeployError(f"the registry did not accept: {said}", where=self.url, hint=hint)
 
     def retry(self, work: Callable[[], T]) -> T:
         """`work` until it does not raise Again, with growing, jittered waits."""

@@ -177,8 +177,9 @@ def test_an_unknown_repository(tmp_path: pathlib.Path) -> None:
     layout, digest = built(tmp_path)
     with serving() as fake, RegistryClient(fake.url, "other") as registry:
         assert not registry.exists()
-        with pytest.raises(EcomdeployError, match="NAME_UNKNOWN"):
+        with pytest.raises(EcomdeployError, match="NAME_UNKNOWN") as error:
             push(registry, layout, digest, "one", Silent())
+        assert "before the first push" in error.value.hint
 
 
 def test_a_corrupted_blob_here_is_found_before_it_is_believed(tmp_path: pathlib.Path) -> None:
