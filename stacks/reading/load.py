@@ -126,7 +126,7 @@ def validate(merged: Value, where: str) -> tuple[Spec | None, list[Problem]]:
 
 def is_echo(error: Mapping[str, Any]) -> bool:
     """Whether a list is called too short that is long enough: pydantic counts the entries that it took."""
-    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+    return error["type"] == "too_short" and len(error["input"]) >= int(error["ctx"]["min_length"])
 
 
 LITERAL, PLAIN_TEXT = "literal[", "str"
