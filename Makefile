@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 VENV_SAGEMAKER := .venv-sagemaker
 VENV_KERAS := .venv-keras
+VENV_SPARK := .venv-spark
 BIN    := $(VENV)/bin
 # `make UV=uv` installs by uv, in a quarter of the time; pip is what every Python has.
 UV     ?=
@@ -25,7 +26,7 @@ COMPILED := botocore dateutil httpcore httpx jmespath msgspec numpy platformdirs
 compile = packages=$$($(1)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))") && \
 	$(1)/bin/python -m compileall -q -x /tests/ cli stacks infra modelpack ecomdeploy.py $(addprefix "$$packages"/,$(COMPILED))
 
-.PHONY: help demo test nightly test-fast test-sagemaker test-keras test-gpu test-reality chaos fuzz check lint types arrows imports format install lock audit clean bench facts
+.PHONY: help demo test nightly test-fast test-sagemaker test-keras test-spark test-gpu test-reality chaos fuzz check lint types arrows imports format install lock audit clean bench facts
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
@@ -59,7 +60,7 @@ test: $(VENV)/.installed ## the test suite, in parallel, and its 30 slowest test
 	@$(BIN)/python -m pytest $(SPREAD) $(SLOW) -m 'not reality and not kubernetes' --durations=30
 
 nightly: ## all tests, with the further cases of each kind that CI leaves out: some two hours on two cores
-	@$(MAKE) -k test test-sagemaker test-kubernetes test-keda test-reality test-keras fuzz NIGHTLY=1
+	@$(MAKE) -k test test-sagemaker test-kubernetes test-keda test-reality test-keras test-spark fuzz NIGHTLY=1
 
 test-fast: $(VENV)/.installed ## without the tests marked slow
 	@$(BIN)/python -m pytest $(SPREAD) -m 'not kubernetes'
@@ -91,6 +92,21 @@ test-keras: $(VENV_KERAS)/.installed ## models trained by real TensorFlow and tr
 		tests/modelpack/sources/test_huggingface.py tests/modelpack/language/test_transformers.py \
 		tests/scenarios/test_own_keras.py tests/scenarios/test_own_models.py tests/modelpack/gate/test_served_as_asked.py \
 		-k 'keras or hdf5 or savedmodel or huggingface or transformers or own_models or catboost or scikit_learn or sklearn'
+
+# Spark lies on top of the main environment, which builds it: of its makers there is no wheel.
+$(VENV_SPARK)/.installed: $(VENV)/.installed locks/spark.txt
+	@echo "Setting up $(VENV_SPARK): Spark is about 0.5 GB"
+	@test -x $(VENV_SPARK)/bin/python || $(PYTHON) -m venv --without-pip $(VENV_SPARK)
+	@$(BIN)/python -c "import site; print(f'import site; site.addsitedir({site.getsitepackages()[0]!r})')" \
+		> "$$($(VENV_SPARK)/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
+	@$(BIN)/python -m pip --python $(VENV_SPARK)/bin/python install -q --no-compile --no-deps --no-build-isolation \
+		--require-hashes -r locks/spark.txt
+	@touch $@
+
+test-spark: $(VENV)/.installed ## how data is prepared, on a real Spark in this machine's Java; skipped where there is none
+	@if command -v java >/dev/null; then $(MAKE) -s $(VENV_SPARK)/.installed && \
+		$(VENV_SPARK)/bin/python -m pytest $(SLOW) tests/conformance/test_spark_engine.py; \
+	else echo "skipped: there is no Java here"; fi
 
 test-gpu: $(VENV)/.installed ## a GPU pack without a GPU: fetches 1.6 GB; see docs/gpu.md
 	@ECOMDEPLOY_TEST_GPU=1 $(BIN)/python -m pytest --slow tests/scenarios/test_gpu.py
@@ -149,11 +165,12 @@ locked = $(or $(UV),uv) pip compile --generate-hashes --universal --python-versi
 lock: ## write locks/*.txt from pyproject.toml, by uv: versions with their hashes
 	@rm -rf build/locks && mkdir -p build/locks
 	@cat locks/dev.txt locks/torch.txt > build/locks/main.txt 2>/dev/null || true
-	@for one in keras sagemaker uv; do cp locks/$$one.txt build/locks 2>/dev/null || true; done
+	@for one in keras sagemaker spark uv; do cp locks/$$one.txt build/locks 2>/dev/null || true; done
 	@$(call locked,main) pyproject.toml --extra dev
 	@$(call locked,keras) pyproject.toml --extra tensorflow --extra huggingface --extra originals \
 		--constraints build/locks/main.txt
 	@printf '%s\n' $(SAGEMAKER) | $(call locked,sagemaker) -
+	@echo 'pyspark>=4,<5' | $(call locked,spark) -
 	@echo uv | $(call locked,uv) -
 	@$(PYTHON) locks/split.py build/locks
 
@@ -169,4 +186,4 @@ bench: $(VENV)/.installed ## the benchmarks; results in benchmarks/results
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove .venv and what tools left
-	@rm -rf $(VENV) $(VENV_SAGEMAKER) $(VENV_KERAS) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	@rm -rf $(VENV) $(VENV_SAGEMAKER) $(VENV_KERAS) $(VENV_SPARK) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -1,6 +1,6 @@
 """What `make lock` does with uv's lists: each entry to the file of the environment that lacks it.
 
-    python locks/split.py FOLDER       reads main, keras, sagemaker and uv there; writes locks/*.txt
+    python locks/split.py FOLDER       reads main, keras, sagemaker, spark and uv there; writes locks/*.txt
 
 torch and what it brings of CUDA are apart because `TORCH_INDEX` may name another index, whose builds have other hashes.
 The environment of Keras lies on top of the main one.
@@ -17,7 +17,7 @@ ENTRY = re.compile(r"^([^\s#=]+)==.*\n(?:[ \t].*\n)*", re.MULTILINE)
 SEEDED = "setuptools"
 """A fresh environment of Python 3.11 has an old one, which would hide the main environment's."""
 HEAD = "# By `make lock`: versions and sha256 of what `{}` installs; see docs/security.md.\n"
-FOR = {"keras": "make test-keras", "sagemaker": "make test-sagemaker", "uv": ".ci/run"}
+FOR = {"keras": "make test-keras", "sagemaker": "make test-sagemaker", "spark": "make test-spark", "uv": ".ci/run"}
 
 
 def main(folder: Path) -> None:
@@ -29,6 +29,7 @@ def main(folder: Path) -> None:
         "dev": [entry for entry in listed["main"] if not TORCH.match(entry[0])],
         "keras": [entry for entry in listed["keras"] if entry[1] not in below],
         "sagemaker": listed["sagemaker"],
+        "spark": listed["spark"],
         "uv": listed["uv"],
     }
     for name, entries in chosen.items():
