@@ -48,7 +48,7 @@ def lacks() -> str:
     return "" if shutil.which("java") else "there is no Java"
 
 
-class PySparkOptions(Config):
+class PySparkOptions(Config):  # type: ignore[misc]  # Ibis has no types
     """As Ibis's compiler reads them."""
 
     treat_nan_as_null: bool = False
