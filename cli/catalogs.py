@@ -57,7 +57,7 @@ def known_names() -> KnownNames:
     """What the catalogues know, for the spec's loader."""
     from infra.instances import table
     from infra.targets.catalog import KnownTargets
-    from modelpack.catalog import CatalogNames
+    from modelpack.inputs.catalog import CatalogNames
     from stacks.spec import KnownNames
 
     def list_usecases() -> tuple[str, ...]:

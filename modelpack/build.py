@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from modelpack.formats.variant import Variant
     from modelpack.image.oci.layout import Layout
     from modelpack.inputs.environment import ServingEnvironment
+    from modelpack.training.place import TrainingPlace
 
 __all__ = ["PackRequest", "build", "find_known"]
 
@@ -80,11 +81,16 @@ def find(inputs: Inputs, lock: Lock, home: Home) -> Pack | None:
 
 
 def build(
-    request: PackRequest, home: Home, progress: Progress, shipped: ShippedImages[T] | None = None
+    request: PackRequest,
+    home: Home,
+    progress: Progress,
+    shipped: ShippedImages[T] | None = None,
+    place: TrainingPlace | None = None,
 ) -> Pack | T:
     """The pack, made now or before, and `pack.lock` in the project. What was measured for these very inputs before, in
     whatever project, is not measured again unless the request says `regate`; nor is anything built that `shipped` has
-    of the same inputs, or a model trained that the lock names and an image of `shipped` has.
+    of the same inputs, or a model trained that the lock names and an image of `shipped` has. A model is trained at the
+    `place`, or here where there is none.
 
     Raises BadInput for a bad model file, plug-in or lock; EcomdeployError when the model does not beat its baseline,
     a required pass fails, the user's limits are not met, or something cannot be fetched.
@@ -110,7 +116,7 @@ def build(
         if known_by is not None:
             model = take_shipped(inputs, lock, known_by, Layout(home.images), folder, progress)
         if model is None:
-            model, lock = make_model(inputs, lock, remembered, home, folder, progress)
+            model, lock = make_model(inputs, lock, remembered, home, folder, progress, place)
         lock = remembered.complete(inputs, lock, packages)
         served = inputs.find_environment(model.variant.format)
         lock = complete_lock(inputs, served, lock, home, progress, shipped)
@@ -119,7 +125,13 @@ def build(
 
 
 def make_model(
-    inputs: Inputs, lock: Lock, remembered: Remembered, home: Home, folder: Path, progress: Progress
+    inputs: Inputs,
+    lock: Lock,
+    remembered: Remembered,
+    home: Home,
+    folder: Path,
+    progress: Progress,
+    place: TrainingPlace | None = None,
 ) -> tuple[ServedModel, Lock]:
     """The model from its data or its file, through the passes, and the lock that names it."""
     from modelpack.assembly.served import make, pin
@@ -127,7 +139,7 @@ def make_model(
     from modelpack.gate.verdict import choose
 
     check_installed(inputs)
-    reference = prepare(inputs, home, folder, progress)
+    reference = prepare(inputs, home, folder, progress, place)
     variant, lock = choose(inputs, lock, reference, remembered, progress)
     model = make(inputs, reference, variant)
     return model, pin(inputs, lock, model)
@@ -168,6 +180,7 @@ def finish_pack(inputs: Inputs, lock: Lock, model: ServedModel, home: Home, prog
         "needs": binding.as_data(),
         "golden": check_answers(served, layout, built.digest, model.answered, progress),
         **model.said,
+        **({"lineage": model.lineage} if model.lineage else {}),
     }
     more |= name_fallbacks(served, variant)
     document = record.complete(inputs, figures, model.model_sha256, more)

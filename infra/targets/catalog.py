@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from infra.targets.base import Target
-from modelpack.catalog import Catalog, is_path
 from modelpack.errors import BadInput
+from modelpack.inputs.catalog import Catalog, is_path
 
 
 def targets() -> Catalog[Target]:

@@ -68,6 +68,8 @@ class ServedModel:
     samples: Any
     model_sha256: str
     answered: str = COMPUTED
+    lineage: Mapping[str, Any] | None = None
+    """What a trained model was made of, and where; it decides nothing."""
 
     def as_pinned(self, inputs: Inputs) -> dict[str, Any]:
         """As the lock pins it: files by sha256, all else by one digest, and the code that made it."""
@@ -105,6 +107,7 @@ def make(inputs: Inputs, reference: Reference, variant: Variant) -> ServedModel:
         },
         samples=usecase.samples(trials.data).as_data(),
         model_sha256=reference.model_sha256,
+        lineage=reference.lineage.as_data() if reference.lineage else None,
     )
 
 
@@ -205,4 +208,5 @@ def _read(
         samples=samples,
         model_sha256=str(verdict["model"]),
         answered=f"those of the image {image}, of the same model; the server asks them of itself at every start",
+        lineage=record.get("lineage"),
     )

@@ -12,6 +12,7 @@ from modelpack.inputs.lock import MADE
 from modelpack.inputs.resolve import Inputs
 from modelpack.usecases.optional.own_tables import own_data_of
 
+TRAINED = "trained here"
 SAMPLES_IN_IMAGE = (
     "the shop's own data, read on the machine that packed; a few of its requests are in the image, as those that it "
     "must answer alike before it serves, and a few with their truths beside it for `predict`"
@@ -23,6 +24,9 @@ def complete(
 ) -> dict[str, Any]:
     """The whole record: the measured half with data and provenance, and `more` of the image."""
     whole = {**complete_record(inputs, measured, model_sha256), **more}
+    place = (more.get("lineage") or {}).get("place", {})
+    if job := place.get("job"):
+        whole["provenance"] = {**whole["provenance"], "model_from": f"trained by {place['on']}'s job {job}"}
     return add_prices(whole, inputs.request.instance, inputs.request.usd_hour)
 
 
@@ -57,7 +61,7 @@ def complete_record(inputs: Inputs, measured: Mapping[str, Any], model_sha256: s
         "provenance": {
             "ecomdeploy": own_version(),
             "model": f"sha256:{model_sha256}",
-            "model_from": inputs.model_path.name if inputs.model_path else "trained here",
+            "model_from": inputs.model_path.name if inputs.model_path else TRAINED,
             "training": {"epochs": inputs.train.epochs, "seed": inputs.train.seed},
             "inputs": inputs.verdict_digest,
             "passes": {one.name: one.about for one in inputs.passes},

@@ -19,8 +19,12 @@ from modelpack.home import Home, hold_lock, write_atomically
 from modelpack.language.task import decoding_of
 from modelpack.progress import Progress
 from modelpack.sources.base import open_model
+from modelpack.training.lineage import MODEL, Lineage, read_lineage
+from modelpack.training.place import TrainingPlace, check_brought
+from modelpack.training.train import prepare_data, train
 from modelpack.usecases.base import UseCase
-from modelpack.usecases.optional.own_tables import OwnRows, prepare_tables
+from modelpack.usecases.checkpoints import KeptCheckpoints
+from modelpack.usecases.optional.own_tables import OwnRows
 from modelpack.usecases.own_model.given import GivenModel
 
 if TYPE_CHECKING:
@@ -39,10 +43,15 @@ class Reference:
     """In what company its answers differed, so that it is served one row at a time; empty: in none."""
     fidelity: tuple[Fidelity, ...] = (TRAINED_HERE,)
     """Against whose answers a given model was held."""
+    lineage: Lineage | None = None
+    """What a trained model was made of; None: nobody wrote it down."""
 
 
-def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Reference:
-    """The data, and the model: the user's file, or one trained now or before."""
+def prepare(
+    inputs: Inputs, home: Home, folder: Path, progress: Progress, place: TrainingPlace | None = None
+) -> Reference:
+    """The data, and the model: the user's file, or one trained now or before; at the `place`, else here."""
+    lineage = None
     progress.step("Preparing data")
     data, own_rows = prepare_data(inputs, home, progress)
     if inputs.model_path is not None:
@@ -50,7 +59,8 @@ def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Ref
     else:
         (folder / "trained").mkdir()
         path = folder / "trained" / "model.safetensors"
-        shutil.copyfile(train_or_reuse(inputs, data, home, progress), path)
+        trained, lineage = train_or_reuse(inputs, data, home, progress, place)
+        shutil.copyfile(trained, path)
         reference = Variant(TORCH, path)
     trials = Trials(inputs.usecase, data, reference, folder, progress, hardware=inputs.request.built_for)
     if inputs.model_path is not None:
@@ -61,7 +71,8 @@ def prepare(inputs: Inputs, home: Home, folder: Path, progress: Progress) -> Ref
         for note in inputs.usecase.slips_told():
             progress.note(note)
     company = separate_rows(trials)
-    return Reference(trials, identity(reference), own_rows, company, held_against(inputs, trials, folder))
+    fidelity = held_against(inputs, trials, folder)
+    return Reference(trials, identity(reference), own_rows, company, fidelity, lineage)
 
 
 def count_rows(usecase: UseCase[Any], trials: Trials, path: Path) -> None:
@@ -108,37 +119,32 @@ def separate_rows(trials: Trials) -> str:
     return company
 
 
-def prepare_data(inputs: Inputs, home: Home, progress: Progress) -> tuple[Any, OwnRows]:
-    """The data, the use case's or the user's own; and what was read of the user's. Raises BadInput."""
-    usecase, path = inputs.usecase, inputs.data_path
-    if inputs.data_source is not None:
-        return inputs.prepare_source(home, progress)
-    if path is None:
-        return usecase.prepare(home, progress), OwnRows()
-    if isinstance(usecase, GivenModel):
-        data, rows = usecase.prepare_own(path, home, progress)
-        return data, OwnRows(rows)
-    return prepare_tables(usecase, path, home, progress, inputs.unreadable)
-
-
-def train_or_reuse(inputs: Inputs, data: Any, home: Home, progress: Progress) -> Path:
-    """The trained model's file in the cache; trained when it is not there or is damaged, by one process at a time."""
+def train_or_reuse(
+    inputs: Inputs, data: Any, home: Home, progress: Progress, place: TrainingPlace | None = None
+) -> tuple[Path, Lineage | None]:
+    """The trained model's file in the cache, and what it was made of where that is known; trained, at the `place` or
+    else here, when it is not there or is damaged, by one process at a time. A training here that was killed goes on.
+    """
     path = home.models / f"{inputs.training_digest.removeprefix('sha256:')}.safetensors"
-    checksum = path.with_suffix(".sha256")
+    checksum, beside = path.with_suffix(".sha256"), path.with_suffix(".lineage.json")
     with hold_lock(
         path.with_suffix(".lock"), lambda: progress.note("another process trains this model; waiting for it")
     ):
         if path.is_file() and checksum.is_file() and checksum.read_text() == sha256_of(path):
             progress.note("the model was trained before; taken from the cache")
-            return path
-        progress.step(f"Training: {inputs.usecase.title}")
-        model = inputs.usecase.train(data, inputs.train, progress)
-        temporary = path.with_suffix(".new")
-        inputs.usecase.save(model, temporary)
-        digest = sha256_of(temporary)
-        temporary.replace(path)
-        write_atomically(checksum, digest.encode())
-        return path
+            return path, read_lineage(beside.read_bytes(), str(beside)) if beside.is_file() else None
+        work = path.with_suffix(".work")
+        work.mkdir(parents=True, exist_ok=True)
+        if place is None:
+            kept = KeptCheckpoints(work, progress.note)
+            lineage = train(inputs, data, work / MODEL, progress, kept)
+        else:
+            lineage = check_brought(inputs, work, place.train(inputs, home, work, progress))
+        lineage.write(beside)
+        (work / MODEL).replace(path)
+        write_atomically(checksum, lineage.model.encode())
+        shutil.rmtree(work, ignore_errors=True)
+        return path, lineage
 
 
 def identity(variant: Variant) -> str:

@@ -54,7 +54,8 @@ def assemble(parts: ImageParts, layout: Layout, progress: Progress) -> Built:
     listed = file_manifest.listed_files(facts)
     content_digest = content_digest_of(listed)
     layers += [make(plan, layout) for plan in file_manifest.plans(listed, content_digest)]
-    config = encode(config_of(layers, interpreter, parts.labels, parts.env))
+    run = (f"/{interpreter}", "-m", parts.module)
+    config = encode(config_of(layers, run, parts.command, parts.labels, parts.env))
     pointer = config_descriptor(layout.put(config), len(config))
     document = manifest_of(pointer, layers, {CONTENT_DIGEST: content_digest})
     # for tools that look images up by name: skopeo inspect oci:LAYOUT:pack-...

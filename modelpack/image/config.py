@@ -27,17 +27,21 @@ ROLE = "dev.ecomdeploy.layer"
 
 
 def config_of(
-    layers: Sequence[Layer], interpreter: str, labels: Mapping[str, str], env: Mapping[str, str]
+    layers: Sequence[Layer],
+    run: Sequence[str],
+    command: Sequence[str],
+    labels: Mapping[str, str],
+    env: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The config. `interpreter` is the path of python3 in the image; `labels` and `env` win over the usual ones."""
+    """The config. `run` is the entry point, `command` its arguments; `labels` and `env` win over the usual ones."""
     environment = ENVIRONMENT | dict(env)
     return {
         "architecture": ARCHITECTURE,
         "os": SYSTEM,
         "created": EPOCH,
         "config": {
-            "Cmd": ["serve"],
-            "Entrypoint": [f"/{interpreter}", "-m", "modelpack.server"],
+            "Cmd": list(command),
+            "Entrypoint": list(run),
             "Env": [f"{name}={value}" for name, value in sorted(environment.items())],
             "ExposedPorts": {"8080/tcp": {}},
             "Labels": LABELS | dict(labels),

@@ -87,7 +87,8 @@ class ImageParts:
     bytes. `labels` and `env` are added to those every image has. `libraries_from_host`: sonames that the host's GPU
     driver brings; `opened`: sonames that a program opens by name while it runs, which no ELF file declares.
     `left_out`: patterns (fnmatch) of files of the wheels that serving never reads, below their folder.
-    `bytecode`: whether Python files are compiled beforehand, which halves the server's start.
+    `bytecode`: whether Python files are compiled beforehand, which halves the server's start. `module`: what Python
+    runs there, with the `command`.
     """
 
     base: tuple[Deb, ...] | BaseImage
@@ -101,6 +102,8 @@ class ImageParts:
     opened: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     bytecode: bool = True
+    module: str = "modelpack.server"
+    command: tuple[str, ...] = ("serve",)
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,11 @@ class Inputs:
         return rests_on(plug_ins=[self.usecase])
 
     @cached_property
+    def training_facts(self) -> tuple[str, dict[str, str | None]]:
+        """The digest of that code, and its libraries by version."""
+        return self.training_code.digest, self.training_code.versions
+
+    @cached_property
     def measuring_code(self) -> Code:
         """What a verdict rests on: the gate, the use case, the passes, what executes them, what opens the model."""
         opened = [self.source] if self.source else []
@@ -194,13 +199,14 @@ class Inputs:
     @cached_property
     def training_digest(self) -> str:
         """Names a trained model: the use case's code and data, the training options, the libraries."""
+        code, libraries = self.training_facts
         return digest(
             {
-                "sources": self.training_code.digest,
+                "sources": code,
                 "data": [package.sha256 for package in self.packages],
                 "own_data": self.data_read,
-                "train": to_builtins(self.train),
-                "libraries": self.training_code.versions,
+                "train": self.train.options,
+                "libraries": libraries,
             }
         )
 

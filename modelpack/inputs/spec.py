@@ -21,14 +21,33 @@ S3 = "s3://"
 """What it begins with where it is objects of a bucket."""
 
 
+TrainingOn = Literal["local", "sagemaker"]
+DAY = 86_400
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainSpec:
-    """How to train when no model is given. `None` means: the use case's own default."""
+    """How to train when no model is given. `None` means: the use case's own default.
+
+    `on`: this machine, or a job there; of a job, `instance` (None: the place's own), `spot` (cheaper instances that may
+    be taken away: it goes on from its checkpoints), `max_seconds` that it may train, and `max_wait` that a spot job may
+    take in all (None: twice as many).
+    """
 
     epochs: Annotated[int, Ge(1), Le(1000)] | None = None
     seed: Annotated[int, Ge(0)] = 7
     architecture: str | None = None
     """One of the use case's `architectures`, trained without comparing."""
+    on: TrainingOn = "local"
+    instance: str | None = None
+    spot: bool = False
+    max_seconds: Annotated[int, Ge(60), Le(28 * DAY)] = DAY
+    max_wait: Annotated[int, Ge(60), Le(28 * DAY)] | None = None
+
+    @property
+    def options(self) -> dict[str, int | str | None]:
+        """What decides the model: where it is trained does not."""
+        return {"epochs": self.epochs, "seed": self.seed, "architecture": self.architecture}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +56,11 @@ class ModelSpec:
 
     train: TrainSpec | None = None
     path: str | None = None
+
+    @property
+    def trained_elsewhere(self) -> bool:
+        """Whether a job trains it, and not this machine."""
+        return self.path is None and self.train is not None and self.train.on != "local"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelpack.catalog import Catalog
 from modelpack.digests import installed_version
 from modelpack.formats.onnx_files import write
 from modelpack.formats.signature import Arrays
 from modelpack.formats.variant import ONNX, TORCH, Variant
+from modelpack.inputs.catalog import Catalog
 from modelpack.language.task import decoding_of
 from modelpack.progress import Progress, Silent
 from modelpack.runtimes.hardware import CPU, CUDA

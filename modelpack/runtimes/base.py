@@ -8,10 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
-from modelpack.catalog import Catalog
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Run, Signature
 from modelpack.formats.variant import Variant
+from modelpack.inputs.catalog import Catalog
 from modelpack.runtimes.hardware import CPU
 
 

@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelpack.catalog import Catalog
 from modelpack.digests import sha256_of
 from modelpack.errors import BadInput
 from modelpack.formats.signature import Run, Signature
 from modelpack.formats.variant import ONNX, Variant
+from modelpack.inputs.catalog import Catalog
 from modelpack.sources.limits import LARGEST, MEMORY, MOST_FILES, SECONDS
 from modelpack.sources.sandbox import child
 from modelpack.sources.taking import Note, take

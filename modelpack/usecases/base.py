@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from modelpack.catalog import Catalog
 from modelpack.formats.signature import Arrays, Run, Signature
 from modelpack.home import Home
+from modelpack.inputs.catalog import Catalog
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
 from modelpack.usecases.metrics import Interval

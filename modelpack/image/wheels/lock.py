@@ -24,7 +24,7 @@ from modelpack.progress import Progress
 PYTHON = "3.11"
 # kept at glibc 2.28 where it can be, so that a base from a registry may be older
 PLATFORMS = (
-    *(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 26, 24, 17, 12, 5)),
+    *(f"manylinux_2_{minor}_x86_64" for minor in range(28, 4, -1)),
     "manylinux2014_x86_64",
     "manylinux2010_x86_64",
     "manylinux1_x86_64",

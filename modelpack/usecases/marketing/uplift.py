@@ -12,6 +12,7 @@ from modelpack.home import Home
 from modelpack.progress import Progress, Silent
 from modelpack.server.signature import Tensor
 from modelpack.usecases.base import Baseline, Evaluation
+from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints
 from modelpack.usecases.marketing import own_uplift
 from modelpack.usecases.marketing.hillstrom import EMAILS, load
 from modelpack.usecases.marketing.own_uplift import RULE
@@ -74,19 +75,26 @@ class MarketingUplift(TabularUseCase):
 
         trees = self.trees
 
-        def follow_rule(part: Part, seed: int, progress: Progress) -> Tabular:
+        def follow_rule(
+            part: Part, seed: int, progress: Progress, kept: Checkpoints = NOTHING_KEPT
+        ) -> Tabular:
             return models.rule(self.columns, part, RULE)
 
-        def logistic(part: Part, seed: int, progress: Progress) -> Tabular:
+        def logistic(part: Part, seed: int, progress: Progress, kept: Checkpoints = NOTHING_KEPT) -> Tabular:
             return models.two_models(part, lambda rows: linear.train(self.columns, rows, self.ridge))
 
-        def layers(part: Part, seed: int, progress: Progress) -> Tabular:
-            return models.two_models(
-                part,
-                lambda rows: training.train(self.columns, BINARY, rows, self.dense, epochs, seed, progress),
-            )
+        def layers(part: Part, seed: int, progress: Progress, kept: Checkpoints = NOTHING_KEPT) -> Tabular:
+            parts = iter(("left-alone", "mailed"))
 
-        def boost(part: Part, seed: int, progress: Progress) -> Tabular:
+            def fit(rows: Part) -> Tabular:
+                own = kept.within(next(parts))
+                return training.train(
+                    self.columns, BINARY, rows, self.dense, epochs, seed, progress, kept=own
+                )
+
+            return models.two_models(part, fit)
+
+        def boost(part: Part, seed: int, progress: Progress, kept: Checkpoints = NOTHING_KEPT) -> Tabular:
             return models.changed_label(
                 part, lambda rows: boosting.train(self.columns, BINARY, rows, trees, seed, progress)
             )

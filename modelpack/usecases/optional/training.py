@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
+from modelpack.usecases.base import UseCase
+from modelpack.usecases.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,6 +27,25 @@ class Architectures(Protocol):
 def architectures_of(usecase: object) -> tuple[str, ...]:
     """Names for `model.train.architecture`; empty: there is nothing to choose."""
     return usecase.architectures if isinstance(usecase, Architectures) else ()
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Training keeps what it has, and goes on from there after a kill. Asked by `training/train.py`."""
+
+    def resume(self, data: Any, spec: TrainSpec, progress: Progress, kept: Checkpoints) -> Any:
+        """`UseCase.train`, to the same bytes, from what is kept of the same training."""
+
+
+def train_resuming(
+    usecase: UseCase[Any], data: Any, spec: TrainSpec, progress: Progress, kept: Checkpoints
+) -> Any:
+    """A trained model. One who has written a `train` of his own below a class of ours is asked that."""
+    kinds = type(usecase).__mro__
+    nearest = next(kind for kind in kinds if {"train", "resume"} & vars(kind).keys())
+    if isinstance(usecase, Resumable) and "resume" in vars(nearest):
+        return usecase.resume(data, spec, progress, kept)
+    return usecase.train(data, spec, progress)
 
 
 @runtime_checkable

@@ -20,6 +20,7 @@ from modelpack.formats.signature import Arrays, Run
 from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
 from modelpack.usecases.base import Evaluation, UseCase, beats
+from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints
 from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.recommendation.data import LAST_TRAINING_WEEK, Purchases, count_bought
 from modelpack.usecases.recommendation.model import Recommender
@@ -37,16 +38,21 @@ VALIDATION_WEEKS = 2
 
 
 def train_architecture(
-    usecase: UseCase[Purchases], data: Purchases, spec: TrainSpec, epochs: int, progress: Progress
+    usecase: UseCase[Purchases],
+    data: Purchases,
+    spec: TrainSpec,
+    epochs: int,
+    progress: Progress,
+    kept: Checkpoints = NOTHING_KEPT,
 ) -> Recommender:
     """The architecture asked for, trained on all training baskets; where none is, the one that comparing chooses."""
     if spec.architecture:
-        return train(data, KINDS[spec.architecture], epochs, spec.seed, progress)
+        return train(data, KINDS[spec.architecture], epochs, spec.seed, progress, kept)
     part = without_validation(data)
     models, found = {}, {}
     for name, kind in KINDS.items():
         progress.note(f"candidate {name}: {ABOUT[name]}")
-        models[name] = train(part, kind, epochs, spec.seed, progress)
+        models[name] = train(part, kind, epochs, spec.seed, progress, kept.within(name))
         found[name] = usecase.evaluate(running(models[name]), part)
     best = simplest_of_the_best(found)
     popularity = usecase.baselines(part)[0]

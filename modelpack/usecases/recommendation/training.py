@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from modelpack.progress import Progress
+from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints, TorchTraining
 from modelpack.usecases.recommendation.data import HISTORY, Ids, Purchases, history
 from modelpack.usecases.recommendation.model import Recommender, RecommenderShape
 from modelpack.usecases.recommendation.two_stage import TwoStage
@@ -31,7 +32,12 @@ UNKNOWN_HOUSEHOLDS = 0.05
 
 
 def train(
-    data: Purchases, kind: type[Recommender], epochs: int, seed: int, progress: Progress
+    data: Purchases,
+    kind: type[Recommender],
+    epochs: int,
+    seed: int,
+    progress: Progress,
+    kept: Checkpoints = NOTHING_KEPT,
 ) -> Recommender:
     """A recommender of that kind in evaluation mode."""
     with repeatable(seed):
@@ -39,14 +45,20 @@ def train(
         model.households.know(torch.from_numpy(data.households))
         model.catalogue.know(torch.from_numpy(data.catalogue))
         model.begin_at(torch.from_numpy(np.log(data.bought / data.bought.sum())))
-        fit(model, data, epochs, np.random.default_rng(seed), progress)
+        fit(model, data, epochs, np.random.default_rng(seed), progress, kept)
         return model.eval()
 
 
 def fit(
-    model: Recommender, data: Purchases, epochs: int, generator: np.random.Generator, progress: Progress
+    model: Recommender,
+    data: Purchases,
+    epochs: int,
+    generator: np.random.Generator,
+    progress: Progress,
+    kept: Checkpoints,
 ) -> None:
-    """Adam under a one-cycle schedule (Smith & Topin, arXiv:1708.07120) over all training baskets."""
+    """Adam under a one-cycle schedule (Smith & Topin, arXiv:1708.07120) over all training baskets; each epoch is
+    `kept`."""
     recency = [model.recency, model.last_bought, model.again.weight]
     chosen = {id(parameter) for parameter in recency}
     others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
@@ -58,9 +70,12 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, rates, total_steps=epochs * steps, pct_start=WARM_UP
     )
+    training = TorchTraining(model, optimizer, schedule, generator)
+    done = training.go_on(kept)
     model.train()
     with progress.track("training", epochs * len(data.training), "baskets") as advance:
-        for _ in range(epochs):
+        advance(done * len(data.training))
+        for epoch in range(done, epochs):
             order = generator.permutation(data.training)
             for begin in range(0, len(order), BATCH):
                 baskets = order[begin : begin + BATCH]
@@ -69,6 +84,7 @@ def fit(
                 optimizer.step()
                 schedule.step()
                 advance(len(baskets))
+            training.keep(kept, epoch + 1)
 
 
 def loss(model: Recommender, data: Purchases, baskets: Ids, generator: np.random.Generator) -> torch.Tensor:

@@ -18,6 +18,7 @@ from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
 from modelpack.server.signature import Guardrail, Tensor
 from modelpack.usecases.base import Baseline, Evaluation, Samples, UseCase
+from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints
 from modelpack.usecases.complete_journey import PACKAGE
 from modelpack.usecases.metrics import auc, hits, ndcg_at_k, recall_at_k
 from modelpack.usecases.own_data.schema import OwnData
@@ -94,9 +95,12 @@ class Recommendation(UseCase[Purchases]):
         return own.condense(tables["purchases"])
 
     def train(self, data: Purchases, spec: TrainSpec, progress: Progress) -> Recommender:
+        return self.resume(data, spec, progress, NOTHING_KEPT)
+
+    def resume(self, data: Purchases, spec: TrainSpec, progress: Progress, kept: Checkpoints) -> Recommender:
         from modelpack.usecases.recommendation.architectures import train_architecture
 
-        return train_architecture(self, data, spec, spec.epochs or self.epochs, progress)
+        return train_architecture(self, data, spec, spec.epochs or self.epochs, progress, kept)
 
     def save(self, model: Recommender, path: Path) -> None:
         from modelpack.usecases.recommendation.model import save

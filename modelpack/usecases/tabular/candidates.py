@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from modelpack.progress import Progress
+from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints
 from modelpack.usecases.tabular import boosting, linear, training
 from modelpack.usecases.tabular.frame import BINARY, Category, Column, Part
 from modelpack.usecases.tabular.hyperparameters import Boosting, Dense
@@ -25,13 +26,13 @@ def usual(
     """Logistic regression (for a yes or no), dense layers with embeddings, LightGBM's trees; each is fitted to what
     `label` makes of the rows."""
 
-    def logistic(part: Part, seed: int, progress: Progress) -> Tabular:
+    def logistic(part: Part, seed: int, progress: Progress, kept: Checkpoints = NOTHING_KEPT) -> Tabular:
         return linear.train(columns, label(part), ridge)
 
-    def dense_layers(part: Part, seed: int, progress: Progress) -> Tabular:
-        return training.train(columns, task, label(part), dense, epochs, seed, progress, scale)
+    def dense_layers(part: Part, seed: int, progress: Progress, kept: Checkpoints = NOTHING_KEPT) -> Tabular:
+        return training.train(columns, task, label(part), dense, epochs, seed, progress, scale, kept)
 
-    def boost(part: Part, seed: int, progress: Progress) -> Tabular:
+    def boost(part: Part, seed: int, progress: Progress, kept: Checkpoints = NOTHING_KEPT) -> Tabular:
         return boosting.train(columns, task, label(part), trees, seed, progress, scale)
 
     widths = "-".join(str(width) for width in dense.hidden)

@@ -10,27 +10,37 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modelpack.progress import Progress
 from modelpack.usecases.base import Evaluation, beats
+from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints, keep_arrays, load_arrays
 from modelpack.usecases.metrics import bootstrap
 from modelpack.usecases.tabular.frame import Part, Split, join
 from modelpack.usecases.tabular.model import Tabular, predict
 
 Answers = dict[str, NDArray[Any]]
+ANSWERS = "answers"
+
+
+class Fitting(Protocol):
+    """How a candidate is made: in evaluation mode, of these rows, going on from what is `kept`."""
+
+    def __call__(
+        self, part: Part, seed: int, progress: Progress, kept: Checkpoints = NOTHING_KEPT
+    ) -> Tabular: ...
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to make a model. `fit(part, seed, progress)` gives it in evaluation mode."""
+    """One way to make a model."""
 
     name: str
     about: str
-    fit: Callable[[Part, int, Progress], Tabular]
+    fit: Fitting
 
 
 @dataclass(frozen=True)
@@ -50,22 +60,26 @@ def select(
     seed: int,
     progress: Progress,
     simplest_first: bool = False,
+    kept: Checkpoints = NOTHING_KEPT,
 ) -> Selected:
     """Train all, choose by validation rows, train the chosen one again on all rows up to the test's.
 
     With `simplest_first` the candidates come in that order, and the first that the best does not beat outside the
-    interval is chosen.
+    interval is chosen. What each answered is `kept`, and its epochs.
     """
     answers: list[Answers] = []
     evaluations: list[Evaluation] = []
     seconds: list[float] = []
-    for candidate in candidates:
+    for place, candidate in enumerate(candidates):
         progress.note(f"candidate {candidate.name}: {candidate.about}")
-        began = perf_counter()
-        model = candidate.fit(data.training, seed, progress)
+        began, own = perf_counter(), kept.within(f"candidate-{place}")
+        found = load_arrays(own, ANSWERS)
+        if found is None:
+            model = candidate.fit(data.training, seed, progress, own)
+            names = [column.name for column in model.shape.columns]
+            found = dict(zip(outputs, predict(model, data.validation, names), strict=True))
+            keep_arrays(own, ANSWERS, found)
         seconds.append(perf_counter() - began)
-        names = [column.name for column in model.shape.columns]
-        found = dict(zip(outputs, predict(model, data.validation, names), strict=True))
         answers.append(found)
         evaluations.append(measure(found, data.validation))
     best = simplest(evaluations) if simplest_first else choose(evaluations)
@@ -75,7 +89,7 @@ def select(
     progress.note(
         f"{candidates[best].name} is {why} on validation rows; training it on all but the test rows"
     )
-    model = candidates[best].fit(join(data.training, data.validation), seed, progress)
+    model = candidates[best].fit(join(data.training, data.validation), seed, progress, kept.within("chosen"))
     return Selected(model, answers[best], table)
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from modelpack.progress import Progress
+from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints, TorchTraining
 from modelpack.usecases.repeatable import repeatable
 from modelpack.usecases.tabular.frame import BINARY, Category, Column, Part
 from modelpack.usecases.tabular.hyperparameters import Dense
@@ -36,6 +37,7 @@ def train(
     seed: int,
     progress: Progress,
     scale: str | None = None,
+    kept: Checkpoints = NOTHING_KEPT,
 ) -> Tabular:
     """Dense layers fitted to `part`, in evaluation mode. Binary: likelihood; amounts: absolute error, in units."""
     shape = shape_for(columns, task, part, "dense", scale, hidden=dense.hidden, dropout=dense.dropout)
@@ -43,7 +45,7 @@ def train(
         model = Tabular(shape)
         model.know(part)
         start(model, part)
-        fit(model, part, dense, epochs, np.random.default_rng(seed), progress)
+        fit(model, part, dense, epochs, np.random.default_rng(seed), progress, kept=kept)
         return model.eval()
 
 
@@ -76,8 +78,10 @@ def fit(
     generator: np.random.Generator,
     progress: Progress,
     taught: Tensor | None = None,
+    kept: Checkpoints = NOTHING_KEPT,
 ) -> None:
-    """`epochs` times over all rows in a new order each time; `taught`: a teacher's answer for each row."""
+    """`epochs` times over all rows in a new order each time; `taught`: a teacher's answer for each row. Each epoch is
+    `kept`."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in part.inputs.items()}
     target = torch.from_numpy(part.target)
     batches = -(-len(part) // dense.batch)
@@ -87,9 +91,12 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, dense.learning_rate, total_steps=max(epochs * batches, FEWEST_STEPS), pct_start=WARM_UP
     )
+    training = TorchTraining(model, optimizer, schedule, generator)
+    done = training.go_on(kept)
     model.train()
     with progress.track("training", epochs * len(part), "rows") as advance:
-        for _ in range(epochs):
+        advance(done * len(part))
+        for epoch in range(done, epochs):
             order = torch.from_numpy(generator.permutation(len(part)))
             for rows in torch.split(order, dense.batch):
                 optimizer.zero_grad(set_to_none=True)
@@ -99,6 +106,7 @@ def fit(
                 optimizer.step()
                 schedule.step()
                 advance(len(rows))
+            training.keep(kept, epoch + 1)
 
 
 def loss(model: Tabular, inputs: dict[str, Tensor], target: Tensor, taught: Tensor | None = None) -> Tensor:

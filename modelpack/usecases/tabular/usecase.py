@@ -16,6 +16,7 @@ from modelpack.inputs.spec import TrainSpec
 from modelpack.progress import Progress
 from modelpack.server.signature import Tensor
 from modelpack.usecases.base import Evaluation, Samples, UseCase
+from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints
 from modelpack.usecases.sampling import pick_evenly
 from modelpack.usecases.tabular.frame import (
     AMOUNT,
@@ -112,6 +113,9 @@ class TabularUseCase(UseCase[Split]):
         return best_f1_threshold(part.target > 0, probability)
 
     def train(self, data: Split, spec: TrainSpec, progress: Progress) -> Tabular:
+        return self.resume(data, spec, progress, NOTHING_KEPT)
+
+    def resume(self, data: Split, spec: TrainSpec, progress: Progress, kept: Checkpoints) -> Tabular:
         import torch
 
         from modelpack.usecases.tabular.selection import select
@@ -119,7 +123,7 @@ class TabularUseCase(UseCase[Split]):
         outputs = [tensor.name for tensor in self.tabular_outputs()]
         candidates = self.candidates(spec.epochs or self.epochs)
         selected = select(
-            candidates, data, self.measure_validation, outputs, spec.seed, progress, self.simplest_first
+            candidates, data, self.measure_validation, outputs, spec.seed, progress, self.simplest_first, kept
         )
         model = selected.model
         if self.task == BINARY:

@@ -51,7 +51,7 @@ def test_who_comes_while_it_is_trained_waits_and_takes_it(tmp_path: Path) -> Non
     paths: list[Path] = []
 
     def ask(progress: Progress) -> None:
-        paths.append(train_or_reuse(inputs, data, home, progress))
+        paths.append(train_or_reuse(inputs, data, home, progress)[0])
 
     asking = [threading.Thread(target=ask, args=(progress,)) for progress in told]
     for one in asking:

@@ -28,8 +28,10 @@ from modelpack.progress import Silent
 from modelpack.runtimes.eager import Eager
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.usecases.base import Evaluation, beats
+from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints, KeptCheckpoints
 from modelpack.usecases.complete_journey import PACKAGE
 from modelpack.usecases.metrics import bootstrap
+from modelpack.usecases.optional.training import train_resuming
 from modelpack.usecases.packages import fetch
 from modelpack.usecases.recommendation import data as purchases
 from modelpack.usecases.recommendation.architectures import (
@@ -129,6 +131,23 @@ def test_training_repeats_bit_for_bit_and_the_seed_matters(tmp_path: Path) -> No
     assert torch.get_num_threads() == 2
     assert not torch.are_deterministic_algorithms_enabled()
     assert sha256_of(trained(data, tmp_path / "three", seed=8)) != one
+
+
+def test_interrupted_training_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    """Two epochs of each of two architectures: at every one of the four moments."""
+    usecase, data, spec = Recommendation(), small(), TrainSpec(epochs=2)
+
+    def trained_with(kept: Checkpoints) -> bytes:
+        usecase.save(train_resuming(usecase, data, spec, Silent(), kept), tmp_path / "model")
+        return (tmp_path / "model").read_bytes()
+
+    def interrupt(name: str) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(4):  # each goes one epoch further
+        with pytest.raises(KeyboardInterrupt):
+            trained_with(KeptCheckpoints(tmp_path / "kept", on_kept=interrupt))
+    assert trained_with(KeptCheckpoints(tmp_path / "kept")) == trained_with(NOTHING_KEPT)
 
 
 @pytest.mark.parametrize("architecture", ["one-stage", "two-stage"])
@@ -287,7 +306,7 @@ def test_one_epoch_beats_popularity_and_personal_frequency(
     """The model that the stories of tests/scenarios pack: trained by whoever comes first."""
     usecase, wanted = Recommendation(), ModelSpec(train=TrainSpec(epochs=1, architecture="one-stage"))
     inputs = resolve(PackRequest(usecase.name, wanted, PackSpec(), "ml.c7i.xlarge", tmp_path))
-    run = Eager().open(Variant(TORCH, train_or_reuse(inputs, real, everybodys, Silent())), usecase)
+    run = Eager().open(Variant(TORCH, train_or_reuse(inputs, real, everybodys, Silent())[0]), usecase)
     evaluation = usecase.evaluate(run, real)
     popularity, personal = usecase.baselines(real)
     assert beats(evaluation, popularity.evaluation).low > 0.09

@@ -44,7 +44,7 @@ from modelpack.usecases.optional.serving import (
 from modelpack.usecases.optional.training import architectures_of
 from modelpack.usecases.own_model.given import GivenModel
 
-TABLE = {"Calibrated", "CandidateTable", "OwnTables", "Tunable"}
+TABLE = {"Calibrated", "CandidateTable", "OwnTables", "Resumable", "Tunable"}
 SERVED_TEXT = {"Agreement", "Calibrated", "Companions", "OwnInterface", "Requirements", "Unneeded"}
 OFFERS = {
     "chat": {
@@ -58,7 +58,7 @@ OFFERS = {
     "pricing": {*TABLE, "Condensed", "FurtherFigures", "Guardrailed"},
     "recommendation": {
         "Architectures", "Calibrated", "CandidateTable", "Condensed", "Guarded", "Guardrailed", "OwnTables",
-        "TrafficSample",
+        "Resumable", "TrafficSample",
     },
     "search": {*SERVED_TEXT, "FurtherFigures", "Guardrailed", "Labelled", "OwnTables", "TextInput"},
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from modelpack.progress import Silent
 from modelpack.runtimes.onnxruntime import OnnxRuntime
 from modelpack.server.http.instances import Instances
 from modelpack.usecases.base import beats
+from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints, KeptCheckpoints
 from modelpack.usecases.tabular import boosting, candidates
 from modelpack.usecases.tabular.frame import AMOUNT, BINARY, join
 from modelpack.usecases.tabular.hyperparameters import Boosting, Dense
@@ -141,7 +143,7 @@ def test_the_best_on_validation_rows_is_chosen_and_a_clear_loser_is_called_so() 
     usual = candidates.usual(COLUMNS, BINARY, None, 2, Dense(), Boosting())
     outputs = [tensor.name for tensor in usecase.tabular_outputs()]
 
-    def constant(part: Any, seed: int, progress: Any) -> Tabular:
+    def constant(part: Any, seed: int, progress: Any, kept: Any = None) -> Tabular:
         model = usual[0].fit(part, seed, progress)
         with torch.no_grad():
             for weight in model.parameters():
@@ -152,6 +154,29 @@ def test_the_best_on_validation_rows_is_chosen_and_a_clear_loser_is_called_so() 
     selected = select([useless, usual[0]], data, usecase.measure, outputs, 7, Silent())
     assert [one["chosen"] for one in selected.table] == [False, True]
     assert selected.table[0]["verdict"] == "behind logistic regression, outside the interval"
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3, 5, 6])
+def test_interrupted_at_any_moment_it_goes_on_to_the_same_bytes(moment: int, tmp_path: Path) -> None:
+    """Dense layers are chosen, so that the last training has epochs as well."""
+    usecase, data = USECASES[BINARY], split(BINARY)
+    usual = candidates.usual(COLUMNS, BINARY, None, 3, Dense(), Boosting())
+
+    def selected(kept: Checkpoints) -> bytes:
+        outputs = [tensor.name for tensor in usecase.tabular_outputs()]
+        found = select([usual[1]], data, usecase.measure, outputs, 7, Silent(), kept=kept)
+        usecase.save(found.model, tmp_path / "model")
+        return (tmp_path / "model").read_bytes()
+
+    count = itertools.count(1)
+
+    def interrupt(name: str) -> None:
+        if next(count) == moment:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        selected(KeptCheckpoints(tmp_path / "kept", on_kept=interrupt))
+    assert selected(KeptCheckpoints(tmp_path / "kept")) == selected(NOTHING_KEPT)
 
 
 @pytest.mark.parametrize("task", [BINARY, AMOUNT])

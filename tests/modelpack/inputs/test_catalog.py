@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from modelpack.catalog import Catalog, CatalogNames, module_name
 from modelpack.errors import BadInput
+from modelpack.inputs.catalog import Catalog, CatalogNames, module_name
 from modelpack.passes.base import Pass, in_order, passes
 from modelpack.runtimes.base import runtimes
 from modelpack.sources.base import sources
