@@ -128,10 +128,10 @@ def fault(
     kind: Annotated[
         str,
         typer.Argument(
-            help="wrong-answers, never-ready, crash, capacity, no-way-back, api-error; `clear` ends all."
+            help="wrong-answers, never-ready, crash, capacity, no-way-back, spot, api-error; `clear` ends all."
         ),
     ],
-    endpoint: Annotated[str | None, typer.Option(help="Only this endpoint.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Only this endpoint, or training job.")] = None,
     operation: Annotated[
         str | None, typer.Option(help="For api-error: the operation, e.g. CreateModel.")
     ] = None,
@@ -139,6 +139,9 @@ def fault(
         str, typer.Option(help="For api-error: the error code answered.")
     ] = "ThrottlingException",
     count: Annotated[int, typer.Option(min=1, help="How many times it strikes.")] = 1,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="For never-ready and spot: after how many seconds.")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Plant a fault, to see what a release does with it."""
@@ -149,7 +152,14 @@ def fault(
     else:
         if kind == "api-error" and not operation:
             raise BadInput("an api-error needs the operation it strikes", hint="add --operation CreateModel")
-        planted = {"kind": kind, "endpoint": endpoint, "operation": operation, "code": code, "count": count}
+        planted: dict[str, Any] = {
+            "kind": kind,
+            "endpoint": endpoint,
+            "operation": operation,
+            "code": code,
+            "count": count,
+        }
+        planted["seconds"] = seconds
         cloud.plant({name: value for name, value in planted.items() if value is not None})
     if as_json:
         show.document({"fault": kind, "count": count})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -25,7 +26,7 @@ from waiting import SECONDS, wait_for
 from infra.rehearsal.cloud.addresses import Identity
 from infra.rehearsal.cloud.registry.registry import RegistryServer
 from infra.rehearsal.cloud.registry.repositories import FakeRepositories
-from infra.rehearsal.cloud.servers.host import ModelServer, ServerFailed
+from infra.rehearsal.cloud.servers.host import Errand, ModelServer, ServerFailed
 from infra.rehearsal.cloud.servers.isolation import Chroot, Isolation, Namespaces, PlainProcess
 from infra.rehearsal.cloud.servers.models import ModelHost
 
@@ -108,6 +109,45 @@ def test_serves_from_the_image_alone(world: World, way: Isolation) -> None:
         host.stop_all()
     assert not host.alive(server)
     assert not psutil.pid_exists(server.pid)
+
+
+TRAINS = """
+import os, pathlib
+ml = pathlib.Path(os.environ.get("ECOMDEPLOY_TRAINING_ROOT", "/opt/ml"))
+(ml / "model" / "seen").write_text((ml / "input" / "given").read_text().upper())
+try:
+    pathlib.Path("/opt/elsewhere").write_text("x")
+except OSError as error:
+    (ml / "model" / "refused").write_text(str(error.errno))
+"""
+
+
+@pytest.mark.parametrize(
+    "way", WAYS, ids=lambda way: f"{way.name}{'' if getattr(way, 'proc', True) else ' bare'}"
+)
+def test_an_errand_has_a_folder_to_read_and_write_and_nothing_else(world: World, way: Isolation) -> None:
+    host = world.host(way)
+    if problem := host._try(way, host._images.tree(world.image.partition("@")[2])):
+        pytest.skip(f"{way.name} is not possible for this user or machine: {problem}")
+    folder = host.workspace()
+    (folder / "input").mkdir()
+    (folder / "model").mkdir()
+    (folder / "input" / "given").write_text("data")
+    errand = Errand(arguments=("/usr/bin/python3", "-c", TRAINS), folder=folder, whole=True)
+    if isinstance(way, Chroot):
+        with pytest.raises(ServerFailed, match="mounts of its own"):
+            host.start(world.image, {}, errand=errand)
+        return
+    if isinstance(way, PlainProcess):
+        return  # nothing is kept apart there, and the interpreter is not where the image says
+    server = host.start(world.image, {}, errand=errand)
+    try:
+        wait_for(lambda: host.status(server) is not None)
+        assert host.status(server) == 0, host.tail(server)
+        assert (folder / "model" / "seen").read_text() == "DATA"
+        assert (folder / "model" / "refused").read_text() == str(errno.EROFS)
+    finally:
+        host.stop_all()
 
 
 def serving(server: ModelServer) -> psutil.Process:

@@ -5,6 +5,7 @@ never-ready    the servers of the next configuration never pass their health che
 crash          the servers of the next configuration end before they are ready
 capacity       the next configuration finds no instances
 no-way-back    the next rollback of `endpoint` (or any) fails: UpdateRollbackFailed, both configurations serve
+spot           the next managed spot training (`endpoint`: the job's name, or any) loses its instance after `seconds`
 api-error      the next calls of `operation` fail with `code`
 """
 
@@ -18,7 +19,7 @@ from typing import Any
 
 from modelpack.errors import BadInput
 
-KINDS = ("wrong-answers", "never-ready", "crash", "capacity", "no-way-back", "api-error")
+KINDS = ("wrong-answers", "never-ready", "crash", "capacity", "no-way-back", "spot", "api-error")
 
 
 @dataclass(frozen=True, kw_only=True)

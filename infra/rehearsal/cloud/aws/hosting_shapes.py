@@ -1,15 +1,20 @@
-"""SageMaker hosting as its API tells it: ARNs, tags, summaries of variants and endpoints."""
+"""SageMaker hosting as its API tells it: ARNs, tags, images, summaries of variants and endpoints."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from infra.rehearsal.cloud.addresses import LOOPBACK
 from infra.rehearsal.cloud.aws.calls import ApiCall, ApiError
 from infra.rehearsal.cloud.aws.hosting import Endpoint, PendingDeployment, ProductionVariant
-from infra.rehearsal.cloud.aws.overlay.base import arn
+from infra.rehearsal.cloud.aws.overlay.base import Surroundings, arn
 from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import Servers
 
+IMAGE = re.compile(
+    rf"(?:{re.escape(LOOPBACK)}|localhost):\d+/(?P<name>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:\w+))?"
+)
 KINDS = {"model": "model", "endpoint configuration": "endpoint-config", "endpoint": "endpoint"}
 
 
@@ -137,3 +142,15 @@ def show(endpoint: Endpoint, route: Servers) -> dict[str, Any]:
         "isolation": ", ".join(sorted({way.server.isolation for way in route})),
         "servers": servers,
     }
+
+
+def resolve_image(account: Surroundings, image: str) -> tuple[str, str]:
+    """Repository and digest of an image in the local registry. Raises ApiError where there is none."""
+    match = IMAGE.fullmatch(image)
+    name, reference = ("", "")
+    if match:
+        name, reference = match["name"], match["digest"] or match["tag"] or "latest"
+    found = account.registry.holdings.resolve(name, reference) if match else None
+    if found is None or not account.registry.repositories.exists(name):
+        raise invalid(f"Requested image {image} not found.")
+    return name, found.digest

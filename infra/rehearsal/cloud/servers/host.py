@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,12 +49,15 @@ class ModelServer:
 
 @dataclass(frozen=True, kw_only=True)
 class Errand:
-    """What a server's image is started for, where it is not to serve. `arguments` take the place of the image's own;
-    `account`: files of a service account by name, to be found where a pod has them. With such a one it is in this
-    machine's own network, where the API server is."""
+    """What a server's image is started for, where it is not to serve. `arguments` take the place of the image's own, or
+    with `whole` of its entry point too. `account`: files of a service account by name, found where a pod has them.
+    With such a one it is in this machine's own network, where the API server is. `folder`: one of this machine that it
+    finds as /opt/ml, to read and write."""
 
     arguments: tuple[str, ...] = ()
     account: Mapping[str, str] = field(default_factory=dict, repr=False)
+    folder: Path | None = None
+    whole: bool = False
 
 
 NO_ERRAND = Errand()
@@ -86,6 +90,10 @@ class Host(Protocol):
             NoSuchImage: the image is not in the registry, or damaged.
             ServerFailed: nothing here can run it.
         """
+        ...
+
+    def workspace(self) -> Path:
+        """A new empty folder of this machine, for an errand; whoever asks removes it, else the next start does."""
         ...
 
     def wait_ready(self, server: ModelServer, seconds: float) -> None:
@@ -175,6 +183,9 @@ class FakeHost:
             self.secrets.append(dict(secrets or {}))
             self._running[server.id] = server
         return server
+
+    def workspace(self) -> Path:
+        return Path(tempfile.mkdtemp())
 
     def wait_ready(self, server: ModelServer, seconds: float) -> None:
         if not self.alive(server):

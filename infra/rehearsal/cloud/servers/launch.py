@@ -3,10 +3,12 @@
     python -I -S launch.py          with a JSON plan on standard input:
     {"argv": [...], "environment": {...}, "directory": "/", "root": "/path" | null, "user": [uid, gid] | null,
      "namespaces": true | false, "become": true | false, "proc": true | false, "control": FD,
-     "secrets": {name: value} | nothing, "account": {file: text} | nothing}
+     "secrets": {name: value} | nothing, "account": {file: text} | nothing, "shared": folder | nothing}
 
 Secrets are handed to the server in a file that has no name, whose number ECOMDEPLOY_SECRETS_FD says: they stand in no
 environment, which `/proc/<pid>/environ` shows.
+
+A shared folder is /opt/ml there, to read and write, as training containers have it.
 
 A service account's files are found where a pod has them; with such a one the server is in this machine's own network.
 
@@ -57,6 +59,7 @@ EMPTY = {
 }
 """Folders in memory: with what they do not allow, and how large they may become."""
 
+SHARED = "opt/ml"
 ACCOUNT = "var/run/secrets/kubernetes.io/serviceaccount"
 
 libc: Any = ctypes.CDLL(None, use_errno=True)
@@ -183,7 +186,7 @@ def _become_server(plan: dict[str, Any], watched: int, others: tuple[int, ...]) 
         os.setsid()
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and what it starts would too
         if plan["namespaces"]:
-            _show_only(plan["root"], plan["proc"], plan.get("account"))
+            _show_only(plan["root"], plan["proc"], plan.get("account"), plan.get("shared"))
         elif plan["root"]:
             os.chroot(plan["root"])
         os.chdir(plan["directory"])
@@ -217,7 +220,9 @@ def _hand_over(secrets: dict[str, str] | None) -> dict[str, str]:
     return {"ECOMDEPLOY_SECRETS_FD": str(kept)}
 
 
-def _show_only(root: str, proc: bool, account: dict[str, str] | None = None) -> None:
+def _show_only(
+    root: str, proc: bool, account: dict[str, str] | None = None, shared: str | None = None
+) -> None:
     """Make the tree the root of all that this process sees: read-only, with a /tmp of its own, nothing of the host."""
     _check(libc.unshare(CLONE_NEWNS), "unshare(CLONE_NEWNS)")
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
@@ -236,6 +241,10 @@ def _show_only(root: str, proc: bool, account: dict[str, str] | None = None) -> 
     _mount(None, f"{root}{PROCESSORS}", None, kept | MS_NODEV | MS_NOEXEC)
     if account:
         _show_account(root, account)
+    if shared:
+        path = _make_way(root, SHARED)
+        _mount(shared, path, None, MS_BIND)
+        _mount(None, path, None, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV)
     _mount(None, root, None, kept | MS_NODEV)
     os.chdir(root)
     _check(libc.pivot_root(b".", b"."), "pivot_root")
@@ -244,17 +253,23 @@ def _show_only(root: str, proc: bool, account: dict[str, str] | None = None) -> 
 
 
 def _show_account(root: str, account: dict[str, str]) -> None:
-    """The files of a service account, in memory. A link of the image's on the way there is not followed."""
-    path = root
-    for part in ACCOUNT.split("/"):
-        path = f"{path}/{part}"
-        if os.path.islink(path):
-            raise OSError(errno.ELOOP, f"/{ACCOUNT}: {path} is a link")
-        os.makedirs(path, exist_ok=True)
+    """The files of a service account, in memory."""
+    path = _make_way(root, ACCOUNT)
     _mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, b"mode=755,size=64k")
     for name, text in account.items():
         with open(f"{path}/{name}", "w") as file:
             file.write(text)
+
+
+def _make_way(root: str, place: str) -> str:
+    """A folder of the image's, made where it is not there. A link of the image's on the way is not followed."""
+    path = root
+    for part in place.split("/"):
+        path = f"{path}/{part}"
+        if os.path.islink(path):
+            raise OSError(errno.ELOOP, f"/{place}: {path} is a link")
+        os.makedirs(path, exist_ok=True)
+    return path
 
 
 def _enter_user_namespace(uid: int, gid: int) -> None:

@@ -11,6 +11,8 @@ import contextlib
 import http.client
 import itertools
 import json
+import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -31,8 +33,9 @@ from infra.rehearsal.cloud.servers.host import (
     ServerFailed,
 )
 from infra.rehearsal.cloud.servers.images import UnpackedImage, UnpackedImages
-from infra.rehearsal.cloud.servers.isolation import Isolation, choices
+from infra.rehearsal.cloud.servers.isolation import Isolation, Plan, choices
 from infra.rehearsal.cloud.servers.supervise import Child, Supervisor
+from modelpack.training.container import VARIABLE
 
 LOOPBACK = "127.0.0.1"
 MUST_NOT_SERVE = 3
@@ -40,6 +43,7 @@ MUST_NOT_SERVE = 3
 POLL_SECONDS = 0.02
 PING_SECONDS = 5.0
 PROBE_SECONDS = 20.0
+WORKSPACES = "workspaces"
 LOGS_KEPT = 50
 TAIL_BYTES = 64 * 1024
 
@@ -83,6 +87,7 @@ class ModelHost:
     def _sweep(self) -> None:
         self._supervisor.sweep()
         self._images.sweep()
+        shutil.rmtree(self._folder / WORKSPACES, ignore_errors=True)
         for log in list_logs(self._folder)[:-LOGS_KEPT]:
             log.unlink(missing_ok=True)
 
@@ -105,7 +110,8 @@ class ModelHost:
         tree = self._images.tree(digest)
         way = self._choose(tree)
         if errand.arguments:
-            tree = replace(tree, argv=(*tree.argv[: tree.entry], *errand.arguments))
+            entry = () if errand.whole else tree.argv[: tree.entry]
+            tree = replace(tree, argv=(*entry, *errand.arguments))
         identifier = f"{digest[7:15]}-{next(self._numbers)}-{uuid.uuid4().hex[:6]}"
         port = self._free_port()
         # there is no GPU behind the local cloud: the server of a GPU pack says so, and answers by its CPU provider
@@ -117,6 +123,8 @@ class ModelHost:
                 plan |= {"account": dict(errand.account)}
                 if not plan["namespaces"]:
                     raise ServerFailed("it has a service account, which takes mounts of its own, denied here")
+            if errand.folder:
+                plan = share(plan, errand.folder)
             child = self._supervisor.spawn(identifier, plan, self.log(identifier))
         except (OSError, ServerFailed) as problem:
             with self._lock:
@@ -128,6 +136,12 @@ class ModelHost:
         with self._lock:
             self._children[identifier] = (server, child)
         return server
+
+    def workspace(self) -> Path:
+        """See `host.Host.workspace`."""
+        folder = self._folder / WORKSPACES / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        return folder
 
     def wait_ready(self, server: ModelServer, seconds: float) -> None:
         """See `host.Host.wait_ready`."""
@@ -269,6 +283,20 @@ class ModelHost:
                 if port not in self._ports:
                     self._ports.add(port)
                     return port
+
+
+def share(plan: Plan, folder: Path) -> Plan:
+    """The plan with a folder that is /opt/ml there, and belongs to whoever runs there; where it has no mounts of its
+    own, a variable says where. Raises ServerFailed where neither is possible."""
+    if plan["namespaces"]:
+        if plan["user"] and not plan["become"]:
+            uid, gid = plan["user"]
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, uid, gid, follow_symlinks=False)
+        return plan | {"shared": str(folder)}
+    if plan["root"]:
+        raise ServerFailed("it takes a folder, which takes mounts of its own, denied here")
+    return plan | {"environment": {**plan["environment"], VARIABLE: str(folder)}}
 
 
 def last_words(lines: Sequence[str]) -> str:

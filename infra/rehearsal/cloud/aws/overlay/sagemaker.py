@@ -1,4 +1,5 @@
-"""SageMaker hosting: models, endpoint configurations and endpoints whose servers really run. The rest is moto's.
+"""SageMaker hosting: models, endpoint configurations and endpoints whose servers really run; training jobs that really
+train (training/). The rest is moto's.
 
 Of the wording of refusals some is recorded from public reports (sagemaker-python-sdk #101, spot-tagging-bot #2,
 terraform-provider-aws #40048, SageMaker examples #2491); the rest follows their form and was not seen.
@@ -6,12 +7,10 @@ terraform-provider-aws #40048, SageMaker examples #2491); the rest follows their
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from infra.rehearsal.cloud.addresses import LOOPBACK
 from infra.rehearsal.cloud.aws.hosting import (
     READY_SECONDS,
     Endpoint,
@@ -27,26 +26,25 @@ from infra.rehearsal.cloud.aws.hosting_shapes import (
     list_configured,
     list_rows,
     pairs,
+    resolve_image,
     row,
     show,
     tag_list,
 )
 from infra.rehearsal.cloud.aws.listing import list_page
-from infra.rehearsal.cloud.aws.overlay.base import ApiCall, HttpResponse, Overlay, emulates, now
+from infra.rehearsal.cloud.aws.overlay.base import ApiCall, HttpResponse, emulates, now
 from infra.rehearsal.cloud.aws.sagemaker_runtime.captures import Captures
+from infra.rehearsal.cloud.aws.training.operations import TrainingOperations
 from infra.rehearsal.cloud.aws.updates.moves import Moves
 
 if TYPE_CHECKING:
     from infra.rehearsal.cloud.aws.overlay.base import Surroundings
     from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import WeightedServer
 
-IMAGE = re.compile(
-    rf"(?:{re.escape(LOOPBACK)}|localhost):\d+/(?P<name>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:\w+))?"
-)
 NOT_HERE = ("AsyncInferenceConfig", "ExplainerConfig")
 
 
-class SageMakerOverlay(Overlay):
+class SageMakerOverlay(TrainingOperations):
     """State survives in `account.state["sagemaker"]`; servers are started again from it."""
 
     def __init__(self, account: Surroundings) -> None:
@@ -58,9 +56,11 @@ class SageMakerOverlay(Overlay):
 
     def restore(self) -> None:
         self.moves.restore()
+        super().restore()
 
     def close(self) -> None:
         self.fleet.stop()
+        super().close()
 
     # ---- models ----
 
@@ -73,7 +73,7 @@ class SageMakerOverlay(Overlay):
             raise invalid("the local cloud runs models of exactly one container")
         if containers[0].get("ModelDataUrl") or containers[0].get("ModelDataSource"):
             raise invalid("the local cloud runs models whose files are in the image, not ModelDataUrl")
-        self._resolve(containers[0].get("Image", ""))
+        resolve_image(self.account, containers[0].get("Image", ""))
         return {"ModelArn": self._create(call, "model", asked["ModelName"], self.hosting.models)}
 
     @emulates("DescribeModel", "documented", "API_DescribeModel")
@@ -251,8 +251,8 @@ class SageMakerOverlay(Overlay):
         return self.moto(call) if tags is None else {"Tags": tag_list(tags)}
 
     def status(self) -> dict[str, Any]:
-        """Endpoints with their servers."""
-        return {
+        """Endpoints with their servers, and training jobs."""
+        return super().status() | {
             "endpoints": [
                 show(endpoint, self.account.invocations.route(key))
                 for key, endpoint in self.hosting.endpoints.items()
@@ -321,7 +321,7 @@ class SageMakerOverlay(Overlay):
     def _variant(self, call: ApiCall, asked: Mapping[str, Any]) -> ProductionVariant:
         model = self._find(call, "model", asked["ModelName"], self.hosting.models)
         container = model.get("PrimaryContainer") or model["Containers"][0]
-        repository, digest = self._resolve(container["Image"])
+        repository, digest = resolve_image(self.account, container["Image"])
         return ProductionVariant(
             name=asked["VariantName"],
             model=asked["ModelName"],
@@ -335,14 +335,3 @@ class SageMakerOverlay(Overlay):
             placed=tuple(one for named in (model.get("VpcConfig") or {}).values() for one in named),
             ready_seconds=float(asked.get("ContainerStartupHealthCheckTimeoutInSeconds", READY_SECONDS)),
         )
-
-    def _resolve(self, image: str) -> tuple[str, str]:
-        """Repository and digest of an image in the local registry."""
-        match = IMAGE.fullmatch(image)
-        name, reference = ("", "")
-        if match:
-            name, reference = match["name"], match["digest"] or match["tag"] or "latest"
-        found = self.account.registry.holdings.resolve(name, reference) if match else None
-        if found is None or not self.account.registry.repositories.exists(name):
-            raise invalid(f"Requested image {image} not found.")
-        return name, found.digest
