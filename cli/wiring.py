@@ -4,7 +4,7 @@ are read from the environment. All else receives what it uses."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +83,20 @@ def builder(folder: Path) -> PackBuilder:
     from stacks.adapters.builder import PackBuilder
 
     return PackBuilder(home(), folder.absolute())
+
+
+def builder_and_base(
+    folder: Path, spec: Spec, progress: Progress
+) -> tuple[PackBuilder, Mapping[str, Any] | None]:
+    """Who packs, and what the base stack has for a job that trains; nothing is asked of a cloud where none trains."""
+    wanted = derive_wanted(spec)
+    if not wanted.trains_elsewhere:
+        return builder(folder), None
+    from stacks.run import Run
+
+    deps = collaborators(folder, spec, progress)
+    made: Any = deps.builder
+    return made, Run.of(deps, spec).outputs(wanted.base)
 
 
 def derive_wanted(spec: Spec) -> Wanted:

@@ -114,3 +114,8 @@ def describe_end(release: Release) -> str:
         return "was begun"
     words = {State.ROLLED_BACK: "was rolled back", State.FAILED: "failed"}.get(end.state, f"was {end.state}")
     return f"{words}: {end.cause.partition('; ')[0]}" if end.cause else words
+
+
+def must_train_elsewhere(run: Run) -> bool:
+    """Whether a job is to train the model, as far as can be told before it is packed."""
+    return run.wanted.trains_elsewhere and run.deps.builder.find(run.wanted) is None

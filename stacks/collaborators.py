@@ -28,8 +28,11 @@ class Builder(Protocol):
     def find(self, wanted: Wanted) -> Packed | None:
         """The pack that is wanted if it was built before; nothing is trained, built or imported."""
 
-    def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
-        """The pack that is wanted, built if need be."""
+    def build(
+        self, wanted: Wanted, progress: Progress, *, regate: bool, base: Mapping[str, Any] | None = None
+    ) -> Packed:
+        """The pack that is wanted, built if need be. `base`: the base stack's outputs, for a model that is trained by a
+        job."""
         ...
 
 
@@ -150,7 +153,9 @@ class FakeBuilder:
     def find(self, wanted: Wanted) -> Packed | None:
         return self.pack if self.is_known else None
 
-    def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
+    def build(
+        self, wanted: Wanted, progress: Progress, *, regate: bool, base: Mapping[str, Any] | None = None
+    ) -> Packed:
         if not self.is_known:
             self.built += 1
         self.is_known = True

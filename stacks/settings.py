@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from infra.recurring import is_running
+from infra.training import FOLDER
 from stacks.records.release import OPEN, Release, State
 from stacks.wanted import Wanted
 
@@ -43,6 +44,8 @@ def base_settings(wanted: Wanted, before: Mapping[str, Any] | None) -> dict[str,
         state = {"state": place.state or "", "secrets": place.secrets or ""}
         settings |= {"pipeline": msgspec.to_builtins(pipeline), **state}
         settings |= {"network": True} if wanted.spec.serve.network else {}
+    if wanted.trains_elsewhere:
+        settings |= {"training": FOLDER}
     if budget := wanted.spec.governance.monthly_budget:
         settings |= {"monthly_budget": msgspec.to_builtins(budget)}
     if before and "log_group" not in before:

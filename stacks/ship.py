@@ -4,7 +4,8 @@
               lease               one writer (stacks/records/lease.py)
               claim               it is ours, and its history is here (stacks/ownership.py); the platform's network,
                                   where its servers are to stand in it (stacks/terms/network.py)
-              build               the pack: known from the same inputs, or built
+              build               the pack: known from the same inputs, or built; where a job trains its model, the base
+                                  comes first, for the job's image, data and role are there
               terms               not marked, not frozen, within the account's quotas (stacks/quotas.py), and what was
                                   planned (stacks/terms)
               base                repository and bucket; skipped when nothing could change and nobody else has changed
@@ -46,7 +47,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from stacks.candidates import find_target, make_candidate, refuse_marked, restore, type_up
+from stacks.candidates import (
+    find_target,
+    make_candidate,
+    must_train_elsewhere,
+    refuse_marked,
+    restore,
+    type_up,
+)
 from stacks.collaborators import Collaborators
 from stacks.hardware import refuse_hopeless, refuse_unfit
 from stacks.history.publish import publish
@@ -115,7 +123,9 @@ def up(
         refuse_unset(run.wanted.confidential)
         refuse_hopeless(run.wanted)
         refuse_short_service(run)
-        pack = deps.builder.build(run.wanted, deps.progress, regate=regate)
+        if must_train_elsewhere(run):
+            bring_base_up(run)
+        pack = deps.builder.build(run.wanted, deps.progress, regate=regate, base=run.base)
         refuse_unfit(run.wanted, pack)
         refuse_marked(run, pack, again)
         refuse_short_service(run, pack)
@@ -123,7 +133,8 @@ def up(
         if planned is not None:
             refuse_changed(planned, plan(deps, spec))
         join_platform(run)
-        bring_base_up(run)
+        if not run.base:
+            bring_base_up(run)
         run.push(run.base["repository_url"], pack.digest)
         ensure_images(run, pack.digest)
         release = make_candidate(run.wanted, pack, run.base["repository_url"], deps.who)

@@ -72,6 +72,11 @@ class Wanted:
         return f"bucket {self.bucket}" if self.bucket else f"namespace {self.spec.environment.namespace}"
 
     @property
+    def trains_elsewhere(self) -> bool:
+        """Whether its model is trained by a job, and not on this machine."""
+        return self.spec.model.trained_elsewhere
+
+    @property
     def local(self) -> bool:
         """Whether it runs on the local cloud."""
         return self.spec.environment.cloud == "local"

@@ -55,6 +55,7 @@ class RepositoryService:
             boundaries=tuple(sorted({one for one in bounds if one})),
             budget=any(one.governance.monthly_budget for one in both),
             network=any(one.serve.network for one in both),
+            training=any(one.model.trained_elsewhere for one in both),
         )
 
     def words(self) -> dict[str, str]:

@@ -43,6 +43,7 @@ def write_policy(spec: Spec, task: str) -> dict[str, Any]:
         parts = [(part.__name__, part(platform)) for part in PLATFORM_TASKS[task]]
     else:
         more = {**list_governance(asked), "network": spec.serve.network is not None}
+        more["training"] = spec.model.trained_elsewhere
         scope = DeployerScope(service=spec.service, **more, **place)
         parts = [(part.__name__, part(scope)) for part in TASKS[task]]
     return {"Version": "2012-10-17", "Statement": list(name_statements(parts))}

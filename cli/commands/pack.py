@@ -34,7 +34,9 @@ def pack(
         refuse_hopeless(wanted)
     lock = path_of(folder, wanted.hardware)
     committed = lock.read_bytes() if lock.is_file() else b""
-    packed = wiring.builder(folder).pack(wanted, progress.choose(), regate=regate)
+    told = progress.choose()
+    packer, base = wiring.builder_and_base(folder, spec, told)
+    packed = packer.pack(wanted, told, regate=regate, base=base)
     if report is not None:
         from cli.record.report import report as drawn
 

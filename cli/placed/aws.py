@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.placed.base import STATE, PlacedProject
 from cli.who import now, who
@@ -16,6 +16,9 @@ from modelpack.errors import BadInput
 if TYPE_CHECKING:
     from infra.aws_session import AwsSession
     from modelpack.home import Home
+    from modelpack.inputs.resolve import Inputs
+    from modelpack.progress import Progress
+    from modelpack.training.place import TrainingPlace
     from stacks.adapters.builder import PackBuilder
     from stacks.adapters.images import RegistryImages
     from stacks.collaborators import Collaborators, Parameters
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from stacks.pulumi_driver.automation import AutomationDriver
     from stacks.records.owner import Owner
     from stacks.records.store import RecordStore
+    from stacks.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,40 @@ class AwsWiring(PlacedProject):
 
         return RegistryImages(self.home, "https", lambda host: registry_credentials(self.session))
 
+    def place_training(self, wanted: Wanted, base: Mapping[str, Any]) -> TrainingPlace:
+        """Where the model is trained when it is not here. `base`: what the base stack has for it."""
+        from infra.training.sagemaker import SageMakerTraining, TrainingGround
+        from modelpack.inputs.spec import TrainSpec
+        from modelpack.training.image import build_training_image
+
+        def push(inputs: Inputs, progress: Progress) -> str:
+            built = build_training_image(inputs, self.home, progress)
+            self.images.push(base["repository_url"], built.digest, progress)
+            return f"{base['repository_url']}@{built.digest}"
+
+        tags = {
+            "ecomdeploy:project": wanted.spec.service,
+            "ecomdeploy:environment": wanted.spec.environment.name,
+        }
+        ground = TrainingGround(
+            name=wanted.spec.name,
+            bucket=base["bucket"],
+            role_arn=base["training_role_arn"],
+            tags={**wanted.spec.governance.tags, **tags},
+        )
+        return SageMakerTraining(
+            session=self.session,
+            ground=ground,
+            spec=wanted.spec.model.train or TrainSpec(),
+            push=push,
+            look_every=self.look_every,
+        )
+
+    @property
+    def look_every(self) -> float:
+        """Seconds between two looks at a job."""
+        return 5.0
+
     @property
     def published(self) -> Records | None:
         """What the bucket has; None where nobody can be asked."""
@@ -130,7 +168,9 @@ class AwsWiring(PlacedProject):
 
         name, images = who(), self.images
         return Collaborators(
-            builder=replace(self.builder, shipped=ShippedPacks(self.ledger, images)),
+            builder=replace(
+                self.builder, shipped=ShippedPacks(self.ledger, images), places=self.place_training
+            ),
             hosts=self.target.hosts(),
             images=images,
             driver=self.driver(),

@@ -106,6 +106,10 @@ class LocalWiring(AwsWiring):
         )
 
     @property
+    def look_every(self) -> float:
+        return 0.5
+
+    @property
     def generation(self) -> Callable[[], str]:
         """Another one after a reset or an older snapshot."""
         return self.cloud.generation

@@ -154,6 +154,43 @@ def serving_policy(*, repository_arn: str, region: str, account: str, partition:
     )
 
 
+def training_policy(
+    *, repository_arn: str, folder: str, key_arn: str, region: str, account: str, partition: str = "aws"
+) -> str:
+    """What a training job of SageMaker needs: pull its image, read and write below `folder` (`bucket/key`) with the
+    bucket's key, write its log and metrics; no more.
+
+    Source: https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html, section CreateTrainingJob.
+    """
+    bucket, _, key = folder.partition("/")
+    logs = f"arn:{partition}:logs:{region}:{account}:log-group:/aws/sagemaker/TrainingJobs"
+    pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    write = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+    return policy(
+        {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+        {"Effect": "Allow", "Action": pull, "Resource": repository_arn},
+        {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": f"arn:{partition}:s3:::{bucket}",
+            "Condition": {"StringLike": {"s3:prefix": [f"{key}/*"]}},
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject"],
+            "Resource": f"arn:{partition}:s3:::{folder}/*",
+        },
+        {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": key_arn},
+        {"Effect": "Allow", "Action": write, "Resource": [logs, f"{logs}:*"]},
+        {
+            "Effect": "Allow",
+            "Action": "cloudwatch:PutMetricData",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}},
+        },
+    )
+
+
 def reading_policy(
     environments: Iterable[Mapping[str, str]], region: str, account: str, partition: str
 ) -> str:
@@ -203,6 +240,42 @@ def execution_role(
         service="sagemaker.amazonaws.com",
         account=account,
         inline={"serve": document},
+        partition=partition,
+        opts=opts,
+    )
+
+
+def training_role(
+    name: str,
+    *,
+    project_tags: Tags,
+    role_name: str,
+    repository_arn: pulumi.Input[str],
+    key_arn: pulumi.Input[str],
+    folder: str,
+    region: str,
+    account: str,
+    partition: str = "aws",
+    opts: pulumi.ResourceOptions | None = None,
+) -> ServiceRole:
+    """SageMaker's role for the training jobs of one service, whose data lies below `folder` (`bucket/key`)."""
+    document = pulumi.Output.all(repository_arn, key_arn).apply(
+        lambda arns: training_policy(
+            repository_arn=arns[0],
+            key_arn=arns[1],
+            folder=folder,
+            region=region,
+            account=account,
+            partition=partition,
+        )
+    )
+    return ServiceRole(
+        name,
+        project_tags=project_tags,
+        role_name=role_name,
+        service="sagemaker.amazonaws.com",
+        account=account,
+        inline={"train": document},
         partition=partition,
         opts=opts,
     )

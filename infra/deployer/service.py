@@ -23,6 +23,7 @@ def find_issuer(word: str) -> str:
 class DeployerScope(DeployerPlace):
     """One service in one environment of one account. What its base has besides: `pipeline`, roles for one; `issuer`,
     the host of the identity provider that it makes, "": none; `budget`, one. `network`: its servers stand in one.
+    `training`: jobs train its models.
     """
 
     service: str
@@ -30,6 +31,7 @@ class DeployerScope(DeployerPlace):
     issuer: str = ""
     budget: bool = False
     network: bool = False
+    training: bool = False
 
     @property
     def name(self) -> str:
@@ -55,6 +57,12 @@ class DeployerScope(DeployerPlace):
     @property
     def serving_role(self) -> str:
         return f"arn:{self.partition}:iam::{self.account}:role/{self.name}-serving"
+
+    @property
+    def service_roles(self) -> str | list[str]:
+        """The roles that SageMaker takes."""
+        trains = f"arn:{self.partition}:iam::{self.account}:role/{self.name}-training"
+        return [self.serving_role, trains] if self.training else self.serving_role
 
     @property
     def pipeline_roles(self) -> list[str]:
@@ -119,7 +127,8 @@ def list_reading(scope: DeployerScope) -> list[Statement]:
         "ecr:ListTagsForResource",
     ]
     parameters = ["ssm:GetParameter", "ssm:GetParameters", "ssm:ListTagsForResource"]
-    roles = [scope.serving_role, *scope.pipeline_roles]
+    own = [scope.service_roles] if isinstance(scope.service_roles, str) else scope.service_roles
+    roles = [*own, *scope.pipeline_roles]
     return [
         *list_state_reading(scope),
         allow("Records", objects, scope.records),
@@ -201,6 +210,7 @@ def list_shipping(scope: DeployerScope) -> list[Statement]:
             [f"sagemaker:{one}" for one in SERVE],
             [scope.arn("sagemaker", one.format(scope.name)) for one in served],
         ),
+        *list_training(scope),
         allow(
             "Alarms",
             [f"cloudwatch:{one}" for one in ALARM],
@@ -213,6 +223,15 @@ def list_shipping(scope: DeployerScope) -> list[Statement]:
         *list_role_shipping(scope),
         *scope.keep_key(scope.arn("kms", f"alias/ecomdeploy-{scope.name}")),
     ]
+
+
+def list_training(scope: DeployerScope) -> list[Statement]:
+    """Jobs of this service's own name, and what they write; their data is in the bucket of its records."""
+    made = ["sagemaker:AddTags", "sagemaker:CreateTrainingJob"]
+    where = scope.arn("sagemaker", f"training-job/{scope.name}-train-*")
+    group = scope.arn("logs", "log-group:/aws/sagemaker/TrainingJobs")
+    written = allow("TrainingLog", ["logs:DescribeLogStreams", "logs:GetLogEvents"], [group, f"{group}:*"])
+    return [allow("Training", made, where), written] if scope.training else []
 
 
 def list_platform_users(scope: DeployerScope) -> list[Statement]:
@@ -231,7 +250,7 @@ def list_role_shipping(scope: DeployerScope) -> list[Statement]:
     made += ["iam:PutRolePermissionsBoundary"] if bounded else []
     scaling = "sagemaker.application-autoscaling.amazonaws.com"
     return [
-        allow("ServingRole", made, scope.serving_role, bounded),
+        allow("ServingRole", made, scope.service_roles, bounded),
         # Application Auto Scaling's own, with an account's first endpoint that scales.
         allow(
             "ScalingRole",
@@ -239,8 +258,8 @@ def list_role_shipping(scope: DeployerScope) -> list[Statement]:
             f"arn:{scope.partition}:iam::{scope.account}:role/aws-service-role/{scaling}/*",
             {"StringEquals": {"iam:AWSServiceName": scaling}},
         ),
-        allow("TagServingRole", ["iam:TagRole", "iam:UntagRole"], scope.serving_role),
-        allow("PassServingRole", "iam:PassRole", scope.serving_role, to_sagemaker),
+        allow("TagServingRole", ["iam:TagRole", "iam:UntagRole"], scope.service_roles),
+        allow("PassServingRole", "iam:PassRole", scope.service_roles, to_sagemaker),
     ]
 
 
@@ -265,7 +284,7 @@ def list_removing(scope: DeployerScope) -> list[Statement]:
         allow(
             "ServingRole",
             DELETE_ROLE,
-            scope.serving_role,
+            scope.service_roles,
         ),
         allow("Logs", "logs:DeleteLogGroup", [scope.logs, f"{scope.logs}:*"]),
         *scope.remove_key(scope.arn("kms", f"alias/ecomdeploy-{scope.name}")),

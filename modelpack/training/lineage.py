@@ -14,7 +14,7 @@ from msgspec import to_builtins
 from modelpack.digests import sha256_of
 from modelpack.errors import EcomdeployError
 from modelpack.home import write_atomically
-from modelpack.usecases.repeatable import THREADS
+from modelpack.usecases.checkpoints import THREADS
 
 if TYPE_CHECKING:
     from modelpack.inputs.resolve import Inputs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from modelpack.home import write_atomically
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from numpy.typing import NDArray
 
 SUFFIX = ".checkpoint"
 HEADER = 32
 """Bytes of sha256 before the content."""
+THREADS = 1
+"""Of a training that repeats exactly."""
 
 
 class Checkpoints(Protocol):
@@ -87,54 +86,6 @@ class KeptCheckpoints:
     def path_of(self, name: str) -> Path:
         """Where a piece lies. Names are ours: letters, digits and "-"."""
         return self.folder / f"{'.'.join((*self.part, name))}{SUFFIX}"
-
-
-EPOCHS = "epochs"
-
-
-@dataclass(frozen=True)
-class TorchTraining:
-    """All that a loop over epochs changes: from it the next epoch gives the same weights, whoever goes on."""
-
-    model: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    generator: np.random.Generator
-
-    def go_on(self, kept: Checkpoints) -> int:
-        """Take up where the last kept epoch ended; how many epochs that were. 0: from the start."""
-        import torch
-
-        content = kept.load(EPOCHS)
-        if content is None:
-            return 0
-        state = torch.load(io.BytesIO(content), weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.generator.bit_generator.state = json.loads(state["generator"])
-        torch.set_rng_state(state["torch"])
-        return int(state["done"])
-
-    def keep(self, kept: Checkpoints, done: int) -> None:
-        """After so many epochs. Costs nothing where nothing is kept."""
-        import torch
-
-        if isinstance(kept, NoCheckpoints):
-            return
-        stream = io.BytesIO()
-        torch.save(
-            {
-                "done": done,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "generator": json.dumps(self.generator.bit_generator.state),
-                "torch": torch.get_rng_state(),
-            },
-            stream,
-        )
-        kept.keep(EPOCHS, stream.getvalue())
 
 
 def load_arrays(kept: Checkpoints, name: str) -> dict[str, NDArray[Any]] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-THREADS = 1
+from modelpack.usecases.checkpoints import THREADS
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from modelpack.errors import BadInput
 from modelpack.home import Home
 from modelpack.progress import Progress
 from modelpack.runtimes.hardware import CPU, CUDA
@@ -17,17 +19,22 @@ from stacks.wanted import Wanted
 if TYPE_CHECKING:
     from modelpack.build import PackRequest
     from modelpack.pack import Pack
+    from modelpack.training.place import TrainingPlace
     from stacks.adapters.shipped import ShippedPacks
+
+    TrainingPlaces = Callable[[Wanted, Mapping[str, Any]], TrainingPlace]
 
 
 @dataclass(frozen=True)
 class PackBuilder:
     """`project` is the folder of `ecomdeploy.yaml`: relative paths and `pack.lock` lie there. `shipped`: what a
-    registry has of this service; None where nothing is asked of one."""
+    registry has of this service; None where nothing is asked of one. `places`: where a model is trained that is not
+    trained here, by what the base stack has for it."""
 
     home: Home
     project: Path
     shipped: ShippedPacks | None = None
+    places: TrainingPlaces | None = None
 
     def find(self, wanted: Wanted) -> Packed | None:
         from modelpack.build import find_known, nowhere
@@ -36,17 +43,38 @@ class PackBuilder:
         found: Pack | Packed | None = find_known(self.request(wanted), self.home, shipped)
         return found if isinstance(found, Packed) or found is None else summarize(found)
 
-    def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
+    def build(
+        self, wanted: Wanted, progress: Progress, *, regate: bool, base: Mapping[str, Any] | None = None
+    ) -> Packed:
         from modelpack.build import build
 
-        found = build(self.request(wanted, regate), self.home, progress, self.shipped)
+        place = self.find_place(wanted, base)
+        found = build(self.request(wanted, regate), self.home, progress, self.shipped, place)
         return found if isinstance(found, Packed) else summarize(found)
 
-    def pack(self, wanted: Wanted, progress: Progress, *, regate: bool = False) -> Pack:
+    def pack(
+        self,
+        wanted: Wanted,
+        progress: Progress,
+        *,
+        regate: bool = False,
+        base: Mapping[str, Any] | None = None,
+    ) -> Pack:
         """The whole pack, with its record: known from the same inputs, or built here."""
         from modelpack.build import build
 
-        return build(self.request(wanted, regate), self.home, progress)
+        return build(self.request(wanted, regate), self.home, progress, place=self.find_place(wanted, base))
+
+    def find_place(self, wanted: Wanted, base: Mapping[str, Any] | None) -> TrainingPlace | None:
+        """Where the model is trained; None: here. Raises BadInput where the base stack has nothing for it."""
+        if not wanted.trains_elsewhere:
+            return None
+        if self.places is None or not (base and base.get("training_role_arn")):
+            raise BadInput(
+                "model.train.on: sagemaker needs a repository, a bucket and a role, and the base stack has none yet",
+                hint="ecomdeploy up makes them, and trains",
+            )
+        return self.places(wanted, base)
 
     def request(self, wanted: Wanted, regate: bool = False) -> PackRequest:
         from modelpack.build import PackRequest

@@ -30,6 +30,7 @@ from stacks.reading.hosting_rules import hosting
 from stacks.reading.rollout_rules import rollout
 from stacks.reading.scaling_rules import list_loads, scaling_loads
 from stacks.reading.schedule_rules import SCHEDULES, schedules, times
+from stacks.reading.training_rules import training
 from stacks.spec import NAME_PATTERN, NAMES_LENGTH, SERVICE_LENGTH, Environment, KnownNames
 
 LONGEST_NAME, LONGEST_PATH = 255, 4095
@@ -110,6 +111,7 @@ def cross_check(document: Value, environment: str, known: KnownNames, where: str
         *hardware(document, known),
         *model(document),
         *data(document),
+        *training(document),
         *paths(document),
         *secrets(document),
         *scale(document),

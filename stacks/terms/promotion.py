@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from modelpack.errors import BadInput
 from modelpack.progress import Progress
@@ -47,7 +47,9 @@ class Promotion:
             release.pack if self.is_own(wanted) else replace(release.pack, proven=prove(self.place, release))
         )
 
-    def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
+    def build(
+        self, wanted: Wanted, progress: Progress, *, regate: bool, base: Mapping[str, Any] | None = None
+    ) -> Packed:
         """The same, with its image in the local store. Nothing is built, so nothing is measured anew.
 
         Raises:

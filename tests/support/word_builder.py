@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from modelpack.home import Home
 from modelpack.image.oci.layout import Layout
@@ -24,7 +25,7 @@ class WordBuilder:
     def find(self, wanted: Wanted) -> Packed | None:
         return self.pack()
 
-    def build(self, wanted: Wanted, progress: Progress, *, regate: bool) -> Packed:
+    def build(self, wanted: Wanted, progress: Progress, *, regate: bool, base: Any = None) -> Packed:
         return self.pack()
 
     def pack(self) -> Packed:

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from modelpack.progress import Progress
-from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints, TorchTraining
+from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints
+from modelpack.usecases.epochs import TorchTraining
 from modelpack.usecases.recommendation.data import HISTORY, Ids, Purchases, history
 from modelpack.usecases.recommendation.model import Recommender, RecommenderShape
 from modelpack.usecases.recommendation.two_stage import TwoStage

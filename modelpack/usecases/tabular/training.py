@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from modelpack.progress import Progress
-from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints, TorchTraining
+from modelpack.usecases.checkpoints import NOTHING_KEPT, Checkpoints
+from modelpack.usecases.epochs import TorchTraining
 from modelpack.usecases.repeatable import repeatable
 from modelpack.usecases.tabular.frame import BINARY, Category, Column, Part
 from modelpack.usecases.tabular.hyperparameters import Dense

@@ -17,7 +17,7 @@ from infra.components.governance.spending_alert import SpendingAlert
 from infra.components.keys import EncryptionKey
 from infra.components.log_group import Logs
 from infra.components.registry import Registry
-from infra.components.role import execution_role
+from infra.components.role import execution_role, training_role
 from infra.deployer.service import DeployerScope, find_issuer
 from infra.deployer.state import keys_of, split_state
 from infra.spec import BudgetSpec, PipelineAccessSpec
@@ -68,6 +68,7 @@ def main() -> None:
         partition=settings.partition,
         opts=options,
     )
+    train(settings, registry, key, options)
     if "log_days" in settings.data:
         group = targets().get(settings.text("target")).log_group(name)
         if group:
@@ -80,6 +81,28 @@ def main() -> None:
     pulumi.export("bucket", bucket.bucket_name)
     pulumi.export("key_arn", key.arn)
     pulumi.export("role_arn", role.arn)
+
+
+def train(
+    settings: program.Settings, registry: Registry, key: EncryptionKey, options: pulumi.ResourceOptions
+) -> None:
+    """The role of jobs that train the model, where it is not trained on the user's machine."""
+    if not settings.data.get("training"):
+        return
+    service = settings.text("service")
+    role = training_role(
+        "training",
+        project_tags=program.project_tags(settings, service),
+        role_name=f"{service}-{settings.environment}-training",
+        repository_arn=registry.arn,
+        key_arn=key.arn,
+        folder=f"{settings.text('bucket')}/{settings.text('training')}",
+        region=settings.region,
+        account=settings.account,
+        partition=settings.partition,
+        opts=options,
+    )
+    pulumi.export("training_role_arn", role.arn)
 
 
 def govern(settings: program.Settings, service: str, options: pulumi.ResourceOptions) -> None:
@@ -105,6 +128,7 @@ def govern(settings: program.Settings, service: str, options: pulumi.ResourceOpt
                 issuer=find_issuer(access.issuer) if access.make_provider else "",
                 budget=bool(settings.data.get("monthly_budget")),
                 network=bool(settings.data.get("network")),
+                training=bool(settings.data.get("training")),
                 environment=settings.environment,
                 account=settings.account,
                 region=settings.region,
