@@ -83,7 +83,14 @@ def choose_pack(
     if image is not None:
         if release is not None:
             raise BadInput("--image and --release exclude each other")
-        return Chosen(image if image.startswith(DIGEST) else f"{DIGEST}{image}")
+        digest = image if image.startswith(DIGEST) else f"{DIGEST}{image}"
+        if not packs.holds(digest):
+            raise BadInput(
+                f"no image by the digest {digest} is on this machine",
+                where="--image",
+                hint="`ecomdeploy pack --json` names that of a pack; for one that was released: --release N",
+            )
+        return Chosen(digest)
     spec = wiring.load_spec(folder, environment)
     wanted = wiring.find_release(
         folder, spec, release, "; or --image with what `ecomdeploy pack --json` says"

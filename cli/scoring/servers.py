@@ -84,6 +84,15 @@ class Packs:
         if not layout.has(digest):
             pull(registry, layout, digest, progress)
 
+    def holds(self, digest: str) -> bool:
+        """Whether an image by that digest is on this machine; what is no digest names none."""
+        from modelpack.image.oci.layout import Layout
+
+        try:
+            return Layout(self.home.images).has(digest)
+        except EcomdeployError:
+            return False
+
     def signature(self, digest: str) -> ModelSignature:
         """What the pack's model takes and gives. Raises EcomdeployError where the image is not here, or is none."""
         from infra.rehearsal.cloud.registry.blobs import Blobs
