@@ -98,7 +98,7 @@ def endpoint_in_words(endpoint: dict[str, Any]) -> list[str]:
 def in_words(value: Any) -> str:
     """A plain value, or a small mapping as "mutating 3, reading 4"."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {number}" for name, number in value.items())
+        return ", ".join(f"{name} {number}" for name, number in value.items() if number != "")
     return str(value)
 
 

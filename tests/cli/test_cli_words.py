@@ -171,6 +171,9 @@ def test_an_endpoint_in_words() -> None:
     assert lines[0] == "shop-local Failed: no capacity, on c"
     assert "(chroot) from x@sha256:1" in lines[1]
     assert in_words({"mutating": 1, "reading": 2}) == "mutating 1, reading 2"
+    assert in_words({"kubernetes": "shop", "reason": ""}) == "kubernetes shop", (
+        "what is not there is not named"
+    )
 
 
 def test_a_gpu_pack_s_figures_name_what_they_were_measured_on() -> None:
