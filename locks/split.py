@@ -17,7 +17,12 @@ ENTRY = re.compile(r"^([^\s#=]+)==.*\n(?:[ \t].*\n)*", re.MULTILINE)
 SEEDED = "setuptools"
 """A fresh environment of Python 3.11 has an old one, which would hide the main environment's."""
 HEAD = "# By `make lock`: versions and sha256 of what `{}` installs; see docs/security.md.\n"
-FOR = {"keras": "make test-keras", "sagemaker": "make test-sagemaker", "spark": "make test-spark", "uv": ".ci/run"}
+FOR = {
+    "keras": "make test-keras",
+    "sagemaker": "make test-sagemaker",
+    "spark": "make test-spark",
+    "uv": ".ci/run",
+}
 
 
 def main(folder: Path) -> None:
