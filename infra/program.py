@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import pulumi
 
+from infra.kubernetes.eks_login import kubeconfig
 from infra.names import partition_of
 from infra.tags import Tags
 from modelpack.errors import BadInput
@@ -21,6 +22,8 @@ from modelpack.errors import BadInput
 if TYPE_CHECKING:
     import pulumi_aws
     import pulumi_kubernetes
+
+    from infra.components.cluster import Cluster
 
 T = TypeVar("T")
 BOUNDARY = "permissions_boundary"
@@ -136,6 +139,16 @@ def kubernetes_provider(given: Settings) -> pulumi_kubernetes.Provider:
     import pulumi_kubernetes
 
     return pulumi_kubernetes.Provider("kubernetes", context=given.data.get("context"))
+
+
+def provider_in(cluster: Cluster, region: str) -> pulumi_kubernetes.Provider:
+    """An explicit provider for a cluster of this program, of its own outputs; whoever runs it logs in."""
+    import pulumi_kubernetes
+
+    made = cluster.resources.cluster
+    told = pulumi.Output.all(made.name, made.endpoint, made.certificate_authority)
+    text = told.apply(lambda one: json.dumps(kubeconfig(one[0], region, one[1], one[2]["data"])))
+    return pulumi_kubernetes.Provider("kubernetes", kubeconfig=text)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -192,7 +192,9 @@ class GpuSharingSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class GpuPoolSpec:
-    """One EKS managed node group with GPUs. `image`: what its nodes boot from; `sharing` None: a GPU is one pod's."""
+    """Nodes with GPUs. `by`: an EKS managed node group, whose size somebody sets, or Karpenter, which brings nodes for
+    pods that wait and lets those go that are empty for `idle_minutes`; it has no `min` and no `desired`. `image`: what
+    its nodes boot from; `sharing` None: a GPU is one pod's."""
 
     name: Annotated[str, MinLen(1)]
     instances: Annotated[tuple[str, ...], MinLen(1)]
@@ -203,6 +205,12 @@ class GpuPoolSpec:
     disk_gb: Annotated[int, Ge(20), Le(16_384)] = 100
     image: Literal["bottlerocket", "al2023"] = "bottlerocket"
     sharing: GpuSharingSpec | None = None
+    by: Literal["node-group", "karpenter"] = "node-group"
+    idle_minutes: Annotated[int, Ge(0), Le(1440)] = 5
+
+    @property
+    def is_karpenters(self) -> bool:
+        return self.by == "karpenter"
 
 
 @dataclass(frozen=True, kw_only=True)

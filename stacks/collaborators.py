@@ -132,6 +132,8 @@ class Collaborators:
     prepare: Callable[[], None] = lambda: None
     preflight: Callable[[Wanted], Sequence[Looked]] = lambda wanted: ()
     """What the place lacks for it. Reads only."""
+    platform_preflight: Callable[[Wanted], Sequence[Looked]] = lambda wanted: ()
+    """What it lacks for a platform. Reads only."""
     takes_rules: Callable[[], bool] = lambda: False
     """Whether the cluster takes alarms as objects of its own (PrometheusRule)."""
     find_metrics: Callable[[], Mapping[str, Any]] = dict

@@ -60,7 +60,7 @@ def counts(platform: PlatformSpec, layout: GroundPlan, standing: Standing) -> di
     ranges |= {
         pool.name: (node_group_name(pool, zones), pool.min, pool.max)
         for pool in platform.gpu_pools
-        if pool.desired is None
+        if pool.desired is None and not pool.is_karpenters
     }
     return clamp_counts(
         {pool: (there[group], low, high) for pool, (group, low, high) in ranges.items() if group in there}

@@ -14,6 +14,7 @@ from modelpack.errors import BadInput
 from stacks.collaborators import Collaborators
 from stacks.ground import survey_ground
 from stacks.ownership import foresee_owner, refuse_copy, sign_platform
+from stacks.preflight import refuse_lacking, warn_of_lacks
 from stacks.pulumi_driver.driver import Change
 from stacks.quotas import ask, refuse_short, tell_remedy, warn
 from stacks.records.users import enter_user, read_users, strike_user
@@ -57,7 +58,8 @@ def plan(deps: Collaborators, spec: Spec) -> PlatformOutcome:
     foresee_owner(run)
     run.changes = run.preview(run.wanted.platform, ground.settings)
     quotas = ask(deps.quotas, ground.demands)
-    notes = (*warn(run.wanted, quotas, "platform up"), *ground.notes)
+    lacking = warn_of_lacks(deps.platform_preflight(run.wanted))
+    notes = (*lacking, *warn(run.wanted, quotas, "platform up"), *ground.notes)
     planned = report(run, "planned", run.outputs(run.wanted.platform) or {}, notes)
     return replace(planned, hint=tell_remedy(spec, quotas.short[0]) if quotas.short else "")
 
@@ -75,6 +77,7 @@ def up(deps: Collaborators, spec: Spec, *, adopt: bool = False) -> PlatformOutco
     run = Run.of(deps, spec)
     refuse_copy(run)
     with run.hold_lease("platform up"), run.hold_platform("platform up"):
+        refuse_lacking(deps.platform_preflight(run.wanted), deps.progress, "a platform")
         ground = survey_ground(deps.survey, run.wanted)
         refuse_leaving(run, ground.left)
         refuse_short(run, ask(deps.quotas, ground.demands))

@@ -25,16 +25,16 @@ def find_lack(looked: Sequence[Looked]) -> Lack | None:
     return next((lack for one in looked for lack in one.lacks if lack.stops), None)
 
 
-def refuse_lacking(looked: Sequence[Looked], progress: Progress) -> None:
+def refuse_lacking(looked: Sequence[Looked], progress: Progress, whose: str = "a release") -> None:
     """Raises CloudRefused with all that is lacking; what is only worth knowing is told."""
     for note in describe_lacks(looked, stops=False):
         progress.note(note)
     if lacking := describe_lacks(looked, stops=True):
-        raise refusal(lacking)
+        raise refusal(lacking, whose)
 
 
-def refusal(lacking: Sequence[str]) -> CloudRefused:
-    what = "\n".join(("the cluster lacks what a release needs:", *(f"  {one}" for one in lacking)))
+def refusal(lacking: Sequence[str], whose: str = "a release") -> CloudRefused:
+    what = "\n".join((f"the cluster lacks what {whose} needs:", *(f"  {one}" for one in lacking)))
     return CloudRefused(what, hint="nothing was changed; `ecomdeploy doctor ENV` looks again")
 
 

@@ -67,6 +67,12 @@ class LocalWiring(AwsWiring):
 
         return examine_keda(self.cloud, self.target, wanted.spec.scale, self.progress)
 
+    def platform_preflight(self, wanted: Wanted) -> tuple[Looked, ...]:
+        """What this machine lacks for pools of Karpenter's."""
+        from infra.rehearsal.cloud.kubernetes.addons.karpenter.examine import examine_karpenter
+
+        return examine_karpenter(self.home, wanted.spec.platform)
+
     @cached_property
     def store(self) -> RecordStore:
         from stacks.records.store import FolderStore
@@ -115,7 +121,12 @@ class LocalWiring(AwsWiring):
         return self.cloud.generation
 
     def collaborators(self) -> Collaborators:
-        return replace(super().collaborators(), preflight=self.preflight, find_metrics=self.find_metrics)
+        return replace(
+            super().collaborators(),
+            preflight=self.preflight,
+            platform_preflight=self.platform_preflight,
+            find_metrics=self.find_metrics,
+        )
 
     def stands(self, owner: Owner) -> bool | None:
         return PlacedProject.stands(self, owner)  # each folder here is an owner of its own

@@ -1,8 +1,8 @@
 """What whoever brings a platform up needs of IAM: its network, its cluster, their roles, key and logs, and no others'.
 
-What can be narrowed by name is, by ARN (EKS, IAM, logs). EC2 draws its ids itself: there what is made must be given
-our tags, and what is changed or removed must have them; EKS's CreateCluster is on no resource, so that it is the tags
-that narrow it. Resource types and condition keys of each action:
+What can be narrowed by name is, by ARN (EKS, IAM, logs, SQS, EventBridge). EC2 draws its ids itself: there what is made
+must be given our tags, and what is changed or removed must have them; EKS's CreateCluster is on no resource, so that it
+is the tags that narrow it. Resource types and condition keys of each action:
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html,
 list_amazonelastickubernetesservice.html, list_awsidentityandaccessmanagementiam.html, list_awskeymanagementservice.html
 (tests/infra/test_platform_policy.py holds actions and resource types against them).
@@ -59,6 +59,16 @@ class PlatformScope(DeployerPlace):
         groups = (f"/aws/eks/{self.name}/cluster", f"/ecomdeploy/{self.name}-flows")
         return [self.arn("logs", f"log-group:{one}{end}") for one in groups for end in ("", ":*")]
 
+    @property
+    def queue(self) -> str:
+        """Karpenter's, of what EC2 takes away."""
+        return self.arn("sqs", f"{self.name}-karpenter")
+
+    @property
+    def rules(self) -> str:
+        """EventBridge's, that fill it."""
+        return self.arn("events", f"rule/{self.name}-karpenter-*")
+
     def ec2(self, *kinds: str) -> list[str]:
         return [self.arn("ec2", f"{kind}/*") for kind in kinds]
 
@@ -79,6 +89,7 @@ LOOKS = [
     "sagemaker:DescribeEndpoint",
     "sagemaker:DescribeEndpointConfig",
     "sagemaker:DescribeModel",
+    "sqs:ListQueues",
     "servicequotas:Get*",
     "servicequotas:List*",
     "tag:GetResources",
@@ -120,6 +131,8 @@ CLUSTER = [
 LINKED = ("eks", "eks-nodegroup", "spot")
 """Services whose own roles an account's first cluster, node group and spot nodes make."""
 TAKERS = ["ec2.amazonaws.com", "eks.amazonaws.com", "pods.eks.amazonaws.com", "vpc-flow-logs.amazonaws.com"]
+QUEUE = ["CreateQueue", "DeleteQueue", "SetQueueAttributes", "TagQueue", "UntagQueue"]
+RULE = ["PutRule", "DeleteRule", "PutTargets", "RemoveTargets", "TagResource", "UntagResource"]
 LOG = ["CreateLogGroup", "DeleteLogGroup", "PutRetentionPolicy", "TagResource", "UntagResource"]
 
 
@@ -133,6 +146,10 @@ def list_platform_reading(scope: PlatformScope) -> list[Statement]:
         allow("Cluster", ["eks:Describe*", "eks:List*"], scope.cluster),
         allow("Roles", ["iam:GetRole", "iam:GetRolePolicy", "iam:List*"], scope.roles),
         allow("Logs", "logs:ListTagsForResource", scope.logs),
+        allow("Queue", ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueueTags"], scope.queue),
+        allow(
+            "Rules", ["events:DescribeRule", "events:List*ByRule", "events:ListTagsForResource"], scope.rules
+        ),
         *scope.use_keys("Decrypt", ["kms:Decrypt"]),
     ]
 
@@ -146,6 +163,8 @@ def list_platform_shipping(scope: PlatformScope) -> list[Statement]:
         allow("NewCluster", "eks:CreateCluster", "*", {"StringEquals": scope.list_tags("RequestTag")}),
         allow("Cluster", [f"eks:{one}" for one in CLUSTER], scope.cluster),
         allow("Logs", [f"logs:{one}" for one in LOG], scope.logs),
+        allow("Queue", [f"sqs:{one}" for one in QUEUE], scope.queue),
+        allow("EventRules", [f"events:{one}" for one in RULE], scope.rules),
         *list_platform_roles(scope),
         *scope.keep_key(alias),
         # EKS's own grant comes without `kms:GrantIsForAWSResource`, says its user guide of CreateCluster.

@@ -17,6 +17,14 @@ from infra.lookup.base import RESOURCE, STACK, PendingCreate, Remnant
 from infra.lookup.row import LookupRow
 from infra.tags import tag_map
 
+IN_A_CLUSTER, CHARTS = "kubernetes:", "kubernetes:helm.sh/"
+
+
+def is_applied(type: str) -> bool:  # noqa: A002  (Pulumi's word)
+    """Whether it is an object of a cluster that is applied once more, as ClusterLookup has it; a chart is not:
+    Helm takes no name twice."""
+    return type.startswith(IN_A_CLUSTER) and not type.startswith(CHARTS)
+
 
 @dataclass
 class AwsLookup:
@@ -30,11 +38,11 @@ class AwsLookup:
         return {row.type: row for row in self.rows}
 
     def knows(self, type: str) -> bool:  # noqa: A002  (Pulumi's word)
-        return type in self.by_type
+        return type in self.by_type or is_applied(type)
 
     def find(self, wanted: PendingCreate) -> str | None:
-        row = self.by_type[wanted.type]
-        if row.find is None:
+        row = self.by_type.get(wanted.type)
+        if row is None or row.find is None:
             return None
         with refusals(f"looking for {wanted.type} {wanted.name}, which an interrupted run may have made"):
             return next((each for each in row.find(self.session, wanted) if each not in wanted.known), None)

@@ -1,4 +1,4 @@
-"""Rules of what the nodes of a GPU pool boot from, and of how pods share their GPUs.
+"""Rules of a GPU pool: who brings its nodes, what they boot from, and how pods share their GPUs.
 
 They read the plain document, as those of rules.py do.
 """
@@ -13,6 +13,23 @@ from stacks.reading.document import Value
 
 DEFAULT = str(GpuPoolSpec.__dataclass_fields__["image"].default)
 OTHER = "image: {}"
+
+
+def who_brings(pool: Value) -> Iterator[tuple[Value, str, str]]:
+    """What only a node group has, and what only Karpenter does."""
+    by = pool.at("by")
+    if by is None or by.data != "karpenter":
+        if (idle := pool.at("idle_minutes")) is not None:
+            yield idle, "only Karpenter lets empty nodes go; a node group keeps them", "by: karpenter"
+        return
+    for name in ("min", "desired"):
+        at = pool.at(name)
+        if at is not None and at.data:
+            yield (
+                at,
+                f"Karpenter brings nodes for pods that wait, and has no {name} of them",
+                "by: node-group",
+            )
 
 
 def gpu_images(pool: Value) -> Iterator[tuple[Value, str, str]]:

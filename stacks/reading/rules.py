@@ -25,7 +25,7 @@ from stacks.reading.clusters import NAMESPACE, clusters
 from stacks.reading.data_rules import data
 from stacks.reading.document import Value, items
 from stacks.reading.governance import governance
-from stacks.reading.gpu_pools import gpu_images
+from stacks.reading.gpu_pools import gpu_images, who_brings
 from stacks.reading.hosting_rules import hosting
 from stacks.reading.rollout_rules import rollout
 from stacks.reading.scaling_rules import list_loads, scaling_loads
@@ -332,6 +332,7 @@ def pools(document: Value, known: KnownNames) -> Wrong:
         if at and name is not None and not re.fullmatch(NAME_PATTERN, name):
             yield at, f"expected a-z, 0-9 and single dashes, got {name!r}", ""
         seen.setdefault(name or "", at.line if at else 0)
+        yield from who_brings(pool)
         yield from gpu_images(pool)
         for each in items(pool.at("instances")):
             if known.pool_instances and (word := text(each)) is not None and word not in known.pool_instances:

@@ -103,7 +103,10 @@ def declare_all(common: Mapping[str, Any]) -> list[declared.Declaration]:
                 "name": "shop-local",
                 "platform": {
                     "serving": True,
-                    "gpu_pools": [{"name": "g6", "instances": ["g6.xlarge"]}],
+                    "gpu_pools": [
+                        {"name": "g6", "instances": ["g6.xlarge"]},
+                        {"name": "bursts", "instances": ["g6.xlarge"], "by": "karpenter"},
+                    ],
                     "access": [{"principal": "arn:aws:iam::123456789012:role/ops", "policy": "admin"}],
                 },
             },
@@ -271,7 +274,7 @@ def test_importing_components_and_targets_loads_neither_pulumi_aws_nor_botocore(
     [
         ("base", {"kms", "ecr", "s3", "iam", "cloudwatch", "budgets"}),
         ("service", {"sagemaker", "cloudwatch", "appautoscaling", "ssm", "iam"}),
-        ("platform", {"ec2", "eks", "iam", "kms", "cloudwatch", "vpc"}),
+        ("platform", {"ec2", "eks", "iam", "kms", "cloudwatch", "vpc", "sqs", "kubernetes:karpenter.sh"}),
     ],
 )
 def test_a_program_uses_only_its_own_parts_of_pulumi_aws(

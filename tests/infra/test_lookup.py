@@ -88,3 +88,10 @@ def test_another_owners_key_is_not_ours_whatever_its_name() -> None:
 def test_what_the_cloud_does_not_say_is_no_absence() -> None:
     with pytest.raises(CloudRefused, match="looking for aws:kms/key:Key key"):
         AwsLookup(FakeSession(FakeKms(refusal="ExpiredTokenException"))).find(KEY)
+
+
+def test_objects_of_a_cluster_are_applied_once_more_and_a_chart_is_not() -> None:
+    lookup = AwsLookup(AwsSession({}))
+    pool = PendingCreate("kubernetes:karpenter.sh/v1:NodePool", "pool", {"metadata": {"name": "g6"}})
+    assert (lookup.knows(pool.type), lookup.find(pool)) == (True, None)
+    assert not lookup.knows("kubernetes:helm.sh/v3:Release")

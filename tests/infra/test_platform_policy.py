@@ -14,7 +14,7 @@ from platform_calls import list_platform_requests
 
 from cli.ci.policy import list_tasks, write_policy
 from cli.wiring import load_spec
-from infra.deployer.platform import CLUSTER, KEPT, LOG, MADE
+from infra.deployer.platform import CLUSTER, KEPT, LOG, MADE, QUEUE, RULE
 
 Document = Mapping[str, Any]
 ACCOUNT, REGION = "123456789012", "eu-west-1"
@@ -55,6 +55,8 @@ CALLED = (
     *(f"ec2:{one}" for one in (*MADE, *KEPT)),
     *(f"eks:{one}" for one in ("CreateCluster", *CLUSTER)),
     *(f"logs:{one}" for one in LOG),
+    *(f"sqs:{one}" for one in QUEUE),
+    *(f"events:{one}" for one in RULE),
     *(
         "iam:CreateRole",
         "iam:PutRolePolicy",
@@ -246,6 +248,17 @@ NEVER = (
         Request(f"logs:{one}", arn("logs", f"log-group:{name}"))
         for one in LOG
         for name in ("/payroll", "/aws/eks/payments/cluster", "/aws/cloudtrail")
+    ),
+    *(
+        Request(f"sqs:{one}", arn("sqs", name))
+        for one in (*QUEUE, "SendMessage", "ReceiveMessage")
+        for name in ("orders", "ecomdeploy-staging-karpenter")
+    ),
+    Request("sqs:ReceiveMessage", arn("sqs", "ecomdeploy-prod-karpenter")),
+    *(
+        Request(f"events:{one}", arn("events", f"rule/{name}"))
+        for one in RULE
+        for name in ("nightly", "ecomdeploy-staging-karpenter-spot")
     ),
     *(
         Request(f"s3:{one}", f"arn:aws:s3:::{name}")

@@ -327,6 +327,22 @@ CASES: list[tuple[str, str, str]] = [
         "sharing: {by: mig, parts: 2}",
         "19: platform.gpu_pools[0].instances[0]: the L4 of g6.xlarge cannot be partitioned",
     ),
+    (
+        "min: 0, max: 4",
+        "min: 1, max: 4, by: karpenter",
+        "19: platform.gpu_pools[0].min: Karpenter brings nodes for pods that wait, and has no min of them",
+    ),
+    (
+        "min: 0, max: 4",
+        "max: 4, desired: 2, by: karpenter",
+        "19: platform.gpu_pools[0].desired: Karpenter brings nodes for pods that wait, and has no desired of them",
+    ),
+    (
+        "min: 0, max: 4",
+        "max: 4, idle_minutes: 9",
+        "19: platform.gpu_pools[0].idle_minutes: only Karpenter lets empty nodes go",
+    ),
+    ("capacity: spot", "by: hand", "19: platform.gpu_pools[0].by: expected 'node-group' or 'karpenter', got 'hand'"),
     ("capacity: spot", "sharing: {by: turns, parts: 1}", "19: platform.gpu_pools[0].sharing.by: expected"),
     ("capacity: spot", "capacity: sport", "19: platform.gpu_pools[0].capacity: expected 'spot' or 'on-demand'"),
     ("[g6.xlarge,", "[g6.xlrge,", "19: platform.gpu_pools[0].instances[0]: unknown GPU instance type 'g6.xlrge'"),

@@ -62,6 +62,7 @@ class Answers(mocks.Mocks):
             "repositoryUrl": f"registry.test/{args.inputs.get('name', '')}",
             "latestVersion": 1.0,
             "endpoint": "https://cluster.test",
+            "certificateAuthority": {"data": "authority"},
         }
         return f"{args.name}-id", {**computed, **args.inputs}
 

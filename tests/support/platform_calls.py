@@ -55,6 +55,8 @@ def find_asked(action: str, scope: PlatformScope, role: str) -> list[Request]:
         "iam": [role],
         "kms": [key, alias] if name.endswith("Alias") else [key],
         "logs": [scope.arn("logs", f"log-group:/aws/eks/{scope.name}/cluster")],
+        "sqs": [scope.queue],
+        "events": [scope.arn("events", f"rule/{scope.name}-karpenter-spot")],
         "s3": [f"arn:aws:s3:::{scope.service}-{scope.environment}-{scope.account}"],
     }
     more: dict[str, Values] = {

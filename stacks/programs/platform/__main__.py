@@ -16,6 +16,9 @@ from infra.components.addons import BEFORE_NODES, ON_NODES, Addons
 from infra.components.cluster import Cluster
 from infra.components.cluster_access import ClusterAccess
 from infra.components.gpu_pool import GpuPool
+from infra.components.karpenter.controller import Karpenter
+from infra.components.karpenter.pool import KarpenterPool
+from infra.components.karpenter.rights import KarpenterPlace
 from infra.components.keys import EncryptionKey
 from infra.components.networking.endpoints import SERVICES, SERVING, Endpoints
 from infra.components.networking.flow_logs import FlowLogs
@@ -171,7 +174,7 @@ class Platform:
             after=early,
             opts=self.options,
         )
-        self.addons("services", cluster, ON_NODES, (system.resources.node_group,))
+        services = self.addons("services", cluster, ON_NODES, (system.resources.node_group,))
         pools = {
             pool.name: GpuPool(
                 f"{self.name}-{pool.name}",
@@ -185,7 +188,9 @@ class Platform:
                 opts=self.options,
             )
             for pool in wanted.gpu_pools
+            if not pool.is_karpenters
         }
+        self.karpenter(cluster, network, services.resources.addons)
         if wanted.access:
             ClusterAccess(
                 f"{self.name}-access",
@@ -199,6 +204,44 @@ class Platform:
         pulumi.export("cluster_endpoint", cluster.resources.cluster.endpoint)
         pulumi.export("kubernetes_version", cluster.resources.cluster.version)
         pulumi.export("node_groups", {pool: made.node_group_name for pool, made in pools.items()})
+
+    def karpenter(
+        self, cluster: Cluster, network: Network | None, after: tuple[pulumi.Resource, ...]
+    ) -> None:
+        """Pools whose nodes it brings, and what it needs for that; `after`: what its controller runs on."""
+        pools = [pool for pool in self.wanted.gpu_pools if pool.is_karpenters]
+        if not pools:
+            return
+        settings = self.settings
+        within = program.provider_in(cluster, settings.region)
+        controller = Karpenter(
+            f"{self.name}-karpenter",
+            project_tags=self.tags,
+            cluster=cluster,
+            place=KarpenterPlace(
+                cluster=self.name,
+                region=settings.region,
+                account=settings.account,
+                partition=settings.partition,
+            ),
+            kubernetes=within,
+            local=settings.local,
+            after=after,
+            opts=self.options,
+        )
+        for pool in pools:
+            KarpenterPool(
+                f"{self.name}-{pool.name}",
+                project_tags=self.tags,
+                pool=pool,
+                karpenter=controller,
+                kubernetes=within,
+                subnet_ids=self.subnets(network, self.layout.nodes),
+                security_group=cluster.resources.cluster.vpc_config.cluster_security_group_id,
+                local=settings.local,
+                opts=self.options,
+            )
+        pulumi.export("node_pools", [pool.name for pool in pools])
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from infra.rehearsal.cloud.addresses import LOOPBACK
 from infra.rehearsal.cloud.aws.eks_nodes.ground import ClusterEndpoint, Object
 from infra.rehearsal.cloud.aws.eks_nodes.machines import AGENT, GROUP
 from infra.rehearsal.cloud.kubernetes import binaries, gateway_api
+from infra.rehearsal.cloud.kubernetes.addons.catalog import find_addon
 from infra.rehearsal.cloud.kubernetes.certificates import AUTHORITY, Certificates
 from infra.rehearsal.cloud.kubernetes.local import LocalKubernetes, StartRequest
 from infra.rehearsal.cloud.own_files import read_own
@@ -112,6 +113,11 @@ class LocalClusters:
             own = GROUP not in node["metadata"]["labels"]
             if own and bool(node["spec"].get("unschedulable")) is not held:
                 api.patch(node, {"spec": {"unschedulable": held or None}})
+
+    def run(self, controller: str) -> None:
+        folder = find_addon(controller).source.find(self._cache) if self._cache else None
+        if folder is not None:
+            self._local.add_addon(controller, folder)
 
     def end(self) -> None:
         if self._client is not None:

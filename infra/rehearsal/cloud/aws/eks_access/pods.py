@@ -25,9 +25,13 @@ class PodIdentities(Overlay, ABC):
     def cluster_of(self, call: ApiCall, parameter: str) -> Record:
         """The cluster that the call names. Raises ApiError when there is none."""
 
+    @abstractmethod
+    def look_again(self) -> None:
+        """Something of what runs in a cluster has changed."""
+
     @emulates("CreatePodIdentityAssociation", "documented", "API_CreatePodIdentityAssociation")
     def create_pod_identity_association(self, call: ApiCall) -> Mapping[str, Any]:
-        """One a service account; the role must be there, its trust is not looked at."""
+        """One a service account; Karpenter's (kube-system/karpenter) has the local Kubernetes run Karpenter."""
         asked = call.parameters
         self.cluster_of(call, "clusterName")
         held = self._find_identities(call, asked["namespace"], asked["serviceAccount"])
@@ -36,6 +40,7 @@ class PodIdentities(Overlay, ABC):
             raise ApiError("ResourceInUseException", text)
         wanted = {name: asked[name] for name in ("serviceAccount", *CHANGED) if name in asked}
         record = self._make_identity(call, wanted, asked["namespace"], asked.get("tags", {}))
+        self.look_again()
         return {"association": tell(record)}
 
     @emulates("DescribePodIdentityAssociation", "documented", "API_DescribePodIdentityAssociation")

@@ -57,6 +57,10 @@ class ClusterGround(Protocol):
         """Whether nodes are a cluster's now: the laptop's own takes no new pods then."""
         ...
 
+    def run(self, controller: str) -> None:
+        """Have that controller ("karpenter") at work in it, where it is installed. Raises EcomdeployError."""
+        ...
+
     def end(self) -> None:
         """End it with everything in it."""
         ...

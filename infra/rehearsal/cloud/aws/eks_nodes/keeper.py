@@ -28,6 +28,8 @@ BOOT_SECONDS = 60.0
 LONGEST_SECONDS = 600.0
 """After which a state that Kubernetes never ended ends by itself."""
 LOOK_SECONDS, RETRY_SECONDS = 0.2, 2.0
+CONTROLLERS = {("kube-system", "karpenter"): "karpenter"}
+"""By the namespace and service account of its pods on AWS."""
 LAUNCH_FAILED = "AsgInstanceLaunchFailures"
 
 
@@ -143,7 +145,19 @@ class NodeGroups:
         if word != "ready":
             return LOOK_SECONDS if word == "starting" else RETRY_SECONDS
         self._ground.hold(True)
+        for controller in self._list_controllers(held):
+            self._ground.run(controller)
         return self._look_at_groups(held)
+
+    def _list_controllers(self, held: Key) -> list[str]:
+        """Those whose pods have a role: on AWS its chart brings one, and here it comes with its association."""
+        with self._account.lock:
+            accounts = [
+                (one.fields["namespace"], one.fields["serviceAccount"])
+                for key, one in self._state.identities.items()
+                if key[:2] == held
+            ]
+        return [CONTROLLERS[one] for one in accounts if one in CONTROLLERS]
 
     def _settle(self, held: Key) -> None:
         """Kubernetes was ended by hand, or failed: what waits for its nodes waits no longer."""

@@ -48,6 +48,10 @@ class Eks(EksParts):
         if self._nodes:
             self._nodes.stop()
 
+    def look_again(self) -> None:
+        if self._nodes:
+            self._nodes.wake()
+
     def status(self) -> dict[str, Any]:
         """Which cluster has nodes, or why none has."""
         live = [key[1] for key, one in self.state.clusters.items() if not one.gone]
