@@ -6,10 +6,11 @@ is the one that was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from importlib.metadata import packages_distributions
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from modelpack.image.assemble import assemble
 from modelpack.image.debian.lock import PACKAGES, SUITE, fetch_debs, lock_debs
 from modelpack.image.oci.layout import Layout
 from modelpack.image.parts import Built, Deb, ImageParts, Wheel
+from modelpack.image.wheels.files import entries
 from modelpack.image.wheels.lock import fetch_wheels, lock_wheels
 from modelpack.inputs.lock import Lock
 from modelpack.inputs.remembered import Remembered
@@ -56,9 +58,14 @@ FROM_HOST = frozenset(
             "libmpi.so.40",
         ),
         *("liboshmem.so.40", "libucs.so.0", "libucp.so.0", "libnuma.so.1"),
+        # of the plug-ins for those who extend triton's compiler
+        "libtriton.so",
     }
 )
-"""The driver's; and what only programs of several machines open."""
+"""The driver's; and what only programs of several machines, and plug-ins, open."""
+BESIDE = ("*/nvidia/*/lib", "*.libs")
+"""Folders of libraries that name one another without saying where they lie: an importer loads them in the right order,
+or the loader is told of the folders."""
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
 )
@@ -78,7 +85,7 @@ def build_training_image(inputs: Inputs, home: Home, progress: Progress) -> Buil
         app=app(inputs),
         model={},
         downloads=home.downloads,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **tell_folders(wheels, home.downloads)},
         libraries_from_host=FROM_HOST,
         left_out=LEFT_OUT,
         module=MODULE,
@@ -114,14 +121,22 @@ def lock_packages(
         debs = lock_debs(home.downloads, progress)
         lock = lock.having("debs", base, {"packages": [asdict(one) for one in debs]})
     if lock.get("wheels", above) is None:
-        progress.note("resolving the packages of the training image")
+        progress.note("resolving the packages of the training image; of some indexes that takes minutes")
         wheels = lock_wheels(needs)
         lock = lock.having("wheels", above, {"packages": [asdict(one) for one in wheels]})
     debs = fetch_debs(read_packages(Deb, lock.get("debs", base) or {}), home.downloads, progress)
     found = read_packages(Wheel, lock.get("wheels", above) or {})
-    fetch_wheels(found, home.downloads, progress)
+    # before some gigabytes are fetched: who is cut off then need not resolve again
     remembered.keep(lock.having("debs", base, {"packages": [asdict(one) for one in debs]}))
+    fetch_wheels(found, home.downloads, progress)
     return debs, found
+
+
+def tell_folders(wheels: Sequence[Wheel], downloads: Path) -> dict[str, str]:
+    """LD_LIBRARY_PATH for the folders of BESIDE that the wheels have; empty where they have none."""
+    folders = {PurePosixPath(one.path).parent for one in entries(wheels, downloads) if ".so" in one.path}
+    beside = sorted(str(one) for one in folders if any(fnmatchcase(str(one), like) for like in BESIDE))
+    return {"LD_LIBRARY_PATH": ":".join(f"/{one}" for one in beside)} if beside else {}
 
 
 def app(inputs: Inputs) -> dict[str, Path]:

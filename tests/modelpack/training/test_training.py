@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_parts
 import training_folder
 from waiting import wait_for
 
@@ -23,7 +24,7 @@ from modelpack.progress import Silent
 from modelpack.training.__main__ import main
 from modelpack.training.asked import AskedTraining
 from modelpack.training.container import VARIABLE, TrainingFolders
-from modelpack.training.image import app, requirements
+from modelpack.training.image import app, requirements, tell_folders
 from modelpack.training.lineage import Lineage, read_lineage
 from modelpack.training.place import FakePlace
 from modelpack.training.train import prepare_data
@@ -119,6 +120,21 @@ def test_the_image_has_the_libraries_of_this_machine(project: Path) -> None:
     for name in ("torch", "numpy", "pandas", "lightgbm", "annotated-types"):
         assert f"{name}=={version(name)}" in needs
     assert all("==" in one and "_" not in one.partition("==")[0] for one in needs)
+
+
+def test_libraries_that_name_one_another_are_found_by_the_loader(tmp_path: Path) -> None:
+    """torch's of CUDA and those that auditwheel puts beside a package: without their folders the image was refused."""
+    held = (
+        "nvidia/cu13/lib/libcublas.so.13",
+        "nvidia/cu13/bin/tool",
+        "scipy.libs/libx-1.so.0",
+        "torch/lib/libc10.so",
+    )
+    wheel = tiny_parts.wheel(tmp_path, dict.fromkeys(held, b""), "everything")
+    deps = "/opt/ecomdeploy/deps"
+    found = tell_folders([wheel], tmp_path)
+    assert found == {"LD_LIBRARY_PATH": f"{deps}/nvidia/cu13/lib:{deps}/scipy.libs"}
+    assert tell_folders([tiny_parts.wheel(tmp_path, {"a.py": b""}, "plain")], tmp_path) == {}
 
 
 @pytest.mark.slow
