@@ -85,7 +85,8 @@ def init(
             show.say(note)
         show.next_step("ecomdeploy up", f"when {usecase} says what to ask and {model} is there")
         return
-    show.say(f"Wrote {spec}: a {usecase} service that ships as it stands.")
+    article = "an" if usecase[0] in "aeiou" else "a"
+    show.say(f"Wrote {spec}: {article} {usecase} service that ships as it stands.")
     show.next_step(go_there(folder), "on this machine; no account, nothing leaves it")
 
 

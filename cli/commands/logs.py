@@ -23,7 +23,7 @@ def logs(
     if kept := wiring.ledger(folder, spec).kept_log(wanted.number):
         found = kept[-lines:]
     elif spec.environment.cloud == "local" and not wiring.is_on_cluster(spec):
-        found = local(wanted.pack.digest, lines)
+        found = local(wanted.pack.digest, spec.name, lines)
     else:
         found = wiring.traffic(spec).logs(spec.name, lines)
     if as_json:
@@ -33,7 +33,7 @@ def logs(
         show.say(line)
 
 
-def local(digest: str, lines: int) -> list[str]:
+def local(digest: str, endpoint: str, lines: int) -> list[str]:
     """From the local cloud's files, which are named by the image's digest; the newest server's last."""
-    files = wiring.local_cloud().find_logs(digest.removeprefix("sha256:")[:8])
+    files = wiring.local_cloud().find_logs(digest.removeprefix("sha256:")[:8], endpoint)
     return [line for file in files for line in file.read_text(errors="replace").splitlines()][-lines:]

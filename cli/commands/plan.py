@@ -43,18 +43,19 @@ def plan(
         show.document(found.document())
     else:
         tell(found)
-        show.next_step(*next_step(found, out), environment)
+        show.next_step(*next_step(found, out, source), environment)
     if exit_code and found.has_work:
         raise typer.Exit(CHANGES)
 
 
-def next_step(found: Plan, out: Path | None) -> tuple[str, str]:
-    """What to type next, and why."""
+def next_step(found: Plan, out: Path | None, source: str | None) -> tuple[str, str]:
+    """What to type next, and why; with a `source` the same promotion."""
     if found.hint:
         return found.hint, ""
     if not found.has_work:
         return "ecomdeploy status", "nothing is to be done"
-    return f"ecomdeploy up --plan {out}" if out else "ecomdeploy up", ""
+    promoted = f" --from {source}" if source else ""
+    return f"ecomdeploy up{promoted}{f' --plan {out}' if out else ''}", ""
 
 
 def tell(found: Plan) -> None:

@@ -84,6 +84,8 @@ def test_a_copy_under_another_name_lives_beside_the_original(live: Terminal) -> 
     before, other = served(live), checkout(live, "store")
     other.edit(r"^service: \S+", "service: store")
     assert other.type("up", "--json").json["endpoint"] == "store-local"
+    begun = [one.type("logs", "--lines", "1000").out.count('"listening"') for one in (live, other)]
+    assert begun == [1, 1], "of the same image each shows its own server's lines"
     assert f"{live.folder}" in other.type("down", "--service", "shop", "--yes", expect=2).err
     assert served(live) == before
     other.type("down", "--all", "--yes", "--json")

@@ -193,11 +193,15 @@ class LocalCloud:
         """The same by operation: {"sagemaker:CreateModel": 2, "registry:PUT": 9, ...}."""
         return cast("dict[str, int]", self._ask("GET", "counts")["operations"])
 
-    def find_logs(self, image: str) -> list[Path]:
-        """What the servers of an image wrote (the first digits of its digest), the newest server's last."""
+    def find_logs(self, image: str, endpoint: str = "") -> list[Path]:
+        """What the servers of an image wrote (the first digits of its digest), the newest server's last: those that
+        answer for the endpoint now, where some do, for other endpoints may have the same image."""
         from infra.rehearsal.cloud.servers.models import list_logs
 
-        return list_logs(self.folder.models, image)
+        found = list_logs(self.folder.models, image)
+        told = self.status()["endpoints"] if endpoint and self.running() else ()
+        serving = {server["id"] for one in told if one["name"] == endpoint for server in one["servers"]}
+        return [log for log in found if log.stem in serving] or found
 
     def environment(self) -> dict[str, str]:
         """The variables that point any AWS or OCI client at it and away from any real account. They hold its secrets:

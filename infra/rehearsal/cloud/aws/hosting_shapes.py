@@ -125,6 +125,7 @@ def show(endpoint: Endpoint, route: Servers) -> dict[str, Any]:
     whole = sum(way.weight for way in route if not way.shadow) or 1.0
     servers = [
         {
+            "id": way.server.id,
             "variant": way.variant,
             "pid": way.server.pid,
             "image": way.server.image,
