@@ -22,12 +22,12 @@ import httptools
 import uvloop
 
 from infra.rehearsal.cloud.aws.calls import HttpResponse
-from infra.rehearsal.cloud.aws.sagemaker_runtime.answers import CUSTOM
 from infra.rehearsal.cloud.aws.sagemaker_runtime.invocations import (
     TOO_LATE,
     InvocationRequest,
     Invocations,
     ServerReply,
+    pass_on_headers,
 )
 from infra.rehearsal.cloud.aws.sagemaker_runtime.signed_head import OwnersSignatures
 from infra.rehearsal.cloud.daemon.callers import LOCAL
@@ -38,12 +38,6 @@ from infra.rehearsal.cloud.servers.host import ModelServer
 
 FIRST_WORDS = re.compile(rb"POST /endpoints/[A-Za-z0-9-]+/invocations HTTP/1\.1\r\n")
 PATH = re.compile(r"/endpoints/([A-Za-z0-9-]+)/invocations")
-PASSED_ON = {
-    "accept": "Accept",
-    "x-amzn-sagemaker-accept": "Accept",
-    "content-type": "Content-Type",
-    CUSTOM.lower(): CUSTOM,
-}
 ELSEWHERE = frozenset({"origin", "expect", "transfer-encoding", "upgrade"})
 """Headers of requests that are answered elsewhere."""
 IDLE_SECONDS = 60
@@ -129,9 +123,10 @@ class InvocationLoop:
         self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     async def _take(self, connection: socket.socket, read: bytes) -> None:
-        idle = [caller for caller in self.callers if caller.idle_since is not None]
-        if len(self.callers) >= MOST_CALLERS and idle:
-            min(idle, key=lambda caller: caller.idle_since or 0.0).close()
+        if len(self.callers) >= MOST_CALLERS:
+            idle = [caller for caller in self.callers if caller.idle_since is not None]
+            for longest in sorted(idle, key=lambda caller: caller.idle_since or 0.0)[:1]:
+                longest.close()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await self._loop.connect_accepted_socket(lambda: Caller(self, self._loop, read), connection)
 
@@ -246,7 +241,7 @@ class Caller(asyncio.Protocol):
         return InvocationRequest(
             key=(region, found[1]),
             wanted=headers.get("x-amzn-sagemaker-target-variant", ""),
-            headers={name: headers[key] for key, name in PASSED_ON.items() if headers.get(key)},
+            headers=pass_on_headers(headers),
             data=body,
             received=received,
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 import httptools
 
-from infra.rehearsal.cloud.servers.connections import SECONDS, TooLate, Unreachable
+from infra.rehearsal.cloud.servers.connections import SECONDS, TooLate, Unreachable, write_head
 
 MOST_KEPT = 64
 
@@ -133,11 +133,7 @@ class AsyncServerConnections:
         self, path: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers by their names in lower case, and body. Raises `Unreachable`, `TooLate`."""
-        if any(mark in value for value in headers.values() for mark in "\r\n\0"):
-            raise ValueError("a header is one line")
-        lines = [f"POST {path} HTTP/1.1", "host: model"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        head = "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode("latin-1")
+        head = write_head(path, headers, len(body))
         while self._kept:
             connection = self._kept.pop()
             try:

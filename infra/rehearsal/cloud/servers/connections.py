@@ -108,6 +108,15 @@ class ServerAnswer:
         self._complete = True
 
 
+def write_head(path: str, headers: Mapping[str, str], length: int) -> bytes:
+    """What leads a POST whose body has so many bytes. Raises ValueError for a header of more than a line."""
+    if any(mark in value for value in headers.values() for mark in "\r\n\0"):
+        raise ValueError("a header is one line")
+    lines = [f"POST {path} HTTP/1.1", "host: model"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, f"content-length: {length}", "", ""]).encode("latin-1")
+
+
 class ServerConnections:
     """Thread-safe. `connect` makes a new connection; raises OSError. `seconds`: for each part of an answer."""
 
@@ -118,11 +127,7 @@ class ServerConnections:
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> ServerAnswer:
         """The answer, its body not read yet. Raises `Unreachable`, `TooLate`."""
-        if any(mark in value for value in headers.values() for mark in "\r\n\0"):
-            raise ValueError("a header is one line")
-        lines = [f"POST {path} HTTP/1.1", "host: model"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        head = "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode("latin-1")
+        head = write_head(path, headers, len(body))
         try:
             kept = self._kept.pop()
         except IndexError:

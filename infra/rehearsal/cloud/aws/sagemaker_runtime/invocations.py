@@ -43,12 +43,11 @@ from infra.rehearsal.cloud.servers.host import ModelServer, connect_here
 
 INVOCATION = re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations(?P<stream>-response-stream)?")
 PASSED_ON = {
-    "HTTP_ACCEPT": "Accept",
-    "HTTP_X_AMZN_SAGEMAKER_ACCEPT": "Accept",
-    "CONTENT_TYPE": "Content-Type",
-    "HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES": CUSTOM,
+    "accept": "Accept",
+    "x-amzn-sagemaker-accept": "Accept",
+    "content-type": "Content-Type",
+    CUSTOM.lower(): CUSTOM,
 }
-"""By WSGI's names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +97,11 @@ class InvocationRequest:
         """Out of WSGI's words for it."""
         received = time.perf_counter()
         scope = SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
-        headers = {name: environ[key] for key, name in PASSED_ON.items() if environ.get(key)}
+        given = {name: environ.get(wsgi_name(name), "") for name in PASSED_ON}
         return cls(
             key=(scope[1] if scope else REGION, endpoint),
             wanted=environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", ""),
-            headers=headers,
+            headers=pass_on_headers(given),
             data=body(environ),
             received=received,
         )
@@ -115,6 +114,17 @@ class ServerReply:
     status: int
     headers: Mapping[str, str]
     data: bytes
+
+
+def pass_on_headers(given: Mapping[str, str]) -> dict[str, str]:
+    """What a model server gets of a client's headers, those by their names in lower case."""
+    return {name: given[key] for key, name in PASSED_ON.items() if given.get(key)}
+
+
+def wsgi_name(header: str) -> str:
+    """Where WSGI has a header (PEP 3333)."""
+    key = header.upper().replace("-", "_")
+    return key if key == "CONTENT_TYPE" else f"HTTP_{key}"
 
 
 TOO_LATE = ServerReply(504, {}, b"the model did not answer within 60 s")
